@@ -1,0 +1,195 @@
+"""Owns every error that users meet; an error says what, where and what is allowed, and decides nothing.
+
+    EventFabricError
+    ├── DefinitionError              the definition is wrong: all its problems
+    ├── InvalidEventError            an event cannot be published as it is
+    │   ├── EventTooLargeError
+    │   └── MalformedCloudEventError one line of a file is not a CloudEvent
+    ├── UnknownNameError             no such stream, subscription or lane
+    ├── WrongRegionError             the stream is not in that Region
+    ├── AppendError
+    │   ├── ContendedAppendError     others were always faster: certainly not written
+    │   └── IndeterminateAppendError may or may not be written: publish_again() settles it
+    ├── PublishFailedError           some events of a publisher were not published
+    ├── PublishNotAttemptedError     held back because an earlier batch of the lane failed
+    ├── PortError                    a call to a service failed
+    │   ├── OutcomeUnknownError      it may have taken effect
+    │   └── RefusedError             it certainly has not
+    │       └── ThrottledError
+    ├── LogError                     the log cannot be read on: the lane stops
+    │   ├── UndecodableRecordError
+    │   └── DivergenceError
+    └── HandlerError                 a subscription's handler cannot be used as it is
+
+Two questions every error answers: `retryable` (is trying the same again sensible?) and `no_effect` (is it certain
+that nothing happened?).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class EventFabricError(Exception):
+    """Base of all; `retryable` and `no_effect` are true of every instance of a class."""
+
+    retryable: ClassVar[bool] = False
+    no_effect: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, what was found there, and what is allowed."""
+
+    path: str
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}, allowed: {self.allowed}"
+
+
+class _ProblemsError(EventFabricError):
+    def __init__(self, problems: Sequence[Problem], *, where: str = "") -> None:
+        self.problems = tuple(problems)
+        self.where = where
+        lines = [str(problem) for problem in self.problems]
+        super().__init__("\n".join([f"{where}:", *lines] if where and len(lines) > 1 else
+                                   [f"{where}: {line}" if where else line for line in lines]))
+
+
+class DefinitionError(_ProblemsError):
+    """The definition of the fabric is wrong; lists every problem."""
+
+
+class InvalidEventError(_ProblemsError):
+    """An event cannot be published as it is; lists every problem of it."""
+
+
+class EventTooLargeError(InvalidEventError):
+    """One event is larger than a record may be."""
+
+
+class MalformedCloudEventError(InvalidEventError):
+    """A line of a file is not a CloudEvent; `where` is `file:line`."""
+
+
+class UnknownNameError(EventFabricError):
+    """There is no stream, subscription or lane of that name."""
+
+    def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        super().__init__(f"no {kind} is named {name!r}; there are: {', '.join(known) or 'none'}")
+
+
+class WrongRegionError(EventFabricError):
+    """The stream does not exist in that Region."""
+
+    def __init__(self, subject: str, region: str | None, allowed: Sequence[str]) -> None:
+        self.subject, self.region, self.allowed = subject, region, tuple(allowed)
+        super().__init__(f"{subject} is not in Region {region or '(none given)'}; it is in: {', '.join(allowed)}")
+
+
+class AppendError(EventFabricError):
+    """A batch could not be appended to a lane."""
+
+    def __init__(self, message: str, *, lane: object, batch: object) -> None:
+        self.lane, self.batch = lane, batch
+        super().__init__(message)
+
+
+class ContendedAppendError(AppendError):
+    """Other publishers, or throttling, were in the way until the time was up; nothing was written."""
+
+    retryable = True
+
+
+class IndeterminateAppendError(AppendError):
+    """The batch may be in the log or not; `fabric.publish_again(error)` settles it without a duplicate.
+
+    `batch_id` (16 bytes) stands in attribute `b` of the record if it landed; `tail` is where it was tried.
+    """
+
+    retryable = True
+    no_effect = False
+
+    def __init__(self, *, lane: object, batch: object, batch_id: bytes, tail: object, sequence: int) -> None:
+        self.batch_id, self.tail, self.sequence = batch_id, tail, sequence
+        super().__init__(
+            f"batch {batch_id.hex()} may or may not be at sequence {sequence} of lane {lane}: no reply came in time; "
+            "publish_again(error) settles it without a duplicate",
+            lane=lane,
+            batch=batch,
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_indeterminate, (self.lane, self.batch, self.batch_id, self.tail, self.sequence))
+
+
+def _rebuild_indeterminate(lane: object, batch: object, batch_id: bytes, tail: object, sequence: int) -> Exception:
+    return IndeterminateAppendError(lane=lane, batch=batch, batch_id=batch_id, tail=tail, sequence=sequence)
+
+
+class PublishNotAttemptedError(EventFabricError):
+    """Held back, to keep the order of the lane, because an earlier batch of it failed; `__cause__` is that failure."""
+
+    retryable = True
+
+
+class PublishFailedError(EventFabricError):
+    """Events given to a publisher were not published and nobody asked for their receipts; `failures` has each cause."""
+
+    no_effect = False
+
+    def __init__(self, failures: Sequence[tuple[str, BaseException]], *, published: int) -> None:
+        self.failures, self.published = tuple(failures), published
+        first = f": {failures[0][1]}" if failures else ""
+        super().__init__(f"{len(failures)} events were not published ({published} were); event {failures[0][0]}{first}")
+
+
+class PortError(EventFabricError):
+    """A call to a service failed; `operation` names it."""
+
+    retryable = True
+
+    def __init__(self, operation: str, reason: str) -> None:
+        self.operation, self.reason = operation, reason
+        super().__init__(f"{operation}: {reason}")
+
+
+class OutcomeUnknownError(PortError):
+    """No reply, or a server error: the call may have taken effect."""
+
+    no_effect = False
+
+
+class RefusedError(PortError):
+    """The service refused the call: it certainly took no effect."""
+
+    retryable = False
+
+
+class ThrottledError(RefusedError):
+    """The service asks for patience."""
+
+    retryable = True
+
+
+class LogError(EventFabricError):
+    """The log cannot be read on at this place; the lane stops there and nothing is skipped."""
+
+    def __init__(self, lane: object, sequence: int, reason: str) -> None:
+        self.lane, self.sequence, self.reason = lane, sequence, reason
+        super().__init__(f"record {sequence} of lane {lane}: {reason}")
+
+
+class UndecodableRecordError(LogError):
+    """This version cannot decode the record."""
+
+
+class DivergenceError(LogError):
+    """The record does not extend the chain that was verified before it."""
+
+
+class HandlerError(EventFabricError):
+    """A subscription's handler is missing, or did what it must not."""

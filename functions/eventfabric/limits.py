@@ -1,0 +1,71 @@
+"""Owns every bound of the fabric and asserts how the bounds relate; holds numbers only, and imports nothing of ours.
+
+Sources: AWS service quotas for DynamoDB (400 KB item, 1 MB page, 100 actions a transaction), SQS (1 MiB message,
+10 entries a batch, 15 minutes of delay, 80 characters a queue name) and Lambda (900 seconds).
+"""
+
+from typing import Final
+
+LANES_DEFAULT: Final = 64
+LANES_MAX: Final = 4096
+
+RECORD_EVENTS_MAX: Final = 1_000
+"""Events in one record of the log."""
+RECORD_PAYLOAD_BYTES_MAX: Final = 256 * 1024
+"""Encoded events of one record, before compression, so that what one publisher accepts no codec can refuse."""
+KEY_BYTES_MAX: Final = 1024
+TYPE_CHARACTERS_MAX: Final = 128
+RECORD_TYPES_MAX: Final = 100
+"""Different event types in one record: with their bytes they must fit beside the payload in one item."""
+ID_CHARACTERS_MAX: Final = 128
+SOURCE_CHARACTERS_MAX: Final = 512
+HEADERS_MAX: Final = 64
+HEADER_NAME_CHARACTERS_MAX: Final = 20
+"""CloudEvents 1.0 asks that attribute names have at most 20 characters."""
+HEADER_VALUE_CHARACTERS_MAX: Final = 4096
+
+APPEND_TIMEOUT_SECONDS: Final = 30.0
+APPEND_BACKOFF_SECONDS: Final = 0.005
+APPEND_BACKOFF_MAX_SECONDS: Final = 1.0
+APPEND_BLIND_CONFLICTS_MAX: Final = 2
+"""Conflicts in a row after which a publisher reads the tail again instead of trusting what the conflict returned."""
+
+PUBLISHER_BUFFER_BYTES_MAX: Final = 32 * 1024 * 1024
+PUBLISHER_LINGER_MILLISECONDS: Final = 5.0
+PUBLISHER_PARALLEL_LANES: Final = 8
+
+PAGE_RECORDS_MAX: Final = 100
+"""Records that one log read asks for: bounds the events of one run (and so what a crash repeats)."""
+LANE_RACES_MAX: Final = 3
+"""Commits of one lane run that may be lost to another consumer before the doorbell is left to come again."""
+TIME_MARGIN_SECONDS: Final = 5.0
+"""Of an invocation's time, kept for the commit."""
+
+TRANSACTION_ACTIONS_MAX: Final = 100
+TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 1
+"""A handler's writes in one commit; the cursor takes the last place."""
+
+ITEM_BYTES_MAX: Final = 400 * 1024
+QUEUE_SEND_BATCH_MAX: Final = 10
+DOORBELL_BATCH_MAX: Final = 10
+QUEUE_MESSAGE_BYTES_MAX: Final = 1024 * 1024
+FUNCTION_TIMEOUT_SECONDS: Final = 120
+FUNCTION_TIMEOUT_SECONDS_MAX: Final = 900
+VISIBILITY_TIMEOUT_SECONDS: Final = 6 * FUNCTION_TIMEOUT_SECONDS
+"""AWS asks for six times the function's timeout where Lambda reads a queue."""
+RECEIVE_COUNT_MAX: Final = 20
+DEDUPLICATION_SECONDS: Final = 300
+RELAY_BATCH_MAX: Final = 100
+STREAM_RETENTION_SECONDS: Final = 24 * 3600
+
+NAME_CHARACTERS_MAX: Final = 32
+"""Fabric, stream and subscription names: two of them and a suffix must fit a queue's 80 characters."""
+
+assert LANES_MAX & (LANES_MAX - 1) == 0 and LANES_DEFAULT & (LANES_DEFAULT - 1) == 0
+assert RECORD_PAYLOAD_BYTES_MAX + RECORD_TYPES_MAX * 4 * TYPE_CHARACTERS_MAX + 4096 < ITEM_BYTES_MAX
+assert KEY_BYTES_MAX < RECORD_PAYLOAD_BYTES_MAX
+assert VISIBILITY_TIMEOUT_SECONDS >= 6 * FUNCTION_TIMEOUT_SECONDS
+assert FUNCTION_TIMEOUT_SECONDS <= FUNCTION_TIMEOUT_SECONDS_MAX
+assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS
+assert 2 * NAME_CHARACTERS_MAX + len("--timers.fifo") <= 80
+assert RECEIVE_COUNT_MAX <= 1_000

@@ -1,0 +1,198 @@
+"""Owns the event as users see it, and what an event may be."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from re import compile as regex
+from typing import Any
+
+from eventfabric import limits
+from eventfabric.errors import InvalidEventError, Problem
+from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.payload import NO_DATA, Payload
+
+HeaderValue = str | int | bool
+_HEADER_NAME = regex(r"[a-z0-9]{1,%d}\Z" % limits.HEADER_NAME_CHARACTERS_MAX)
+_RESERVED = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
+
+
+class Event:
+    """One fact. Equal by content; never changed after it is made.
+
+    Args:
+        type: what happened, at most 128 characters.
+        key: whose order it belongs to, 1 to 1,024 bytes of UTF-8.
+        data: any JSON value, bytes, or an object that encodes to JSON (dataclass, pydantic model, msgspec Struct).
+        id: at most 128 characters; a UUIDv7 is given at publish where there is none.
+        time: when it happened (aware datetime, or RFC 3339 text kept to the letter); at publish: now.
+        source: who says so, a URI reference; at publish: the fabric's.
+        headers: CloudEvents extension attributes: names of lower-case letters and digits, values str, int or bool.
+
+    `origin`, `lane` and `sequence` are where the log has it; None before it is published.
+    """
+
+    __slots__ = ("_payload", "_time", "headers", "id", "key", "lane", "origin", "sequence", "source", "type")
+
+    def __init__(
+        self,
+        *,
+        type: str,
+        key: str,
+        data: object = None,
+        id: str | None = None,
+        time: datetime | str | None = None,
+        source: str | None = None,
+        headers: Mapping[str, HeaderValue] | None = None,
+    ) -> None:
+        self.id = id
+        self.type = type
+        self.key = key
+        self.source = source
+        self.headers: Mapping[str, HeaderValue] = headers or {}
+        self._time = stored_time(time)
+        self._payload: Payload = data if isinstance(data, Payload) else Payload.of(data)
+        self.origin: Region | None = None
+        self.lane: Lane | None = None
+        self.sequence: Sequence | None = None
+
+    @property
+    def data(self) -> Any:
+        """The payload as plain JSON values or bytes; decoded anew at each call, so nobody can change it for others."""
+        return self._payload.decode()
+
+    @property
+    def payload(self) -> Payload:
+        """The payload as it is stored."""
+        return self._payload
+
+    @property
+    def time(self) -> datetime | None:
+        """When it happened, aware; finer digits than microseconds are only in `time_text`."""
+        stored = self._time
+        if stored is None:
+            return None
+        if isinstance(stored, int):
+            return datetime.fromtimestamp(stored // 1_000_000, UTC).replace(microsecond=stored % 1_000_000)
+        return datetime.fromisoformat(stored)
+
+    @property
+    def time_text(self) -> str | None:
+        """When it happened, as RFC 3339 text."""
+        stored = self._time
+        if stored is None or isinstance(stored, str):
+            return stored
+        return datetime.fromtimestamp(stored // 1_000_000, UTC).replace(microsecond=stored % 1_000_000).isoformat()
+
+    @property
+    def stored_time(self) -> int | str | None:
+        """Microseconds since 1970, or the RFC 3339 text as it was given."""
+        return self._time
+
+    @classmethod
+    def from_log(
+        cls,
+        fields: tuple[str, str, str, int | str, str, dict[str, HeaderValue], Payload],
+        lane: Lane,
+        sequence: Sequence,
+    ) -> "Event":
+        """The event that a record holds at `sequence`; for decoders."""
+        event = cls.__new__(cls)
+        event.id, event.type, event.key, event._time, event.source, event.headers, event._payload = fields
+        event.origin = lane.origin
+        event.lane = lane
+        event.sequence = sequence
+        return event
+
+    def _content(self) -> tuple[object, ...]:
+        return (self.id, self.type, self.key, self._time, self.source, dict(self.headers), self._payload,
+                self.lane, self.sequence)
+
+    def __eq__(self, other: object) -> bool:
+        return self._content() == other._content() if isinstance(other, Event) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.key, self.lane, self.sequence))
+
+    def __repr__(self) -> str:
+        place = f", {self.lane}@{self.sequence}" if self.lane else ""
+        return f"Event({self.type} {self.id} of {self.key!r}{place})"
+
+
+def stored_time(time: datetime | str | int | None) -> int | str | None:
+    """The form in which a time is stored: microseconds for UTC datetimes, text for all else; naive times are refused."""
+    if time is None or isinstance(time, int):
+        return time
+    if isinstance(time, datetime):
+        if time.tzinfo is None:
+            raise InvalidEventError([Problem("time", f"{time.isoformat()} without a zone", "an aware datetime")])
+        if time.tzinfo is UTC:
+            return int(time.replace(microsecond=0).timestamp()) * 1_000_000 + time.microsecond
+        return time.isoformat()
+    try:
+        parsed = datetime.fromisoformat(time)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise InvalidEventError([Problem("time", repr(time)[:80], "RFC 3339 text with a zone")])
+    return time
+
+
+def check_event(
+    *, id: object, type: object, key: object, source: object, headers: Mapping[str, HeaderValue] | None
+) -> None:
+    """Raise InvalidEventError with every problem of an event's attributes; return quietly for a good one."""
+    # One chained comparison for the common case: this runs for every event that is published.
+    if (
+        isinstance(key, str) and isinstance(type, str) and isinstance(id, str) and isinstance(source, str)
+        and 0 < len(key) <= limits.KEY_BYTES_MAX // 4 and 0 < len(type) <= limits.TYPE_CHARACTERS_MAX
+        and 0 < len(id) <= limits.ID_CHARACTERS_MAX and 0 < len(source) <= limits.SOURCE_CHARACTERS_MAX
+        and not headers
+    ):
+        return
+    problems = [
+        *_text_problems("id", id, limits.ID_CHARACTERS_MAX),
+        *_text_problems("type", type, limits.TYPE_CHARACTERS_MAX),
+        *_text_problems("source", source, limits.SOURCE_CHARACTERS_MAX),
+        *_key_problems(key),
+        *_header_problems(headers or {}),
+    ]
+    if problems:
+        raise InvalidEventError(problems)
+
+
+def _text_problems(name: str, value: object, most: int) -> list[Problem]:
+    if not isinstance(value, str):
+        return [Problem(name, f"{value!r:.80}", f"text of 1 to {most} characters")]
+    if not 0 < len(value) <= most:
+        return [Problem(name, f"{len(value)} characters", f"1 to {most} characters")]
+    return []
+
+
+def _key_problems(key: object) -> list[Problem]:
+    allowed = f"text of 1 to {limits.KEY_BYTES_MAX} bytes of UTF-8"
+    if not isinstance(key, str):
+        return [Problem("key", f"{key!r:.80}", allowed)]
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        return [Problem("key", "a lone surrogate", allowed)]
+    return [] if 0 < size <= limits.KEY_BYTES_MAX else [Problem("key", f"{size} bytes", allowed)]
+
+
+def _header_problems(headers: Mapping[str, HeaderValue]) -> list[Problem]:
+    problems = []
+    if len(headers) > limits.HEADERS_MAX:
+        problems.append(Problem("headers", f"{len(headers)} headers", f"at most {limits.HEADERS_MAX}"))
+    for name, value in headers.items():
+        if not isinstance(name, str) or name in _RESERVED or not _HEADER_NAME.match(name):
+            problems.append(Problem(f"headers.{name}"[:80], "the name", "1 to 20 lower-case letters and digits, none of "
+                                    "CloudEvents' own attribute names"))
+        if isinstance(value, str):
+            if len(value) > limits.HEADER_VALUE_CHARACTERS_MAX:
+                problems.append(Problem(f"headers.{name}", f"{len(value)} characters",
+                                        f"at most {limits.HEADER_VALUE_CHARACTERS_MAX} characters"))
+        elif not isinstance(value, bool) and not (isinstance(value, int) and -(2**31) <= value < 2**31):
+            problems.append(Problem(f"headers.{name}"[:80], f"{value!r:.80}", "text, a bool or a 32-bit integer"))
+    return problems
+
+
+__all__ = ["NO_DATA", "Event", "HeaderValue", "check_event", "stored_time"]

@@ -1,0 +1,15 @@
+"""Owns the hybrid logical clock of an append: 48 bits of milliseconds, 16 of counter; never runs back within a lane."""
+
+from eventfabric.model.identity import HybridTime
+
+_COUNTER_BITS = 16
+
+
+def next_time(previous: HybridTime, now_ms: int) -> HybridTime:
+    """The time of an append at `now_ms` after one at `previous`: the wall clock, unless that would not move on."""
+    return HybridTime(max(previous + 1, now_ms << _COUNTER_BITS))
+
+
+def to_ms(time: HybridTime) -> int:
+    """The milliseconds since 1970 in a hybrid time."""
+    return time >> _COUNTER_BITS

@@ -1,0 +1,78 @@
+"""Owns an event's data as it is stored: JSON text, bytes or nothing, decoded only where somebody looks."""
+
+from enum import IntEnum
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from eventfabric.errors import InvalidEventError, Problem
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Kind(IntEnum):
+    """What the bytes of a payload are."""
+
+    NONE = 0
+    JSON = 1
+    BINARY = 2
+
+
+class Payload(msgspec.Struct, frozen=True, array_like=True):
+    """The data of one event: its kind and its bytes."""
+
+    kind: int
+    content: bytes
+
+    @classmethod
+    def of(cls, data: object) -> "Payload":
+        """The stored form of `data`; InvalidEventError where it is not JSON (NaN and infinities included)."""
+        if data is None:
+            return NO_DATA
+        if isinstance(data, bytes | bytearray | memoryview):
+            return cls(Kind.BINARY, bytes(data))
+        return cls(Kind.JSON, encode_json(data))
+
+    def decode(self) -> Any:
+        """Plain JSON values, bytes, or None."""
+        if self.kind == Kind.JSON:
+            return _decode(self.content)
+        return None if self.kind == Kind.NONE else self.content
+
+
+NO_DATA = Payload(Kind.NONE, b"")
+
+
+def encode_json(data: object) -> bytes:
+    """`data` as JSON text; InvalidEventError says where it is not JSON."""
+    try:
+        text = _encode(data)
+    except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError) as error:
+        if hasattr(data, "model_dump_json"):  # a pydantic model, known by shape: importing pydantic here costs every start
+            return bytes(data.model_dump_json().encode())
+        raise InvalidEventError([Problem("data", f"{type(data).__name__} ({error})", _ALLOWED)]) from error
+    # The encoder writes NaN and infinities as null, in silence; only a text with a null can hold one.
+    if b"null" in text:
+        _refuse_non_finite(data, "data")
+    return text
+
+
+_ALLOWED = "any value that encodes to JSON: dict, list, str, int, float, bool, None, dataclasses, pydantic models"
+
+
+def _refuse_non_finite(value: object, path: str) -> None:
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise InvalidEventError([Problem(path, repr(value), "a finite number")])
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _refuse_non_finite(inner, f"{path}.{name}")
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, inner in enumerate(value):
+            _refuse_non_finite(inner, f"{path}[{index}]")
+    elif not isinstance(value, str | bytes | int | None):
+        fields = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", None) or ()
+        for name in fields:
+            _refuse_non_finite(getattr(value, name), f"{path}.{name}")

@@ -1,0 +1,101 @@
+"""Owns the record, the log's item, and the chain that binds it to the one before."""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from hashlib import blake2b
+from struct import pack
+
+from eventfabric.model.hybrid_clock import next_time
+from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
+
+_CHAIN_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Where a lane goes on: the next sequence, with chain and time of the record before it."""
+
+    sequence: Sequence
+    chain: Chain
+    time: HybridTime
+
+
+EMPTY_TAIL = Tail(Sequence(0), Chain(bytes(_CHAIN_BYTES)), HybridTime(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one lane that are appended together; the id lets their producer recognise its own write."""
+
+    id: BatchId
+    count: int
+    types: frozenset[str]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One item of the log: `count` events with the sequences from `sequence` on. Written once, never changed."""
+
+    lane: Lane
+    sequence: Sequence
+    count: int
+    chain: Chain
+    batch_id: BatchId
+    time: HybridTime
+    types: frozenset[str]
+    payload: bytes
+    expires_at: int | None = None
+    """Seconds since 1970 after which the record may go; None: kept."""
+
+    @property
+    def tail(self) -> Tail:
+        """The lane's tail if this is its newest record."""
+        return Tail(Sequence(self.sequence + self.count), self.chain, self.time)
+
+    def extends(self, chain: Chain) -> bool:
+        """Whether this record is, bit for bit, the one whose chain was computed over `chain`."""
+        return self.chain == chain_of(chain, self)
+
+
+def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_seconds: int | None) -> Record:
+    """The record that puts `batch` at `tail` of the lane."""
+    draft = Record(
+        lane=lane,
+        sequence=tail.sequence,
+        count=batch.count,
+        chain=tail.chain,
+        batch_id=batch.id,
+        time=next_time(tail.time, now_ms),
+        types=batch.types,
+        payload=batch.payload,
+    )
+    return Record(
+        lane=lane,
+        sequence=draft.sequence,
+        count=draft.count,
+        chain=chain_of(tail.chain, draft),
+        batch_id=draft.batch_id,
+        time=draft.time,
+        types=draft.types,
+        payload=draft.payload,
+        expires_at=None if retention_seconds is None else now_ms // 1000 + retention_seconds,
+    )
+
+
+def chain_of(previous: Chain, record: Record) -> Chain:
+    """BLAKE2b-128 over the previous chain and all of the record that a reader acts on (all but chain and expiry).
+
+    Every part has a fixed length or its length before it, so that no two records share their bytes.
+    """
+    digest = blake2b(previous, digest_size=_CHAIN_BYTES)
+    digest.update(pack(">QQQ", record.sequence, record.count, record.time))
+    for part in _variable_parts(record):
+        digest.update(pack(">I", len(part)))
+        digest.update(part)
+    digest.update(blake2b(record.payload, digest_size=_CHAIN_BYTES).digest())
+    return Chain(digest.digest())
+
+
+def _variable_parts(record: Record) -> Seq[bytes]:
+    return [str(record.lane).encode(), record.batch_id, *(name.encode() for name in sorted(record.types))]

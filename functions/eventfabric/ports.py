@@ -1,0 +1,156 @@
+"""What the services need of the world, by meaning. Adapters in aws/ and memory/ keep these promises; one suite checks both.
+
+A call either returns, or raises a PortError that says whether it may have taken effect.
+"""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.record import Record, Tail
+from eventfabric.wire.doorbell import Doorbell
+
+
+class Clock(Protocol):
+    """Time. Wall-clock time may jump; nothing but hybrid times, deadlines and reports come from it."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; a simulated clock moves instead."""
+        ...
+
+
+class Entropy(Protocol):
+    """Randomness: ids and jitter."""
+
+    def bytes(self, count: int) -> bytes:
+        """Unpredictable bytes."""
+        ...
+
+    def fraction(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records of one lane in sequence order, as one consistent read saw them; `more` may follow."""
+
+    records: tuple[Record, ...]
+    more: bool
+
+
+class Log(Protocol):
+    """One stream's log in one Region. A sequence means: so many events stand before it in the lane."""
+
+    def tail(self, lane: Lane) -> Tail:
+        """Where the lane goes on in this Region, by a consistent read of its newest record."""
+        ...
+
+    def append(self, record: Record) -> Record | None:
+        """Write at `record.sequence` if nobody wrote there: None. Otherwise the record that stands there.
+
+        OutcomeUnknownError: it may be written. ThrottledError, RefusedError: it is not.
+        """
+        ...
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
+        """The records whose first sequence is `start` or later, consistent, in order; holes are not hidden.
+
+        UndecodableRecordError only where the first record of the page cannot be decoded; a later one ends the page.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of a handler's own transaction: `action` is Put, Update, Delete or ConditionCheck, `request` the
+    DynamoDB request of it in the service's own JSON (TableName, Item or Key, expressions)."""
+
+    action: str
+    request: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The cursor stands where the commit put it."""
+
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class RaceLost:
+    """Somebody else moved the cursor first; nothing of this commit was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRefused:
+    """Nothing was written, because DynamoDB refused the write at `index` (its own condition failed, for one)."""
+
+    index: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SameItemTwice:
+    """Nothing was written: two writes of the commit touch one item, which a transaction cannot do."""
+
+
+CommitOutcome = Committed | RaceLost | WriteRefused | SameItemTwice
+
+
+class Ledger(Protocol):
+    """The cursors of all subscriptions, as one Region sees them. A Region writes only its own."""
+
+    region: Region
+
+    def state(self, key: LaneKey) -> LaneState:
+        """All that is known of a lane for a subscription (one consistent read)."""
+        ...
+
+    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, writes: Seq[Write] = ()) -> CommitOutcome:
+        """Replace the cursor that was `read` (by version) with `moved`, together with the writes, or change nothing.
+
+        The stored version is `read.version + 1`. A commit whose reply was lost is recognised as its own when tried
+        again by the adapter. OutcomeUnknownError: it may have been written.
+        """
+        ...
+
+
+class Doorbells(Protocol):
+    """The FIFO queues of the subscriptions in one Region."""
+
+    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+        """Send doorbells (any number); returns those that could not be sent and must be sent again."""
+        ...
+
+    def release(self, subscription: str, receipt_handle: str) -> None:
+        """Make a received doorbell visible again at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one subscription at some events (one, unless the handler takes batches)."""
+
+    subscription: str
+    number: int
+    deadline_ms: int
+
+
+class Handler(Protocol):
+    """A subscription's code, ready to be tried."""
+
+    batch_events_max: int
+    """1: an event at a time; more: that many at once."""
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        """Run it; returns the writes it wants committed with the cursor. Whatever it raises is the events' failure."""
+        ...

@@ -1,0 +1,1 @@
+"""Model to bytes and items, and back; one file an item or message."""

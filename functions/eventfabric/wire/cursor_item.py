@@ -1,0 +1,39 @@
+"""Cursor to DynamoDB item and back.
+
+`s` next sequence, `a` base (first sequence of the record that holds it), `c` chain before the base, `v` version,
+`e` epoch, `w` token of the write (lets a consumer recognise its own commit after a lost reply), `u` milliseconds
+since 1970 of the write.
+"""
+
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.identity import Chain, Region, Sequence
+from eventfabric.wire.keys import Item, cursor_key
+
+
+def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_ms: int) -> Item:
+    """The item of a Region's cursor."""
+    item = cursor_key(key, region)
+    item["s"] = {"N": str(cursor.sequence)}
+    item["a"] = {"N": str(cursor.base)}
+    item["c"] = {"B": cursor.chain}
+    item["v"] = {"N": str(cursor.version)}
+    item["e"] = {"N": str(cursor.epoch)}
+    item["w"] = {"B": token}
+    item["u"] = {"N": str(now_ms)}
+    return item
+
+
+def from_item(item: Item) -> Cursor:
+    """The cursor of an item; KeyError or ValueError where it is not one."""
+    return Cursor(
+        sequence=Sequence(int(item["s"]["N"])),
+        base=Sequence(int(item["a"]["N"])),
+        chain=Chain(bytes(item["c"]["B"])),
+        version=int(item["v"]["N"]),
+        epoch=int(item["e"]["N"]),
+    )
+
+
+def token_of(item: Item) -> bytes:
+    """The token of the write that made this item."""
+    return bytes(item["w"]["B"])

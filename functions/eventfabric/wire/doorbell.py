@@ -1,0 +1,56 @@
+"""Doorbell to SQS message and back: 'this lane has events up to tail'. It carries no events."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, StreamName
+
+
+@dataclass(frozen=True, slots=True)
+class Doorbell:
+    """Look at this lane. `again` tells a later ring for the same tail from the first (a minute since 1970)."""
+
+    stream: StreamName
+    lane: Lane
+    tail: Sequence
+    again: int = 0
+
+    @property
+    def group(self) -> str:
+        """The SQS MessageGroupId: the lane, so that nothing of a lane runs twice at once."""
+        return str(self.lane)
+
+    @property
+    def deduplication_id(self) -> str:
+        """Lane and tail: the queue itself drops the second doorbell for the same news."""
+        return f"{self.lane}@{self.tail}" + (f"+{self.again}" if self.again else "")
+
+
+class _Body(msgspec.Struct):
+    stream: str
+    origin: str
+    lane: str
+    tail: int
+
+
+_decoder = msgspec.json.Decoder(_Body)
+
+
+def to_body(doorbell: Doorbell) -> str:
+    """The message body; equal doorbells give equal text, whoever rings."""
+    lane = doorbell.lane
+    return msgspec.json.encode(_Body(doorbell.stream, lane.origin, lane.local, doorbell.tail)).decode()
+
+
+def from_body(body: str) -> Doorbell:
+    """The doorbell of a message body; ValueError where it is not one."""
+    try:
+        parsed = _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a doorbell: {error}") from error
+    generation, dot, index = parsed.lane.partition(".")
+    if not (dot and generation.isdecimal() and index.isdecimal() and parsed.tail >= 0 and parsed.origin):
+        raise ValueError(f"not a doorbell: lane {parsed.lane!r}, tail {parsed.tail}")
+    lane = Lane(Region(parsed.origin), Generation(int(generation)), LaneIndex(int(index)))
+    return Doorbell(StreamName(parsed.stream), lane, Sequence(parsed.tail))

@@ -1,0 +1,56 @@
+"""The catalogue of everything that is stored or sent: who writes it, whether it changes, its layout, its lifetime.
+
+| what | where | key | written by | changes | lives |
+|---|---|---|---|---|---|
+| record | table `<fabric>-<stream>` | pk `<origin>/<generation>.<index>`, sk first sequence | the origin's publishers, and backfill the same bytes | never | until `x`, or kept |
+| cursor | table `<fabric>-ledger` | pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor` | that Region's deliver function | version by version | kept |
+| doorbell | queue `<fabric>-<subscription>.fifo` | group: lane, deduplication: lane and tail | relay, and whoever rings again | never | 4 days |
+
+No item is ever written by two Regions: the Region that writes it stands in its key.
+"""
+
+from typing import Any, Final
+
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, StreamName, SubscriptionName
+
+Item = dict[str, dict[str, Any]]
+"""A DynamoDB item in the service's own JSON: attribute name to {type: value}."""
+
+PK: Final = "pk"
+SK: Final = "sk"
+_CURSOR: Final = "cursor"
+
+
+def record_key(lane: Lane, sequence: int) -> Item:
+    """The key of the record that starts at `sequence`."""
+    return {PK: {"S": str(lane)}, SK: {"N": str(sequence)}}
+
+
+def cursor_key(key: LaneKey, region: Region) -> Item:
+    """The key of a Region's cursor."""
+    return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_CURSOR}"}}
+
+
+def lane_of(item: Item) -> Lane:
+    """The lane of a record's key; ValueError or KeyError where there is none."""
+    return Lane.parse(item[PK]["S"])
+
+
+def lane_key_of(item: Item) -> LaneKey:
+    """The lane and subscription of a ledger item's key; ValueError or KeyError where there is none."""
+    stream, subscription, origin, local = item[PK]["S"].split("/")
+    generation, _, index = local.partition(".")
+    lane = Lane(Region(origin), Generation(int(generation)), LaneIndex(int(index)))
+    return LaneKey(StreamName(stream), SubscriptionName(subscription), lane)
+
+
+def ledger_region_and_kind(item: Item) -> tuple[Region, str]:
+    """The Region that writes a ledger item, and what it is (`cursor`)."""
+    region, _, kind = item[SK]["S"].partition("/")
+    return Region(region), kind
+
+
+def is_cursor(kind: str) -> bool:
+    """Whether a ledger item of this kind is a cursor."""
+    return kind == _CURSOR

@@ -1,0 +1,50 @@
+"""Record to DynamoDB item and back. Attributes: see the catalogue in keys.py and the table in docs/architecture.md."""
+
+from eventfabric.errors import UndecodableRecordError
+from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
+from eventfabric.model.record import Record
+from eventfabric.wire.keys import Item, lane_of, record_key
+
+HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t")
+"""All attributes but the payload and the expiry."""
+
+
+def to_item(record: Record) -> Item:
+    """The item of a record."""
+    item = record_key(record.lane, record.sequence)
+    item["n"] = {"N": str(record.count)}
+    item["c"] = {"B": record.chain}
+    item["b"] = {"B": record.batch_id}
+    item["h"] = {"N": str(record.time)}
+    item["t"] = {"SS": sorted(record.types)}
+    item["d"] = {"B": record.payload}
+    if record.expires_at is not None:
+        item["x"] = {"N": str(record.expires_at)}
+    return item
+
+
+def from_item(item: Item) -> Record:
+    """The record of an item; UndecodableRecordError where this version cannot read it."""
+    try:
+        record = Record(
+            lane=lane_of(item),
+            sequence=Sequence(int(item["sk"]["N"])),
+            count=int(item["n"]["N"]),
+            chain=Chain(bytes(item["c"]["B"])),
+            batch_id=BatchId(bytes(item["b"]["B"])),
+            time=HybridTime(int(item["h"]["N"])),
+            types=frozenset(item["t"]["SS"]),
+            payload=bytes(item["d"]["B"]),
+            expires_at=int(item["x"]["N"]) if "x" in item else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _undecodable(item, f"attribute {error} is missing or not as this version writes it") from error
+    if record.count < 1:
+        raise _undecodable(item, f"found {record.count} events, allowed: at least 1")
+    return record
+
+
+def _undecodable(item: Item, reason: str) -> UndecodableRecordError:
+    lane: Lane | str = str(item.get("pk", {}).get("S", "?"))
+    sequence = item.get("sk", {}).get("N", "-1")
+    return UndecodableRecordError(lane, int(sequence) if sequence.lstrip("-").isdecimal() else -1, reason)
