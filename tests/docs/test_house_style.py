@@ -1,0 +1,158 @@
+"""House style that a linter does not know, checked over the files that git tracks."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SKIPPED_FOLDERS = {".git", ".venv", "__pycache__", "cdk.out", "node_modules", "build", "dist"}
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
+
+# A Python file that may be longer, and why. Keep this short.
+LONGER_FILES: dict[str, str] = {}
+
+# The words are put together here so that this file does not hold what it forbids.
+MACHINE_PATH = re.compile(r"(?<![\w.$}~*/-])/(?:" + "|".join(["work", "root", "home", "Users"]) + r")/\w")
+REGISTRY_HOST = re.compile(
+    r"\b(?:"
+    + "|".join(["pypi", "pythonhosted", "npmjs", "debian", "crates", "yarnpkg"])
+    + r")\.(?:org|com|io)\b"
+)
+BROAD_EXCEPT = re.compile(r"^\s*except\b[^#]*\b(?:Base)?Exception\b[^#]*:\s*$")
+
+
+@cache
+def tracked_files() -> tuple[Path, ...]:
+    """The files in git's index that still exist, or every file outside generated folders."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listing.returncode == 0 and listing.stdout:
+        paths = [ROOT / name for name in listing.stdout.split("\0") if name]
+    else:
+        paths = [path for path in ROOT.rglob("*") if not SKIPPED_FOLDERS.intersection(path.parts)]
+    return tuple(sorted(path for path in paths if path.is_file()))
+
+
+@cache
+def text_of(path: Path) -> str:
+    """The text of a file; a binary one reads as empty."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return ""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def python_files(folder: str = "") -> tuple[Path, ...]:
+    """Python files under a folder, scripts without an extension included."""
+    return tuple(
+        path
+        for path in tracked_files()
+        if name_of(path).startswith(folder)
+        and (path.suffix == ".py" or re.match(r"#!.*\bpython", text_of(path)))
+    )
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(text_of(path), filename=name_of(path))
+
+
+def lines_where(files: tuple[Path, ...], holds: Callable[[str], object]) -> list[str]:
+    """Every line for which `holds` is true, as `file:line: text`."""
+    return [
+        f"{name_of(path)}:{number}: {line.strip()[:120]}"
+        for path in files
+        for number, line in enumerate(text_of(path).splitlines(), start=1)
+        if holds(line)
+    ]
+
+
+def assert_none(found: list[str], rule: str) -> None:
+    assert not found, "\n".join([rule, *found])
+
+
+def functions_in(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def sleeps_in(path: Path) -> Iterator[int]:
+    """The lines that call `time.sleep`, under whatever name it was imported."""
+    modules = {"time"}
+    names: set[str] = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and node.module == "time":
+            names |= {alias.asname or alias.name for alias in node.names if alias.name == "sleep"}
+        elif isinstance(node, ast.Import):
+            modules |= {alias.asname for alias in node.names if alias.name == "time" and alias.asname}
+    for node in ast.walk(tree_of(path)):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr="sleep")) if module in modules:
+                yield node.lineno
+            case ast.Call(func=ast.Name(id=name)) if name in names:
+                yield node.lineno
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    found = lines_where(tracked_files(), MACHINE_PATH.search)
+    assert_none(found, "Paths of one machine mean nothing on another; write them relative to the repository:")
+
+
+def test_no_file_names_the_host_of_a_package_registry() -> None:
+    found = lines_where(tracked_files(), REGISTRY_HOST.search)
+    assert_none(found, "Name the package, not the registry's host; people use mirrors:")
+
+
+def test_no_python_file_is_longer_than_a_reader_can_hold() -> None:
+    lengths = {name_of(path): len(text_of(path).splitlines()) for path in python_files()}
+    found = [
+        f"{name}: {length} lines"
+        for name, length in lengths.items()
+        if length > FILE_LINES_MAX and name not in LONGER_FILES
+    ]
+    assert_none(
+        found, f"Split files over {FILE_LINES_MAX} lines, or list them in LONGER_FILES with a reason:"
+    )
+
+
+def test_every_file_listed_as_longer_still_is() -> None:
+    found = [
+        name
+        for name in LONGER_FILES
+        if not (ROOT / name).is_file() or len(text_of(ROOT / name).splitlines()) <= FILE_LINES_MAX
+    ]
+    assert_none(found, "Take these out of LONGER_FILES; they are gone or short enough:")
+
+
+def test_no_function_is_longer_than_a_screenful() -> None:
+    found = [
+        f"{name_of(path)}:{node.lineno}: {node.name} has {length} lines"
+        for path in python_files()
+        for node in functions_in(path)
+        if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES_MAX
+    ]
+    assert_none(found, f"Split functions over {FUNCTION_LINES_MAX} lines:")
+
+
+def test_every_shipped_module_says_what_it_owns() -> None:
+    found = [name_of(path) for path in python_files("functions/") if not ast.get_docstring(tree_of(path))]
+    assert_none(found, "Give these modules a docstring: what each owns and must not do:")
+
+
+def test_no_test_sleeps() -> None:
+    found = [f"{name_of(path)}:{line}" for path in python_files("tests/") for line in sleeps_in(path)]
+    assert_none(found, "Tests do not sleep: pass a clock, or wait for the condition itself:")
+
+
+def test_every_broad_except_says_why_on_its_line() -> None:
+    found = lines_where(python_files(), BROAD_EXCEPT.match)
+    assert_none(found, "Name the exceptions, or say in a comment on the line why all of them are meant:")
