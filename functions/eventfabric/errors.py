@@ -27,7 +27,7 @@ that nothing happened?).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 
 class EventFabricError(Exception):
@@ -90,6 +90,17 @@ class WrongRegionError(EventFabricError):
         super().__init__(f"{subject} is not in Region {region or '(none given)'}; it is in: {', '.join(allowed)}")
 
 
+class UnsettledRecord(Protocol):
+    """What an error tells of a record; errors know no model."""
+
+    @property
+    def lane(self) -> object: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def batch_id(self) -> bytes: ...
+
+
 class AppendError(EventFabricError):
     """A batch could not be appended to a lane."""
 
@@ -107,27 +118,21 @@ class ContendedAppendError(AppendError):
 class IndeterminateAppendError(AppendError):
     """The batch may be in the log or not; `fabric.publish_again(error)` settles it without a duplicate.
 
-    `batch_id` (16 bytes) stands in attribute `b` of the record if it landed; `tail` is where it was tried.
+    `batch_id` (16 bytes) stands in attribute `b` of the record if it landed; `record` is what was put.
     """
 
     retryable = True
     no_effect = False
 
-    def __init__(self, *, lane: object, batch: object, batch_id: bytes, tail: object, sequence: int) -> None:
-        self.batch_id, self.tail, self.sequence = batch_id, tail, sequence
+    def __init__(self, stream: str, record: "UnsettledRecord", batch: object) -> None:
+        self.stream, self.record = stream, record
+        self.batch_id, self.sequence = record.batch_id, record.sequence
         super().__init__(
-            f"batch {batch_id.hex()} may or may not be at sequence {sequence} of lane {lane}: no reply came in time; "
-            "publish_again(error) settles it without a duplicate",
-            lane=lane,
+            f"batch {record.batch_id.hex()} may or may not be at sequence {record.sequence} of lane {record.lane} of "
+            f"stream {stream}: no reply came in time; publish_again(error) settles it without a duplicate",
+            lane=record.lane,
             batch=batch,
         )
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_indeterminate, (self.lane, self.batch, self.batch_id, self.tail, self.sequence))
-
-
-def _rebuild_indeterminate(lane: object, batch: object, batch_id: bytes, tail: object, sequence: int) -> Exception:
-    return IndeterminateAppendError(lane=lane, batch=batch, batch_id=batch_id, tail=tail, sequence=sequence)
 
 
 class PublishNotAttemptedError(EventFabricError):

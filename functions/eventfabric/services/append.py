@@ -1,0 +1,137 @@
+"""Append: put a batch at the tail of its lane exactly once, whatever happens to the replies.
+
+    tail known? ── no ─> read it
+        │
+        v
+    put at tail if nobody wrote there ── written ─────────────> done
+        ^                             ── there: my batch id ──> done, an earlier try landed
+        │                             ── there: another's ────> its end is the next tail
+        │                             ── no reply ────────────> again at the SAME sequence, never at another
+        └─ back-off with jitter ──────┘
+"""
+
+from dataclasses import dataclass
+
+from eventfabric import limits
+from eventfabric.errors import ContendedAppendError, IndeterminateAppendError, OutcomeUnknownError, ThrottledError
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import Batch, Record, Tail, record_at
+from eventfabric.ports import Clock, Entropy, Log
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a batch stands in its lane: its first event at `sequence`."""
+
+    lane: Lane
+    sequence: Sequence
+
+
+class Appender:
+    """Appends to the lanes of one stream in one Region.
+
+    Invariant: while the outcome of a put is unknown, its batch is put at no other sequence. Remembers the tails that
+    it saw; a wrong memory costs one refused put, never a wrong record. Safe to share between threads that append to
+    different lanes.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        stream: str,
+        clock: Clock,
+        entropy: Entropy,
+        retention_seconds: int | None = None,
+        timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
+    ) -> None:
+        self.stream = stream
+        self._log = log
+        self._clock = clock
+        self._entropy = entropy
+        self._retention_seconds = retention_seconds
+        self._timeout_ms = int(timeout_seconds * 1000)
+        self._tails: dict[Lane, Tail] = {}
+
+    def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None) -> Appended:
+        """Append the batch; returns where it stands.
+
+        Args:
+            lane: the lane of every event of the batch.
+            batch: what to append; the same batch may be given again, and stands in the log once.
+            unsettled: the record whose put had no reply, from an IndeterminateAppendError: settled first.
+
+        Raises:
+            ContendedAppendError: not written; others, or throttling, were in the way until the time was up.
+            IndeterminateAppendError: no reply in time; may be written.
+            RefusedError: not written; the service refuses such puts.
+        """
+        return _Try(self, lane, batch, unsettled).run()
+
+
+class _Try:
+    """One append from its first put to its end."""
+
+    def __init__(self, appender: Appender, lane: Lane, batch: Batch, unsettled: Record | None) -> None:
+        self._of = appender
+        self._lane = lane
+        self._batch = batch
+        self._unsettled = unsettled
+        self._deadline_ms = appender._clock.now_ms() + appender._timeout_ms
+        self._tries = 0
+
+    def run(self) -> Appended:
+        of = self._of
+        conflicts = 0
+        tail = of._tails.pop(self._lane, None)
+        while True:
+            record = self._unsettled
+            if record is None:
+                tail = tail or self._read_tail()
+                record = record_at(tail, self._lane, self._batch, now_ms=of._clock.now_ms(),
+                                   retention_seconds=of._retention_seconds)  # fmt: skip
+            try:
+                occupant = of._log.append(record)
+            except OutcomeUnknownError as error:
+                self._unsettled = record
+                self._wait(error)
+                continue
+            except ThrottledError as error:
+                # Says nothing of an earlier put of this record that had no reply: `_unsettled` stays as it is.
+                self._wait(error)
+                continue
+            if occupant is None or occupant.batch_id == self._batch.id:
+                landed = occupant or record
+                of._tails[self._lane] = landed.tail
+                return Appended(self._lane, landed.sequence)
+            self._unsettled = None
+            conflicts += 1
+            tail = occupant.tail if conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) else None
+            if conflicts > 1:
+                self._wait(None)
+
+    def _read_tail(self) -> Tail:
+        while True:
+            try:
+                return self._of._log.tail(self._lane)
+            except (OutcomeUnknownError, ThrottledError) as error:
+                self._wait(error)
+
+    def _wait(self, cause: Exception | None) -> None:
+        """Back off with full jitter, or give up when the time is up."""
+        of = self._of
+        if of._clock.now_ms() >= self._deadline_ms:
+            raise self._failure() from cause
+        most = min(limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2**min(self._tries, 16))
+        self._tries += 1
+        of._clock.sleep(most * of._entropy.fraction())
+
+    def _failure(self) -> ContendedAppendError | IndeterminateAppendError:
+        of = self._of
+        if self._unsettled is not None:
+            return IndeterminateAppendError(of.stream, self._unsettled, self._batch)
+        return ContendedAppendError(
+            f"lane {self._lane} was busy for {of._timeout_ms} ms: batch {self._batch.id.hex()} is not written",
+            lane=self._lane,
+            batch=self._batch,
+        )

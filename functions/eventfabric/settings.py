@@ -1,0 +1,59 @@
+"""The only reader of the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+
+from eventfabric.definition import Definition, from_json
+from eventfabric.errors import DefinitionError, Problem
+from eventfabric.topology import (
+    ENVIRONMENT_DEFINITION,
+    ENVIRONMENT_DEFINITION_JSON,
+    ENVIRONMENT_ENDPOINT,
+    ENVIRONMENT_REGION,
+    ENVIRONMENT_SUBSCRIPTION,
+)
+
+_PLACES = ("infra/fabric.toml", "fabric.toml")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a function is told by its environment."""
+
+    definition: Definition
+    region: str
+    subscription: str | None
+    endpoint_url: str | None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = environ) -> "Settings":
+        """The settings of a function; DefinitionError names what is missing."""
+        missing = [name for name in (ENVIRONMENT_DEFINITION_JSON, ENVIRONMENT_REGION) if not environment.get(name)]
+        if missing:
+            raise DefinitionError([Problem(name, "nothing", "set by the deployment") for name in missing])
+        return cls(
+            definition=from_json(environment[ENVIRONMENT_DEFINITION_JSON].encode()),
+            region=environment[ENVIRONMENT_REGION],
+            subscription=environment.get(ENVIRONMENT_SUBSCRIPTION),
+            endpoint_url=environment.get(ENVIRONMENT_ENDPOINT),
+        )
+
+
+def definition_path(environment: Mapping[str, str] = environ) -> Path:
+    """The definition file that the environment names, else infra/fabric.toml or fabric.toml here; DefinitionError."""
+    named = environment.get(ENVIRONMENT_DEFINITION)
+    if named:
+        return Path(named)
+    for place in _PLACES:
+        if Path(place).is_file():
+            return Path(place)
+    raise DefinitionError(
+        [Problem("definition", "none", f"{ENVIRONMENT_DEFINITION} names a file, or {' or '.join(_PLACES)} exists here")]
+    )
+
+
+def region_named(environment: Mapping[str, str] = environ) -> str | None:
+    """The Region that the environment names, if any."""
+    return environment.get(ENVIRONMENT_REGION) or environment.get("AWS_DEFAULT_REGION")

@@ -1,0 +1,187 @@
+"""The one declaration of what a definition becomes: names, keys, environment, bounds of tables, queues and functions.
+
+Infrastructure, local fabric, adapters and tests read it, so they cannot drift. Pure; holds no client.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.definition import Definition, Stream, Subscription
+from eventfabric.errors import UnknownNameError, WrongRegionError
+
+ENVIRONMENT_DEFINITION: Final = "EVENTFABRIC_DEFINITION"
+"""Path of the definition: the TOML file, or in a function its resolved form in JSON."""
+ENVIRONMENT_DEFINITION_JSON: Final = "EVENTFABRIC_DEFINITION_JSON"
+"""In a function: the resolved definition itself."""
+ENVIRONMENT_SUBSCRIPTION: Final = "EVENTFABRIC_SUBSCRIPTION"
+"""In a deliver function: its subscription."""
+ENVIRONMENT_REGION: Final = "AWS_REGION"
+ENVIRONMENT_ENDPOINT: Final = "AWS_ENDPOINT_URL"
+
+RELAY_ENTRY: Final = "handlers.relay.handle"
+DELIVER_ENTRY: Final = "handlers.deliver.handle"
+
+
+@dataclass(frozen=True)
+class TableTopology:
+    """One DynamoDB table: its name and the types of its two key attributes (pk, sk)."""
+
+    name: str
+    regions: tuple[str, ...]
+    sort_key_type: str
+    expiry_attribute: str | None = None
+    stream_view: str = "NEW_AND_OLD_IMAGES"
+
+
+@dataclass(frozen=True)
+class QueueTopology:
+    """One SQS FIFO queue and its dead-letter queue."""
+
+    name: str
+    dead_letter_name: str
+    visibility_timeout_seconds: int = limits.VISIBILITY_TIMEOUT_SECONDS
+    receive_count_max: int = limits.RECEIVE_COUNT_MAX
+    batch_max: int = limits.DOORBELL_BATCH_MAX
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """SQS attributes of both queues: high-throughput FIFO, deduplication per group, encrypted."""
+        return {
+            "FifoQueue": "true",
+            "DeduplicationScope": "messageGroup",
+            "FifoThroughputLimit": "perMessageGroupId",
+            "VisibilityTimeout": str(self.visibility_timeout_seconds),
+            "SqsManagedSseEnabled": "true",
+        }
+
+
+@dataclass(frozen=True)
+class FunctionTopology:
+    """One Lambda function of a Region."""
+
+    name: str
+    entry: str
+    environment: dict[str, str]
+    timeout_seconds: int = limits.FUNCTION_TIMEOUT_SECONDS
+
+
+@dataclass(frozen=True)
+class SubscriptionTopology:
+    """A subscription's queue and function, and which lanes each Region delivers for it."""
+
+    fabric: str
+    name: str
+    definition: Subscription
+    regions: tuple[str, ...]
+
+    @property
+    def queue(self) -> QueueTopology:
+        """Its doorbells, equal in every Region that delivers for it."""
+        return QueueTopology(f"{self.fabric}-{self.name}.fifo", f"{self.fabric}-{self.name}-dead.fifo")
+
+    @property
+    def function_name(self) -> str:
+        """The name of its deliver function."""
+        return f"{self.fabric}-{self.name}"
+
+    def delivers(self, origin: str, region: str) -> bool:
+        """Whether `region` owns the lanes appended in `origin` for this subscription."""
+        match self.definition.deliver:
+            case "everywhere":
+                return region in self.regions
+            case "one":
+                return region == self.definition.region
+            case _:
+                return region == origin
+
+
+@dataclass(frozen=True)
+class StreamTopology:
+    """A stream's table and its subscriptions."""
+
+    fabric: str
+    name: str
+    definition: Stream
+    subscriptions: tuple[SubscriptionTopology, ...]
+
+    @property
+    def table(self) -> TableTopology:
+        """The log, one replica in each of the stream's Regions."""
+        return TableTopology(
+            name=f"{self.fabric}-{self.name}",
+            regions=self.definition.regions,
+            sort_key_type="N",
+            expiry_attribute=None if self.definition.retention_days is None else "x",
+        )
+
+    @property
+    def retention_seconds(self) -> int | None:
+        """How long records are kept; None: for ever."""
+        days = self.definition.retention_days
+        return None if days is None else days * 86_400
+
+    def check_region(self, region: str | None) -> str:
+        """`region` if the stream is in it; WrongRegionError otherwise."""
+        if region not in self.definition.regions:
+            raise WrongRegionError(f"stream {self.name}", region, self.definition.regions)
+        return region
+
+
+class Topology:
+    """Everything that a definition becomes."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.fabric = definition.fabric.name
+        self.regions = tuple(definition.fabric.regions)
+
+    @cached_property
+    def streams(self) -> dict[str, StreamTopology]:
+        """By name."""
+        return {
+            name: StreamTopology(
+                self.fabric,
+                name,
+                stream,
+                tuple(s for s in self.subscriptions.values() if s.definition.stream == name),
+            )
+            for name, stream in self.definition.streams.items()
+        }
+
+    @cached_property
+    def subscriptions(self) -> dict[str, SubscriptionTopology]:
+        """By name."""
+        return {
+            name: SubscriptionTopology(
+                self.fabric, name, subscription, tuple(self.definition.streams[subscription.stream].regions)
+            )
+            for name, subscription in self.definition.subscriptions.items()
+        }
+
+    @property
+    def ledger(self) -> TableTopology:
+        """The cursors of all subscriptions, one replica in each Region."""
+        return TableTopology(name=f"{self.fabric}-ledger", regions=self.regions, sort_key_type="S")
+
+    def stream(self, name: str) -> StreamTopology:
+        """The stream of that name; UnknownNameError."""
+        try:
+            return self.streams[name]
+        except KeyError:
+            raise UnknownNameError("stream", name, sorted(self.streams)) from None
+
+    def subscription(self, name: str) -> SubscriptionTopology:
+        """The subscription of that name; UnknownNameError."""
+        try:
+            return self.subscriptions[name]
+        except KeyError:
+            raise UnknownNameError("subscription", name, sorted(self.subscriptions)) from None
+
+    def stream_of_table(self, table: str) -> StreamTopology:
+        """The stream whose log is that table; UnknownNameError."""
+        for stream in self.streams.values():
+            if stream.table.name == table:
+                return stream
+        raise UnknownNameError("stream table", table, [s.table.name for s in self.streams.values()])
