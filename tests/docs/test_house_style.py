@@ -16,7 +16,9 @@ FUNCTION_LINES_MAX = 70
 LONGER_FILES: dict[str, str] = {}
 
 # The words are put together here so that this file does not hold what it forbids.
-MACHINE_PATH = re.compile(r"(?<![\w.$}~*/-])/(?:" + "|".join(["work", "root", "home", "Users"]) + r")/\w")
+MACHINE_PATH = re.compile(
+    r"(?:(?<![\w.$}~*/-])|(?<=://))/(?:" + "|".join(["work", "root", "home", "Users"]) + r")/\w"
+)
 REGISTRY_HOST = re.compile(
     r"\b(?:"
     + "|".join(["pypi", "pythonhosted", "npmjs", "debian", "crates", "yarnpkg"])
