@@ -1,0 +1,1 @@
+"""The only shipped code that imports boto3: adapters translate, and never decide."""

@@ -1,0 +1,69 @@
+"""Owns how clients are made: retries, time-outs, one connection pool; and how their failures are named."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from eventfabric import limits
+from eventfabric.errors import OutcomeUnknownError, RefusedError, ThrottledError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_sqs.client import SQSClient
+
+CONFIG = Config(
+    # botocore's own retries are safe: every write of ours is conditional and recognises itself.
+    retries={"mode": "standard", "total_max_attempts": 3},
+    connect_timeout=2,
+    read_timeout=10,
+    max_pool_connections=2 * limits.PUBLISHER_PARALLEL_LANES,
+    tcp_keepalive=True,
+)
+
+_THROTTLES = frozenset({
+    "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "TransactionInProgressException",
+    "RequestThrottled", "Throttling", "TooManyRequestsException", "ReplicatedWriteConflictException",
+})  # fmt: skip
+
+
+class Clients:
+    """The DynamoDB and SQS clients of one Region."""
+
+    def __init__(
+        self, region: str, *, session: boto3.Session | None = None, endpoint_url: str | None = None,
+        config: Config | None = None,
+    ) -> None:  # fmt: skip
+        session = session or boto3.Session()
+        merged = CONFIG.merge(config) if config else CONFIG
+        self.region = region
+        self.dynamodb: DynamoDBClient = session.client(
+            "dynamodb", region_name=region, endpoint_url=endpoint_url, config=merged
+        )
+        self.sqs: SQSClient = session.client("sqs", region_name=region, endpoint_url=endpoint_url, config=merged)
+
+
+@contextmanager
+def named_failures(operation: str) -> Iterator[None]:
+    """Turn botocore's failures into PortErrors that say whether the call may have taken effect."""
+    try:
+        yield
+    except ClientError as error:
+        code = error_code(error)
+        reason = f"{code}: {error.response['Error'].get('Message', '')}"
+        if code in _THROTTLES:
+            raise ThrottledError(operation, reason) from error
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+            raise OutcomeUnknownError(operation, reason) from error
+        raise RefusedError(operation, reason) from error
+    except BotoCoreError as error:
+        # Time-outs and broken connections: the request may have arrived.
+        raise OutcomeUnknownError(operation, str(error)) from error
+
+
+def error_code(error: ClientError) -> str:
+    """The service's name of an error."""
+    return error.response.get("Error", {}).get("Code", "")

@@ -1,0 +1,82 @@
+"""The log on a DynamoDB table."""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import ClientError
+
+from eventfabric.aws.clients import error_code, named_failures
+from eventfabric.errors import UndecodableRecordError
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import EMPTY_TAIL, Record, Tail
+from eventfabric.ports import Page
+from eventfabric.wire import record_item
+from eventfabric.wire.keys import Item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+_NAMES = {f"#{name}": name for name in record_item.HEADER_ATTRIBUTES}
+_HEADER = ", ".join(_NAMES)
+
+
+class AwsLog:
+    """ports.Log on one table in the Region of its client."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def tail(self, lane: Lane) -> Tail:
+        """See ports.Log. One Query of one item, without its payload."""
+        with named_failures("read the tail"):
+            found = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="#pk = :pk",
+                ExpressionAttributeNames=_NAMES,
+                ExpressionAttributeValues={":pk": {"S": str(lane)}},
+                ProjectionExpression=_HEADER,
+                ScanIndexForward=False,
+                ConsistentRead=True,
+                Limit=1,
+            )["Items"]
+        if not found:
+            return EMPTY_TAIL
+        item = cast(Item, found[0])
+        return record_item.from_item({**item, "d": {"B": b""}}).tail
+
+    def append(self, record: Record) -> Record | None:
+        """See ports.Log. One PutItem."""
+        nobody_wrote_there = "attribute_not_exists(pk)"
+        with named_failures("append"):
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=record_item.to_item(record),
+                    ConditionExpression=nobody_wrote_there,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                return record_item.from_item(cast(dict[str, Any], error.response)["Item"])
+        return None
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
+        """See ports.Log. One Query, of at most 1 MB."""
+        with named_failures("read the log"):
+            answer = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="pk = :pk AND sk >= :start",
+                ExpressionAttributeValues={":pk": {"S": str(lane)}, ":start": {"N": str(start)}},
+                ConsistentRead=True,
+                Limit=records_max,
+            )
+        records: list[Record] = []
+        for item in answer["Items"]:
+            try:
+                records.append(record_item.from_item(cast(Item, item)))
+            except UndecodableRecordError:
+                if not records:
+                    raise
+                return Page(tuple(records), more=True)
+        return Page(tuple(records), more="LastEvaluatedKey" in answer)

@@ -1,0 +1,42 @@
+"""The real clock and the real randomness; no AWS in it, but nothing pure either."""
+
+from os import urandom
+from random import random
+from threading import Lock
+from time import sleep, time_ns
+
+
+class SystemClock:
+    """ports.Clock of this machine."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return time_ns() // 1_000_000
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        sleep(seconds)
+
+
+class SystemEntropy:
+    """ports.Entropy of the operating system, drawn in blocks: one system call serves hundreds of ids."""
+
+    _BLOCK_BYTES = 8192
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._at = 0
+        self._lock = Lock()
+
+    def bytes(self, count: int) -> bytes:
+        """Unpredictable bytes."""
+        with self._lock:
+            at = self._at
+            if at + count > len(self._block):
+                self._block, at = urandom(max(self._BLOCK_BYTES, count)), 0
+            self._at = at + count
+            return self._block[at : at + count]
+
+    def fraction(self) -> float:
+        """A number in [0, 1)."""
+        return random()

@@ -1,0 +1,256 @@
+"""Owns what a fabric is: streams and subscriptions, resolved, with every default and bound; reads no file.
+
+It ships to Lambda, so it must import fast: no pydantic here. The markers below carry documentation and bounds
+to pydantic and JSON Schema by duck typing; `definition_file` reads, checks and explains a definition.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+
+from annotated_types import Interval, Len, Predicate
+
+from eventfabric.limits import LANES_DEFAULT, LANES_MAX, NAME_CHARACTERS_MAX, TYPE_CHARACTERS_MAX
+
+RESERVED_STREAM_NAMES: Final = ("ledger",)
+"""Tables `<fabric>-<name>` that are the fabric's own."""
+QUORUM_REGIONS: Final = 3
+"""A strongly consistent global table has exactly three Regions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """What a key means; `default` says in words a default that no constant can say."""
+
+    text: str
+    default: str | None = None
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: object, handler: Callable[[object], dict[str, object]]
+    ) -> dict[str, object]:
+        suffix = f" Default: {self.default}." if self.default else ""
+        return {**handler(core_schema), "description": self.text + suffix}
+
+
+@dataclass(frozen=True, slots=True)
+class FromKey:
+    """The value is the key of the table, so the file has no such key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A text that a regular expression describes to machines, and `says` to people."""
+
+    regex: str
+    says: str
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: Callable[[object], dict[str, object]]
+    ) -> dict[str, object]:
+        return {**handler(source), "pattern": self.regex}
+
+
+@dataclass(frozen=True, slots=True)
+class PowersOfTwo:
+    """The powers of two up to `most`, in a schema."""
+
+    most: int
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: object, handler: Callable[[object], dict[str, object]]
+    ) -> dict[str, object]:
+        return {**handler(core_schema), "enum": [1 << bit for bit in range(self.most.bit_length())]}
+
+
+def is_power_of_two(number: int) -> bool:
+    return number > 0 and number & (number - 1) == 0
+
+
+Name: TypeAlias = Annotated[
+    str,
+    Pattern(
+        rf"^[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 1}}}$",
+        f"1 to {NAME_CHARACTERS_MAX} lower-case letters, digits and hyphens, a letter first",
+    ),
+]
+RegionName: TypeAlias = Annotated[
+    str, Pattern(r"^[a-z]{2,4}(-[a-z]+){1,2}-[1-9]$", "the name of an AWS Region, such as us-east-1")
+]
+_IDENTIFIER: Final = "[A-Za-z_][A-Za-z0-9_]*"
+Reference: TypeAlias = Annotated[
+    str, Pattern(rf"^{_IDENTIFIER}(\.{_IDENTIFIER})*:{_IDENTIFIER}$", "package.module:name")
+]
+HandlerReference: TypeAlias = Annotated[
+    str, Pattern(rf"^{_IDENTIFIER}(\.{_IDENTIFIER})*:{_IDENTIFIER}$", "package.module:function")
+]
+EventType: TypeAlias = Annotated[
+    str,
+    Pattern(rf"^.{{1,{TYPE_CHARACTERS_MAX}}}$", f"an event type of 1 to {TYPE_CHARACTERS_MAX} characters"),
+]
+Regions: TypeAlias = Annotated[tuple[RegionName, ...], Len(1)]
+
+Durability: TypeAlias = Literal["regional", "replicated", "quorum"]
+Guarantee: TypeAlias = Literal["at_most_once", "at_least_once", "exactly_once"]
+Order: TypeAlias = Literal["key", "none"]
+Deliver: TypeAlias = Literal["origin", "everywhere", "one"]
+
+
+class _Table:
+    """A table of the file: no other keys than its fields, and no value that would first have to be converted."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FabricSection(_Table):
+    """The fabric as a whole."""
+
+    name: Annotated[Name, Doc("Name of the fabric; every table, queue and function is named after it.")]
+    regions: Annotated[
+        Regions,
+        Doc(
+            "Regions of the fabric. The first is its home, from which tables that span Regions are deployed."
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream(_Table):
+    """A named append-only log. Invariant, once read: `regions` is not empty, and the fabric has them all."""
+
+    name: Annotated[str, FromKey()]
+    regions: Annotated[
+        Regions,
+        Doc("Regions in which the stream can be published to and read.", default="the fabric's Regions"),
+    ] = ()
+    durability: Annotated[
+        Durability,
+        Doc(
+            'What an accepted event survives. "regional": one Region holds it. "replicated": the other Regions get it '
+            'a moment later. "quorum": exactly three Regions, and no accepted event is lost with one of them.'
+        ),
+    ] = "replicated"
+    lanes: Annotated[
+        Annotated[int, Interval(ge=1, le=LANES_MAX), Predicate(is_power_of_two), PowersOfTwo(LANES_MAX)],
+        Doc("Lanes per Region, among which keys are spread; more lanes carry more appends at the same time."),
+    ] = LANES_DEFAULT
+    retention_days: Annotated[
+        Annotated[int, Interval(ge=1, le=3650)] | None,
+        Doc("Days after which records expire.", default="records are kept for ever"),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry(_Table):
+    """What happens to an event whose attempt failed."""
+
+    immediate: Annotated[
+        Annotated[int, Interval(ge=0, le=10)],
+        Doc("Tries at once, after the first attempt and before the key is parked."),
+    ] = 2
+    attempts: Annotated[
+        Annotated[int, Interval(ge=1, le=100)],
+        Doc("Failed attempts of one event after which it is a dead letter and its key waits for a redrive."),
+    ] = 8
+    backoff_seconds: Annotated[
+        Annotated[float, Interval(ge=0.05, le=900)],
+        Doc("Upper bound of the first wait, in seconds; it doubles with every attempt."),
+    ] = 1.0
+    backoff_max_seconds: Annotated[
+        Annotated[float, Interval(ge=0.05, le=900)], Doc("Upper bound of every wait, in seconds.")
+    ] = 900.0
+    permanent: Annotated[
+        tuple[Reference, ...],
+        Doc(
+            "Exception types, as package.module:Name, that no further attempt can mend: a dead letter at once."
+        ),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker(_Table):
+    """When to stop attempting, because what is downstream seems to be down."""
+
+    failure_ratio: Annotated[
+        Annotated[float, Interval(ge=0.01, le=1)],
+        Doc("Share of attempts that fail, from which on deliveries stop."),
+    ] = 0.5
+    parked_keys: Annotated[
+        Annotated[int, Interval(ge=1, le=1000)],
+        Doc("Parked keys of one lane, from which on deliveries stop."),
+    ] = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription(_Table):
+    """A named consumer of one stream. Invariant, once read: `region` is given exactly if `deliver` is "one"."""
+
+    name: Annotated[str, FromKey()]
+    stream: Annotated[Name, Doc("Name of the stream.")]
+    types: Annotated[
+        Annotated[tuple[EventType, ...], Len(1)] | None,
+        Doc("Types of the events to deliver; others are stepped over.", default="all types"),
+    ] = None
+    handler: Annotated[
+        HandlerReference, Doc("The function that handles an event, as package.module:function.")
+    ]
+    guarantee: Annotated[
+        Guarantee,
+        Doc(
+            '"at_most_once": commit, then attempt. "at_least_once": attempt, then commit. "exactly_once": the '
+            "handler's DynamoDB writes and the cursor commit in one transaction."
+        ),
+    ] = "at_least_once"
+    order: Annotated[
+        Order,
+        Doc(
+            '"key": the events of a key in order; those behind a failed one wait. "none": a failed one waits alone.'
+        ),
+    ] = "key"
+    deliver: Annotated[
+        Deliver,
+        Doc(
+            'Who delivers. "origin": each Region what was published in it. "everywhere": every Region every event. '
+            '"one": one Region every event.'
+        ),
+    ] = "origin"
+    region: Annotated[
+        RegionName | None,
+        Doc('The Region that delivers; only with deliver = "one".', default="the stream's first Region"),
+    ] = None
+    concurrency: Annotated[
+        Annotated[int, Interval(ge=1, le=64)],
+        Doc("Keys of one lane whose events are attempted at the same time; a key's own events never are."),
+    ] = 1
+    retry: Annotated[Retry, Doc("What happens to an event whose attempt failed.")] = Retry()
+    breaker: Annotated[
+        Breaker, Doc("When to stop attempting, because what is downstream seems to be down.")
+    ] = Breaker()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition(_Table):
+    """A whole fabric, resolved: no value is left to be looked up elsewhere."""
+
+    fabric: Annotated[FabricSection, Doc("The fabric as a whole.")]
+    streams: Annotated[
+        Annotated[dict[Name, Stream], Len(1)], Doc("One table [streams.NAME] for each stream; at least one.")
+    ]
+    subscriptions: Annotated[
+        dict[Name, Subscription], Doc("One table [subscriptions.NAME] for each subscription.", default="none")
+    ] = field(default_factory=dict)
+
+
+def to_json(definition: Definition) -> bytes:
+    """The resolved definition as it ships to Lambda: equal definitions give equal bytes."""
+    import msgspec
+
+    return msgspec.json.encode(definition, order="sorted")
+
+
+def from_json(data: bytes) -> Definition:
+    """What `to_json` wrote; trusted, so only its shape is checked. Raises `msgspec.DecodeError`."""
+    import msgspec
+
+    return msgspec.json.decode(data, type=Definition)

@@ -1,0 +1,1 @@
+"""What users import: publishing on one side, handlers on the other."""

@@ -1,0 +1,98 @@
+"""What a handler is told of its delivery, and the transaction that it may write into."""
+
+from collections.abc import Mapping, Sequence as Seq
+from typing import Any
+
+from eventfabric.errors import HandlerError
+from eventfabric.model.event import Event
+from eventfabric.ports import Attempt, Clock, Write
+
+
+class Transaction:
+    """DynamoDB writes that commit together with the subscription's cursor: all of them once, or none.
+
+    Values are plain Python (str, int, float, Decimal, bool, None, bytes, list, dict, set). A write whose condition
+    fails is the event's failure. Between events of one key a handler always reads what it wrote before; rows that
+    several keys share need a condition or an ADD, as they do between lanes anyway.
+    """
+
+    def __init__(self) -> None:
+        self.writes: list[Write] = []
+
+    def put(self, table: str, item: Mapping[str, object], **expressions: Any) -> None:
+        """Write a whole item. See `update` for the expressions."""
+        self._add("Put", {"TableName": table, "Item": _attributes(item)}, expressions)
+
+    def update(self, table: str, key: Mapping[str, object], expression: str, **expressions: Any) -> None:
+        """Change an item by an update expression.
+
+        Args:
+            table: name of the table, in the Region of the delivery.
+            key: the item's key.
+            expression: such as "ADD balance :amount".
+            **expressions: condition="...", names={"#n": "name"}, values={":amount": 10}.
+        """
+        self._add("Update", {"TableName": table, "Key": _attributes(key), "UpdateExpression": expression}, expressions)
+
+    def delete(self, table: str, key: Mapping[str, object], **expressions: Any) -> None:
+        """Delete an item. See `update` for the expressions."""
+        self._add("Delete", {"TableName": table, "Key": _attributes(key)}, expressions)
+
+    def check(self, table: str, key: Mapping[str, object], *, condition: str, **expressions: Any) -> None:
+        """Commit only if the condition holds of an item."""
+        self._add("ConditionCheck", {"TableName": table, "Key": _attributes(key)}, {"condition": condition, **expressions})
+
+    def _add(self, action: str, request: dict[str, Any], expressions: Mapping[str, Any]) -> None:
+        unknown = expressions.keys() - {"condition", "names", "values"}
+        if unknown:
+            raise HandlerError(f"transaction: found {', '.join(sorted(unknown))}, allowed: condition, names, values")
+        if expressions.get("condition"):
+            request["ConditionExpression"] = expressions["condition"]
+        if expressions.get("names"):
+            request["ExpressionAttributeNames"] = dict(expressions["names"])
+        if expressions.get("values"):
+            request["ExpressionAttributeValues"] = _attributes(expressions["values"])
+        self.writes.append(Write(action, request))
+
+
+class Delivery:
+    """One attempt at handing events to a subscription.
+
+    `event` is the event of a handler that takes one (for handlers that take only its payload); `events` those of a
+    batch handler.
+    """
+
+    __slots__ = ("_clock", "_deadline_ms", "_transaction", "attempt", "events", "subscription")
+
+    def __init__(self, events: Seq[Event], attempt: Attempt, clock: Clock, transaction: Transaction | None) -> None:
+        self.events = events
+        self.subscription = attempt.subscription
+        self.attempt = attempt.number
+        self._deadline_ms = attempt.deadline_ms
+        self._clock = clock
+        self._transaction = transaction
+
+    @property
+    def event(self) -> Event:
+        """The event, or the first of a batch."""
+        return self.events[0]
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Time left for this attempt before the lane is handed back."""
+        return max(0.0, (self._deadline_ms - self._clock.now_ms()) / 1000)
+
+    @property
+    def transaction(self) -> Transaction:
+        """Writes that commit with the cursor; only for subscriptions with guarantee = "exactly_once"."""
+        if self._transaction is None:
+            raise HandlerError(
+                f"subscription {self.subscription} has no transaction: set guarantee = \"exactly_once\" in the definition"
+            )
+        return self._transaction
+
+
+def _attributes(values: Mapping[str, object]) -> dict[str, Any]:
+    from eventfabric.aws.attributes import to_attributes  # imports boto3, which importing eventfabric must not
+
+    return to_attributes(values)

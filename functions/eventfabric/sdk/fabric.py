@@ -1,0 +1,229 @@
+"""The fabric as a producer sees it: connect, publish, know where it stands."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eventfabric import limits
+from eventfabric.errors import IndeterminateAppendError, InvalidEventError, Problem, PublishFailedError
+from eventfabric.model.event import Event, HeaderValue
+from eventfabric.model.identity import Lane, Region
+from eventfabric.model.record import Batch, Record
+from eventfabric.ports import Clock, Entropy, Log
+from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.sdk.publisher import Publisher, Receipt, receipt
+from eventfabric.services.append import Appender
+from eventfabric.topology import StreamTopology, Topology
+
+if TYPE_CHECKING:
+    import boto3
+
+
+class Fabric:
+    """A fabric in one Region. Make one per process with `connect` or `from_definition`; safe to share between threads."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        region: str,
+        *,
+        log_of: Callable[[StreamTopology], Log],
+        clock: Clock,
+        entropy: Entropy,
+        source: str | None = None,
+        parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
+        append_timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
+    ) -> None:
+        self.topology = topology
+        self.region = Region(region)
+        self._log_of = log_of
+        self._clock = clock
+        self._entropy = entropy
+        self._source = source
+        self._parallel_lanes = parallel_lanes
+        self._append_timeout_seconds = append_timeout_seconds
+        self._outgoing: dict[str, Outgoing] = {}
+
+    @classmethod
+    def connect(
+        cls,
+        *,
+        region: str | None = None,
+        session: "boto3.Session | None" = None,
+        endpoint_url: str | None = None,
+        source: str | None = None,
+    ) -> "Fabric":
+        """The fabric that the environment names: EVENTFABRIC_DEFINITION, else infra/fabric.toml or fabric.toml here.
+
+        Arguments and errors as `from_definition`.
+        """
+        from eventfabric.settings import definition_path
+
+        return cls.from_definition(
+            definition_path(), region=region, session=session, endpoint_url=endpoint_url, source=source
+        )
+
+    @classmethod
+    def from_definition(
+        cls,
+        path: str | PathLike[str],
+        *,
+        region: str | None = None,
+        session: "boto3.Session | None" = None,
+        endpoint_url: str | None = None,
+        source: str | None = None,
+    ) -> "Fabric":
+        """The fabric of a definition file.
+
+        Args:
+            path: the definition, such as infra/fabric.toml.
+            region: where to publish; default: the session's, or the environment's AWS_REGION.
+            session: any boto3 session; default: boto3's own.
+            endpoint_url: another endpoint than AWS, such as a local fabric's.
+            source: the CloudEvents source of events that name none; default "/<fabric>/<stream>".
+
+        Raises:
+            DefinitionError: the definition is wrong or missing.
+            WrongRegionError: the fabric is not in the Region.
+        """
+        from eventfabric.aws.clients import Clients
+        from eventfabric.aws.log import AwsLog
+        from eventfabric.aws.system import SystemClock, SystemEntropy
+        from eventfabric.definition_file import read_definition
+        from eventfabric.errors import WrongRegionError
+        from eventfabric.settings import region_named
+
+        topology = Topology(read_definition(Path(path)))
+        region = region or (session.region_name if session else None) or region_named()
+        if region not in topology.regions:
+            raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
+        clients = Clients(region, session=session, endpoint_url=endpoint_url)
+        return cls(
+            topology,
+            region,
+            log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            source=source,
+        )
+
+    def publish(
+        self,
+        stream: str,
+        *,
+        key: str,
+        type: str,
+        data: object = None,
+        id: str | None = None,
+        headers: Mapping[str, HeaderValue] | None = None,
+        time: datetime | str | None = None,
+        source: str | None = None,
+    ) -> Receipt:
+        """Publish one event; when this returns, it is durable and on its way to every subscription.
+
+        Args:
+            stream: name of the stream.
+            key: events of one key are delivered in order; 1 to 1,024 bytes.
+            type: what happened; subscriptions filter by it.
+            data: any JSON value, bytes, or an object that encodes to JSON.
+            id: default a new UUIDv7.
+            headers: CloudEvents extension attributes.
+            time: when it happened; default now.
+            source: who says so; default the fabric's.
+
+        Raises:
+            UnknownNameError, WrongRegionError, InvalidEventError, EventTooLargeError: nothing was written.
+            ContendedAppendError: nothing was written; try again later.
+            IndeterminateAppendError: it may be written; `publish_again(error)` settles it.
+        """
+        outgoing = self._stream(stream)
+        lane, event_id, part = outgoing.encode(key, type, data, id, headers, time, source)
+        batch = outgoing.batch_of_one(type, part)
+        try:
+            return receipt(outgoing.append(lane, batch), 0, event_id)
+        except IndeterminateAppendError as error:
+            error.add_note(f"event {event_id}")
+            raise
+
+    def publish_many(self, stream: str, events: Iterable[Event]) -> list[Receipt]:
+        """Publish events, packed into as few records as their lanes allow; returns their receipts in the order given.
+
+        All are checked before one is written. Raises as `publish`, and PublishFailedError with each failure where
+        some could not be appended.
+        """
+        outgoing = self._stream(stream)
+        encoded: list[tuple[Lane, str, str, bytes]] = []
+        problems: list[Problem] = []
+        for index, event in enumerate(events):
+            try:
+                lane, event_id, part = outgoing.encode_event(event)
+                encoded.append((lane, event_id, event.type, part))
+            except InvalidEventError as error:
+                problems += [Problem(f"events[{index}].{p.path}", p.found, p.allowed) for p in error.problems]
+        if problems:
+            raise InvalidEventError(problems, where=f"stream {stream}")
+        with self.publisher(stream, linger_ms=60_000) as publisher:
+            pending = [publisher.take(*fields) for fields in encoded]
+        return [waiting.result() for waiting in pending]
+
+    def publisher(
+        self,
+        stream: str,
+        *,
+        linger_ms: float = limits.PUBLISHER_LINGER_MILLISECONDS,
+        events_max: int = limits.RECORD_EVENTS_MAX,
+        buffer_bytes_max: int = limits.PUBLISHER_BUFFER_BYTES_MAX,
+    ) -> Publisher:
+        """A publisher that packs events into records; use it as a context manager.
+
+        Args:
+            stream: name of the stream.
+            linger_ms: how long an event may wait for others of its lane.
+            events_max: events in a record, at most 1,000.
+            buffer_bytes_max: encoded events held in memory; beyond it, `publish` waits.
+        """
+        return Publisher(
+            self._stream(stream),
+            linger_ms=linger_ms,
+            events_max=events_max,
+            buffer_bytes_max=buffer_bytes_max,
+            parallel_lanes=self._parallel_lanes,
+        )
+
+    def publish_again(self, error: IndeterminateAppendError) -> Receipt:
+        """Settle a batch whose outcome is unknown: it stands in the log once, whether it had landed or not.
+
+        Returns the receipt of its first event (the others follow it, sequence by sequence). Raises as `publish`.
+        """
+        batch, record = error.batch, error.record
+        assert isinstance(batch, Batch) and isinstance(record, Record)
+        appended = self._stream(error.stream).append(record.lane, batch, unsettled=record)
+        return receipt(appended, 0, "")
+
+    def _stream(self, name: str) -> Outgoing:
+        outgoing = self._outgoing.get(name)
+        if outgoing is None:
+            stream = self.topology.stream(name)
+            stream.check_region(self.region)
+            appender = Appender(
+                self._log_of(stream),
+                stream=name,
+                clock=self._clock,
+                entropy=self._entropy,
+                retention_seconds=stream.retention_seconds,
+                timeout_seconds=self._append_timeout_seconds,
+            )
+            outgoing = self._outgoing[name] = Outgoing(
+                stream,
+                self.region,
+                appender,
+                clock=self._clock,
+                entropy=self._entropy,
+                source=self._source or f"/{self.topology.fabric}/{name}",
+            )
+        return outgoing
+
+
+__all__ = ["Fabric", "PublishFailedError"]

@@ -1,0 +1,282 @@
+"""The publisher: packs events of a lane into records, appends lane beside lane, and tells every caller what became of it.
+
+Per lane: an open bundle that takes events, sealed bundles that wait, and at most one append under way, so that the
+events of a key stand in the log in the order in which they were published.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Condition, Event as Flag, RLock, Thread
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from eventfabric import limits
+from eventfabric.errors import EventFabricError, PublishFailedError, PublishNotAttemptedError
+from eventfabric.model.event import HeaderValue
+from eventfabric.model.identity import BatchId, Lane, Region, Sequence
+from eventfabric.model.record import Batch
+from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.services.append import Appended
+from eventfabric.wire.payload_codec import pack
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where an event stands in the log: durable, and on its way to every subscription."""
+
+    origin: Region
+    lane: Lane
+    sequence: Sequence
+    event_id: str
+
+
+class _Bundle:
+    """Events of one lane on their way into one record."""
+
+    __slots__ = ("appended", "error", "flag", "ids", "lane", "opened", "parts", "seen", "size", "types")
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.parts: list[bytes] = []
+        self.ids: list[str] = []
+        self.types: set[str] = set()
+        self.size = 0
+        self.opened = 0.0
+        self.flag = Flag()
+        self.appended: Appended | None = None
+        self.error: BaseException | None = None
+        self.seen: set[int] = set()
+
+    def takes(self, size: int, type_: str, events_max: int) -> bool:
+        return (
+            len(self.parts) < events_max
+            and self.size + size <= limits.RECORD_PAYLOAD_BYTES_MAX
+            and (type_ in self.types or len(self.types) < limits.RECORD_TYPES_MAX)
+        )
+
+
+class PendingReceipt:
+    """The receipt to come of one event."""
+
+    __slots__ = ("_bundle", "_index")
+
+    def __init__(self, bundle: _Bundle, index: int) -> None:
+        self._bundle = bundle
+        self._index = index
+
+    @property
+    def event_id(self) -> str:
+        """The event's id."""
+        return self._bundle.ids[self._index]
+
+    def done(self) -> bool:
+        """Whether it is known what became of the event."""
+        return self._bundle.flag.is_set()
+
+    def result(self, timeout_seconds: float | None = None) -> Receipt:
+        """The receipt; waits for it. Raises why the event was not published, or TimeoutError."""
+        bundle = self._bundle
+        if not bundle.flag.wait(timeout_seconds):
+            raise TimeoutError(f"event {self.event_id} was not appended within {timeout_seconds} seconds")
+        bundle.seen.add(self._index)
+        if bundle.appended is None:
+            raise bundle.error or AssertionError("a bundle is done with a place in the log, or an error")
+        return receipt(bundle.appended, self._index, self.event_id)
+
+
+def receipt(appended: Appended, index: int, event_id: str) -> Receipt:
+    """The receipt of the event at `index` of an appended batch."""
+    return Receipt(appended.lane.origin, appended.lane, Sequence(appended.sequence + index), event_id)
+
+
+class Publisher:
+    """Publishes to one stream in one Region; a context manager that flushes on exit. Safe to use from several threads.
+
+    On exit, failures that nobody has seen through `result()` are raised as one PublishFailedError.
+    """
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        *,
+        linger_ms: float = limits.PUBLISHER_LINGER_MILLISECONDS,
+        events_max: int = limits.RECORD_EVENTS_MAX,
+        buffer_bytes_max: int = limits.PUBLISHER_BUFFER_BYTES_MAX,
+        parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
+    ) -> None:
+        self._outgoing = outgoing
+        self._linger_seconds = linger_ms / 1000
+        self._events_max = min(events_max, limits.RECORD_EVENTS_MAX)
+        self._buffer_bytes_max = buffer_bytes_max
+        self._changed = Condition(RLock())
+        self._open: dict[Lane, _Bundle] = {}
+        self._sealed: dict[Lane, deque[_Bundle]] = {}
+        self._buffered_bytes = 0
+        self._published = 0
+        self._failed: list[_Bundle] = []
+        self._closed = False
+        # Without workers every append runs in the caller's thread: the local fabric wants one thread at a time.
+        self._pool = ThreadPoolExecutor(parallel_lanes, "eventfabric-publisher") if parallel_lanes else None
+        self._lingerer: Thread | None = None
+
+    def publish(
+        self,
+        *,
+        key: str,
+        type: str,
+        data: object = None,
+        id: str | None = None,
+        headers: Mapping[str, HeaderValue] | None = None,
+        time: datetime | str | None = None,
+        source: str | None = None,
+    ) -> PendingReceipt:
+        """Take an event; returns at once with its receipt to come. InvalidEventError where it cannot be published."""
+        lane, event_id, part = self._outgoing.encode(key, type, data, id, headers, time, source)
+        return self.take(lane, event_id, type, part)
+
+    def take(self, lane: Lane, event_id: str, type: str, part: bytes) -> PendingReceipt:
+        """As `publish`, of an event that is encoded already."""
+        size = len(part)
+        with self._changed:
+            if self._closed:
+                raise EventFabricError("the publisher is closed: publish inside its with block")
+            while self._buffered_bytes + size > self._buffer_bytes_max and self._buffered_bytes:
+                self._seal_all()
+                if self._pool is None or not self._changed.wait_for(lambda: self._has_room(size), timeout=60):
+                    break
+            bundle = self._open.get(lane)
+            if bundle is not None and not bundle.takes(size, type, self._events_max):
+                self._seal(lane)
+                bundle = None
+            if bundle is None:
+                bundle = self._open[lane] = _Bundle(lane)
+                self._linger(bundle)
+            bundle.parts.append(part)
+            bundle.ids.append(event_id)
+            bundle.types.add(type)
+            bundle.size += size
+            self._buffered_bytes += size
+            index = len(bundle.parts) - 1
+            if index + 1 == self._events_max:
+                self._seal(lane)
+        return PendingReceipt(bundle, index)
+
+    def flush(self) -> None:
+        """Append all that was taken, and wait for it."""
+        with self._changed:
+            self._seal_all()
+            self._changed.wait_for(lambda: not self._sealed)
+
+    def close(self) -> None:
+        """Flush, stop, and raise the failures that nobody has seen."""
+        self.flush()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._lingerer:
+            self._lingerer.join()
+        if self._pool:
+            self._pool.shutdown()
+        failures = [
+            (event_id, bundle.error)
+            for bundle in self._failed
+            for index, event_id in enumerate(bundle.ids)
+            if index not in bundle.seen and bundle.error is not None
+        ]
+        if failures:
+            raise PublishFailedError(failures, published=self._published)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except PublishFailedError as failed:
+            if error is None:
+                raise
+            error.add_note(str(failed))
+
+    def _has_room(self, size: int) -> bool:
+        return self._buffered_bytes + size <= self._buffer_bytes_max or not self._buffered_bytes
+
+    def _linger(self, bundle: _Bundle) -> None:
+        if self._pool is None:
+            return
+        bundle.opened = monotonic()
+        if self._lingerer is None:
+            self._lingerer = Thread(target=self._seal_in_time, name="eventfabric-linger", daemon=True)
+            self._lingerer.start()
+        elif len(self._open) == 1:
+            self._changed.notify_all()
+
+    def _seal_in_time(self) -> None:
+        with self._changed:
+            while not self._closed:
+                oldest = min((bundle.opened for bundle in self._open.values()), default=None)
+                if oldest is None:
+                    self._changed.wait()
+                    continue
+                due = oldest + self._linger_seconds
+                if (wait_seconds := due - monotonic()) > 0:
+                    self._changed.wait(wait_seconds)
+                    continue
+                for lane in [lane for lane, bundle in self._open.items() if bundle.opened <= oldest]:
+                    self._seal(lane)
+
+    def _seal_all(self) -> None:
+        for lane in list(self._open):
+            self._seal(lane)
+
+    def _seal(self, lane: Lane) -> None:
+        bundle = self._open.pop(lane)
+        waiting = self._sealed.get(lane)
+        if waiting is not None:
+            waiting.append(bundle)
+            return
+        self._sealed[lane] = deque([bundle])
+        if self._pool is None:
+            self._append_waiting(lane)
+        else:
+            self._pool.submit(self._append_waiting, lane)
+
+    def _append_waiting(self, lane: Lane) -> None:
+        """Append a lane's sealed bundles, one after the other; after a failure those behind it are held back."""
+        waiting = self._sealed[lane]
+        while True:
+            bundle = waiting[0]
+            batch = Batch(BatchId(self._outgoing.batch_id()), len(bundle.parts), frozenset(bundle.types), pack(bundle.parts))
+            try:
+                bundle.appended = self._outgoing.append(lane, batch)
+            except BaseException as error:  # the caller's to see, through the receipt; a worker thread has nobody to tell
+                bundle.error = error
+            with self._changed:
+                self._finish(waiting.popleft())
+                if bundle.error is not None:
+                    while waiting:
+                        behind = waiting.popleft()
+                        behind.error = PublishNotAttemptedError(f"an earlier batch of lane {lane} was not published")
+                        behind.error.__cause__ = bundle.error
+                        self._finish(behind)
+                if not waiting:
+                    del self._sealed[lane]
+                    self._changed.notify_all()
+                    return
+
+    def _finish(self, bundle: _Bundle) -> None:
+        self._buffered_bytes -= bundle.size
+        bundle.parts = []
+        if bundle.error is None:
+            self._published += len(bundle.ids)
+        else:
+            self._failed.append(bundle)
+        bundle.flag.set()
+        self._changed.notify_all()
+
+
