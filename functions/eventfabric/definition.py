@@ -96,7 +96,7 @@ Deliver: TypeAlias = Literal["origin", "everywhere", "one"]
 
 
 class _Table:
-    """A table of the file: no other keys than its fields, and no value that would first have to be converted."""
+    """A table of the file: no other keys than its fields, and no value that must be converted first."""
 
     __slots__ = ()
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
@@ -127,8 +127,8 @@ class Stream(_Table):
     durability: Annotated[
         Durability,
         Doc(
-            'What an accepted event survives. "regional": one Region holds it. "replicated": the other Regions get it '
-            'a moment later. "quorum": exactly three Regions, and no accepted event is lost with one of them.'
+            'What an accepted event survives. "regional": one Region holds it. "replicated": the others get '
+            'it a moment later. "quorum": exactly three Regions, and no accepted event is lost with one of them.'
         ),
     ] = "replicated"
     lanes: Annotated[
@@ -162,9 +162,7 @@ class Retry(_Table):
     ] = 900.0
     permanent: Annotated[
         tuple[Reference, ...],
-        Doc(
-            "Exception types, as package.module:Name, that no further attempt can mend: a dead letter at once."
-        ),
+        Doc("Exception types, as package.module:Name, that no further attempt can mend: dead at once."),
     ] = ()
 
 
@@ -184,7 +182,7 @@ class Breaker(_Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription(_Table):
-    """A named consumer of one stream. Invariant, once read: `region` is given exactly if `deliver` is "one"."""
+    """A named consumer of one stream. Invariant, once read: `region` goes with `deliver = "one"`."""
 
     name: Annotated[str, FromKey()]
     stream: Annotated[Name, Doc("Name of the stream.")]
@@ -198,21 +196,19 @@ class Subscription(_Table):
     guarantee: Annotated[
         Guarantee,
         Doc(
-            '"at_most_once": commit, then attempt. "at_least_once": attempt, then commit. "exactly_once": the '
-            "handler's DynamoDB writes and the cursor commit in one transaction."
+            '"at_most_once": commit, then attempt. "at_least_once": attempt, then commit. '
+            '"exactly_once": the DynamoDB writes of the handler and the cursor commit in one transaction.'
         ),
     ] = "at_least_once"
     order: Annotated[
         Order,
-        Doc(
-            '"key": the events of a key in order; those behind a failed one wait. "none": a failed one waits alone.'
-        ),
+        Doc('"key": the events of a key in order, others wait behind a failed one. "none": none waits.'),
     ] = "key"
     deliver: Annotated[
         Deliver,
         Doc(
-            'Who delivers. "origin": each Region what was published in it. "everywhere": every Region every event. '
-            '"one": one Region every event.'
+            'Who delivers. "origin": each Region what was published in it. "everywhere": every Region every '
+            'event. "one": one Region every event.'
         ),
     ] = "origin"
     region: Annotated[

@@ -1,4 +1,4 @@
-"""Owns finding a function or a class by `package.module:name`; must not import it, as that would run user code.
+"""Owns finding a function or a class by `package.module:name`; must not import it: that would run it.
 
 It answers what it can see in the source. What only running could tell (a star import, a compiled module) it
 believes.
@@ -35,7 +35,7 @@ def missing(reference: str, *, wanted: Wanted, search_path: Sequence[str]) -> st
 
 
 def _find_module(module: str, search_path: Sequence[str]) -> tuple[ModuleSpec | None, str]:
-    """The module's spec, or None and the name that is absent; unlike `find_spec` it imports no package on the way."""
+    """The module's spec, or None and the name that is absent; imports no package on the way."""
     path: Sequence[str] | None = list(search_path)
     spec: ModuleSpec | None = None
     parts = module.split(".")
