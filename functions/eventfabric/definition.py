@@ -14,6 +14,8 @@ from eventfabric.limits import LANES_DEFAULT, LANES_MAX, NAME_CHARACTERS_MAX, TY
 
 RESERVED_STREAM_NAMES: Final = ("ledger",)
 """Tables `<fabric>-<name>` that are the fabric's own."""
+RESERVED_SUBSCRIPTION_ENDINGS: Final = ("dead", "relay", "timers")
+"""Queues and functions `<fabric>-<subscription>-<ending>` are the fabric's own."""
 QUORUM_REGIONS: Final = 3
 """A strongly consistent global table has exactly three Regions."""
 
@@ -63,6 +65,7 @@ class PowersOfTwo:
 
 
 def is_power_of_two(number: int) -> bool:
+    """Whether doubling 1 some times gives it."""
     return number > 0 and number & (number - 1) == 0
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 from eventfabric.definition import (
     QUORUM_REGIONS,
     RESERVED_STREAM_NAMES,
+    RESERVED_SUBSCRIPTION_ENDINGS,
     FabricSection,
     Retry,
     Stream,
@@ -42,9 +43,7 @@ class Facts:
     def names(self, section: str) -> tuple[str, ...]:
         """Names of the tables in a section."""
         tables = self._raw.get(section)
-        if not isinstance(tables, dict):
-            return ()
-        return tuple(name for name, table in tables.items() if isinstance(table, dict))
+        return tuple(tables) if isinstance(tables, dict) else ()
 
     def text(self, *path: str) -> str | None:
         value = self._value(path)
@@ -140,7 +139,12 @@ def _subscription(facts: Facts, name: str) -> Iterator[Broken]:
     table: Path = ("subscriptions", name)
     stream = facts.text("subscriptions", name, "stream")
     streams = facts.names("streams")
-    if stream is not None and stream not in streams:
+    for ending in RESERVED_SUBSCRIPTION_ENDINGS:
+        if name == ending or name.endswith(f"-{ending}"):
+            yield Broken(
+                table, _quoted(name), f"a name that does not end in {ending}: the fabric uses that itself"
+            )
+    if stream is not None and streams and stream not in streams:
         yield Broken((*table, "stream"), _quoted(stream), f"the name of a stream: {one_of(stream, streams)}")
     yield from _duplicates((*table, "types"), facts.texts("subscriptions", name, "types"))
     yield from _delivering_region(facts, name, stream)

@@ -15,6 +15,8 @@ from annotated_types import Interval, Len
 from pydantic import TypeAdapter
 
 from eventfabric.definition import (
+    RESERVED_STREAM_NAMES,
+    RESERVED_SUBSCRIPTION_ENDINGS,
     Breaker,
     Definition,
     Doc,
@@ -128,6 +130,7 @@ def allowed(annotation: object) -> str:
 
 
 def shown(value: object) -> str:
+    """A value of the file as the file would write it, cut where it is long."""
     match value:
         case dict():
             return "a table" if value else "an empty table"
@@ -159,7 +162,7 @@ def json_schema() -> dict[str, object]:
 
 
 def _tidy(node: object) -> object:
-    """pydantic's schema without what TOML does not have (null), and without noise."""
+    """Pydantic's schema without what TOML does not have (null), and without noise."""
     if isinstance(node, list):
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):
@@ -175,6 +178,11 @@ def _tidy(node: object) -> object:
     if "patternProperties" in node:
         node["additionalProperties"] = False
     return {key: _tidy(value) for key, value in node.items()}
+
+
+def schema_text() -> str:
+    """The schema as it is kept in a file."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def definition_page() -> str:
@@ -199,6 +207,8 @@ def _listed(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+_RESERVED: Final = "`, `".join(RESERVED_STREAM_NAMES)
+_ENDINGS: Final = ", ".join(f"`{ending}`" for ending in RESERVED_SUBSCRIPTION_ENDINGS)
 _PAGE_HEAD: Final = f"""\
 # The definition
 
@@ -218,13 +228,9 @@ Rules between keys:
 - `durability = "quorum"` takes exactly three Regions, no `retention_days` and no `exactly_once` subscription:
   the tables that it uses have neither expiry nor transactions. `durability = "regional"` takes exactly one.
 - `region` goes with `deliver = "one"`, and is a Region of the stream.
-- Lists hold each value once; `backoff_max_seconds` is at least `backoff_seconds`; `ledger` names no stream.
+- Lists hold each value once; `backoff_max_seconds` is at least `backoff_seconds`.
+- `{_RESERVED}` names no stream, and no subscription's name ends in {_ENDINGS}: the fabric uses those itself.
 - Handlers and exception types exist: looked up in the source when the fabric is deployed, never imported."""
-
-
-def schema_text() -> str:
-    """The schema as it is kept in a file."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -54,8 +54,13 @@ class _ProblemsError(EventFabricError):
         self.problems = tuple(problems)
         self.where = where
         lines = [str(problem) for problem in self.problems]
-        super().__init__("\n".join([f"{where}:", *lines] if where and len(lines) > 1 else
-                                   [f"{where}: {line}" if where else line for line in lines]))
+        super().__init__(
+            "\n".join(
+                [f"{where}:", *lines]
+                if where and len(lines) > 1
+                else [f"{where}: {line}" if where else line for line in lines]
+            )
+        )
 
 
 class DefinitionError(_ProblemsError):
@@ -87,7 +92,9 @@ class WrongRegionError(EventFabricError):
 
     def __init__(self, subject: str, region: str | None, allowed: Sequence[str]) -> None:
         self.subject, self.region, self.allowed = subject, region, tuple(allowed)
-        super().__init__(f"{subject} is not in Region {region or '(none given)'}; it is in: {', '.join(allowed)}")
+        super().__init__(
+            f"{subject} is not in Region {region or '(none given)'}; it is in: {', '.join(allowed)}"
+        )
 
 
 class UnsettledRecord(Protocol):
@@ -149,7 +156,9 @@ class PublishFailedError(EventFabricError):
     def __init__(self, failures: Sequence[tuple[str, BaseException]], *, published: int) -> None:
         self.failures, self.published = tuple(failures), published
         first = f": {failures[0][1]}" if failures else ""
-        super().__init__(f"{len(failures)} events were not published ({published} were); event {failures[0][0]}{first}")
+        super().__init__(
+            f"{len(failures)} events were not published ({published} were); event {failures[0][0]}{first}"
+        )
 
 
 class PortError(EventFabricError):

@@ -71,7 +71,8 @@ class Log(Protocol):
 @dataclass(frozen=True, slots=True)
 class Write:
     """One write of a handler's own transaction: `action` is Put, Update, Delete or ConditionCheck, `request` the
-    DynamoDB request of it in the service's own JSON (TableName, Item or Key, expressions)."""
+    DynamoDB request of it in the service's own JSON (TableName, Item or Key, expressions).
+    """
 
     action: str
     request: dict[str, Any] = field(hash=False)

@@ -9,7 +9,6 @@ from eventfabric.definition import Definition, from_json
 from eventfabric.errors import DefinitionError, Problem
 from eventfabric.topology import (
     ENVIRONMENT_DEFINITION,
-    ENVIRONMENT_DEFINITION_JSON,
     ENVIRONMENT_ENDPOINT,
     ENVIRONMENT_REGION,
     ENVIRONMENT_SUBSCRIPTION,
@@ -30,11 +29,11 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = environ) -> "Settings":
         """The settings of a function; DefinitionError names what is missing."""
-        missing = [name for name in (ENVIRONMENT_DEFINITION_JSON, ENVIRONMENT_REGION) if not environment.get(name)]
+        missing = [name for name in (ENVIRONMENT_DEFINITION, ENVIRONMENT_REGION) if not environment.get(name)]
         if missing:
             raise DefinitionError([Problem(name, "nothing", "set by the deployment") for name in missing])
         return cls(
-            definition=from_json(environment[ENVIRONMENT_DEFINITION_JSON].encode()),
+            definition=from_json(Path(environment[ENVIRONMENT_DEFINITION]).read_bytes()),
             region=environment[ENVIRONMENT_REGION],
             subscription=environment.get(ENVIRONMENT_SUBSCRIPTION),
             endpoint_url=environment.get(ENVIRONMENT_ENDPOINT),
@@ -50,7 +49,13 @@ def definition_path(environment: Mapping[str, str] = environ) -> Path:
         if Path(place).is_file():
             return Path(place)
     raise DefinitionError(
-        [Problem("definition", "none", f"{ENVIRONMENT_DEFINITION} names a file, or {' or '.join(_PLACES)} exists here")]
+        [
+            Problem(
+                "definition",
+                "none",
+                f"{ENVIRONMENT_DEFINITION} names a file, or {' or '.join(_PLACES)} exists here",
+            )
+        ]
     )
 
 

@@ -12,9 +12,7 @@ from eventfabric.definition import Definition, Stream, Subscription
 from eventfabric.errors import UnknownNameError, WrongRegionError
 
 ENVIRONMENT_DEFINITION: Final = "EVENTFABRIC_DEFINITION"
-"""Path of the definition: the TOML file, or in a function its resolved form in JSON."""
-ENVIRONMENT_DEFINITION_JSON: Final = "EVENTFABRIC_DEFINITION_JSON"
-"""In a function: the resolved definition itself."""
+"""Path of the definition: the TOML file, or in a function its resolved form in JSON, which ships with the code."""
 ENVIRONMENT_SUBSCRIPTION: Final = "EVENTFABRIC_SUBSCRIPTION"
 """In a deliver function: its subscription."""
 ENVIRONMENT_REGION: Final = "AWS_REGION"
@@ -164,6 +162,15 @@ class Topology:
     def ledger(self) -> TableTopology:
         """The cursors of all subscriptions, one replica in each Region."""
         return TableTopology(name=f"{self.fabric}-ledger", regions=self.regions, sort_key_type="S")
+
+    def relay_function(self, region: str) -> FunctionTopology:
+        """The function that a Region's stream tables invoke."""
+        return FunctionTopology(f"{self.fabric}-relay", RELAY_ENTRY, {ENVIRONMENT_REGION: region})
+
+    def deliver_function(self, subscription: str, region: str) -> FunctionTopology:
+        """The function that a subscription's queue invokes in a Region."""
+        environment = {ENVIRONMENT_REGION: region, ENVIRONMENT_SUBSCRIPTION: subscription}
+        return FunctionTopology(self.subscription(subscription).function_name, DELIVER_ENTRY, environment)
 
     def stream(self, name: str) -> StreamTopology:
         """The stream of that name; UnknownNameError."""

@@ -43,7 +43,9 @@ class Clients:
         self.dynamodb: DynamoDBClient = session.client(
             "dynamodb", region_name=region, endpoint_url=endpoint_url, config=merged
         )
-        self.sqs: SQSClient = session.client("sqs", region_name=region, endpoint_url=endpoint_url, config=merged)
+        self.sqs: SQSClient = session.client(
+            "sqs", region_name=region, endpoint_url=endpoint_url, config=merged
+        )
 
 
 @contextmanager

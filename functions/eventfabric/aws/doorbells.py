@@ -1,6 +1,7 @@
 """The doorbells on SQS FIFO queues."""
 
-from collections.abc import Callable, Sequence as Seq
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -56,5 +57,7 @@ class AwsDoorbells:
 
     def _url(self, subscription: str) -> str:
         if subscription not in self._urls:
-            self._urls[subscription] = self._client.get_queue_url(QueueName=self._queue_name(subscription))["QueueUrl"]
+            self._urls[subscription] = self._client.get_queue_url(QueueName=self._queue_name(subscription))[
+                "QueueUrl"
+            ]
         return self._urls[subscription]

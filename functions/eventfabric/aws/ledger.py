@@ -16,7 +16,16 @@ from eventfabric.aws.clients import error_code, named_failures
 from eventfabric.errors import ThrottledError
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import Region
-from eventfabric.ports import Clock, Committed, CommitOutcome, Entropy, RaceLost, SameItemTwice, Write, WriteRefused
+from eventfabric.ports import (
+    Clock,
+    CommitOutcome,
+    Committed,
+    Entropy,
+    RaceLost,
+    SameItemTwice,
+    Write,
+    WriteRefused,
+)
 from eventfabric.wire import cursor_item
 from eventfabric.wire.keys import Item, is_cursor, ledger_region_and_kind
 

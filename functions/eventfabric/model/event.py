@@ -80,7 +80,11 @@ class Event:
         stored = self._time
         if stored is None or isinstance(stored, str):
             return stored
-        return datetime.fromtimestamp(stored // 1_000_000, UTC).replace(microsecond=stored % 1_000_000).isoformat()
+        return (
+            datetime.fromtimestamp(stored // 1_000_000, UTC)
+            .replace(microsecond=stored % 1_000_000)
+            .isoformat()
+        )
 
     @property
     def stored_time(self) -> int | str | None:
@@ -103,8 +107,17 @@ class Event:
         return event
 
     def _content(self) -> tuple[object, ...]:
-        return (self.id, self.type, self.key, self._time, self.source, dict(self.headers), self._payload,
-                self.lane, self.sequence)
+        return (
+            self.id,
+            self.type,
+            self.key,
+            self._time,
+            self.source,
+            dict(self.headers),
+            self._payload,
+            self.lane,
+            self.sequence,
+        )
 
     def __eq__(self, other: object) -> bool:
         return self._content() == other._content() if isinstance(other, Event) else NotImplemented
@@ -123,7 +136,9 @@ def stored_time(time: datetime | str | int | None) -> int | str | None:
         return time
     if isinstance(time, datetime):
         if time.tzinfo is None:
-            raise InvalidEventError([Problem("time", f"{time.isoformat()} without a zone", "an aware datetime")])
+            raise InvalidEventError(
+                [Problem("time", f"{time.isoformat()} without a zone", "an aware datetime")]
+            )
         if time.tzinfo is UTC:
             return int(time.replace(microsecond=0).timestamp()) * 1_000_000 + time.microsecond
         return time.isoformat()
@@ -142,9 +157,14 @@ def check_event(
     """Raise InvalidEventError with every problem of an event's attributes; return quietly for a good one."""
     # One chained comparison for the common case: this runs for every event that is published.
     if (
-        isinstance(key, str) and isinstance(type, str) and isinstance(id, str) and isinstance(source, str)
-        and 0 < len(key) <= limits.KEY_BYTES_MAX // 4 and 0 < len(type) <= limits.TYPE_CHARACTERS_MAX
-        and 0 < len(id) <= limits.ID_CHARACTERS_MAX and 0 < len(source) <= limits.SOURCE_CHARACTERS_MAX
+        isinstance(key, str)
+        and isinstance(type, str)
+        and isinstance(id, str)
+        and isinstance(source, str)
+        and 0 < len(key) <= limits.KEY_BYTES_MAX // 4
+        and 0 < len(type) <= limits.TYPE_CHARACTERS_MAX
+        and 0 < len(id) <= limits.ID_CHARACTERS_MAX
+        and 0 < len(source) <= limits.SOURCE_CHARACTERS_MAX
         and not headers
     ):
         return
@@ -184,14 +204,26 @@ def _header_problems(headers: Mapping[str, HeaderValue]) -> list[Problem]:
         problems.append(Problem("headers", f"{len(headers)} headers", f"at most {limits.HEADERS_MAX}"))
     for name, value in headers.items():
         if not isinstance(name, str) or name in _RESERVED or not _HEADER_NAME.match(name):
-            problems.append(Problem(f"headers.{name}"[:80], "the name", "1 to 20 lower-case letters and digits, none of "
-                                    "CloudEvents' own attribute names"))
+            problems.append(
+                Problem(
+                    f"headers.{name}"[:80],
+                    "the name",
+                    "1 to 20 lower-case letters and digits, none of CloudEvents' own attribute names",
+                )
+            )
         if isinstance(value, str):
             if len(value) > limits.HEADER_VALUE_CHARACTERS_MAX:
-                problems.append(Problem(f"headers.{name}", f"{len(value)} characters",
-                                        f"at most {limits.HEADER_VALUE_CHARACTERS_MAX} characters"))
+                problems.append(
+                    Problem(
+                        f"headers.{name}",
+                        f"{len(value)} characters",
+                        f"at most {limits.HEADER_VALUE_CHARACTERS_MAX} characters",
+                    )
+                )
         elif not isinstance(value, bool) and not (isinstance(value, int) and -(2**31) <= value < 2**31):
-            problems.append(Problem(f"headers.{name}"[:80], f"{value!r:.80}", "text, a bool or a 32-bit integer"))
+            problems.append(
+                Problem(f"headers.{name}"[:80], f"{value!r:.80}", "text, a bool or a 32-bit integer")
+            )
     return problems
 
 

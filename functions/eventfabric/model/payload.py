@@ -50,7 +50,9 @@ def encode_json(data: object) -> bytes:
     try:
         text = _encode(data)
     except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError) as error:
-        if hasattr(data, "model_dump_json"):  # a pydantic model, known by shape: importing pydantic here costs every start
+        if hasattr(
+            data, "model_dump_json"
+        ):  # a pydantic model, known by shape: importing pydantic here costs every start
             return bytes(data.model_dump_json().encode())
         raise InvalidEventError([Problem("data", f"{type(data).__name__} ({error})", _ALLOWED)]) from error
     # The encoder writes NaN and infinities as null, in silence; only a text with a null can hold one.
@@ -59,7 +61,9 @@ def encode_json(data: object) -> bytes:
     return text
 
 
-_ALLOWED = "any value that encodes to JSON: dict, list, str, int, float, bool, None, dataclasses, pydantic models"
+_ALLOWED = (
+    "any value that encodes to JSON: dict, list, str, int, float, bool, None, dataclasses, pydantic models"
+)
 
 
 def _refuse_non_finite(value: object, path: str) -> None:
@@ -73,6 +77,8 @@ def _refuse_non_finite(value: object, path: str) -> None:
         for index, inner in enumerate(value):
             _refuse_non_finite(inner, f"{path}[{index}]")
     elif not isinstance(value, str | bytes | int | None):
-        fields = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", None) or ()
+        fields = (
+            getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", None) or ()
+        )
         for name in fields:
             _refuse_non_finite(getattr(value, name), f"{path}.{name}")

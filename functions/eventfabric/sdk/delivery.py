@@ -1,6 +1,7 @@
 """What a handler is told of its delivery, and the transaction that it may write into."""
 
-from collections.abc import Mapping, Sequence as Seq
+from collections.abc import Mapping
+from collections.abc import Sequence as Seq
 from typing import Any
 
 from eventfabric.errors import HandlerError
@@ -32,7 +33,11 @@ class Transaction:
             expression: such as "ADD balance :amount".
             **expressions: condition="...", names={"#n": "name"}, values={":amount": 10}.
         """
-        self._add("Update", {"TableName": table, "Key": _attributes(key), "UpdateExpression": expression}, expressions)
+        self._add(
+            "Update",
+            {"TableName": table, "Key": _attributes(key), "UpdateExpression": expression},
+            expressions,
+        )
 
     def delete(self, table: str, key: Mapping[str, object], **expressions: Any) -> None:
         """Delete an item. See `update` for the expressions."""
@@ -40,12 +45,18 @@ class Transaction:
 
     def check(self, table: str, key: Mapping[str, object], *, condition: str, **expressions: Any) -> None:
         """Commit only if the condition holds of an item."""
-        self._add("ConditionCheck", {"TableName": table, "Key": _attributes(key)}, {"condition": condition, **expressions})
+        self._add(
+            "ConditionCheck",
+            {"TableName": table, "Key": _attributes(key)},
+            {"condition": condition, **expressions},
+        )
 
     def _add(self, action: str, request: dict[str, Any], expressions: Mapping[str, Any]) -> None:
         unknown = expressions.keys() - {"condition", "names", "values"}
         if unknown:
-            raise HandlerError(f"transaction: found {', '.join(sorted(unknown))}, allowed: condition, names, values")
+            raise HandlerError(
+                f"transaction: found {', '.join(sorted(unknown))}, allowed: condition, names, values"
+            )
         if expressions.get("condition"):
             request["ConditionExpression"] = expressions["condition"]
         if expressions.get("names"):
@@ -64,7 +75,9 @@ class Delivery:
 
     __slots__ = ("_clock", "_deadline_ms", "_transaction", "attempt", "events", "subscription")
 
-    def __init__(self, events: Seq[Event], attempt: Attempt, clock: Clock, transaction: Transaction | None) -> None:
+    def __init__(
+        self, events: Seq[Event], attempt: Attempt, clock: Clock, transaction: Transaction | None
+    ) -> None:
         self.events = events
         self.subscription = attempt.subscription
         self.attempt = attempt.number
@@ -87,12 +100,14 @@ class Delivery:
         """Writes that commit with the cursor; only for subscriptions with guarantee = "exactly_once"."""
         if self._transaction is None:
             raise HandlerError(
-                f"subscription {self.subscription} has no transaction: set guarantee = \"exactly_once\" in the definition"
+                f'subscription {self.subscription} has no transaction: set guarantee = "exactly_once" in the definition'
             )
         return self._transaction
 
 
 def _attributes(values: Mapping[str, object]) -> dict[str, Any]:
-    from eventfabric.aws.attributes import to_attributes  # imports boto3, which importing eventfabric must not
+    from eventfabric.aws.attributes import (
+        to_attributes,
+    )  # imports boto3, which importing eventfabric must not
 
     return to_attributes(values)

@@ -21,7 +21,14 @@ class Outgoing:
     """Encodes and appends; holds nothing that is not yet appended."""
 
     def __init__(
-        self, stream: StreamTopology, region: Region, appender: Appender, *, clock: Clock, entropy: Entropy, source: str
+        self,
+        stream: StreamTopology,
+        region: Region,
+        appender: Appender,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        source: str,
     ) -> None:
         self.stream = stream
         self._region = region
@@ -53,16 +60,24 @@ class Outgoing:
         payload = data if isinstance(data, Payload) else Payload.of(data)
         moment = now_ms * 1000 if time is None else stored_time(time)
         try:
-            part = encode_event((id_, type_, key, moment, source, headers or {}, payload.kind, payload.content))
+            part = encode_event(
+                (id_, type_, key, moment, source, headers or {}, payload.kind, payload.content)
+            )
         except UnicodeError as error:
-            raise InvalidEventError([Problem("event", "a lone surrogate", "text that encodes to UTF-8")]) from error
+            raise InvalidEventError(
+                [Problem("event", "a lone surrogate", "text that encodes to UTF-8")]
+            ) from error
         if len(part) > self._largest:
-            raise EventTooLargeError([Problem("event", f"{len(part)} bytes encoded", f"at most {self._largest} bytes")])
+            raise EventTooLargeError(
+                [Problem("event", f"{len(part)} bytes encoded", f"at most {self._largest} bytes")]
+            )
         return self._lanes[lane_index(key, self._lanes_count)], id_, part
 
     def encode_event(self, event: Event) -> tuple[Lane, str, bytes]:
         """As `encode`, of an Event."""
-        return self.encode(event.key, event.type, event.payload, event.id, event.headers, event.stored_time, event.source)
+        return self.encode(
+            event.key, event.type, event.payload, event.id, event.headers, event.stored_time, event.source
+        )
 
     def batch_id(self) -> bytes:
         """A new batch id."""
@@ -75,4 +90,3 @@ class Outgoing:
     def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None) -> Appended:
         """See services.append."""
         return self._appender.append(lane, batch, unsettled=unsettled)
-

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Condition, Event as Flag, RLock, Thread
+from threading import Condition, RLock, Thread
+from threading import Event as Flag
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -251,17 +252,26 @@ class Publisher:
         waiting = self._sealed[lane]
         while True:
             bundle = waiting[0]
-            batch = Batch(BatchId(self._outgoing.batch_id()), len(bundle.parts), frozenset(bundle.types), pack(bundle.parts))
+            batch = Batch(
+                BatchId(self._outgoing.batch_id()),
+                len(bundle.parts),
+                frozenset(bundle.types),
+                pack(bundle.parts),
+            )
             try:
                 bundle.appended = self._outgoing.append(lane, batch)
-            except BaseException as error:  # the caller's to see, through the receipt; a worker thread has nobody to tell
+            except (
+                BaseException
+            ) as error:  # the caller's to see, through the receipt; a worker thread has nobody to tell
                 bundle.error = error
             with self._changed:
                 self._finish(waiting.popleft())
                 if bundle.error is not None:
                     while waiting:
                         behind = waiting.popleft()
-                        behind.error = PublishNotAttemptedError(f"an earlier batch of lane {lane} was not published")
+                        behind.error = PublishNotAttemptedError(
+                            f"an earlier batch of lane {lane} was not published"
+                        )
                         behind.error.__cause__ = bundle.error
                         self._finish(behind)
                 if not waiting:
@@ -278,5 +288,3 @@ class Publisher:
             self._failed.append(bundle)
         bundle.flag.set()
         self._changed.notify_all()
-
-

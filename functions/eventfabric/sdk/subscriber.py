@@ -1,6 +1,7 @@
 """Handlers: what a function asks for in its first parameter, and how it is called."""
 
-from collections.abc import Callable, Sequence as Seq
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from functools import update_wrapper
 from importlib import import_module
 from inspect import Parameter, signature
@@ -30,7 +31,9 @@ class Subscriber(Generic[P, R]):
         takes_many, self.payload_type = _asks_for(function)
         self.batch = (batch or limits.RECORD_EVENTS_MAX) if takes_many else 1
         if batch is not None and not takes_many:
-            raise HandlerError(f"{_name(function)}: batch = {batch}, allowed: only where the first parameter is a list")
+            raise HandlerError(
+                f"{_name(function)}: batch = {batch}, allowed: only where the first parameter is a list"
+            )
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -85,7 +88,9 @@ def load_handler(path: str) -> Callable[..., Any]:
     try:
         target = getattr(import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise HandlerError(f"handler {path!r}: {error}, allowed: package.module:function that can be imported") from error
+        raise HandlerError(
+            f"handler {path!r}: {error}, allowed: package.module:function that can be imported"
+        ) from error
     if not callable(target):
         raise HandlerError(f"handler {path!r}: found {type(target).__name__}, allowed: a function")
     found: Callable[..., Any] = target
@@ -109,7 +114,9 @@ def _asks_for(function: Callable[..., Any]) -> tuple[bool, Any]:
 
 
 def _payload_decoder(payload_type: Any) -> Callable[[Event], Any]:
-    if hasattr(payload_type, "model_validate_json"):  # pydantic, known by shape: only its users pay for its import
+    if hasattr(
+        payload_type, "model_validate_json"
+    ):  # pydantic, known by shape: only its users pay for its import
         return lambda event: payload_type.model_validate_json(event.payload.content)
     decoder = msgspec.json.Decoder(payload_type)
     return lambda event: decoder.decode(event.payload.content)

@@ -1,19 +1,24 @@
 """Append: put a batch at the tail of its lane exactly once, whatever happens to the replies.
 
-    tail known? ── no ─> read it
-        │
-        v
-    put at tail if nobody wrote there ── written ─────────────> done
-        ^                             ── there: my batch id ──> done, an earlier try landed
-        │                             ── there: another's ────> its end is the next tail
-        │                             ── no reply ────────────> again at the SAME sequence, never at another
-        └─ back-off with jitter ──────┘
+tail known? ── no ─> read it
+    │
+    v
+put at tail if nobody wrote there ── written ─────────────> done
+    ^                             ── there: my batch id ──> done, an earlier try landed
+    │                             ── there: another's ────> its end is the next tail
+    │                             ── no reply ────────────> again at the SAME sequence, never at another
+    └─ back-off with jitter ──────┘
 """
 
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.errors import ContendedAppendError, IndeterminateAppendError, OutcomeUnknownError, ThrottledError
+from eventfabric.errors import (
+    ContendedAppendError,
+    IndeterminateAppendError,
+    OutcomeUnknownError,
+    ThrottledError,
+)
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Batch, Record, Tail, record_at
 from eventfabric.ports import Clock, Entropy, Log
@@ -122,7 +127,9 @@ class _Try:
         of = self._of
         if of._clock.now_ms() >= self._deadline_ms:
             raise self._failure() from cause
-        most = min(limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2**min(self._tries, 16))
+        most = min(
+            limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16)
+        )
         self._tries += 1
         of._clock.sleep(most * of._entropy.fraction())
 

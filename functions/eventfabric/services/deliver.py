@@ -18,7 +18,7 @@ from eventfabric.errors import DivergenceError, LogError
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.record import Record
 from eventfabric.ports import (
     Attempt,
@@ -170,7 +170,9 @@ class Stretch:
                 self._misplaced(record, expected)
                 break
             if not record.extends(chain):
-                self.stop = DivergenceError(record.lane, record.sequence, "does not extend the chain verified before it")
+                self.stop = DivergenceError(
+                    record.lane, record.sequence, "does not extend the chain verified before it"
+                )
                 break
             if types is None or not types.isdisjoint(record.types):
                 try:
@@ -179,7 +181,9 @@ class Stretch:
                     self.stop = error
                     break
                 first = cursor.sequence
-                self.events += [e for e in events if (e.sequence or 0) >= first and (types is None or e.type in types)]
+                self.events += [
+                    e for e in events if (e.sequence or 0) >= first and (types is None or e.type in types)
+                ]
             self.records.append(record)
             expected, chain = record.tail.sequence, record.chain
             self.end = max(expected, cursor.sequence)
@@ -188,7 +192,9 @@ class Stretch:
         if record.sequence > expected:
             self.hole = True
         else:
-            self.stop = DivergenceError(record.lane, record.sequence, f"overlaps the record before sequence {expected}")
+            self.stop = DivergenceError(
+                record.lane, record.sequence, f"overlaps the record before sequence {expected}"
+            )
 
     def cursor_at(self, sequence: Sequence) -> Cursor:
         """The cursor whose next sequence is `sequence`, from start to end of the stretch."""
@@ -254,9 +260,8 @@ class _Run:
         return self._commit(end, handled) or stopped
 
     def _commit_first(self) -> LaneResult | RaceLost | None:
-        for events in self._batches():
-            if self._of._clock.now_ms() >= self._deadline_ms:
-                return self._commit(_first(events), 0) or LaneResult(Outcome.OUT_OF_TIME)
+        if self._of._clock.now_ms() >= self._deadline_ms:
+            return LaneResult(Outcome.OUT_OF_TIME)
         lost = self._commit(self._stretch.end, 0)
         if lost is not None:
             return lost
@@ -281,7 +286,9 @@ class _Run:
             if isinstance(tried, LaneResult):
                 return self._commit_pending(pending, _first(events)) or tried
             if len(tried) > limits.TRANSACTION_WRITES_MAX:
-                cause = ValueError(f"found {len(tried)} writes, allowed: at most {limits.TRANSACTION_WRITES_MAX}")
+                cause = ValueError(
+                    f"found {len(tried)} writes, allowed: at most {limits.TRANSACTION_WRITES_MAX}"
+                )
                 return self._commit_pending(pending, _first(events)) or LaneResult(Outcome.STOPPED, cause)
             if writes_count + len(tried) > limits.TRANSACTION_WRITES_MAX:
                 failed = self._commit_pending(pending, _first(events))
@@ -307,7 +314,9 @@ class _Run:
                     return failed
             return None
         if isinstance(outcome, SameItemTwice):
-            return LaneResult(Outcome.STOPPED, RefusedWriteError("SameItemTwice", "two writes of one event touch one item"))
+            return LaneResult(
+                Outcome.STOPPED, RefusedWriteError("SameItemTwice", "two writes of one event touch one item")
+            )
         if isinstance(outcome, WriteRefused):
             return LaneResult(Outcome.STOPPED, RefusedWriteError(outcome.code, outcome.message))
         return outcome
@@ -337,5 +346,3 @@ def _first(events: Seq[Event]) -> Sequence:
     sequence = events[0].sequence
     assert sequence is not None, "an event of the log has a sequence"
     return sequence
-
-

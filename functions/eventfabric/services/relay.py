@@ -11,7 +11,12 @@ from eventfabric.wire.stream_record import Appended
 
 
 def relay(
-    appended: Iterable[Appended], stream: StreamTopology, *, region: Region, doorbells: Doorbells, telemetry: Telemetry
+    appended: Iterable[Appended],
+    stream: StreamTopology,
+    *,
+    region: Region,
+    doorbells: Doorbells,
+    telemetry: Telemetry,
 ) -> str | None:
     """Ring one doorbell a lane, for its highest tail, at each subscription that this Region delivers the lane to.
 

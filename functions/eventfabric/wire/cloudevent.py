@@ -21,7 +21,12 @@ _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 def to_cloudevent(event: Event) -> dict[str, Any]:
     """The CloudEvent, as a dict for a JSON encoder; the event must have id and source (those of the log do)."""
-    cloudevent: dict[str, Any] = {"specversion": "1.0", "id": event.id, "source": event.source, "type": event.type}
+    cloudevent: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+    }
     if event.time_text is not None:
         cloudevent["time"] = event.time_text
     cloudevent["partitionkey"] = event.key
@@ -66,7 +71,9 @@ def _event(values: dict[str, Any], payload: Payload | None, where: str) -> Event
         payload = _binary(values["data_base64"], problems)
     key = values.get("partitionkey", values.get("subject"))
     if key is None:
-        problems.append(Problem("partitionkey", "nothing, and no subject", "the key whose order the event belongs to"))
+        problems.append(
+            Problem("partitionkey", "nothing, and no subject", "the key whose order the event belongs to")
+        )
         key = "?"
     headers = {name: value for name, value in values.items() if name not in _OWN and value is not None}
     time = values.get("time")

@@ -33,8 +33,16 @@ encode_event = msgspec.msgpack.Encoder().encode
 def stored(event: Event) -> tuple[Any, ...]:
     """The tuple that `encode_event` takes, of an event with id, time and source."""
     payload = event.payload
-    return (event.id, event.type, event.key, event.stored_time, event.source, event.headers or {}, payload.kind,
-            payload.content)
+    return (
+        event.id,
+        event.type,
+        event.key,
+        event.stored_time,
+        event.source,
+        event.headers or {},
+        payload.kind,
+        payload.content,
+    )
 
 
 def pack(encoded: Seq[bytes]) -> bytes:

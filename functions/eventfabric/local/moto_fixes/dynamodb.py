@@ -151,7 +151,7 @@ def _one_record_an_item(changes: list[_Change]) -> list[_Change]:
         assert either is not None
         key = (id(shard), either.hash_key, either.range_key)
         joined[key] = (shard, joined[key][1] if key in joined else old, new)
-    return [change for change in joined.values() if change[1:] != (None, None)]
+    return [change for change in joined.values() if change[1] is not None or change[2] is not None]
 
 
 def _record(shard: StreamShard, old: Item | None, new: Item | None) -> None:

@@ -138,13 +138,15 @@ class LocalQueue(moto_sqs.Queue):
         now = now_millis()
         self._settle(now)
         taken: list[LocalMessage] = []
-        visited: list[str] = []
+        visited: set[str] = set()
         while self._ready and len(taken) < count:
             order, lane_name = heapq.heappop(self._ready)
             lane = self._lanes.get(lane_name)
-            if not lane or (head := _head(lane)).order != order or head.due_millis is not None:
+            if lane_name in visited or not lane:
                 continue
-            visited.append(lane_name)
+            if (head := _head(lane)).order != order or head.due_millis is not None:
+                continue
+            visited.add(lane_name)
             exhausted: list[LocalMessage] = []
             for message in _available_run(lane):
                 if len(taken) == count:

@@ -1,0 +1,89 @@
+"""The deliver function of a subscription: doorbells in, lane by lane delivered, partial batch response back."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.data_classes import SQSEvent
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from eventfabric import limits
+from eventfabric.errors import PortError
+from eventfabric.model.identity import Lane
+from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
+from eventfabric.runtime.wiring import Runtime, current
+from eventfabric.services.deliver import LaneResult, Outcome
+from eventfabric.wire.doorbell import Doorbell, from_body
+
+
+def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
+    """Deliver every lane that was rung for, once; doorbells of lanes that could not go on come again."""
+    runtime = current()
+    deadline_ms = int(
+        runtime.ports.clock.now_ms()
+        + context.get_remaining_time_in_millis()
+        - limits.TIME_MARGIN_SECONDS * 1000
+    )
+    failed: list[str] = []
+    for doorbell, records in _by_lane(runtime, SQSEvent(event), failed):
+        result = _deliver(runtime, doorbell, records, deadline_ms)
+        if result is None or not result.done:
+            failed += [record.message_id for record in records]
+        if result is not None and result.outcome is Outcome.OUT_OF_TIME:
+            for record in records:
+                _release(runtime, record)
+    runtime.flush()
+    return partial_batch_response(failed)
+
+
+def _by_lane(runtime: Runtime, event: SQSEvent, failed: list[str]) -> list[tuple[Doorbell, list[SQSRecord]]]:
+    """The highest doorbell of each lane, with all that rang for the lane; unreadable messages are failed."""
+    lanes: dict[tuple[str, Lane], tuple[Doorbell, list[SQSRecord]]] = {}
+    for record in event.records:
+        try:
+            doorbell = from_body(record.body)
+        except ValueError as error:
+            # Not ours, so nothing is lost with it: it goes to the dead-letter queue, where somebody can look at it.
+            runtime.logger.error(
+                "a message is not a doorbell", extra={"message_id": record.message_id, "reason": str(error)}
+            )
+            failed.append(record.message_id)
+            continue
+        known = lanes.get((doorbell.stream, doorbell.lane))
+        if known is None:
+            lanes[doorbell.stream, doorbell.lane] = (doorbell, [record])
+        else:
+            known[1].append(record)
+            if doorbell.tail > known[0].tail:
+                lanes[doorbell.stream, doorbell.lane] = (doorbell, known[1])
+    return list(lanes.values())
+
+
+def _deliver(
+    runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], deadline_ms: int
+) -> LaneResult | None:
+    received = max(int(record.attributes.approximate_receive_count or 1) for record in records)
+    about = {"subscription": runtime.subscription, "lane": str(doorbell.lane), "tail": doorbell.tail}
+    try:
+        result = runtime.deliverer.deliver(doorbell, deadline_ms=deadline_ms, receive_count=received)
+    except PortError as error:
+        runtime.logger.warning("a lane's doorbell comes again", extra={**about, "reason": str(error)})
+        return None
+    if not result.done:
+        cause = result.cause
+        runtime.logger.warning(
+            "a lane stopped",
+            extra={
+                **about,
+                "outcome": result.outcome.value,
+                "error_type": type(cause).__name__ if cause else None,
+            },
+            exc_info=cause,
+        )
+    return result
+
+
+def _release(runtime: Runtime, record: SQSRecord) -> None:
+    try:
+        runtime.ports.doorbells.release(runtime.subscription or "", record.receipt_handle)
+    except PortError as error:
+        runtime.logger.warning("a doorbell stays invisible until its time-out", extra={"reason": str(error)})

@@ -1,0 +1,121 @@
+"""Owns how a function gets its ports: made once per process from the environment, or given by whoever runs it locally."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.doorbells import AwsDoorbells
+from eventfabric.aws.ledger import AwsLedger
+from eventfabric.aws.log import AwsLog
+from eventfabric.aws.system import SystemClock, SystemEntropy
+from eventfabric.model.identity import Region
+from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log
+from eventfabric.runtime.metrics import EmfTelemetry
+from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
+from eventfabric.services.deliver import Deliverer
+from eventfabric.settings import Settings
+from eventfabric.telemetry import Telemetry
+from eventfabric.topology import StreamTopology, Topology
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The world of one Region."""
+
+    clock: Clock
+    entropy: Entropy
+    log_of: Callable[[StreamTopology], Log]
+    ledger: Ledger
+    doorbells: Doorbells
+
+
+def aws_ports(
+    topology: Topology, clients: Clients, *, clock: Clock | None = None, entropy: Entropy | None = None
+) -> Ports:
+    """The ports over AWS, or whatever answers at the clients' endpoint."""
+    clock = clock or SystemClock()
+    entropy = entropy or SystemEntropy()
+    region = Region(clients.region)
+    return Ports(
+        clock=clock,
+        entropy=entropy,
+        log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
+        ledger=AwsLedger(clients.dynamodb, topology.ledger.name, region, clock=clock, entropy=entropy),
+        doorbells=AwsDoorbells(clients.sqs, lambda name: topology.subscription(name).queue.name),
+    )
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One function of one Region, ready for invocations."""
+
+    topology: Topology
+    region: Region
+    subscription: str | None
+    ports: Ports
+    telemetry: Telemetry
+    logger: Logger
+    handlers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """Handlers that stand in for the definition's, by subscription."""
+
+    def flush(self) -> None:
+        """Hand on the metrics of an invocation."""
+        if isinstance(self.telemetry, EmfTelemetry):
+            self.telemetry.flush()
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        """The delivery of this function's subscription."""
+        subscription = self.topology.subscription(self.subscription or "")
+        definition = subscription.definition
+        target = self.handlers.get(subscription.name) or load_handler(definition.handler)
+        return Deliverer(
+            subscription,
+            region=self.region,
+            log=self.ports.log_of(self.topology.stream(definition.stream)),
+            ledger=self.ports.ledger,
+            handler=SubscriberHandler(
+                target, clock=self.ports.clock, transactional=definition.guarantee == "exactly_once"
+            ),
+            clock=self.ports.clock,
+            telemetry=self.telemetry,
+        )
+
+
+_given: ContextVar[Runtime | None] = ContextVar("eventfabric_runtime", default=None)
+
+
+@contextmanager
+def using(runtime: Runtime) -> Iterator[None]:
+    """Let invocations in this context use `runtime` instead of what the environment says."""
+    token = _given.set(runtime)
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
+def current() -> Runtime:
+    """The runtime of this invocation."""
+    return _given.get() or _of_the_environment()
+
+
+@cache
+def _of_the_environment() -> Runtime:
+    settings = Settings.from_environment()
+    topology = Topology(settings.definition)
+    service = settings.subscription or "relay"
+    return Runtime(
+        topology=topology,
+        region=Region(settings.region),
+        subscription=settings.subscription,
+        ports=aws_ports(topology, Clients(settings.region, endpoint_url=settings.endpoint_url)),
+        telemetry=EmfTelemetry(fabric=topology.fabric, service=service),
+        logger=Logger(service=f"{topology.fabric}-{service}"),
+    )
