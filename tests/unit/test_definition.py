@@ -7,11 +7,11 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
+
 from eventfabric import definition_reference
 from eventfabric.definition import Breaker, Definition, Retry, from_json, to_json
 from eventfabric.definition_file import json_schema, parse_definition, read_definition
 from eventfabric.errors import DefinitionError
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "infra" / "fabric.toml"
@@ -140,6 +140,10 @@ QUORUM = STREAM + 'durability = "quorum"\n'
             'streams = "orders"\n' + FABRIC,
             'streams: found "orders", allowed: tables with names of their own, at least one',
         ),
+        (
+            "streams.orders = 64" + FABRIC + SUBSCRIPTION,
+            f"streams.orders: found 64, allowed: a table with: {STREAM_KEYS}",
+        ),
         # out of range
         (
             FABRIC + STREAM + "lanes = 48",
@@ -185,6 +189,11 @@ QUORUM = STREAM + 'durability = "quorum"\n'
         (
             FABRIC + "[streams.ledger]",
             'streams.ledger: found "ledger", allowed: another name: the fabric has a table of that name',
+        ),
+        (
+            FABRIC + STREAM + SUBSCRIPTION.replace("billing]", "billing-dead]"),
+            'subscriptions.billing-dead: found "billing-dead", '
+            "allowed: a name that does not end in dead: the fabric uses that itself",
         ),
         (
             FABRIC.replace("eu-west-1", "europe") + STREAM,
@@ -420,8 +429,9 @@ def test_the_definition_ships_without_pydantic() -> None:
 
 
 def test_the_schema_accepts_the_sample_and_refuses_what_the_file_refuses() -> None:
-    Draft202012Validator.check_schema(json_schema())
-    validator = Draft202012Validator(json_schema())
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.check_schema(json_schema())
     validator.validate(tomllib.loads(SAMPLE.read_text(encoding="utf-8")))
     for wrong in ("lanes = 48", "lane = 64", 'name = "orders"', "retention_days = 0"):
         assert not validator.is_valid(tomllib.loads(FABRIC + STREAM + wrong)), wrong
