@@ -31,7 +31,7 @@ def read_definition(
     """The resolved definition in a TOML file; DefinitionError lists all that is wrong with it.
 
     With `check_handlers`, handlers and exception types must exist on `search_path` (default: the folder
-    `functions` beside the file's own folder, then `sys.path`); they are looked up, never imported.
+    `functions` beside the file's own folder or beside the file, then `sys.path`); they are looked up, never imported.
     """
     file = Path(path)
     try:
@@ -47,7 +47,8 @@ def read_definition(
         ) from error
     if not check_handlers:
         return _parse(text, where=str(file), search_path=None)
-    default = [file.resolve().parent.parent / "functions", *sys.path]
+    folder = file.resolve().parent
+    default = [folder.parent / "functions", folder / "functions", *sys.path]
     return _parse(text, where=str(file), search_path=[str(entry) for entry in search_path or default])
 
 
