@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 REGION = "eu-central-1"
+ABSENT = "attribute_not_exists(pk)"
 
 
 class Clock:
@@ -84,6 +85,10 @@ class Aws:
         )
         return name
 
+    def fill(self, count: int, start: int = 1000) -> None:
+        for i in range(count):
+            self.dynamodb.put_item(TableName="t", Item=item(start + i, pk=f"p{i % 2}"))
+
     def items(self) -> dict[tuple[str, int], str | None]:
         found = self.dynamodb.scan(TableName="t")["Items"]
         return {(i["pk"]["S"], int(i["sk"]["N"])): i.get("v", {}).get("S") for i in found}
@@ -96,6 +101,10 @@ class Aws:
 
     def records(self, iterator: str | None = None) -> "list[RecordTypeDef]":
         return self.streams.get_records(ShardIterator=iterator or self.iterator())["Records"]
+
+
+def item(sk: int, value: str = "v", pk: str = "p") -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"N": str(sk)}, "v": {"S": value}, "b": {"B": b"\x00\xff"}}
 
 
 @contextmanager
