@@ -58,8 +58,8 @@ DEDUPLICATION_SECONDS: Final = 300
 RELAY_BATCH_MAX: Final = 100
 STREAM_RETENTION_SECONDS: Final = 24 * 3600
 
-NAME_CHARACTERS_MAX: Final = 32
-"""Fabric, stream and subscription names: two of them and a suffix must fit a queue's 80 characters."""
+NAME_CHARACTERS_MAX: Final = 28
+"""Fabric, stream and subscription names: two of them and a suffix must fit a function's 64 characters."""
 
 assert LANES_MAX & (LANES_MAX - 1) == 0 and LANES_DEFAULT & (LANES_DEFAULT - 1) == 0
 assert RECORD_PAYLOAD_BYTES_MAX + RECORD_TYPES_MAX * 4 * TYPE_CHARACTERS_MAX + 4096 < ITEM_BYTES_MAX
@@ -67,5 +67,6 @@ assert KEY_BYTES_MAX < RECORD_PAYLOAD_BYTES_MAX
 assert VISIBILITY_TIMEOUT_SECONDS >= 6 * FUNCTION_TIMEOUT_SECONDS
 assert FUNCTION_TIMEOUT_SECONDS <= FUNCTION_TIMEOUT_SECONDS_MAX
 assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS
+assert 2 * NAME_CHARACTERS_MAX + len("-") <= 64
 assert 2 * NAME_CHARACTERS_MAX + len("--timers.fifo") <= 80
 assert RECEIVE_COUNT_MAX <= 1_000

@@ -183,8 +183,8 @@ QUORUM = STREAM + 'durability = "quorum"\n'
         (FABRIC + "[streams.Orders]", f'streams.Orders: found "Orders", allowed: {NAME}'),
         (FABRIC + '[streams."the orders"]', f'streams."the orders": found "the orders", allowed: {NAME}'),
         (
-            FABRIC + f"[streams.{'o' * 33}]",
-            f'streams.{"o" * 33}: found "{"o" * 33}", allowed: {NAME}',
+            FABRIC + f"[streams.{'o' * 29}]",
+            f'streams.{"o" * 29}: found "{"o" * 29}", allowed: {NAME}',
         ),
         (
             FABRIC + "[streams.ledger]",

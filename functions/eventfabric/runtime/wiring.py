@@ -15,7 +15,7 @@ from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.model.identity import Region
-from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log
+from eventfabric.ports import Clock, Doorbells, Entropy, Handler, Ledger, Log
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
 from eventfabric.services.deliver import Deliverer
@@ -63,6 +63,8 @@ class Runtime:
     logger: Logger
     handlers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """Handlers that stand in for the definition's, by subscription."""
+    observe: Callable[[Handler], Handler] = lambda handler: handler
+    """Wraps the handler, for whoever runs the function locally."""
 
     def flush(self) -> None:
         """Hand on the metrics of an invocation."""
@@ -80,8 +82,10 @@ class Runtime:
             region=self.region,
             log=self.ports.log_of(self.topology.stream(definition.stream)),
             ledger=self.ports.ledger,
-            handler=SubscriberHandler(
-                target, clock=self.ports.clock, transactional=definition.guarantee == "exactly_once"
+            handler=self.observe(
+                SubscriberHandler(
+                    target, clock=self.ports.clock, transactional=definition.guarantee == "exactly_once"
+                )
             ),
             clock=self.ports.clock,
             telemetry=self.telemetry,

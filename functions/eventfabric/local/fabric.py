@@ -1,0 +1,312 @@
+"""The local fabric: a whole fabric in this process, several Regions of it, on moto, with the real Lambda functions."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from io import StringIO
+from os import PathLike
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+from aws_lambda_powertools import Logger
+from moto import mock_aws
+
+from eventfabric.aws.clients import Clients
+from eventfabric.definition import Definition
+from eventfabric.definition_file import read_definition
+from eventfabric.errors import WrongRegionError
+from eventfabric.local import moto_fixes
+from eventfabric.local.chaos import Chaos, ChaoticDoorbells, CrashingHandler, CrashingLedger
+from eventfabric.local.clock import LocalClock
+from eventfabric.local.faults import Faults, ReachableLog
+from eventfabric.local.feed import TableFeed
+from eventfabric.local.handled import Handled, HandledLog
+from eventfabric.local.invoke import Function
+from eventfabric.local.meter import Meter
+from eventfabric.local.provision import provision
+from eventfabric.local.pumps import Pump, QueuePump, StreamPump
+from eventfabric.local.replicator import Link, Replication
+from eventfabric.model.identity import Region
+from eventfabric.ports import Handler
+from eventfabric.runtime import deliver, relay
+from eventfabric.runtime.wiring import Ports, Runtime, aws_ports
+from eventfabric.sdk.fabric import Fabric
+from eventfabric.telemetry import Metric
+from eventfabric.topology import Topology
+from eventfabric.wire.keys import ledger_region_and_kind
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodbstreams.client import DynamoDBStreamsClient
+
+_CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+
+
+class SeededEntropy:
+    """ports.Entropy that one seed decides."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+
+    def bytes(self, count: int) -> bytes:
+        """Bytes that the seed decides."""
+        return self._random.randbytes(count)
+
+    def fraction(self) -> float:
+        """A number in [0, 1)."""
+        return self._random.random()
+
+
+class CountingTelemetry:
+    """telemetry.Telemetry that keeps the sums."""
+
+    def __init__(self) -> None:
+        self.sums: dict[Metric, float] = dict.fromkeys(Metric, 0.0)
+
+    def add(self, metric: Metric, value: float = 1) -> None:
+        """See telemetry.Telemetry."""
+        self.sums[metric] += value
+
+
+class LocalSubscription:
+    """One subscription of a local fabric, as tests look at it."""
+
+    def __init__(self, name: str, logs: Mapping[str, HandledLog]) -> None:
+        self.name = name
+        self._logs = logs
+
+    def handled(self, region: str | None = None) -> list[Handled]:
+        """What it handled, oldest first: in one Region, or in all."""
+        logs = [self._logs[region]] if region else self._logs.values()
+        return sorted((entry for log in logs for entry in log.entries), key=lambda entry: entry.at_ms)
+
+
+class LocalFabric:
+    """A fabric of several Regions in this process; use it as a context manager, one at a time.
+
+    Args:
+        definition: a definition, or the path of its file.
+        handlers: functions that stand in for the definition's handlers, by subscription.
+        regions: only these of the definition's Regions; default all.
+        clock: LocalClock, which only you move (default), or RunningClock.
+        replication: how far behind replicas are.
+        seed: decides ids, jitter, replication delays and chaos.
+        endpoint_url: a moto server in this process to use, instead of moto in process.
+    """
+
+    def __init__(
+        self,
+        definition: Definition | str | PathLike[str],
+        *,
+        handlers: Mapping[str, Callable[..., Any]] | None = None,
+        regions: tuple[str, ...] | list[str] | None = None,
+        clock: LocalClock | None = None,
+        replication: Replication = Replication(),
+        seed: int = 0,
+        endpoint_url: str | None = None,
+    ) -> None:
+        read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
+        self.topology = Topology(read)
+        self.regions = self._chosen(regions)
+        self.clock = clock or LocalClock()
+        self.meter = Meter()
+        self.telemetry = CountingTelemetry()
+        self.chaos = Chaos(Random(seed))
+        self._handlers = self._known(handlers or {})
+        self._replication = replication
+        self._entropy = SeededEntropy(Random(seed + 1))
+        self._endpoint_url = endpoint_url
+        self._logger = Logger(
+            service=f"{self.topology.fabric}-local", stream=StringIO(), level=logging.CRITICAL
+        )
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            if self._endpoint_url is None:
+                stack.enter_context(moto_fixes.applied(now=self.clock.now))
+                stack.enter_context(mock_aws())
+            self._start()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def region(self, name: str) -> Fabric:
+        """The SDK connected to one Region."""
+        return self._fabrics[self._check_region(name)]
+
+    def subscription(self, name: str) -> LocalSubscription:
+        """One subscription, to look at."""
+        self.topology.subscription(name)
+        return LocalSubscription(name, {r: log for (s, r), log in self._handled.items() if s == name})
+
+    def ports(self, region: str) -> Ports:
+        """The ports of a Region, for services; faults do not reach them."""
+        return self._ports[self._check_region(region)]
+
+    def client(self, service: str, region: str) -> Any:
+        """A boto3 client of a Region, to look at tables and queues, or to make one's own."""
+        self._check_region(region)
+        session = boto3.Session(**_CREDENTIALS, region_name=region)
+        return session.client(service, endpoint_url=self._endpoint_url, config=moto_fixes.client_config())  # type: ignore[call-overload]
+
+    def step(self) -> bool:
+        """Move everything that can move now by one step; whether anything did."""
+        moved = self._read_feeds()
+        for region, pump in self._pumps:
+            if region not in self.faults.stopped:
+                moved |= pump.step()
+        for link in self._links.values():
+            moved |= link.step()
+        return moved
+
+    def settle(self, *, timers: bool = False) -> None:
+        """Run until nothing moves without time passing; with `timers`, also move the clock to all that is due."""
+        while True:
+            while self.step():
+                pass
+            if not timers or not self._move_to_next_due():
+                return
+
+    def _move_to_next_due(self) -> bool:
+        waiting = [pump for region, pump in self._pumps if region not in self.faults.stopped]
+        dues = [due for mover in [*waiting, *self._links.values()] if (due := mover.next_due()) is not None]
+        if not dues:
+            return False
+        self.clock.advance(seconds=max(0.0, min(dues) - self.clock.now()) + 0.001)
+        return True
+
+    def _start(self) -> None:
+        session = boto3.Session(**_CREDENTIALS)
+        config = moto_fixes.client_config()
+        self._clients = {
+            r: Clients(r, session=session, endpoint_url=self._endpoint_url, config=config)
+            for r in self.regions
+        }
+        for clients in self._clients.values():
+            provision(self.topology, clients)
+            self.meter.watch(clients.dynamodb)
+            self.meter.watch(clients.sqs)
+        self._links = {
+            (a, b): Link(self._clients[b], self._replication, self.clock, self._entropy)
+            for a in self.regions
+            for b in self.regions
+            if a != b
+        }
+        self.faults = Faults(self.regions, self._links)
+        self._ports = {
+            region: aws_ports(self.topology, clients, clock=self.clock, entropy=self._entropy)
+            for region, clients in self._clients.items()
+        }
+        self._fabrics = {region: self._producer(region) for region in self.regions}
+        self._handled: dict[tuple[str, str], HandledLog] = {}
+        self._pumps: list[tuple[str, Pump]] = []
+        self._feeds: list[tuple[str, TableFeed, StreamPump | None]] = []
+        for region in self.regions:
+            self._start_region(region, self.client("dynamodbstreams", region))
+
+    def _producer(self, region: str) -> Fabric:
+        ports = self._ports[region]
+        return Fabric(
+            self.topology,
+            region,
+            log_of=lambda stream: ReachableLog(ports.log_of(stream), self.faults, region),
+            clock=self.clock,
+            entropy=self._entropy,
+            parallel_lanes=0,
+        )
+
+    def _start_region(self, region: str, streams: "DynamoDBStreamsClient") -> None:
+        clients, topology = self._clients[region], self.topology
+        relaying = Function(topology.relay_function(region), self._runtime(region, None), relay.handle)
+        for stream in topology.streams.values():
+            if region in stream.definition.regions:
+                pump = StreamPump(relaying, self.clock)
+                self._pumps.append((region, pump))
+                self._feeds.append((region, TableFeed(clients, streams, stream.table.name), pump))
+        self._feeds.append((region, TableFeed(clients, streams, topology.ledger.name), None))
+        for name, subscription in topology.subscriptions.items():
+            if region in subscription.regions:
+                function = Function(
+                    topology.deliver_function(name, region), self._runtime(region, name), deliver.handle
+                )
+                self._pumps.append(
+                    (region, QueuePump(function, clients, subscription.queue.name, self.clock))
+                )
+
+    def _runtime(self, region: str, subscription: str | None) -> Runtime:
+        ports, observe = self._ports[region], _unobserved
+        if subscription is not None:
+            guarantee = self.topology.subscription(subscription).definition.guarantee
+            handled = HandledLog(region, self.clock, counts_at_commit=guarantee == "exactly_once")
+            self._handled[subscription, region] = handled
+            ledger = CrashingLedger(handled.ledger(ports.ledger), self.chaos)
+            ports = Ports(ports.clock, ports.entropy, ports.log_of, ledger, ports.doorbells)
+
+            def observe(handler: Handler) -> Handler:
+                return CrashingHandler(handled.handler(handler), self.chaos)
+
+        else:
+            doorbells = ChaoticDoorbells(ports.doorbells, self.chaos)
+            ports = Ports(ports.clock, ports.entropy, ports.log_of, ports.ledger, doorbells)
+        return Runtime(
+            topology=self.topology,
+            region=Region(region),
+            subscription=subscription,
+            ports=ports,
+            telemetry=self.telemetry,
+            logger=self._logger,
+            handlers=self._handlers,
+            observe=observe,
+        )
+
+    def _read_feeds(self) -> bool:
+        moved = False
+        for region, feed, pump in self._feeds:
+            if region in self.faults.stopped:
+                continue
+            for stream_record, image in feed.take():
+                moved = True
+                if pump is not None:
+                    pump.offer(stream_record)
+                if image is not None and _writer(image, is_ledger=pump is None) == region:
+                    for target in self._replicas(feed.table, region):
+                        self._links[region, target].offer(feed.table, image)
+        return moved
+
+    def _replicas(self, table: str, region: str) -> Iterator[str]:
+        tables = [self.topology.ledger, *(stream.table for stream in self.topology.streams.values())]
+        regions = next(t.regions for t in tables if t.name == table)
+        return (r for r in regions if r != region and r in self.regions)
+
+    def _chosen(self, regions: tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
+        every = self.topology.regions
+        for region in regions or ():
+            if region not in every:
+                raise WrongRegionError(f"fabric {self.topology.fabric}", region, every)
+        return tuple(r for r in every if regions is None or r in regions)
+
+    def _known(self, handlers: Mapping[str, Callable[..., Any]]) -> Mapping[str, Callable[..., Any]]:
+        for name in handlers:
+            self.topology.subscription(name)
+        return handlers
+
+    def _check_region(self, name: str) -> str:
+        if name not in self.regions:
+            raise WrongRegionError(f"fabric {self.topology.fabric}", name, self.regions)
+        return name
+
+
+def _unobserved(handler: Handler) -> Handler:
+    return handler
+
+
+def _writer(image: dict[str, Any], *, is_ledger: bool) -> str:
+    """The Region that writes an item: it stands in its key."""
+    return ledger_region_and_kind(image)[0] if is_ledger else image["pk"]["S"].partition("/")[0]

@@ -1,0 +1,87 @@
+"""Records what the local subscriptions handled, at the moment from which it counts."""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Region
+from eventfabric.ports import Attempt, Clock, Committed, CommitOutcome, Handler, Ledger, Write
+
+
+@dataclass(frozen=True)
+class Handled:
+    """One event that a subscription handled in a Region."""
+
+    event: Event
+    region: str
+    at_ms: int
+    attempt: int
+
+
+class HandledLog:
+    """What one subscription handled in one Region, in that order.
+
+    Under exactly_once an event counts when its writes and the cursor are committed; otherwise when its handler
+    returned (so an event that is handled twice stands here twice).
+    """
+
+    def __init__(self, region: str, clock: Clock, *, counts_at_commit: bool) -> None:
+        self.entries: list[Handled] = []
+        self._region = region
+        self._clock = clock
+        self._counts_at_commit = counts_at_commit
+        self._pending: list[Handled] = []
+
+    def handler(self, inner: Handler) -> Handler:
+        """The handler, observed."""
+        return _ObservedHandler(inner, self)
+
+    def ledger(self, inner: Ledger) -> Ledger:
+        """The ledger, observed."""
+        return _ObservedLedger(inner, self)
+
+    def returned(self, events: Seq[Event], attempt: Attempt) -> None:
+        """The handler returned."""
+        now_ms = self._clock.now_ms()
+        entries = [Handled(event, self._region, now_ms, attempt.number) for event in events]
+        (self._pending if self._counts_at_commit else self.entries).extend(entries)
+
+    def began(self) -> None:
+        """A lane run began: what an earlier one left uncommitted never counts."""
+        self._pending.clear()
+
+    def committed(self, key: LaneKey, end: int) -> None:
+        """The cursor of a lane moved to `end`."""
+        covered = [h for h in self._pending if h.event.lane == key.lane and (h.event.sequence or 0) < end]
+        self.entries.extend(covered)
+        self._pending = [h for h in self._pending if h not in covered]
+
+
+class _ObservedHandler:
+    def __init__(self, inner: Handler, log: HandledLog) -> None:
+        self._inner = inner
+        self._log = log
+        self.batch_events_max = inner.batch_events_max
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        writes = self._inner.attempt(events, attempt)
+        self._log.returned(events, attempt)
+        return writes
+
+
+class _ObservedLedger:
+    def __init__(self, inner: Ledger, log: HandledLog) -> None:
+        self._inner = inner
+        self._log = log
+        self.region: Region = inner.region
+
+    def state(self, key: LaneKey) -> LaneState:
+        self._log.began()
+        return self._inner.state(key)
+
+    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, writes: Seq[Write] = ()) -> CommitOutcome:
+        outcome = self._inner.commit(key, read, moved, writes)
+        if isinstance(outcome, Committed):
+            self._log.committed(key, outcome.cursor.sequence)
+        return outcome

@@ -1,0 +1,72 @@
+"""Counts the AWS calls that the local fabric makes, their capacity units, and what they would cost."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from botocore.client import BaseClient
+
+PRICES_DATE = "2026-11"
+PRICES_PER_MILLION = {"write unit": 0.625, "read unit": 0.125, "queue request": 0.50, "invocation": 0.20}
+"""Dollars in us-east-1, on demand. Source: the public price pages of DynamoDB, SQS and Lambda."""
+_KIB = 1024
+
+
+@dataclass
+class Meter:
+    """Calls by operation, and billed units by kind. Function duration and storage are not in it."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    units: Counter[str] = field(default_factory=Counter)
+
+    def watch(self, client: BaseClient) -> None:
+        """Count this client's calls from now on."""
+        client.meta.events.register("before-parameter-build", self._before)
+        client.meta.events.register("after-call", self._after)
+
+    @property
+    def dollars(self) -> float:
+        """What the counted units cost."""
+        return sum(self.units[kind] * price / 1_000_000 for kind, price in PRICES_PER_MILLION.items())
+
+    def _before(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        name = model.name
+        self.calls[name] += 1
+        if model.service_model.service_name == "sqs":
+            self.units["queue request"] += 1
+        elif name == "PutItem":
+            self.units["write unit"] += _write_units(params["Item"])
+        elif name == "TransactWriteItems":
+            for action in params["TransactItems"]:
+                request = next(iter(action.values()))
+                self.units["write unit"] += 2 * _write_units(request.get("Item") or request["Key"])
+
+    def _after(self, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+        if model.name == "Query":
+            size = sum(item_bytes(item) for item in parsed.get("Items", []))
+            self.units["read unit"] += max(1, ceil(size / (4 * _KIB)))  # consistent reads: a unit for 4 KiB
+
+
+def _write_units(item: dict[str, Any]) -> int:
+    return max(1, ceil(item_bytes(item) / _KIB))
+
+
+def item_bytes(item: dict[str, Any]) -> int:
+    """The size of an item as DynamoDB counts it, near enough: names, UTF-8 text, raw bytes, digits by two."""
+    return sum(len(name) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: Any) -> int:
+    kind, content = next(iter(value.items()))
+    if kind == "S":
+        return len(content.encode())
+    if kind == "N":
+        return 1 + (len(content) + 1) // 2
+    if kind in ("SS", "NS", "BS"):
+        return sum(len(part) for part in content)
+    if kind == "M":
+        return 3 + item_bytes(content)
+    if kind == "L":
+        return 3 + sum(_value_bytes(part) for part in content)
+    return len(content) if kind == "B" else 1

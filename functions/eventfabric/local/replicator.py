@@ -1,0 +1,56 @@
+"""Replicates tables between the local Regions, as DynamoDB global tables do: later, in no order between items, whole items.
+
+Copies from a Region only what that Region writes, so nothing comes back. A cut link holds what it should carry.
+"""
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Any
+
+from eventfabric.aws.clients import Clients
+from eventfabric.ports import Clock, Entropy
+
+
+@dataclass(frozen=True)
+class Replication:
+    """How far behind replicas are: each item is copied between `delay_seconds_min` and `_max` after it was written."""
+
+    delay_seconds_min: float = 0.0
+    delay_seconds_max: float = 0.0
+
+
+class Link:
+    """One direction between two Regions."""
+
+    def __init__(self, clients: Clients, replication: Replication, clock: Clock, entropy: Entropy) -> None:
+        self._dynamodb = clients.dynamodb
+        self._replication = replication
+        self._clock = clock
+        self._entropy = entropy
+        self._due: list[tuple[int, int, str, dict[str, Any]]] = []
+        self._latest: dict[tuple[str, str], int] = {}
+        self._count = 0
+        self.is_cut = False
+
+    def offer(self, table: str, image: dict[str, Any]) -> None:
+        """Take an item that the source Region wrote. Versions of one item stay in order; nothing else does."""
+        spread = self._replication.delay_seconds_max - self._replication.delay_seconds_min
+        delay_seconds = self._replication.delay_seconds_min + spread * self._entropy.fraction()
+        item = (table, f"{image['pk']}{image['sk']}")
+        due_ms = max(self._clock.now_ms() + int(delay_seconds * 1000), self._latest.get(item, 0))
+        self._latest[item] = due_ms
+        self._count += 1
+        heappush(self._due, (due_ms, self._count, table, image))
+
+    def step(self) -> bool:
+        """Copy what is due."""
+        moved = False
+        while self._due and not self.is_cut and self._due[0][0] <= self._clock.now_ms():
+            _, _, table, image = heappop(self._due)
+            self._dynamodb.put_item(TableName=table, Item=image)
+            moved = True
+        return moved
+
+    def next_due(self) -> float | None:
+        """See pumps.Pump."""
+        return self._due[0][0] / 1000 if self._due and not self.is_cut else None
