@@ -97,6 +97,30 @@ def test_an_update_that_makes_the_item_is_one_insert() -> None:
         assert records_of_an_update_that_makes_the_item(aws) == [("INSERT", {"pk", "sk", "v"})]
 
 
+def items_after_an_update_too_large_for_its_item(aws: Aws) -> int:
+    aws.table()
+    with pytest.raises(ClientError, match="exceeded the maximum"):
+        aws.dynamodb.update_item(
+            TableName="t",
+            Key={"pk": {"S": "p"}, "sk": {"N": "1"}},
+            UpdateExpression="SET v = :v",
+            ExpressionAttributeValues={":v": {"S": "x" * 420_000}},
+        )
+    return len(aws.items()) + len(aws.records())
+
+
+def test_moto_leaves_half_an_item_behind_an_update_that_failed() -> None:
+    with plain_moto() as aws:
+        assert_moto_still_errs(
+            items_after_an_update_too_large_for_its_item(aws) > 0, "_Writes.update_item's undoing"
+        )
+
+
+def test_an_update_that_failed_leaves_nothing_behind() -> None:
+    with mended_moto() as aws:
+        assert items_after_an_update_too_large_for_its_item(aws) == 0
+
+
 def region_of_a_record(aws: Aws) -> str:
     aws.table()
     aws.dynamodb.put_item(TableName="t", Item=item(1))
