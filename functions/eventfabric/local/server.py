@@ -1,0 +1,72 @@
+"""The local fabric as a server: moto's server mode on loopback, with the fabric's own functions running behind it."""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from os import PathLike
+from socket import AF_INET, SOCK_STREAM, socket
+from threading import Event
+
+from moto.server import ThreadedMotoServer
+
+from eventfabric.errors import EventFabricError
+from eventfabric.local import moto_fixes
+from eventfabric.local.clock import RunningClock
+from eventfabric.local.fabric import LocalFabric
+
+_HOST = "127.0.0.1"
+_IDLE_SECONDS = 0.1
+
+
+class PortInUseError(EventFabricError):
+    """Something else listens there."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} of {_HOST} is in use; choose another with --port, or 0 for any")
+
+
+def serve(
+    definition: str | PathLike[str],
+    *,
+    port: int = 0,
+    on_ready: Callable[[str, LocalFabric], None] | None = None,
+    stop: Event | None = None,
+    delivers: bool = True,
+) -> None:
+    """Serve a fabric until `stop` is set or KeyboardInterrupt; `on_ready` gets the endpoint URL and the fabric.
+
+    Args:
+        definition: path of the definition file.
+        port: on loopback; 0 takes a free one.
+        on_ready: called once the tables and queues are there.
+        stop: set it to end.
+        delivers: run the functions; without, tables and queues only fill.
+
+    Raises:
+        PortInUseError: nothing was started.
+    """
+    stop = stop or Event()
+    clock = RunningClock()
+    _check_free(port)
+    with ExitStack() as stack:
+        stack.enter_context(moto_fixes.applied(now=clock.now))
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
+        server.start()
+        stack.callback(server.stop)
+        endpoint_url = "http://{}:{}".format(*server.get_host_and_port())
+        fabric = stack.enter_context(LocalFabric(definition, clock=clock, endpoint_url=endpoint_url))
+        if on_ready:
+            on_ready(endpoint_url, fabric)
+        try:
+            while not stop.is_set():
+                if not (delivers and fabric.step()):
+                    stop.wait(_IDLE_SECONDS)
+        except KeyboardInterrupt:
+            return
+
+
+def _check_free(port: int) -> None:
+    with closing(socket(AF_INET, SOCK_STREAM)) as probe:
+        if port and probe.connect_ex((_HOST, port)) == 0:
+            raise PortInUseError(port)
