@@ -61,7 +61,8 @@ STREAM_RETENTION_SECONDS: Final = 24 * 3600
 NAME_CHARACTERS_MAX: Final = 28
 """Fabric, stream and subscription names: two of them and a suffix must fit a function's 64 characters."""
 
-assert LANES_MAX & (LANES_MAX - 1) == 0 and LANES_DEFAULT & (LANES_DEFAULT - 1) == 0
+assert LANES_MAX & (LANES_MAX - 1) == 0
+assert LANES_DEFAULT & (LANES_DEFAULT - 1) == 0
 assert RECORD_PAYLOAD_BYTES_MAX + RECORD_TYPES_MAX * 4 * TYPE_CHARACTERS_MAX + 4096 < ITEM_BYTES_MAX
 assert KEY_BYTES_MAX < RECORD_PAYLOAD_BYTES_MAX
 assert VISIBILITY_TIMEOUT_SECONDS >= 6 * FUNCTION_TIMEOUT_SECONDS

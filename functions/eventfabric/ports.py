@@ -1,4 +1,6 @@
-"""What the services need of the world, by meaning. Adapters in aws/ and memory/ keep these promises; one suite checks both.
+"""What the services need of the world, by meaning.
+
+The adapters in aws/ and memory/ keep these promises; one suite checks both.
 
 A call either returns, or raises a PortError that says whether it may have taken effect.
 """

@@ -42,11 +42,18 @@ def test_an_event_reaches_the_subscription_in_the_region_where_it_was_published(
         fabric.settle()
         (entry,) = fabric.subscription("all").handled()
         assert (entry.event.id, entry.region, entry.event.data) == (receipt.event_id, US, {"n": 1})
-        assert (entry.event.origin, entry.event.lane, entry.event.sequence) == (US, receipt.lane, receipt.sequence)
+        assert (entry.event.origin, entry.event.lane, entry.event.sequence) == (
+            US,
+            receipt.lane,
+            receipt.sequence,
+        )
 
 
 def test_everywhere_delivers_in_every_region_and_one_only_in_its_region() -> None:
-    for deliver, expected in (('"everywhere"', {US: 2, EU: 2}), ('"one"\nregion = "eu-west-1"', {US: 0, EU: 2})):
+    for deliver, expected in (
+        ('"everywhere"', {US: 2, EU: 2}),
+        ('"one"\nregion = "eu-west-1"', {US: 0, EU: 2}),
+    ):
         with LocalFabric(definition(deliver=deliver), handlers={"all": ignore}) as fabric:
             for region in (US, EU):
                 fabric.region(region).publish("orders", key="a", type="Placed")
@@ -76,7 +83,9 @@ def test_a_failing_handler_stops_its_lane_at_the_event_until_it_succeeds() -> No
             raise ValueError("not yet")
 
     with LocalFabric(definition(), handlers={"all": handle}) as fabric:
-        fabric.region(US).publish_many("orders", [Event(id=str(n), key="a", type="Placed") for n in range(10)])
+        fabric.region(US).publish_many(
+            "orders", [Event(id=str(n), key="a", type="Placed") for n in range(10)]
+        )
         fabric.settle()
         assert ids(fabric) == ["0", "1", "2", "3", "4"]
         fabric.settle(timers=True)
@@ -108,7 +117,9 @@ def test_exactly_once_writes_commit_with_the_cursor_and_a_refused_write_is_the_e
         fabric.settle(timers=True)
         assert sorted(ids(fabric), key=str) == ["0", "1", "2", "3", "4"]
         rows = client.scan(TableName="sums")["Items"]
-        assert sorted((row["pk"]["S"], row["n"]["N"]) for row in rows) == [(f"key-{n}", "1") for n in range(5)]
+        assert sorted((row["pk"]["S"], row["n"]["N"]) for row in rows) == [
+            (f"key-{n}", "1") for n in range(5)
+        ]
 
 
 def test_typed_and_batch_handlers_get_what_they_ask_for() -> None:
@@ -166,7 +177,9 @@ def test_replicas_that_lag_and_reorder_change_nothing_in_what_each_region_sees()
             by_lane[str(entry.event.lane)].append(str(entry.event.id))
         assert sum(len(lane) for lane in by_lane.values()) == 40
         assert all(lane == sorted(lane) for lane in by_lane.values())
-        assert fabric.telemetry.sums[Metric.LANES_WAITING] > 0, "the delays made no hole: the test shows nothing"
+        assert fabric.telemetry.sums[Metric.LANES_WAITING] > 0, (
+            "the delays made no hole: the test shows nothing"
+        )
 
 
 def test_a_cut_holds_replication_back_until_it_heals() -> None:
@@ -246,7 +259,9 @@ def test_the_server_shows_the_fabric_to_any_sdk__and_takes_what_others_publish(t
         endpoints.append(endpoint_url)
         ready.set()
 
-    server = Thread(target=serve, args=(path,), kwargs={"on_ready": on_ready, "stop": stop, "delivers": False})
+    server = Thread(
+        target=serve, args=(path,), kwargs={"on_ready": on_ready, "stop": stop, "delivers": False}
+    )
     server.start()
     try:
         assert ready.wait(30)

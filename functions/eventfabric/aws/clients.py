@@ -24,10 +24,18 @@ CONFIG = Config(
     tcp_keepalive=True,
 )
 
-_THROTTLES = frozenset({
-    "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "TransactionInProgressException",
-    "RequestThrottled", "Throttling", "TooManyRequestsException", "ReplicatedWriteConflictException",
-})  # fmt: skip
+_THROTTLES = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "TransactionInProgressException",
+        "RequestThrottled",
+        "Throttling",
+        "TooManyRequestsException",
+        "ReplicatedWriteConflictException",
+    }
+)
 
 
 class Clients:

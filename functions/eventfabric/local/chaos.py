@@ -1,6 +1,7 @@
 """Faults on purpose, decided by a seed: doorbells dropped, repeated and delayed, functions that die in the middle."""
 
-from collections.abc import Callable, Sequence as Seq
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar

@@ -41,8 +41,6 @@ from eventfabric.wire.keys import ledger_region_and_kind
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams.client import DynamoDBStreamsClient
 
-_CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-
 
 class SeededEntropy:
     """ports.Entropy that one seed decides."""
@@ -103,7 +101,7 @@ class LocalFabric:
         handlers: Mapping[str, Callable[..., Any]] | None = None,
         regions: tuple[str, ...] | list[str] | None = None,
         clock: LocalClock | None = None,
-        replication: Replication = Replication(),
+        replication: Replication | None = None,
         seed: int = 0,
         endpoint_url: str | None = None,
     ) -> None:
@@ -115,7 +113,7 @@ class LocalFabric:
         self.telemetry = CountingTelemetry()
         self.chaos = Chaos(Random(seed))
         self._handlers = self._known(handlers or {})
-        self._replication = replication
+        self._replication = replication or Replication()
         self._entropy = SeededEntropy(Random(seed + 1))
         self._endpoint_url = endpoint_url
         self._logger = Logger(
@@ -153,8 +151,10 @@ class LocalFabric:
     def client(self, service: str, region: str) -> Any:
         """A boto3 client of a Region, to look at tables and queues, or to make one's own."""
         self._check_region(region)
-        session = boto3.Session(**_CREDENTIALS, region_name=region)
-        return session.client(service, endpoint_url=self._endpoint_url, config=moto_fixes.client_config())  # type: ignore[call-overload]
+        session = _session()
+        return session.client(
+            service, region_name=region, endpoint_url=self._endpoint_url, config=moto_fixes.client_config()
+        )  # type: ignore[call-overload]
 
     def step(self) -> bool:
         """Move everything that can move now by one step; whether anything did."""
@@ -183,7 +183,7 @@ class LocalFabric:
         return True
 
     def _start(self) -> None:
-        session = boto3.Session(**_CREDENTIALS)
+        session = _session()
         config = moto_fixes.client_config()
         self._clients = {
             r: Clients(r, session=session, endpoint_url=self._endpoint_url, config=config)
@@ -301,6 +301,10 @@ class LocalFabric:
         if name not in self.regions:
             raise WrongRegionError(f"fabric {self.topology.fabric}", name, self.regions)
         return name
+
+
+def _session() -> boto3.Session:
+    return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local")
 
 
 def _unobserved(handler: Handler) -> Handler:

@@ -20,7 +20,8 @@ class Faults:
 
     def cut(self, a: str, b: str) -> None:
         """Nothing is replicated between two Regions, in either direction, until `heal`."""
-        self._check(a), self._check(b)
+        for region in (a, b):
+            self._check(region)
         self._cut.add(frozenset((a, b)))
         self._apply()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Region
-from eventfabric.ports import Attempt, Clock, Committed, CommitOutcome, Handler, Ledger, Write
+from eventfabric.ports import Attempt, Clock, CommitOutcome, Committed, Handler, Ledger, Write
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Replicates tables between the local Regions, as DynamoDB global tables do: later, in no order between items, whole items.
+"""Replicates tables between the local Regions as global tables do: later, whole items, in no order between items.
 
 Copies from a Region only what that Region writes, so nothing comes back. A cut link holds what it should carry.
 """

@@ -11,7 +11,7 @@ from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.payload import NO_DATA, Payload
 
 HeaderValue = str | int | bool
-_HEADER_NAME = regex(r"[a-z0-9]{1,%d}\Z" % limits.HEADER_NAME_CHARACTERS_MAX)
+_HEADER_NAME = regex(rf"[a-z0-9]{{1,{limits.HEADER_NAME_CHARACTERS_MAX}}}\Z")
 _RESERVED = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
 
 
@@ -131,7 +131,7 @@ class Event:
 
 
 def stored_time(time: datetime | str | int | None) -> int | str | None:
-    """The form in which a time is stored: microseconds for UTC datetimes, text for all else; naive times are refused."""
+    """The form in which a time is stored: microseconds for UTC datetimes, text for all else; no naive times."""
     if time is None or isinstance(time, int):
         return time
     if isinstance(time, datetime):

@@ -46,7 +46,10 @@ class Lane:
 
 @lru_cache(maxsize=65_536)
 def lane_index(key: str, lanes: int) -> LaneIndex:
-    """The lane of a key among `lanes` (a power of two): the top bits of BLAKE2b-64, so that doubling splits i into 2i, 2i+1."""
+    """The lane of a key among `lanes` (a power of two).
+
+    The top bits of BLAKE2b-64, so that doubling splits lane i into 2i and 2i+1.
+    """
     digest = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
     return LaneIndex(digest >> (64 - (lanes.bit_length() - 1)))
 

@@ -1,4 +1,4 @@
-"""Owns how a function gets its ports: made once per process from the environment, or given by whoever runs it locally."""
+"""Owns how a function gets its ports: once per process from the environment, or from whoever runs it locally."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventfabric import limits
-from eventfabric.errors import IndeterminateAppendError, InvalidEventError, Problem, PublishFailedError
+from eventfabric.errors import IndeterminateAppendError, InvalidEventError, Problem
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import Lane, Region
 from eventfabric.model.record import Batch, Record
@@ -18,11 +18,11 @@ from eventfabric.services.append import Appender
 from eventfabric.topology import StreamTopology, Topology
 
 if TYPE_CHECKING:
-    import boto3
+    from boto3 import Session
 
 
 class Fabric:
-    """A fabric in one Region. Make one per process with `connect` or `from_definition`; safe to share between threads."""
+    """A fabric in one Region. Make one per process with `connect` or `from_definition`; threads may share it."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Fabric:
         cls,
         *,
         region: str | None = None,
-        session: "boto3.Session | None" = None,
+        session: "Session | None" = None,
         endpoint_url: str | None = None,
         source: str | None = None,
     ) -> "Fabric":
@@ -71,7 +71,7 @@ class Fabric:
         path: str | PathLike[str],
         *,
         region: str | None = None,
-        session: "boto3.Session | None" = None,
+        session: "Session | None" = None,
         endpoint_url: str | None = None,
         source: str | None = None,
     ) -> "Fabric":
@@ -198,7 +198,8 @@ class Fabric:
         Returns the receipt of its first event (the others follow it, sequence by sequence). Raises as `publish`.
         """
         batch, record = error.batch, error.record
-        assert isinstance(batch, Batch) and isinstance(record, Record)
+        assert isinstance(batch, Batch)
+        assert isinstance(record, Record)
         appended = self._stream(error.stream).append(record.lane, batch, unsettled=record)
         return receipt(appended, 0, "")
 
@@ -224,6 +225,3 @@ class Fabric:
                 source=self._source or f"/{self.topology.fabric}/{name}",
             )
         return outgoing
-
-
-__all__ = ["Fabric", "PublishFailedError"]

@@ -1,4 +1,4 @@
-"""The publisher: packs events of a lane into records, appends lane beside lane, and tells every caller what became of it.
+"""The publisher: packs events of a lane into records, appends lane beside lane, tells every caller what became of it.
 
 Per lane: an open bundle that takes events, sealed bundles that wait, and at most one append under way, so that the
 events of a key stand in the log in the order in which they were published.

@@ -45,7 +45,7 @@ def subscriber(function: Callable[P, R], /) -> Subscriber[P, R]: ...
 @overload
 def subscriber(*, batch: int | None = None) -> Callable[[Callable[P, R]], Subscriber[P, R]]: ...
 def subscriber(function: Callable[..., Any] | None = None, /, *, batch: int | None = None) -> Any:
-    """Declare a handler. Its first parameter's annotation says what it is called with:
+    """Declare a handler; its first parameter's annotation says what it is called with.
 
         (event: Event, delivery)            one event
         (order: Order, delivery)            its payload as a dataclass, pydantic model, TypedDict or msgspec Struct

@@ -7,7 +7,7 @@ context attributes (subject, dataschema, datacontenttype and the extensions) are
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -81,8 +81,15 @@ def _event(values: dict[str, Any], payload: Payload | None, where: str) -> Event
         if time is not None and not isinstance(time, str):
             problems.append(Problem("time", f"{time!r:.80}", "RFC 3339 text"))
             time = None
-        event = Event(id=values.get("id"), type=values.get("type"), key=key, data=payload, source=values.get("source"),
-                      headers=headers, time=time)  # fmt: skip
+        event = Event(
+            id=values.get("id"),
+            type=cast(str, values.get("type")),
+            key=key,
+            data=payload,
+            source=values.get("source"),
+            headers=headers,
+            time=time,
+        )
         check_event(id=event.id, type=event.type, key=event.key, source=event.source, headers=headers)
     except InvalidEventError as error:
         problems.extend(error.problems)

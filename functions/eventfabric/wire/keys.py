@@ -1,10 +1,11 @@
 """The catalogue of everything that is stored or sent: who writes it, whether it changes, its layout, its lifetime.
 
-| what | where | key | written by | changes | lives |
-|---|---|---|---|---|---|
-| record | table `<fabric>-<stream>` | pk `<origin>/<generation>.<index>`, sk first sequence | the origin's publishers, and backfill the same bytes | never | until `x`, or kept |
-| cursor | table `<fabric>-ledger` | pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor` | that Region's deliver function | version by version | kept |
-| doorbell | queue `<fabric>-<subscription>.fifo` | group: lane, deduplication: lane and tail | relay, and whoever rings again | never | 4 days |
+record    table `<fabric>-<stream>`; written by the origin's publishers, and by backfill the same bytes; never changed;
+          kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
+cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.
+          pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor`.
+doorbell  queue `<fabric>-<subscription>.fifo`; sent by the relay and by whoever rings again; never changed; 4 days.
+          Group: the lane. Deduplication id: lane and tail.
 
 No item is ever written by two Regions: the Region that writes it stands in its key.
 """

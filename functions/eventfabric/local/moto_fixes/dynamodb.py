@@ -101,7 +101,7 @@ class _Writes:
             self._pending = pending
             try:
                 yield
-            except BaseException:
+            except BaseException:  # whatever ends the request, nothing of it may stay
                 for item in before:
                     item.restore()
                 raise

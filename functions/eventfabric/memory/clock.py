@@ -1,0 +1,24 @@
+"""A clock that moves only when it is told to, or when somebody sleeps by it; knows no real time."""
+
+from typing import Final
+
+START_MS: Final = 1_790_000_000_000
+
+
+class MemoryClock:
+    """ports.Clock of a simulation."""
+
+    def __init__(self, start_ms: int = START_MS) -> None:
+        self._now_us = start_ms * 1000
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return self._now_us // 1000
+
+    def sleep(self, seconds: float) -> None:
+        """Move on at once by as much as was to be waited."""
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self._now_us += round(seconds * 1_000_000)

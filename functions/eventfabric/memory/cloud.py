@@ -1,0 +1,140 @@
+"""All Regions of a fabric and the replication between their tables: asynchronous, in no order across items, cut or late.
+
+A link carries a Region's own items only (see wire/keys.py), since no item is ever written by two Regions.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from eventfabric.memory.doorbells import MemoryDoorbells
+from eventfabric.memory.ledger import MemoryLedger
+from eventfabric.memory.log import MemoryLog
+from eventfabric.memory.queue import MemoryQueue
+from eventfabric.memory.region import MemoryRegion
+from eventfabric.memory.requests import Requests
+from eventfabric.memory.stream import Chooser, first
+from eventfabric.memory.table import MemoryTable
+from eventfabric.ports import Clock, Entropy
+from eventfabric.topology import TableTopology, Topology
+from eventfabric.wire.keys import Item, lane_of, ledger_region_and_kind
+
+_ALL: Final = 2**31
+
+
+def origin_of_record(keys: Item) -> str:
+    """The Region that writes a record."""
+    return lane_of(keys).origin
+
+
+def writer_of_ledger_item(keys: Item) -> str:
+    """The Region that writes an item of the ledger."""
+    return ledger_region_and_kind(keys)[0]
+
+
+class Link:
+    """Replication of one table from one Region to another. `cut`: nothing passes; `lag_ms`: nothing younger passes."""
+
+    def __init__(
+        self, source: MemoryTable, target: MemoryTable, owner: Callable[[Item], str], clock: Clock
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.cut = False
+        self.lag_ms = 0
+        self._owner = owner
+        self._clock = clock
+        self._reader = source.stream.reader()
+
+    def pass_on(self, count: int = _ALL, choose: Chooser = first) -> int:
+        """Copy up to `count` changes, in an order that keeps to each item's own; how many passed."""
+        if self.cut:
+            return 0
+        foreign = [
+            change for change in self._reader.pending if self._owner(change.keys) != self.source.region
+        ]
+        self._reader.confirm(foreign)
+        now = self._clock.now_ms()
+        taken = self._reader.take(count, choose, only=lambda change: change.at_ms + self.lag_ms <= now)
+        for change in taken:
+            self.target.replicate(change)
+        self._reader.confirm(taken)
+        return len(taken)
+
+
+class MemoryCloud:
+    """The Regions of a fabric, with all that its topology declares in each."""
+
+    def __init__(self, regions: Iterable[str], *, clock: Clock, entropy: Entropy) -> None:
+        self.clock = clock
+        self.entropy = entropy
+        self.regions = {name: MemoryRegion(name, clock=clock) for name in regions}
+        self.links: list[Link] = []
+
+    @classmethod
+    def of(cls, topology: Topology, *, clock: Clock, entropy: Entropy) -> "MemoryCloud":
+        """A cloud with the tables, replication and queues of a topology."""
+        cloud = cls(topology.regions, clock=clock, entropy=entropy)
+        for stream in topology.streams.values():
+            cloud.create_global_table(stream.table, origin_of_record)
+        cloud.create_global_table(topology.ledger, writer_of_ledger_item)
+        for subscription in topology.subscriptions.values():
+            for name in subscription.regions:
+                region, queue = cloud.regions[name], subscription.queue
+                dead = MemoryQueue(queue.dead_letter_name, clock=clock)
+                region.queues[dead.name] = dead
+                region.queues[queue.name] = MemoryQueue(
+                    queue.name,
+                    clock=clock,
+                    visibility_timeout_seconds=queue.visibility_timeout_seconds,
+                    receive_count_max=queue.receive_count_max,
+                    dead_letters=dead,
+                )
+        return cloud
+
+    def create_global_table(self, table: TableTopology, owner: Callable[[Item], str]) -> None:
+        """A table in each of its Regions, with links between all of them; `owner` tells the Region that writes a key."""
+        replicas = [self.regions[name].create_table(table.name) for name in table.regions]
+        self.links += [
+            Link(source, target, owner, self.clock)
+            for source in replicas
+            for target in replicas
+            if source is not target
+        ]
+
+    def replicate(self, count: int = _ALL, choose: Chooser = first) -> int:
+        """Let up to `count` changes pass every link that is not cut; how many passed."""
+        return sum(link.pass_on(count, choose) for link in self.links)
+
+    def cut(self, region: str) -> None:
+        """Cut a Region off from the replication, both ways."""
+        for link in self._links_of(region):
+            link.cut = True
+
+    def heal(self, region: str) -> None:
+        """Join a Region again; what it missed passes with the next `replicate`."""
+        for link in self._links_of(region):
+            link.cut = False
+
+    def log(
+        self, topology: Topology, stream: str, region: str, *, requests: Requests | None = None
+    ) -> MemoryLog:
+        """A stream's log in a Region."""
+        table = self.regions[region].table(topology.stream(stream).table.name)
+        return MemoryLog(table, requests=requests)
+
+    def ledger(self, topology: Topology, region: str, *, requests: Requests | None = None) -> MemoryLedger:
+        """The fabric's ledger in a Region."""
+        return MemoryLedger(
+            self.regions[region], topology.ledger.name, entropy=self.entropy, requests=requests
+        )
+
+    def doorbells(self, topology: Topology, region: str) -> MemoryDoorbells:
+        """The subscriptions' queues in a Region."""
+        return MemoryDoorbells(self.regions[region], lambda name: topology.subscription(name).queue.name)
+
+    def queue(self, topology: Topology, subscription: str, region: str) -> MemoryQueue:
+        """A subscription's queue in a Region."""
+        return self.regions[region].queues[topology.subscription(subscription).queue.name]
+
+    def _links_of(self, region: str) -> list[Link]:
+        return [link for link in self.links if region in (link.source.region, link.target.region)]

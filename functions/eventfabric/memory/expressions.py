@@ -1,0 +1,240 @@
+"""A small honest subset of DynamoDB's expressions over one item; refuses by name what it does not know.
+
+Conditions: attribute_exists, attribute_not_exists, = <> < <= > >=, AND, OR, NOT, parentheses.
+Updates: SET (with + - and if_not_exists), REMOVE, ADD. Top-level attributes only.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from operator import ge, gt, le, lt
+from re import compile as regex
+from typing import Any
+
+from eventfabric.errors import RefusedError
+from eventfabric.wire.keys import Item
+
+AttributeValue = dict[str, Any]
+
+_TOKEN = regex(r"\s*(#?[A-Za-z_]\w*|:\w+|<>|<=|>=|[=<>+\-(),])")
+_ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_SETS = ("SS", "NS", "BS")
+_CLAUSES = ("SET", "REMOVE", "ADD", "DELETE")
+
+
+class InvalidUpdateError(Exception):
+    """The update does not fit the item as it is: a reason of its own in a transaction."""
+
+
+def holds(request: Mapping[str, Any], item: Item) -> bool:
+    """Whether the request's condition holds of the item (empty: there is none)."""
+    expression = request.get("ConditionExpression")
+    if not expression:
+        return True
+    parser = _Parser(expression, request, item)
+    outcome = parser.condition()
+    parser.expect_end()
+    return outcome
+
+
+def updated(request: Mapping[str, Any], item: Item) -> Item:
+    """The item after the request's update; InvalidUpdateError where it does not fit."""
+    parser = _Parser(request["UpdateExpression"], request, item)
+    return parser.update()
+
+
+def check_names(request: Mapping[str, Any]) -> None:
+    """Refuse, as DynamoDB does, names and values that no expression of the request uses."""
+    text = " ".join(str(request.get(name, "")) for name in ("ConditionExpression", "UpdateExpression"))
+    used = set(_tokens(text))
+    for kind in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
+        unused = sorted(set(request.get(kind, ())) - used)
+        if unused:
+            raise RefusedError("write", f"ValidationException: {kind}: unused in expressions: {unused}")
+
+
+def comparable(value: AttributeValue) -> Any:
+    """A number, text, bytes or set as Python compares it."""
+    ((kind, content),) = value.items()
+    if kind == "N":
+        return Decimal(content)
+    if kind == "NS":
+        return frozenset(Decimal(number) for number in content)
+    return frozenset(content) if kind in _SETS else content
+
+
+def equal(one: AttributeValue | None, other: AttributeValue | None) -> bool:
+    """Equality of attribute values: of one type and of one value."""
+    if one is None or other is None:
+        return one is other
+    return one.keys() == other.keys() and comparable(one) == comparable(other)
+
+
+def _tokens(expression: str) -> list[str]:
+    tokens: list[str] = []
+    at = 0
+    text = expression.rstrip()
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if not found:
+            raise NotImplementedError(f"memory: {expression!r} at {text[at:]!r}: top-level attributes only")
+        tokens.append(found[1])
+        at = found.end()
+    return tokens
+
+
+class _Parser:
+    """Reads one expression and evaluates it on the way, against the item as it was."""
+
+    def __init__(self, expression: str, request: Mapping[str, Any], item: Item) -> None:
+        self._expression = expression
+        self._names: Mapping[str, str] = request.get("ExpressionAttributeNames", {})
+        self._values: Mapping[str, AttributeValue] = request.get("ExpressionAttributeValues", {})
+        self._item = item
+        self._tokens = _tokens(expression)
+        self._at = 0
+
+    def expect_end(self) -> None:
+        if self._at < len(self._tokens):
+            raise self._unknown(self._tokens[self._at])
+
+    def condition(self) -> bool:
+        outcome = self._all()
+        while self._took("OR"):
+            outcome = self._all() or outcome
+        return outcome
+
+    def _all(self) -> bool:
+        outcome = self._one()
+        while self._took("AND"):
+            outcome = self._one() and outcome
+        return outcome
+
+    def _one(self) -> bool:
+        if self._took("NOT"):
+            return not self._one()
+        if self._took("("):
+            outcome = self.condition()
+            self._need(")")
+            return outcome
+        if self._next() in ("attribute_exists", "attribute_not_exists"):
+            wanted = self._take() == "attribute_exists"
+            self._need("(")
+            found = self._name() in self._item
+            self._need(")")
+            return found is wanted
+        return self._comparison()
+
+    def _comparison(self) -> bool:
+        one = self._operand()
+        sign = self._take()
+        other = self._operand()
+        if sign == "=":
+            return one is not None and equal(one, other)
+        if sign == "<>":
+            return not equal(one, other)
+        if sign not in _ORDERINGS:
+            raise self._unknown(sign)
+        if one is None or other is None or one.keys() != other.keys():
+            return False
+        return _ORDERINGS[sign](comparable(one), comparable(other))
+
+    def update(self) -> Item:
+        new = dict(self._item)
+        while self._at < len(self._tokens):
+            clause = self._take().upper()
+            if clause not in _CLAUSES or clause == "DELETE":
+                raise self._unknown(clause)
+            self._action(clause, new)
+            while self._took(","):
+                self._action(clause, new)
+        return new
+
+    def _action(self, clause: str, new: Item) -> None:
+        name = self._name()
+        if clause == "REMOVE":
+            new.pop(name, None)
+        elif clause == "ADD":
+            new[name] = self._added(self._item.get(name), self._required(name))
+        else:
+            self._need("=")
+            value = self._required(name)
+            while self._next() in ("+", "-"):
+                sign = 1 if self._take() == "+" else -1
+                value = _number(value, self._required(name), sign)
+            new[name] = value
+
+    def _added(self, old: AttributeValue | None, by: AttributeValue) -> AttributeValue:
+        if old is None:
+            return by
+        kind = next(iter(by))
+        if kind in _SETS and kind in old:
+            return {kind: sorted({*old[kind], *by[kind]})}
+        return _number(old, by, 1)
+
+    def _required(self, name: str) -> AttributeValue:
+        value = self._operand()
+        if value is None:
+            raise InvalidUpdateError(f"an operand of the update of {name!r} is not in the item")
+        return value
+
+    def _operand(self) -> AttributeValue | None:
+        token = self._next()
+        if token.startswith(":"):
+            self._take()
+            try:
+                return self._values[token]
+            except KeyError:
+                raise self._undefined(token) from None
+        if token == "if_not_exists":
+            self._take()
+            self._need("(")
+            found = self._item.get(self._name())
+            self._need(",")
+            otherwise = self._operand()
+            self._need(")")
+            return otherwise if found is None else found
+        return self._item.get(self._name())
+
+    def _name(self) -> str:
+        token = self._take()
+        if token.startswith("#"):
+            try:
+                return self._names[token]
+            except KeyError:
+                raise self._undefined(token) from None
+        if not token[0].isalpha() and token[0] != "_":
+            raise self._unknown(token)
+        return token
+
+    def _next(self) -> str:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
+    def _take(self) -> str:
+        token = self._next()
+        if not token:
+            raise self._unknown("the end")
+        self._at += 1
+        return token
+
+    def _took(self, token: str) -> bool:
+        if self._next().upper() != token:
+            return False
+        self._at += 1
+        return True
+
+    def _need(self, token: str) -> None:
+        if not self._took(token):
+            raise self._unknown(self._next() or "the end")
+
+    def _undefined(self, token: str) -> RefusedError:
+        return RefusedError("write", f"ValidationException: {self._expression!r}: {token} is not defined")
+
+    def _unknown(self, token: str) -> NotImplementedError:
+        return NotImplementedError(f"memory: {self._expression!r}: found {token!r}, see this module's subset")
+
+
+def _number(one: AttributeValue, other: AttributeValue, sign: int) -> AttributeValue:
+    if "N" not in one or "N" not in other:
+        raise InvalidUpdateError("an operand in the update expression has an incorrect data type")
+    total = Decimal(one["N"]) + sign * Decimal(other["N"])
+    return {"N": format(total.normalize() if total % 1 else total.to_integral_value(), "f")}

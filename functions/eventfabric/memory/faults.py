@@ -1,0 +1,159 @@
+"""The one place where calls of ports fail on purpose: crash, lost reply, lost request, throttle; and where they count.
+
+Wraps any port, of memory or of AWS. Owns no port, and decides nothing that its rules do not say.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Seq
+from enum import Enum
+from random import Random
+from typing import TypeVar
+
+from eventfabric.errors import OutcomeUnknownError, ThrottledError
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import Record, Tail
+from eventfabric.ports import Attempt, CommitOutcome, Doorbells, Handler, Ledger, Log, Page, Write
+from eventfabric.wire.doorbell import Doorbell
+
+T = TypeVar("T")
+
+
+class SimulatedCrash(BaseException):
+    """The process is gone; nothing but the driver of a simulation catches it."""
+
+
+class Fault(Enum):
+    """How a call fails, and whether its effect takes place."""
+
+    THROTTLED = "throttled, no effect"
+    LOST_REQUEST = "no reply, no effect"
+    LOST_REPLY = "no reply, but the effect"
+    CRASH_BEFORE = "the process is gone, no effect"
+    CRASH_AFTER = "the process is gone, but the effect"
+
+
+Rule = Callable[[str, int, int], Fault | None]
+"""Of a call's name (`log.append`), its number among all calls and among calls of that name (from 1): how it fails."""
+
+
+def nth(number: int, fault: Fault, *, name: str | None = None) -> Rule:
+    """Fail the call of that number, from 1: among all calls, or among those of a name."""
+    return lambda called, overall, of_name: (
+        fault if (overall if name is None else of_name if called == name else 0) == number else None
+    )
+
+
+def at_random(rate: float, faults: Seq[Fault], *, seed: int, names: Iterable[str] | None = None) -> Rule:
+    """Fail that share of the calls, of all or of some names, in one of these ways."""
+    random, wanted = Random(seed), None if names is None else frozenset(names)
+
+    def rule(called: str, overall: int, of_name: int) -> Fault | None:
+        if (wanted is None or called in wanted) and random.random() < rate:
+            return random.choice(faults)
+        return None
+
+    return rule
+
+
+class Faults:
+    """Counts the calls of the ports that it wraps, and fails those that its rules name."""
+
+    def __init__(self, *rules: Rule) -> None:
+        self.rules = list(rules)
+        self.calls: list[str] = []
+        self._counts: Counter[str] = Counter()
+
+    def count(self, name: str) -> int:
+        """How often `name` (such as `ledger.commit`) was called."""
+        return self._counts[name]
+
+    def heal(self) -> None:
+        """From now on nothing fails."""
+        self.rules.clear()
+
+    def call(self, name: str, effect: Callable[[], T]) -> T:
+        """Make a call, or fail it."""
+        self.calls.append(name)
+        self._counts[name] += 1
+        number, of_name = len(self.calls), self._counts[name]
+        fault = next((f for rule in self.rules if (f := rule(name, number, of_name)) is not None), None)
+        if fault is Fault.CRASH_BEFORE:
+            raise SimulatedCrash(f"before {name}, call {number}")
+        if fault is Fault.THROTTLED:
+            raise ThrottledError(name, "simulated")
+        if fault is Fault.LOST_REQUEST:
+            raise OutcomeUnknownError(name, "simulated: the request was lost")
+        result = effect()
+        if fault is Fault.LOST_REPLY:
+            raise OutcomeUnknownError(name, "simulated: the reply was lost")
+        if fault is Fault.CRASH_AFTER:
+            raise SimulatedCrash(f"after {name}, call {number}")
+        return result
+
+    def log(self, log: Log) -> Log:
+        """The log through these faults: log.tail, log.append, log.read."""
+        return _Log(log, self)
+
+    def ledger(self, ledger: Ledger) -> Ledger:
+        """The ledger through these faults: ledger.state, ledger.commit."""
+        return _Ledger(ledger, self)
+
+    def doorbells(self, doorbells: Doorbells) -> Doorbells:
+        """The doorbells through these faults: doorbells.ring (returns what was not sent), doorbells.release."""
+        return _Doorbells(doorbells, self)
+
+    def handler(self, handler: Handler) -> Handler:
+        """The handler through these faults: handler.attempt."""
+        return _Handler(handler, self)
+
+
+class _Log:
+    def __init__(self, log: Log, faults: Faults) -> None:
+        self._log, self._faults = log, faults
+
+    def tail(self, lane: Lane) -> Tail:
+        return self._faults.call("log.tail", lambda: self._log.tail(lane))
+
+    def append(self, record: Record) -> Record | None:
+        return self._faults.call("log.append", lambda: self._log.append(record))
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
+        return self._faults.call("log.read", lambda: self._log.read(lane, start, records_max=records_max))
+
+
+class _Ledger:
+    def __init__(self, ledger: Ledger, faults: Faults) -> None:
+        self._ledger, self._faults = ledger, faults
+        self.region = ledger.region
+
+    def state(self, key: LaneKey) -> LaneState:
+        return self._faults.call("ledger.state", lambda: self._ledger.state(key))
+
+    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, writes: Seq[Write] = ()) -> CommitOutcome:
+        return self._faults.call("ledger.commit", lambda: self._ledger.commit(key, read, moved, writes))
+
+
+class _Doorbells:
+    def __init__(self, doorbells: Doorbells, faults: Faults) -> None:
+        self._doorbells, self._faults = doorbells, faults
+
+    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+        try:
+            return self._faults.call("doorbells.ring", lambda: self._doorbells.ring(subscription, doorbells))
+        except (ThrottledError, OutcomeUnknownError):
+            return list(doorbells)
+
+    def release(self, subscription: str, receipt_handle: str) -> None:
+        self._faults.call("doorbells.release", lambda: self._doorbells.release(subscription, receipt_handle))
+
+
+class _Handler:
+    def __init__(self, handler: Handler, faults: Faults) -> None:
+        self._handler, self._faults = handler, faults
+        self.batch_events_max = handler.batch_events_max
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        return self._faults.call("handler.attempt", lambda: self._handler.attempt(events, attempt))

@@ -1,0 +1,54 @@
+"""The log on a table in memory."""
+
+from eventfabric.errors import UndecodableRecordError
+from eventfabric.memory.requests import Requests
+from eventfabric.memory.table import ConditionFailedError, MemoryTable
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import EMPTY_TAIL, Record, Tail
+from eventfabric.ports import Page
+from eventfabric.wire import record_item
+
+
+class MemoryLog:
+    """ports.Log on one table of one Region."""
+
+    def __init__(self, table: MemoryTable, *, requests: Requests | None = None) -> None:
+        self._table = table
+        self._requests = requests or Requests()
+
+    def tail(self, lane: Lane) -> Tail:
+        """See ports.Log. One query of one item."""
+        found, _ = self._requests.send(
+            "query", lambda: self._table.query({"S": str(lane)}, limit=1, newest_first=True)
+        )
+        return record_item.from_item({**found[0], "d": {"B": b""}}).tail if found else EMPTY_TAIL
+
+    def append(self, record: Record) -> Record | None:
+        """See ports.Log. One conditional put."""
+        request = {
+            "Item": record_item.to_item(record),
+            "ConditionExpression": "attribute_not_exists(pk)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        try:
+            self._requests.send("put", lambda: self._table.write("Put", request))
+        except ConditionFailedError as failed:
+            assert failed.item is not None, "what fails this condition is the item that stands there"
+            return record_item.from_item(failed.item)
+        return None
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
+        """See ports.Log. One query."""
+        found, more = self._requests.send(
+            "query",
+            lambda: self._table.query({"S": str(lane)}, start={"N": str(start)}, limit=records_max),
+        )
+        records: list[Record] = []
+        for item in found:
+            try:
+                records.append(record_item.from_item(item))
+            except UndecodableRecordError:
+                if not records:
+                    raise
+                return Page(tuple(records), more=True)
+        return Page(tuple(records), more=more)

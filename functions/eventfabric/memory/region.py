@@ -1,0 +1,87 @@
+"""One Region: its tables by name, its queues by name, and the transactions across its tables."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eventfabric import limits
+from eventfabric.errors import RefusedError
+from eventfabric.memory.queue import MemoryQueue
+from eventfabric.memory.table import MemoryTable, Plan
+from eventfabric.ports import Clock
+from eventfabric.wire.keys import PK, SK, Item
+
+_TOKEN_MS: Final = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a transaction was cancelled, by one of its actions: code "None" for those that would have gone through."""
+
+    code: str
+    message: str = ""
+    item: Item | None = None
+
+
+class TransactionCancelledError(Exception):
+    """Nothing of the transaction was written; `reasons` has one for each action."""
+
+    def __init__(self, reasons: Seq[Reason]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(f"transaction cancelled: [{', '.join(reason.code for reason in reasons)}]")
+
+
+class SameItemTwiceError(Exception):
+    """Two actions of the transaction touch one item."""
+
+
+class MemoryRegion:
+    """One Region of a memory cloud."""
+
+    def __init__(self, name: str, *, clock: Clock) -> None:
+        self.name = name
+        self.clock = clock
+        self.tables: dict[str, MemoryTable] = {}
+        self.queues: dict[str, MemoryQueue] = {}
+        self._tokens: dict[str, int] = {}
+
+    def create_table(self, name: str, *, key_names: tuple[str, ...] = (PK, SK)) -> MemoryTable:
+        """A table; that of a handler may have key attributes of its own."""
+        table = MemoryTable(name, clock=self.clock, region=self.name, key_names=key_names)
+        self.tables[name] = table
+        return table
+
+    def table(self, name: str) -> MemoryTable:
+        """The table of that name; RefusedError where there is none."""
+        try:
+            return self.tables[name]
+        except KeyError:
+            raise RefusedError("write", f"ResourceNotFoundException: {name}") from None
+
+    def transact(self, actions: Seq[tuple[str, Mapping[str, Any]]], *, token: str) -> None:
+        """All of the writes (action and request), or none: TransactionCancelledError, SameItemTwiceError, RefusedError.
+
+        The same token within ten minutes is the same transaction, done once.
+        """
+        now = self.clock.now_ms()
+        if now < self._tokens.get(token, -_TOKEN_MS) + _TOKEN_MS:
+            return
+        if not 0 < len(actions) <= limits.TRANSACTION_ACTIONS_MAX:
+            raise RefusedError("transact", f"ValidationException: {len(actions)} actions, allowed: 1 to 100")
+        plans: list[tuple[MemoryTable, Plan]] = []
+        touched: set[tuple[str, tuple[Any, ...]]] = set()
+        for action, request in actions:
+            table = self.table(request["TableName"])
+            plan = table.plan(action, request)
+            if (table.name, plan.key) in touched:
+                raise SameItemTwiceError(f"{table.name} {plan.key}")
+            touched.add((table.name, plan.key))
+            plans.append((table, plan))
+        if any(plan.refused for _, plan in plans):
+            raise TransactionCancelledError(
+                [Reason(plan.refused or "None", plan.message, plan.returned) for _, plan in plans]
+            )
+        for table, plan in plans:
+            table.apply(plan)
+        self._tokens[token] = now

@@ -1,0 +1,203 @@
+"""One DynamoDB table of one Region: conditional writes, consistent queries in sort order, a stream of changes.
+
+Takes the service's own requests. Owns no transaction (see region.py) and no replication (see cloud.py).
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eventfabric import limits
+from eventfabric.errors import RefusedError
+from eventfabric.memory.expressions import (
+    AttributeValue,
+    InvalidUpdateError,
+    check_names,
+    comparable,
+    equal,
+    holds,
+    updated,
+)
+from eventfabric.memory.stream import Change, MemoryStream
+from eventfabric.ports import Clock
+from eventfabric.wire.keys import PK, SK, Item
+
+_PAGE_BYTES_MAX = 1024 * 1024
+
+
+class ConditionFailedError(Exception):
+    """A condition did not hold; `item` is the one that stands there, where the request asked for it."""
+
+    def __init__(self, item: Item | None) -> None:
+        self.item = item
+        super().__init__("the conditional request failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one write would do: which item, as it is and as it would be, or the code of why not."""
+
+    key: tuple[Any, ...]
+    old: Item | None
+    new: Item | None
+    refused: str | None = None
+    message: str = ""
+    returned: Item | None = None
+
+
+class MemoryTable:
+    """A table by the names of its key attributes. Invariant: items that left it are copies."""
+
+    def __init__(
+        self, name: str, *, clock: Clock, region: str = "", key_names: tuple[str, ...] = (PK, SK)
+    ) -> None:
+        self.name = name
+        self.region = region
+        self.stream = MemoryStream()
+        self._clock = clock
+        self._key_names = key_names
+        self._items: dict[tuple[Any, ...], Item] = {}
+        self._order: dict[Any, list[tuple[Any, ...]]] = {}
+
+    @property
+    def items(self) -> list[Item]:
+        """Every item, in key order; for tests and drivers, as no request of a service would."""
+        return [_copy(self._items[key]) for keys in self._order.values() for key in keys]
+
+    def get(self, key: Item) -> Item | None:
+        """The item of a key, or None."""
+        found = self._items.get(self.key_of(key))
+        return None if found is None else _copy(found)
+
+    def query(
+        self,
+        partition: AttributeValue,
+        *,
+        start: AttributeValue | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> tuple[list[Item], bool]:
+        """Items of a partition in sort order, and whether more may follow: true, as with DynamoDB, wherever the limit
+        was reached, even if nothing stands behind it.
+        """
+        keys = self._order.get(comparable(partition), [])
+        if start is not None:
+            keys = keys[bisect_left(keys, (comparable(partition), comparable(start))) :]
+        found: list[Item] = []
+        size = 0
+        for key in reversed(keys) if newest_first else keys:
+            if len(found) == limit:
+                return found, True
+            item = self._items[key]
+            size += item_bytes(item)
+            if found and size > _PAGE_BYTES_MAX:
+                return found, True
+            found.append(_copy(item))
+        return found, len(found) == limit
+
+    def write(self, action: str, request: Mapping[str, Any]) -> None:
+        """Put, Update or Delete, or nothing: ConditionFailedError; RefusedError where the request itself is wrong."""
+        plan = self.plan(action, request)
+        if plan.refused == "ConditionalCheckFailed":
+            raise ConditionFailedError(plan.returned)
+        if plan.refused:
+            raise RefusedError(action, f"{plan.refused}: {plan.message}")
+        self.apply(plan)
+
+    def plan(self, action: str, request: Mapping[str, Any]) -> Plan:
+        """What the request would do now. Changes nothing; RefusedError where it is wrong whatever the items are."""
+        if action not in ("Put", "Update", "Delete", "ConditionCheck"):
+            raise RefusedError(action, "ValidationException: no such action")
+        check_names(request)
+        key = self.key_of(request["Item"] if action == "Put" else request["Key"])
+        old = self._items.get(key)
+        if not holds(request, old or {}):
+            wanted = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and old is not None
+            returned = _copy(old) if wanted and old else None
+            return Plan(key, old, old, "ConditionalCheckFailed", "The conditional request failed", returned)
+        try:
+            new = self._after(action, request, old)
+        except InvalidUpdateError as error:
+            return Plan(key, old, old, "ValidationError", str(error))
+        if new is not None and item_bytes(new) > limits.ITEM_BYTES_MAX:
+            return Plan(key, old, old, "ValidationError", "Item size has exceeded the maximum allowed size")
+        return Plan(key, old, new)
+
+    def apply(self, plan: Plan) -> None:
+        """Do what was planned; a change that changes nothing is not in the stream."""
+        old, new = self._items.get(plan.key), plan.new
+        if new == old or (old is not None and new is not None and _same(old, new)):
+            return
+        order = self._order.setdefault(plan.key[0], [])
+        if new is None:
+            del self._items[plan.key]
+            order.remove(plan.key)
+        else:
+            if old is None:
+                insort(order, plan.key)
+            self._items[plan.key] = _copy(new)
+        whole = new or old or {}
+        keys = {name: whole[name] for name in self._key_names}
+        number, now_ms = len(self.stream.changes) + 1, self._clock.now_ms()
+        self.stream.changes.append(
+            Change(number, now_ms, plan.key, keys, old, new and _copy(new), self.name, self.region)
+        )
+
+    def replicate(self, change: Change) -> None:
+        """Take over another Region's change of an item, whatever stands here: the last writer wins."""
+        self.apply(Plan(change.key, self._items.get(change.key), change.new))
+
+    def key_of(self, item: Item) -> tuple[Any, ...]:
+        """The key of an item, as it sorts; RefusedError where a key attribute is missing or empty."""
+        try:
+            key = tuple(comparable(item[name]) for name in self._key_names)
+        except (KeyError, ValueError) as error:
+            raise RefusedError("write", f"ValidationException: the key {error} is missing") from error
+        if any(part in ("", b"") for part in key):
+            raise RefusedError("write", "ValidationException: a key attribute is empty")
+        return key
+
+    def _after(self, action: str, request: Mapping[str, Any], old: Item | None) -> Item | None:
+        if action == "Put":
+            return dict(request["Item"])
+        if action == "Delete":
+            return None
+        if action == "ConditionCheck":
+            return old
+        new = updated(request, old if old is not None else dict(request["Key"]))
+        if any(not equal(new.get(name), request["Key"][name]) for name in self._key_names):
+            raise RefusedError("write", "ValidationException: a key attribute cannot be updated")
+        return new
+
+
+def item_bytes(item: Item) -> int:
+    """The size of an item, by DynamoDB's rules in essence: names and values."""
+    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: AttributeValue) -> int:
+    ((kind, content),) = value.items()
+    if kind == "N":
+        return len(content) // 2 + 2
+    if kind in ("SS", "NS", "BS"):
+        return sum(len(part) if isinstance(part, bytes) else len(part.encode()) for part in content)
+    if kind == "M":
+        return 3 + item_bytes(content)
+    if kind == "L":
+        return 3 + sum(_value_bytes(inner) for inner in content)
+    if kind in ("BOOL", "NULL"):
+        return 1
+    return len(content) if isinstance(content, bytes) else len(content.encode())
+
+
+def _same(one: Item, other: Item) -> bool:
+    return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
+
+
+def _copy(item: Item) -> Item:
+    return {
+        name: {kind: list(content) if isinstance(content, list) else content}
+        for name, value in item.items()
+        for kind, content in value.items()
+    }
