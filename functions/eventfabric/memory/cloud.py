@@ -1,4 +1,4 @@
-"""All Regions of a fabric and the replication between their tables: asynchronous, in no order across items, cut or late.
+"""All Regions of a fabric and the replication between their tables: late, in no order across items.
 
 A link carries a Region's own items only (see wire/keys.py), since no item is ever written by two Regions.
 """
@@ -92,7 +92,7 @@ class MemoryCloud:
         return cloud
 
     def create_global_table(self, table: TableTopology, owner: Callable[[Item], str]) -> None:
-        """A table in each of its Regions, with links between all of them; `owner` tells the Region that writes a key."""
+        """A table in each of its Regions, all linked; `owner` tells the Region that writes a key."""
         replicas = [self.regions[name].create_table(table.name) for name in table.regions]
         self.links += [
             Link(source, target, owner, self.clock)
