@@ -4,7 +4,6 @@ A group with a message in flight gives no other. Deduplication is per group and 
 too often moves to the dead-letter queue, and the group goes on without it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,10 +144,12 @@ class MemoryQueue:
         if self.dead_letters is None:
             return
         now = self._clock.now_ms()
-        worn: Callable[[_Message], bool] = lambda m: (
-            m.receive_count >= self._receive_count_max and (m.receipt_handle is None or m.visible_ms <= now)
-        )
-        buried = [message for message in self._messages if worn(message)]
+        buried = [
+            message
+            for message in self._messages
+            if message.receive_count >= self._receive_count_max
+            and (message.receipt_handle is None or message.visible_ms <= now)
+        ]
         for message in buried:
             self._messages.remove(message)
             self.dead_letters.send(
