@@ -21,6 +21,7 @@ from eventfabric.memory.expressions import (
 )
 from eventfabric.memory.stream import Change, MemoryStream
 from eventfabric.ports import Clock
+from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item
 
 _PAGE_BYTES_MAX = 1024 * 1024
@@ -169,26 +170,6 @@ class MemoryTable:
         if any(not equal(new.get(name), request["Key"][name]) for name in self._key_names):
             raise RefusedError("write", "ValidationException: a key attribute cannot be updated")
         return new
-
-
-def item_bytes(item: Item) -> int:
-    """The size of an item, by DynamoDB's rules in essence: names and values."""
-    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
-
-
-def _value_bytes(value: AttributeValue) -> int:
-    ((kind, content),) = value.items()
-    if kind == "N":
-        return len(content) // 2 + 2
-    if kind in ("SS", "NS", "BS"):
-        return sum(len(part) if isinstance(part, bytes) else len(part.encode()) for part in content)
-    if kind == "M":
-        return 3 + item_bytes(content)
-    if kind == "L":
-        return 3 + sum(_value_bytes(inner) for inner in content)
-    if kind in ("BOOL", "NULL"):
-        return 1
-    return len(content) if isinstance(content, bytes) else len(content.encode())
 
 
 def _same(one: Item, other: Item) -> bool:

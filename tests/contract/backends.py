@@ -1,0 +1,205 @@
+"""The two backends that one suite checks: the cloud in memory, and the AWS adapters over mended moto."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import boto3
+from botocore.exceptions import ReadTimeoutError
+from moto import mock_aws
+
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.doorbells import AwsDoorbells
+from eventfabric.aws.ledger import AwsLedger
+from eventfabric.aws.log import AwsLog
+from eventfabric.local import moto_fixes
+from eventfabric.memory.clock import MemoryClock
+from eventfabric.memory.doorbells import MemoryDoorbells
+from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.memory.faults import Fault, Faults, nth
+from eventfabric.memory.ledger import MemoryLedger
+from eventfabric.memory.log import MemoryLog
+from eventfabric.memory.queue import MemoryQueue
+from eventfabric.memory.region import MemoryRegion
+from eventfabric.memory.requests import Requests
+from eventfabric.model.identity import Region
+from eventfabric.ports import Doorbells, Ledger, Log
+from eventfabric.topology import QueueTopology
+from eventfabric.wire.keys import Item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+HOME = Region("us-east-1")
+AWAY = Region("eu-west-1")
+LOG_TABLE, LEDGER_TABLE, OWN_TABLE = "shop-orders", "shop-ledger", "accounts"
+QUEUE = QueueTopology("shop-billing.fifo", "shop-billing-dead.fifo", 60, 3)
+SUBSCRIPTION = "billing"
+
+
+@dataclass(frozen=True)
+class Message:
+    body: str
+    receipt_handle: str
+    receive_count: int
+
+
+def queue_name(subscription: str) -> str:
+    return f"shop-{subscription}.fifo"
+
+
+class Backend(Protocol):
+    """What a test may ask of either world."""
+
+    clock: MemoryClock
+    log: Log
+    ledger: Ledger
+    doorbells: Doorbells
+
+    def another_ledger(self) -> Ledger: ...
+    def put(self, table: str, item: Item) -> None: ...
+    def get(self, table: str, key: Item) -> Item | None: ...
+    def lose_replies(self, count: int) -> None:
+        """The next so many requests to DynamoDB take effect, and their replies are lost."""
+        ...
+
+    def receive(self, count: int = 10) -> list[Message]: ...
+    def delete(self, message: Message) -> None: ...
+    def dead_letters(self) -> list[str]: ...
+
+
+class MemoryBackend:
+    def __init__(self) -> None:
+        self.clock = MemoryClock()
+        self._region = MemoryRegion(HOME, clock=self.clock)
+        for table in (LOG_TABLE, LEDGER_TABLE):
+            self._region.create_table(table)
+        self._region.create_table(OWN_TABLE, key_names=("id",))
+        dead = MemoryQueue(QUEUE.dead_letter_name, clock=self.clock)
+        self._queue = MemoryQueue(
+            QUEUE.name,
+            clock=self.clock,
+            visibility_timeout_seconds=QUEUE.visibility_timeout_seconds,
+            receive_count_max=QUEUE.receive_count_max,
+            dead_letters=dead,
+        )
+        self._region.queues = {QUEUE.name: self._queue, dead.name: dead}
+        self._faults = Faults()
+        self._requests = Requests(self._faults)
+        self._entropy = SeededEntropy()
+        self.log: Log = MemoryLog(self._region.table(LOG_TABLE), requests=self._requests)
+        self.ledger: Ledger = self.another_ledger()
+        self.doorbells: Doorbells = MemoryDoorbells(self._region, queue_name)
+
+    def another_ledger(self) -> Ledger:
+        return MemoryLedger(self._region, LEDGER_TABLE, entropy=self._entropy, requests=self._requests)
+
+    def put(self, table: str, item: Item) -> None:
+        self._region.table(table).write("Put", {"Item": item})
+
+    def get(self, table: str, key: Item) -> Item | None:
+        return self._region.table(table).get(key)
+
+    def lose_replies(self, count: int) -> None:
+        made = len(self._faults.calls)
+        self._faults.rules += [nth(made + 1 + index, Fault.LOST_REPLY) for index in range(count)]
+
+    def receive(self, count: int = 10) -> list[Message]:
+        return [Message(m.body, m.receipt_handle, m.receive_count) for m in self._queue.receive(count)]
+
+    def delete(self, message: Message) -> None:
+        self._queue.delete(message.receipt_handle)
+
+    def dead_letters(self) -> list[str]:
+        return self._region.queues[QUEUE.dead_letter_name].bodies
+
+
+class AwsBackend:
+    def __init__(self, clock: MemoryClock) -> None:
+        self.clock = clock
+        clients = Clients(HOME, config=moto_fixes.client_config())
+        self._dynamodb, self._sqs = clients.dynamodb, clients.sqs
+        self._entropy = SeededEntropy()
+        _create_table(self._dynamodb, LOG_TABLE, pk="S", sk="N")
+        _create_table(self._dynamodb, LEDGER_TABLE, pk="S", sk="S")
+        _create_table(self._dynamodb, OWN_TABLE, id="S")
+        self._dead_url = self._sqs.create_queue(
+            QueueName=QUEUE.dead_letter_name, Attributes={"FifoQueue": "true"}
+        )["QueueUrl"]
+        self._url = _create_queue(self._sqs, QUEUE, self._dead_url)
+        self._lost = 0
+        # Asked after every reply: an answer other than None sends the request again, as after a lost reply.
+        self._dynamodb.meta.events.register_first("needs-retry.dynamodb", cast(Any, self._needs_retry))
+        self.log: Log = AwsLog(self._dynamodb, LOG_TABLE)
+        self.ledger: Ledger = self.another_ledger()
+        self.doorbells: Doorbells = AwsDoorbells(self._sqs, queue_name)
+
+    def another_ledger(self) -> Ledger:
+        return AwsLedger(self._dynamodb, LEDGER_TABLE, HOME, clock=self.clock, entropy=self._entropy)
+
+    def put(self, table: str, item: Item) -> None:
+        self._dynamodb.put_item(TableName=table, Item=item)
+
+    def get(self, table: str, key: Item) -> Item | None:
+        found = self._dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
+        return cast("Item | None", found.get("Item"))
+
+    def lose_replies(self, count: int) -> None:
+        self._lost = count
+
+    def _needs_retry(self, attempts: int, **_: Any) -> float | None:
+        if not self._lost:
+            return None
+        self._lost -= 1
+        if attempts >= 3:
+            raise ReadTimeoutError(endpoint_url="dynamodb")
+        return 0.0
+
+    def receive(self, count: int = 10) -> list[Message]:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._url, MaxNumberOfMessages=count, MessageSystemAttributeNames=["All"]
+        )
+        return [
+            Message(m["Body"], m["ReceiptHandle"], int(m["Attributes"]["ApproximateReceiveCount"]))
+            for m in answer.get("Messages", [])
+        ]
+
+    def delete(self, message: Message) -> None:
+        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt_handle)
+
+    def dead_letters(self) -> list[str]:
+        answer = self._sqs.receive_message(QueueUrl=self._dead_url, MaxNumberOfMessages=10)
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+
+@contextmanager
+def aws_backend() -> Iterator[AwsBackend]:
+    clock = MemoryClock()
+    with moto_fixes.applied(now=lambda: clock.now_ms() / 1000), mock_aws():
+        boto3.setup_default_session()
+        yield AwsBackend(clock)
+
+
+def _create_table(client: "DynamoDBClient", name: str, **keys: Any) -> None:
+    kinds = ("HASH", "RANGE")
+    client.create_table(
+        TableName=name,
+        KeySchema=[
+            {"AttributeName": key, "KeyType": cast(Any, kind)} for key, kind in zip(keys, kinds, strict=False)
+        ],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": keys[key]} for key in keys],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def _create_queue(client: "SQSClient", queue: QueueTopology, dead_url: str) -> str:
+    dead = client.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"]
+    policy = {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": queue.receive_count_max}
+    attributes = {**queue.attributes, "RedrivePolicy": json.dumps(policy)}
+    return client.create_queue(QueueName=queue.name, Attributes=cast(Any, attributes))["QueueUrl"]
+
+
+__all__ = ["AWAY", "HOME", "Backend", "MemoryBackend", "Message", "aws_backend"]

@@ -1,0 +1,145 @@
+"""What ports.Doorbells promises, and what the queues behind it do, on every backend."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from eventfabric.errors import RefusedError
+from eventfabric.limits import DEDUPLICATION_SECONDS
+from eventfabric.model.identity import Generation, Lane, LaneIndex, Sequence, StreamName
+from eventfabric.wire.doorbell import Doorbell, from_body
+from tests.contract.backends import HOME, QUEUE, SUBSCRIPTION, Backend, Message
+
+
+def bell(lane: int = 0, tail: int = 1, again: int = 0) -> Doorbell:
+    return Doorbell(StreamName("orders"), Lane(HOME, Generation(0), LaneIndex(lane)), Sequence(tail), again)
+
+
+def ring(backend: Backend, *bells: Doorbell) -> None:
+    assert backend.doorbells.ring(SUBSCRIPTION, bells) == []
+
+
+def heard(messages: Iterable[Message]) -> list[tuple[int, int]]:
+    """Lane and tail of each message."""
+    return [(bell.lane.index, bell.tail) for bell in (from_body(message.body) for message in messages)]
+
+
+def answer_all(backend: Backend) -> list[tuple[int, int]]:
+    """Receive and delete until nothing comes."""
+    found: list[tuple[int, int]] = []
+    while messages := backend.receive():
+        found += heard(messages)
+        for message in messages:
+            backend.delete(message)
+    return found
+
+
+def test_a_doorbell_comes_out_as_it_went_in(backend: Backend) -> None:
+    ring(backend, bell(3, 41))
+    (message,) = backend.receive()
+    assert from_body(message.body) == bell(3, 41)
+    assert message.receive_count == 1
+
+
+def test_any_number_of_doorbells_is_sent(backend: Backend) -> None:
+    ring(backend)
+    assert answer_all(backend) == []
+    ring(backend, *(bell(lane) for lane in range(23)))
+    assert sorted(answer_all(backend)) == [(lane, 1) for lane in range(23)]
+
+
+def test_doorbells_of_a_queue_that_is_not_there_must_be_sent_again(backend: Backend) -> None:
+    bells = [bell(lane) for lane in range(12)]
+    assert backend.doorbells.ring("nobody", bells) == bells
+
+
+def test_the_second_doorbell_for_the_same_news_is_dropped_even_after_the_first_was_answered(
+    backend: Backend,
+) -> None:
+    ring(backend, bell(0, 5), bell(0, 5))
+    ring(backend, bell(0, 5))
+    assert answer_all(backend) == [(0, 5)]
+    ring(backend, bell(0, 5))
+    assert answer_all(backend) == []
+
+
+def test_the_same_news_rings_again_after_five_minutes(backend: Backend) -> None:
+    ring(backend, bell(0, 5))
+    assert answer_all(backend) == [(0, 5)]
+    backend.clock.advance(DEDUPLICATION_SECONDS - 1)
+    ring(backend, bell(0, 5))
+    assert answer_all(backend) == []
+    backend.clock.advance(2)
+    ring(backend, bell(0, 5))
+    assert answer_all(backend) == [(0, 5)]
+
+
+def test_a_ring_again_for_the_same_tail_is_not_dropped(backend: Backend) -> None:
+    ring(backend, bell(0, 5), bell(0, 5, again=7))
+    assert answer_all(backend) == [(0, 5), (0, 5)]
+
+
+def test_the_same_tail_of_two_lanes_is_two_doorbells(backend: Backend) -> None:
+    ring(backend, bell(0, 5), bell(1, 5))
+    assert sorted(answer_all(backend)) == [(0, 5), (1, 5)]
+
+
+def test_doorbells_of_a_lane_come_in_the_order_they_were_rung(backend: Backend) -> None:
+    tails = [3, 1, 9, 2]
+    ring(backend, *(bell(0, tail) for tail in tails))
+    assert [tail for _, tail in answer_all(backend)] == tails
+
+
+def test_while_a_doorbell_is_in_flight_its_lane_gives_no_other_and_other_lanes_do(backend: Backend) -> None:
+    ring(backend, bell(0, 1), bell(0, 2), bell(1, 1))
+    (held,) = backend.receive(1)
+    assert heard([held]) == [(0, 1)]
+    assert heard(backend.receive()) == [(1, 1)]
+    assert backend.receive() == []
+    backend.delete(held)
+    assert heard(backend.receive()) == [(0, 2)]
+
+
+def test_released_doorbells_come_again_at_once_and_in_order(backend: Backend) -> None:
+    ring(backend, bell(0, 1), bell(0, 2))
+    held = backend.receive()
+    assert heard(held) == [(0, 1), (0, 2)]
+    for message in held:
+        backend.doorbells.release(SUBSCRIPTION, message.receipt_handle)
+    again = backend.receive()
+    assert heard(again) == [(0, 1), (0, 2)]
+    assert [message.receive_count for message in again] == [2, 2]
+
+
+def test_a_doorbell_that_nobody_answers_comes_again_after_its_visibility_timeout(backend: Backend) -> None:
+    ring(backend, bell(0, 1), bell(0, 2))
+    assert heard(backend.receive()) == [(0, 1), (0, 2)]
+    backend.clock.advance(QUEUE.visibility_timeout_seconds - 1)
+    assert backend.receive() == []
+    backend.clock.advance(2)
+    again = backend.receive()
+    assert heard(again) == [(0, 1), (0, 2)]
+    assert [message.receive_count for message in again] == [2, 2]
+
+
+def test_a_doorbell_received_too_often_goes_to_the_dead_letters_and_its_lane_goes_on(
+    backend: Backend,
+) -> None:
+    ring(backend, bell(0, 1))
+    for _ in range(QUEUE.receive_count_max):
+        assert heard(backend.receive()) == [(0, 1)]
+        backend.clock.advance(QUEUE.visibility_timeout_seconds + 1)
+    ring(backend, bell(0, 2))
+    assert heard(backend.receive()) == [(0, 2)]
+    assert [from_body(body).tail for body in backend.dead_letters()] == [1]
+
+
+def test_a_handle_that_never_was_cannot_be_released(backend: Backend) -> None:
+    ring(backend, bell())
+    with pytest.raises(RefusedError):
+        backend.doorbells.release(SUBSCRIPTION, "no-such-handle")
+
+
+def test_a_queue_that_is_not_there_cannot_release(backend: Backend) -> None:
+    with pytest.raises(RefusedError):
+        backend.doorbells.release("nobody", "no-such-handle")

@@ -1,0 +1,156 @@
+"""What ports.Log promises, on every backend."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.errors import OutcomeUnknownError, RefusedError, UndecodableRecordError
+from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region, Sequence
+from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
+from eventfabric.wire import record_item
+from eventfabric.wire.payload_codec import pack
+from tests.contract.backends import AWAY, HOME, LOG_TABLE, Backend
+
+LANE = Lane(HOME, Generation(0), LaneIndex(1))
+
+
+def record(
+    sequence: int = 0, *, count: int = 1, batch: bytes = b"b", lane: Lane = LANE, payload: bytes | None = None
+) -> Record:
+    body = pack([b"\xc0"] * count) if payload is None else payload
+    made = Batch(BatchId(batch.ljust(16, b".")), count, frozenset({"placed", "paid"}), body)
+    tail = Tail(Sequence(sequence), EMPTY_TAIL.chain, EMPTY_TAIL.time)
+    return record_at(tail, lane, made, now_ms=1_790_000_000_000, retention_seconds=None)
+
+
+def all_sequences(backend: Backend, start: int = 0, *, records_max: int) -> list[int]:
+    """Every record from `start` on, page after page as long as more may follow."""
+    found: list[int] = []
+    while True:
+        page = backend.log.read(LANE, Sequence(start), records_max=records_max)
+        assert len(page.records) <= records_max
+        found += [r.sequence for r in page.records]
+        if not page.more:
+            return found
+        if page.records:
+            start = page.records[-1].tail.sequence
+
+
+def test_the_tail_of_a_lane_that_nobody_wrote_to_is_the_empty_one(backend: Backend) -> None:
+    assert backend.log.tail(LANE) == EMPTY_TAIL
+
+
+def test_the_tail_stands_behind_the_newest_record_whatever_its_size(backend: Backend) -> None:
+    for sequence, count in ((0, 9), (9, 3), (12, 90)):
+        assert backend.log.append(record(sequence, count=count)) is None
+    assert backend.log.tail(LANE) == record(12, count=90).tail
+
+
+def test_an_appended_record_is_read_back_bit_for_bit(backend: Backend) -> None:
+    written = replace(record(count=3, payload=bytes(range(256)) * 9), expires_at=1_800_000_000)
+    assert backend.log.append(written) is None
+    assert backend.log.read(LANE, Sequence(0), records_max=10).records == (written,)
+
+
+def test_an_append_where_somebody_wrote_returns_who_stands_there_and_changes_nothing(
+    backend: Backend,
+) -> None:
+    first, second = record(batch=b"first", count=2), record(batch=b"second")
+    assert backend.log.append(first) is None
+    assert backend.log.append(second) == first
+    assert backend.log.read(LANE, Sequence(0), records_max=10).records == (first,)
+    assert backend.log.tail(LANE) == first.tail
+
+
+def test_a_producer_that_appends_again_meets_its_own_batch(backend: Backend) -> None:
+    mine = record(batch=b"mine")
+    assert backend.log.append(mine) is None
+    assert backend.log.append(mine) == mine
+
+
+def test_a_lost_reply_to_an_append_never_writes_twice_and_shows_the_own_batch(backend: Backend) -> None:
+    mine = record(batch=b"mine")
+    backend.lose_replies(1)
+    occupant = backend.log.append(mine)
+    assert occupant is None or occupant.batch_id == mine.batch_id
+    assert backend.log.read(LANE, Sequence(0), records_max=10).records == (mine,)
+
+
+def test_an_append_that_gets_no_reply_at_all_says_that_its_outcome_is_unknown(backend: Backend) -> None:
+    backend.lose_replies(3)
+    with pytest.raises(OutcomeUnknownError) as raised:
+        backend.log.append(record(batch=b"mine"))
+    assert raised.value.retryable
+    assert not raised.value.no_effect
+    assert backend.log.tail(LANE).sequence == 1
+
+
+def test_a_record_that_no_table_takes_is_refused_without_effect(backend: Backend) -> None:
+    with pytest.raises(RefusedError) as raised:
+        backend.log.append(record(payload=bytes(400 * 1024)))
+    assert raised.value.no_effect
+    assert backend.log.tail(LANE) == EMPTY_TAIL
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Lane(HOME, Generation(0), LaneIndex(10)),
+        Lane(HOME, Generation(1), LaneIndex(1)),
+        Lane(AWAY, Generation(0), LaneIndex(1)),
+        Lane(Region("us-east-2"), Generation(0), LaneIndex(1)),
+    ],
+    ids=str,
+)
+def test_lanes_know_nothing_of_each_other(backend: Backend, other: Lane) -> None:
+    assert backend.log.append(record(lane=other, count=5)) is None
+    assert backend.log.tail(LANE) == EMPTY_TAIL
+    assert backend.log.read(LANE, Sequence(0), records_max=10).records == ()
+    assert backend.log.append(record()) is None
+    assert backend.log.tail(other).sequence == 5
+
+
+@pytest.mark.parametrize("records_max", [1, 2, 3, 100])
+def test_pages_follow_the_numbers_and_lead_through_the_whole_lane(backend: Backend, records_max: int) -> None:
+    sequences = [0, 1, 9, 10, 11, 99, 100, 1000]
+    for sequence in reversed(sequences):
+        backend.log.append(record(sequence))
+    assert all_sequences(backend, records_max=records_max) == sequences
+
+
+def test_a_read_starts_at_its_start_or_behind_it_and_shows_holes_as_they_are(backend: Backend) -> None:
+    for sequence in (0, 4, 8):
+        backend.log.append(record(sequence, count=2))
+    assert all_sequences(backend, 4, records_max=10) == [4, 8]
+    assert all_sequences(backend, 5, records_max=10) == [8]
+    assert all_sequences(backend, 9, records_max=10) == []
+
+
+def test_a_page_ends_where_a_query_does_and_says_that_more_may_follow(backend: Backend) -> None:
+    for sequence in range(6):
+        backend.log.append(record(sequence, payload=b"\x01" + bytes(250 * 1024)))
+    page = backend.log.read(LANE, Sequence(0), records_max=100)
+    assert 0 < len(page.records) < 6
+    assert page.more
+    assert all_sequences(backend, records_max=100) == list(range(6))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"c": None}, {"n": {"N": "0"}}, {"n": {"S": "1"}}, {"d": {"S": "text"}}, {"t": None}, {"b": None}],
+    ids=lambda damage: "-".join(damage),
+)
+def test_an_undecodable_record_is_raised_where_it_is_the_first_and_ends_the_page_where_it_is_not(
+    backend: Backend, damage: dict[str, dict[str, str] | None]
+) -> None:
+    item = {**record_item.to_item(record(1)), **damage}
+    backend.log.append(record(0))
+    backend.put(LOG_TABLE, {name: value for name, value in item.items() if value is not None})
+    backend.log.append(record(2))
+    page = backend.log.read(LANE, Sequence(0), records_max=10)
+    assert [r.sequence for r in page.records] == [0]
+    assert page.more
+    with pytest.raises(UndecodableRecordError) as raised:
+        backend.log.read(LANE, Sequence(1), records_max=10)
+    assert (raised.value.lane, raised.value.sequence) == (LANE, 1) or raised.value.lane == str(LANE)
+    assert all_sequences(backend, 2, records_max=10) == [2]
