@@ -1,19 +1,13 @@
-"""Faults on purpose, decided by a seed: doorbells dropped, repeated and delayed, functions that die in the middle."""
+"""Faults on purpose, decided by a seed: doorbells and replies lost, late or twice, functions that die in the middle."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TypeVar
 
-from eventfabric.local.pumps import CrashError
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.event import Event
-from eventfabric.model.identity import Region
-from eventfabric.ports import Attempt, CommitOutcome, Doorbells, Handler, Ledger, Write
+from eventfabric.memory.faults import Fault
+from eventfabric.ports import Doorbells
 from eventfabric.wire.doorbell import Doorbell
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,9 +18,10 @@ class Rates:
     repeat: float = 0.0
     delay: float = 0.0
     crash: float = 0.0
+    lose_reply: float = 0.0
 
 
-CHAOS = Rates(drop=0.15, repeat=0.2, delay=0.2, crash=0.04)
+CHAOS = Rates(drop=0.15, repeat=0.2, delay=0.2, crash=0.04, lose_reply=0.05)
 """Enough that every kind of fault hits a run of a hundred records many times."""
 
 
@@ -36,7 +31,9 @@ class Chaos:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.rates = Rates()
-        self.count: dict[str, int] = {"dropped": 0, "repeated": 0, "delayed": 0, "crashed": 0}
+        self.count: dict[str, int] = dict.fromkeys(
+            ("dropped", "repeated", "delayed", "crashed", "reply lost"), 0
+        )
         self._held: list[Callable[[], object]] = []
 
     def happens(self, share: float, name: str) -> bool:
@@ -58,14 +55,11 @@ class Chaos:
             send()
         return bool(held)
 
-    def crashing(self, call: Callable[[], T]) -> T:
-        """Make a call, with the process dying before or after it."""
-        if self.happens(self.rates.crash / 2, "crashed"):
-            raise CrashError("before the call")
-        result = call()
-        if self.happens(self.rates.crash / 2, "crashed"):
-            raise CrashError("after the call")
-        return result
+    def crash(self, called: str, number: int, of_name: int) -> Fault | None:
+        """memory.faults.Rule: the process dies before or after a call."""
+        if not self.happens(self.rates.crash, "crashed"):
+            return None
+        return self.random.choice((Fault.CRASH_BEFORE, Fault.CRASH_AFTER))
 
 
 class ChaoticDoorbells:
@@ -94,28 +88,25 @@ class ChaoticDoorbells:
         self._inner.release(subscription, receipt_handle)
 
 
-class CrashingLedger:
-    """A ledger before and after whose calls the process may die."""
+class ForgetfulLog:
+    """A log whose answers to appends get lost, before or after the record was written."""
 
-    def __init__(self, inner: Ledger, chaos: Chaos) -> None:
+    def __init__(self, inner: Log, chaos: Chaos) -> None:
         self._inner = inner
         self._chaos = chaos
-        self.region: Region = inner.region
 
-    def state(self, key: LaneKey) -> LaneState:
-        return self._chaos.crashing(lambda: self._inner.state(key))
+    def tail(self, lane: Lane) -> Tail:
+        return self._inner.tail(lane)
 
-    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, writes: Seq[Write] = ()) -> CommitOutcome:
-        return self._chaos.crashing(lambda: self._inner.commit(key, read, moved, writes))
+    def append(self, record: Record) -> Record | None:
+        self._lose_reply("the request was lost")
+        occupant = self._inner.append(record)
+        self._lose_reply("the reply was lost")
+        return occupant
 
+    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
+        return self._inner.read(lane, start, records_max=records_max)
 
-class CrashingHandler:
-    """A handler before and after which the process may die."""
-
-    def __init__(self, inner: Handler, chaos: Chaos) -> None:
-        self._inner = inner
-        self._chaos = chaos
-        self.batch_events_max = inner.batch_events_max
-
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
-        return self._chaos.crashing(lambda: self._inner.attempt(events, attempt))
+    def _lose_reply(self, reason: str) -> None:
+        if self._chaos.happens(self._chaos.rates.lose_reply / 2, "reply lost"):
+            raise OutcomeUnknownError("append", reason)

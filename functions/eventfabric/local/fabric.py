@@ -19,8 +19,8 @@ from eventfabric.definition import Definition
 from eventfabric.definition_file import read_definition
 from eventfabric.errors import WrongRegionError
 from eventfabric.local import moto_fixes
-from eventfabric.local.chaos import Chaos, ChaoticDoorbells, CrashingHandler, CrashingLedger
-from eventfabric.local.clock import LocalClock
+from eventfabric.local.chaos import Chaos, ChaoticDoorbells
+from eventfabric.local.clock import LocalClock, MovableClock, seconds_of
 from eventfabric.local.faults import Faults, ReachableLog
 from eventfabric.local.feed import TableFeed
 from eventfabric.local.handled import Handled, HandledLog
@@ -29,6 +29,8 @@ from eventfabric.local.meter import Meter
 from eventfabric.local.provision import provision
 from eventfabric.local.pumps import Pump, QueuePump, StreamPump
 from eventfabric.local.replicator import Link, Replication
+from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.memory.faults import Faults as CallFaults
 from eventfabric.model.identity import Region
 from eventfabric.ports import Handler
 from eventfabric.runtime import deliver, relay
@@ -42,43 +44,38 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams.client import DynamoDBStreamsClient
 
 
-class SeededEntropy:
-    """ports.Entropy that one seed decides."""
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-
-    def bytes(self, count: int) -> bytes:
-        """Bytes that the seed decides."""
-        return self._random.randbytes(count)
-
-    def fraction(self) -> float:
-        """A number in [0, 1)."""
-        return self._random.random()
-
-
 class CountingTelemetry:
-    """telemetry.Telemetry that keeps the sums."""
+    """telemetry.Telemetry that keeps the sums, and adds to those of the whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: "CountingTelemetry | None" = None) -> None:
         self.sums: dict[Metric, float] = dict.fromkeys(Metric, 0.0)
+        self._whole = whole
 
     def add(self, metric: Metric, value: float = 1) -> None:
         """See telemetry.Telemetry."""
         self.sums[metric] += value
+        if self._whole is not None:
+            self._whole.add(metric, value)
 
 
 class LocalSubscription:
     """One subscription of a local fabric, as tests look at it."""
 
-    def __init__(self, name: str, logs: Mapping[str, HandledLog]) -> None:
+    def __init__(
+        self, name: str, logs: Mapping[str, HandledLog], telemetry: Mapping[str, CountingTelemetry]
+    ) -> None:
         self.name = name
         self._logs = logs
+        self._telemetry = telemetry
 
     def handled(self, region: str | None = None) -> list[Handled]:
         """What it handled, oldest first: in one Region, or in all."""
         logs = [self._logs[region]] if region else self._logs.values()
         return sorted((entry for log in logs for entry in log.entries), key=lambda entry: entry.at_ms)
+
+    def counted(self, metric: Metric, region: str) -> float:
+        """The sum of a metric of its function in one Region."""
+        return self._telemetry[region].sums[metric]
 
 
 class LocalFabric:
@@ -100,7 +97,7 @@ class LocalFabric:
         *,
         handlers: Mapping[str, Callable[..., Any]] | None = None,
         regions: tuple[str, ...] | list[str] | None = None,
-        clock: LocalClock | None = None,
+        clock: MovableClock | None = None,
         replication: Replication | None = None,
         seed: int = 0,
         endpoint_url: str | None = None,
@@ -108,13 +105,13 @@ class LocalFabric:
         read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
         self.topology = Topology(read)
         self.regions = self._chosen(regions)
-        self.clock = clock or LocalClock()
+        self.clock: MovableClock = clock or LocalClock()
         self.meter = Meter()
         self.telemetry = CountingTelemetry()
         self.chaos = Chaos(Random(seed))
         self._handlers = self._known(handlers or {})
         self._replication = replication or Replication()
-        self._entropy = SeededEntropy(Random(seed + 1))
+        self._entropy = SeededEntropy(seed + 1)
         self._endpoint_url = endpoint_url
         self._logger = Logger(
             service=f"{self.topology.fabric}-local", stream=StringIO(), level=logging.CRITICAL
@@ -124,7 +121,7 @@ class LocalFabric:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             if self._endpoint_url is None:
-                stack.enter_context(moto_fixes.applied(now=self.clock.now))
+                stack.enter_context(moto_fixes.applied(now=lambda: seconds_of(self.clock)))
                 stack.enter_context(mock_aws())
             self._start()
             self._open = stack.pop_all()
@@ -142,7 +139,13 @@ class LocalFabric:
     def subscription(self, name: str) -> LocalSubscription:
         """One subscription, to look at."""
         self.topology.subscription(name)
-        return LocalSubscription(name, {r: log for (s, r), log in self._handled.items() if s == name})
+        logs = {r: log for (s, r), log in self._handled.items() if s == name}
+        return LocalSubscription(name, logs, {r: self._telemetry[name, r] for r in logs})
+
+    @property
+    def invocations(self) -> int:
+        """How often functions were invoked."""
+        return sum(function.invocations for function in self._functions)
 
     def ports(self, region: str) -> Ports:
         """The ports of a Region, for services; faults do not reach them."""
@@ -179,7 +182,7 @@ class LocalFabric:
         dues = [due for mover in [*waiting, *self._links.values()] if (due := mover.next_due()) is not None]
         if not dues:
             return False
-        self.clock.advance(seconds=max(0.0, min(dues) - self.clock.now()) + 0.001)
+        self.clock.advance(seconds=max(0.0, min(dues) - seconds_of(self.clock)) + 0.001)
         return True
 
     def _start(self) -> None:
@@ -205,6 +208,8 @@ class LocalFabric:
             for region, clients in self._clients.items()
         }
         self._fabrics = {region: self._producer(region) for region in self.regions}
+        self._functions: list[Function] = []
+        self._telemetry: dict[tuple[str, str], CountingTelemetry] = {}
         self._handled: dict[tuple[str, str], HandledLog] = {}
         self._pumps: list[tuple[str, Pump]] = []
         self._feeds: list[tuple[str, TableFeed, StreamPump | None]] = []
@@ -216,7 +221,9 @@ class LocalFabric:
         return Fabric(
             self.topology,
             region,
-            log_of=lambda stream: ReachableLog(ports.log_of(stream), self.faults, region),
+            log_of=lambda stream: ForgetfulLog(
+                ReachableLog(ports.log_of(stream), self.faults, region), self.chaos
+            ),
             clock=self.clock,
             entropy=self._entropy,
             parallel_lanes=0,
@@ -225,6 +232,7 @@ class LocalFabric:
     def _start_region(self, region: str, streams: "DynamoDBStreamsClient") -> None:
         clients, topology = self._clients[region], self.topology
         relaying = Function(topology.relay_function(region), self._runtime(region, None), relay.handle)
+        self._functions.append(relaying)
         for stream in topology.streams.values():
             if region in stream.definition.regions:
                 pump = StreamPump(relaying, self.clock)
@@ -236,21 +244,24 @@ class LocalFabric:
                 function = Function(
                     topology.deliver_function(name, region), self._runtime(region, name), deliver.handle
                 )
+                self._functions.append(function)
                 self._pumps.append(
                     (region, QueuePump(function, clients, subscription.queue.name, self.clock))
                 )
 
     def _runtime(self, region: str, subscription: str | None) -> Runtime:
-        ports, observe = self._ports[region], _unobserved
+        ports, observe, telemetry = self._ports[region], _unobserved, self.telemetry
         if subscription is not None:
             guarantee = self.topology.subscription(subscription).definition.guarantee
             handled = HandledLog(region, self.clock, counts_at_commit=guarantee == "exactly_once")
             self._handled[subscription, region] = handled
-            ledger = CrashingLedger(handled.ledger(ports.ledger), self.chaos)
+            telemetry = self._telemetry[subscription, region] = CountingTelemetry(self.telemetry)
+            crashes = CallFaults(self.chaos.crash)
+            ledger = crashes.ledger(handled.ledger(ports.ledger))
             ports = Ports(ports.clock, ports.entropy, ports.log_of, ledger, ports.doorbells)
 
             def observe(handler: Handler) -> Handler:
-                return CrashingHandler(handled.handler(handler), self.chaos)
+                return crashes.handler(handled.handler(handler))
 
         else:
             doorbells = ChaoticDoorbells(ports.doorbells, self.chaos)
@@ -260,7 +271,7 @@ class LocalFabric:
             region=Region(region),
             subscription=subscription,
             ports=ports,
-            telemetry=self.telemetry,
+            telemetry=telemetry,
             logger=self._logger,
             handlers=self._handlers,
             observe=observe,

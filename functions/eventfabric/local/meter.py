@@ -7,6 +7,8 @@ from typing import Any
 
 from botocore.client import BaseClient
 
+from eventfabric.wire.item_size import item_bytes
+
 PRICES_DATE = "2026-11"
 PRICES_PER_MILLION = {"write unit": 0.625, "read unit": 0.125, "queue request": 0.50, "invocation": 0.20}
 """Dollars in us-east-1, on demand. Source: the public price pages of DynamoDB, SQS and Lambda."""
@@ -50,23 +52,3 @@ class Meter:
 
 def _write_units(item: dict[str, Any]) -> int:
     return max(1, ceil(item_bytes(item) / _KIB))
-
-
-def item_bytes(item: dict[str, Any]) -> int:
-    """The size of an item as DynamoDB counts it, near enough: names, UTF-8 text, raw bytes, digits by two."""
-    return sum(len(name) + _value_bytes(value) for name, value in item.items())
-
-
-def _value_bytes(value: Any) -> int:
-    kind, content = next(iter(value.items()))
-    if kind == "S":
-        return len(content.encode())
-    if kind == "N":
-        return 1 + (len(content) + 1) // 2
-    if kind in ("SS", "NS", "BS"):
-        return sum(len(part) for part in content)
-    if kind == "M":
-        return 3 + item_bytes(content)
-    if kind == "L":
-        return 3 + sum(_value_bytes(part) for part in content)
-    return len(content) if kind == "B" else 1

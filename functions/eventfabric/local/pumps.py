@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from eventfabric import limits
 from eventfabric.aws.clients import Clients
 from eventfabric.local.invoke import Function
+from eventfabric.memory.faults import SimulatedCrash
 from eventfabric.ports import Clock
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ class Pump(Protocol):
     def next_due(self) -> float | None:
         """When something that waits can move, in seconds since 1970; None: nothing waits for time."""
         ...
-
-
-class CrashError(BaseException):
-    """The function's process died: nothing after this point of the invocation happens."""
 
 
 class StreamPump:
@@ -57,7 +54,7 @@ class StreamPump:
             failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         except (
             Exception,
-            CrashError,
+            SimulatedCrash,
         ):  # Lambda's poller knows only that the invocation failed: all of it comes again
             failed = {batch[0]["dynamodb"]["SequenceNumber"]}
         for stream_record in batch:
@@ -103,7 +100,7 @@ class QueuePump:
             failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         except (
             Exception,
-            CrashError,
+            SimulatedCrash,
         ):  # Lambda's poller knows only that the invocation failed: all of it comes again
             failed = {message["MessageId"] for message in messages}
         visible_at_ms = self._clock.now_ms() + limits.VISIBILITY_TIMEOUT_SECONDS * 1000

@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 
 from eventfabric.errors import EventFabricError
 from eventfabric.local import moto_fixes
-from eventfabric.local.clock import RunningClock
+from eventfabric.local.clock import RunningClock, seconds_of
 from eventfabric.local.fabric import LocalFabric
 
 _HOST = "127.0.0.1"
@@ -49,7 +49,7 @@ def serve(
     clock = RunningClock()
     _check_free(port)
     with ExitStack() as stack:
-        stack.enter_context(moto_fixes.applied(now=clock.now))
+        stack.enter_context(moto_fixes.applied(now=lambda: seconds_of(clock)))
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
         server.start()

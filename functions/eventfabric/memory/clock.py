@@ -20,5 +20,7 @@ class MemoryClock:
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
+        """Move on; ValueError for less than nothing, since time does not run back."""
+        if seconds < 0:
+            raise ValueError(f"seconds: found {seconds}, allowed: 0 or more")
         self._now_us += round(seconds * 1_000_000)
