@@ -61,6 +61,12 @@ class Chaos:
             return None
         return self.random.choice((Fault.CRASH_BEFORE, Fault.CRASH_AFTER))
 
+    def lose_reply(self, called: str, number: int, of_name: int) -> Fault | None:
+        """memory.faults.Rule: a publisher's append gets no reply, whether it was written or not."""
+        if called != "log.append" or not self.happens(self.rates.lose_reply, "reply lost"):
+            return None
+        return self.random.choice((Fault.LOST_REQUEST, Fault.LOST_REPLY))
+
 
 class ChaoticDoorbells:
     """Doorbells that get lost after they were accepted, come twice, or come late."""
@@ -86,27 +92,3 @@ class ChaoticDoorbells:
 
     def release(self, subscription: str, receipt_handle: str) -> None:
         self._inner.release(subscription, receipt_handle)
-
-
-class ForgetfulLog:
-    """A log whose answers to appends get lost, before or after the record was written."""
-
-    def __init__(self, inner: Log, chaos: Chaos) -> None:
-        self._inner = inner
-        self._chaos = chaos
-
-    def tail(self, lane: Lane) -> Tail:
-        return self._inner.tail(lane)
-
-    def append(self, record: Record) -> Record | None:
-        self._lose_reply("the request was lost")
-        occupant = self._inner.append(record)
-        self._lose_reply("the reply was lost")
-        return occupant
-
-    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
-        return self._inner.read(lane, start, records_max=records_max)
-
-    def _lose_reply(self, reason: str) -> None:
-        if self._chaos.happens(self._chaos.rates.lose_reply / 2, "reply lost"):
-            raise OutcomeUnknownError("append", reason)

@@ -217,13 +217,11 @@ class LocalFabric:
             self._start_region(region, self.client("dynamodbstreams", region))
 
     def _producer(self, region: str) -> Fabric:
-        ports = self._ports[region]
+        ports, losses = self._ports[region], CallFaults(self.chaos.lose_reply)
         return Fabric(
             self.topology,
             region,
-            log_of=lambda stream: ForgetfulLog(
-                ReachableLog(ports.log_of(stream), self.faults, region), self.chaos
-            ),
+            log_of=lambda stream: losses.log(ReachableLog(ports.log_of(stream), self.faults, region)),
             clock=self.clock,
             entropy=self._entropy,
             parallel_lanes=0,
