@@ -155,10 +155,9 @@ class PublishFailedError(EventFabricError):
 
     def __init__(self, failures: Sequence[tuple[str, BaseException]], *, published: int) -> None:
         self.failures, self.published = tuple(failures), published
-        first = f": {failures[0][1]}" if failures else ""
-        super().__init__(
-            f"{len(failures)} events were not published ({published} were); event {failures[0][0]}{first}"
-        )
+        count = "1 event was" if len(failures) == 1 else f"{len(failures)} events were"
+        first = f"; event {failures[0][0]}: {failures[0][1]}" if failures else ""
+        super().__init__(f"{count} not published ({published} were){first}")
 
 
 class PortError(EventFabricError):

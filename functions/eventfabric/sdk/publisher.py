@@ -166,6 +166,11 @@ class Publisher:
                 self._seal(lane)
         return PendingReceipt(bundle, index)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Encoded events that are taken and not yet appended."""
+        return self._buffered_bytes
+
     def flush(self) -> None:
         """Append all that was taken, and wait for it."""
         with self._changed:

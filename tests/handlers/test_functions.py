@@ -1,0 +1,245 @@
+"""The Lambda functions: real event shapes in, partial batch responses out, over the memory adapters."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+
+import handlers.deliver
+import handlers.relay
+from eventfabric import Delivery, Event, Fabric
+from eventfabric.definition import to_json
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import DefinitionError
+from eventfabric.memory.clock import MemoryClock
+from eventfabric.memory.cloud import MemoryCloud
+from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.memory.faults import Fault, Faults, nth
+from eventfabric.model.identity import Region
+from eventfabric.runtime import deliver, relay
+from eventfabric.runtime.metrics import EmfTelemetry
+from eventfabric.runtime.wiring import Ports, Runtime, using
+from eventfabric.settings import Settings
+from eventfabric.telemetry import NoTelemetry, Telemetry
+from eventfabric.topology import DELIVER_ENTRY, RELAY_ENTRY, Topology
+
+US = "us-east-1"
+TOPOLOGY = Topology(
+    parse_definition(
+        '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\nlanes = 4\n'
+        '[subscriptions.all]\nstream = "orders"\nhandler = "subscribers.any:handle"\n'
+    )
+)
+
+
+@dataclass
+class Context:
+    """What the functions use of Lambda's context."""
+
+    remaining_ms: int = 60_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining_ms
+
+
+class World:
+    """One Region in memory, its functions, and what their handler saw."""
+
+    def __init__(
+        self, *, faults: Faults | None = None, fail_on: str | None = None, telemetry: Telemetry | None = None
+    ) -> None:
+        self.clock = MemoryClock()
+        self.cloud = MemoryCloud.of(TOPOLOGY, clock=self.clock, entropy=SeededEntropy(1))
+        self.faults = faults or Faults()
+        self.seen: list[str | None] = []
+        self.fail_on = fail_on
+        self.logs = StringIO()
+        self.telemetry = telemetry or NoTelemetry()
+        self.fabric = Fabric(
+            TOPOLOGY,
+            US,
+            log_of=lambda stream: self.cloud.log(TOPOLOGY, stream.name, US),
+            clock=self.clock,
+            entropy=SeededEntropy(2),
+            parallel_lanes=0,
+        )
+        self._stream = self.cloud.regions[US].table("shop-orders").stream.reader()
+        self.queue = self.cloud.queue(TOPOLOGY, "all", US)
+
+    def handle(self, event: Event, delivery: Delivery) -> None:
+        if event.id == self.fail_on:
+            raise ValueError("not now")
+        self.seen.append(event.id)
+
+    def runtime(self, subscription: str | None) -> Runtime:
+        return Runtime(
+            topology=TOPOLOGY,
+            region=Region(US),
+            subscription=subscription,
+            ports=Ports(
+                clock=self.clock,
+                entropy=SeededEntropy(3),
+                log_of=lambda stream: self.faults.log(self.cloud.log(TOPOLOGY, stream.name, US)),
+                ledger=self.faults.ledger(self.cloud.ledger(TOPOLOGY, US)),
+                doorbells=self.faults.doorbells(self.cloud.doorbells(TOPOLOGY, US)),
+            ),
+            telemetry=self.telemetry,
+            logger=Logger(service=f"test-{id(self)}", stream=self.logs, level=logging.INFO),
+            handlers={"all": self.handle},
+        )
+
+    def relay(self, change: Callable[[dict[str, Any]], None] = lambda _: None) -> dict[str, Any]:
+        """Hand what the stream has to the relay, after `change` of each record."""
+        records = [pending.event() for pending in self._stream.pending]
+        for stream_record in records:
+            change(stream_record)
+        with using(self.runtime(None)):
+            return dict(handlers.relay.handle({"Records": records}, Context()))  # type: ignore[arg-type]
+
+    def deliver(self, *, context: Context | None = None, bodies: tuple[str, ...] = ()) -> list[str]:
+        """Hand what the queue has (and further bodies) to the deliver function; the bodies that must come again."""
+        records = [message.event() for message in self.queue.receive()]
+        for number, body in enumerate(bodies):
+            records.append(
+                {"messageId": f"extra-{number}", "receiptHandle": "none", "body": body, "attributes": {}}
+            )
+        with using(self.runtime("all")):
+            answer = handlers.deliver.handle({"Records": records}, context or Context())  # type: ignore[arg-type]
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        return [record["body"] for record in records if record["messageId"] in failed]
+
+
+def test_the_entries_that_are_deployed_are_the_functions_that_run_locally() -> None:
+    assert handlers.relay.handle is relay.handle
+    assert handlers.deliver.handle is deliver.handle
+    assert (RELAY_ENTRY, DELIVER_ENTRY) == ("handlers.relay.handle", "handlers.deliver.handle")
+
+
+def test_an_event_goes_from_stream_record_to_doorbell_to_handler() -> None:
+    world = World()
+    receipt = world.fabric.publish("orders", key="a", type="Placed", data={"n": 1}, id="1")
+    assert world.relay() == {"batchItemFailures": []}
+    (body,) = world.queue.bodies
+    assert json.loads(body) == {"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1}
+    assert world.deliver() == []
+    assert world.seen == ["1"]
+
+
+def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
+    world = World(fail_on="1")
+    world.fabric.publish("orders", key="a", type="Placed", data={"card": "4111"}, id="1")
+    world.relay()
+    world.deliver()
+    assert "4111" not in "".join(world.queue.bodies) + world.logs.getvalue()
+    assert "ValueError" in world.logs.getvalue()
+
+
+def test_the_relay_reports_the_first_record_whose_doorbell_could_not_be_sent() -> None:
+    world = World(faults=Faults(nth(1, Fault.THROTTLED, name="doorbells.ring")))
+    for key in ("a", "b", "c"):
+        world.fabric.publish("orders", key=key, type="Placed")
+    answer = world.relay()
+    first = world.cloud.regions[US].table("shop-orders").stream.changes[0].position
+    assert answer == {"batchItemFailures": [{"itemIdentifier": first}]}
+    assert world.relay() == {"batchItemFailures": []}
+    assert world.deliver() == []
+    assert len(world.seen) == 3
+
+
+def test_the_relay_never_fails_on_content_and_takes_no_removal_for_news() -> None:
+    world = World()
+    world.fabric.publish("orders", key="a", type="Placed")
+
+    def strip(stream_record: dict[str, Any]) -> None:
+        del stream_record["dynamodb"]["NewImage"]["n"]
+
+    assert world.relay(strip) == {"batchItemFailures": []}
+    assert world.queue.bodies == []
+    assert "not the log's" in world.logs.getvalue()
+
+    def remove(stream_record: dict[str, Any]) -> None:
+        stream_record["eventName"] = "REMOVE"
+
+    assert world.relay(remove) == {"batchItemFailures": []}
+    assert world.queue.bodies == []
+
+
+def test_a_failing_lane_fails_its_doorbells_and_no_others() -> None:
+    world = World(fail_on="bad")
+    bad = world.fabric.publish("orders", key="a", type="Placed", id="bad")
+    good = next(
+        receipt
+        for key in "bcdefghijk"
+        if (receipt := world.fabric.publish("orders", key=key, type="Placed")).lane != bad.lane
+    )
+    world.relay()
+    failed = world.deliver()
+    assert [json.loads(body)["lane"] for body in failed] == [bad.lane.local]
+    assert good.event_id in world.seen
+
+
+def test_many_doorbells_of_a_lane_are_one_run_of_it() -> None:
+    world = World()
+    for number in range(4):
+        world.fabric.publish("orders", key="a", type="Placed", id=str(number))
+        world.relay()
+    assert world.deliver() == []
+    assert world.seen == ["0", "1", "2", "3"]
+    assert (world.faults.count("ledger.state"), world.faults.count("ledger.commit")) == (1, 1)
+
+
+def test_a_message_that_is_no_doorbell_fails_alone() -> None:
+    world = World()
+    world.fabric.publish("orders", key="a", type="Placed", id="1")
+    world.relay()
+    strange = ("not json", '{"stream": "orders"}', '{"stream":"orders","origin":"","lane":"0.1","tail":1}')
+    assert world.deliver(bodies=strange) == list(strange)
+    assert world.seen == ["1"]
+
+
+def test_out_of_time_makes_the_doorbell_visible_again_at_once() -> None:
+    world = World()
+    world.fabric.publish("orders", key="a", type="Placed", id="1")
+    world.relay()
+    assert len(world.deliver(context=Context(remaining_ms=100))) == 1
+    assert world.seen == []
+    assert world.deliver() == []
+    assert world.seen == ["1"]
+
+
+def test_a_lost_reply_of_a_port_brings_the_doorbell_back() -> None:
+    world = World(faults=Faults(nth(1, Fault.LOST_REPLY, name="ledger.state")))
+    world.fabric.publish("orders", key="a", type="Placed", id="1")
+    world.relay()
+    assert len(world.deliver()) == 1
+    world.clock.advance(24 * 3600)
+    assert world.deliver() == []
+    assert world.seen == ["1"]
+
+
+def test_metrics_are_written_once_an_invocation_in_embedded_metric_format(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = World(telemetry=EmfTelemetry(fabric="shop", service="all"))
+    world.fabric.publish("orders", key="a", type="Placed", id="1")
+    world.relay()
+    world.deliver()
+    rung, delivered = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert rung["DoorbellsRung"] == [1.0]
+    assert delivered["EventsHandled"] == [1.0]
+    assert (delivered["fabric"], delivered["service"]) == ("shop", "all")
+
+
+def test_settings_say_what_the_environment_lacks(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="EVENTFABRIC_DEFINITION: found nothing"):
+        Settings.from_environment({"AWS_REGION": US})
+    path = tmp_path / "definition.json"
+    path.write_bytes(to_json(TOPOLOGY.definition))
+    settings = Settings.from_environment({"AWS_REGION": US, "EVENTFABRIC_DEFINITION": str(path)})
+    assert settings.definition == TOPOLOGY.definition

@@ -1,0 +1,213 @@
+"""The publisher: packs, keeps the order of keys, reports each failure to its caller."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import pytest
+
+from eventfabric import Event, Fabric, Receipt
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import (
+    ContendedAppendError,
+    EventFabricError,
+    EventTooLargeError,
+    IndeterminateAppendError,
+    InvalidEventError,
+    PublishFailedError,
+    PublishNotAttemptedError,
+    UnknownNameError,
+    WrongRegionError,
+)
+from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX, RECORD_TYPES_MAX
+from eventfabric.memory.clock import MemoryClock
+from eventfabric.memory.cloud import MemoryCloud
+from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.memory.faults import Fault, Faults, nth
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.topology import Topology
+from eventfabric.wire import record_item
+from eventfabric.wire.payload_codec import unpack
+
+US = "us-east-1"
+TOPOLOGY = Topology(
+    parse_definition(
+        '[fabric]\nname = "shop"\nregions = ["us-east-1", "eu-west-1"]\n[streams.orders]\nlanes = 4\n'
+        '[streams.local]\nregions = ["eu-west-1"]\ndurability = "regional"\n'
+    )
+)
+
+
+class World:
+    """One Region's log in memory, and a fabric that publishes to it."""
+
+    def __init__(self, *rules: Callable[[str, int, int], Fault | None], parallel_lanes: int = 0) -> None:
+        clock = MemoryClock()
+        self.down = False
+        self.faults = Faults(*rules)
+        self.cloud = MemoryCloud.of(TOPOLOGY, clock=clock, entropy=SeededEntropy(1))
+        self.fabric = Fabric(
+            TOPOLOGY,
+            US,
+            log_of=lambda stream: self.faults.log(self.cloud.log(TOPOLOGY, stream.name, US)),
+            clock=clock,
+            entropy=SeededEntropy(2),
+            parallel_lanes=parallel_lanes,
+            append_timeout_seconds=1,
+        )
+
+    def records(self) -> list[list[Event]]:
+        """The events of each record of the log."""
+        items = self.cloud.regions[US].table("shop-orders").items
+        return [unpack(record_item.from_item(item)) for item in items]
+
+    def lanes(self) -> dict[Lane, list[str | None]]:
+        """The ids of each lane's events, in order of sequence."""
+        events: defaultdict[Lane, list[Event]] = defaultdict(list)
+        for event in (event for record in self.records() for event in record):
+            assert event.lane is not None
+            events[event.lane].append(event)
+        return {
+            lane: [e.id for e in sorted(of, key=lambda e: e.sequence or 0)] for lane, of in events.items()
+        }
+
+
+@pytest.mark.parametrize("parallel_lanes", [0, 4])
+def test_a_publisher_packs_the_events_of_a_lane_and_keeps_their_order(parallel_lanes: int) -> None:
+    world = World(parallel_lanes=parallel_lanes)
+    with world.fabric.publisher("orders", linger_ms=60_000, events_max=50) as publisher:
+        pending = [
+            publisher.publish(key=f"k{n % 7}", type="Placed", data={"n": n}, id=f"{n:04}") for n in range(500)
+        ]
+    assert len(world.records()) <= 500 / 50 + 4
+    assert all(ids == sorted(ids, key=str) for ids in world.lanes().values())
+    receipts = [waiting.result() for waiting in pending]
+    for receipt in receipts:
+        assert world.lanes()[receipt.lane][receipt.sequence] == receipt.event_id
+
+
+def test_an_event_leaves_without_a_flush_once_it_has_lingered() -> None:
+    world = World(parallel_lanes=2)
+    with world.fabric.publisher("orders", linger_ms=1) as publisher:
+        assert publisher.publish(key="a", type="Placed", id="1").result(timeout_seconds=30).event_id == "1"
+
+
+def test_a_failed_batch_holds_back_those_behind_it_and_every_caller_learns_of_its_own() -> None:
+    world = World(lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and world.down else None)
+    with world.fabric.publisher("orders", linger_ms=60_000, events_max=1) as publisher:
+        first = publisher.publish(key="a", type="Placed", id="1")
+        world.down = True
+        second = publisher.publish(key="a", type="Placed", id="2")
+        world.down = False
+        third = publisher.publish(key="a", type="Placed", id="3")
+        assert first.result().sequence == 0
+        with pytest.raises(IndeterminateAppendError) as caught:
+            second.result()
+        assert third.result().sequence == 1
+    settled = world.fabric.publish_again(caught.value)
+    assert settled.sequence == 2
+    assert world.fabric.publish_again(caught.value).sequence == 2
+    assert list(world.lanes().values()) == [["1", "3", "2"]]
+
+
+def test_batches_sealed_behind_a_failure_are_not_attempted() -> None:
+    world = World(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None, parallel_lanes=1)
+    publisher = world.fabric.publisher("orders", linger_ms=60_000, events_max=1)
+    with pytest.raises(PublishFailedError) as caught, publisher:
+        for number in range(20):
+            publisher.publish(key="a", type="Placed", id=str(number))
+    kinds = {type(error) for _, error in caught.value.failures}
+    assert kinds <= {ContendedAppendError, PublishNotAttemptedError}
+    assert (len(caught.value.failures), caught.value.published, world.records()) == (20, 0, [])
+
+
+def test_failures_that_were_seen_are_not_raised_again_on_exit() -> None:
+    world = World(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
+    with world.fabric.publisher("orders") as publisher:
+        pending = publisher.publish(key="a", type="Placed")
+        publisher.flush()
+        with pytest.raises(ContendedAppendError):
+            pending.result()
+
+
+def test_an_error_in_the_block_is_not_replaced_by_failures() -> None:
+    world = World(lambda name, *_: Fault.THROTTLED if name == "log.append" else None)
+    with pytest.raises(KeyError) as caught, world.fabric.publisher("orders") as publisher:
+        publisher.publish(key="a", type="Placed")
+        raise KeyError("the caller's own")
+    assert "1 event was not published" in caught.value.__notes__[0]
+
+
+def test_a_closed_publisher_takes_nothing() -> None:
+    with World().fabric.publisher("orders") as publisher:
+        pass
+    with pytest.raises(EventFabricError, match="closed"):
+        publisher.publish(key="a", type="Placed")
+
+
+def test_a_full_buffer_makes_publish_wait_for_room() -> None:
+    world = World(parallel_lanes=1)
+    with world.fabric.publisher("orders", linger_ms=60_000, buffer_bytes_max=10_000) as publisher:
+        for number in range(100):
+            publisher.publish(key=str(number % 5), type="Placed", data="x" * 1000)
+            assert publisher.buffered_bytes <= 10_000
+    assert sum(len(record) for record in world.records()) == 100
+
+
+def test_records_hold_no_more_bytes_and_types_than_they_may() -> None:
+    world = World()
+    big = "x" * (RECORD_PAYLOAD_BYTES_MAX // 3)
+    with world.fabric.publisher("orders", linger_ms=60_000) as publisher:
+        for _ in range(6):
+            publisher.publish(key="a", type="Big", data=big)
+    assert [len(record) for record in world.records()] == [2, 2, 2]
+    world = World()
+    with world.fabric.publisher("orders", linger_ms=60_000) as publisher:
+        for number in range(RECORD_TYPES_MAX + 1):
+            publisher.publish(key="a", type=f"Type{number}")
+    assert [len(record) for record in world.records()] == [RECORD_TYPES_MAX, 1]
+
+
+def test_publish_many_returns_receipts_in_the_order_given() -> None:
+    world = World()
+    receipts = world.fabric.publish_many(
+        "orders", [Event(key=f"k{n % 9}", type="Placed", id=str(n)) for n in range(99)]
+    )
+    assert [receipt.event_id for receipt in receipts] == [str(n) for n in range(99)]
+    assert len(world.records()) <= 4
+
+
+def test_publish_many_writes_nothing_if_one_event_is_wrong_and_names_all_that_are() -> None:
+    world = World()
+    events = [Event(key="a", type="Placed"), Event(key="", type="Placed"), Event(key="b", type="x" * 200)]
+    with pytest.raises(InvalidEventError) as caught:
+        world.fabric.publish_many("orders", events)
+    assert [problem.path for problem in caught.value.problems] == ["events[1].key", "events[2].type"]
+    assert world.records() == []
+
+
+def test_wrong_input_is_refused_with_what_and_what_is_allowed() -> None:
+    fabric = World().fabric
+    with pytest.raises(UnknownNameError, match="'order'; there are: local, orders"):
+        fabric.publish("order", key="a", type="Placed")
+    with pytest.raises(
+        WrongRegionError, match="stream local is not in Region us-east-1; it is in: eu-west-1"
+    ):
+        fabric.publish("local", key="a", type="Placed")
+    with pytest.raises(EventTooLargeError, match="bytes encoded, allowed: at most"):
+        fabric.publish("orders", key="a", type="Placed", data="x" * RECORD_PAYLOAD_BYTES_MAX)
+    with pytest.raises(InvalidEventError, match="finite"):
+        fabric.publish("orders", key="a", type="Placed", data={"n": [1.0, float("nan")]})
+    with pytest.raises(InvalidEventError, match="found object"):
+        fabric.publish("orders", key="a", type="Placed", data=object())
+    with pytest.raises(InvalidEventError, match="1025 bytes"):
+        fabric.publish("orders", key="k" * 1025, type="Placed")
+    with pytest.raises(InvalidEventError, match="headers"):
+        fabric.publish("orders", key="a", type="Placed", headers={"Not-Allowed": "x"})
+
+
+def test_a_lost_reply_is_settled_at_the_same_sequence() -> None:
+    world = World(nth(1, Fault.LOST_REPLY, name="log.append"))
+    assert world.fabric.publish("orders", key="a", type="Placed", id="1") == Receipt(
+        origin=world.fabric.region, lane=next(iter(world.lanes())), sequence=Sequence(0), event_id="1"
+    )
+    assert list(world.lanes().values()) == [["1"]]
