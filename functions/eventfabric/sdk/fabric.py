@@ -16,6 +16,7 @@ from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import Publisher, Receipt, receipt
 from eventfabric.services.append import Appender
 from eventfabric.topology import StreamTopology, Topology
+from eventfabric.wire.payload_codec import unpack
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -140,12 +141,7 @@ class Fabric:
         """
         outgoing = self._stream(stream)
         lane, event_id, part = outgoing.encode(key, type, data, id, headers, time, source)
-        batch = outgoing.batch_of_one(type, part)
-        try:
-            return receipt(outgoing.append(lane, batch), 0, event_id)
-        except IndeterminateAppendError as error:
-            error.add_note(f"event {event_id}")
-            raise
+        return receipt(outgoing.append(lane, outgoing.batch_of_one(type, part)), 0, event_id)
 
     def publish_many(self, stream: str, events: Iterable[Event]) -> list[Receipt]:
         """Publish events, packed into as few records as their lanes allow; returns their receipts in the order given.
@@ -192,16 +188,16 @@ class Fabric:
             parallel_lanes=self._parallel_lanes,
         )
 
-    def publish_again(self, error: IndeterminateAppendError) -> Receipt:
+    def publish_again(self, error: IndeterminateAppendError) -> list[Receipt]:
         """Settle a batch whose outcome is unknown: it stands in the log once, whether it had landed or not.
 
-        Returns the receipt of its first event (the others follow it, sequence by sequence). Raises as `publish`.
+        Returns the receipts of its events, in their order. Raises as `publish`.
         """
         batch, record = error.batch, error.record
         assert isinstance(batch, Batch)
         assert isinstance(record, Record)
         appended = self._stream(error.stream).append(record.lane, batch, unsettled=record)
-        return receipt(appended, 0, "")
+        return [receipt(appended, index, event.id or "") for index, event in enumerate(unpack(record))]
 
     def _stream(self, name: str) -> Outgoing:
         outgoing = self._outgoing.get(name)

@@ -147,8 +147,9 @@ class Publisher:
                 raise EventFabricError("the publisher is closed: publish inside its with block")
             while self._buffered_bytes + size > self._buffer_bytes_max and self._buffered_bytes:
                 self._seal_all()
-                if self._pool is None or not self._changed.wait_for(lambda: self._has_room(size), timeout=60):
+                if self._pool is None:
                     break
+                self._changed.wait_for(lambda: self._has_room(size))
             bundle = self._open.get(lane)
             if bundle is not None and not bundle.takes(size, type, self._events_max):
                 self._seal(lane)
@@ -267,7 +268,7 @@ class Publisher:
                 bundle.appended = self._outgoing.append(lane, batch)
             except (
                 BaseException
-            ) as error:  # the caller's to see, through the receipt; a worker thread has nobody to tell
+            ) as error:  # the caller's to see, through the receipt: a worker has nobody to tell
                 bundle.error = error
             with self._changed:
                 self._finish(waiting.popleft())
@@ -279,10 +280,14 @@ class Publisher:
                         )
                         behind.error.__cause__ = bundle.error
                         self._finish(behind)
-                if not waiting:
+                done = not waiting
+                if done:
                     del self._sealed[lane]
                     self._changed.notify_all()
-                    return
+            if bundle.error is not None and not isinstance(bundle.error, Exception):
+                raise bundle.error  # an interruption is for the thread, too
+            if done:
+                return
 
     def _finish(self, bundle: _Bundle) -> None:
         self._buffered_bytes -= bundle.size
