@@ -1,0 +1,95 @@
+"""Owns the load of the demo: events from a file, each to the Region of its key, with deliveries running in between."""
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+from eventfabric import limits
+from eventfabric.errors import MalformedCloudEventError
+from eventfabric.local.chaos import CHAOS, Rates
+from eventfabric.local.fabric import LocalFabric
+from eventfabric.model.event import Event
+from eventfabric.sdk.publisher import PendingReceipt, Publisher, Receipt
+from eventfabric.topology import StreamTopology
+from eventfabric.wire.cloudevent import parse_cloudevent
+
+CHUNK_EVENTS = 50
+"""Events that are published before deliveries get their turn."""
+STEPS = 3
+"""Turns that deliveries get between two chunks: they keep up, and never quite catch up."""
+
+
+@dataclass
+class Input:
+    """A file's events, and what is wrong with its other lines."""
+
+    events: list[Event] = field(default_factory=list)
+    malformed: list[MalformedCloudEventError] = field(default_factory=list)
+
+
+def read_events(path: Path) -> Input:
+    """The CloudEvents of a file, one a line; blank lines are nothing, bad ones are kept with `file:line`."""
+    found = Input()
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                found.events.append(parse_cloudevent(line, where=f"{path}:{number}"))
+            except MalformedCloudEventError as error:
+                found.malformed.append(error)
+    return found
+
+
+def region_of(key: str, regions: Seq[str]) -> str:
+    """Where a key's events are published: always in one Region, so that its order has one origin."""
+    return regions[blake2b(key.encode(), digest_size=8).digest()[-1] % len(regions)]
+
+
+def publish_all(
+    fabric: LocalFabric,
+    stream: StreamTopology,
+    events: Seq[Event],
+    *,
+    chaos: bool,
+    on_chunk: Callable[[int], None],
+) -> list[tuple[Event, Receipt]]:
+    """Publish in chunks, with a step of everything else after each; returns what was acknowledged.
+
+    With chaos the faults run all the while, the first two Regions are apart for the middle third, and the clock is
+    moved on with every chunk, so that what a crash left invisible comes back during the load.
+    """
+    regions = [region for region in fabric.regions if region in stream.definition.regions]
+    fabric.chaos.rates = CHAOS if chaos else Rates()
+    pending: list[tuple[Event, PendingReceipt]] = []
+    publishers = {region: fabric.region(region).publisher(stream.name) for region in regions}
+    for start in range(0, len(events), CHUNK_EVENTS):
+        if chaos and len(regions) > 1:
+            third = 3 * start // len(events)
+            fabric.faults.cut(regions[0], regions[1]) if third == 1 else fabric.faults.heal()
+        for event in events[start : start + CHUNK_EVENTS]:
+            pending.append((event, _publish(publishers[region_of(event.key, regions)], event)))
+        for publisher in publishers.values():
+            publisher.flush()
+        for _ in range(STEPS):
+            fabric.step()
+        if chaos:
+            fabric.clock.advance(seconds=limits.VISIBILITY_TIMEOUT_SECONDS / 4)
+        on_chunk(min(start + CHUNK_EVENTS, len(events)))
+    for publisher in publishers.values():
+        publisher.close()
+    return [(event, receipt.result()) for event, receipt in pending]
+
+
+def _publish(publisher: Publisher, event: Event) -> PendingReceipt:
+    return publisher.publish(
+        key=event.key,
+        type=event.type,
+        data=event.payload,
+        id=event.id,
+        headers=event.headers,
+        time=event.time_text,
+        source=event.source,
+    )

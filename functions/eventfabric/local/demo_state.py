@@ -1,0 +1,158 @@
+"""Owns what the demo reads out of a local fabric: tails, cursors, the shop's rows; and the ring for lanes that lag."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+from eventfabric import limits
+from eventfabric.local.chaos import Rates
+from eventfabric.local.demo_verdict import Place, Published, Row, row_of
+from eventfabric.local.fabric import LocalFabric
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.event import Event
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
+from eventfabric.model.record import Tail
+from eventfabric.sdk.publisher import Receipt
+from eventfabric.telemetry import Metric
+from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.wire.doorbell import Doorbell
+from subscribers import tables
+
+_ROUNDS_MAX = 10
+_MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far a subscription's cursor in a Region is behind the lane's tail there."""
+
+    subscription: SubscriptionTopology
+    region: str
+    lane: Lane
+    tail: Tail
+    behind: int
+
+
+def make_tables(fabric: LocalFabric) -> None:
+    """The shop's own tables, in every Region."""
+    for region in fabric.regions:
+        client = fabric.client("dynamodb", region)
+        for name in tables.ALL:
+            client.create_table(
+                TableName=name,
+                AttributeDefinitions=[{"AttributeName": tables.KEY, "AttributeType": "S"}],
+                KeySchema=[{"AttributeName": tables.KEY, "KeyType": "HASH"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+
+
+def charges(fabric: LocalFabric) -> dict[str, dict[str, int]]:
+    """How often each order was charged, by the rows of each Region."""
+    found: dict[str, dict[str, int]] = {}
+    for region in fabric.regions:
+        pages = fabric.client("dynamodb", region).get_paginator("scan").paginate(TableName=tables.CHARGES)
+        rows = [item for page in pages for item in page["Items"]]
+        found[region] = {row[tables.KEY]["S"]: int(row["charges"]["N"]) for row in rows}
+    return found
+
+
+def tails(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) -> dict[str, dict[Lane, Tail]]:
+    """The tail of each lane, as the log of each Region has it."""
+    wanted = sorted(set(lanes))
+    regions = [region for region in fabric.regions if region in stream.definition.regions]
+    logs = {region: fabric.ports(region).log_of(stream) for region in regions}
+    return {region: {lane: log.tail(lane) for lane in wanted} for region, log in logs.items()}
+
+
+def lags(
+    fabric: LocalFabric, stream: StreamTopology, tails_of: Mapping[str, Mapping[Lane, Tail]]
+) -> Iterator[Lag]:
+    """Every subscription in every Region, lane by lane of those that it delivers there."""
+    for subscription in stream.subscriptions:
+        for region, of_region in tails_of.items():
+            for lane, tail in of_region.items():
+                if subscription.delivers(lane.origin, region):
+                    key = LaneKey(StreamName(stream.name), SubscriptionName(subscription.name), lane)
+                    ledger = fabric.ports(region).ledger
+                    behind = tail.sequence - ledger.state(key).cursor(ledger.region).sequence
+                    yield Lag(subscription, region, lane, tail, behind)
+
+
+def recover(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) -> int:
+    """End the faults and let everything drain; returns how many doorbells had to be rung again."""
+    lanes = set(lanes)
+    fabric.chaos.rates = Rates()
+    fabric.faults.heal()
+    fabric.settle(timers=True)
+    while fabric.chaos.release():
+        fabric.settle(timers=True)
+    rung = 0
+    for _ in range(_ROUNDS_MAX):
+        lagging = [lag for lag in lags(fabric, stream, tails(fabric, stream, lanes)) if lag.behind]
+        if not lagging:
+            break
+        for lag in lagging:
+            again = fabric.clock.now_ms() // _MINUTE_MS
+            doorbell = Doorbell(StreamName(stream.name), lag.lane, lag.tail.sequence, again)
+            fabric.ports(lag.region).doorbells.ring(lag.subscription.name, [doorbell])
+        rung += len(lagging)
+        fabric.settle(timers=True)
+    return rung
+
+
+def published_of(
+    fabric: LocalFabric, stream: StreamTopology, acknowledged: Seq[tuple[Event, Receipt]]
+) -> list[Published]:
+    """What was acknowledged, with the time of its record; an event that its log does not hold keeps the time 0."""
+    appended_ms: dict[Place, int] = {}
+    for lane in {receipt.lane for _, receipt in acknowledged}:
+        log, start = fabric.ports(lane.origin).log_of(stream), Sequence(0)
+        while True:
+            page = log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX)
+            for record in page.records:
+                for sequence in range(record.sequence, record.tail.sequence):
+                    appended_ms[Place(lane, sequence)] = to_ms(record.time)
+            if not page.more:
+                break
+            start = page.records[-1].tail.sequence
+    return [
+        Published(place, receipt.event_id, event.key, event.type, appended_ms.get(place, 0))
+        for event, receipt in acknowledged
+        for place in [Place(receipt.lane, receipt.sequence)]
+    ]
+
+
+def rows(
+    fabric: LocalFabric,
+    stream: StreamTopology,
+    published: Seq[Published],
+    tails_of: Mapping[str, Mapping[Lane, Tail]],
+) -> list[Row]:
+    """One row a subscription and Region that deliver anything."""
+    behind: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for lag in lags(fabric, stream, tails_of):
+        behind[lag.subscription.name, lag.region] += lag.behind
+    found = []
+    for subscription in stream.subscriptions:
+        looked_at = fabric.subscription(subscription.name)
+        for region in tails_of:
+            found.append(
+                row_of(
+                    subscription.name,
+                    region,
+                    guarantee=subscription.definition.guarantee,
+                    expected=[event for event in published if wants(subscription, event, region)],
+                    handled=looked_at.handled(region),
+                    duplicate_doorbells=int(looked_at.counted(Metric.DOORBELLS_DUPLICATE, region)),
+                    lag=behind[subscription.name, region],
+                )
+            )
+    return found
+
+
+def wants(subscription: SubscriptionTopology, event: Published, region: str) -> bool:
+    """Whether a subscription must deliver an event in a Region: its filter and its ownership."""
+    types = subscription.definition.types
+    return subscription.delivers(event.place.lane.origin, region) and (types is None or event.type in types)

@@ -1,0 +1,157 @@
+"""Owns the verdict on a run: what was published against what each subscription handled. Pure: it reads no service."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from eventfabric.local.handled import Handled
+from eventfabric.model.identity import Lane
+from eventfabric.model.record import Tail
+
+_DIGEST_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an event stands in the log: its identity, whatever its id says."""
+
+    lane: Lane
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An event that `publish` acknowledged; `appended_ms`: when its record was written, in ms since 1970."""
+
+    place: Place
+    id: str
+    key: str
+    type: str
+    appended_ms: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one subscription did in one Region with the events that it had to deliver there."""
+
+    subscription: str
+    region: str
+    guarantee: str
+    published: int
+    delivered: int
+    repeated: int
+    missing: int
+    unexpected: int
+    out_of_order: int
+    digest: str
+    duplicate_doorbells: int = 0
+    lag: int = 0
+    latencies_ms: Seq[int] = field(default=(), repr=False)
+
+    @property
+    def problems(self) -> list[str]:
+        """What must not be, in words."""
+        found = [
+            (self.missing, "missing"),
+            (self.unexpected, "delivered that it should not have"),
+            (self.repeated if self.guarantee != "at_least_once" else 0, "handled again"),
+            (self.out_of_order, "out of order"),
+            (self.lag, "not yet behind the cursors"),
+        ]
+        return [
+            f"{self.subscription} in {self.region}: {count} {what}" for count, what in found if count
+        ]  # fmt: skip
+
+
+def row_of(
+    subscription: str,
+    region: str,
+    *,
+    guarantee: str,
+    expected: Iterable[Published],
+    handled: Iterable[Handled],
+    duplicate_doorbells: int = 0,
+    lag: int = 0,
+) -> Row:
+    """Compare; `expected` are the events that match the subscription's filter and that the Region owns."""
+    wanted = {event.place: event for event in expected}
+    seen: set[Place] = set()
+    newest: dict[tuple[str, Lane], int] = {}
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    latencies: list[int] = []
+    repeated = out_of_order = unexpected = 0
+    for entry in handled:
+        event = entry.event
+        assert event.lane is not None, "an event of the log has a lane"
+        assert event.sequence is not None, "an event of the log has a sequence"
+        place = Place(event.lane, event.sequence)
+        if place in seen:
+            repeated += 1
+            continue
+        seen.add(place)
+        if place not in wanted:
+            unexpected += 1
+            continue
+        run = (event.key, event.lane)
+        out_of_order += event.sequence < newest.get(run, -1)
+        newest[run] = max(event.sequence, newest.get(run, -1))
+        ids[event.key].append(str(event.id))
+        latencies.append(entry.at_ms - wanted[place].appended_ms)
+    return Row(
+        subscription=subscription,
+        region=region,
+        guarantee=guarantee,
+        published=len(wanted),
+        delivered=len(seen),
+        repeated=repeated,
+        missing=len(wanted.keys() - seen),
+        unexpected=unexpected,
+        out_of_order=out_of_order,
+        digest=_digest(ids),
+        duplicate_doorbells=duplicate_doorbells,
+        lag=lag,
+        latencies_ms=latencies,
+    )
+
+
+def _digest(ids: Mapping[str, Seq[str]]) -> str:
+    """Of every key's ids in the order in which they were first handled; equal for two runs that delivered the same."""
+    digest = blake2b(digest_size=_DIGEST_BYTES)
+    for key in sorted(ids):
+        digest.update("\0".join([key, *ids[key], "\n"]).encode())
+    return digest.hexdigest()
+
+
+def charge_problems(
+    expected: Mapping[str, Iterable[str]], charges: Mapping[str, Mapping[str, int]]
+) -> list[str]:
+    """What is wrong with the charge rows: orders that each Region must have charged against its rows' counts."""
+    problems = []
+    for region, orders in expected.items():
+        wanted, rows = set(orders), charges.get(region, {})
+        counts = {
+            "not charged": len(wanted - rows.keys()),
+            "charged that nobody placed": len(rows.keys() - wanted),
+            "charged more than once": sum(count != 1 for count in rows.values()),
+        }
+        problems += [f"charges in {region}: {count} orders {what}" for what, count in counts.items() if count]
+    return problems
+
+
+def replica_problems(tails: Mapping[str, Mapping[Lane, Tail]]) -> list[str]:
+    """The lanes whose tail (sequence and chain) is not the same in every Region."""
+    regions = list(tails)
+    lanes = sorted({lane for of_region in tails.values() for lane in of_region})
+    unequal = [
+        lane
+        for lane in lanes
+        if len({(t.sequence, t.chain) if (t := tails[r].get(lane)) else None for r in regions}) > 1
+    ]
+    return [f"lane {lane}: its log is not the same in {', '.join(regions)}" for lane in unequal]
+
+
+def percentile(values: Seq[int], share: float) -> int:
+    """The value that `share` of the values do not exceed; 0 of none."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0

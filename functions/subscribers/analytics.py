@@ -1,0 +1,34 @@
+"""Counts everything, in every Region for itself. Takes batches: one write for up to 25 events."""
+
+from typing import TYPE_CHECKING
+
+from eventfabric import Delivery, Event, subscriber
+from subscribers import tables
+from subscribers.clients import dynamodb
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import WriteRequestTypeDef
+
+WRITES_MAX = 25
+"""Of one BatchWriteItem."""
+
+
+@subscriber(batch=WRITES_MAX)
+def record(events: list[Event], delivery: Delivery) -> None:
+    """Write one fact an event, by its id: a repeated event changes nothing."""
+    facts = {str(event.id): _fact(event) for event in events}  # one call may not name an item twice
+    unwritten = dynamodb().batch_write_item(RequestItems={tables.FACTS: list(facts.values())})[
+        "UnprocessedItems"
+    ]
+    if unwritten:
+        raise RuntimeError(f"{len(unwritten[tables.FACTS])} of {len(facts)} facts were throttled; try again")
+
+
+def _fact(event: Event) -> "WriteRequestTypeDef":
+    item = {
+        tables.KEY: {"S": str(event.id)},
+        "type": {"S": event.type},
+        "customer": {"S": event.key},
+        "origin": {"S": str(event.origin)},
+    }
+    return {"PutRequest": {"Item": item}}

@@ -1,0 +1,18 @@
+"""Sends the parcel. At least once, so it must be idempotent: the label's key is the event's id."""
+
+from eventfabric import Delivery, Event, subscriber
+from subscribers import tables
+from subscribers.clients import dynamodb
+
+
+@subscriber
+def ship(event: Event, delivery: Delivery) -> None:
+    """Write the label of an event's parcel; writing it again writes the same."""
+    dynamodb().put_item(
+        TableName=tables.LABELS,
+        Item={
+            tables.KEY: {"S": str(event.id)},
+            "customer": {"S": event.key},
+            "because": {"S": event.type},
+        },
+    )
