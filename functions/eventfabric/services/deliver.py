@@ -145,6 +145,9 @@ class Deliverer:
                 return LaneResult(Outcome.HOLE)
             if not page.more:
                 return LaneResult(Outcome.DELIVERED)
+            if self._clock.now_ms() >= deadline_ms:
+                # Pages without a wanted event make no attempt that would have noticed.
+                return LaneResult(Outcome.OUT_OF_TIME)
 
     def _stopped(self, cause: BaseException | None) -> LaneResult:
         self._telemetry.add(Metric.LANES_STOPPED)
