@@ -24,3 +24,7 @@ class MemoryClock:
         if seconds < 0:
             raise ValueError(f"seconds: found {seconds}, allowed: 0 or more")
         self._now_us += round(seconds * 1_000_000)
+
+    def set_back(self, seconds: float) -> None:
+        """Jump back, as wall clocks do when somebody corrects them."""
+        self._now_us -= round(seconds * 1_000_000)

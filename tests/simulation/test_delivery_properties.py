@@ -1,0 +1,230 @@
+"""What a subscription sees, whatever doorbells, replication and crashes do: each lane exactly as the log has it."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventfabric import limits
+from eventfabric.errors import PortError
+from eventfabric.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
+from eventfabric.model.identity import Region
+from eventfabric.services.deliver import Outcome
+from tests.simulation.turns import Turns
+from tests.simulation.world import AWAY, HOME, Recorder, World, event, lane
+
+GUARANTEES = ["at_most_once", "at_least_once", "exactly_once"]
+LANES = [lane(0), lane(1)]
+ALL_FAULTS = tuple(Fault)
+
+Publish = tuple[int, list[str]]
+publishes = st.tuples(st.integers(0, 1), st.lists(st.sampled_from("xyz"), min_size=1, max_size=3))
+
+
+def publish(world: World, names: Counter[str], where: Publish) -> None:
+    """Append one record to a lane, with an event of each key."""
+    index, keys = where
+    names["event"] += 1
+    events = [event(f"{index}.{names['event']}.{n}", key=f"{key}{index}") for n, key in enumerate(keys)]
+    world.put(*events, of=lane(index))
+
+
+def chooser(data: st.DataObject) -> Callable[[int], int]:
+    return lambda count: data.draw(st.integers(0, count - 1)) if count > 1 else 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    guarantee=st.sampled_from(GUARANTEES),
+    region=st.sampled_from([HOME, AWAY]),
+    batch_events_max=st.sampled_from([1, 2, 1000]),
+    steps=st.lists(
+        st.one_of(
+            publishes,
+            st.sampled_from(
+                ["replicate", "relay", "relay, comes again", "deliver", "lose doorbells", "wait"]
+            ),
+        ),
+        min_size=4,
+        max_size=40,
+    ),
+    data=st.data(),
+)
+def test_permuted_repeated_and_lost_doorbells_and_records_change_nothing_of_what_is_seen(
+    guarantee: str,
+    region: Region,
+    batch_events_max: int,
+    steps: list[Publish | str],
+    data: st.DataObject,
+) -> None:
+    handler = Recorder(
+        batch_events_max=batch_events_max, effects=guarantee == "exactly_once" and batch_events_max == 1
+    )
+    world = World(guarantee=guarantee, deliver="one", delivered_in=region, handler=handler, region=region)
+    choose = chooser(data)
+    names: Counter[str] = Counter()
+    for step in steps:
+        match step:
+            case "replicate":
+                world.cloud.replicate(data.draw(st.integers(1, 3)), choose)
+            case "relay" | "relay, comes again":
+                world.relay(data.draw(st.integers(1, 4)), choose, comes_again=step != "relay")
+            case "deliver":
+                world.answer(world.receive(choose))
+            case "lose doorbells":
+                for message in world.receive(choose):
+                    world.queue.delete(message.receipt_handle)
+            case "wait":
+                world.clock.advance(data.draw(st.sampled_from([1, 400, 1000])))
+            case (_, _):
+                publish(world, names, step)
+    world.cloud.replicate()
+    world.relay_all()
+    world.deliver_all()
+    world.ring_all(LANES)
+    world.deliver_all()
+    for each in LANES:
+        assert handler.ids(each) == world.logged_ids(each)
+        assert world.cursor(each).sequence == len(world.logged_ids(each))
+    if handler.effects:
+        assert world.effects() == dict.fromkeys(handler.ids(), 1)
+
+
+def five_events_in_two_lanes(guarantee: str) -> World:
+    world = World(guarantee=guarantee)
+    world.put(event("a", key="x"), event("b", key="y"))
+    world.put(event("c", key="x"))
+    world.put(event("d", key="z"), event("e", key="y"))
+    world.put(event("f"), of=lane(1))
+    return world
+
+
+def one_invocation(world: World) -> None:
+    """Relay, then deliver all that is in the queue once."""
+    world.relay()
+    world.answer(world.receive())
+
+
+def calls_of_one_invocation(guarantee: str) -> int:
+    world = five_events_in_two_lanes(guarantee)
+    one_invocation(world)
+    return len(world.faults.calls)
+
+
+CRASHES = [
+    pytest.param(guarantee, number, fault, id=f"{guarantee}-{fault.name.lower()}-{number}")
+    for guarantee in GUARANTEES
+    for number in range(1, calls_of_one_invocation(guarantee) + 1)
+    for fault in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
+]
+
+
+def recover(world: World) -> None:
+    """Faults are over: the stream's batch comes again, doorbells come back, in time."""
+    world.faults.heal()
+    world.relay_all()
+    world.deliver_all()
+
+
+def assert_seen_as_promised(world: World, guarantee: str) -> None:
+    handler = world.recorder
+    for each in LANES:
+        logged, seen = world.logged_ids(each), handler.ids(each)
+        first_seen = list(dict.fromkeys(seen))
+        assert world.cursor(each).sequence == len(logged)
+        if guarantee == "at_most_once":
+            assert first_seen == seen
+            assert seen == [id_ for id_ in logged if id_ in set(seen)]
+        else:
+            assert first_seen == logged
+    if guarantee == "exactly_once":
+        assert world.effects() == dict.fromkeys(handler.ids(), 1)
+
+
+@pytest.mark.parametrize(("guarantee", "number", "fault"), CRASHES)
+def test_a_crash_before_or_after_any_call_loses_nothing_that_is_promised(
+    guarantee: str, number: int, fault: Fault
+) -> None:
+    world = five_events_in_two_lanes(guarantee)
+    world.faults.rules.append(nth(number, fault))
+    with pytest.raises(SimulatedCrash):
+        one_invocation(world)
+    recover(world)
+    assert_seen_as_promised(world, guarantee)
+
+
+def test_enough_calls_are_crashed_to_mean_something() -> None:
+    assert {guarantee: calls_of_one_invocation(guarantee) for guarantee in GUARANTEES} == {
+        # relay's ring; two lanes of state, read and commit; six attempts; exactly_once commits before x comes again
+        "at_most_once": 1 + 2 * 3 + 6,
+        "at_least_once": 1 + 2 * 3 + 6,
+        "exactly_once": 1 + 2 * 3 + 6 + 1,
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    guarantee=st.sampled_from(GUARANTEES),
+    log=st.lists(publishes, min_size=1, max_size=8),
+    seed=st.integers(0, 2**16),
+    rate=st.sampled_from([0.05, 0.2, 0.5]),
+    invocations=st.integers(1, 8),
+)
+def test_any_faults_of_any_calls_leave_what_is_promised(
+    guarantee: str, log: list[Publish], seed: int, rate: float, invocations: int
+) -> None:
+    world = World(seed=seed, guarantee=guarantee)
+    names: Counter[str] = Counter()
+    for each in log:
+        publish(world, names, each)
+    world.faults.rules.append(at_random(rate, ALL_FAULTS, seed=seed))
+    for _ in range(invocations):
+        with suppress(SimulatedCrash):
+            one_invocation(world)
+        world.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
+    recover(world)
+    assert_seen_as_promised(world, guarantee)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    guarantee=st.sampled_from(["at_most_once", "exactly_once"]),
+    log=st.lists(publishes, min_size=1, max_size=6),
+    consumers=st.integers(2, 3),
+    rate=st.sampled_from([0, 0.2]),
+    seed=st.integers(0, 2**16),
+    data=st.data(),
+)
+def test_consumers_of_one_lane_at_once_never_double_an_effect(
+    guarantee: str,
+    log: list[Publish],
+    consumers: int,
+    rate: float,
+    seed: int,
+    data: st.DataObject,
+) -> None:
+    world, turns = World(guarantee=guarantee), Turns()
+    names: Counter[str] = Counter()
+    for _, keys in log:
+        publish(world, names, (0, keys))
+
+    def consumer(number: int) -> Callable[[], None]:
+        rules: list[Rule] = [turns.rule, at_random(rate, ALL_FAULTS, seed=seed + number)]
+        deliverer = world.deliverer(faults=Faults(*rules))
+
+        def deliver() -> None:
+            with suppress(SimulatedCrash, PortError):
+                world.deliver(lane(0), by=deliverer)
+
+        return deliver
+
+    turns.run(chooser(data), *(consumer(number) for number in range(consumers)))
+    assert world.deliver(lane(0)).outcome in (Outcome.DELIVERED, Outcome.DUPLICATE)
+    assert world.cursor().sequence == len(world.logged_ids())
+    if guarantee == "exactly_once":
+        assert world.effects() == dict.fromkeys(world.logged_ids(), 1)
+    else:
+        assert max(Counter(world.recorder.ids()).values(), default=1) == 1

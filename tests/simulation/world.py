@@ -1,0 +1,299 @@
+"""A fabric in memory with the real services on it, and what a test asks of it: one stream, one subscription.
+
+The drivers (relay_all, deliver_all) stand for Lambda's pollers and follow their rules.
+"""
+
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import PortError
+from eventfabric.memory.clock import MemoryClock
+from eventfabric.memory.cloud import MemoryCloud
+from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.memory.faults import Faults
+from eventfabric.memory.queue import Received
+from eventfabric.memory.stream import Chooser, StreamReader, first
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.event import Event
+from eventfabric.model.identity import (
+    BatchId,
+    Generation,
+    Lane,
+    LaneIndex,
+    Region,
+    Sequence,
+    StreamName,
+    SubscriptionName,
+)
+from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
+from eventfabric.ports import Attempt, Handler, Write
+from eventfabric.services.append import Appender
+from eventfabric.services.deliver import Deliverer, LaneResult
+from eventfabric.services.relay import relay
+from eventfabric.telemetry import Metric
+from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
+from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.wire.payload_codec import encode_event, pack, stored, unpack
+from eventfabric.wire.stream_record import from_stream_record
+
+HOME, AWAY = Region("us-east-1"), Region("eu-west-1")
+STREAM, SUBSCRIPTION = "orders", "billing"
+EFFECTS = "effects"
+LANE = Lane(HOME, Generation(0), LaneIndex(0))
+INVOCATION_MS = 100_000
+
+
+def topology(**subscription: object) -> Topology:
+    """Two Regions, one stream of two lanes, one subscription with these settings."""
+    settings = "\n".join(f"{name} = {_toml(value)}" for name, value in subscription.items())
+    return Topology(
+        parse_definition(f"""
+            [fabric]
+            name = "shop"
+            regions = ["{HOME}", "{AWAY}"]
+            [streams.{STREAM}]
+            lanes = 2
+            [subscriptions.{SUBSCRIPTION}]
+            stream = "{STREAM}"
+            handler = "subscribers.billing:charge"
+            {settings}
+        """)
+    )
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value).replace("'", '"')
+
+
+def lane(index: int = 0, origin: Region = HOME) -> Lane:
+    return Lane(origin, Generation(0), LaneIndex(index))
+
+
+def event(name: str, *, key: str = "k", type: str = "placed") -> Event:
+    return Event(id=name, type=type, key=key, data={"name": name}, time="2026-11-01T00:00:00Z", source="/t")
+
+
+def batch_of(events: Seq[Event], batch_id: bytes) -> Batch:
+    payload = pack([encode_event(stored(one)) for one in events])
+    return Batch(BatchId(batch_id), len(events), frozenset(one.type for one in events), payload)
+
+
+@dataclass
+class Counting:
+    """Telemetry that adds up."""
+
+    totals: dict[Metric, float] = field(default_factory=dict)
+
+    def add(self, metric: Metric, value: float = 1) -> None:
+        self.totals[metric] = self.totals.get(metric, 0) + value
+
+
+class Recorder:
+    """A handler that remembers what it was given; `before` may fail, or do something in the middle.
+
+    With `effects`, each event adds one to a row of its own, and moves its key's row on: backwards is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_events_max: int = 1,
+        effects: bool = False,
+        before: Callable[[Seq[Event]], None] = lambda events: None,
+    ) -> None:
+        self.batch_events_max = batch_events_max
+        self.effects = effects
+        self.before = before
+        self.events: list[Event] = []
+        self.attempts: list[Attempt] = []
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        self.attempts.append(attempt)
+        self.before(events)
+        self.events += events
+        return [write for one in events for write in _effects(one)] if self.effects else ()
+
+    def ids(self, of: Lane | None = None) -> list[str]:
+        return [str(one.id) for one in self.events if of in (None, one.lane)]
+
+
+def add_one(row: str) -> Write:
+    request = {"TableName": EFFECTS, "Key": {"id": {"S": row}}, "UpdateExpression": "ADD n :one"}
+    return Write("Update", {**request, "ExpressionAttributeValues": {":one": {"N": "1"}}})
+
+
+def _effects(one: Event) -> list[Write]:
+    move_on = {
+        "TableName": EFFECTS,
+        "Key": {"id": {"S": f"key:{one.lane}:{one.key}"}},
+        "UpdateExpression": "SET s = :s",
+        "ConditionExpression": "attribute_not_exists(s) OR s < :s",
+        "ExpressionAttributeValues": {":s": {"N": str(one.sequence)}},
+    }
+    return [add_one(f"event:{one.id}"), Write("Update", move_on)]
+
+
+class World:
+    """One fabric; `delivered_in` is the Region whose deliveries are looked at."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        delivered_in: Region = HOME,
+        handler: Handler | None = None,
+        **subscription: object,
+    ) -> None:
+        self.clock = MemoryClock()
+        self.entropy = SeededEntropy(seed)
+        self.topology = topology(**subscription)
+        self.region = delivered_in
+        self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=self.entropy)
+        for each in self.cloud.regions.values():
+            each.create_table(EFFECTS, key_names=("id",))
+        self.handler = handler or Recorder(effects=subscription.get("guarantee") == "exactly_once")
+        self.telemetry = Counting()
+        self.faults = Faults()
+        self.queue = self.cloud.queue(self.topology, SUBSCRIPTION, delivered_in)
+        self.table = self.cloud.regions[delivered_in].table(self.stream.table.name)
+        self.log = self.cloud.log(self.topology, STREAM, delivered_in)
+        self.origin_log = self.cloud.log(self.topology, STREAM, HOME)
+        self._reader: StreamReader = self.table.stream.reader()
+        self._batches = 0
+
+    @property
+    def stream(self) -> StreamTopology:
+        return self.topology.stream(STREAM)
+
+    @property
+    def subscription(self) -> SubscriptionTopology:
+        return self.topology.subscription(SUBSCRIPTION)
+
+    @property
+    def recorder(self) -> Recorder:
+        assert isinstance(self.handler, Recorder)
+        return self.handler
+
+    def appender(self, *, faults: Faults | None = None, timeout_seconds: float = 30) -> Appender:
+        log = self.origin_log if faults is None else faults.log(self.origin_log)
+        return Appender(
+            log, stream=STREAM, clock=self.clock, entropy=self.entropy, timeout_seconds=timeout_seconds
+        )
+
+    def deliverer(self, *, handler: Handler | None = None, faults: Faults | None = None) -> Deliverer:
+        faults = faults or self.faults
+        return Deliverer(
+            self.subscription,
+            region=self.region,
+            log=faults.log(self.log),
+            ledger=faults.ledger(self.cloud.ledger(self.topology, self.region)),
+            handler=faults.handler(handler or self.handler),
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+
+    def record(self, at: Tail, *events: Event, of: Lane = LANE) -> Record:
+        """The record that puts these events at a tail; not written."""
+        self._batches += 1
+        batch = batch_of(events, self._batches.to_bytes(16, "big"))
+        return record_at(at, of, batch, now_ms=self.clock.now_ms(), retention_seconds=None)
+
+    def put(self, *events: Event, of: Lane = LANE, log_lane_tail: Tail | None = None) -> Record:
+        """Append one record with these events to a lane of the origin; returns it."""
+        record = self.record(log_lane_tail or self.origin_log.tail(of), *events, of=of)
+        assert self.origin_log.append(record) is None
+        return record
+
+    def records(self, of: Lane = LANE) -> list[Record]:
+        """A lane's whole log at its origin."""
+        found: list[Record] = []
+        start = EMPTY_TAIL.sequence
+        while True:
+            page = self.origin_log.read(of, start, records_max=1000)
+            found += page.records
+            if not page.more or not page.records:
+                return found
+            start = page.records[-1].tail.sequence
+
+    def logged_ids(self, of: Lane = LANE) -> list[str]:
+        """The ids of a lane's events, in the log's order."""
+        return [str(one.id) for record in self.records(of) for one in unpack(record)]
+
+    def bell(self, of: Lane = LANE, tail: int | None = None) -> Doorbell:
+        """The doorbell for what is in a lane by now."""
+        end = self.log.tail(of).sequence if tail is None else Sequence(tail)
+        return Doorbell(StreamName(STREAM), of, end)
+
+    def deliver(
+        self,
+        of: Lane = LANE,
+        *,
+        tail: int | None = None,
+        by: Deliverer | None = None,
+        time_ms: int = INVOCATION_MS,
+    ) -> LaneResult:
+        """One lane run, as after a doorbell for the lane's tail."""
+        deadline_ms = self.clock.now_ms() + time_ms
+        return (by or self.deliverer()).deliver(self.bell(of, tail), deadline_ms=deadline_ms)
+
+    def cursor(self, of: Lane = LANE) -> Cursor:
+        key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), of)
+        return self.cloud.ledger(self.topology, self.region).state(key).cursor(self.region)
+
+    def effects(self) -> dict[str, int]:
+        """How often each event's effect took place."""
+        items = self.cloud.regions[self.region].table(EFFECTS).items
+        return {i["id"]["S"].removeprefix("event:"): int(i["n"]["N"]) for i in items if "n" in i}
+
+    def relay(self, count: int = 100, choose: Chooser = first, *, comes_again: bool = False) -> int:
+        """One batch of the table's stream through the relay; returns how many changes it held."""
+        batch = self._reader.take(count, choose)
+        appended = [news for change in batch if (news := from_stream_record(change.event())) is not None]
+        doorbells = self.faults.doorbells(self.cloud.doorbells(self.topology, self.region))
+        failed = relay(
+            appended, self.stream, region=self.region, doorbells=doorbells, telemetry=self.telemetry
+        )
+        if not comes_again:
+            self._reader.confirm(batch, failed_from=failed)
+        return len(batch)
+
+    def relay_all(self) -> None:
+        while self.relay():
+            pass
+
+    def receive(self, choose: Chooser = first) -> list[Received]:
+        return self.queue.receive(10, choose)
+
+    def answer(self, messages: Iterable[Received], *, by: Deliverer | None = None) -> None:
+        """Deliver for each message as an invocation does: answered ones are deleted, others come again later."""
+        deliverer = by or self.deliverer()
+        for message in messages:
+            deadline_ms = self.clock.now_ms() + INVOCATION_MS
+            try:
+                result = deliverer.deliver(
+                    from_body(message.body), deadline_ms=deadline_ms, receive_count=message.receive_count
+                )
+            except PortError:
+                continue
+            if result.done:
+                self.queue.delete(message.receipt_handle)
+
+    def deliver_all(self) -> None:
+        """Answer until the queue is empty; what failed comes again after its visibility time-out."""
+        for _ in range(1000):
+            if not len(self.queue):
+                return
+            messages = self.receive()
+            if messages:
+                self.answer(messages)
+            else:
+                self.clock.advance(60)
+        raise AssertionError(f"the queue does not drain: {self.queue.bodies}")
+
+    def ring_all(self, lanes: Iterable[Lane]) -> None:
+        """Ring every lane again, as reconciliation does."""
+        minute = self.clock.now_ms() // 60_000
+        bells = [Doorbell(StreamName(STREAM), of, self.log.tail(of).sequence, again=minute) for of in lanes]
+        self.cloud.doorbells(self.topology, self.region).ring(SUBSCRIPTION, bells)

@@ -1,0 +1,159 @@
+"""Owns the decisions of services.append, one by one."""
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from eventfabric.errors import (
+    ContendedAppendError,
+    IndeterminateAppendError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+from eventfabric.memory.faults import Fault, Faults, nth
+from eventfabric.model.record import Batch, Record
+from eventfabric.services.append import Appender
+from tests.simulation.world import LANE, World, batch_of, event, lane
+
+MINE = b"mine".ljust(16)
+
+
+def mine(name: str = "mine", batch_id: bytes = MINE) -> Batch:
+    return batch_of([event(name)], batch_id)
+
+
+def at_call(name: str, number: int, then: Callable[[], object]) -> Faults:
+    """Something that happens just before a call, such as another publisher being faster."""
+    faults = Faults()
+
+    def rule(called: str, overall: int, of_name: int) -> None:
+        if (called, of_name) == (name, number):
+            then()
+
+    faults.rules.append(rule)
+    return faults
+
+
+def test_the_first_append_reads_the_tail_and_the_next_ones_know_it() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+    for number in range(3):
+        assert appender.append(LANE, mine(str(number), bytes([number]) * 16)).sequence == number
+    assert faults.calls == ["log.tail", *["log.append"] * 3]
+
+
+def test_tails_are_known_lane_by_lane() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+    for index in (0, 1, 0, 1):
+        appender.append(lane(index), mine(batch_id=bytes([len(faults.calls)]) * 16))
+    assert faults.count("log.tail") == 2
+
+
+def test_an_occupied_place_gives_the_next_tail_without_a_read() -> None:
+    world = World()
+    faults = at_call("log.append", 1, lambda: world.put(event("other1"), event("other2")))
+    assert world.appender(faults=faults).append(LANE, mine()).sequence == 2
+    assert faults.calls == ["log.tail", "log.append", "log.append"]
+
+
+def test_after_three_occupied_places_in_a_row_the_tail_is_read_again() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+    appender.append(LANE, mine("first", b"1" * 16))
+    for number in range(5):
+        world.put(event(f"other{number}"))
+    assert appender.append(LANE, mine()).sequence == 6
+    assert faults.calls[2:] == [*["log.append"] * 3, "log.tail", "log.append"]
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST])
+def test_without_a_reply_the_same_place_is_tried_again_and_never_another(fault: Fault) -> None:
+    world = World()
+    faults = Faults(*(nth(number, fault, name="log.append") for number in (1, 2, 3)))
+    assert world.appender(faults=faults).append(LANE, mine()).sequence == 0
+    assert world.logged_ids() == ["mine"]
+    assert faults.calls == ["log.tail", *["log.append"] * 4]
+
+
+def test_a_throttle_after_a_lost_reply_does_not_make_the_batch_forget_where_it_may_be() -> None:
+    world = World()
+    faults = Faults(nth(1, Fault.LOST_REPLY, name="log.append"), nth(2, Fault.THROTTLED, name="log.append"))
+    with pytest.raises(IndeterminateAppendError):
+        world.appender(faults=Faults(*faults.rules, nth(3, Fault.THROTTLED, name="log.append")),
+                       timeout_seconds=0).append(LANE, mine())  # fmt: skip
+    assert world.appender(faults=faults).append(LANE, mine(batch_id=b"n" * 16)).sequence == 1
+    assert world.logged_ids() == ["mine", "mine"]
+
+
+def test_a_lane_that_is_throttled_until_the_time_is_up_certainly_has_nothing() -> None:
+    world = World()
+    throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED)
+    with pytest.raises(ContendedAppendError) as raised:
+        world.appender(faults=throttled, timeout_seconds=1).append(LANE, mine())
+    assert raised.value.no_effect
+    assert raised.value.retryable
+    assert (raised.value.lane, raised.value.batch) == (LANE, mine())
+    assert world.logged_ids() == []
+
+
+def test_a_batch_without_any_reply_says_what_may_stand_where() -> None:
+    world = World()
+    silent = Faults(lambda called, overall, of_name: Fault.LOST_REPLY if called == "log.append" else None)
+    start = world.clock.now_ms()
+    with pytest.raises(IndeterminateAppendError) as raised:
+        world.appender(faults=silent, timeout_seconds=2).append(LANE, mine())
+    error = raised.value
+    assert not error.no_effect
+    assert isinstance(error.__cause__, OutcomeUnknownError)
+    assert (error.stream, error.batch_id, error.sequence) == ("orders", MINE, 0)
+    assert error.record == world.records()[0]
+    assert 2000 <= world.clock.now_ms() - start <= 3000
+
+
+def test_an_unsettled_batch_that_had_landed_is_found_where_it_stands() -> None:
+    world = World()
+    landed = world.put(event("mine"))
+    world.put(event("other"))
+    faults = Faults()
+    batch = mine(batch_id=landed.batch_id)
+    assert world.appender(faults=faults).append(LANE, batch, unsettled=landed).sequence == 0
+    assert faults.calls == ["log.append"]
+    assert world.logged_ids() == ["mine", "other"]
+
+
+def test_an_unsettled_batch_that_had_not_landed_goes_to_the_tail() -> None:
+    world, silent = World(), Faults(nth(1, Fault.LOST_REQUEST, name="log.append"))
+    with pytest.raises(IndeterminateAppendError) as raised:
+        world.appender(faults=silent, timeout_seconds=0).append(LANE, mine())
+    world.put(event("other"))
+    unsettled = cast(Record, raised.value.record)
+    assert world.appender().append(LANE, mine(), unsettled=unsettled).sequence == 1
+    assert world.logged_ids() == ["other", "mine"]
+
+
+def test_a_refusal_of_the_service_is_raised_as_it_is() -> None:
+    world = World()
+    batch = Batch(mine().id, 1, frozenset({"placed"}), bytes(500_000))
+    with pytest.raises(RefusedError):
+        world.appender().append(LANE, batch)
+    assert world.logged_ids() == []
+
+
+def test_a_stream_with_retention_puts_the_expiry_into_each_record() -> None:
+    world = World()
+    appender = Appender(
+        world.origin_log, stream="orders", clock=world.clock, entropy=world.entropy, retention_seconds=86_400
+    )
+    appender.append(LANE, mine())
+    assert world.records()[0].expires_at == world.clock.now_ms() // 1000 + 86_400
+
+
+def test_a_clock_that_runs_back_does_not_take_the_lanes_time_back() -> None:
+    world = World()
+    for jump in (0, 100, 5):
+        world.clock.set_back(jump)
+        world.put(event(f"after {jump}"))
+    times = [record.time for record in world.records()]
+    assert times == sorted(set(times))
