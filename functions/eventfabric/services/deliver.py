@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from eventfabric import limits
-from eventfabric.errors import DivergenceError, LogError
+from eventfabric.errors import DivergenceError, LogError, RefusedError
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
@@ -336,7 +336,13 @@ class _Run:
         if moved.sequence == self.committed.sequence and moved.base == self.committed.base and not writes:
             return None
         of = self._of
-        outcome = of._ledger.commit(self._key, self.committed, moved, writes)
+        try:
+            outcome = of._ledger.commit(self._key, self.committed, moved, writes)
+        except RefusedError as error:
+            # The cursor's own put is never wrong by itself: one of the writes is, so it is their event's failure.
+            if error.retryable or not writes:
+                raise
+            return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
         if not isinstance(outcome, Committed):
             return outcome
         self.committed = outcome.cursor
