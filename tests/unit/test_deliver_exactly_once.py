@@ -1,0 +1,169 @@
+"""Owns the decisions of services.deliver about handlers' own transactions: what commits together, and what not."""
+
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from typing import Any
+
+import pytest
+
+from eventfabric.limits import TRANSACTION_WRITES_MAX
+from eventfabric.model.event import Event
+from eventfabric.ports import Attempt, Write
+from eventfabric.services.deliver import Outcome, RefusedWriteError
+from tests.simulation.world import EFFECTS, HOME, World, add_one, event
+
+Writes = Mapping[str, Seq[Write]]
+
+
+class Writing:
+    """A handler that wants these writes for an event of that id, and one of its own for others."""
+
+    batch_events_max = 1
+
+    def __init__(
+        self, writes: Writes | None = None, *, watch: Callable[[Event], None] = lambda one: None
+    ) -> None:
+        self.writes = writes or {}
+        self.watch = watch
+        self.attempted: list[str] = []
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        (one,) = events
+        self.attempted.append(str(one.id))
+        self.watch(one)
+        return self.writes.get(str(one.id), (add_one(str(one.id)),))
+
+
+def world_of(handler: Writing, *events: Event) -> World:
+    world = World(guarantee="exactly_once", handler=handler)
+    for one in events:
+        world.put(one)
+    return world
+
+
+def each_of_its_key(names: str) -> list[Event]:
+    return [event(name, key=name) for name in names]
+
+
+def refused_write() -> Write:
+    condition = {"ConditionExpression": "attribute_exists(id)"}
+    return Write("ConditionCheck", {"TableName": EFFECTS, "Key": {"id": {"S": "absent"}}, **condition})
+
+
+def put_of(row: str, **attributes: Any) -> Write:
+    return Write("Put", {"TableName": EFFECTS, "Item": {"id": {"S": row}, **attributes}})
+
+
+def test_events_of_different_keys_commit_together_with_their_writes() -> None:
+    world = world_of(Writing(), *each_of_its_key("abc"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.effects() == {"a": 1, "b": 1, "c": 1}
+    assert world.faults.count("ledger.commit") == 1
+
+
+def test_an_event_of_a_key_is_attempted_only_after_the_one_before_is_committed() -> None:
+    """Otherwise its handler would read rows that the earlier event has not written yet."""
+    committed_then: list[tuple[str, int]] = []
+    handler = Writing(watch=lambda one: committed_then.append((str(one.id), world.cursor().sequence)))
+    world = world_of(handler, event("a1", key="a"), event("b1", key="b"), event("a2", key="a"))
+    world.put(event("a3", key="a"), event("b2", key="b"))
+    world.deliver()
+    assert committed_then == [("a1", 0), ("b1", 0), ("a2", 2), ("a3", 3), ("b2", 3)]
+    assert world.faults.count("ledger.commit") == 3
+    assert world.effects() == dict.fromkeys(["a1", "b1", "a2", "a3", "b2"], 1)
+
+
+def test_events_that_write_one_item_are_committed_one_by_one() -> None:
+    shared = {name: (add_one("shared"),) for name in "abc"}
+    world = world_of(Writing(shared), *each_of_its_key("abc"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.effects() == {"shared": 3}
+    assert world.cursor().sequence == 3
+
+
+def test_an_event_that_writes_one_item_twice_stops_the_lane_at_itself() -> None:
+    twice = (add_one("shared"), add_one("shared"))
+    world = world_of(Writing({"b": twice}), *each_of_its_key("abc"))
+    result = world.deliver()
+    assert result.outcome is Outcome.STOPPED
+    assert isinstance(result.cause, RefusedWriteError)
+    assert result.cause.code == "SameItemTwice"
+    assert world.effects() == {"a": 1}
+    assert world.cursor().sequence == 1
+
+
+@pytest.mark.parametrize(
+    ("write", "code"),
+    [
+        (refused_write(), "ConditionalCheckFailed"),
+        (put_of("big", v={"B": bytes(401 * 1024)}), "ValidationError"),
+        (Write("Put", {"TableName": "nowhere", "Item": {"id": {"S": "x"}}}), "ResourceNotFoundException"),
+        (put_of(""), "ValidationException"),
+    ],
+    ids=["condition", "too large", "no such table", "wrong key"],
+)
+def test_a_refused_write_stops_the_lane_at_its_event_and_keeps_those_before(write: Write, code: str) -> None:
+    world = world_of(Writing({"c": (add_one("never"), write)}), *each_of_its_key("abcd"))
+    for _ in range(2):
+        result = world.deliver()
+        assert result.outcome is Outcome.STOPPED
+        assert isinstance(result.cause, RefusedWriteError)
+        assert result.cause.code == code
+        assert world.effects() == {"a": 1, "b": 1}
+        assert world.cursor().sequence == 2
+
+
+def test_a_full_transaction_is_committed_before_the_next_event_is_added() -> None:
+    half = TRANSACTION_WRITES_MAX // 2
+    writes = {name: [add_one(f"{name}{n}") for n in range(half)] for name in "abc"}
+    world = world_of(Writing(writes), *each_of_its_key("abc"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert len(world.effects()) == 3 * half
+    assert world.faults.count("ledger.commit") == 2
+
+
+def test_one_event_may_fill_a_transaction_and_no_more() -> None:
+    writes = {
+        "a": [add_one(f"a{n}") for n in range(TRANSACTION_WRITES_MAX)],
+        "b": [add_one(f"b{n}") for n in range(TRANSACTION_WRITES_MAX + 1)],
+    }
+    world = world_of(Writing(writes), *each_of_its_key("ab"))
+    result = world.deliver()
+    assert result.outcome is Outcome.STOPPED
+    assert isinstance(result.cause, ValueError)
+    assert len(world.effects()) == TRANSACTION_WRITES_MAX
+    assert world.cursor().sequence == 1
+
+
+def test_events_without_writes_move_the_cursor_in_a_plain_commit() -> None:
+    world = world_of(Writing({"a": (), "b": ()}), *each_of_its_key("ab"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.cursor().sequence == 2
+
+
+def test_a_failing_handler_keeps_the_writes_of_the_events_before_it() -> None:
+    def fail_at_c(one: Event) -> None:
+        if one.id == "c":
+            raise KeyError(one.id)
+
+    world = world_of(Writing(watch=fail_at_c), *each_of_its_key("abcd"))
+    result = world.deliver()
+    assert isinstance(result.cause, KeyError)
+    assert world.effects() == {"a": 1, "b": 1}
+    assert world.cursor().sequence == 2
+
+
+def test_a_filtered_tail_is_stepped_over_in_the_commit_of_the_events_before_it() -> None:
+    world = World(guarantee="exactly_once", handler=Writing(), types=["placed"])
+    for one in (event("a"), event("b", type="other"), event("c", type="other")):
+        world.put(one)
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.effects() == {"a": 1}
+    assert (world.cursor().sequence, world.cursor().version) == (3, 1)
+
+
+def test_writes_meet_what_others_wrote_into_the_same_table() -> None:
+    world = world_of(Writing({"a": (refused_write(),)}), event("a"))
+    assert world.deliver().outcome is Outcome.STOPPED
+    world.cloud.regions[HOME].table(EFFECTS).write("Put", put_of("absent").request)
+    assert world.deliver().outcome is Outcome.DELIVERED
