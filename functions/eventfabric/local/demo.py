@@ -17,6 +17,7 @@ from rich.console import Console
 from eventfabric.definition_file import read_definition
 from eventfabric.errors import EventFabricError
 from eventfabric.local import demo_state
+from eventfabric.local.chaos import CHAOS, Rates
 from eventfabric.local.clock import RunningClock
 from eventfabric.local.demo_load import Input, publish_all, read_events
 from eventfabric.local.demo_report import Cost, Live, Report, as_json, print_report
@@ -37,9 +38,24 @@ _EXAMPLE = """examples:
 
 
 def run(
-    definition: Path, given: Input, *, chaos: bool = False, seed: int = 0, console: Console | None = None
+    definition: Path,
+    given: Input,
+    *,
+    faults: Rates | None = None,
+    rings_again: bool = True,
+    seed: int = 0,
+    console: Console | None = None,
 ) -> Report:
-    """Publish, deliver, recover, compare; `console` shows progress."""
+    """Publish, deliver, recover, compare.
+
+    Args:
+        definition: path of the definition file; its first stream gets the events.
+        given: the events.
+        faults: how often each fault happens during the load; None: none.
+        rings_again: ring for lanes whose doorbells the faults lost, as reconciliation does.
+        seed: decides the faults.
+        console: shows progress.
+    """
     started = monotonic()
     read = read_definition(definition, check_handlers=True)
     with LocalFabric(read, clock=RunningClock(), replication=_REPLICATION, seed=seed) as fabric:
@@ -47,14 +63,11 @@ def run(
         demo_state.make_tables(fabric)
         with Live(console or Console(quiet=True), fabric, len(given.events)) as live:
             load_started = monotonic()
-            acknowledged = publish_all(fabric, stream, given.events, chaos=chaos, on_chunk=live.show)
+            acknowledged = publish_all(fabric, stream, given.events, faults=faults, on_chunk=live.show)
             publish_seconds = monotonic() - load_started
             lanes = {receipt.lane for _, receipt in acknowledged}
-            if chaos:
-                rung_again = demo_state.recover(fabric, stream, lanes)
-            else:
-                rung_again = 0
-                fabric.settle(timers=True)
+            demo_state.settle(fabric)
+            rung_again = demo_state.ring_again(fabric, stream, lanes) if faults and rings_again else 0
             live.show(len(given.events))
         cost = Cost.of(fabric)  # before the comparison, which reads a lot
         tails = demo_state.tails(fabric, stream, lanes)
@@ -70,7 +83,7 @@ def run(
             publish_seconds=publish_seconds,
             seconds=monotonic() - started,
             seed=seed,
-            chaos=fabric.chaos.count if chaos else None,
+            chaos=fabric.chaos.count if faults else None,
             rung_again=rung_again,
         )
 
@@ -118,7 +131,11 @@ def main(arguments: Seq[str] | None = None) -> int:
         for error in given.malformed:
             print(error, file=sys.stderr)
         report = run(
-            chosen.definition, given, chaos=chosen.chaos, seed=chosen.seed, console=Console(stderr=True)
+            chosen.definition,
+            given,
+            faults=CHAOS if chosen.chaos else None,
+            seed=chosen.seed,
+            console=Console(stderr=True),
         )
     except (EventFabricError, OSError) as error:
         print(error, file=sys.stderr)

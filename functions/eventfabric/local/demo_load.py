@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eventfabric import limits
 from eventfabric.errors import MalformedCloudEventError
-from eventfabric.local.chaos import CHAOS, Rates
+from eventfabric.local.chaos import Rates
 from eventfabric.local.fabric import LocalFabric
 from eventfabric.model.event import Event
 from eventfabric.sdk.publisher import PendingReceipt, Publisher, Receipt
@@ -53,20 +53,20 @@ def publish_all(
     stream: StreamTopology,
     events: Seq[Event],
     *,
-    chaos: bool,
+    faults: Rates | None,
     on_chunk: Callable[[int], None],
 ) -> list[tuple[Event, Receipt]]:
     """Publish in chunks, with a step of everything else after each; returns what was acknowledged.
 
-    With chaos the faults run all the while, the first two Regions are apart for the middle third, and the clock is
+    With `faults` they run all the while, the first two Regions are apart for the middle third, and the clock is
     moved on with every chunk, so that what a crash left invisible comes back during the load.
     """
     regions = [region for region in fabric.regions if region in stream.definition.regions]
-    fabric.chaos.rates = CHAOS if chaos else Rates()
+    fabric.chaos.rates = faults or Rates()
     pending: list[tuple[Event, PendingReceipt]] = []
     publishers = {region: fabric.region(region).publisher(stream.name) for region in regions}
     for start in range(0, len(events), CHUNK_EVENTS):
-        if chaos and len(regions) > 1:
+        if faults and len(regions) > 1:
             third = 3 * start // len(events)
             fabric.faults.cut(regions[0], regions[1]) if third == 1 else fabric.faults.heal()
         for event in events[start : start + CHUNK_EVENTS]:
@@ -75,7 +75,7 @@ def publish_all(
             publisher.flush()
         for _ in range(STEPS):
             fabric.step()
-        if chaos:
+        if faults:
             fabric.clock.advance(seconds=limits.VISIBILITY_TIMEOUT_SECONDS / 4)
         on_chunk(min(start + CHUNK_EVENTS, len(events)))
     for publisher in publishers.values():

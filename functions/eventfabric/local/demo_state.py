@@ -80,15 +80,18 @@ def lags(
                     yield Lag(subscription, region, lane, tail, behind)
 
 
-def recover(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) -> int:
-    """End the faults and let everything drain; returns how many doorbells had to be rung again."""
-    lanes = set(lanes)
+def settle(fabric: LocalFabric) -> None:
+    """End the faults, send what they held back, and let everything drain."""
     fabric.chaos.rates = Rates()
     fabric.faults.heal()
     fabric.settle(timers=True)
     while fabric.chaos.release():
         fabric.settle(timers=True)
-    rung = 0
+
+
+def ring_again(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) -> int:
+    """Ring for every cursor that is behind its lane until none is; returns how often."""
+    lanes, rung = set(lanes), 0
     for _ in range(_ROUNDS_MAX):
         lagging = [lag for lag in lags(fabric, stream, tails(fabric, stream, lanes)) if lag.behind]
         if not lagging:

@@ -1,0 +1,207 @@
+"""The demo: green without faults and with them, and red for every kind of broken promise."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence as Seq
+from pathlib import Path
+
+import pytest
+
+from eventfabric.local import demo
+from eventfabric.local.chaos import Rates
+from eventfabric.local.demo_load import read_events
+from eventfabric.local.demo_verdict import (
+    Place,
+    Published,
+    Row,
+    charge_problems,
+    percentile,
+    replica_problems,
+    row_of,
+)
+from eventfabric.local.handled import Handled
+from eventfabric.model.event import Event
+from eventfabric.model.identity import GENERATION_FIRST, Chain, HybridTime, Lane, LaneIndex, Region, Sequence
+from eventfabric.model.payload import NO_DATA
+from eventfabric.model.record import Tail
+from subscribers.billing import REFUSED_CARD
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFINITION = ROOT / "infra/fabric.toml"
+SAMPLE = ROOT / "infra/sample/events.jsonl"
+US, EU = "us-east-1", "eu-west-1"
+LANE = Lane(Region(US), GENERATION_FIRST, LaneIndex(0))
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    """The first 160 of the sample's events."""
+    few = tmp_path / "events.jsonl"
+    few.write_text(
+        "".join(SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)[:160]), encoding="utf-8"
+    )
+    return few
+
+
+def run(events: Path, *options: str, capture: pytest.CaptureFixture[str]) -> dict[str, object]:
+    """The JSON report of the demo, which must be green."""
+    arguments = ["--events", str(events), "--definition", str(DEFINITION), "--json", *options]
+    code = demo.main(arguments)
+    report: dict[str, object] = json.loads(capture.readouterr().out)
+    assert (code, report["ok"], report["problems"]) == (0, True, [])
+    return report
+
+
+def deliveries(report: dict[str, object]) -> list[dict[str, object]]:
+    """What faults must not change."""
+    names = ("subscription", "region", "published", "delivered", "missing", "out_of_order", "lag", "digest")
+    rows = report["deliveries"]
+    assert isinstance(rows, list)
+    return [{name: row[name] for name in names} for row in rows]
+
+
+def test_the_deliveries_under_faults_are_those_without(
+    events: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calm = run(events, capture=capsys)
+    assert sum(row["delivered"] > 0 for row in deliveries(calm)) == 6  # type: ignore[operator]
+    for seed in ("1", "2"):
+        faulty = run(events, "--chaos", "--seed", seed, capture=capsys)
+        assert deliveries(faulty) == deliveries(calm)
+        assert isinstance(faulty["chaos"], dict)
+        assert all(count > 0 for count in faulty["chaos"].values()), f"seed {seed} has too few faults to show"
+
+
+def test_a_malformed_line_is_reported_with_its_place_and_the_rest_goes_on(
+    events: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = events.read_text(encoding="utf-8").splitlines()
+    events.write_text("\n".join([*lines[:4], "{]", "", *lines[4:20]]), encoding="utf-8")
+    report = run(events, capture=capsys)
+    assert report["events"] == 20
+    assert isinstance(report["malformed"], list)
+    assert [f"{events}:5:" in line for line in report["malformed"]] == [True]
+
+
+def test_doorbells_that_nobody_rings_again_are_found_missing(events: Path) -> None:
+    report = demo.run(DEFINITION, read_events(events), faults=Rates(drop=0.5), rings_again=False)
+    assert not report.ok
+    assert any("missing" in problem for problem in report.problems)
+    assert any("charges" in problem for problem in report.problems)
+
+
+def test_an_order_that_is_not_charged_makes_the_demo_fail(
+    events: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = events.read_text(encoding="utf-8").splitlines()[:10]
+    lines[0] = re.sub(r"tok_\w+", REFUSED_CARD, lines[0])
+    events.write_text("\n".join(lines), encoding="utf-8")
+    assert demo.main(["--events", str(events), "--definition", str(DEFINITION)]) == 1
+    assert "1 orders not charged" in capsys.readouterr().out
+
+
+def test_a_file_that_is_not_there_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(["--events", "nowhere.jsonl"]) == 2
+    assert "nowhere.jsonl" in capsys.readouterr().err
+
+
+def test_the_committed_sample_is_what_its_script_makes() -> None:
+    made = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/make-sample"), "-"], capture_output=True, check=True
+    )
+    assert made.stdout == SAMPLE.read_bytes(), "run scripts/make-sample"
+
+
+def published(sequence: int, key: str = "a") -> Published:
+    return Published(Place(LANE, sequence), f"id-{sequence}", key, "Placed", appended_ms=1_000)
+
+
+def handled(sequence: int, key: str = "a") -> Handled:
+    event = Event.from_log(
+        (f"id-{sequence}", "Placed", key, 0, "/test", {}, NO_DATA), LANE, Sequence(sequence)
+    )
+    return Handled(event, US, at_ms=1_000 + 10 * sequence, attempt=1)
+
+
+def judged(sequences: Seq[int], *, guarantee: str = "at_least_once", lag: int = 0) -> Row:
+    """The row of a subscription that had 0, 1 and 2 of one key to deliver."""
+    return row_of(
+        "all",
+        US,
+        guarantee=guarantee,
+        expected=[published(sequence) for sequence in range(3)],
+        handled=[handled(sequence) for sequence in sequences],
+        lag=lag,
+    )
+
+
+def test_events_delivered_once_and_in_order_are_no_problem() -> None:
+    row = judged([0, 1, 2], guarantee="exactly_once")
+    assert row.problems == []
+    assert (row.published, row.delivered, list(row.latencies_ms)) == (3, 3, [0, 10, 20])
+
+
+@pytest.mark.parametrize(
+    ("sequences", "problem"),
+    [
+        ([0, 1], "1 missing"),
+        ([1, 0, 2], "1 out of order"),
+        ([2, 0, 1], "2 out of order"),
+        ([0, 1, 2, 3], "1 delivered that it should not have"),
+    ],
+)
+def test_a_broken_promise_is_told(sequences: list[int], problem: str) -> None:
+    assert judged(sequences).problems == [f"all in {US}: {problem}"]
+
+
+def test_a_repeat_is_a_problem_except_at_least_once() -> None:
+    assert judged([0, 1, 0, 1, 2]).problems == []
+    assert judged([0, 1, 0, 1, 2]).repeated == 2
+    for guarantee in ("exactly_once", "at_most_once"):
+        assert judged([0, 0, 1, 2], guarantee=guarantee).problems == [f"all in {US}: 1 handled again"]
+
+
+def test_a_lane_that_lags_is_a_problem() -> None:
+    assert judged([0, 1, 2], lag=4).problems == [f"all in {US}: 4 not yet behind the cursors"]
+
+
+def test_a_later_key_may_overtake_another_key() -> None:
+    row = row_of(
+        "all",
+        US,
+        guarantee="at_least_once",
+        expected=[published(0, "a"), published(1, "b")],
+        handled=[handled(1, "b"), handled(0, "a")],
+    )
+    assert row.problems == []
+
+
+def test_the_digest_tells_another_order_of_one_key_and_no_other() -> None:
+    assert judged([0, 1, 2]).digest == judged([0, 1, 1, 2]).digest
+    assert judged([0, 1, 2]).digest != judged([1, 0, 2]).digest
+
+
+def test_charges_must_be_one_for_each_order_where_it_was_placed() -> None:
+    expected = {US: ["o1"], EU: ["o2", "o3"]}
+    assert charge_problems(expected, {US: {"o1": 1}, EU: {"o2": 1, "o3": 1}}) == []
+    assert charge_problems(expected, {US: {"o1": 2}, EU: {"o2": 1, "o9": 1}}) == [
+        f"charges in {US}: 1 orders charged more than once",
+        f"charges in {EU}: 1 orders not charged",
+        f"charges in {EU}: 1 orders charged that nobody placed",
+    ]
+
+
+def test_replicas_must_agree_in_sequence_and_chain() -> None:
+    tail, short, forked = (
+        Tail(Sequence(sequence), Chain(chain), HybridTime(0))
+        for sequence, chain in ((2, b"x"), (1, b"x"), (2, b"y"))
+    )
+    assert replica_problems({US: {LANE: tail}, EU: {LANE: tail}}) == []
+    for other in ({LANE: short}, {LANE: forked}, {}):
+        assert len(replica_problems({US: {LANE: tail}, EU: other})) == 1
+
+
+def test_percentiles_of_few_values_are_values() -> None:
+    assert (percentile([], 0.5), percentile([7], 0.99), percentile(range(100), 0.5)) == (0, 7, 50)
