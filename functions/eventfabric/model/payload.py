@@ -1,5 +1,6 @@
 """Owns an event's data as it is stored: JSON text, bytes or nothing, decoded only where somebody looks."""
 
+from collections.abc import Callable
 from enum import IntEnum
 from math import isfinite
 from typing import Any
@@ -50,15 +51,29 @@ def encode_json(data: object) -> bytes:
     try:
         text = _encode(data)
     except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError) as error:
-        if hasattr(
-            data, "model_dump_json"
-        ):  # a pydantic model, known by shape: importing pydantic here costs every start
-            return bytes(data.model_dump_json().encode())
-        raise InvalidEventError([Problem("data", f"{type(data).__name__} ({error})", _ALLOWED)]) from error
-    # The encoder writes NaN and infinities as null, in silence; only a text with a null can hold one.
+        # A pydantic model is known by its shape: importing pydantic here would cost every start.
+        dump_json = getattr(data, "model_dump_json", None)
+        if dump_json is None:
+            raise _not_json(data, error) from error
+        return _encode_model(data, dump_json)
+    # Encoders write NaN and infinities as null, in silence; only a text with a null can hold one.
     if b"null" in text:
         _refuse_non_finite(data, "data")
     return text
+
+
+def _encode_model(model: Any, dump_json: Callable[[], str]) -> bytes:
+    try:
+        text = dump_json().encode()
+    except ValueError as error:
+        raise _not_json(model, error) from error
+    if b"null" in text:
+        _refuse_non_finite(model.model_dump(), "data")
+    return text
+
+
+def _not_json(data: object, error: Exception) -> InvalidEventError:
+    return InvalidEventError([Problem("data", f"{type(data).__name__} ({error})", _ALLOWED)])
 
 
 _ALLOWED = (

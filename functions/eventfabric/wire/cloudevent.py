@@ -7,12 +7,12 @@ context attributes (subject, dataschema, datacontenttype and the extensions) are
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem
-from eventfabric.model.event import Event, check_event
+from eventfabric.model.event import Event, check_event, stored_time
 from eventfabric.model.payload import Kind, Payload
 
 _OWN = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
@@ -76,26 +76,29 @@ def _event(values: dict[str, Any], payload: Payload | None, where: str) -> Event
         )
         key = "?"
     headers = {name: value for name, value in values.items() if name not in _OWN and value is not None}
-    time = values.get("time")
+    time = _time(values.get("time"), problems)
+    event = Event(id=values.get("id"), type=values.get("type", ""), key=key, data=payload, source=values.get("source"),
+                  headers=headers, time=time)  # fmt: skip
     try:
-        if time is not None and not isinstance(time, str):
-            problems.append(Problem("time", f"{time!r:.80}", "RFC 3339 text"))
-            time = None
-        event = Event(
-            id=values.get("id"),
-            type=cast(str, values.get("type")),
-            key=key,
-            data=payload,
-            source=values.get("source"),
-            headers=headers,
-            time=time,
-        )
         check_event(id=event.id, type=event.type, key=event.key, source=event.source, headers=headers)
     except InvalidEventError as error:
         problems.extend(error.problems)
     if problems:
         raise MalformedCloudEventError(problems, where=where)
     return event
+
+
+def _time(text: object, problems: list[Problem]) -> str | None:
+    if text is None:
+        return None
+    try:
+        if isinstance(text, str):
+            stored_time(text)
+            return text
+        problems.append(Problem("time", f"{text!r:.80}", "RFC 3339 text"))
+    except InvalidEventError as error:
+        problems.extend(error.problems)
+    return None
 
 
 def _binary(text: object, problems: list[Problem]) -> Payload | None:
