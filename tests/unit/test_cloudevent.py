@@ -1,0 +1,154 @@
+"""Owns the tests of CloudEvents: there and back without loss, and one error that says all that is wrong."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from eventfabric.errors import MalformedCloudEventError
+from eventfabric.model.event import Event
+from eventfabric.wire.cloudevent import from_cloudevent, parse_cloudevent, to_cloudevent
+from tests.unit.strategies import events
+
+MINIMAL: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "/s",
+    "type": "placed",
+    "partitionkey": "k",
+}
+
+
+def line(**changed: object) -> str:
+    """A CloudEvent as JSON text; None leaves an attribute out."""
+    values = {name: value for name, value in {**MINIMAL, **changed}.items() if value is not None}
+    return msgspec.json.encode(values).decode()
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(MalformedCloudEventError) as raised:
+        parse_cloudevent(text, where="orders.jsonl:7")
+    assert raised.value.where == "orders.jsonl:7"
+    assert str(raised.value).startswith("orders.jsonl:7:")
+    return [problem.path for problem in raised.value.problems]
+
+
+def same(one: Event, other: Event) -> None:
+    for name in ("id", "type", "key", "source", "time", "time_text", "data"):
+        assert getattr(one, name) == getattr(other, name)
+    assert dict(one.headers) == dict(other.headers)
+    assert [type(value) for value in one.headers.values()] == [
+        type(value) for value in other.headers.values()
+    ]
+
+
+@given(events)
+def test_an_event_comes_back_from_its_cloudevent_as_it_was(event: Event) -> None:
+    cloudevent = to_cloudevent(event)
+    same(parse_cloudevent(msgspec.json.encode(cloudevent)), event)
+    same(from_cloudevent(cloudevent), event)
+
+
+@given(events)
+def test_a_cloudevent_that_was_read_is_written_as_it_was(event: Event) -> None:
+    text = msgspec.json.encode(to_cloudevent(event))
+    assert msgspec.json.encode(to_cloudevent(parse_cloudevent(text))) == text
+
+
+def test_the_cloudevent_has_the_specs_own_names() -> None:
+    event = Event(id="1", type="placed", key="k", data={"a": 1}, time="2026-11-23T00:00:00Z", source="/s",
+                  headers={"traceparent": "00-1", "priority": 3})  # fmt: skip
+    assert to_cloudevent(event) == {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/s",
+        "type": "placed",
+        "time": "2026-11-23T00:00:00Z",
+        "partitionkey": "k",
+        "traceparent": "00-1",
+        "priority": 3,
+        "data": {"a": 1},
+    }
+
+
+def test_binary_data_travels_as_base64() -> None:
+    event = Event(id="1", type="placed", key="k", data=b"\x00\xff", source="/s")
+    assert to_cloudevent(event)["data_base64"] == "AP8="
+    assert "data" not in to_cloudevent(event)
+    assert parse_cloudevent(line(data_base64="AP8=")).data == b"\x00\xff"
+
+
+def test_without_a_partitionkey_the_subject_is_the_key_and_stays_the_subject() -> None:
+    event = parse_cloudevent(line(partitionkey=None, subject="order-1"))
+    assert event.key == "order-1"
+    assert event.headers == {"subject": "order-1"}
+
+
+def test_a_partitionkey_goes_before_the_subject() -> None:
+    assert parse_cloudevent(line(subject="other")).key == "k"
+
+
+def test_data_is_kept_to_the_letter_of_its_json() -> None:
+    text = line()[:-1] + ',"data": {"n": 1.10, "big": 12345678901234567890123} }'
+    assert parse_cloudevent(text).payload.content == b'{"n": 1.10, "big": 12345678901234567890123}'
+
+
+@pytest.mark.parametrize("data", ["", ',"data":null', ',"data" : null '])
+def test_null_and_no_data_are_no_data(data: str) -> None:
+    assert parse_cloudevent(line()[:-1] + data + "}").data is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "7", "{", '{"id":}', "\ud800", '{"data":{"a":NaN}}', "[" * 100_000], ids=ascii
+)
+def test_a_line_that_is_not_one_json_object_is_refused(text: str) -> None:
+    assert problems(text) == ["line"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [
+        ({"specversion": None}, ["specversion"]),
+        ({"specversion": "0.3"}, ["specversion"]),
+        ({"id": None}, ["id"]),
+        ({"source": None}, ["source"]),
+        ({"type": ""}, ["type"]),
+        ({"partitionkey": None}, ["partitionkey"]),
+        ({"partitionkey": 7}, ["key"]),
+        ({"partitionkey": ""}, ["key"]),
+        ({"time": "yesterday"}, ["time"]),
+        ({"time": 5}, ["time"]),
+        ({"data": 1, "data_base64": "AP8="}, ["data_base64"]),
+        ({"data_base64": "?"}, ["data_base64"]),
+        ({"data_base64": "AP8"}, ["data_base64"]),
+        ({"data_base64": 5}, ["data_base64"]),
+        ({"Wrong": "v"}, ["headers.Wrong"]),
+        ({"nested": {"a": 1}}, ["headers.nested"]),
+        ({"number": 1.5}, ["headers.number"]),
+    ],
+    ids=str,
+)
+def test_each_mistake_is_said_where_it_is(changed: dict[str, Any], where: list[str]) -> None:
+    assert problems(line(**changed)) == where
+
+
+def test_all_mistakes_of_a_line_are_said_at_once() -> None:
+    text = line(
+        specversion=None, id=None, type="", partitionkey=None, time="yesterday", Wrong="v", data_base64="?"
+    )
+    assert problems(text) == [
+        "specversion",
+        "data_base64",
+        "partitionkey",
+        "time",
+        "id",
+        "type",
+        "headers.Wrong",
+    ]
+
+
+def test_a_dict_with_data_that_is_not_json_is_refused() -> None:
+    with pytest.raises(MalformedCloudEventError) as raised:
+        from_cloudevent({**MINIMAL, "data": {"a": float("nan")}}, where="here")
+    assert [problem.path for problem in raised.value.problems] == ["data.a"]

@@ -1,0 +1,76 @@
+"""Owns the tests of identifiers: lanes, the lane of a key, and UUIDv7."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventfabric.limits import LANES_MAX
+from eventfabric.model.identity import Lane, lane_index, uuid7
+from tests.unit.strategies import lanes, text
+
+RANDOM = st.binary(min_size=10, max_size=10)
+MILLISECONDS = st.integers(0, 2**48 - 1)
+LANE_COUNTS = [2**power for power in range(LANES_MAX.bit_length())]
+
+
+@given(lanes)
+def test_a_lane_comes_back_from_its_text_as_it_was(lane: Lane) -> None:
+    assert Lane.parse(str(lane)) == lane
+    assert str(lane) == f"{lane.origin}/{lane.local}"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "/", "us-east-1", "us-east-1/", "us-east-1/0", "us-east-1/.1", "/0.1", "us-east-1/0.-1", "a/0.1.2"],
+)
+def test_text_that_is_no_lane_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="not a lane"):
+        Lane.parse(wrong)
+
+
+@given(text, st.sampled_from(LANE_COUNTS[:-1]))
+def test_doubling_the_lanes_splits_each_lane_into_its_two_halves(key: str, lanes_count: int) -> None:
+    index = lane_index(key, lanes_count)
+    assert 0 <= index < lanes_count
+    assert lane_index(key, 2 * lanes_count) in (2 * index, 2 * index + 1)
+
+
+def test_keys_spread_evenly_over_the_lanes() -> None:
+    keys, lanes_count = 64_000, 64
+    counts = [0] * lanes_count
+    for number in range(keys):
+        counts[lane_index(f"order-{number}", lanes_count)] += 1
+    mean = keys / lanes_count
+    assert max(counts) < 1.2 * mean
+    assert min(counts) > 0.8 * mean
+
+
+def test_the_lane_of_a_key_never_changes_between_versions() -> None:
+    """A change here would break the order of every key that is in flight."""
+    assert [lane_index(key, 4096) for key in ("order-1", "order-2", "Straße", "🦉")] == LANES_FOR_EVER
+
+
+LANES_FOR_EVER = [601, 305, 1006, 698]
+
+
+@given(MILLISECONDS, RANDOM)
+def test_a_uuid7_holds_the_time_and_the_bits_that_say_what_it_is(unix_ms: int, random: bytes) -> None:
+    text = uuid7(unix_ms, random)
+    parsed = UUID(text)
+    assert text == str(parsed)
+    assert (parsed.version, parsed.variant) == (7, "specified in RFC 4122")
+    assert parsed.int >> 80 == unix_ms
+
+
+@given(MILLISECONDS, MILLISECONDS, RANDOM, RANDOM)
+def test_uuid7s_sort_by_time(one_ms: int, other_ms: int, one: bytes, other: bytes) -> None:
+    if one_ms < other_ms:
+        assert uuid7(one_ms, one) < uuid7(other_ms, other)
+
+
+@given(st.integers(0, 73))
+def test_74_of_the_random_bits_reach_the_uuid(bit: int) -> None:
+    used = bit if bit < 62 else bit + 6
+    assert uuid7(0, bytes(10)) != uuid7(0, (1 << used).to_bytes(10, "big"))

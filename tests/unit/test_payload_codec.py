@@ -1,0 +1,118 @@
+"""Owns the tests of a record's payload: there and back through each codec, and nothing but typed refusals."""
+
+import zlib
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventfabric.errors import UndecodableRecordError
+from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX
+from eventfabric.model.event import Event
+from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region
+from eventfabric.model.record import EMPTY_TAIL, Batch, Record, record_at
+from eventfabric.wire.payload_codec import encode_event, pack, stored, unpack
+from tests.unit.strategies import events as any_events
+
+LANE = Lane(Region("us-east-1"), Generation(0), LaneIndex(7))
+PLAIN, ZLIB = 1, 2
+
+
+def record_of(payload: bytes, count: int = 1) -> Record:
+    batch = Batch(BatchId(b"b" * 16), count, frozenset({"placed"}), payload)
+    return record_at(EMPTY_TAIL, LANE, batch, now_ms=0, retention_seconds=None)
+
+
+def packed(*events: Event) -> bytes:
+    return pack([encode_event(stored(event)) for event in events])
+
+
+def an_event(data: object = None) -> Event:
+    return Event(id="1", type="placed", key="k", data=data, time="2026-11-23T00:00:00Z", source="/s")
+
+
+def reason(payload: bytes, count: int = 1) -> str:
+    with pytest.raises(UndecodableRecordError) as raised:
+        unpack(record_of(payload, count))
+    assert (raised.value.lane, raised.value.sequence) == (LANE, 0)
+    return raised.value.reason
+
+
+@given(st.lists(any_events, min_size=1, max_size=6))
+def test_events_come_back_from_a_payload_as_they_were_each_at_its_place(events: list[Event]) -> None:
+    record = record_of(packed(*events), len(events))
+    for number, (before, after) in enumerate(zip(events, unpack(record), strict=True)):
+        assert (after.origin, after.lane, after.sequence) == (LANE.origin, LANE, number)
+        before.lane, before.sequence = after.lane, after.sequence
+        assert after == before
+        assert after.data == before.data
+
+
+def test_a_small_payload_is_plain_and_a_large_one_compressed_where_that_helps() -> None:
+    assert packed(an_event())[0] == PLAIN
+    large = packed(an_event("a" * 10_000))
+    assert large[0] == ZLIB
+    assert len(large) < 1000
+    assert unpack(record_of(large))[0].data == "a" * 10_000
+
+
+def test_bytes_that_do_not_compress_stay_as_they_are() -> None:
+    noise = zlib.compress(bytes(range(256)) * 40, 9)
+    for _ in range(8):
+        noise += zlib.compress(noise[::-1], 9)
+    assert packed(an_event(noise))[0] == PLAIN
+
+
+@pytest.mark.parametrize("codec", [0, 3, 0x63, 255])
+def test_another_codec_is_named_with_those_that_this_version_reads(codec: int) -> None:
+    assert (
+        reason(bytes([codec]) + packed(an_event())[1:]) == f"found codec {codec}, this version reads 1 and 2"
+    )
+
+
+def test_an_empty_payload_is_undecodable() -> None:
+    assert reason(b"").startswith("found codec 0")
+
+
+@pytest.mark.parametrize("data", ["short", "long " * 500], ids=["plain", "zlib"])
+def test_a_payload_cut_anywhere_is_undecodable(data: str) -> None:
+    whole = packed(an_event(data))
+    for length in range(len(whole)):
+        assert reason(whole[:length])
+
+
+@given(st.sampled_from([PLAIN, ZLIB]), st.binary(max_size=60))
+def test_arbitrary_bytes_are_refused_as_undecodable_and_never_otherwise(codec: int, garbage: bytes) -> None:
+    record = record_of(bytes([codec]) + garbage)
+    with suppress(UndecodableRecordError):
+        assert len(unpack(record)) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_count_that_the_payload_does_not_hold_is_undecodable(count: int) -> None:
+    payload = packed(an_event(), an_event())
+    assert reason(payload, count) == f"holds 2 events where its count says {count}"
+
+
+def test_a_payload_that_would_inflate_beyond_bounds_is_refused_before_it_does() -> None:
+    bomb = bytes([ZLIB]) + zlib.compress(bytes(100 * RECORD_PAYLOAD_BYTES_MAX), 9)
+    assert "larger than a record may be" in reason(bomb)
+
+
+def test_the_largest_payload_that_a_publisher_may_pack_is_read_back() -> None:
+    data = "a" * (RECORD_PAYLOAD_BYTES_MAX - 200)
+    assert unpack(record_of(packed(an_event(data))))[0].data == data
+
+
+@pytest.mark.parametrize("field", range(8))
+def test_an_event_with_a_field_of_another_type_is_undecodable(field: int) -> None:
+    row = list(stored(an_event("x")))
+    row[field] = [1.5]
+    assert reason(pack([encode_event(tuple(row))]))
+
+
+def test_a_record_is_bound_to_its_payload_bit_for_bit() -> None:
+    record = record_of(packed(an_event()))
+    assert not replace(record, payload=record.payload + b"\0").extends(EMPTY_TAIL.chain)
