@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import boto3
@@ -120,7 +121,7 @@ class MemoryBackend:
 class AwsBackend:
     def __init__(self, clock: MemoryClock) -> None:
         self.clock = clock
-        clients = Clients(HOME, config=moto_fixes.client_config())
+        clients = Clients(HOME, session=_session(), config=moto_fixes.client_config())
         self._dynamodb, self._sqs = clients.dynamodb, clients.sqs
         self._entropy = SeededEntropy()
         _create_table(self._dynamodb, LOG_TABLE, pk="S", sk="N")
@@ -179,8 +180,13 @@ class AwsBackend:
 def aws_backend() -> Iterator[AwsBackend]:
     clock = MemoryClock()
     with moto_fixes.applied(now=lambda: clock.now_ms() / 1000), mock_aws():
-        boto3.setup_default_session()
         yield AwsBackend(clock)
+
+
+@cache
+def _session() -> boto3.Session:
+    """One for all tests: it reads the services' models, which takes longer than any test."""
+    return boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
 
 
 def _create_table(client: "DynamoDBClient", name: str, **keys: Any) -> None:
