@@ -63,8 +63,9 @@ class Appender:
 
         Args:
             lane: the lane of every event of the batch.
-            batch: what to append; the same batch may be given again, and stands in the log once.
-            unsettled: the record whose put had no reply, from an IndeterminateAppendError: settled first.
+            batch: what to append.
+            unsettled: the record whose put had no reply, from an IndeterminateAppendError of this very batch: settled
+                first, so that the batch stands in the log once. Without it a batch given twice stands there twice.
 
         Raises:
             ContendedAppendError: not written; others, or throttling, were in the way until the time was up.
