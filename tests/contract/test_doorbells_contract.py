@@ -134,6 +134,19 @@ def test_a_doorbell_received_too_often_goes_to_the_dead_letters_and_its_lane_goe
     assert [from_body(body).tail for body in backend.dead_letters()] == [1]
 
 
+def test_a_doorbell_on_its_last_receive_can_still_be_answered(backend: Backend) -> None:
+    ring(backend, bell(0, 1))
+    for _ in range(QUEUE.receive_count_max):
+        backend.clock.advance(QUEUE.visibility_timeout_seconds + 1)
+        (last,) = backend.receive()
+    assert last.receive_count == QUEUE.receive_count_max
+    assert backend.receive() == []
+    backend.delete(last)
+    backend.clock.advance(QUEUE.visibility_timeout_seconds + 1)
+    assert backend.receive() == []
+    assert backend.dead_letters() == []
+
+
 def test_a_handle_that_never_was_cannot_be_released(backend: Backend) -> None:
     ring(backend, bell())
     with pytest.raises(RefusedError):
