@@ -1,7 +1,6 @@
 """Owns the identifiers of the log; each has a type of its own, so that a sequence cannot pass for a lane index."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from typing import NewType
 
@@ -44,7 +43,6 @@ class Lane:
         return cls(Region(origin), Generation(int(generation)), LaneIndex(int(index)))
 
 
-@lru_cache(maxsize=65_536)
 def lane_index(key: str, lanes: int) -> LaneIndex:
     """The lane of a key among `lanes` (a power of two).
 
@@ -55,9 +53,17 @@ def lane_index(key: str, lanes: int) -> LaneIndex:
 
 
 def uuid7(unix_ms: int, random_bytes: bytes) -> str:
-    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 of the 80 random bits given."""
-    tail = int.from_bytes(random_bytes, "big")
-    rand_a = tail >> 68
-    rand_b = tail & 0x3FFF_FFFF_FFFF_FFFF
-    text = f"{unix_ms << 16 | 0x7000 | rand_a:016x}{1 << 63 | rand_b:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    """A UUIDv7 (RFC 9562) of a time and ten random bytes."""
+    return uuid7_prefix(unix_ms) + uuid7_suffix(random_bytes)
+
+
+def uuid7_prefix(unix_ms: int) -> str:
+    """The half of a UUIDv7 that tells the time: 48 bits of milliseconds since 1970."""
+    return f"{unix_ms >> 16:08x}-{unix_ms & 0xFFFF:04x}-"
+
+
+def uuid7_suffix(random_bytes: bytes) -> str:
+    """The half of a UUIDv7 with its version, its variant and 74 of the 80 random bits given."""
+    digits = random_bytes.hex()
+    variant = "89ab"[random_bytes[1] & 3]
+    return f"7{digits[:3]}-{variant}{digits[4:7]}-{digits[7:19]}"

@@ -6,15 +6,30 @@ from datetime import datetime
 from eventfabric import limits
 from eventfabric.errors import EventTooLargeError, InvalidEventError, Problem
 from eventfabric.model.event import Event, HeaderValue, check_event, stored_time
-from eventfabric.model.identity import GENERATION_FIRST, BatchId, Lane, LaneIndex, Region, lane_index, uuid7
-from eventfabric.model.payload import Payload
+from eventfabric.model.identity import (
+    GENERATION_FIRST,
+    BatchId,
+    Lane,
+    LaneIndex,
+    Region,
+    lane_index,
+    uuid7_prefix,
+    uuid7_suffix,
+)
+from eventfabric.model.payload import Kind, Payload, encode_json
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Entropy
 from eventfabric.services.append import Appended, Appender
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.payload_codec import encode_event, pack
+from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, encode_event, pack
 
-_RECORD_OVERHEAD_BYTES = 8
+_KEYS_REMEMBERED_MAX = 32_768
+_TYPES_REMEMBERED_MAX = 1_000
+_PART_BYTES_MAX = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
+_IDS_AT_ONCE = 256
+_JSON = int(Kind.JSON)
+_NO_HEADERS: Mapping[str, HeaderValue] = {}
+_SURROGATE = Problem("event", "a lone surrogate", "text that encodes to UTF-8")
 
 
 class Outgoing:
@@ -36,9 +51,12 @@ class Outgoing:
         self._clock = clock
         self._entropy = entropy
         self._source = source
-        self._lanes_count = stream.definition.lanes
-        self._lanes = [Lane(region, GENERATION_FIRST, LaneIndex(index)) for index in range(self._lanes_count)]
-        self._largest = limits.RECORD_PAYLOAD_BYTES_MAX - _RECORD_OVERHEAD_BYTES
+        self._ids = _Ids(entropy)
+        self._lanes = [
+            Lane(region, GENERATION_FIRST, LaneIndex(index)) for index in range(stream.definition.lanes)
+        ]
+        self._lane_of_key: dict[str, Lane] = {}
+        self._types: set[str] = set()
 
     def encode(
         self,
@@ -52,26 +70,43 @@ class Outgoing:
     ) -> tuple[Lane, str, bytes]:
         """Lane, id and bytes of an event; InvalidEventError (EventTooLargeError) says all that is wrong with it."""
         now_ms = self._clock.now_ms()
+        lane = self._lane_of_key.get(key)
+        # What was found good is good again: keys and types repeat, and this runs for every event.
+        known = (
+            lane is not None and id_ is None and source is None and headers is None and type_ in self._types
+        )
         if id_ is None:
-            id_ = uuid7(now_ms, self._entropy.bytes(10))
+            id_ = self._ids.next(now_ms)
         if source is None:
             source = self._source
-        check_event(id=id_, type=type_, key=key, source=source, headers=headers)
-        payload = data if isinstance(data, Payload) else Payload.of(data)
+        if not known:
+            check_event(id=id_, type=type_, key=key, source=source, headers=headers)
+        if data.__class__ is dict:
+            kind, content = _JSON, encode_json(data)
+        else:
+            payload = data if isinstance(data, Payload) else Payload.of(data)
+            kind, content = payload.kind, payload.content
         moment = now_ms * 1000 if time is None else stored_time(time)
         try:
-            part = encode_event(
-                (id_, type_, key, moment, source, headers or {}, payload.kind, payload.content)
-            )
+            part = encode_event((id_, type_, key, moment, source, headers or _NO_HEADERS, kind, content))
         except UnicodeError as error:
-            raise InvalidEventError(
-                [Problem("event", "a lone surrogate", "text that encodes to UTF-8")]
-            ) from error
-        if len(part) > self._largest:
-            raise EventTooLargeError(
-                [Problem("event", f"{len(part)} bytes encoded", f"at most {self._largest} bytes")]
-            )
-        return self._lanes[lane_index(key, self._lanes_count)], id_, part
+            raise InvalidEventError([_SURROGATE]) from error
+        if len(part) > _PART_BYTES_MAX:
+            found = f"{len(part)} bytes encoded"
+            raise EventTooLargeError([Problem("event", found, f"at most {_PART_BYTES_MAX} bytes")])
+        if lane is None or not known:
+            lane = self._remember(key, type_)
+        return lane, id_, part
+
+    def _remember(self, key: str, type_: str) -> Lane:
+        """The lane of a key that was found good, as was the type."""
+        if len(self._lane_of_key) >= _KEYS_REMEMBERED_MAX:
+            self._lane_of_key.clear()
+        if len(self._types) >= _TYPES_REMEMBERED_MAX:
+            self._types.clear()
+        self._types.add(type_)
+        lane = self._lane_of_key[key] = self._lanes[lane_index(key, len(self._lanes))]
+        return lane
 
     def encode_event(self, event: Event) -> tuple[Lane, str, bytes]:
         """As `encode`, of an Event."""
@@ -90,3 +125,25 @@ class Outgoing:
     def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None) -> Appended:
         """See services.append."""
         return self._appender.append(lane, batch, unsettled=unsettled)
+
+
+class _Ids:
+    """UUIDv7s; the random halves are made in blocks, so that one id costs two look-ups and a concatenation."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        self._entropy = entropy
+        self._suffixes: list[str] = []
+        self._prefix = (-1, "")
+
+    def next(self, now_ms: int) -> str:
+        """A new id."""
+        made_ms, prefix = self._prefix
+        if made_ms != now_ms:
+            prefix = uuid7_prefix(now_ms)
+            self._prefix = (now_ms, prefix)
+        while True:
+            try:
+                return prefix + self._suffixes.pop()
+            except IndexError:
+                block = self._entropy.bytes(10 * _IDS_AT_ONCE)
+                self._suffixes += [uuid7_suffix(block[at : at + 10]) for at in range(0, len(block), 10)]

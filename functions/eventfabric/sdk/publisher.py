@@ -13,16 +13,20 @@ from threading import Condition, RLock, Thread
 from threading import Event as Flag
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import EventFabricError, PublishFailedError, PublishNotAttemptedError
 from eventfabric.model.event import HeaderValue
-from eventfabric.model.identity import BatchId, Lane, Region, Sequence
+from eventfabric.model.identity import BatchId, Lane, LaneIndex, Region, Sequence
 from eventfabric.model.record import Batch
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.services.append import Appended
-from eventfabric.wire.payload_codec import pack
+from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, pack
+
+_PAYLOAD_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +56,12 @@ class _Bundle:
         self.error: BaseException | None = None
         self.seen: set[int] = set()
 
-    def takes(self, size: int, type_: str, events_max: int) -> bool:
-        return (
-            len(self.parts) < events_max
-            and self.size + size <= limits.RECORD_PAYLOAD_BYTES_MAX
-            and (type_ in self.types or len(self.types) < limits.RECORD_TYPES_MAX)
-        )
 
-
-class PendingReceipt:
+class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
     """The receipt to come of one event."""
 
-    __slots__ = ("_bundle", "_index")
-
-    def __init__(self, bundle: _Bundle, index: int) -> None:
-        self._bundle = bundle
-        self._index = index
+    _bundle: _Bundle
+    _index: int
 
     @property
     def event_id(self) -> str:
@@ -113,9 +107,11 @@ class Publisher:
         self._linger_seconds = linger_ms / 1000
         self._events_max = min(events_max, limits.RECORD_EVENTS_MAX)
         self._buffer_bytes_max = buffer_bytes_max
-        self._changed = Condition(RLock())
-        self._open: dict[Lane, _Bundle] = {}
-        self._sealed: dict[Lane, deque[_Bundle]] = {}
+        # The lock itself, and not the condition, is what `take` enters: that is C, and runs for every event.
+        self._lock = RLock()
+        self._changed = Condition(self._lock)
+        self._open: dict[LaneIndex, _Bundle] = {}
+        self._sealed: dict[LaneIndex, deque[_Bundle]] = {}
         self._buffered_bytes = 0
         self._published = 0
         self._failed: list[_Bundle] = []
@@ -142,29 +138,26 @@ class Publisher:
     def take(self, lane: Lane, event_id: str, type: str, part: bytes) -> PendingReceipt:
         """As `publish`, of an event that is encoded already."""
         size = len(part)
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise EventFabricError("the publisher is closed: publish inside its with block")
-            while self._buffered_bytes + size > self._buffer_bytes_max and self._buffered_bytes:
-                self._seal_all()
-                if self._pool is None:
-                    break
-                self._changed.wait_for(lambda: self._has_room(size))
-            bundle = self._open.get(lane)
-            if bundle is not None and not bundle.takes(size, type, self._events_max):
-                self._seal(lane)
-                bundle = None
-            if bundle is None:
-                bundle = self._open[lane] = _Bundle(lane)
-                self._linger(bundle)
+            if self._buffered_bytes + size > self._buffer_bytes_max:
+                self._make_room(size)
+            bundle = self._open.get(lane.index)
+            if (
+                bundle is None
+                or bundle.size + size > _PAYLOAD_BYTES_MAX
+                or (type not in bundle.types and len(bundle.types) >= limits.RECORD_TYPES_MAX)
+            ):
+                bundle = self._open_bundle(lane)
+            index = len(bundle.ids)
             bundle.parts.append(part)
             bundle.ids.append(event_id)
             bundle.types.add(type)
             bundle.size += size
             self._buffered_bytes += size
-            index = len(bundle.parts) - 1
             if index + 1 == self._events_max:
-                self._seal(lane)
+                self._seal(lane.index)
         return PendingReceipt(bundle, index)
 
     @property
@@ -210,12 +203,24 @@ class Publisher:
                 raise
             error.add_note(str(failed))
 
-    def _has_room(self, size: int) -> bool:
-        return self._buffered_bytes + size <= self._buffer_bytes_max or not self._buffered_bytes
+    def _make_room(self, size: int) -> None:
+        """Append what waits until the event fits; one that would never fit goes alone."""
+
+        def has_room() -> bool:
+            return self._buffered_bytes + size <= self._buffer_bytes_max or not self._buffered_bytes
+
+        self._seal_all()
+        self._changed.wait_for(has_room)
+
+    def _open_bundle(self, lane: Lane) -> _Bundle:
+        if lane.index in self._open:
+            self._seal(lane.index)
+        bundle = self._open[lane.index] = _Bundle(lane)
+        if self._pool is not None:
+            self._linger(bundle)
+        return bundle
 
     def _linger(self, bundle: _Bundle) -> None:
-        if self._pool is None:
-            return
         bundle.opened = monotonic()
         if self._lingerer is None:
             self._lingerer = Thread(target=self._seal_in_time, name="eventfabric-linger", daemon=True)
@@ -234,28 +239,28 @@ class Publisher:
                 if (wait_seconds := due - monotonic()) > 0:
                     self._changed.wait(wait_seconds)
                     continue
-                for lane in [lane for lane, bundle in self._open.items() if bundle.opened <= oldest]:
-                    self._seal(lane)
+                for index in [index for index, bundle in self._open.items() if bundle.opened <= oldest]:
+                    self._seal(index)
 
     def _seal_all(self) -> None:
-        for lane in list(self._open):
-            self._seal(lane)
+        for index in list(self._open):
+            self._seal(index)
 
-    def _seal(self, lane: Lane) -> None:
-        bundle = self._open.pop(lane)
-        waiting = self._sealed.get(lane)
+    def _seal(self, index: LaneIndex) -> None:
+        bundle = self._open.pop(index)
+        waiting = self._sealed.get(index)
         if waiting is not None:
             waiting.append(bundle)
             return
-        self._sealed[lane] = deque([bundle])
+        self._sealed[index] = deque([bundle])
         if self._pool is None:
-            self._append_waiting(lane)
+            self._append_waiting(bundle.lane)
         else:
-            self._pool.submit(self._append_waiting, lane)
+            self._pool.submit(self._append_waiting, bundle.lane)
 
     def _append_waiting(self, lane: Lane) -> None:
         """Append a lane's sealed bundles, one after the other; after a failure those behind it are held back."""
-        waiting = self._sealed[lane]
+        waiting = self._sealed[lane.index]
         while True:
             bundle = waiting[0]
             batch = Batch(
@@ -282,7 +287,7 @@ class Publisher:
                         self._finish(behind)
                 done = not waiting
                 if done:
-                    del self._sealed[lane]
+                    del self._sealed[lane.index]
                     self._changed.notify_all()
             if bundle.error is not None and not isinstance(bundle.error, Exception):
                 raise bundle.error  # an interruption is for the thread, too

@@ -6,7 +6,7 @@ Codec 1: MessagePack array of events. Codec 2: the same through zlib. An event i
 
 import zlib
 from collections.abc import Sequence as Seq
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,9 @@ _INFLATED_BYTES_MAX = 4 * limits.RECORD_PAYLOAD_BYTES_MAX
 
 _Stored = tuple[str, str, str, int | str, str, dict[str, str | int | bool], int, bytes]
 _decode_events = msgspec.msgpack.Decoder(list[_Stored]).decode
+
+RECORD_OVERHEAD_BYTES: Final = 8
+"""At most so much does `pack` add to the bytes of the events."""
 
 encode_event = msgspec.msgpack.Encoder().encode
 """One event's stored tuple as bytes; `pack` joins them. Typed loosely because it runs for every event published."""
