@@ -47,9 +47,14 @@ def read_definition(
         ) from error
     if not check_handlers:
         return _parse(text, where=str(file), search_path=None)
-    folder = file.resolve().parent
-    default = [folder.parent / "functions", folder / "functions", *sys.path]
+    default = [*handler_folders(file), *sys.path]
     return _parse(text, where=str(file), search_path=[str(entry) for entry in search_path or default])
+
+
+def handler_folders(path: str | Path) -> list[Path]:
+    """Where a project keeps its handlers, as its definition file lies: first the likely one."""
+    folder = Path(path).resolve().parent
+    return [folder.parent / "functions", folder / "functions"]
 
 
 def parse_definition(text: str, *, where: str = "<text>") -> Definition:

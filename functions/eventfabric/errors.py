@@ -54,13 +54,9 @@ class _ProblemsError(EventFabricError):
         self.problems = tuple(problems)
         self.where = where
         lines = [str(problem) for problem in self.problems]
-        super().__init__(
-            "\n".join(
-                [f"{where}:", *lines]
-                if where and len(lines) > 1
-                else [f"{where}: {line}" if where else line for line in lines]
-            )
-        )
+        if where:
+            lines = [f"{where}: {lines[0]}"] if len(lines) == 1 else [f"{where}:", *lines]
+        super().__init__("\n".join(lines))
 
 
 class DefinitionError(_ProblemsError):
@@ -76,7 +72,10 @@ class EventTooLargeError(InvalidEventError):
 
 
 class MalformedCloudEventError(InvalidEventError):
-    """A line of a file is not a CloudEvent; `where` is `file:line`."""
+    """A line of a file is not a CloudEvent; `where` is `file:line`, and the message is one line, to be searched for."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {'; '.join(str(problem) for problem in self.problems)}"
 
 
 class UnknownNameError(EventFabricError):
@@ -131,12 +130,14 @@ class IndeterminateAppendError(AppendError):
     retryable = True
     no_effect = False
 
-    def __init__(self, stream: str, record: "UnsettledRecord", batch: object) -> None:
+    def __init__(
+        self, stream: str, record: "UnsettledRecord", batch: object, *, cause: Exception | None = None
+    ) -> None:
         self.stream, self.record = stream, record
         self.batch_id, self.sequence = record.batch_id, record.sequence
         super().__init__(
             f"batch {record.batch_id.hex()} may or may not be at sequence {record.sequence} of lane {record.lane} of "
-            f"stream {stream}: no reply came in time; publish_again(error) settles it without a duplicate",
+            f"stream {stream}: {cause or 'no reply'}; publish_again(error) settles it without a duplicate",
             lane=record.lane,
             batch=batch,
         )

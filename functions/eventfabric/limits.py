@@ -19,6 +19,8 @@ RECORD_TYPES_MAX: Final = 100
 """Different event types in one record: with their bytes they must fit beside the payload in one item."""
 ID_CHARACTERS_MAX: Final = 128
 SOURCE_CHARACTERS_MAX: Final = 512
+CLOUDEVENT_LINE_BYTES_MAX: Final = 2 * RECORD_PAYLOAD_BYTES_MAX
+"""A line of a file of CloudEvents: Base64 and escapes make an event longer than it is in a record."""
 HEADERS_MAX: Final = 64
 HEADER_NAME_CHARACTERS_MAX: Final = 20
 """CloudEvents 1.0 asks that attribute names have at most 20 characters."""

@@ -1,6 +1,9 @@
 """Owns the names of the shop's own tables; every one has the text `id` as its key, and one copy in each Region."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from eventfabric.local import LocalFabric
 
 KEY: Final = "id"
 CHARGES: Final = "shop-charges"
@@ -10,3 +13,16 @@ LABELS: Final = "shop-labels"
 FACTS: Final = "shop-facts"
 """What analytics knows, by event."""
 ALL: Final = (CHARGES, LABELS, FACTS)
+
+
+def make(fabric: "LocalFabric") -> None:
+    """Make them in every Region of a local fabric."""
+    for region in fabric.regions:
+        client = fabric.client("dynamodb", region)
+        for name in ALL:
+            client.create_table(
+                TableName=name,
+                AttributeDefinitions=[{"AttributeName": KEY, "AttributeType": "S"}],
+                KeySchema=[{"AttributeName": KEY, "KeyType": "HASH"}],
+                BillingMode="PAY_PER_REQUEST",
+            )

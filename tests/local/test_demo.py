@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.local import demo
 from eventfabric.local.chaos import Rates
-from eventfabric.local.demo_load import read_events
-from eventfabric.local.demo_verdict import (
+from eventfabric.local.handled import Handled
+from eventfabric.model.event import Event
+from eventfabric.model.identity import GENERATION_FIRST, Chain, HybridTime, Lane, LaneIndex, Region, Sequence
+from eventfabric.model.payload import NO_DATA
+from eventfabric.model.record import Tail
+from scripts.shop_demo.__main__ import main
+from scripts.shop_demo.load import read_events
+from scripts.shop_demo.run import run as run_demo
+from scripts.shop_demo.verdict import (
     Place,
     Published,
     Row,
@@ -21,11 +27,6 @@ from eventfabric.local.demo_verdict import (
     replica_problems,
     row_of,
 )
-from eventfabric.local.handled import Handled
-from eventfabric.model.event import Event
-from eventfabric.model.identity import GENERATION_FIRST, Chain, HybridTime, Lane, LaneIndex, Region, Sequence
-from eventfabric.model.payload import NO_DATA
-from eventfabric.model.record import Tail
 from subscribers.billing import REFUSED_CARD
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,7 @@ def events(tmp_path: Path) -> Path:
 def run(events: Path, *options: str, capture: pytest.CaptureFixture[str]) -> dict[str, object]:
     """The JSON report of the demo, which must be green."""
     arguments = ["--events", str(events), "--definition", str(DEFINITION), "--json", *options]
-    code = demo.main(arguments)
+    code = main(arguments)
     report: dict[str, object] = json.loads(capture.readouterr().out)
     assert (code, report["ok"], report["problems"]) == (0, True, [])
     return report
@@ -86,7 +87,7 @@ def test_a_malformed_line_is_reported_with_its_place_and_the_rest_goes_on(
 
 
 def test_doorbells_that_nobody_rings_again_are_found_missing(events: Path) -> None:
-    report = demo.run(DEFINITION, read_events(events), faults=Rates(drop=0.5), rings_again=False)
+    report = run_demo(DEFINITION, read_events(events), faults=Rates(drop=0.5), rings_again=False)
     assert not report.ok
     assert any("missing" in problem for problem in report.problems)
     assert any("charges" in problem for problem in report.problems)
@@ -98,12 +99,12 @@ def test_an_order_that_is_not_charged_makes_the_demo_fail(
     lines = events.read_text(encoding="utf-8").splitlines()[:10]
     lines[0] = re.sub(r"tok_\w+", REFUSED_CARD, lines[0])
     events.write_text("\n".join(lines), encoding="utf-8")
-    assert demo.main(["--events", str(events), "--definition", str(DEFINITION)]) == 1
+    assert main(["--events", str(events), "--definition", str(DEFINITION)]) == 1
     assert "1 orders not charged" in capsys.readouterr().out
 
 
 def test_a_file_that_is_not_there_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo.main(["--events", "nowhere.jsonl"]) == 2
+    assert main(["--events", "nowhere.jsonl"]) == 2
     assert "nowhere.jsonl" in capsys.readouterr().err
 
 

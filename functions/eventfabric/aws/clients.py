@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    UnknownEndpointError,
+)
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, RefusedError, ThrottledError
@@ -36,6 +43,9 @@ _THROTTLES = frozenset(
         "ReplicatedWriteConflictException",
     }
 )
+
+_NEVER_SENT = (NoCredentialsError, PartialCredentialsError, ParamValidationError, UnknownEndpointError)
+"""Raised before a first request can leave; all others may follow on one that did."""
 
 
 class Clients:
@@ -69,6 +79,8 @@ def named_failures(operation: str) -> Iterator[None]:
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             raise OutcomeUnknownError(operation, reason) from error
         raise RefusedError(operation, reason) from error
+    except _NEVER_SENT as error:
+        raise RefusedError(operation, str(error)) from error
     except BotoCoreError as error:
         # Time-outs and broken connections: the request may have arrived.
         raise OutcomeUnknownError(operation, str(error)) from error

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -89,6 +89,7 @@ class LocalFabric:
         replication: how far behind replicas are.
         seed: decides ids, jitter, replication delays and chaos.
         endpoint_url: a moto server in this process to use, instead of moto in process.
+        log: where the functions' warnings and errors go; default nowhere.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class LocalFabric:
         replication: Replication | None = None,
         seed: int = 0,
         endpoint_url: str | None = None,
+        log: TextIO | None = None,
     ) -> None:
         read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
         self.topology = Topology(read)
@@ -114,7 +116,7 @@ class LocalFabric:
         self._entropy = SeededEntropy(seed + 1)
         self._endpoint_url = endpoint_url
         self._logger = Logger(
-            service=f"{self.topology.fabric}-local", stream=StringIO(), level=logging.CRITICAL
+            service=f"{self.topology.fabric}-local", stream=log or StringIO(), level=logging.WARNING
         )
         self._open = ExitStack()
 

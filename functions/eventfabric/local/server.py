@@ -1,6 +1,7 @@
 """The local fabric as a server: moto's server mode on loopback, with the fabric's own functions running behind it."""
 
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from os import PathLike
@@ -29,6 +30,7 @@ def serve(
     definition: str | PathLike[str],
     *,
     port: int = 0,
+    setup: Callable[[LocalFabric], None] | None = None,
     on_ready: Callable[[str, LocalFabric], None] | None = None,
     stop: Event | None = None,
     delivers: bool = True,
@@ -38,9 +40,10 @@ def serve(
     Args:
         definition: path of the definition file.
         port: on loopback; 0 takes a free one.
+        setup: makes what else the handlers need, such as their own tables.
         on_ready: called once the tables and queues are there.
         stop: set it to end.
-        delivers: run the functions; without, tables and queues only fill.
+        delivers: run the functions; without, tables and queues only fill. What they warn of goes to standard error.
 
     Raises:
         PortInUseError: nothing was started.
@@ -55,7 +58,11 @@ def serve(
         server.start()
         stack.callback(server.stop)
         endpoint_url = "http://{}:{}".format(*server.get_host_and_port())
-        fabric = stack.enter_context(LocalFabric(definition, clock=clock, endpoint_url=endpoint_url))
+        fabric = stack.enter_context(
+            LocalFabric(definition, clock=clock, endpoint_url=endpoint_url, log=sys.stderr)
+        )
+        if setup:
+            setup(fabric)
         if on_ready:
             on_ready(endpoint_url, fabric)
         try:

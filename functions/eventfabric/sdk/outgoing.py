@@ -92,8 +92,7 @@ class Outgoing:
         except UnicodeError as error:
             raise InvalidEventError([_SURROGATE]) from error
         if len(part) > _PART_BYTES_MAX:
-            found = f"{len(part)} bytes encoded"
-            raise EventTooLargeError([Problem("event", found, f"at most {_PART_BYTES_MAX} bytes")])
+            check_size(part)
         if lane is None or not known:
             lane = self._remember(key, type_)
         return lane, id_, part
@@ -125,6 +124,13 @@ class Outgoing:
     def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None) -> Appended:
         """See services.append."""
         return self._appender.append(lane, batch, unsettled=unsettled)
+
+
+def check_size(part: bytes) -> None:
+    """EventTooLargeError where an encoded event fits no record."""
+    if len(part) > _PART_BYTES_MAX:
+        found = f"{len(part)} bytes encoded"
+        raise EventTooLargeError([Problem("event", found, f"at most {_PART_BYTES_MAX} bytes")])
 
 
 class _Ids:

@@ -19,7 +19,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import EventFabricError, PublishFailedError, PublishNotAttemptedError
-from eventfabric.model.event import HeaderValue
+from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import BatchId, Lane, LaneIndex, Region, Sequence
 from eventfabric.model.record import Batch
 from eventfabric.sdk.outgoing import Outgoing
@@ -134,6 +134,11 @@ class Publisher:
         """Take an event; returns at once with its receipt to come. InvalidEventError where it cannot be published."""
         lane, event_id, part = self._outgoing.encode(key, type, data, id, headers, time, source)
         return self.take(lane, event_id, type, part)
+
+    def publish_event(self, event: Event) -> PendingReceipt:
+        """As `publish`, of an Event."""
+        lane, event_id, part = self._outgoing.encode_event(event)
+        return self.take(lane, event_id, event.type, part)
 
     def take(self, lane: Lane, event_id: str, type: str, part: bytes) -> PendingReceipt:
         """As `publish`, of an event that is encoded already."""

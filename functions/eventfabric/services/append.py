@@ -127,19 +127,20 @@ class _Try:
         """Back off with full jitter, or give up when the time is up."""
         of = self._of
         if of._clock.now_ms() >= self._deadline_ms:
-            raise self._failure() from cause
+            raise self._failure(cause) from cause
         most = min(
             limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16)
         )
         self._tries += 1
         of._clock.sleep(most * of._entropy.fraction())
 
-    def _failure(self) -> ContendedAppendError | IndeterminateAppendError:
+    def _failure(self, cause: Exception | None) -> ContendedAppendError | IndeterminateAppendError:
         of = self._of
         if self._unsettled is not None:
-            return IndeterminateAppendError(of.stream, self._unsettled, self._batch)
+            return IndeterminateAppendError(of.stream, self._unsettled, self._batch, cause=cause)
+        reason = cause or "other publishers wrote there first, each time"
         return ContendedAppendError(
-            f"lane {self._lane} was busy for {of._timeout_ms} ms: batch {self._batch.id.hex()} is not written",
+            f"batch {self._batch.id.hex()} is not in lane {self._lane} after {of._timeout_ms} ms: {reason}",
             lane=self._lane,
             batch=self._batch,
         )

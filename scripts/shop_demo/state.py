@@ -3,49 +3,22 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 
 from eventfabric import limits
 from eventfabric.local.chaos import Rates
-from eventfabric.local.demo_verdict import Place, Published, Row, row_of
 from eventfabric.local.fabric import LocalFabric
-from eventfabric.model.cursor import LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Tail
 from eventfabric.sdk.publisher import Receipt
+from eventfabric.services.survey import LaneStanding, ring_again, survey
 from eventfabric.telemetry import Metric
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-from eventfabric.wire.doorbell import Doorbell
+from scripts.shop_demo.verdict import Place, Published, Row, row_of
 from subscribers import tables
 
 _ROUNDS_MAX = 10
-_MINUTE_MS = 60_000
-
-
-@dataclass(frozen=True)
-class Lag:
-    """How far a subscription's cursor in a Region is behind the lane's tail there."""
-
-    subscription: SubscriptionTopology
-    region: str
-    lane: Lane
-    tail: Tail
-    behind: int
-
-
-def make_tables(fabric: LocalFabric) -> None:
-    """The shop's own tables, in every Region."""
-    for region in fabric.regions:
-        client = fabric.client("dynamodb", region)
-        for name in tables.ALL:
-            client.create_table(
-                TableName=name,
-                AttributeDefinitions=[{"AttributeName": tables.KEY, "AttributeType": "S"}],
-                KeySchema=[{"AttributeName": tables.KEY, "KeyType": "HASH"}],
-                BillingMode="PAY_PER_REQUEST",
-            )
 
 
 def charges(fabric: LocalFabric) -> dict[str, dict[str, int]]:
@@ -66,18 +39,14 @@ def tails(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) ->
     return {region: {lane: log.tail(lane) for lane in wanted} for region, log in logs.items()}
 
 
-def lags(
+def standings(
     fabric: LocalFabric, stream: StreamTopology, tails_of: Mapping[str, Mapping[Lane, Tail]]
-) -> Iterator[Lag]:
+) -> Iterator[tuple[str, LaneStanding]]:
     """Every subscription in every Region, lane by lane of those that it delivers there."""
     for subscription in stream.subscriptions:
         for region, of_region in tails_of.items():
-            for lane, tail in of_region.items():
-                if subscription.delivers(lane.origin, region):
-                    key = LaneKey(StreamName(stream.name), SubscriptionName(subscription.name), lane)
-                    ledger = fabric.ports(region).ledger
-                    behind = tail.sequence - ledger.state(key).cursor(ledger.region).sequence
-                    yield Lag(subscription, region, lane, tail, behind)
+            for standing in survey(subscription, of_region, ledger=fabric.ports(region).ledger):
+                yield region, standing
 
 
 def settle(fabric: LocalFabric) -> None:
@@ -89,18 +58,19 @@ def settle(fabric: LocalFabric) -> None:
         fabric.settle(timers=True)
 
 
-def ring_again(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) -> int:
+def ring_lagging(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) -> int:
     """Ring for every cursor that is behind its lane until none is; returns how often."""
     lanes, rung = set(lanes), 0
     for _ in range(_ROUNDS_MAX):
-        lagging = [lag for lag in lags(fabric, stream, tails(fabric, stream, lanes)) if lag.behind]
+        lagging: defaultdict[str, list[LaneStanding]] = defaultdict(list)
+        for region, standing in standings(fabric, stream, tails(fabric, stream, lanes)):
+            if standing.lag:
+                lagging[region].append(standing)
         if not lagging:
             break
-        for lag in lagging:
-            again = fabric.clock.now_ms() // _MINUTE_MS
-            doorbell = Doorbell(StreamName(stream.name), lag.lane, lag.tail.sequence, again)
-            fabric.ports(lag.region).doorbells.ring(lag.subscription.name, [doorbell])
-        rung += len(lagging)
+        for region, standing_still in lagging.items():
+            ports = fabric.ports(region)
+            rung += len(ring_again(standing_still, doorbells=ports.doorbells, now_ms=ports.clock.now_ms()))
         fabric.settle(timers=True)
     return rung
 
@@ -135,8 +105,8 @@ def rows(
 ) -> list[Row]:
     """One row a subscription and Region that deliver anything."""
     behind: defaultdict[tuple[str, str], int] = defaultdict(int)
-    for lag in lags(fabric, stream, tails_of):
-        behind[lag.subscription.name, lag.region] += lag.behind
+    for region, standing in standings(fabric, stream, tails_of):
+        behind[standing.subscription.name, region] += standing.lag
     found = []
     for subscription in stream.subscriptions:
         looked_at = fabric.subscription(subscription.name)

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from eventfabric.local.demo_verdict import Row, percentile
 from eventfabric.local.fabric import LocalFabric
 from eventfabric.local.meter import PRICES_DATE, PRICES_PER_MILLION
+from scripts.shop_demo.verdict import Row, percentile
 
 _COUNTS = ("published", "delivered", "handled again", "duplicate doorbells", "missing", "out of order", "lag")
 _ESTIMATE = f"""* On-demand prices of {PRICES_DATE}, us-east-1: table writes (replicas too), table reads, queue requests

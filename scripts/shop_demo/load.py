@@ -11,9 +11,9 @@ from eventfabric.errors import MalformedCloudEventError
 from eventfabric.local.chaos import Rates
 from eventfabric.local.fabric import LocalFabric
 from eventfabric.model.event import Event
-from eventfabric.sdk.publisher import PendingReceipt, Publisher, Receipt
+from eventfabric.sdk.cloudevents_file import read_cloudevents
+from eventfabric.sdk.publisher import PendingReceipt, Receipt
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.cloudevent import parse_cloudevent
 
 CHUNK_EVENTS = 50
 """Events that are published before deliveries get their turn."""
@@ -30,16 +30,14 @@ class Input:
 
 
 def read_events(path: Path) -> Input:
-    """The CloudEvents of a file, one a line; blank lines are nothing, bad ones are kept with `file:line`."""
+    """The CloudEvents of a file, one a line; bad lines are kept with `file:line`."""
     found = Input()
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                found.events.append(parse_cloudevent(line, where=f"{path}:{number}"))
-            except MalformedCloudEventError as error:
-                found.malformed.append(error)
+    with path.open("rb") as file:
+        for _, event in read_cloudevents(file, name=str(path)):
+            if isinstance(event, Event):
+                found.events.append(event)
+            else:
+                found.malformed.append(event)
     return found
 
 
@@ -70,7 +68,7 @@ def publish_all(
             third = 3 * start // len(events)
             fabric.faults.cut(regions[0], regions[1]) if third == 1 else fabric.faults.heal()
         for event in events[start : start + CHUNK_EVENTS]:
-            pending.append((event, _publish(publishers[region_of(event.key, regions)], event)))
+            pending.append((event, publishers[region_of(event.key, regions)].publish_event(event)))
         for publisher in publishers.values():
             publisher.flush()
         for _ in range(STEPS):
@@ -81,15 +79,3 @@ def publish_all(
     for publisher in publishers.values():
         publisher.close()
     return [(event, receipt.result()) for event, receipt in pending]
-
-
-def _publish(publisher: Publisher, event: Event) -> PendingReceipt:
-    return publisher.publish(
-        key=event.key,
-        type=event.type,
-        data=event.payload,
-        id=event.id,
-        headers=event.headers,
-        time=event.time_text,
-        source=event.source,
-    )

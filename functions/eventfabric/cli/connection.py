@@ -1,0 +1,94 @@
+"""The options by which a command finds its fabric, and what it gets for them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from eventfabric.runtime.wiring import Ports
+    from eventfabric.sdk.fabric import Fabric
+    from eventfabric.topology import StreamTopology, Topology
+
+Definition = Annotated[
+    Path | None,
+    typer.Option(
+        "--definition", help="The definition; else EVENTFABRIC_DEFINITION, infra/fabric.toml or fabric.toml."
+    ),
+]
+RegionName = Annotated[
+    str | None,
+    typer.Option("--region", help="The Region; else AWS_REGION or the profile's, else the fabric's first."),
+]
+Profile = Annotated[str | None, typer.Option("--profile", help="The profile of the AWS configuration.")]
+Endpoint = Annotated[
+    str | None, typer.Option("--endpoint-url", help="Another endpoint than AWS, such as a local fabric's.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One Region of the fabric that a command was pointed at."""
+
+    topology: "Topology"
+    region: str
+    path: Path
+    profile: str | None
+    endpoint_url: str | None
+
+    @classmethod
+    def of(
+        cls, definition: Path | None, region: str | None, profile: str | None, endpoint_url: str | None
+    ) -> "Connection":
+        """The connection; DefinitionError, WrongRegionError."""
+        import boto3
+
+        from eventfabric.definition_file import read_definition
+        from eventfabric.errors import WrongRegionError
+        from eventfabric.settings import definition_path, region_named
+        from eventfabric.topology import Topology
+
+        path = definition or definition_path()
+        topology = Topology(read_definition(path))
+        if region is None:
+            configured = region_named() or boto3.Session(profile_name=profile).region_name
+            region = configured if configured in topology.regions else topology.regions[0]
+        if region not in topology.regions:
+            raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
+        return cls(topology, region, path, profile, endpoint_url)
+
+    def fabric(self) -> "Fabric":
+        """The SDK, connected."""
+        import boto3
+
+        from eventfabric.sdk.fabric import Fabric
+
+        session = boto3.Session(profile_name=self.profile)
+        return Fabric.from_definition(
+            self.path, region=self.region, session=session, endpoint_url=self.endpoint_url
+        )
+
+    def ports(self) -> "Ports":
+        """The ports of the Region."""
+        import boto3
+
+        from eventfabric.aws.clients import Clients
+        from eventfabric.runtime.wiring import aws_ports
+
+        session = boto3.Session(profile_name=self.profile)
+        return aws_ports(self.topology, Clients(self.region, session=session, endpoint_url=self.endpoint_url))
+
+    def stream(self, name: str | None) -> "StreamTopology":
+        """The stream of that name, or the only one; UnknownNameError, WrongRegionError."""
+        from eventfabric.errors import UnknownNameError
+
+        streams = self.topology.streams
+        if name is None:
+            if len(streams) > 1:
+                raise UnknownNameError("stream", "(none given)", sorted(streams))
+            name = next(iter(streams))
+        stream = self.topology.stream(name)
+        stream.check_region(self.region)
+        return stream

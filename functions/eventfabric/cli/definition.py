@@ -1,0 +1,64 @@
+"""`eventfabric definition`: check one, and its JSON Schema for editors."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eventfabric.cli.connection import Json
+from eventfabric.cli.output import complain, say, show_json
+
+app = typer.Typer(no_args_is_help=True, help="Check a definition, or print its JSON Schema.")
+
+
+@app.command()
+def check(
+    path: Annotated[
+        Path | None, typer.Argument(help="The definition; else where the SDK would find it.")
+    ] = None,
+    handlers: Annotated[
+        bool, typer.Option(help="Look the handlers up, too (in the source; nothing is run).")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Say everything that is wrong with a definition: where, what was found, what is allowed.
+
+    Example: eventfabric definition check infra/fabric.toml
+    """
+    from eventfabric.definition_file import read_definition
+    from eventfabric.errors import DefinitionError
+    from eventfabric.settings import definition_path
+
+    try:
+        path = path or definition_path()
+        read = read_definition(path, check_handlers=handlers)
+    except DefinitionError as error:
+        if json:
+            show_json(
+                {
+                    "problems": [
+                        {"path": p.path, "found": p.found, "allowed": p.allowed} for p in error.problems
+                    ]
+                }
+            )
+        else:
+            complain(str(error))
+        raise typer.Exit(2) from error
+    if json:
+        show_json({"problems": []})
+    else:
+        say(
+            f"{path}: fabric {read.fabric.name}, {len(read.streams)} streams, "
+            f"{len(read.subscriptions)} subscriptions, nothing wrong",
+        )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a definition.
+
+    Example: eventfabric definition schema > fabric.schema.json
+    """
+    from eventfabric.definition_file import json_schema
+
+    show_json(json_schema())

@@ -1,0 +1,65 @@
+"""`eventfabric local`: the local fabric as a server."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eventfabric.cli.connection import Definition, Json
+from eventfabric.cli.output import complain, say, show_json
+
+if TYPE_CHECKING:
+    from eventfabric.local import LocalFabric
+
+app = typer.Typer(no_args_is_help=True, help="Run a fabric on this machine.")
+
+
+@app.command()
+def up(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 4599,
+    deliver: Annotated[
+        bool, typer.Option(help="Run the functions; without, tables and queues only fill.")
+    ] = True,
+    setup: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION", help="Called with the fabric first, to make your own tables."
+        ),
+    ] = None,
+    definition: Definition = None,
+    json: Json = False,
+) -> None:
+    """Run the fabric on this machine until Ctrl-C, so that the AWS CLI or any SDK can look at its tables and queues.
+
+    Example: eventfabric local up --port 4599 --setup subscribers.tables:make
+
+    Then: aws --endpoint-url http://127.0.0.1:4599 --region us-east-1 dynamodb scan --table-name shop-orders
+    """
+    try:
+        from eventfabric.local.server import serve
+    except ModuleNotFoundError as error:
+        complain(f"{error.name} is not installed: pip install 'eventfabric[local]'")
+        raise typer.Exit(1) from error
+    from eventfabric.definition_file import handler_folders
+    from eventfabric.sdk.subscriber import load_handler
+    from eventfabric.settings import definition_path
+
+    def announce(endpoint_url: str, fabric: "LocalFabric") -> None:
+        if json:
+            show_json({"endpoint_url": endpoint_url, "regions": list(fabric.regions)})
+            return
+        say(f"fabric {fabric.topology.fabric} at {endpoint_url}")
+        say(f"Regions {', '.join(fabric.regions)}; any credentials will do; Ctrl-C ends it")
+
+    path = definition or definition_path()
+    # As on Lambda, where the project's functions are on the path.
+    sys.path[:0] = [str(folder) for folder in handler_folders(path) if folder.is_dir()]
+    serve(
+        path,
+        port=port,
+        setup=load_handler(setup) if setup else None,
+        on_ready=announce,
+        delivers=deliver,
+    )

@@ -1,0 +1,75 @@
+"""The entry point: the commands, and one clear sentence with an exit code for whatever goes wrong."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from eventfabric.cli import definition, local
+from eventfabric.cli.lanes import lanes
+from eventfabric.cli.output import complain, say
+from eventfabric.cli.publish import publish
+from eventfabric.cli.show import show
+from eventfabric.errors import (
+    DefinitionError,
+    EventFabricError,
+    InvalidEventError,
+    UnknownNameError,
+    WrongRegionError,
+)
+
+FAILED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Publish events and see what became of them.",
+)
+app.command()(publish)
+app.command()(lanes)
+app.command()(show)
+app.add_typer(definition.app, name="definition")
+app.add_typer(local.app, name="local")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Publish events and see what became of them."""
+    if show_version:
+        from importlib.metadata import version as version_of
+
+        say(version_of("eventfabric"))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(BAD_INPUT)
+
+
+def main() -> None:
+    """Run; never a traceback for what a user or the network did."""
+    try:
+        app()
+    except (DefinitionError, InvalidEventError, UnknownNameError, WrongRegionError) as error:
+        complain(str(error))
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        sys.exit(FAILED)
+    except EventFabricError as error:
+        complain(str(error))
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # botocore's own errors: known by name, so that --help need not import it
+        if not type(error).__module__.startswith("botocore") or os.environ.get("EVENTFABRIC_TRACEBACK"):
+            raise
+        complain(str(error))
+        sys.exit(FAILED)

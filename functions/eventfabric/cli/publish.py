@@ -1,0 +1,181 @@
+"""`eventfabric publish`: one event from arguments, or a file of CloudEvents."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.output import complain, say, show_json, stderr
+from eventfabric.errors import (
+    EventFabricError,
+    InvalidEventError,
+    MalformedCloudEventError,
+    Problem,
+    PublishFailedError,
+)
+
+if TYPE_CHECKING:
+    from eventfabric.model.event import Event, HeaderValue
+    from eventfabric.sdk.fabric import Fabric
+    from eventfabric.sdk.publisher import Receipt
+
+_STANDARD_INPUT = Path("-")
+
+
+def publish(
+    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    key: Annotated[str | None, typer.Option(help="The key whose order the event belongs to.")] = None,
+    type: Annotated[str | None, typer.Option(help="What happened.")] = None,
+    data: Annotated[str | None, typer.Option(help="The payload, as JSON.")] = None,
+    data_file: Annotated[Path | None, typer.Option(help="A file with the payload, as JSON.")] = None,
+    id: Annotated[str | None, typer.Option(help="The event's id; else a new UUIDv7.")] = None,
+    header: Annotated[list[str] | None, typer.Option(help="name=value; may be given again.")] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="A file of CloudEvents, JSON on each line; - is standard input.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Publish nothing if a line is malformed.")] = False,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """Publish an event, or a file of CloudEvents.
+
+    Example: eventfabric publish orders --key customer-17 --type OrderPlaced --data '{"order": "A-1"}'
+
+    Example: eventfabric publish orders --events events.jsonl
+    """
+    connection = Connection.of(definition, region, profile, endpoint_url)
+    if events is not None:
+        if any(value is not None for value in (key, type, data, data_file, id, header)):
+            raise typer.BadParameter("--events takes all from the file; drop the event's other options")
+        _publish_file(connection.fabric(), stream, events, strict=strict, as_json=json)
+        return
+    if strict:
+        raise typer.BadParameter("--strict goes with --events")
+    if key is None or type is None:
+        raise typer.BadParameter("give --key and --type, or --events")
+    payload, headers = _payload(data, data_file), _headers(header)
+    receipt = connection.fabric().publish(stream, key=key, type=type, data=payload, id=id, headers=headers)
+    if json:
+        show_json(_receipt_json(receipt))
+    else:
+        say(f"{receipt.event_id} at {receipt.lane}@{receipt.sequence}")
+
+
+class _Outcome:
+    """What became of a file's events; the bad lines are named as they are met."""
+
+    def __init__(self) -> None:
+        self.published = 0
+        self.malformed = 0
+        self.failures: list[tuple[str, str]] = []
+
+    def reject(self, where: str, error: EventFabricError) -> None:
+        self.malformed += 1
+        complain(f"{where}{error}")
+
+    def fail(self, error: PublishFailedError) -> None:
+        self.failures = [(event_id, str(cause)) for event_id, cause in error.failures]
+        self.published -= len(self.failures)
+
+    def report(self, *, as_json: bool) -> None:
+        if as_json:
+            failed = [{"event_id": event_id, "error": error} for event_id, error in self.failures]
+            show_json({"published": self.published, "malformed": self.malformed, "failed": failed})
+        else:
+            for error, events in Counter(error for _, error in self.failures).items():
+                complain(f"{events:,} events: {error}")
+            say(f"{self.published:,} published, {self.malformed:,} malformed, {len(self.failures):,} failed")
+        if self.malformed or self.failures:
+            raise typer.Exit(1)
+
+
+def _publish_file(fabric: "Fabric", stream: str, path: Path, *, strict: bool, as_json: bool) -> None:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from eventfabric.sdk.cloudevents_file import read_cloudevents
+
+    outcome = _Outcome()
+    columns = (TextColumn("publishing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    piped = path == _STANDARD_INPUT
+    with (
+        nullcontext(sys.stdin.buffer) if piped else path.open("rb") as file,
+        Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress,
+    ):
+        task = progress.add_task("events", total=None if piped else path.stat().st_size)
+        lines: Iterable[tuple[int, Event | MalformedCloudEventError]] = read_cloudevents(file, name=str(path))
+        if strict:
+            lines = _all_or_none(lines, outcome, as_json=as_json)
+        try:
+            with fabric.publisher(stream) as publisher:
+                for number, found in lines:
+                    if isinstance(found, MalformedCloudEventError):
+                        outcome.reject("", found)
+                        continue
+                    try:
+                        publisher.publish_event(found)
+                        outcome.published += 1
+                    except InvalidEventError as error:
+                        outcome.reject(f"{path}:{number}: ", error)
+                    if not piped:
+                        progress.update(task, completed=file.tell())
+        except PublishFailedError as error:
+            outcome.fail(error)
+    outcome.report(as_json=as_json)
+
+
+def _all_or_none(
+    lines: "Iterable[tuple[int, Event | MalformedCloudEventError]]", outcome: _Outcome, *, as_json: bool
+) -> "list[tuple[int, Event | MalformedCloudEventError]]":
+    """All lines, if all are good."""
+    checked = list(lines)
+    for _, found in checked:
+        if isinstance(found, MalformedCloudEventError):
+            outcome.reject("", found)
+    if outcome.malformed:
+        complain(f"nothing is published: {outcome.malformed} of {len(checked)} lines are malformed")
+        outcome.report(as_json=as_json)
+    return checked
+
+
+def _payload(data: str | None, data_file: Path | None) -> Any:
+    import msgspec
+
+    if data is not None and data_file is not None:
+        raise typer.BadParameter("give --data or --data-file, not both")
+    if data is not None:
+        where, text = "--data", data.encode()
+    elif data_file is not None:
+        where, text = str(data_file), data_file.read_bytes()
+    else:
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise InvalidEventError([Problem(where, str(error), "JSON")]) from error
+
+
+def _headers(given: list[str] | None) -> "dict[str, HeaderValue]":
+    headers: dict[str, HeaderValue] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--header {text!r}: allowed: name=value")
+        headers[name] = value
+    return headers
+
+
+def _receipt_json(receipt: "Receipt") -> dict[str, object]:
+    return {
+        "event_id": receipt.event_id,
+        "origin": receipt.origin,
+        "lane": str(receipt.lane),
+        "sequence": receipt.sequence,
+    }

@@ -1,0 +1,135 @@
+"""`eventfabric show`: an event or a record of the log, decoded and verified."""
+
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.output import complain, show_json, stderr, stdout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventfabric.model.event import Event
+    from eventfabric.model.identity import Lane
+    from eventfabric.model.record import Record
+    from eventfabric.ports import Log
+    from eventfabric.topology import StreamTopology
+
+
+def show(
+    event: Annotated[
+        str, typer.Argument(metavar="LANE@SEQUENCE|ID", help="us-east-1/0.17@42, or an event's id.")
+    ],
+    stream: Annotated[
+        str | None, typer.Option(help="The stream; needed where the fabric has several.")
+    ] = None,
+    record: Annotated[bool, typer.Option("--record", help="The whole record that holds the event.")] = False,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """Show an event as a CloudEvent, or its record, decoded. An id is looked for in the whole log.
+
+    Example: eventfabric show us-east-1/0.17@42 --stream orders
+
+    Example: eventfabric show 0190f3c2-7b1e-7a3c-9d2f-5e8a6f3b1c2d --record
+    """
+    connection = Connection.of(definition, region, profile, endpoint_url)
+    topology = connection.stream(stream)
+    found = _find(connection.ports().log_of(topology), topology, event)
+    if found is None:
+        complain(f"stream {topology.name} holds no event {event}, as far as {connection.region} can see")
+        raise typer.Exit(1)
+    value = _record_json(found) if record else _event_json(found.event)
+    if json:
+        show_json(value)
+    else:
+        stdout.print_json(data=value)
+
+
+class _Found(NamedTuple):
+    event: "Event"
+    record: "Record"
+    chain_holds: bool | None
+    """None where the record before it has expired."""
+
+
+def _find(log: "Log", stream: "StreamTopology", wanted: str) -> _Found | None:
+    from rich.progress import track
+
+    from eventfabric.model.identity import Lane
+    from eventfabric.services.survey import lanes_of
+
+    lane_text, at, sequence_text = wanted.partition("@")
+    if at:
+        try:
+            return _at(log, Lane.parse(lane_text), int(sequence_text))
+        except ValueError:
+            allowed = "allowed: <origin>/<generation>.<index>@<sequence>, or an id"
+            raise typer.BadParameter(f"{wanted!r}, {allowed}") from None
+    quiet = not stderr.is_terminal
+    for lane in track(lanes_of(stream), "looking", console=stderr, transient=True, disable=quiet):
+        for event, record, chain_holds in _events(log, lane, 0):
+            if event.id == wanted:
+                return _Found(event, record, chain_holds)
+    return None
+
+
+def _at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:
+    from eventfabric.limits import RECORD_EVENTS_MAX
+
+    # Far enough back to hold the record's first event, and the record before it, for its chain.
+    for found in _events(log, lane, max(0, sequence - 2 * RECORD_EVENTS_MAX)):
+        if found.record.tail.sequence > sequence:
+            return found
+    return None
+
+
+def _events(log: "Log", lane: "Lane", start: int) -> "Iterator[_Found]":
+    """The events of the records that begin at `start` or later."""
+    from eventfabric.limits import PAGE_RECORDS_MAX
+    from eventfabric.model.identity import Sequence
+    from eventfabric.model.record import EMPTY_TAIL
+    from eventfabric.wire.payload_codec import unpack
+
+    chain = EMPTY_TAIL.chain if start == 0 else None
+    while True:
+        page = log.read(lane, Sequence(start), records_max=PAGE_RECORDS_MAX)
+        for record in page.records:
+            follows = record.sequence == start and chain is not None
+            chain_holds = record.extends(chain) if follows and chain is not None else None
+            start, chain = record.tail.sequence, record.chain
+            for event in unpack(record):
+                yield _Found(event, record, chain_holds)
+        if not page.more or not page.records:
+            return
+
+
+def _event_json(event: "Event") -> dict[str, Any]:
+    from eventfabric.wire.cloudevent import to_cloudevent
+
+    return {"lane": str(event.lane), "sequence": event.sequence, "event": to_cloudevent(event)}
+
+
+def _record_json(found: _Found) -> dict[str, Any]:
+    from eventfabric.model.hybrid_clock import to_ms
+    from eventfabric.wire.payload_codec import unpack
+
+    record = found.record
+    return {
+        "lane": str(record.lane),
+        "sequence": record.sequence,
+        "count": record.count,
+        "chain": record.chain.hex(),
+        "chain_holds": found.chain_holds,
+        "batch_id": record.batch_id.hex(),
+        "time": record.time,
+        "appended_ms": to_ms(record.time),
+        "types": sorted(record.types),
+        "payload_bytes": len(record.payload),
+        "expires_at": record.expires_at,
+        "events": [_event_json(event)["event"] for event in unpack(record)],
+    }

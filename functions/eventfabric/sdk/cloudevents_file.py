@@ -1,0 +1,53 @@
+"""Reads CloudEvents from a file of JSON lines, one line at a time; a bad line spoils no other."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from eventfabric import limits
+from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem
+from eventfabric.model.event import Event
+from eventfabric.sdk.outgoing import check_size
+from eventfabric.wire.cloudevent import parse_cloudevent
+from eventfabric.wire.payload_codec import encode_event, stored
+
+_SURELY_FITS_BYTES = limits.RECORD_PAYLOAD_BYTES_MAX // 2
+"""An event takes less room than its line, but for what is added where the line leaves it out (id, time, source)."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def read_cloudevents(file: BinaryIO, *, name: str) -> Iterator[tuple[int, Event | MalformedCloudEventError]]:
+    """Each line that is not blank: its number from 1, and its event or all that is wrong with it.
+
+    Args:
+        file: binary, UTF-8, a CloudEvent in JSON on each line; a byte order mark is passed over.
+        name: of the file, for the errors, which say `name:line`.
+    """
+    number = 0
+    while line := file.readline(limits.CLOUDEVENT_LINE_BYTES_MAX + 1):
+        number += 1
+        if number == 1:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        if len(line) > limits.CLOUDEVENT_LINE_BYTES_MAX:
+            _skip_line(file, line)
+            found = f"more than {limits.CLOUDEVENT_LINE_BYTES_MAX} bytes"
+            problem = Problem("line", found, f"at most {limits.CLOUDEVENT_LINE_BYTES_MAX} bytes")
+            yield number, MalformedCloudEventError([problem], where=f"{name}:{number}")
+        elif line.strip():
+            yield number, _event_of(line, f"{name}:{number}")
+
+
+def _event_of(line: bytes, where: str) -> Event | MalformedCloudEventError:
+    try:
+        event = parse_cloudevent(line, where=where)
+        if len(line) > _SURELY_FITS_BYTES:
+            check_size(encode_event(stored(event)))
+    except MalformedCloudEventError as error:
+        return error
+    except InvalidEventError as error:
+        return MalformedCloudEventError(error.problems, where=where)
+    return event
+
+
+def _skip_line(file: BinaryIO, line: bytes) -> None:
+    while line and not line.endswith(b"\n"):
+        line = file.readline(limits.CLOUDEVENT_LINE_BYTES_MAX)

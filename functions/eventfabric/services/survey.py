@@ -1,0 +1,80 @@
+"""Survey: where every lane stands for a subscription, and another ring for those that lag. Repairs nothing else."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.identity import (
+    GENERATION_FIRST,
+    Lane,
+    LaneIndex,
+    Region,
+    Sequence,
+    StreamName,
+    SubscriptionName,
+)
+from eventfabric.model.record import EMPTY_TAIL, Tail
+from eventfabric.ports import Doorbells, Ledger, Log
+from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.wire.doorbell import Doorbell
+
+_MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """One lane for one subscription: the log ends at `tail`, `cursor` is next to be delivered."""
+
+    subscription: SubscriptionTopology
+    lane: Lane
+    tail: Tail
+    cursor: Cursor
+
+    @property
+    def lag(self) -> int:
+        """Events that are in the log and not yet delivered."""
+        return max(0, self.tail.sequence - self.cursor.sequence)
+
+
+def lanes_of(stream: StreamTopology) -> list[Lane]:
+    """Every lane that a stream can have, origin by origin."""
+    return [
+        Lane(Region(origin), GENERATION_FIRST, LaneIndex(index))
+        for origin in stream.definition.regions
+        for index in range(stream.definition.lanes)
+    ]
+
+
+def tails_of(log: Log, lanes: Iterable[Lane]) -> dict[Lane, Tail]:
+    """The tails of the lanes that have events, as this Region's log shows them: one read a lane."""
+    return {lane: tail for lane in lanes if (tail := log.tail(lane)) != EMPTY_TAIL}
+
+
+def survey(
+    subscription: SubscriptionTopology, tails: Mapping[Lane, Tail], *, ledger: Ledger
+) -> Iterator[LaneStanding]:
+    """Where the lanes stand that the ledger's Region delivers for a subscription: one read a lane."""
+    name = SubscriptionName(subscription.name)
+    for lane, tail in tails.items():
+        if subscription.delivers(lane.origin, ledger.region):
+            key = LaneKey(StreamName(subscription.definition.stream), name, lane)
+            yield LaneStanding(subscription, lane, tail, ledger.state(key).cursor(ledger.region))
+
+
+def ring_again(standings: Iterable[LaneStanding], *, doorbells: Doorbells, now_ms: int) -> list[LaneStanding]:
+    """Ring for every lane that lags; returns those that were rung.
+
+    The minute is part of the deduplication id, so that the queue does not take this ring for the one that was lost.
+    """
+    rung: list[LaneStanding] = []
+    for standing in standings:
+        if standing.lag:
+            doorbell = Doorbell(
+                StreamName(standing.subscription.definition.stream),
+                standing.lane,
+                Sequence(standing.tail.sequence),
+                again=now_ms // _MINUTE_MS,
+            )
+            if not doorbells.ring(standing.subscription.name, [doorbell]):
+                rung.append(standing)
+    return rung
