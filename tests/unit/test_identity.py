@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.limits import LANES_MAX
-from eventfabric.model.identity import Lane, lane_index, uuid7
+from eventfabric.model.identity import Lane, lane_index, uuid7_prefix, uuid7_suffixes
 from tests.unit.strategies import lanes, text
 
 RANDOM = st.binary(min_size=10, max_size=10)
@@ -57,20 +57,28 @@ LANES_FOR_EVER = [601, 305, 1006, 698]
 
 @given(MILLISECONDS, RANDOM)
 def test_a_uuid7_holds_the_time_and_the_bits_that_say_what_it_is(unix_ms: int, random: bytes) -> None:
-    text = uuid7(unix_ms, random)
-    parsed = UUID(text)
-    assert text == str(parsed)
-    assert (parsed.version, parsed.variant) == (7, "specified in RFC 4122")
-    assert parsed.int >> 80 == unix_ms
+    for suffix in uuid7_suffixes(random):
+        text = uuid7_prefix(unix_ms) + suffix
+        parsed = UUID(text)
+        assert text == str(parsed)
+        assert (parsed.version, parsed.variant) == (7, "specified in RFC 4122")
+        assert parsed.int >> 80 == unix_ms
 
 
-@given(MILLISECONDS, MILLISECONDS, RANDOM, RANDOM)
-def test_uuid7s_sort_by_time(one_ms: int, other_ms: int, one: bytes, other: bytes) -> None:
+@given(MILLISECONDS, MILLISECONDS)
+def test_uuid7s_sort_by_time(one_ms: int, other_ms: int) -> None:
     if one_ms < other_ms:
-        assert uuid7(one_ms, one) < uuid7(other_ms, other)
+        assert uuid7_prefix(one_ms) < uuid7_prefix(other_ms)
 
 
-@given(st.integers(0, 73))
-def test_74_of_the_random_bits_reach_the_uuid(bit: int) -> None:
-    used = bit + 4 if bit < 62 else bit + 6
-    assert uuid7(0, bytes(10)) != uuid7(0, (1 << used).to_bytes(10, "big"))
+@given(RANDOM)
+def test_the_suffixes_of_a_block_differ_and_sort_as_they_are_taken_from_its_end(random: bytes) -> None:
+    suffixes = uuid7_suffixes(random)
+    assert sorted(set(suffixes), reverse=True) == suffixes
+    assert len(suffixes) == 256
+
+
+@given(st.integers(0, 65))
+def test_66_of_the_random_bits_reach_the_uuid(bit: int) -> None:
+    used = bit + 4 if bit < 62 else bit + 14
+    assert uuid7_suffixes(bytes(10)) != uuid7_suffixes((1 << used).to_bytes(10, "big"))

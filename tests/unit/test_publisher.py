@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -183,6 +184,24 @@ def test_publish_many_writes_nothing_if_one_event_is_wrong_and_names_all_that_ar
         world.fabric.publish_many("orders", events)
     assert [problem.path for problem in caught.value.problems] == ["events[1].key", "events[2].type"]
     assert world.records() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"key": ["a"]},
+        {"key": None},
+        {"key": "\ud800"},
+        {"type": {}},
+        {"id": 5},
+        {"source": 3},
+        {"headers": [1]},
+    ],
+    ids=str,
+)
+def test_what_is_not_of_the_type_asked_for_is_refused_like_any_other_bad_value(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEventError):
+        World().fabric.publish("orders", **{"key": "a", "type": "Placed", **wrong})
 
 
 def test_wrong_input_is_refused_with_what_and_what_is_allowed() -> None:

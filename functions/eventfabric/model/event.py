@@ -198,7 +198,9 @@ def _key_problems(key: object) -> list[Problem]:
     return [] if 0 < size <= limits.KEY_BYTES_MAX else [Problem("key", f"{size} bytes", allowed)]
 
 
-def _header_problems(headers: Mapping[str, HeaderValue]) -> list[Problem]:
+def _header_problems(headers: object) -> list[Problem]:
+    if not isinstance(headers, Mapping):
+        return [Problem("headers", f"{headers!r:.80}", "a mapping of names to values")]
     problems = []
     if len(headers) > limits.HEADERS_MAX:
         problems.append(Problem("headers", f"{len(headers)} headers", f"at most {limits.HEADERS_MAX}"))

@@ -52,18 +52,17 @@ def lane_index(key: str, lanes: int) -> LaneIndex:
     return LaneIndex(digest >> (64 - (lanes.bit_length() - 1)))
 
 
-def uuid7(unix_ms: int, random_bytes: bytes) -> str:
-    """A UUIDv7 (RFC 9562) of a time and ten random bytes."""
-    return uuid7_prefix(unix_ms) + uuid7_suffix(random_bytes)
-
-
 def uuid7_prefix(unix_ms: int) -> str:
     """The half of a UUIDv7 that tells the time: 48 bits of milliseconds since 1970."""
     return f"{unix_ms >> 16:08x}-{unix_ms & 0xFFFF:04x}-"
 
 
-def uuid7_suffix(random_bytes: bytes) -> str:
-    """The half of a UUIDv7 with its version, its variant and 74 of the 80 random bits given."""
+def uuid7_suffixes(random_bytes: bytes) -> list[str]:
+    """256 other halves, the last to be used first: 66 of the 80 random bits, and a counter (RFC 9562, 6.2, method 1).
+
+    The counter takes the 8 low bits before the variant, so that ids taken from the end sort as they were taken.
+    """
     digits = random_bytes.hex()
     variant = "89ab"[random_bytes[1] & 3]
-    return f"7{digits[:3]}-{variant}{digits[4:7]}-{digits[7:19]}"
+    first, last = f"7{digits[0]}", f"-{variant}{digits[4:7]}-{digits[7:19]}"
+    return [f"{first}{counter:02x}{last}" for counter in range(255, -1, -1)]

@@ -14,7 +14,7 @@ from eventfabric.model.identity import (
     Region,
     lane_index,
     uuid7_prefix,
-    uuid7_suffix,
+    uuid7_suffixes,
 )
 from eventfabric.model.payload import Kind, Payload, encode_json
 from eventfabric.model.record import Batch, Record
@@ -26,7 +26,6 @@ from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, encode_event, 
 _KEYS_REMEMBERED_MAX = 32_768
 _TYPES_REMEMBERED_MAX = 1_000
 _PART_BYTES_MAX = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
-_IDS_AT_ONCE = 256
 _JSON = int(Kind.JSON)
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
 _SURROGATE = Problem("event", "a lone surrogate", "text that encodes to UTF-8")
@@ -70,11 +69,18 @@ class Outgoing:
     ) -> tuple[Lane, str, bytes]:
         """Lane, id and bytes of an event; InvalidEventError (EventTooLargeError) says all that is wrong with it."""
         now_ms = self._clock.now_ms()
-        lane = self._lane_of_key.get(key)
-        # What was found good is good again: keys and types repeat, and this runs for every event.
-        known = (
-            lane is not None and id_ is None and source is None and headers is None and type_ in self._types
-        )
+        try:
+            # What was found good is good again: keys and types repeat, and this runs for every event.
+            lane = self._lane_of_key.get(key)
+            known = (
+                lane is not None
+                and id_ is None
+                and source is None
+                and headers is None
+                and type_ in self._types
+            )
+        except TypeError:  # not hashable, so not text: the check will say so
+            lane, known = None, False
         if id_ is None:
             id_ = self._ids.next(now_ms)
         if source is None:
@@ -134,7 +140,7 @@ def check_size(part: bytes) -> None:
 
 
 class _Ids:
-    """UUIDv7s; the random halves are made in blocks, so that one id costs two look-ups and a concatenation."""
+    """UUIDv7s; their random halves are made in blocks, so that one id costs a look-up and a concatenation."""
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
@@ -151,5 +157,4 @@ class _Ids:
             try:
                 return prefix + self._suffixes.pop()
             except IndexError:
-                block = self._entropy.bytes(10 * _IDS_AT_ONCE)
-                self._suffixes += [uuid7_suffix(block[at : at + 10]) for at in range(0, len(block), 10)]
+                self._suffixes = uuid7_suffixes(self._entropy.bytes(10))

@@ -42,22 +42,26 @@ class Receipt:
 class _Bundle:
     """Events of one lane on their way into one record."""
 
-    __slots__ = ("appended", "error", "flag", "ids", "lane", "opened", "parts", "seen", "size", "types")
+    __slots__ = ("appended", "error", "flag", "ids", "lane", "opened", "parts", "room_bytes", "seen", "types")
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
         self.parts: list[bytes] = []
         self.ids: list[str] = []
         self.types: set[str] = set()
-        self.size = 0
+        self.room_bytes = _PAYLOAD_BYTES_MAX
         self.opened = 0.0
         self.flag = Flag()
         self.appended: Appended | None = None
         self.error: BaseException | None = None
         self.seen: set[int] = set()
 
+    def types_full(self) -> bool:
+        """Whether the record can name no further type."""
+        return len(self.types) >= limits.RECORD_TYPES_MAX
 
-class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
+
+class PendingReceipt(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The receipt to come of one event."""
 
     _bundle: _Bundle
@@ -105,14 +109,14 @@ class Publisher:
     ) -> None:
         self._outgoing = outgoing
         self._linger_seconds = linger_ms / 1000
-        self._events_max = min(events_max, limits.RECORD_EVENTS_MAX)
+        self._last_index = min(events_max, limits.RECORD_EVENTS_MAX) - 1
         self._buffer_bytes_max = buffer_bytes_max
         # The lock itself, and not the condition, is what `take` enters: that is C, and runs for every event.
         self._lock = RLock()
         self._changed = Condition(self._lock)
         self._open: dict[LaneIndex, _Bundle] = {}
         self._sealed: dict[LaneIndex, deque[_Bundle]] = {}
-        self._buffered_bytes = 0
+        self._room_bytes = buffer_bytes_max
         self._published = 0
         self._failed: list[_Bundle] = []
         self._closed = False
@@ -144,31 +148,29 @@ class Publisher:
         """As `publish`, of an event that is encoded already."""
         size = len(part)
         with self._lock:
-            if self._closed:
-                raise EventFabricError("the publisher is closed: publish inside its with block")
-            if self._buffered_bytes + size > self._buffer_bytes_max:
+            if size > self._room_bytes:
                 self._make_room(size)
             bundle = self._open.get(lane.index)
             if (
                 bundle is None
-                or bundle.size + size > _PAYLOAD_BYTES_MAX
-                or (type not in bundle.types and len(bundle.types) >= limits.RECORD_TYPES_MAX)
+                or size > bundle.room_bytes
+                or (type not in bundle.types and bundle.types_full())
             ):
                 bundle = self._open_bundle(lane)
             index = len(bundle.ids)
             bundle.parts.append(part)
             bundle.ids.append(event_id)
             bundle.types.add(type)
-            bundle.size += size
-            self._buffered_bytes += size
-            if index + 1 == self._events_max:
+            bundle.room_bytes -= size
+            self._room_bytes -= size
+            if index == self._last_index:
                 self._seal(lane.index)
         return PendingReceipt(bundle, index)
 
     @property
     def buffered_bytes(self) -> int:
-        """Encoded events that are taken and not yet appended."""
-        return self._buffered_bytes
+        """Bytes of events that are taken and not yet appended."""
+        return self._buffer_bytes_max - self._room_bytes
 
     def flush(self) -> None:
         """Append all that was taken, and wait for it."""
@@ -212,12 +214,14 @@ class Publisher:
         """Append what waits until the event fits; one that would never fit goes alone."""
 
         def has_room() -> bool:
-            return self._buffered_bytes + size <= self._buffer_bytes_max or not self._buffered_bytes
+            return size <= self._room_bytes or not self.buffered_bytes
 
         self._seal_all()
         self._changed.wait_for(has_room)
 
     def _open_bundle(self, lane: Lane) -> _Bundle:
+        if self._closed:
+            raise EventFabricError("the publisher is closed: publish inside its with block")
         if lane.index in self._open:
             self._seal(lane.index)
         bundle = self._open[lane.index] = _Bundle(lane)
@@ -300,7 +304,7 @@ class Publisher:
                 return
 
     def _finish(self, bundle: _Bundle) -> None:
-        self._buffered_bytes -= bundle.size
+        self._room_bytes += _PAYLOAD_BYTES_MAX - bundle.room_bytes
         bundle.parts = []
         if bundle.error is None:
             self._published += len(bundle.ids)

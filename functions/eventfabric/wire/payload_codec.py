@@ -1,10 +1,10 @@
 """The events of a record as bytes. The first byte names the codec, so that it can change and old records stay readable.
 
-Codec 1: MessagePack array of events. Codec 2: the same through zlib. An event is the array
+Codec 1: MessagePack array of events. Codec 2: the same through zstd. An event is the array
 [id, type, key, time, source, headers, kind, content]; kind 0 is no data, 1 JSON text, 2 bytes.
 """
 
-import zlib
+import sys
 from collections.abc import Sequence as Seq
 from typing import Any, Final
 
@@ -17,11 +17,17 @@ from eventfabric.model.identity import Sequence
 from eventfabric.model.payload import Payload
 from eventfabric.model.record import Record
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 _PLAIN = 1
-_ZLIB = 2
+_ZSTD = 2
+_ZSTD_LEVEL = 1
 _SMALL_BYTES = 512
 """Below this, compression costs more time than it saves bytes: one write unit holds 1 KiB either way."""
-_INFLATED_BYTES_MAX = 4 * limits.RECORD_PAYLOAD_BYTES_MAX
+_PLAIN_BYTES_MAX = 4 * limits.RECORD_PAYLOAD_BYTES_MAX
 
 _Stored = tuple[str, str, str, int | str, str, dict[str, str | int | bool], int, bytes]
 _decode_events = msgspec.msgpack.Decoder(list[_Stored]).decode
@@ -52,9 +58,9 @@ def pack(encoded: Seq[bytes]) -> bytes:
     """A record's payload out of its events' bytes (at most 65,535 of them)."""
     plain = b"".join((b"\xdc", len(encoded).to_bytes(2, "big"), *encoded))
     if len(plain) >= _SMALL_BYTES:
-        compressed = zlib.compress(plain, 1)
+        compressed = zstd.compress(plain, _ZSTD_LEVEL)
         if len(compressed) < len(plain):
-            return bytes((_ZLIB,)) + compressed
+            return bytes((_ZSTD,)) + compressed
     return bytes((_PLAIN,)) + plain
 
 
@@ -62,7 +68,7 @@ def unpack(record: Record) -> list[Event]:
     """The events of a record, in order; UndecodableRecordError where this version cannot read them."""
     try:
         rows = _decode_events(_plain(record.payload))
-    except (msgspec.MsgspecError, zlib.error, ValueError) as error:
+    except (msgspec.MsgspecError, zstd.ZstdError, ValueError) as error:
         raise UndecodableRecordError(record.lane, record.sequence, str(error)) from error
     if len(rows) != record.count:
         raise UndecodableRecordError(
@@ -80,13 +86,13 @@ def _plain(payload: bytes) -> bytes:
     codec = payload[0] if payload else 0
     if codec == _PLAIN:
         return payload[1:]
-    if codec == _ZLIB:
-        inflater = zlib.decompressobj()
-        plain = inflater.decompress(payload[1:], _INFLATED_BYTES_MAX)
-        if not inflater.eof:
+    if codec == _ZSTD:
+        decompressor = zstd.ZstdDecompressor()
+        plain = decompressor.decompress(payload[1:], _PLAIN_BYTES_MAX)
+        if not decompressor.eof:
             raise ValueError("the compressed payload is cut short or larger than a record may be")
         return plain
-    raise ValueError(f"found codec {codec}, this version reads {_PLAIN} and {_ZLIB}")
+    raise ValueError(f"found codec {codec}, this version reads {_PLAIN} and {_ZSTD}")
 
 
 __all__ = ["HeaderValue", "encode_event", "pack", "stored", "unpack"]
