@@ -1,0 +1,53 @@
+"""Benchmarks against an endpoint that answers at once. Exit code 1: a target was missed."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from scripts.benchmarks import deliver, imports, publish
+from scripts.benchmarks.measure import Section, pin_to_one_core
+from scripts.benchmarks.report import as_json, print_tables
+
+
+class Benchmark(StrEnum):
+    """What can be measured."""
+
+    PUBLISH = "publish"
+    DELIVER = "deliver"
+    IMPORTS = "imports"
+
+
+_BENCHES: dict[Benchmark, Callable[..., Section]] = {
+    Benchmark.PUBLISH: publish.bench,
+    Benchmark.DELIVER: deliver.bench,
+    Benchmark.IMPORTS: imports.bench,
+}
+
+
+def main(
+    what: Annotated[list[Benchmark] | None, typer.Argument(help="Default: all of them.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: rougher figures, sooner.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure what the client costs: publishing, delivery and imports, beside the alternatives, in one run.
+
+    Example: scripts/bench publish --quick
+    """
+    pin_to_one_core()
+    console = Console()
+    sections = []
+    for benchmark in what or list(Benchmark):
+        with Console(stderr=True).status(f"measuring {benchmark.value} ..."):
+            sections.append(_BENCHES[benchmark](quick=quick))
+        if not json:
+            print_tables(sections[-1:], console)
+    if json:
+        print(as_json(sections))
+    if not all(target.kept for section in sections for target in section.targets):
+        raise typer.Exit(1)
+
+
+typer.run(main)

@@ -1,0 +1,194 @@
+"""Delivery: the deliver function as Lambda calls it, an empty handler, a lane that has records of 100 events."""
+
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from contextlib import redirect_stdout
+from functools import partial
+from io import StringIO
+from typing import Any
+
+import msgspec
+from aws_lambda_powertools import Logger
+
+from eventfabric import Delivery, Event
+from eventfabric.aws.clients import Clients
+from eventfabric.definition_file import parse_definition
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.identity import (
+    GENERATION_FIRST,
+    BatchId,
+    Lane,
+    LaneIndex,
+    Region,
+    Sequence,
+    StreamName,
+    SubscriptionName,
+)
+from eventfabric.model.record import EMPTY_TAIL, Batch, record_at
+from eventfabric.runtime.deliver import handle
+from eventfabric.runtime.metrics import EmfTelemetry
+from eventfabric.runtime.wiring import Runtime, aws_ports, using
+from eventfabric.topology import Topology
+from eventfabric.wire import cursor_item
+from eventfabric.wire.doorbell import Doorbell, to_body
+from eventfabric.wire.keys import Item
+from eventfabric.wire.payload_codec import encode_event, pack, stored
+from eventfabric.wire.record_item import to_item
+from scripts.benchmarks.measure import Contender, Section, Target, compare
+from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session
+from scripts.benchmarks.publish import payloads
+
+RECORD_EVENTS = 100
+PAGE_RECORDS = 100
+_DEFINITION = f"""
+[fabric]
+name = "bench"
+regions = ["{REGION}"]
+[streams.orders]
+[subscriptions.all]
+stream = "orders"
+handler = "nobody:nothing"
+"""
+_NOTHING = b'{"Items":[],"Count":0}'
+_LANE = Lane(Region(REGION), GENERATION_FIRST, LaneIndex(7))
+
+
+class _Context:
+    """As much of Lambda's context as the function reads."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+def handle_one(event: Event, delivery: Delivery) -> None:
+    """A handler that does nothing."""
+
+
+def handle_many(events: list[Event], delivery: Delivery) -> None:
+    """A handler that does nothing, a record at a time."""
+
+
+class LaneRun:
+    """A lane with some records of RECORD_EVENTS events, and a function that was rung for it."""
+
+    def __init__(self, records: int, handler: Callable[..., None], *, delivered: bool = False) -> None:
+        self.endpoint = NullEndpoint()
+        self.events = records * RECORD_EVENTS
+        clients = Clients(REGION, session=session())
+        self._page = _page_of(records)
+        self._ledger = _NOTHING
+        self.endpoint.attach(clients.dynamodb, self._answer)
+        topology = Topology(parse_definition(_DEFINITION))
+        self._runtime = Runtime(
+            topology=topology,
+            region=Region(REGION),
+            subscription="all",
+            ports=aws_ports(topology, clients),
+            telemetry=EmfTelemetry(fabric="bench", service="all"),
+            logger=Logger(service="bench"),
+            handlers={"all": handler},
+        )
+        doorbell = Doorbell(StreamName("orders"), _LANE, Sequence(self.events))
+        self._event = {"Records": [_message(doorbell)]}
+        if delivered:
+            key = LaneKey(StreamName("orders"), SubscriptionName("all"), _LANE)
+            cursor = Cursor(doorbell.tail, doorbell.tail, EMPTY_TAIL.chain, 1, 0)
+            item = cursor_item.to_item(key, Region(REGION), cursor, token=bytes(16), now_ms=0)
+            self._ledger = _answer_with([item])
+
+    def run(self, times: int) -> int:
+        """Invoke the function, each time as if nothing had been delivered; returns the events handled."""
+        with using(self._runtime), redirect_stdout(StringIO()):  # the metrics are written there
+            for _ in range(times):
+                if handle(self._event, _Context())["batchItemFailures"]:  # type: ignore[arg-type]
+                    raise AssertionError("the lane run failed")
+        return times * self.events
+
+    def _answer(self, request: bytes) -> bytes:
+        if b'"bench-ledger"' in request:
+            return self._ledger if b"KeyConditionExpression" in request else b"{}"
+        return self._page
+
+
+def bench(*, quick: bool) -> Section:
+    """Times delivery; `quick` takes fewer rounds."""
+    rounds, times = (2, 2) if quick else (5, 10)
+    lane_runs = {
+        f"a page of {PAGE_RECORDS} records, one event at a time": LaneRun(PAGE_RECORDS, handle_one),
+        f"a page of {PAGE_RECORDS} records, in batches": LaneRun(PAGE_RECORDS, handle_many),
+        "a single record": LaneRun(1, handle_one),
+    }
+    contenders = [
+        Contender(
+            f"eventfabric: {name}", partial(run.run, times * PAGE_RECORDS * RECORD_EVENTS // run.events)
+        )
+        for name, run in lane_runs.items()
+    ]
+    figures = compare(contenders, rounds=rounds)
+    calls = {name: _calls(run) for name, run in lane_runs.items()}
+    most = max(sum(counted.values()) for counted in calls.values())
+    writes = max(counted["PutItem"] for counted in calls.values())
+    return Section(
+        f"deliver, records of {RECORD_EVENTS} events, microseconds of CPU an event",
+        figures,
+        [
+            Target(
+                "delivery, one event at a time",
+                figures[0].events_per_second,
+                50_000,
+                "events/s",
+                at_least=True,
+            ),
+            Target("AWS round trips of a lane run", most, 3, "calls"),
+            Target("ledger writes of a lane run", writes, 1, "calls"),
+        ],
+        [f"{name}: {dict(counted)}" for name, counted in calls.items()],
+    )
+
+
+def _calls(lane_run: LaneRun) -> Counter[str]:
+    """The calls of one lane run."""
+    lane_run.endpoint.calls.clear()
+    lane_run.run(1)
+    return Counter(lane_run.endpoint.calls)
+
+
+def _message(doorbell: Doorbell) -> dict[str, Any]:
+    return {
+        "messageId": "1",
+        "receiptHandle": "1",
+        "body": to_body(doorbell),
+        "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": doorbell.group},
+        "eventSource": "aws:sqs",
+    }
+
+
+def _page_of(records: int) -> bytes:
+    """DynamoDB's answer to a Query of the lane: a chain of records, as the SDK appends them."""
+    tail = EMPTY_TAIL
+    items: list[Item] = []
+    data = payloads(records * RECORD_EVENTS)
+    for number in range(records):
+        events = [
+            Event(
+                id=f"event-{number}-{index}",
+                key=f"customer-{index}",
+                type="OrderPlaced",
+                source="/bench/orders",
+                time="2026-01-05T08:00:00Z",
+                data=data[number * RECORD_EVENTS + index],
+            )
+            for index in range(RECORD_EVENTS)
+        ]
+        payload = pack([encode_event(stored(event)) for event in events])
+        batch = Batch(BatchId(number.to_bytes(16, "big")), RECORD_EVENTS, frozenset(["OrderPlaced"]), payload)
+        record = record_at(tail, _LANE, batch, now_ms=1_767_600_000_000 + number, retention_seconds=None)
+        items.append(to_item(record))
+        tail = record.tail
+    return _answer_with(items)
+
+
+def _answer_with(items: Seq[Item]) -> bytes:
+    """DynamoDB's answer to a Query."""
+    return msgspec.json.encode({"Items": items, "Count": len(items)})  # bytes become Base64, as there

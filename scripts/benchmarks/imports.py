@@ -1,0 +1,34 @@
+"""Imports: what a cold start pays for the function modules, beside boto3 alone; a fresh interpreter each time."""
+
+import subprocess
+import sys
+
+from scripts.benchmarks.measure import Section, Target
+
+_MODULES = ("boto3", "eventfabric", "handlers.relay", "handlers.deliver")
+_TIMED = "from time import perf_counter as now; started = now(); import {}; print(now() - started)"
+
+
+def bench(*, quick: bool) -> Section:
+    """Times imports; `quick` starts fewer interpreters."""
+    best_ms = dict.fromkeys(_MODULES, float("inf"))
+    for _ in range(3 if quick else 10):
+        for module in _MODULES:
+            best_ms[module] = min(best_ms[module], _import_ms(module))
+    targets = [
+        Target(f"import {module}, beyond boto3's own", best_ms[module] - best_ms["boto3"], 120, "ms")
+        for module in _MODULES
+        if module.startswith("handlers.")
+    ]
+    notes = [
+        f"import {module}: {ms:.0f} ms, {ms / best_ms['boto3']:.2f} times boto3"
+        for module, ms in best_ms.items()
+    ]
+    return Section("imports, best of several fresh interpreters", [], targets, notes)
+
+
+def _import_ms(module: str) -> float:
+    ran = subprocess.run(
+        [sys.executable, "-c", _TIMED.format(module)], capture_output=True, text=True, check=True
+    )
+    return float(ran.stdout) * 1000

@@ -1,0 +1,59 @@
+"""An AWS that answers at once, in this process: what is left of a call is what the client costs.
+
+Requests are built, signed and parsed as always; only the socket is missing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+
+REGION = "us-east-1"
+
+
+def session() -> boto3.Session:
+    """Credentials that sign, and open nothing."""
+    return boto3.Session("none", "none", region_name=REGION)
+
+
+class _Body:
+    """As much of urllib3's response as botocore reads."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self._content
+
+
+class NullEndpoint:
+    """Answers the clients that it is attached to and counts their calls by operation."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def client(self, service: str, answer: bytes | Callable[[bytes], bytes]) -> Any:
+        """A client of a service; `answer` is every reply's body, or makes it from the request's."""
+        client = session().client(service)  # type: ignore[call-overload]
+        self.attach(client, answer)
+        return client
+
+    def attach(self, client: Any, answer: bytes | Callable[[bytes], bytes]) -> None:
+        """Answer for a client that exists."""
+
+        def before_send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+            target = request.headers.get("X-Amz-Target", b"")
+            name = target.decode() if isinstance(target, bytes) else target
+            self.calls[name.rpartition(".")[2]] += 1
+            content = answer if isinstance(answer, bytes) else answer(_bytes_of(request))
+            return AWSResponse(request.url, 200, HTTPHeaders(), _Body(content))
+
+        client.meta.events.register("before-send", before_send)
+
+
+def _bytes_of(request: AWSPreparedRequest) -> bytes:
+    body = request.body
+    return body if isinstance(body, bytes) else str(body or "").encode()

@@ -1,0 +1,175 @@
+"""Publishing: the SDK beside boto3's EventBridge, SQS FIFO and Kinesis; a single publish beside a bare put_item."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from eventfabric import Fabric
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.log import AwsLog
+from eventfabric.aws.system import SystemClock, SystemEntropy
+from eventfabric.definition_file import parse_definition
+from eventfabric.model.identity import lane_index
+from eventfabric.topology import Topology
+from scripts.benchmarks.measure import Contender, Figure, Section, Target, compare
+from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session
+
+LANES = 64
+BATCH_EVENTS = 500
+KEYS_PER_LANE = 32
+DATA_BYTES = 256
+_NOTHING_THERE = b'{"Items":[],"Count":0}'
+
+
+def payloads(number: int) -> list[dict[str, Any]]:
+    """Orders of about DATA_BYTES bytes as JSON; no two alike."""
+    made = []
+    for index in range(number):
+        order = {"order": f"ord-{index:08d}", "customer": f"cus-{index % 997:05d}", "total": index * 1.07,
+                 "currency": "EUR", "sku": f"sku-{index % 313}", "note": ""}  # fmt: skip
+        order["note"] = "n" * (DATA_BYTES - len(json.dumps(order)))
+        made.append(order)
+    return made
+
+
+def keys() -> list[str]:
+    """Keys in an order that fills all lanes evenly, so that every record gets its BATCH_EVENTS."""
+    by_lane: list[list[str]] = [[] for _ in range(LANES)]
+    for number in count():
+        key = f"customer-{number}"
+        lane = by_lane[lane_index(key, LANES)]
+        if len(lane) < KEYS_PER_LANE:
+            lane.append(key)
+        elif all(len(some) == KEYS_PER_LANE for some in by_lane):
+            break
+    return [lane[turn] for turn in range(KEYS_PER_LANE) for lane in by_lane]
+
+
+def fabric_at(endpoint: NullEndpoint, clients: Clients, *, lanes: int) -> Fabric:
+    """A fabric with the stream `orders`, whose log is always empty."""
+    endpoint.attach(clients.dynamodb, _NOTHING_THERE)
+    definition = f'[fabric]\nname = "bench"\nregions = ["{REGION}"]\n[streams.orders]\nlanes = {lanes}\n'
+    return Fabric(
+        Topology(parse_definition(definition)),
+        REGION,
+        log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+    )
+
+
+class _Load:
+    """The same events for every contender."""
+
+    def __init__(self, records_per_lane: int) -> None:
+        self.endpoint = NullEndpoint()
+        clients = Clients(REGION, session=session())
+        self.dynamodb = clients.dynamodb
+        self.fabric = fabric_at(self.endpoint, clients, lanes=LANES)
+        self.records = LANES * records_per_lane
+        self.keys = keys()
+        self.data = payloads(2_000)
+
+    def publish_packed(self) -> int:
+        events, data, names = self.records * BATCH_EVENTS, self.data, self.keys
+        with self.fabric.publisher("orders", linger_ms=60_000, events_max=BATCH_EVENTS) as publisher:
+            for index in range(events):
+                publisher.publish(
+                    key=names[index % len(names)], type="OrderPlaced", data=data[index % len(data)]
+                )
+        return events
+
+    def publish_singly(self, events: int) -> int:
+        for index in range(events):
+            key = self.keys[index % len(self.keys)]
+            self.fabric.publish("orders", key=key, type="OrderPlaced", data=self.data[index % len(self.data)])
+        return events
+
+    def put_bare(self, events: int) -> int:
+        for index in range(events):
+            item = {
+                "pk": {"S": self.keys[index % len(self.keys)]},
+                "sk": {"S": str(index)},
+                "type": {"S": "OrderPlaced"},
+                "data": {"S": json.dumps(self.data[index % len(self.data)])},
+            }
+            self.dynamodb.put_item(TableName="orders", Item=item)
+        return events
+
+    def in_batches(self, size: int, events: int, send: Callable[[list[tuple[str, str]]], object]) -> int:
+        """Call `send` with (key, JSON text) pairs, `size` at a time."""
+        for start in range(0, events, size):
+            send(
+                [
+                    (self.keys[index % len(self.keys)], json.dumps(self.data[index % len(self.data)]))
+                    for index in range(start, start + size)
+                ]
+            )
+        return events
+
+
+def bench(*, quick: bool) -> Section:
+    """Times publishing; `quick` takes fewer rounds."""
+    load = _Load(records_per_lane=1 if quick else 4)
+    rounds, few = (2, 500) if quick else (5, 2_000)
+    packed, eventbridge, sqs, kinesis = compare(_packed(load, few), rounds=rounds)
+    single, bare = compare(
+        [
+            Contender("eventfabric: publish", partial(load.publish_singly, few // 2)),
+            Contender("boto3: put_item of the same event", partial(load.put_bare, few // 2)),
+        ],
+        rounds=rounds,
+    )
+    figures = [packed, kinesis, eventbridge, sqs, single, bare]
+    return Section(
+        "publish, 256-byte events, microseconds of CPU an event",
+        figures,
+        [
+            Target("publish, records of 500", packed.events_per_second, 100_000, "events/s", at_least=True),
+            Target("EventBridge / publish", _ratio(eventbridge, packed), 7, "times", at_least=True),
+            Target("single publish / bare put_item", _ratio(single, bare), 1.3, "times"),
+        ],
+        [
+            f"SQS FIFO costs {_ratio(sqs, packed):.1f} times a publish, Kinesis {_ratio(kinesis, packed):.1f} times",
+            "json.dumps is part of each alternative, as encoding is of publish",
+        ],
+    )
+
+
+def _packed(load: _Load, few: int) -> list[Contender]:
+    endpoint = load.endpoint
+    events = endpoint.client("events", b'{"FailedEntryCount":0,"Entries":[]}')
+    sqs = endpoint.client("sqs", b'{"Successful":[],"Failed":[]}')
+    kinesis = endpoint.client("kinesis", b'{"FailedRecordCount":0,"Records":[]}')
+
+    def put_events(batch: list[tuple[str, str]]) -> object:
+        return events.put_events(
+            Entries=[{"Source": "shop", "DetailType": "OrderPlaced", "Detail": text} for _, text in batch]
+        )
+
+    def send_messages(batch: list[tuple[str, str]]) -> object:
+        entries = [
+            {"Id": str(n), "MessageBody": text, "MessageGroupId": key, "MessageDeduplicationId": str(uuid4())}
+            for n, (key, text) in enumerate(batch)
+        ]
+        return sqs.send_message_batch(
+            QueueUrl=f"https://sqs.{REGION}.amazonaws.com/1/q.fifo", Entries=entries
+        )
+
+    def put_records(batch: list[tuple[str, str]]) -> object:
+        records = [{"Data": text.encode(), "PartitionKey": key} for key, text in batch]
+        return kinesis.put_records(StreamName="orders", Records=records)
+
+    return [
+        Contender("eventfabric: publisher, records of 500", load.publish_packed),
+        Contender("boto3: EventBridge put_events(10)", partial(load.in_batches, 10, few, put_events)),
+        Contender("boto3: SQS FIFO send_message_batch(10)", partial(load.in_batches, 10, few, send_messages)),
+        Contender("boto3: Kinesis put_records(500)", partial(load.in_batches, 500, 4 * few, put_records)),
+    ]
+
+
+def _ratio(one: Figure, other: Figure) -> float:
+    return one.cpu_us_per_event / other.cpu_us_per_event
