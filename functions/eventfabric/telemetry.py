@@ -7,8 +7,6 @@ from typing import Protocol
 class Metric(StrEnum):
     """Every metric of the fabric. Dimensions: fabric, and stream or subscription."""
 
-    EVENTS_APPENDED = "EventsAppended"
-    """Events that this Region's table took in, by the relay's count. Unit: Count."""
     DOORBELLS_RUNG = "DoorbellsRung"
     """Doorbells sent. Unit: Count."""
     DOORBELLS_FAILED = "DoorbellsFailed"
@@ -17,10 +15,10 @@ class Metric(StrEnum):
     """Stream records that are not the log's. Unit: Count."""
     EVENTS_HANDLED = "EventsHandled"
     """Events that a handler handled and a commit covers. Unit: Count."""
-    EVENTS_FILTERED = "EventsFiltered"
-    """Events that a subscription's filter stepped over. Unit: Count."""
     EVENTS_FAILED = "EventsFailed"
     """Attempts that ended in an exception. Unit: Count."""
+    EVENTS_DROPPED = "EventsDropped"
+    """Events of an at-most-once subscription that were given up unattempted: the time was up. Unit: Count."""
     DOORBELLS_DUPLICATE = "DoorbellsDuplicate"
     """Doorbells whose news was already delivered. Unit: Count."""
     COMMITS_LOST = "CommitsLost"

@@ -250,6 +250,15 @@ def test_out_of_time_at_once_commits_and_attempts_nothing_under_at_most_once() -
     assert world.cursor().sequence == 0
 
 
+def test_what_at_most_once_has_no_time_left_for_is_counted_as_dropped() -> None:
+    world = World(guarantee="at_most_once")
+    world.recorder.before = lambda events: world.clock.advance(10)
+    put_each(world, "a", "b", "c", "d", "e")
+    assert world.deliver(time_ms=15_000).outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a", "b"]
+    assert world.telemetry.totals[Metric.EVENTS_DROPPED] == 3
+
+
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_a_commit_that_lost_its_race_reads_again_and_finds_what_the_other_did(guarantee: str) -> None:
     """Another consumer handles the whole lane in the middle of this one's first attempt."""

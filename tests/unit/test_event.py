@@ -115,8 +115,22 @@ def test_data_is_decoded_anew_so_that_nobody_changes_it_for_others() -> None:
     assert event.data == {"a": [1]}
 
 
-@pytest.mark.parametrize("time", [datetime(2026, 11, 23), "2026-11-23T09:47:32", "today", ""], ids=repr)  # noqa: DTZ001
-def test_a_time_without_a_zone_is_refused(time: datetime | str) -> None:
+@pytest.mark.parametrize(
+    "time",
+    [
+        datetime(2026, 11, 23),  # noqa: DTZ001
+        "2026-11-23T09:47:32",
+        "2026-11-23",
+        "20261123T094732Z",
+        "2026-W48-1T09:47:32Z",
+        "2026-11-23T09:47Z",
+        "2026-13-23T09:47:32Z",
+        "today",
+        "",
+    ],
+    ids=repr,
+)
+def test_a_time_that_is_no_rfc_3339_with_a_zone_is_refused(time: datetime | str) -> None:
     with pytest.raises(InvalidEventError) as raised:
         Event(type="t", key="k", time=time)
     assert [problem.path for problem in raised.value.problems] == ["time"]
@@ -134,6 +148,11 @@ def test_a_time_in_another_zone_and_a_finer_text_are_kept_to_the_letter() -> Non
     event = Event(type="t", key="k", time=fine)
     assert event.time_text == fine
     assert event.time == datetime(2026, 11, 23, 9, 47, 32, 123456, UTC)
+
+
+def test_the_letters_of_a_time_may_be_small() -> None:
+    event = Event(type="t", key="k", time="2026-11-23t09:47:32z")
+    assert event.time == datetime(2026, 11, 23, 9, 47, 32, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

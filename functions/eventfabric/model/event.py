@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from re import ASCII
 from re import compile as regex
 from typing import Any
 
@@ -12,6 +13,7 @@ from eventfabric.model.payload import NO_DATA, Payload
 
 HeaderValue = str | int | bool
 _HEADER_NAME = regex(rf"[a-z0-9]{{1,{limits.HEADER_NAME_CHARACTERS_MAX}}}\Z")
+_RFC_3339 = regex(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", ASCII)
 _RESERVED = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
 
 
@@ -72,7 +74,7 @@ class Event:
             return None
         if isinstance(stored, int):
             return datetime.fromtimestamp(stored // 1_000_000, UTC).replace(microsecond=stored % 1_000_000)
-        return datetime.fromisoformat(stored)
+        return datetime.fromisoformat(stored.upper())
 
     @property
     def time_text(self) -> str | None:
@@ -143,12 +145,12 @@ def stored_time(time: datetime | str | int | None) -> int | str | None:
             return int(time.replace(microsecond=0).timestamp()) * 1_000_000 + time.microsecond
         return time.isoformat()
     try:
-        parsed = datetime.fromisoformat(time)
+        if isinstance(time, str) and _RFC_3339.fullmatch(time):
+            datetime.fromisoformat(time.upper())
+            return time
     except ValueError:
-        parsed = None
-    if parsed is None or parsed.tzinfo is None:
-        raise InvalidEventError([Problem("time", repr(time)[:80], "RFC 3339 text with a zone")])
-    return time
+        pass  # it has the form, and is no date
+    raise InvalidEventError([Problem("time", repr(time)[:80], "RFC 3339 text with a zone")])
 
 
 def check_event(

@@ -270,8 +270,11 @@ class _Run:
             return lost
         for events in self._batches():
             # A failure here is final: that is what at most once means. It is counted by _attempt.
-            if not isinstance(self._attempt(events), LaneResult):
+            tried = self._attempt(events)
+            if not isinstance(tried, LaneResult):
                 self.handled += len(events)
+            elif tried.outcome is Outcome.OUT_OF_TIME:
+                self._of._telemetry.add(Metric.EVENTS_DROPPED, len(events))
         return None
 
     def _commit_with_writes(self) -> LaneResult | RaceLost | None:
