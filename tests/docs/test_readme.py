@@ -1,0 +1,69 @@
+"""The README's Python runs as it stands there."""
+
+from pathlib import Path
+from re import DOTALL, findall
+
+import pytest
+
+from eventfabric.local import LocalFabric
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCKS: list[str] = findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), DOTALL)
+
+
+def block(*words: str) -> str:
+    """The one block that has these words."""
+    found = [text for text in BLOCKS if all(word in text for word in words)]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a user's environment holds, and boto3 finds."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    monkeypatch.chdir(ROOT)
+
+
+def test_every_block_is_run_by_a_test_here() -> None:
+    assert len(BLOCKS) == 3
+
+
+@pytest.mark.usefixtures("credentials")
+def test_publish(capsys: pytest.CaptureFixture[str]) -> None:
+    with LocalFabric(ROOT / "infra/fabric.toml") as fabric:
+        exec(block("fabric.publish("), {})
+        published = fabric.region("us-east-1")
+        assert published.publish("orders", key="customer-17", type="OrderPlaced").sequence == 1_002
+    place, sequence = capsys.readouterr().out.splitlines()
+    assert place.startswith("us-east-1/0.")
+    assert sequence == "1"
+
+
+def test_subscribe() -> None:
+    namespace: dict[str, object] = {"__name__": "readme"}
+    exec(block("@subscriber"), namespace)
+    charge = namespace["charge"]
+    assert callable(charge)
+    with LocalFabric(ROOT / "infra/fabric.toml", handlers={"billing": charge}) as fabric:
+        client = fabric.client("dynamodb", "us-east-1")
+        client.create_table(
+            TableName="charges",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        order = {"order": "A-1", "total": 2}
+        fabric.region("us-east-1").publish("orders", key="c", type="OrderPlaced", data=order)
+        while fabric.step():
+            pass
+        assert [item["id"] for item in client.scan(TableName="charges")["Items"]] == [{"S": "A-1"}]
+
+
+def test_test(local_fabric: LocalFabric) -> None:
+    namespace: dict[str, object] = {}
+    exec(block("local_fabric"), namespace)
+    run = namespace["test_an_order_is_charged_once"]
+    assert callable(run)
+    run(local_fabric)
