@@ -1,5 +1,6 @@
 """The whole fabric in one process: publish in Regions, deliver by the real functions, fail and recover."""
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from eventfabric.local.server import PortInUseError, serve
 from eventfabric.telemetry import Metric
 
 US, EU = "us-east-1", "eu-west-1"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def definition(**changes: str) -> Definition:
@@ -281,3 +283,27 @@ def test_the_server_shows_the_fabric_to_any_sdk__and_takes_what_others_publish(t
         stop.set()
         server.join(30)
     assert not server.is_alive()
+
+
+def test_a_handlers_own_clients_can_reach_no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[profile production]\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "real")
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "https://real.example")
+    seen: list[dict[str, str]] = []
+
+    def look(event: Event, delivery: Delivery) -> None:
+        seen.append({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
+
+    with LocalFabric(ROOT / "infra/fabric.toml", handlers={"shipping": look}) as fabric:
+        fabric.region(US).publish("orders", key="c", type="PaymentReceived")
+        while fabric.step():
+            pass
+    (environment,) = seen
+    assert environment["AWS_SECRET_ACCESS_KEY"] == environment["AWS_ACCESS_KEY_ID"] == "local"
+    assert environment["AWS_REGION"] == US
+    assert "AWS_PROFILE" not in environment
+    assert not [name for name, value in environment.items() if "real" in value]
+    assert os.environ["AWS_PROFILE"] == "production"

@@ -73,3 +73,7 @@ def main() -> None:
             raise
         complain(str(error))
         sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -116,7 +116,10 @@ class LocalFabric:
         self._entropy = SeededEntropy(seed + 1)
         self._endpoint_url = endpoint_url
         self._logger = Logger(
-            service=f"{self.topology.fabric}-local", stream=log or StringIO(), level=logging.WARNING
+            service=f"{self.topology.fabric}-local",
+            stream=log or StringIO(),
+            level=logging.WARNING,
+            serialize_stacktrace=False,
         )
         self._open = ExitStack()
 
@@ -231,7 +234,12 @@ class LocalFabric:
 
     def _start_region(self, region: str, streams: "DynamoDBStreamsClient") -> None:
         clients, topology = self._clients[region], self.topology
-        relaying = Function(topology.relay_function(region), self._runtime(region, None), relay.handle)
+        relaying = Function(
+            topology.relay_function(region),
+            self._runtime(region, None),
+            relay.handle,
+            endpoint_url=self._endpoint_url,
+        )
         self._functions.append(relaying)
         for stream in topology.streams.values():
             if region in stream.definition.regions:
@@ -242,7 +250,10 @@ class LocalFabric:
         for name, subscription in topology.subscriptions.items():
             if region in subscription.regions:
                 function = Function(
-                    topology.deliver_function(name, region), self._runtime(region, name), deliver.handle
+                    topology.deliver_function(name, region),
+                    self._runtime(region, name),
+                    deliver.handle,
+                    endpoint_url=self._endpoint_url,
                 )
                 self._functions.append(function)
                 self._pumps.append(

@@ -1,14 +1,14 @@
 """Invokes a function as Lambda does: its environment, its context, its whole batch lost when it crashes."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from eventfabric.ports import Clock
 from eventfabric.runtime.wiring import Runtime, using
-from eventfabric.topology import FunctionTopology
+from eventfabric.topology import ENVIRONMENT_ENDPOINT, FunctionTopology
 
 
 @dataclass
@@ -38,11 +38,17 @@ class Function:
     """One function of one Region, kept warm."""
 
     def __init__(
-        self, topology: FunctionTopology, runtime: Runtime, entry: Callable[[Any, Any], Any]
+        self,
+        topology: FunctionTopology,
+        runtime: Runtime,
+        entry: Callable[[Any, Any], Any],
+        *,
+        endpoint_url: str | None = None,
     ) -> None:
         self.topology = topology
         self.runtime = runtime
         self._entry = entry
+        self._environment = {**topology.environment, **_CREDENTIALS, **_endpoint(endpoint_url)}
         self.invocations = 0
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -55,20 +61,42 @@ class Function:
             deadline_ms=clock.now_ms() + self.topology.timeout_seconds * 1000,
             aws_request_id=f"{self.topology.name}-{self.invocations}",
         )
-        with using(self.runtime), _environment(self.topology.environment):
+        with using(self.runtime), _environment(self._environment):
             answer: dict[str, Any] = self._entry(event, context)
         return answer
 
 
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_SESSION_TOKEN": None,
+    "AWS_PROFILE": None,
+}
+"""Handlers make clients of their own: with these, none of them can reach an account."""
+
+
+def _endpoint(url: str | None) -> dict[str, str | None]:
+    """Sends the handlers' own clients where the fabric is; nowhere else, whatever this process was started with."""
+    others: dict[str, str | None] = {
+        name: None for name in os.environ if name.startswith(ENVIRONMENT_ENDPOINT)
+    }
+    return {**others, ENVIRONMENT_ENDPOINT: url}
+
+
 @contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
+def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """These variables for a while; None: absent."""
     before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    _set(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -121,5 +121,5 @@ def _of_the_environment() -> Runtime:
         subscription=settings.subscription,
         ports=aws_ports(topology, Clients(settings.region, endpoint_url=settings.endpoint_url)),
         telemetry=EmfTelemetry(fabric=topology.fabric, service=service),
-        logger=Logger(service=f"{topology.fabric}-{service}"),
+        logger=Logger(service=f"{topology.fabric}-{service}", serialize_stacktrace=False),
     )

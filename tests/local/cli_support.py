@@ -1,0 +1,86 @@
+"""A local fabric as a server, and the command line pointed at it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFINITION = ROOT / "infra/fabric.toml"
+_PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@contextmanager
+def local_up(folder: Path, *options: str) -> Iterator[str]:
+    """`eventfabric local up` until the block ends, when it must end well; yields its endpoint URL."""
+    errors = folder / "server.err"
+    with errors.open("wb") as err:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "eventfabric.cli.main", "local", "up", "--port", "0", "--json", *options],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=err, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+    assert server.stdout is not None
+    try:
+        yield json.loads(server.stdout.readline())["endpoint_url"]
+    finally:
+        server.send_signal(signal.SIGINT)
+        code = server.wait(_PATIENCE_SECONDS)
+        server.stdout.close()
+    assert (code, "Traceback" in errors.read_text()) == (0, False)
+
+
+class CommandLine:
+    """`eventfabric`, in this process: `run("lanes", "--json")`."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        self._capture = capture
+        self._patch = patch
+        patch.setenv("AWS_ACCESS_KEY_ID", "local")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.delenv("AWS_REGION", raising=False)
+        patch.chdir(ROOT)
+
+    def run(self, *arguments: str | Path) -> Ran:
+        """Run to its end; never a traceback."""
+        from eventfabric.cli.main import main
+
+        self._capture.readouterr()
+        self._patch.setattr(sys, "argv", ["eventfabric", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        said = self._capture.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return Ran(code, said.out, said.err)
+
+    def refused(self, *arguments: str | Path, code: int) -> str:
+        """Run what must fail with this code and print nothing but one complaint; returns it."""
+        ran = self.run(*arguments)
+        assert (ran.code, ran.out) == (code, "")
+        assert ran.err.startswith(("eventfabric: ", "Usage: "))
+        return ran.err

@@ -1,0 +1,233 @@
+"""The command line against a fabric that runs as a server on loopback."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.local.cli_support import ROOT, CommandLine, local_up
+
+SAMPLE = (ROOT / "infra/sample/events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+UNREACHABLE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A fabric whose functions do not run, so that what is published stays to be delivered."""
+    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
+        yield url
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(capsys, monkeypatch)
+
+
+def lagging(cli: CommandLine, endpoint: str, region: str) -> int:
+    """Events of all lanes that billing has not delivered."""
+    ran = cli.run(
+        "lanes", "--subscription", "billing", "--region", region, "--endpoint-url", endpoint, "--json"
+    )
+    return sum(lane["lag"] for lane in ran.json["lanes"])
+
+
+def test_an_event_is_published_listed_rung_for_and_shown(cli: CommandLine, endpoint: str) -> None:
+    key, at = str(uuid4()), ("--endpoint-url", endpoint)
+    options = ("--data", '{"order": "[A-1]"}', "--header", "tenant=a=b", "--id", key)
+    receipt = cli.run(
+        "publish", "orders", "--key", key, "--type", "OrderPlaced", *options, *at, "--json"
+    ).json
+    assert (receipt["event_id"], receipt["origin"]) == (key, "us-east-1")
+    place = f"{receipt['lane']}@{receipt['sequence']}"
+
+    lanes = cli.run("lanes", "--lagging", "--stream", "orders", *at, "--json").json
+    standing = next(
+        s for s in lanes["lanes"] if (s["lane"], s["subscription"]) == (receipt["lane"], "billing")
+    )
+    assert standing["tail"] - standing["cursor"] == standing["lag"] > 0
+    assert cli.run("lanes", "--ring", *at, "--json").json["rung"] == len(
+        cli.run("lanes", "--lagging", *at, "--json").json["lanes"]
+    )
+    table = cli.run("lanes", *at)
+    assert receipt["lane"] in table.out
+    assert "events to deliver" in table.out
+
+    shown = cli.run("show", place, *at, "--json").json
+    assert shown["event"]["data"] == {"order": "[A-1]"}
+    assert (shown["event"]["partitionkey"], shown["event"]["tenant"]) == (key, "a=b")
+    assert cli.run("show", key, *at, "--json").json == shown
+    assert "[A-1]" in cli.run("show", place, *at).out
+    record = cli.run("show", place, "--record", *at, "--json").json
+    assert record["chain_holds"] is True
+    assert shown["event"] in record["events"]
+
+
+def test_without_json_a_receipt_is_one_line(cli: CommandLine, endpoint: str) -> None:
+    ran = cli.run("publish", "orders", "--key", "k", "--type", "t", "--endpoint-url", endpoint)
+    assert (ran.code, ran.out.count("\n")) == (0, 1)
+    assert " at us-east-1/0." in ran.out
+
+
+def test_good_lines_of_a_file_are_published_and_bad_ones_named(
+    cli: CommandLine, endpoint: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "some events.jsonl"
+    file.write_text(SAMPLE[0] + "{\n" + SAMPLE[1] + '{"specversion": "1.0"}\n\n' + SAMPLE[2])
+    publish = ("publish", "orders", "--events", file, "--region", "eu-west-1", "--endpoint-url", endpoint)
+    before = lagging(cli, endpoint, "eu-west-1")
+    strict = cli.run(*publish, "--strict")
+    assert strict.code == 1
+    assert "nothing is published: 2 of 5 lines are malformed" in strict.err
+    assert lagging(cli, endpoint, "eu-west-1") == before
+    ran = cli.run(*publish, "--json")
+    assert ran.code == 1
+    assert ran.json == {"published": 3, "malformed": 2, "failed": []}
+    assert [line.split(": ")[1] for line in ran.err.splitlines()] == [f"{file}:2", f"{file}:4"]
+    assert lagging(cli, endpoint, "eu-west-1") == before + 3
+
+
+def test_a_good_file_is_published_whole_from_standard_input_too(
+    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = io.TextIOWrapper(io.BytesIO("".join(SAMPLE[:20]).encode()))
+    monkeypatch.setattr(sys, "stdin", given)
+    ran = cli.run("publish", "orders", "--events", "-", "--strict", "--endpoint-url", endpoint)
+    assert (ran.code, ran.out, ran.err) == (0, "20 published, 0 malformed, 0 failed\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (
+            ["publish", "ordrs", "--key", "k", "--type", "t"],
+            2,
+            "no stream is named 'ordrs'; there are: orders",
+        ),
+        (["publish", "orders", "--key", "", "--type", "t"], 2, "key: found 0 bytes"),
+        (["publish", "orders", "--key", "k" * 1025, "--type", "t"], 2, "key: found 1025 bytes"),
+        (["publish", "orders", "--key", "k", "--type", "t", "--data", "{"], 2, "--data: found"),
+        (
+            ["publish", "orders", "--key", "k", "--type", "t", "--data", "1", "--data-file", "x"],
+            2,
+            "not both",
+        ),
+        (["publish", "orders", "--key", "k", "--type", "t", "--data-file", "none.json"], 1, "none.json"),
+        (["publish", "orders", "--key", "k", "--type", "t", "--header", "x"], 2, "name=value"),
+        (["publish", "orders", "--key", "k", "--type", "t", "--header", "X=1"], 2, "headers.X"),
+        (["publish", "orders", "--key", "k"], 2, "--key and --type"),
+        (["publish", "orders", "--key", "k", "--type", "t", "--strict"], 2, "--strict goes with --events"),
+        (["publish", "orders", "--key", "k", "--events", "x"], 2, "--events takes all"),
+        (["publish", "orders", "--events", "none.jsonl"], 1, "none.jsonl"),
+        (["publish", "orders", "--key", "k", "--type", "t", "--region", "mars"], 2, "not in Region mars"),
+        (["lanes", "--subscription", "bill"], 2, "no subscription is named 'bill'"),
+        (["lanes", "--stream", "x"], 2, "no stream is named 'x'"),
+        (["show", "us-east-1/0.99999@0"], 1, "holds no event us-east-1/0.99999@0"),
+        (["show", "us-east-1@x"], 2, "allowed: <origin>/<generation>.<index>@<sequence>, or an id"),
+        (["show", "nobody"], 1, "holds no event nobody"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_complaint_and_a_code(
+    cli: CommandLine, endpoint: str, arguments: list[str], code: int, said: str
+) -> None:
+    assert said in cli.refused(*arguments, "--endpoint-url", endpoint, code=code).replace("\n", " ")
+
+
+def test_a_port_that_is_taken_is_said(cli: CommandLine, endpoint: str) -> None:
+    port = endpoint.rpartition(":")[2]
+    assert f"port {port} of 127.0.0.1 is in use" in cli.refused("local", "up", "--port", port, code=1)
+
+
+def test_without_credentials_nothing_is_waited_for(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    said = cli.refused(
+        "publish", "orders", "--key", "k", "--type", "t", "--endpoint-url", UNREACHABLE, code=1
+    )
+    assert said == "eventfabric: read the tail: Unable to locate credentials\n"
+
+
+def test_an_endpoint_that_nobody_answers_at_is_named(cli: CommandLine) -> None:
+    said = cli.refused("lanes", "--endpoint-url", UNREACHABLE, code=1)
+    assert UNREACHABLE in said
+
+
+def test_a_definition_is_checked_and_each_problem_listed(cli: CommandLine, tmp_path: Path) -> None:
+    good = cli.run("definition", "check", ROOT / "infra/fabric.toml")
+    assert (good.code, good.err) == (0, "")
+    assert good.out.endswith("1 streams, 3 subscriptions, nothing wrong\n")
+    bad = tmp_path / "bad.toml"
+    bad.write_text(
+        '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\nlanes = 63\nlane = 1\n'
+    )
+    said = cli.refused("definition", "check", bad, code=2)
+    assert "streams.orders.lanes: found 63" in said
+    assert "streams.orders.lane" in said
+    listed = cli.run("definition", "check", bad, "--json")
+    assert listed.code == 2
+    assert {problem["path"] for problem in listed.json["problems"]} == {
+        "streams.orders.lanes",
+        "streams.orders.lane",
+    }
+    assert "no readable file" in cli.refused("definition", "check", tmp_path / "none.toml", code=2)
+    assert cli.run("definition", "check", "--json").json == {"problems": []}
+
+
+def test_handlers_are_looked_up_unless_told_otherwise(cli: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "fabric.toml"
+    file.write_text(
+        '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\n'
+        '[subscriptions.a]\nstream = "orders"\nhandler = "nowhere:at_all"\n'
+    )
+    assert "no module nowhere" in cli.refused("definition", "check", file, code=2)
+    assert cli.run("definition", "check", file, "--no-handlers").code == 0
+
+
+def test_the_schema_is_the_one_in_the_repository(cli: CommandLine) -> None:
+    committed = json.loads((ROOT / "infra/fabric.schema.json").read_text(encoding="utf-8"))
+    assert cli.run("definition", "schema").json == committed
+
+
+def test_where_there_is_no_definition_it_says_where_it_looked(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "infra/fabric.toml or fabric.toml exists here" in cli.refused("lanes", code=2)
+
+
+@pytest.mark.parametrize(
+    "command", ["publish", "lanes", "show", "definition check", "definition schema", "local up"]
+)
+def test_each_command_has_help_with_an_example(cli: CommandLine, command: str) -> None:
+    ran = cli.run(*command.split(), "--help")
+    assert ran.code == 0
+    assert f"Example: eventfabric {command}" in ran.out
+
+
+def test_without_a_command_it_shows_its_commands(cli: CommandLine) -> None:
+    ran = cli.run()
+    assert ran.code == 2
+    assert "publish" in ran.out + ran.err
+    assert cli.run("--version").out == "0.1.0\n"
+
+
+def test_a_running_fabric_delivers_what_is_published(cli: CommandLine, tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    events.write_text("".join(SAMPLE[:5]))
+    with local_up(tmp_path, "--setup", "subscribers.tables:make") as url:
+        at = ("--endpoint-url", url)
+        assert cli.run("publish", "orders", "--events", events, *at).code == 0
+        for _ in range(100):
+            lanes = cli.run("lanes", *at, "--json").json["lanes"]
+            if lanes and not any(lane["lag"] for lane in lanes):
+                break
+        else:
+            raise AssertionError(f"lanes still lag: {lanes}")
