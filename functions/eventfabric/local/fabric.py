@@ -24,7 +24,7 @@ from eventfabric.local.clock import LocalClock, MovableClock, seconds_of
 from eventfabric.local.faults import Faults, ReachableLog
 from eventfabric.local.feed import TableFeed
 from eventfabric.local.handled import Handled, HandledLog
-from eventfabric.local.invoke import Function
+from eventfabric.local.invoke import Function, no_account
 from eventfabric.local.meter import Meter
 from eventfabric.local.provision import provision
 from eventfabric.local.pumps import Pump, QueuePump, StreamPump
@@ -125,6 +125,7 @@ class LocalFabric:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            stack.enter_context(no_account(self._endpoint_url))
             if self._endpoint_url is None:
                 stack.enter_context(moto_fixes.applied(now=lambda: seconds_of(self.clock)))
                 stack.enter_context(mock_aws())
@@ -234,12 +235,7 @@ class LocalFabric:
 
     def _start_region(self, region: str, streams: "DynamoDBStreamsClient") -> None:
         clients, topology = self._clients[region], self.topology
-        relaying = Function(
-            topology.relay_function(region),
-            self._runtime(region, None),
-            relay.handle,
-            endpoint_url=self._endpoint_url,
-        )
+        relaying = Function(topology.relay_function(region), self._runtime(region, None), relay.handle)
         self._functions.append(relaying)
         for stream in topology.streams.values():
             if region in stream.definition.regions:
@@ -250,10 +246,7 @@ class LocalFabric:
         for name, subscription in topology.subscriptions.items():
             if region in subscription.regions:
                 function = Function(
-                    topology.deliver_function(name, region),
-                    self._runtime(region, name),
-                    deliver.handle,
-                    endpoint_url=self._endpoint_url,
+                    topology.deliver_function(name, region), self._runtime(region, name), deliver.handle
                 )
                 self._functions.append(function)
                 self._pumps.append(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,17 +38,11 @@ class Function:
     """One function of one Region, kept warm."""
 
     def __init__(
-        self,
-        topology: FunctionTopology,
-        runtime: Runtime,
-        entry: Callable[[Any, Any], Any],
-        *,
-        endpoint_url: str | None = None,
+        self, topology: FunctionTopology, runtime: Runtime, entry: Callable[[Any, Any], Any]
     ) -> None:
         self.topology = topology
         self.runtime = runtime
         self._entry = entry
-        self._environment = {**topology.environment, **_CREDENTIALS, **_endpoint(endpoint_url)}
         self.invocations = 0
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +55,7 @@ class Function:
             deadline_ms=clock.now_ms() + self.topology.timeout_seconds * 1000,
             aws_request_id=f"{self.topology.name}-{self.invocations}",
         )
-        with using(self.runtime), _environment(self._environment):
+        with using(self.runtime), _environment(self.topology.environment):
             answer: dict[str, Any] = self._entry(event, context)
         return answer
 
@@ -72,15 +66,14 @@ _CREDENTIALS = {
     "AWS_SESSION_TOKEN": None,
     "AWS_PROFILE": None,
 }
-"""Handlers make clients of their own: with these, none of them can reach an account."""
 
 
-def _endpoint(url: str | None) -> dict[str, str | None]:
-    """Sends the handlers' own clients where the fabric is; nowhere else, whatever this process was started with."""
-    others: dict[str, str | None] = {
+def no_account(endpoint_url: str | None) -> AbstractContextManager[None]:
+    """Whoever makes a client meanwhile, handlers too, reaches the fabric and no account, whatever was set before."""
+    endpoints: dict[str, str | None] = {
         name: None for name in os.environ if name.startswith(ENVIRONMENT_ENDPOINT)
     }
-    return {**others, ENVIRONMENT_ENDPOINT: url}
+    return _environment({**_CREDENTIALS, **endpoints, ENVIRONMENT_ENDPOINT: endpoint_url})
 
 
 @contextmanager
