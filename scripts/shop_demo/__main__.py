@@ -52,6 +52,9 @@ def main(arguments: Seq[str] | None = None) -> int:
         given = read_events(chosen.events)
         for error in given.malformed:
             print(error, file=sys.stderr)
+        if not given.events:
+            print(f"{chosen.events}: found no events, allowed: CloudEvents, one a line", file=sys.stderr)
+            return 2
         report = run(
             chosen.definition,
             given,
@@ -59,7 +62,10 @@ def main(arguments: Seq[str] | None = None) -> int:
             seed=chosen.seed,
             console=Console(stderr=True),
         )
-    except (EventFabricError, OSError) as error:
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except EventFabricError as error:
         print(error, file=sys.stderr)
         return 2
     if chosen.json:

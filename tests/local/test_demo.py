@@ -103,9 +103,15 @@ def test_an_order_that_is_not_charged_makes_the_demo_fail(
     assert "1 orders not charged" in capsys.readouterr().out
 
 
-def test_a_file_that_is_not_there_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_there_or_holds_no_event_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     assert main(["--events", "nowhere.jsonl"]) == 2
-    assert "nowhere.jsonl" in capsys.readouterr().err
+    assert capsys.readouterr().err == "nowhere.jsonl: No such file or directory\n"
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text("\n")
+    assert main(["--events", str(nothing), "--definition", str(DEFINITION)]) == 2
+    assert capsys.readouterr().err == f"{nothing}: found no events, allowed: CloudEvents, one a line\n"
 
 
 def test_the_committed_sample_is_what_its_script_makes() -> None:
