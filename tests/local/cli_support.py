@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from select import select
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DEFINITION = ROOT / "infra/fabric.toml"
 _PATIENCE_SECONDS = 60
+_END_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,20 @@ def local_up(folder: Path, *options: str) -> Iterator[str]:
         server = subprocess.Popen(
             [sys.executable, "-m", "eventfabric.cli.main", "local", "up", "--port", "0", "--json", *options],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=err, text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )  # fmt: skip
     assert server.stdout is not None
     try:
+        # Its standard output is a pipe: the line must come without the server's end.
+        assert select([server.stdout], [], [], _PATIENCE_SECONDS)[0], errors.read_text()
         yield json.loads(server.stdout.readline())["endpoint_url"]
     finally:
         server.send_signal(signal.SIGINT)
-        code = server.wait(_PATIENCE_SECONDS)
-        server.stdout.close()
+        try:
+            code = server.wait(_END_SECONDS)
+        finally:
+            server.kill()
+            server.stdout.close()
     assert (code, "Traceback" in errors.read_text()) == (0, False)
 
 

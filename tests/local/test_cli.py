@@ -2,13 +2,18 @@
 
 import io
 import json
+import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from time import monotonic
 from uuid import uuid4
 
 import pytest
 
+from eventfabric import limits
 from tests.local.cli_support import ROOT, CommandLine, local_up
 
 SAMPLE = (ROOT / "infra/sample/events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -72,6 +77,50 @@ def test_without_json_a_receipt_is_one_line(cli: CommandLine, endpoint: str) -> 
     assert " at us-east-1/0." in ran.out
 
 
+def test_each_event_of_a_record_is_shown_as_itself(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
+    key, ids = str(uuid4()), [str(uuid4()) for _ in range(3)]
+    at = ("--endpoint-url", endpoint, "--json")
+    first = cli.run("publish", "orders", "--key", key, "--type", "t", *at).json
+    events = tmp_path / "events.jsonl"
+    cloudevent = {"specversion": "1.0", "source": "/t", "type": "t", "partitionkey": key}
+    events.write_text("".join(json.dumps(cloudevent | {"id": event_id}) + "\n" for event_id in ids))
+    assert cli.run("publish", "orders", "--events", events, *at).json["published"] == 3
+    lane, start = first["lane"], first["sequence"] + 1
+    shown = [cli.run("show", f"{lane}@{start + offset}", *at).json for offset in range(3)]
+    assert [(found["sequence"], found["event"]["id"]) for found in shown] == [
+        (start + offset, event_id) for offset, event_id in enumerate(ids)
+    ]
+    record = cli.run("show", f"{lane}@{start + 2}", "--record", *at).json
+    assert [event["id"] for event in record["events"]] == ids[-record["count"] :]
+    assert record["chain_holds"] is True
+    for nowhere in (-1, start + 3):
+        assert cli.refused("show", f"{lane}@{nowhere}", *at, code=1).count("\n") == 1
+
+
+def test_data_may_come_from_a_file_in_any_language(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
+    at, data = ("--endpoint-url", endpoint), tmp_path / "data.json"
+    data.write_text('{"name": "Zoë"}', encoding="utf-8")
+    event_id = f"é-{uuid4()}"
+    ran = cli.run(
+        "publish", "orders", "--key", "k", "--type", "t", "--id", event_id, "--data-file", data, *at
+    )
+    assert ran.out.startswith(f"{event_id} at ")
+    assert cli.run("show", event_id, *at, "--json").json["event"]["data"] == {"name": "Zoë"}
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_output_that_lacks_a_character_gets_it_escaped(
+    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(sys, "stdout", ascii_only)
+    publish = ("publish", "orders", "--key", "k", "--type", "t", "--id", f"é-{uuid4()}")
+    ran = cli.run(*publish, "--endpoint-url", endpoint, *["--json"] * as_json)
+    said = ascii_only.buffer.getvalue().decode("ascii")
+    assert (ran.code, ran.err) == (0, "")
+    assert (json.loads(said)["event_id"][0] == "é") if as_json else said.startswith("\\xe9-")
+
+
 def test_good_lines_of_a_file_are_published_and_bad_ones_named(
     cli: CommandLine, endpoint: str, tmp_path: Path
 ) -> None:
@@ -99,6 +148,26 @@ def test_a_good_file_is_published_whole_from_standard_input_too(
     assert (ran.code, ran.out, ran.err) == (0, "20 published, 0 malformed, 0 failed\n", "")
 
 
+def test_a_pipe_that_has_a_name_is_published_as_a_file_is(
+    cli: CommandLine, endpoint: str, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_text, args=("".join(SAMPLE[:5]),))
+    writer.start()
+    ran = cli.run("publish", "orders", "--events", pipe, "--endpoint-url", endpoint)
+    writer.join()
+    assert (ran.code, ran.out) == (0, "5 published, 0 malformed, 0 failed\n")
+
+
+def test_a_closed_standard_input_is_said(
+    cli: CommandLine, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    publish = ("publish", "orders", "--events", "-", "--endpoint-url", endpoint)
+    assert "standard input is closed" in cli.refused(*publish, code=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -110,6 +179,10 @@ def test_a_good_file_is_published_whole_from_standard_input_too(
         (["publish", "orders", "--key", "", "--type", "t"], 2, "key: found 0 bytes"),
         (["publish", "orders", "--key", "k" * 1025, "--type", "t"], 2, "key: found 1025 bytes"),
         (["publish", "orders", "--key", "k", "--type", "t", "--data", "{"], 2, "--data: found"),
+        (["publish", "orders", "--key", "k", "--type", "t", "--data", ""], 2, "--data: found"),
+        (["publish", "orders", "--key", "k", "--type", "t", "--data", '"\udcff"'], 2, "--data: found"),
+        (["publish", "orders", "--key", "k", "--type", "t", "--data", "[" * 100_000], 2, "--data: found"),
+        (["publish", "orders", "--key", "\udcff", "--type", "t"], 2, "a lone surrogate"),
         (
             ["publish", "orders", "--key", "k", "--type", "t", "--data", "1", "--data-file", "x"],
             2,
@@ -123,6 +196,9 @@ def test_a_good_file_is_published_whole_from_standard_input_too(
         (["publish", "orders", "--key", "k", "--events", "x"], 2, "--events takes all"),
         (["publish", "orders", "--events", "none.jsonl"], 1, "none.jsonl"),
         (["publish", "orders", "--key", "k", "--type", "t", "--region", "mars"], 2, "not in Region mars"),
+        (["lanes", "--profile", "nobody"], 1, "The config profile (nobody) could not be found"),
+        (["lanes", "--definition", "none.toml"], 2, "none.toml: found no readable file"),
+        (["lanes", "--definition", "LICENSE"], 2, "LICENSE:1"),
         (["lanes", "--subscription", "bill"], 2, "no subscription is named 'bill'"),
         (["lanes", "--stream", "x"], 2, "no stream is named 'x'"),
         (["show", "us-east-1/0.99999@0"], 1, "holds no event us-east-1/0.99999@0"),
@@ -140,6 +216,27 @@ def test_bad_input_is_one_complaint_and_a_code(
 def test_a_port_that_is_taken_is_said(cli: CommandLine, endpoint: str) -> None:
     port = endpoint.rpartition(":")[2]
     assert f"port {port} of 127.0.0.1 is in use" in cli.refused("local", "up", "--port", port, code=1)
+    with socket.socket() as bound:  # taken, though nobody answers there yet
+        bound.bind(("127.0.0.1", 0))
+        port = str(bound.getsockname()[1])
+        assert f"port {port} of 127.0.0.1 is in use" in cli.refused("local", "up", "--port", port, code=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--definition", "none.toml"], 2, "none.toml: found no readable file"),
+        (["--definition", "LICENSE"], 2, "LICENSE:1"),
+        (["--setup", "nowhere:at_all"], 1, "No module named 'nowhere'"),
+        (["--setup", "nowhere"], 1, "allowed: package.module:function"),
+        (["--port", "65536"], 2, "65535"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_fabric_that_cannot_start_says_why(
+    cli: CommandLine, options: list[str], code: int, said: str
+) -> None:
+    assert said in cli.refused("local", "up", *options, code=code)
 
 
 def test_without_credentials_nothing_is_waited_for(
@@ -149,15 +246,27 @@ def test_without_credentials_nothing_is_waited_for(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    said = cli.refused(
-        "publish", "orders", "--key", "k", "--type", "t", "--endpoint-url", UNREACHABLE, code=1
-    )
+    start, events = monotonic(), tmp_path / "events.jsonl"
+    events.write_text("".join(SAMPLE[:2]))
+    at = ("--endpoint-url", UNREACHABLE)
+    said = cli.refused("publish", "orders", "--key", "k", "--type", "t", *at, code=1)
     assert said == "eventfabric: read the tail: Unable to locate credentials\n"
+    file = cli.run("publish", "orders", "--events", events, "--json", *at)
+    assert (file.code, file.json["published"], file.err) == (1, 0, "")
+    assert {failed["error"] for failed in file.json["failed"]} == {
+        "read the tail: Unable to locate credentials"
+    }
+    assert monotonic() - start < limits.APPEND_TIMEOUT_SECONDS / 2
 
 
 def test_an_endpoint_that_nobody_answers_at_is_named(cli: CommandLine) -> None:
     said = cli.refused("lanes", "--endpoint-url", UNREACHABLE, code=1)
     assert UNREACHABLE in said
+
+
+@pytest.mark.parametrize("url", ["localhost", "http://", "ftp://localhost", "http://[::1", "http://a:b"])
+def test_an_endpoint_that_is_none_is_said(cli: CommandLine, url: str) -> None:
+    assert "allowed: http://host:port" in cli.refused("lanes", "--endpoint-url", url, code=2)
 
 
 def test_a_definition_is_checked_and_each_problem_listed(cli: CommandLine, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -50,6 +51,7 @@ class Connection:
         from eventfabric.settings import definition_path, region_named
         from eventfabric.topology import Topology
 
+        _check_endpoint(endpoint_url)
         path = definition or definition_path()
         topology = Topology(read_definition(path))
         if region is None:
@@ -92,3 +94,19 @@ class Connection:
         stream = self.topology.stream(name)
         stream.check_region(self.region)
         return stream
+
+
+def _check_endpoint(url: str | None) -> None:
+    """Refuse what botocore would refuse later, with a ValueError that nobody catches."""
+    if url is None:
+        return
+    from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
+
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.port != 0
+        valid = valid and (is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url))
+    except ValueError:  # the port is no number, or a bracket is missing
+        valid = False
+    if not valid:
+        raise typer.BadParameter(f"--endpoint-url {url!r}: allowed: http://host:port")

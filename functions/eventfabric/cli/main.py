@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -55,6 +56,8 @@ def version(
 
 def main() -> None:
     """Run; never a traceback for what a user or the network did."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a key may hold what a terminal's encoding lacks
     try:
         app()
     except (DefinitionError, InvalidEventError, UnknownNameError, WrongRegionError) as error:

@@ -14,13 +14,13 @@ stderr = Console(stderr=True, markup=False, highlight=False)
 
 
 def say(message: str) -> None:
-    """Print a sentence for people, unwrapped."""
-    print(message)
+    """Print a sentence for people, unwrapped, at once: who reads it from a pipe may be waiting for it."""
+    print(message, flush=True)
 
 
 def show_json(value: Any) -> None:
-    """Print a value for programs, on one line."""
-    print(json.dumps(value, ensure_ascii=False))
+    """Print a value for programs, on one line, at once; escaped where the output's encoding may lack a character."""
+    print(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"), flush=True)
 
 
 def show_table(title: str, columns: Seq[str], rows: Seq[Seq[object]]) -> None:

@@ -3,9 +3,9 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -104,12 +104,13 @@ def _publish_file(fabric: "Fabric", stream: str, path: Path, *, strict: bool, as
 
     outcome = _Outcome()
     columns = (TextColumn("publishing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    piped = path == _STANDARD_INPUT
     with (
-        nullcontext(sys.stdin.buffer) if piped else path.open("rb") as file,
+        _opened(path) as file,
         Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress,
     ):
-        task = progress.add_task("events", total=None if piped else path.stat().st_size)
+        # A pipe knows neither its size nor its place.
+        sized = file.seekable() and path != _STANDARD_INPUT
+        task = progress.add_task("events", total=path.stat().st_size if sized else None)
         lines: Iterable[tuple[int, Event | MalformedCloudEventError]] = read_cloudevents(file, name=str(path))
         if strict:
             lines = _all_or_none(lines, outcome, as_json=as_json)
@@ -124,11 +125,19 @@ def _publish_file(fabric: "Fabric", stream: str, path: Path, *, strict: bool, as
                         outcome.published += 1
                     except InvalidEventError as error:
                         outcome.reject(f"{path}:{number}: ", error)
-                    if not piped:
+                    if sized:
                         progress.update(task, completed=file.tell())
         except PublishFailedError as error:
             outcome.fail(error)
     outcome.report(as_json=as_json)
+
+
+def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    if path != _STANDARD_INPUT:
+        return path.open("rb")
+    if sys.stdin is None:  # as Python leaves it where the descriptor is closed
+        raise typer.BadParameter("--events -: standard input is closed")
+    return nullcontext(sys.stdin.buffer)
 
 
 def _all_or_none(
@@ -150,15 +159,12 @@ def _payload(data: str | None, data_file: Path | None) -> Any:
 
     if data is not None and data_file is not None:
         raise typer.BadParameter("give --data or --data-file, not both")
-    if data is not None:
-        where, text = "--data", data.encode()
-    elif data_file is not None:
-        where, text = str(data_file), data_file.read_bytes()
-    else:
+    if data is None and data_file is None:
         return None
+    where = "--data" if data_file is None else str(data_file)
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+        return msgspec.json.decode(data_file.read_bytes() if data_file is not None else data or "")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise InvalidEventError([Problem(where, str(error), "JSON")]) from error
 
 

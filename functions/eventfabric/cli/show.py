@@ -66,10 +66,11 @@ def _find(log: "Log", stream: "StreamTopology", wanted: str) -> _Found | None:
     lane_text, at, sequence_text = wanted.partition("@")
     if at:
         try:
-            return _at(log, Lane.parse(lane_text), int(sequence_text))
+            lane, sequence = Lane.parse(lane_text), int(sequence_text)
         except ValueError:
             allowed = "allowed: <origin>/<generation>.<index>@<sequence>, or an id"
             raise typer.BadParameter(f"{wanted!r}, {allowed}") from None
+        return _at(log, lane, sequence)
     quiet = not stderr.is_terminal
     for lane in track(lanes_of(stream), "looking", console=stderr, transient=True, disable=quiet):
         for event, record, chain_holds in _events(log, lane, 0):
@@ -83,8 +84,10 @@ def _at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:
 
     # Far enough back to hold the record's first event, and the record before it, for its chain.
     for found in _events(log, lane, max(0, sequence - 2 * RECORD_EVENTS_MAX)):
-        if found.record.tail.sequence > sequence:
+        if found.event.sequence == sequence:
             return found
+        if found.record.sequence > sequence:
+            return None
     return None
 
 

@@ -4,8 +4,9 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from errno import EADDRINUSE
 from os import PathLike
-from socket import AF_INET, SOCK_STREAM, socket
+from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 from threading import Event
 
 from moto.server import ThreadedMotoServer
@@ -74,6 +75,15 @@ def serve(
 
 
 def _check_free(port: int) -> None:
+    """Moto's server waits for ever for a port that it cannot have."""
     with closing(socket(AF_INET, SOCK_STREAM)) as probe:
         if port and probe.connect_ex((_HOST, port)) == 0:
             raise PortInUseError(port)
+    with closing(socket(AF_INET, SOCK_STREAM)) as probe:
+        probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)  # as the server does: a port in TIME_WAIT is free
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            if error.errno != EADDRINUSE:
+                raise
+            raise PortInUseError(port) from error

@@ -41,11 +41,15 @@ def _event_of(line: bytes, where: str) -> Event | MalformedCloudEventError:
         event = parse_cloudevent(line, where=where)
         if len(line) > _SURELY_FITS_BYTES:
             check_size(encode_event(stored(event)))
-    except MalformedCloudEventError as error:
-        return error
     except InvalidEventError as error:
-        return MalformedCloudEventError(error.problems, where=where)
+        problems = [Problem(_on_one_line(p.path), _on_one_line(p.found), p.allowed) for p in error.problems]
+        return MalformedCloudEventError(problems, where=where)
     return event
+
+
+def _on_one_line(text: str) -> str:
+    """A name in the line may hold anything, ends of lines and a terminal's commands too."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _skip_line(file: BinaryIO, line: bytes) -> None:
