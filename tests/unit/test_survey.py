@@ -73,6 +73,18 @@ def test_only_lanes_that_lag_are_rung() -> None:
     assert len(world.queue) == 1
 
 
+def test_a_lane_that_lags_is_rung_beside_one_that_does_not() -> None:
+    world = World()
+    world.put(event("a"))
+    world.put(event("b"), of=lane(1))
+    world.deliver()
+    found = standings(world)
+    assert {standing.lane: standing.lag for standing in found} == {LANE: 0, lane(1): 1}
+    assert [standing.lane for standing in ring(world, found)] == [lane(1)]
+    world.deliver_all()
+    assert world.recorder.ids() == ["a", "b"]
+
+
 def test_a_ring_arrives_though_the_queue_remembers_the_one_that_was_lost() -> None:
     world = World()
     world.put(event("a"))
