@@ -19,6 +19,8 @@
     ├── LogError                     the log cannot be read on: the lane stops
     │   ├── UndecodableRecordError
     │   └── DivergenceError
+    ├── ParkedFullError              a lane halts: it has parked as much as it may
+    ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
     └── HandlerError                 a subscription's handler cannot be used as it is
 
 Two questions every error answers: `retryable` (is trying the same again sensible?) and `no_effect` (is it certain
@@ -207,3 +209,11 @@ class DivergenceError(LogError):
 
 class HandlerError(EventFabricError):
     """A subscription's handler is missing, or did what it must not."""
+
+
+class ParkedFullError(EventFabricError):
+    """A lane has parked all it may; it goes on when some of it is redriven or discarded."""
+
+
+class UndecodablePayloadError(EventFabricError):
+    """The payload of an event is not of the type that the handler asks for: no further attempt can mend it."""

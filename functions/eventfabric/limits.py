@@ -43,6 +43,27 @@ LANE_RACES_MAX: Final = 3
 TIME_MARGIN_SECONDS: Final = 5.0
 """Of an invocation's time, kept for the commit."""
 
+PARKED_KEYS_MAX: Final = 1_000
+"""Parked keys of one lane: beyond it the lane halts, since each visit reads them all."""
+PARKED_EVENTS_MAX: Final = 5_000
+"""Events that wait in one parked key: beyond it the lane halts, since they stand in one item."""
+PARKED_PLACE_BYTES_MAX: Final = 18
+"""Of one waiting event in its item: two integers in MessagePack."""
+FAILURE_MESSAGE_CHARACTERS_MAX: Final = 1_000
+FAILURE_TRACE_CHARACTERS_MAX: Final = 2_000
+CRASHES_MAX: Final = 8
+"""Crashes of attempts of one event by itself, after which it is a dead letter without being run again."""
+CIRCUIT_FAILURES_MIN: Final = 5
+"""Keys that must fail within the window before their share says anything."""
+CIRCUIT_WINDOW_SECONDS: Final = 300
+CIRCUIT_PROBE_SECONDS: Final = 30
+"""From one probe of an open circuit to the next."""
+CIRCUIT_CACHE_SECONDS: Final = 5
+"""How long a warm function trusts the circuit that it has read."""
+TIMER_EARLY_MILLISECONDS: Final = 1_000
+"""How much earlier than its time a key counts as due: clocks of queues and functions differ."""
+TIMER_DELAY_SECONDS_MAX: Final = 900
+
 TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 1
 """A handler's writes in one commit; the cursor takes the last place."""
@@ -73,3 +94,5 @@ assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS
 assert 2 * NAME_CHARACTERS_MAX + len("-") <= 64
 assert 2 * NAME_CHARACTERS_MAX + len("--timers.fifo") <= 80
 assert RECEIVE_COUNT_MAX <= 1_000
+assert CRASHES_MAX + 2 < RECEIVE_COUNT_MAX
+assert PARKED_EVENTS_MAX * PARKED_PLACE_BYTES_MAX + RECORD_PAYLOAD_BYTES_MAX < ITEM_BYTES_MAX

@@ -6,12 +6,32 @@ A call either returns, or raises a PortError that says whether it may have taken
 """
 
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
+from eventfabric.model.circuit import Circuit
+from eventfabric.model.commit import (
+    CommitOutcome as CommitOutcome,
+)
+from eventfabric.model.commit import (
+    Committed as Committed,
+)
+from eventfabric.model.commit import (
+    RaceLost as RaceLost,
+)
+from eventfabric.model.commit import (
+    SameItemTwice as SameItemTwice,
+)
+from eventfabric.model.commit import (
+    Write as Write,
+)
+from eventfabric.model.commit import (
+    WriteRefused as WriteRefused,
+)
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.model.record import Record, Tail
 from eventfabric.wire.doorbell import Doorbell
 
@@ -70,47 +90,8 @@ class Log(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write of a handler's own transaction: `action` is Put, Update, Delete or ConditionCheck, `request` the
-    DynamoDB request of it in the service's own JSON (TableName, Item or Key, expressions).
-    """
-
-    action: str
-    request: dict[str, Any] = field(hash=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The cursor stands where the commit put it."""
-
-    cursor: Cursor
-
-
-@dataclass(frozen=True, slots=True)
-class RaceLost:
-    """Somebody else moved the cursor first; nothing of this commit was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteRefused:
-    """Nothing was written, because DynamoDB refused the write at `index` (its own condition failed, for one)."""
-
-    index: int
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class SameItemTwice:
-    """Nothing was written: two writes of the commit touch one item, which a transaction cannot do."""
-
-
-CommitOutcome = Committed | RaceLost | WriteRefused | SameItemTwice
-
-
 class Ledger(Protocol):
-    """The cursors of all subscriptions, as one Region sees them. A Region writes only its own."""
+    """Cursors, parked keys and circuits of all subscriptions, as one Region sees them. A Region writes only its own."""
 
     region: Region
 
@@ -118,12 +99,32 @@ class Ledger(Protocol):
         """All that is known of a lane for a subscription (one consistent read)."""
         ...
 
-    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, writes: Seq[Write] = ()) -> CommitOutcome:
-        """Replace the cursor that was `read` (by version) with `moved`, together with the writes, or change nothing.
+    def commit(
+        self,
+        key: LaneKey,
+        read: Cursor,
+        moved: Cursor,
+        *,
+        parked: Seq[ParkedChange] = (),
+        writes: Seq[Write] = (),
+        settled: Seq[Settled] = (),
+    ) -> CommitOutcome:
+        """Replace the cursor that was `read` (by version) with `moved`, together with all the rest, or change nothing.
 
-        The stored version is `read.version + 1`. A commit whose reply was lost is recognised as its own when tried
-        again by the adapter. OutcomeUnknownError: it may have been written.
+        The stored versions are those read plus 1. Every parked key must be as it was read, or the race is lost. A
+        commit whose reply was lost is recognised as its own when tried again by the adapter. At most
+        limits.TRANSACTION_ACTIONS_MAX actions, the cursor's included. OutcomeUnknownError: it may have been written.
         """
+        ...
+
+    def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
+        """The subscription's circuit in this Region (one consistent read)."""
+        ...
+
+    def switch(
+        self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
+    ) -> Circuit | None:
+        """Replace the circuit that was `read` (by version); what stands now, or None where the race was lost."""
         ...
 
 
@@ -134,14 +135,14 @@ class Doorbells(Protocol):
         """Send doorbells (any number); returns those that could not be sent and must be sent again."""
         ...
 
-    def release(self, subscription: str, receipt_handle: str) -> None:
-        """Make a received doorbell visible again at once."""
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
+        """Send a doorbell that comes after a delay of up to 15 minutes; False where it could not be sent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of one subscription at some events (one, unless the handler takes batches)."""
+    """One try of one subscription at some events (one, unless the handler takes batches); `number` from 1."""
 
     subscription: str
     number: int

@@ -8,6 +8,7 @@ from pathlib import Path
 from eventfabric.definition import Definition, from_json
 from eventfabric.errors import DefinitionError, Problem
 from eventfabric.topology import (
+    ENVIRONMENT_CODE_VERSION,
     ENVIRONMENT_DEFINITION,
     ENVIRONMENT_ENDPOINT,
     ENVIRONMENT_REGION,
@@ -25,6 +26,7 @@ class Settings:
     region: str
     subscription: str | None
     endpoint_url: str | None
+    code_version: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = environ) -> "Settings":
@@ -37,6 +39,7 @@ class Settings:
             region=environment[ENVIRONMENT_REGION],
             subscription=environment.get(ENVIRONMENT_SUBSCRIPTION),
             endpoint_url=environment.get(ENVIRONMENT_ENDPOINT),
+            code_version=environment.get(ENVIRONMENT_CODE_VERSION, ""),
         )
 
 

@@ -19,6 +19,18 @@ class Metric(StrEnum):
     """Attempts that ended in an exception. Unit: Count."""
     EVENTS_DROPPED = "EventsDropped"
     """Events of an at-most-once subscription that were given up unattempted: the time was up. Unit: Count."""
+    EVENTS_CRASHED = "EventsCrashed"
+    """Attempts of a single event of which nothing was heard: the process died, or hung. Unit: Count."""
+    KEYS_PARKED = "KeysParked"
+    """Keys set aside because their first event failed. Unit: Count."""
+    KEYS_FREED = "KeysFreed"
+    """Parked keys whose events are all handled or settled. Unit: Count."""
+    DEAD_LETTERS = "DeadLetters"
+    """Events that will not be tried again by themselves. Unit: Count."""
+    CIRCUITS_OPENED = "CircuitsOpened"
+    """Times that deliveries stopped because what is downstream seems to be down. Unit: Count."""
+    CIRCUITS_CLOSED = "CircuitsClosed"
+    """Times that they went on. Unit: Count."""
     DOORBELLS_DUPLICATE = "DoorbellsDuplicate"
     """Doorbells whose news was already delivered. Unit: Count."""
     COMMITS_LOST = "CommitsLost"
@@ -31,16 +43,34 @@ class Metric(StrEnum):
     """Append to commit, of each run's oldest event. Unit: Milliseconds."""
 
 
+class LogEvent(StrEnum):
+    """Every log event of deliveries. With lane, sequence and error type; never with keys, messages or data."""
+
+    KEY_PARKED = "a key is parked"
+    KEY_FREED = "a parked key is free"
+    DEAD_LETTER = "an event is a dead letter"
+    EVENT_CRASHED = "an attempt was never heard of again"
+    CIRCUIT_OPENED = "deliveries stop: what is downstream seems to be down"
+    CIRCUIT_CLOSED = "deliveries go on"
+
+
 class Telemetry(Protocol):
-    """Takes metrics."""
+    """Takes metrics and log events."""
 
     def add(self, metric: Metric, value: float = 1) -> None:
         """Add to a metric."""
         ...
 
+    def tell(self, event: LogEvent, **about: object) -> None:
+        """Log an event."""
+        ...
+
 
 class NoTelemetry:
-    """Takes metrics and forgets them."""
+    """Takes everything and forgets it."""
 
     def add(self, metric: Metric, value: float = 1) -> None:
+        """Forget."""
+
+    def tell(self, event: LogEvent, **about: object) -> None:
         """Forget."""

@@ -17,9 +17,11 @@ ENVIRONMENT_SUBSCRIPTION: Final = "EVENTFABRIC_SUBSCRIPTION"
 """In a deliver function: its subscription."""
 ENVIRONMENT_REGION: Final = "AWS_REGION"
 ENVIRONMENT_ENDPOINT: Final = "AWS_ENDPOINT_URL"
+ENVIRONMENT_CODE_VERSION: Final = "AWS_LAMBDA_FUNCTION_VERSION"
 
 RELAY_ENTRY: Final = "handlers.relay.handle"
 DELIVER_ENTRY: Final = "handlers.deliver.handle"
+TIMER_ENTRY: Final = "handlers.timer.handle"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,17 @@ class QueueTopology:
 
 
 @dataclass(frozen=True)
+class TimerQueueTopology:
+    """One standard SQS queue whose messages come after a delay of their own."""
+
+    name: str
+    dead_letter_name: str
+    visibility_timeout_seconds: int = limits.VISIBILITY_TIMEOUT_SECONDS
+    receive_count_max: int = limits.RECEIVE_COUNT_MAX
+    batch_max: int = limits.DOORBELL_BATCH_MAX
+
+
+@dataclass(frozen=True)
 class FunctionTopology:
     """One Lambda function of a Region."""
 
@@ -78,6 +91,13 @@ class SubscriptionTopology:
     def queue(self) -> QueueTopology:
         """Its doorbells, equal in every Region that delivers for it."""
         return QueueTopology(f"{self.fabric}-{self.name}.fifo", f"{self.fabric}-{self.name}-dead.fifo")
+
+    @property
+    def timers(self) -> TimerQueueTopology:
+        """Its doorbells that come later."""
+        return TimerQueueTopology(
+            f"{self.fabric}-{self.name}-timers", f"{self.fabric}-{self.name}-timers-dead"
+        )
 
     @property
     def function_name(self) -> str:
@@ -171,6 +191,17 @@ class Topology:
         """The function that a subscription's queue invokes in a Region."""
         environment = {ENVIRONMENT_REGION: region, ENVIRONMENT_SUBSCRIPTION: subscription}
         return FunctionTopology(self.subscription(subscription).function_name, DELIVER_ENTRY, environment)
+
+    def timer_function(self, region: str) -> FunctionTopology:
+        """The function that a Region's timer queues invoke."""
+        return FunctionTopology(f"{self.fabric}-timer", TIMER_ENTRY, {ENVIRONMENT_REGION: region})
+
+    def subscription_of_timers(self, queue: str) -> SubscriptionTopology:
+        """The subscription whose timer queue that is; UnknownNameError."""
+        for subscription in self.subscriptions.values():
+            if subscription.timers.name == queue:
+                return subscription
+        raise UnknownNameError("timer queue", queue, [s.timers.name for s in self.subscriptions.values()])
 
     def stream(self, name: str) -> StreamTopology:
         """The stream of that name; UnknownNameError."""

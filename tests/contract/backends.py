@@ -25,6 +25,7 @@ from eventfabric.memory.log import MemoryLog
 from eventfabric.memory.queue import MemoryQueue
 from eventfabric.memory.region import MemoryRegion
 from eventfabric.memory.requests import Requests
+from eventfabric.memory.timers import MemoryTimers
 from eventfabric.model.identity import Region
 from eventfabric.ports import Doorbells, Ledger, Log
 from eventfabric.topology import QueueTopology
@@ -52,6 +53,10 @@ def queue_name(subscription: str) -> str:
     return f"shop-{subscription}.fifo"
 
 
+def timers_name(subscription: str) -> str:
+    return f"shop-{subscription}-timers"
+
+
 class Backend(Protocol):
     """What a test may ask of either world."""
 
@@ -70,6 +75,9 @@ class Backend(Protocol):
     def receive(self, count: int = 10) -> list[Message]: ...
     def delete(self, message: Message) -> None: ...
     def dead_letters(self) -> list[str]: ...
+    def timers(self) -> list[str]:
+        """The timers that are due, answered."""
+        ...
 
 
 class MemoryBackend:
@@ -88,12 +96,14 @@ class MemoryBackend:
             dead_letters=dead,
         )
         self._region.queues = {QUEUE.name: self._queue, dead.name: dead}
+        self._timers = MemoryTimers(timers_name(SUBSCRIPTION), clock=self.clock)
+        self._region.timers = {self._timers.name: self._timers}
         self._faults = Faults()
         self._requests = Requests(self._faults)
         self._entropy = SeededEntropy()
         self.log: Log = MemoryLog(self._region.table(LOG_TABLE), requests=self._requests)
         self.ledger: Ledger = self.another_ledger()
-        self.doorbells: Doorbells = MemoryDoorbells(self._region, queue_name)
+        self.doorbells: Doorbells = MemoryDoorbells(self._region, queue_name, timers_name)
 
     def another_ledger(self) -> Ledger:
         return MemoryLedger(self._region, LEDGER_TABLE, entropy=self._entropy, requests=self._requests)
@@ -117,6 +127,9 @@ class MemoryBackend:
     def dead_letters(self) -> list[str]:
         return self._region.queues[QUEUE.dead_letter_name].bodies
 
+    def timers(self) -> list[str]:
+        return list(iter(self._timers.take, None))
+
 
 class AwsBackend:
     def __init__(self, clock: MemoryClock) -> None:
@@ -131,12 +144,13 @@ class AwsBackend:
             QueueName=QUEUE.dead_letter_name, Attributes={"FifoQueue": "true"}
         )["QueueUrl"]
         self._url = _create_queue(self._sqs, QUEUE, self._dead_url)
+        self._timers_url = self._sqs.create_queue(QueueName=timers_name(SUBSCRIPTION))["QueueUrl"]
         self._lost = 0
         # Asked after every reply: an answer other than None sends the request again, as after a lost reply.
         self._dynamodb.meta.events.register_first("needs-retry.dynamodb", cast(Any, self._needs_retry))
         self.log: Log = AwsLog(self._dynamodb, LOG_TABLE)
         self.ledger: Ledger = self.another_ledger()
-        self.doorbells: Doorbells = AwsDoorbells(self._sqs, queue_name)
+        self.doorbells: Doorbells = AwsDoorbells(self._sqs, queue_name, timers_name)
 
     def another_ledger(self) -> Ledger:
         return AwsLedger(self._dynamodb, LEDGER_TABLE, HOME, clock=self.clock, entropy=self._entropy)
@@ -173,6 +187,12 @@ class AwsBackend:
 
     def dead_letters(self) -> list[str]:
         answer = self._sqs.receive_message(QueueUrl=self._dead_url, MaxNumberOfMessages=10)
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+    def timers(self) -> list[str]:
+        answer = self._sqs.receive_message(QueueUrl=self._timers_url, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            self._sqs.delete_message(QueueUrl=self._timers_url, ReceiptHandle=message["ReceiptHandle"])
         return [message["Body"] for message in answer.get("Messages", [])]
 
 

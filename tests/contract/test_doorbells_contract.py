@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable
 
-import pytest
-
-from eventfabric.errors import RefusedError
-from eventfabric.limits import DEDUPLICATION_SECONDS
+from eventfabric.limits import DEDUPLICATION_SECONDS, TIMER_DELAY_SECONDS_MAX
 from eventfabric.model.identity import Generation, Lane, LaneIndex, Sequence, StreamName
 from eventfabric.wire.doorbell import Doorbell, from_body
 from tests.contract.backends import HOME, QUEUE, SUBSCRIPTION, Backend, Message
@@ -100,17 +97,6 @@ def test_while_a_doorbell_is_in_flight_its_lane_gives_no_other_and_other_lanes_d
     assert heard(backend.receive()) == [(0, 2)]
 
 
-def test_released_doorbells_come_again_at_once_and_in_order(backend: Backend) -> None:
-    ring(backend, bell(0, 1), bell(0, 2))
-    held = backend.receive()
-    assert heard(held) == [(0, 1), (0, 2)]
-    for message in held:
-        backend.doorbells.release(SUBSCRIPTION, message.receipt_handle)
-    again = backend.receive()
-    assert heard(again) == [(0, 1), (0, 2)]
-    assert [message.receive_count for message in again] == [2, 2]
-
-
 def test_a_doorbell_that_nobody_answers_comes_again_after_its_visibility_timeout(backend: Backend) -> None:
     ring(backend, bell(0, 1), bell(0, 2))
     assert heard(backend.receive()) == [(0, 1), (0, 2)]
@@ -147,12 +133,22 @@ def test_a_doorbell_on_its_last_receive_can_still_be_answered(backend: Backend) 
     assert backend.dead_letters() == []
 
 
-def test_a_handle_that_never_was_cannot_be_released(backend: Backend) -> None:
-    ring(backend, bell())
-    with pytest.raises(RefusedError):
-        backend.doorbells.release(SUBSCRIPTION, "no-such-handle")
+def test_a_doorbell_for_later_comes_when_its_delay_is_over(backend: Backend) -> None:
+    assert backend.doorbells.ring_later(SUBSCRIPTION, bell(0, 5, again=7), 29.2)
+    assert backend.doorbells.ring_later(SUBSCRIPTION, bell(1, 5), 0)
+    assert [from_body(body).lane.index for body in backend.timers()] == [1]
+    backend.clock.advance(29)
+    assert backend.timers() == []
+    backend.clock.advance(1.1)
+    assert [from_body(body) for body in backend.timers()] == [bell(0, 5, again=7)]
+    assert backend.timers() == []
 
 
-def test_a_queue_that_is_not_there_cannot_release(backend: Backend) -> None:
-    with pytest.raises(RefusedError):
-        backend.doorbells.release("nobody", "no-such-handle")
+def test_a_delay_longer_than_a_queue_knows_is_cut_short(backend: Backend) -> None:
+    assert backend.doorbells.ring_later(SUBSCRIPTION, bell(0, 5), 5_000)
+    backend.clock.advance(TIMER_DELAY_SECONDS_MAX + 0.1)
+    assert len(backend.timers()) == 1
+
+
+def test_a_timer_queue_that_is_not_there_takes_nothing(backend: Backend) -> None:
+    assert not backend.doorbells.ring_later("nobody", bell(0, 5), 1)

@@ -52,7 +52,7 @@ def own(backend: Backend, name: str) -> dict[str, Any] | None:
 
 
 def committed(backend: Backend, moved: Cursor, read: Cursor = START, *writes: Write) -> Cursor:
-    outcome = backend.ledger.commit(KEY, read, moved, writes)
+    outcome = backend.ledger.commit(KEY, read, moved, writes=writes)
     assert isinstance(outcome, Committed)
     return outcome.cursor
 
@@ -103,7 +103,7 @@ def test_a_commit_whose_reply_was_lost_is_recognised_as_its_own(
 ) -> None:
     for read, moved in ((START, at(3)), (at(3, version=1), at(5))):
         backend.lose_replies(lost)
-        outcome = backend.ledger.commit(KEY, read, moved, writes)
+        outcome = backend.ledger.commit(KEY, read, moved, writes=writes)
         assert isinstance(outcome, Committed)
         assert outcome.cursor.sequence == moved.sequence
     assert backend.ledger.state(KEY).cursor(HOME) == at(5, version=2)
@@ -115,7 +115,7 @@ def test_a_commit_without_any_reply_says_that_its_outcome_is_unknown(
 ) -> None:
     backend.lose_replies(3)
     with pytest.raises(OutcomeUnknownError):
-        backend.ledger.commit(KEY, START, at(3), writes)
+        backend.ledger.commit(KEY, START, at(3), writes=writes)
     assert backend.ledger.state(KEY).cursor(HOME) == at(3, version=1)
     assert (own(backend, "a") is not None) == bool(writes)
 
@@ -164,7 +164,7 @@ def test_an_update_makes_the_item_that_is_not_there(backend: Backend) -> None:
 
 def test_a_lost_race_leaves_none_of_the_writes(backend: Backend) -> None:
     committed(backend, at(3))
-    assert backend.ledger.commit(KEY, START, at(9), (put("a"),)) == RaceLost()
+    assert backend.ledger.commit(KEY, START, at(9), writes=(put("a"),)) == RaceLost()
     assert own(backend, "a") is None
     assert backend.ledger.state(KEY).cursor(HOME) == at(3, version=1)
 
@@ -174,7 +174,7 @@ def test_a_writes_own_failed_condition_is_told_with_its_place_and_nothing_is_wri
 ) -> None:
     backend.put(OWN_TABLE, {"id": {"S": "taken"}})
     writes = (put("a"), put("taken", ConditionExpression="attribute_not_exists(id)"), absent("taken-not"))
-    outcome = backend.ledger.commit(KEY, START, at(9), writes)
+    outcome = backend.ledger.commit(KEY, START, at(9), writes=writes)
     assert isinstance(outcome, WriteRefused)
     assert (outcome.index, outcome.code) == (1, "ConditionalCheckFailed")
     assert own(backend, "a") is None
@@ -185,32 +185,37 @@ def test_a_condition_on_a_value_compares_it(backend: Backend) -> None:
     backend.put(OWN_TABLE, {"id": {"S": "a"}, "v": {"S": "1"}})
     more = {"ConditionExpression": "v = :v", "ExpressionAttributeValues": {":v": {"S": "1"}}}
     cursor = committed(backend, at(3), START, put("a", "2", **more))
-    assert isinstance(backend.ledger.commit(KEY, cursor, at(9), (put("a", "3", **more),)), WriteRefused)
+    assert isinstance(
+        backend.ledger.commit(KEY, cursor, at(9), writes=(put("a", "3", **more),)), WriteRefused
+    )
     assert own(backend, "a") == {"id": {"S": "a"}, "v": {"S": "2"}}
 
 
 def test_a_lost_race_is_told_before_a_refused_write(backend: Backend) -> None:
     committed(backend, at(3))
     backend.put(OWN_TABLE, {"id": {"S": "taken"}})
-    assert backend.ledger.commit(KEY, START, at(9), (absent("taken"),)) == RaceLost()
+    assert backend.ledger.commit(KEY, START, at(9), writes=(absent("taken"),)) == RaceLost()
 
 
 def test_two_writes_to_one_item_are_named_and_nothing_is_written(backend: Backend) -> None:
-    assert backend.ledger.commit(KEY, START, at(9), (put("a"), put("b"), put("a", "2"))) == SameItemTwice()
+    assert (
+        backend.ledger.commit(KEY, START, at(9), writes=(put("a"), put("b"), put("a", "2")))
+        == SameItemTwice()
+    )
     assert own(backend, "b") is None
     assert backend.ledger.state(KEY).cursors == {}
 
 
 def test_a_commit_takes_as_many_writes_as_a_transaction_leaves_beside_the_cursor(backend: Backend) -> None:
     writes = [put(f"w{index}") for index in range(TRANSACTION_WRITES_MAX)]
-    assert isinstance(backend.ledger.commit(KEY, START, at(9), writes), Committed)
+    assert isinstance(backend.ledger.commit(KEY, START, at(9), writes=writes), Committed)
     assert all(own(backend, f"w{index}") for index in range(TRANSACTION_WRITES_MAX))
 
 
 def test_more_writes_than_that_are_refused_without_effect(backend: Backend) -> None:
     writes = [put(f"w{index}") for index in range(TRANSACTION_WRITES_MAX + 1)]
     with pytest.raises(RefusedError):
-        backend.ledger.commit(KEY, START, at(9), writes)
+        backend.ledger.commit(KEY, START, at(9), writes=writes)
     assert own(backend, "w0") is None
     assert backend.ledger.state(KEY).cursors == {}
 
@@ -218,6 +223,6 @@ def test_more_writes_than_that_are_refused_without_effect(backend: Backend) -> N
 def test_a_write_to_a_table_that_is_not_there_is_refused_without_effect(backend: Backend) -> None:
     stray = Write("Put", {"TableName": "nowhere", "Item": {"id": {"S": "a"}}})
     with pytest.raises(RefusedError):
-        backend.ledger.commit(KEY, START, at(9), (put("a"), stray))
+        backend.ledger.commit(KEY, START, at(9), writes=(put("a"), stray))
     assert own(backend, "a") is None
     assert backend.ledger.state(KEY).cursors == {}

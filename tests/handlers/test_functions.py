@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger
 
 import handlers.deliver
 import handlers.relay
+import handlers.timer
 from eventfabric import Delivery, Event, Fabric
 from eventfabric.definition import to_json
 from eventfabric.definition_file import parse_definition
@@ -22,12 +23,12 @@ from eventfabric.memory.cloud import MemoryCloud
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Region
-from eventfabric.runtime import deliver, relay
+from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Ports, Runtime, using
 from eventfabric.settings import Settings
 from eventfabric.telemetry import NoTelemetry, Telemetry
-from eventfabric.topology import DELIVER_ENTRY, RELAY_ENTRY, Topology
+from eventfabric.topology import DELIVER_ENTRY, RELAY_ENTRY, TIMER_ENTRY, Topology
 
 US = "us-east-1"
 TOPOLOGY = Topology(
@@ -104,7 +105,8 @@ class World:
 
     def deliver(self, *, context: Context | None = None, bodies: tuple[str, ...] = ()) -> list[str]:
         """Hand what the queue has (and further bodies) to the deliver function; the bodies that must come again."""
-        records = [message.event() for message in self.queue.receive()]
+        received = self.queue.receive()
+        records = [message.event() for message in received]
         for number, body in enumerate(bodies):
             records.append(
                 {"messageId": f"extra-{number}", "receiptHandle": "none", "body": body, "attributes": {}}
@@ -112,13 +114,18 @@ class World:
         with using(self.runtime("all")):
             answer = handlers.deliver.handle({"Records": records}, context or Context())  # type: ignore[arg-type]
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        for message in received:
+            if message.message_id not in failed:
+                self.queue.delete(message.receipt_handle)
         return [record["body"] for record in records if record["messageId"] in failed]
 
 
 def test_the_entries_that_are_deployed_are_the_functions_that_run_locally() -> None:
     assert handlers.relay.handle is relay.handle
     assert handlers.deliver.handle is deliver.handle
+    assert handlers.timer.handle is timer.handle
     assert (RELAY_ENTRY, DELIVER_ENTRY) == ("handlers.relay.handle", "handlers.deliver.handle")
+    assert TIMER_ENTRY == "handlers.timer.handle"
 
 
 def test_an_event_goes_from_stream_record_to_doorbell_to_handler() -> None:
@@ -132,12 +139,16 @@ def test_an_event_goes_from_stream_record_to_doorbell_to_handler() -> None:
 
 
 def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
-    world = World(fail_on="1")
-    world.fabric.publish("orders", key="a", type="Placed", data={"card": "4111"}, id="1")
+    logs = StringIO()
+    logger = Logger(service="test-logs", stream=logs)
+    world = World(fail_on="1", telemetry=EmfTelemetry(fabric="shop", service="all", logger=logger))
+    world.fabric.publish("orders", key="customer-17", type="Placed", data={"card": "4111"}, id="1")
     world.relay()
     world.deliver()
-    assert "4111" not in "".join(world.queue.bodies) + world.logs.getvalue()
-    assert "ValueError" in world.logs.getvalue()
+    (told,) = [json.loads(line) for line in logs.getvalue().splitlines()]
+    assert (told["message"], told["error_type"]) == ("a key is parked", "builtins:ValueError")
+    said = "".join(world.queue.bodies) + world.logs.getvalue() + logs.getvalue()
+    assert not any(private in said for private in ("4111", "customer-17", "not now"))
 
 
 def test_the_relay_reports_the_first_record_whose_doorbell_could_not_be_sent() -> None:
@@ -170,18 +181,42 @@ def test_the_relay_never_fails_on_content_and_takes_no_removal_for_news() -> Non
     assert world.queue.bodies == []
 
 
-def test_a_failing_lane_fails_its_doorbells_and_no_others() -> None:
+def test_a_failing_event_is_parked_and_its_doorbell_has_served() -> None:
     world = World(fail_on="bad")
-    bad = world.fabric.publish("orders", key="a", type="Placed", id="bad")
-    good = next(
-        receipt
-        for key in "bcdefghijk"
-        if (receipt := world.fabric.publish("orders", key=key, type="Placed")).lane != bad.lane
-    )
+    for number, key in enumerate("abcdefghijk"):
+        world.fabric.publish("orders", key=key, type="Placed", id="bad" if number == 0 else key)
     world.relay()
-    failed = world.deliver()
-    assert [json.loads(body)["lane"] for body in failed] == [bad.lane.local]
-    assert good.event_id in world.seen
+    assert world.deliver() == []
+    assert sorted(str(name) for name in world.seen) == list("bcdefghijk")
+    assert len(world.cloud.timers(TOPOLOGY, "all", US)) == 1
+
+
+def test_a_timer_rings_in_the_lanes_own_group_and_then_the_event_is_tried_again() -> None:
+    world = World(fail_on="bad")
+    lane = world.fabric.publish("orders", key="a", type="Placed", id="bad").lane
+    world.relay()
+    world.deliver()
+    world.fail_on = None
+    world.clock.advance(60)
+    body = world.cloud.timers(TOPOLOGY, "all", US).take()
+    queue = {"eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:shop-all-timers", "attributes": {}}
+    records = [{"messageId": "1", "body": body, **queue}, {"messageId": "2", "body": "{}", **queue}]
+    with using(world.runtime(None)):
+        answer = handlers.timer.handle({"Records": records}, Context())  # type: ignore[arg-type]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+    assert [message.group for message in world.queue.receive()] == [str(lane)]
+
+
+def test_a_lane_that_cannot_go_on_fails_its_doorbells_and_no_others() -> None:
+    world = World()
+    receipts = [world.fabric.publish("orders", key=key, type="Placed") for key in "abcdefghijk"]
+    stopped = receipts[0].lane
+    table = world.cloud.regions[US].table("shop-orders")
+    (record,) = [item for item in table.items if item["pk"]["S"] == str(stopped) and item["sk"]["N"] == "0"]
+    table.write("Put", {"Item": {**record, "d": {"B": b"?"}}})
+    world.relay()
+    assert {json.loads(body)["lane"] for body in world.deliver()} == {stopped.local}
+    assert len(world.seen) == sum(receipt.lane != stopped for receipt in receipts)
 
 
 def test_many_doorbells_of_a_lane_are_one_run_of_it() -> None:
@@ -203,11 +238,11 @@ def test_a_message_that_is_no_doorbell_fails_alone() -> None:
     assert world.seen == ["1"]
 
 
-def test_out_of_time_makes_the_doorbell_visible_again_at_once() -> None:
+def test_out_of_time_rings_the_lane_anew() -> None:
     world = World()
     world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.relay()
-    assert len(world.deliver(context=Context(remaining_ms=100))) == 1
+    assert world.deliver(context=Context(remaining_ms=100)) == []
     assert world.seen == []
     assert world.deliver() == []
     assert world.seen == ["1"]
@@ -226,7 +261,7 @@ def test_a_lost_reply_of_a_port_brings_the_doorbell_back() -> None:
 def test_metrics_are_written_once_an_invocation_in_embedded_metric_format(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    world = World(telemetry=EmfTelemetry(fabric="shop", service="all"))
+    world = World(telemetry=EmfTelemetry(fabric="shop", service="all", logger=Logger(service="test")))
     world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.relay()
     world.deliver()

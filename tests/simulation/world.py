@@ -27,12 +27,16 @@ from eventfabric.model.identity import (
     StreamName,
     SubscriptionName,
 )
+from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.ports import Attempt, Handler, Write
 from eventfabric.services.append import Appender
+from eventfabric.services.breaker import Breaker
 from eventfabric.services.deliver import Deliverer, LaneResult
 from eventfabric.services.relay import relay
-from eventfabric.telemetry import Metric
+from eventfabric.services.retry import RetryPolicy
+from eventfabric.services.survey import lanes_of
+from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 from eventfabric.wire.doorbell import Doorbell, from_body
 from eventfabric.wire.payload_codec import encode_event, pack, stored, unpack
@@ -85,6 +89,10 @@ class Counting:
     """Telemetry that adds up."""
 
     totals: dict[Metric, float] = field(default_factory=dict)
+    told: list[LogEvent] = field(default_factory=list)
+
+    def tell(self, event: LogEvent, **about: object) -> None:
+        self.told.append(event)
 
     def add(self, metric: Metric, value: float = 1) -> None:
         self.totals[metric] = self.totals.get(metric, 0) + value
@@ -157,6 +165,7 @@ class World:
         self.telemetry = Counting()
         self.faults = Faults()
         self.queue = self.cloud.queue(self.topology, SUBSCRIPTION, delivered_in)
+        self.timers = self.cloud.timers(self.topology, SUBSCRIPTION, delivered_in)
         self.table = self.cloud.regions[delivered_in].table(self.stream.table.name)
         self.log = self.cloud.log(self.topology, STREAM, delivered_in)
         self.origin_log = self.cloud.log(self.topology, STREAM, HOME)
@@ -183,13 +192,23 @@ class World:
         )
 
     def deliverer(self, *, handler: Handler | None = None, faults: Faults | None = None) -> Deliverer:
+        """A function instance of its own: it shares nothing with others but what is stored."""
         faults = faults or self.faults
+        ledger = faults.ledger(self.cloud.ledger(self.topology, self.region))
+        doorbells = faults.doorbells(self.cloud.doorbells(self.topology, self.region))
+        breaker = Breaker(
+            self.subscription, region=self.region, lanes=lanes_of(self.stream), ledger=ledger,
+            doorbells=doorbells, clock=self.clock, telemetry=self.telemetry,
+        )  # fmt: skip
         return Deliverer(
             self.subscription,
             region=self.region,
             log=faults.log(self.log),
-            ledger=faults.ledger(self.cloud.ledger(self.topology, self.region)),
+            ledger=ledger,
+            doorbells=doorbells,
             handler=faults.handler(handler or self.handler),
+            policy=RetryPolicy(self.subscription.definition, entropy=self.entropy),
+            breaker=breaker,
             clock=self.clock,
             telemetry=self.telemetry,
         )
@@ -280,17 +299,30 @@ class World:
             if result.done:
                 self.queue.delete(message.receipt_handle)
 
-    def deliver_all(self) -> None:
-        """Answer until the queue is empty; what failed comes again after its visibility time-out."""
-        for _ in range(1000):
-            if not len(self.queue):
-                return
+    def deliver_all(self, *, by: Deliverer | None = None) -> None:
+        """Answer until queue and timers are empty; what failed comes again after its visibility time-out."""
+        deliverer = by or self.deliverer()
+        for _ in range(2000):
+            while (body := self.timers.take()) is not None:
+                bells = self.faults.doorbells(self.cloud.doorbells(self.topology, self.region))
+                if bells.ring(SUBSCRIPTION, [from_body(body)]):
+                    self.timers.send(body, delay_seconds=1)
             messages = self.receive()
             if messages:
-                self.answer(messages)
-            else:
+                self.answer(messages, by=deliverer)
+            elif len(self.queue):
                 self.clock.advance(60)
+            elif (due_ms := self.timers.next_due_ms()) is not None:
+                self.clock.advance(max(0.001, (due_ms - self.clock.now_ms()) / 1000))
+            else:
+                return
         raise AssertionError(f"the queue does not drain: {self.queue.bodies}")
+
+    def parked(self, of: Lane = LANE) -> dict[str, Parked]:
+        """The lane's parked keys, by key."""
+        key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), of)
+        state = self.cloud.ledger(self.topology, self.region).state(key)
+        return {parked.key: parked for parked in state.parked.get(self.region, {}).values()}
 
     def ring_all(self, lanes: Iterable[Lane]) -> None:
         """Ring every lane again, as reconciliation does."""

@@ -1,6 +1,6 @@
 """Owns the decisions of services.deliver about handlers' own transactions: what commits together, and what not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Seq
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 from eventfabric.limits import TRANSACTION_WRITES_MAX
 from eventfabric.model.event import Event
 from eventfabric.ports import Attempt, Write
-from eventfabric.services.deliver import Outcome, RefusedWriteError
+from eventfabric.services.deliver import Outcome
 from tests.simulation.world import EFFECTS, HOME, World, add_one, event
 
 Writes = Mapping[str, Seq[Write]]
@@ -41,7 +41,7 @@ def world_of(handler: Writing, *events: Event) -> World:
     return world
 
 
-def each_of_its_key(names: str) -> list[Event]:
+def each_of_its_key(names: Iterable[str]) -> list[Event]:
     return [event(name, key=name) for name in names]
 
 
@@ -81,15 +81,20 @@ def test_events_that_write_one_item_are_committed_one_by_one() -> None:
     assert world.cursor().sequence == 3
 
 
-def test_an_event_that_writes_one_item_twice_stops_the_lane_at_itself() -> None:
+def refused(world: World, key: str) -> str:
+    """Why the first event of a parked key was refused."""
+    failure = world.parked()[key].failure
+    assert failure.error_type == "eventfabric.services.retry:RefusedWriteError"
+    return failure.message.partition(":")[0]
+
+
+def test_an_event_that_writes_one_item_twice_is_parked_alone() -> None:
     twice = (add_one("shared"), add_one("shared"))
     world = world_of(Writing({"b": twice}), *each_of_its_key("abc"))
-    result = world.deliver()
-    assert result.outcome is Outcome.STOPPED
-    assert isinstance(result.cause, RefusedWriteError)
-    assert result.cause.code == "SameItemTwice"
-    assert world.effects() == {"a": 1}
-    assert world.cursor().sequence == 1
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert refused(world, "b") == "SameItemTwice"
+    assert world.effects() == {"a": 1, "c": 1}
+    assert world.cursor().sequence == 3
 
 
 @pytest.mark.parametrize(
@@ -102,15 +107,12 @@ def test_an_event_that_writes_one_item_twice_stops_the_lane_at_itself() -> None:
     ],
     ids=["condition", "too large", "no such table", "wrong key"],
 )
-def test_a_refused_write_stops_the_lane_at_its_event_and_keeps_those_before(write: Write, code: str) -> None:
+def test_a_refused_write_parks_its_event_and_no_other(write: Write, code: str) -> None:
     world = world_of(Writing({"c": (add_one("never"), write)}), *each_of_its_key("abcd"))
-    for _ in range(2):
-        result = world.deliver()
-        assert result.outcome is Outcome.STOPPED
-        assert isinstance(result.cause, RefusedWriteError)
-        assert result.cause.code == code
-        assert world.effects() == {"a": 1, "b": 1}
-        assert world.cursor().sequence == 2
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert refused(world, "c") == code
+    assert world.effects() == {"a": 1, "b": 1, "d": 1}
+    assert world.cursor().sequence == 4
 
 
 def test_a_full_transaction_is_committed_before_the_next_event_is_added() -> None:
@@ -128,11 +130,9 @@ def test_one_event_may_fill_a_transaction_and_no_more() -> None:
         "b": [add_one(f"b{n}") for n in range(TRANSACTION_WRITES_MAX + 1)],
     }
     world = world_of(Writing(writes), *each_of_its_key("ab"))
-    result = world.deliver()
-    assert result.outcome is Outcome.STOPPED
-    assert isinstance(result.cause, ValueError)
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.parked()["b"].failure.message == "found 100 writes, allowed: at most 99"
     assert len(world.effects()) == TRANSACTION_WRITES_MAX
-    assert world.cursor().sequence == 1
 
 
 def test_events_without_writes_move_the_cursor_in_a_plain_commit() -> None:
@@ -141,16 +141,15 @@ def test_events_without_writes_move_the_cursor_in_a_plain_commit() -> None:
     assert world.cursor().sequence == 2
 
 
-def test_a_failing_handler_keeps_the_writes_of_the_events_before_it() -> None:
+def test_a_failing_handler_keeps_the_writes_of_the_events_beside_it() -> None:
     def fail_at_c(one: Event) -> None:
         if one.id == "c":
             raise KeyError(one.id)
 
     world = world_of(Writing(watch=fail_at_c), *each_of_its_key("abcd"))
-    result = world.deliver()
-    assert isinstance(result.cause, KeyError)
-    assert world.effects() == {"a": 1, "b": 1}
-    assert world.cursor().sequence == 2
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.parked()["c"].failure.error_type == "builtins:KeyError"
+    assert world.effects() == {"a": 1, "b": 1, "d": 1}
 
 
 def test_a_filtered_tail_is_stepped_over_in_the_commit_of_the_events_before_it() -> None:
@@ -164,6 +163,24 @@ def test_a_filtered_tail_is_stepped_over_in_the_commit_of_the_events_before_it()
 
 def test_writes_meet_what_others_wrote_into_the_same_table() -> None:
     world = world_of(Writing({"a": (refused_write(),)}), event("a"))
-    assert world.deliver().outcome is Outcome.STOPPED
+    world.deliver()
+    assert refused(world, "k") == "ConditionalCheckFailed"
     world.cloud.regions[HOME].table(EFFECTS).write("Put", put_of("absent").request)
+    world.deliver_all()
+    assert world.parked() == {}
+
+
+def test_a_batch_with_more_writes_than_a_commit_holds_is_gone_through_one_by_one() -> None:
+    handler = Writing()
+    handler.batch_events_max = 1_000
+    world = world_of(handler, *each_of_its_key([f"e{number}" for number in range(150)]))
     assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.effects() == {f"e{number}": 1 for number in range(150)}
+
+
+def test_a_batch_of_one_key_that_updates_one_row_is_gone_through_one_by_one() -> None:
+    handler = Writing({name: (add_one("row"),) for name in "abc"})
+    handler.batch_events_max = 3
+    world = world_of(handler, event("a"), event("b"), event("c"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.effects() == {"row": 3}

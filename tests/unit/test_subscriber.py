@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from eventfabric import Delivery, Event, subscriber
-from eventfabric.errors import HandlerError
+from eventfabric.errors import HandlerError, UndecodablePayloadError
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.model.identity import Lane
 from eventfabric.ports import Attempt
@@ -79,7 +79,7 @@ def test_a_payload_of_another_shape_is_the_events_failure() -> None:
     def order(order: Order, delivery: Delivery) -> None:
         raise AssertionError("must not be called")
 
-    with pytest.raises(msgspec.ValidationError, match="number"):
+    with pytest.raises(UndecodablePayloadError, match="number"):
         call(order, [Event(id="1", key="a", type="Placed", data={"number": "seven"}, source="/s")])
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from math import ceil
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eventfabric import limits
-from eventfabric.aws.clients import named_failures
 from eventfabric.wire.doorbell import Doorbell, to_body
 
 if TYPE_CHECKING:
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 class AwsDoorbells:
-    """ports.Doorbells on the queues of one Region; `queue_name` gives the queue of a subscription."""
+    """ports.Doorbells on the queues of one Region; two functions give a subscription's queues their names."""
 
-    def __init__(self, client: "SQSClient", queue_name: Callable[[str], str]) -> None:
+    def __init__(
+        self, client: "SQSClient", queue_name: Callable[[str], str], timers_name: Callable[[str], str]
+    ) -> None:
         self._client = client
         self._queue_name = queue_name
+        self._timers_name = timers_name
         self._urls: dict[str, str] = {}
 
     def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
@@ -32,7 +35,7 @@ class AwsDoorbells:
     def _send(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
         try:
             answer = self._client.send_message_batch(
-                QueueUrl=self._url(subscription),
+                QueueUrl=self._url(self._queue_name(subscription)),
                 Entries=[
                     {
                         "Id": str(index),
@@ -48,16 +51,19 @@ class AwsDoorbells:
             return list(doorbells)
         return [doorbells[int(failure["Id"])] for failure in answer.get("Failed", ())]
 
-    def release(self, subscription: str, receipt_handle: str) -> None:
-        """See ports.Doorbells. One ChangeMessageVisibility."""
-        with named_failures("release a doorbell"):
-            self._client.change_message_visibility(
-                QueueUrl=self._url(subscription), ReceiptHandle=receipt_handle, VisibilityTimeout=0
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
+        """See ports.Doorbells. One SendMessage to the timer queue."""
+        try:
+            self._client.send_message(
+                QueueUrl=self._url(self._timers_name(subscription)),
+                MessageBody=to_body(doorbell),
+                DelaySeconds=min(ceil(delay_seconds), limits.TIMER_DELAY_SECONDS_MAX),
             )
+        except (ClientError, BotoCoreError):
+            return False
+        return True
 
-    def _url(self, subscription: str) -> str:
-        if subscription not in self._urls:
-            self._urls[subscription] = self._client.get_queue_url(QueueName=self._queue_name(subscription))[
-                "QueueUrl"
-            ]
-        return self._urls[subscription]
+    def _url(self, name: str) -> str:
+        if name not in self._urls:
+            self._urls[name] = self._client.get_queue_url(QueueName=name)["QueueUrl"]
+        return self._urls[name]

@@ -90,5 +90,5 @@ class ChaoticDoorbells:
                 sent.append(replace(doorbell, again=self._repeats))
         return self._inner.ring(subscription, sent)
 
-    def release(self, subscription: str, receipt_handle: str) -> None:
-        self._inner.release(subscription, receipt_handle)
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
+        return self._inner.ring_later(subscription, doorbell, delay_seconds)

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from io import StringIO
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from random import Random
@@ -27,16 +29,16 @@ from eventfabric.local.handled import Handled, HandledLog
 from eventfabric.local.invoke import Function, no_account
 from eventfabric.local.meter import Meter
 from eventfabric.local.provision import provision
-from eventfabric.local.pumps import Pump, QueuePump, StreamPump
+from eventfabric.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
 from eventfabric.local.replicator import Link, Replication
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Faults as CallFaults
 from eventfabric.model.identity import Region
 from eventfabric.ports import Handler
-from eventfabric.runtime import deliver, relay
+from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.wiring import Ports, Runtime, aws_ports
 from eventfabric.sdk.fabric import Fabric
-from eventfabric.telemetry import Metric
+from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.topology import Topology
 from eventfabric.wire.keys import ledger_region_and_kind
 
@@ -44,12 +46,20 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams.client import DynamoDBStreamsClient
 
 
-class CountingTelemetry:
-    """telemetry.Telemetry that keeps the sums, and adds to those of the whole."""
+_numbers = count(1)
 
-    def __init__(self, whole: "CountingTelemetry | None" = None) -> None:
+
+class CountingTelemetry:
+    """telemetry.Telemetry that keeps the sums, and adds to those of the whole; log events go to the logger."""
+
+    def __init__(self, logger: Logger, whole: "CountingTelemetry | None" = None) -> None:
         self.sums: dict[Metric, float] = dict.fromkeys(Metric, 0.0)
+        self._logger = logger
         self._whole = whole
+
+    def tell(self, event: LogEvent, **about: object) -> None:
+        """See telemetry.Telemetry."""
+        self._logger.warning(event.value, extra=about)
 
     def add(self, metric: Metric, value: float = 1) -> None:
         """See telemetry.Telemetry."""
@@ -109,18 +119,19 @@ class LocalFabric:
         self.regions = self._chosen(regions)
         self.clock: MovableClock = clock or LocalClock()
         self.meter = Meter()
-        self.telemetry = CountingTelemetry()
         self.chaos = Chaos(Random(seed))
         self._handlers = self._known(handlers or {})
         self._replication = replication or Replication()
         self._entropy = SeededEntropy(seed + 1)
         self._endpoint_url = endpoint_url
+        # A name of its own: loggers of one name share what the first was given.
         self._logger = Logger(
-            service=f"{self.topology.fabric}-local",
+            service=f"{self.topology.fabric}-local-{next(_numbers)}",
             stream=log or StringIO(),
             level=logging.WARNING,
             serialize_stacktrace=False,
         )
+        self.telemetry = CountingTelemetry(self._logger)
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -209,10 +220,8 @@ class LocalFabric:
             if a != b
         }
         self.faults = Faults(self.regions, self._links)
-        self._ports = {
-            region: aws_ports(self.topology, clients, clock=self.clock, entropy=self._entropy)
-            for region, clients in self._clients.items()
-        }
+        self._timer_pumps: dict[tuple[str, str], QueuePump] = {}
+        self._ports = {region: self._ports_of(clients) for region, clients in self._clients.items()}
         self._fabrics = {region: self._producer(region) for region in self.regions}
         self._functions: list[Function] = []
         self._telemetry: dict[tuple[str, str], CountingTelemetry] = {}
@@ -221,6 +230,13 @@ class LocalFabric:
         self._feeds: list[tuple[str, TableFeed, StreamPump | None]] = []
         for region in self.regions:
             self._start_region(region, self.client("dynamodbstreams", region))
+
+    def _ports_of(self, clients: Clients) -> Ports:
+        ports = aws_ports(self.topology, clients, clock=self.clock, entropy=self._entropy)
+        timers = NotedTimers(
+            ports.doorbells, self.clock, lambda name: self._timer_pumps.get((clients.region, name))
+        )
+        return replace(ports, doorbells=timers)
 
     def _producer(self, region: str) -> Fabric:
         ports, losses = self._ports[region], CallFaults(self.chaos.lose_reply)
@@ -243,15 +259,20 @@ class LocalFabric:
                 self._pumps.append((region, pump))
                 self._feeds.append((region, TableFeed(clients, streams, stream.table.name), pump))
         self._feeds.append((region, TableFeed(clients, streams, topology.ledger.name), None))
+        timing = Function(topology.timer_function(region), self._runtime(region, None), timer.handle)
+        self._functions.append(timing)
         for name, subscription in topology.subscriptions.items():
             if region in subscription.regions:
                 function = Function(
                     topology.deliver_function(name, region), self._runtime(region, name), deliver.handle
                 )
                 self._functions.append(function)
-                self._pumps.append(
-                    (region, QueuePump(function, clients, subscription.queue.name, self.clock))
-                )
+                timers = QueuePump(timing, clients, subscription.timers.name, self.clock)
+                self._timer_pumps[region, name] = timers
+                self._pumps += [
+                    (region, QueuePump(function, clients, subscription.queue.name, self.clock)),
+                    (region, timers),
+                ]
 
     def _runtime(self, region: str, subscription: str | None) -> Runtime:
         ports, observe, telemetry = self._ports[region], _unobserved, self.telemetry
@@ -259,17 +280,18 @@ class LocalFabric:
             guarantee = self.topology.subscription(subscription).definition.guarantee
             handled = HandledLog(region, self.clock, counts_at_commit=guarantee == "exactly_once")
             self._handled[subscription, region] = handled
-            telemetry = self._telemetry[subscription, region] = CountingTelemetry(self.telemetry)
+            telemetry = self._telemetry[subscription, region] = CountingTelemetry(
+                self._logger, self.telemetry
+            )
             crashes = CallFaults(self.chaos.crash)
             ledger = crashes.ledger(handled.ledger(ports.ledger))
-            ports = Ports(ports.clock, ports.entropy, ports.log_of, ledger, ports.doorbells)
+            ports = replace(ports, ledger=ledger)
 
             def observe(handler: Handler) -> Handler:
                 return crashes.handler(handled.handler(handler))
 
         else:
-            doorbells = ChaoticDoorbells(ports.doorbells, self.chaos)
-            ports = Ports(ports.clock, ports.entropy, ports.log_of, ports.ledger, doorbells)
+            ports = replace(ports, doorbells=ChaoticDoorbells(ports.doorbells, self.chaos))
         return Runtime(
             topology=self.topology,
             region=Region(region),

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from typing import Any
 
+from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Region
+from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.parked import ParkedChange
 from eventfabric.ports import Attempt, Clock, CommitOutcome, Committed, Handler, Ledger, Write
 
 
@@ -51,11 +54,11 @@ class HandledLog:
         """A lane run began: what an earlier one left uncommitted never counts."""
         self._pending.clear()
 
-    def committed(self, key: LaneKey, end: int) -> None:
-        """The cursor of a lane moved to `end`."""
-        covered = [h for h in self._pending if h.event.lane == key.lane and (h.event.sequence or 0) < end]
-        self.entries.extend(covered)
-        self._pending = [h for h in self._pending if h not in covered]
+    def committed(self, key: LaneKey, end: int, waiting: set[Sequence]) -> None:
+        """The cursor of a lane stands at `end`; events of it that wait in parked keys are not handled."""
+        here = [h for h in self._pending if h.event.lane == key.lane and (h.event.sequence or 0) < end]
+        self.entries.extend(h for h in here if h.event.sequence not in waiting)
+        self._pending = [h for h in self._pending if h not in here]
 
 
 class _ObservedHandler:
@@ -80,8 +83,18 @@ class _ObservedLedger:
         self._log.began()
         return self._inner.state(key)
 
-    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, writes: Seq[Write] = ()) -> CommitOutcome:
-        outcome = self._inner.commit(key, read, moved, writes)
+    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, **others: Any) -> CommitOutcome:
+        outcome = self._inner.commit(key, read, moved, **others)
         if isinstance(outcome, Committed):
-            self._log.committed(key, outcome.cursor.sequence)
+            changes: Seq[ParkedChange] = others.get("parked", ())
+            waiting = {place.sequence for change in changes if change.after for place in change.after.waiting}
+            self._log.committed(key, outcome.cursor.sequence, waiting)
         return outcome
+
+    def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
+        return self._inner.circuit(stream, subscription)
+
+    def switch(
+        self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
+    ) -> Circuit | None:
+        return self._inner.switch(stream, subscription, read, to)

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Literal
 
 from eventfabric.aws.clients import Clients
-from eventfabric.topology import QueueTopology, TableTopology, Topology
+from eventfabric.topology import QueueTopology, TableTopology, TimerQueueTopology, Topology
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -19,6 +19,7 @@ def provision(topology: Topology, clients: Clients) -> None:
     for subscription in topology.subscriptions.values():
         if region in subscription.regions:
             _make_queue(clients, subscription.queue)
+            _make_timers(clients, subscription.timers)
 
 
 def _make_table(clients: Clients, table: TableTopology) -> None:
@@ -49,4 +50,19 @@ def _make_queue(clients: Clients, queue: QueueTopology) -> None:
     redrive = {"deadLetterTargetArn": dead_arn, "maxReceiveCount": queue.receive_count_max}
     clients.sqs.create_queue(
         QueueName=queue.name, Attributes={**attributes, "RedrivePolicy": json.dumps(redrive)}
+    )
+
+
+def _make_timers(clients: Clients, queue: TimerQueueTopology) -> None:
+    dead_url = clients.sqs.create_queue(QueueName=queue.dead_letter_name)["QueueUrl"]
+    dead_arn = clients.sqs.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    redrive = {"deadLetterTargetArn": dead_arn, "maxReceiveCount": queue.receive_count_max}
+    clients.sqs.create_queue(
+        QueueName=queue.name,
+        Attributes={
+            "VisibilityTimeout": str(queue.visibility_timeout_seconds),
+            "RedrivePolicy": json.dumps(redrive),
+        },
     )

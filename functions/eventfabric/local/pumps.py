@@ -5,13 +5,17 @@ counts and redrive (which the queue itself does).
 """
 
 from collections import deque
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eventfabric import limits
 from eventfabric.aws.clients import Clients
 from eventfabric.local.invoke import Function
 from eventfabric.memory.faults import SimulatedCrash
-from eventfabric.ports import Clock
+from eventfabric.ports import Clock, Doorbells
+from eventfabric.wire.doorbell import Doorbell
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -70,7 +74,7 @@ class StreamPump:
 
 
 class QueuePump:
-    """Hands a queue's doorbells to the subscription's function; those that it does not fail are deleted."""
+    """Hands a queue's doorbells to a function; those that it does not fail are deleted."""
 
     def __init__(self, function: Function, clients: Clients, queue_name: str, clock: Clock) -> None:
         self._function = function
@@ -82,6 +86,11 @@ class QueuePump:
         ]["QueueArn"]
         self._region = clients.region
         self._invisible_until_ms: dict[str, int] = {}
+        self._delayed_until_ms: list[int] = []
+
+    def delayed(self, until_ms: int) -> None:
+        """A message was sent that comes at that time."""
+        self._delayed_until_ms.append(until_ms)
 
     def step(self) -> bool:
         """See Pump."""
@@ -121,7 +130,9 @@ class QueuePump:
         """See Pump."""
         now_ms = self._clock.now_ms()
         self._invisible_until_ms = {id_: at for id_, at in self._invisible_until_ms.items() if at > now_ms}
-        return min(self._invisible_until_ms.values()) / 1000 if self._invisible_until_ms else None
+        self._delayed_until_ms = [at for at in self._delayed_until_ms if at > now_ms]
+        dues = [*self._invisible_until_ms.values(), *self._delayed_until_ms]
+        return min(dues) / 1000 if dues else None
 
     def _as_lambda_gets_it(self, message: "MessageTypeDef") -> dict[str, Any]:
         return {
@@ -135,3 +146,21 @@ class QueuePump:
             "eventSourceARN": self._arn,
             "awsRegion": self._region,
         }
+
+
+class NotedTimers:
+    """Doorbells that tell a pump what comes when, so that a clock can be moved there."""
+
+    def __init__(self, inner: Doorbells, clock: Clock, pump: Callable[[str], QueuePump | None]) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._pump = pump
+
+    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+        return self._inner.ring(subscription, doorbells)
+
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
+        pump = self._pump(subscription)
+        if pump is not None:
+            pump.delayed(self._clock.now_ms() + ceil(delay_seconds) * 1000)
+        return self._inner.ring_later(subscription, doorbell, delay_seconds)

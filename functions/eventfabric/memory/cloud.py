@@ -14,6 +14,7 @@ from eventfabric.memory.region import MemoryRegion
 from eventfabric.memory.requests import Requests
 from eventfabric.memory.stream import Chooser, first
 from eventfabric.memory.table import MemoryTable
+from eventfabric.memory.timers import MemoryTimers
 from eventfabric.ports import Clock, Entropy
 from eventfabric.topology import TableTopology, Topology
 from eventfabric.wire.keys import Item, lane_of, ledger_region_and_kind
@@ -82,6 +83,7 @@ class MemoryCloud:
                 region, queue = cloud.regions[name], subscription.queue
                 dead = MemoryQueue(queue.dead_letter_name, clock=clock)
                 region.queues[dead.name] = dead
+                region.timers[subscription.timers.name] = MemoryTimers(subscription.timers.name, clock=clock)
                 region.queues[queue.name] = MemoryQueue(
                     queue.name,
                     clock=clock,
@@ -130,7 +132,15 @@ class MemoryCloud:
 
     def doorbells(self, topology: Topology, region: str) -> MemoryDoorbells:
         """The subscriptions' queues in a Region."""
-        return MemoryDoorbells(self.regions[region], lambda name: topology.subscription(name).queue.name)
+        return MemoryDoorbells(
+            self.regions[region],
+            lambda name: topology.subscription(name).queue.name,
+            lambda name: topology.subscription(name).timers.name,
+        )
+
+    def timers(self, topology: Topology, subscription: str, region: str) -> MemoryTimers:
+        """A subscription's timer queue in a Region."""
+        return self.regions[region].timers[topology.subscription(subscription).timers.name]
 
     def queue(self, topology: Topology, subscription: str, region: str) -> MemoryQueue:
         """A subscription's queue in a Region."""

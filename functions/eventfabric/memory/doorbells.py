@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from math import ceil
 
-from eventfabric.errors import RefusedError
-from eventfabric.memory.queue import MemoryQueue
 from eventfabric.memory.region import MemoryRegion
 from eventfabric.wire.doorbell import Doorbell, to_body
 
 
 class MemoryDoorbells:
-    """ports.Doorbells on the queues of one Region; `queue_name` gives the queue of a subscription."""
+    """ports.Doorbells on the queues of one Region; two functions give a subscription's queues their names."""
 
-    def __init__(self, region: MemoryRegion, queue_name: Callable[[str], str]) -> None:
+    def __init__(
+        self, region: MemoryRegion, queue_name: Callable[[str], str], timers_name: Callable[[str], str]
+    ) -> None:
         self._region = region
         self._queue_name = queue_name
+        self._timers_name = timers_name
 
     def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
         """See ports.Doorbells."""
@@ -25,13 +27,10 @@ class MemoryDoorbells:
             queue.send(to_body(doorbell), group=doorbell.group, deduplication_id=doorbell.deduplication_id)
         return []
 
-    def release(self, subscription: str, receipt_handle: str) -> None:
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """See ports.Doorbells."""
-        self._queue(subscription).change_visibility(receipt_handle, 0)
-
-    def _queue(self, subscription: str) -> MemoryQueue:
-        name = self._queue_name(subscription)
-        try:
-            return self._region.queues[name]
-        except KeyError:
-            raise RefusedError("release a doorbell", f"QueueDoesNotExist: {name}") from None
+        timers = self._region.timers.get(self._timers_name(subscription))
+        if timers is None:
+            return False
+        timers.send(to_body(doorbell), delay_seconds=ceil(delay_seconds))
+        return True

@@ -9,12 +9,13 @@ from collections.abc import Sequence as Seq
 from contextlib import suppress
 from enum import Enum
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
+from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
 from eventfabric.model.record import Record, Tail
 from eventfabric.ports import Attempt, CommitOutcome, Doorbells, Handler, Ledger, Log, Page, Write
 from eventfabric.wire.doorbell import Doorbell
@@ -100,11 +101,11 @@ class Faults:
         return _Log(log, self)
 
     def ledger(self, ledger: Ledger) -> Ledger:
-        """The ledger through these faults: ledger.state, ledger.commit."""
+        """The ledger through these faults: ledger.state, ledger.commit, ledger.circuit, ledger.switch."""
         return _Ledger(ledger, self)
 
     def doorbells(self, doorbells: Doorbells) -> Doorbells:
-        """The doorbells through these faults: doorbells.ring (returns what was not sent), doorbells.release."""
+        """The doorbells through these faults: doorbells.ring and doorbells.ring_later (both say what was not sent)."""
         return _Doorbells(doorbells, self)
 
     def handler(self, handler: Handler) -> Handler:
@@ -134,8 +135,16 @@ class _Ledger:
     def state(self, key: LaneKey) -> LaneState:
         return self._faults.call("ledger.state", lambda: self._ledger.state(key))
 
-    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, writes: Seq[Write] = ()) -> CommitOutcome:
-        return self._faults.call("ledger.commit", lambda: self._ledger.commit(key, read, moved, writes))
+    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, **others: Any) -> CommitOutcome:
+        return self._faults.call("ledger.commit", lambda: self._ledger.commit(key, read, moved, **others))
+
+    def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
+        return self._faults.call("ledger.circuit", lambda: self._ledger.circuit(stream, subscription))
+
+    def switch(
+        self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
+    ) -> Circuit | None:
+        return self._faults.call("ledger.switch", lambda: self._ledger.switch(stream, subscription, read, to))
 
 
 class _Doorbells:
@@ -148,8 +157,14 @@ class _Doorbells:
         except (ThrottledError, OutcomeUnknownError):
             return list(doorbells)
 
-    def release(self, subscription: str, receipt_handle: str) -> None:
-        self._faults.call("doorbells.release", lambda: self._doorbells.release(subscription, receipt_handle))
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
+        try:
+            return self._faults.call(
+                "doorbells.ring_later",
+                lambda: self._doorbells.ring_later(subscription, doorbell, delay_seconds),
+            )
+        except (ThrottledError, OutcomeUnknownError):
+            return False
 
 
 class _Handler:

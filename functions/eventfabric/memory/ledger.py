@@ -1,17 +1,20 @@
-"""The ledger on a table in memory; the same conditions, token and reasons as on AWS."""
+"""The ledger on a table in memory; the same requests, conditions, token and reasons as on AWS."""
 
 from collections.abc import Sequence as Seq
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
-from eventfabric.errors import ThrottledError
 from eventfabric.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.memory.requests import Requests
 from eventfabric.memory.table import ConditionFailedError
+from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.identity import Region
-from eventfabric.ports import CommitOutcome, Committed, Entropy, RaceLost, SameItemTwice, Write, WriteRefused
-from eventfabric.wire import cursor_item
-from eventfabric.wire.keys import Item, is_cursor, ledger_region_and_kind
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.parked import ParkedChange, Settled
+from eventfabric.ports import CommitOutcome, Committed, Entropy, SameItemTwice, Write
+from eventfabric.wire import circuit_item
+from eventfabric.wire.keys import Item, circuit_key
+from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
 
 _TOKEN_BYTES = 16
 
@@ -29,56 +32,69 @@ class MemoryLedger:
         self._requests = requests or Requests()
 
     def state(self, key: LaneKey) -> LaneState:
-        """See ports.Ledger. One query."""
-        found, _ = self._requests.send(
-            "query", lambda: self._region.table(self._table).query({"S": str(key)})
-        )
-        cursors = {}
-        for item in found:
-            region, kind = ledger_region_and_kind(item)
-            if is_cursor(kind):
-                cursors[region] = cursor_item.from_item(item)
-        return LaneState(cursors)
+        """See ports.Ledger. One query for each page of state."""
+        table, items, more = self._region.table(self._table), list[Item](), True
+        while more:
+            # From the last item on, which is not taken twice.
+            query = partial(table.query, {"S": str(key)}, start=items[-1]["sk"] if items else None)
+            found, more = self._requests.send("query", query)
+            items += found[1:] if items else found
+        return state_of(items)
 
-    def commit(self, key: LaneKey, read: Cursor, moved: Cursor, writes: Seq[Write] = ()) -> CommitOutcome:
-        """See ports.Ledger. One conditional put, or one transaction where there are writes."""
-        token = self._entropy.bytes(_TOKEN_BYTES)
-        stored = Cursor(moved.sequence, moved.base, moved.chain, read.version + 1, moved.epoch)
-        put = self._conditional_put(key, read, stored, token)
+    def commit(
+        self,
+        key: LaneKey,
+        read: Cursor,
+        moved: Cursor,
+        *,
+        parked: Seq[ParkedChange] = (),
+        writes: Seq[Write] = (),
+        settled: Seq[Settled] = (),
+    ) -> CommitOutcome:
+        """See ports.Ledger. One conditional put of the cursor alone, else one transaction."""
+        request = CommitRequest(
+            self._table, key, self.region, read, moved, parked=parked, settled=settled,
+            token=self._entropy.bytes(_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
+        )  # fmt: skip
         try:
-            if writes:
-                actions = [*((write.action, write.request) for write in writes), ("Put", put)]
-                self._requests.send("transact", lambda: self._region.transact(actions, token=token.hex()))
+            if writes or request.others:
+                of_writes: list[Action] = [(write.action, write.request) for write in writes]
+                actions = [*of_writes, *request.others, ("Put", request.cursor)]
+                token = request.token.hex()
+                self._requests.send("transact", lambda: self._region.transact(actions, token=token))
             else:
-                self._requests.send("put", lambda: self._region.table(self._table).write("Put", put))
+                table = self._region.table(self._table)
+                self._requests.send("put", lambda: table.write("Put", request.cursor))
         except ConditionFailedError as failed:
-            return self._lost_or_mine(failed.item, token, stored)
+            return request.outcome_of_item(failed.item)
         except SameItemTwiceError:
             return SameItemTwice()
         except TransactionCancelledError as cancelled:
-            return self._refused(cancelled, token, stored)
-        return Committed(stored)
+            return _refused(cancelled, request, len(writes))
+        return Committed(request.stored)
 
-    def _conditional_put(self, key: LaneKey, read: Cursor, stored: Cursor, token: bytes) -> dict[str, Any]:
-        now_ms = self._region.clock.now_ms()
-        put: dict[str, Any] = {
-            "TableName": self._table,
-            "Item": cursor_item.to_item(key, self.region, stored, token=token, now_ms=now_ms),
-            "ConditionExpression": "v = :read" if read.version else "attribute_not_exists(pk)",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-        if read.version:
-            put["ExpressionAttributeValues"] = {":read": {"N": str(read.version)}}
-        return put
+    def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
+        """See ports.Ledger. One get."""
+        key = circuit_key(stream, subscription, self.region)
+        found = self._requests.send("get", lambda: self._region.table(self._table).get(key))
+        return circuit_item.from_item(found) if found else Circuit()
 
-    def _refused(self, cancelled: TransactionCancelledError, token: bytes, stored: Cursor) -> CommitOutcome:
-        *of_writes, of_cursor = cancelled.reasons
-        if of_cursor.code == "ConditionalCheckFailed":
-            return self._lost_or_mine(of_cursor.item, token, stored)
-        for index, reason in enumerate(of_writes):
-            if reason.code != "None":
-                return WriteRefused(index, reason.code, reason.message)
-        raise ThrottledError("commit", str(cancelled)) from cancelled
+    def switch(
+        self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
+    ) -> Circuit | None:
+        """See ports.Ledger. One conditional put."""
+        stored = replace(to, version=read.version + 1)
+        item = circuit_item.to_item(stream, subscription, self.region, stored)
+        put = {"TableName": self._table, "Item": item, **unchanged(read.version)}
+        try:
+            self._requests.send("put", lambda: self._region.table(self._table).write("Put", put))
+        except ConditionFailedError as failed:
+            return stored if failed.item and circuit_item.from_item(failed.item) == stored else None
+        return stored
 
-    def _lost_or_mine(self, item: Item | None, token: bytes, stored: Cursor) -> CommitOutcome:
-        return Committed(stored) if item and cursor_item.token_of(item) == token else RaceLost()
+
+def _refused(
+    cancelled: TransactionCancelledError, request: CommitRequest, writes_count: int
+) -> CommitOutcome:
+    refusals = [Refusal(reason.code, reason.message, reason.item) for reason in cancelled.reasons]
+    return request.outcome(refusals, writes_count)

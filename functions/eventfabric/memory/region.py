@@ -9,6 +9,7 @@ from eventfabric import limits
 from eventfabric.errors import RefusedError
 from eventfabric.memory.queue import MemoryQueue
 from eventfabric.memory.table import MemoryTable, Plan
+from eventfabric.memory.timers import MemoryTimers
 from eventfabric.ports import Clock
 from eventfabric.wire.keys import PK, SK, Item
 
@@ -44,6 +45,7 @@ class MemoryRegion:
         self.clock = clock
         self.tables: dict[str, MemoryTable] = {}
         self.queues: dict[str, MemoryQueue] = {}
+        self.timers: dict[str, MemoryTimers] = {}
         self._tokens: dict[str, int] = {}
 
     def create_table(self, name: str, *, key_names: tuple[str, ...] = (PK, SK)) -> MemoryTable:

@@ -1,8 +1,9 @@
 """Owns the cursor: how far one subscription has come in one lane, with proof of what lies behind it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL
 
 
@@ -24,7 +25,8 @@ class Cursor:
 
     `base` is the first sequence of the record that holds `sequence` (or `sequence` itself between records), `chain`
     the chain of the record before `base`. `version` counts the writes of the stored cursor, 0 for none yet; `epoch`
-    is the owner's number.
+    is the owner's number. `attempting`: the event at `sequence` is being attempted by itself, after `crashes` earlier
+    attempts of it by itself of which nothing was heard.
     """
 
     sequence: Sequence
@@ -32,6 +34,8 @@ class Cursor:
     chain: Chain
     version: int = 0
     epoch: int = 0
+    attempting: bool = False
+    crashes: int = 0
 
 
 START = Cursor(EMPTY_TAIL.sequence, EMPTY_TAIL.sequence, EMPTY_TAIL.chain)
@@ -39,9 +43,12 @@ START = Cursor(EMPTY_TAIL.sequence, EMPTY_TAIL.sequence, EMPTY_TAIL.chain)
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """All that the ledger knows of a lane for a subscription, as one read saw it: the cursor of each Region."""
+    """All that the ledger knows of a lane for a subscription, as one read saw it: each Region's cursor, and its parked
+    keys by their id.
+    """
 
     cursors: dict[Region, Cursor]
+    parked: dict[Region, dict[str, Parked]] = field(default_factory=dict)
 
     def cursor(self, region: Region) -> Cursor:
         """The cursor of a Region, or the start where it has none."""

@@ -11,7 +11,7 @@ from eventfabric.errors import PortError
 from eventfabric.model.identity import Lane
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
-from eventfabric.services.deliver import LaneResult, Outcome
+from eventfabric.services.deliver import LaneResult
 from eventfabric.wire.doorbell import Doorbell, from_body
 
 
@@ -28,9 +28,6 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
         result = _deliver(runtime, doorbell, records, deadline_ms)
         if result is None or not result.done:
             failed += [record.message_id for record in records]
-        if result is not None and result.outcome is Outcome.OUT_OF_TIME:
-            for record in records:
-                _release(runtime, record)
     runtime.flush()
     return partial_batch_response(failed)
 
@@ -80,10 +77,3 @@ def _deliver(
             exc_info=cause,
         )
     return result
-
-
-def _release(runtime: Runtime, record: SQSRecord) -> None:
-    try:
-        runtime.ports.doorbells.release(runtime.subscription or "", record.receipt_handle)
-    except PortError as error:
-        runtime.logger.warning("a doorbell stays invisible until its time-out", extra={"reason": str(error)})

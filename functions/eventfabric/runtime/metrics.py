@@ -2,18 +2,20 @@
 
 from collections import defaultdict
 
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
-from eventfabric.telemetry import Metric
+from eventfabric.telemetry import LogEvent, Metric
 
 _NAMESPACE = "eventfabric"
 
 
 class EmfTelemetry:
-    """telemetry.Telemetry on Powertools: sums, or values where the metric is a duration, until `flush`."""
+    """telemetry.Telemetry on Powertools: metrics wait for `flush` (sums; of a duration every value), logs do not."""
 
-    def __init__(self, *, fabric: str, service: str) -> None:
+    def __init__(self, *, fabric: str, service: str, logger: Logger) -> None:
+        self._logger = logger
         self._provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service=service)
         self._fabric = fabric
         self._sums: defaultdict[Metric, float] = defaultdict(float)
@@ -25,6 +27,10 @@ class EmfTelemetry:
             self._milliseconds.append(value)
         elif value:
             self._sums[metric] += value
+
+    def tell(self, event: LogEvent, **about: object) -> None:
+        """See telemetry.Telemetry."""
+        self._logger.warning(event.value, extra=about)
 
     def flush(self) -> None:
         """Write what was added; nothing where nothing was."""

@@ -18,7 +18,10 @@ from eventfabric.model.identity import Region
 from eventfabric.ports import Clock, Doorbells, Entropy, Handler, Ledger, Log
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
+from eventfabric.services.breaker import Breaker
 from eventfabric.services.deliver import Deliverer
+from eventfabric.services.retry import RetryPolicy
+from eventfabric.services.survey import lanes_of
 from eventfabric.settings import Settings
 from eventfabric.telemetry import Telemetry
 from eventfabric.topology import StreamTopology, Topology
@@ -47,7 +50,11 @@ def aws_ports(
         entropy=entropy,
         log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
         ledger=AwsLedger(clients.dynamodb, topology.ledger.name, region, clock=clock, entropy=entropy),
-        doorbells=AwsDoorbells(clients.sqs, lambda name: topology.subscription(name).queue.name),
+        doorbells=AwsDoorbells(
+            clients.sqs,
+            lambda name: topology.subscription(name).queue.name,
+            lambda name: topology.subscription(name).timers.name,
+        ),
     )
 
 
@@ -65,6 +72,8 @@ class Runtime:
     """Handlers that stand in for the definition's, by subscription."""
     observe: Callable[[Handler], Handler] = lambda handler: handler
     """Wraps the handler, for whoever runs the function locally."""
+    code_version: str = ""
+    """Of the function; stands in dead letters."""
 
     def flush(self) -> None:
         """Hand on the metrics of an invocation."""
@@ -77,19 +86,26 @@ class Runtime:
         subscription = self.topology.subscription(self.subscription or "")
         definition = subscription.definition
         target = self.handlers.get(subscription.name) or load_handler(definition.handler)
+        ports, stream = self.ports, self.topology.stream(definition.stream)
         return Deliverer(
             subscription,
             region=self.region,
-            log=self.ports.log_of(self.topology.stream(definition.stream)),
-            ledger=self.ports.ledger,
+            log=ports.log_of(stream),
+            ledger=ports.ledger,
+            doorbells=ports.doorbells,
             handler=self.observe(
                 SubscriberHandler(
-                    target, clock=self.ports.clock, transactional=definition.guarantee == "exactly_once"
+                    target, clock=ports.clock, transactional=definition.guarantee == "exactly_once"
                 )
             ),
-            clock=self.ports.clock,
+            policy=RetryPolicy(definition, entropy=ports.entropy, code_version=self.code_version),
+            breaker=Breaker(
+                subscription, region=self.region, lanes=lanes_of(stream), ledger=ports.ledger,
+                doorbells=ports.doorbells, clock=ports.clock, telemetry=self.telemetry,
+            ),
+            clock=ports.clock,
             telemetry=self.telemetry,
-        )
+        )  # fmt: skip
 
 
 _given: ContextVar[Runtime | None] = ContextVar("eventfabric_runtime", default=None)
@@ -115,11 +131,13 @@ def _of_the_environment() -> Runtime:
     settings = Settings.from_environment()
     topology = Topology(settings.definition)
     service = settings.subscription or "relay"
+    logger = Logger(service=f"{topology.fabric}-{service}", serialize_stacktrace=False)
     return Runtime(
         topology=topology,
         region=Region(settings.region),
         subscription=settings.subscription,
         ports=aws_ports(topology, Clients(settings.region, endpoint_url=settings.endpoint_url)),
-        telemetry=EmfTelemetry(fabric=topology.fabric, service=service),
-        logger=Logger(service=f"{topology.fabric}-{service}", serialize_stacktrace=False),
+        telemetry=EmfTelemetry(fabric=topology.fabric, service=service, logger=logger),
+        logger=logger,
+        code_version=settings.code_version,
     )

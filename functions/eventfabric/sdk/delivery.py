@@ -19,6 +19,7 @@ class Transaction:
 
     def __init__(self) -> None:
         self.writes: list[Write] = []
+        self.ended = False
 
     def put(self, table: str, item: Mapping[str, object], **expressions: Any) -> None:
         """Write a whole item. See `update` for the expressions."""
@@ -52,6 +53,8 @@ class Transaction:
         )
 
     def _add(self, action: str, request: dict[str, Any], expressions: Mapping[str, Any]) -> None:
+        if self.ended:
+            raise HandlerError("transaction: its delivery has ended; a handler writes before it returns")
         unknown = expressions.keys() - {"condition", "names", "values"}
         if unknown:
             raise HandlerError(
@@ -78,12 +81,17 @@ class Delivery:
     def __init__(
         self, events: Seq[Event], attempt: Attempt, clock: Clock, transaction: Transaction | None
     ) -> None:
-        self.events = events
+        self.events = tuple(events)
         self.subscription = attempt.subscription
         self.attempt = attempt.number
         self._deadline_ms = attempt.deadline_ms
         self._clock = clock
         self._transaction = transaction
+
+    def end(self) -> None:
+        """The handler returned, or raised: what it writes from now on has no commit to go with."""
+        if self._transaction is not None:
+            self._transaction.ended = True
 
     @property
     def event(self) -> Event:

@@ -1,8 +1,8 @@
 """Cursor to DynamoDB item and back.
 
 `s` next sequence, `a` base (first sequence of the record that holds it), `c` chain before the base, `v` version,
-`e` epoch, `w` token of the write (lets a consumer recognise its own commit after a lost reply), `u` milliseconds
-since 1970 of the write.
+`e` epoch, `g` whether the event at `s` is being attempted by itself, and `n` after how many crashes, `w` token of the
+write (lets a consumer recognise its own commit after a lost reply), `u` milliseconds since 1970 of the write.
 """
 
 from eventfabric.model.cursor import Cursor, LaneKey
@@ -20,6 +20,10 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
     item["e"] = {"N": str(cursor.epoch)}
     item["w"] = {"B": token}
     item["u"] = {"N": str(now_ms)}
+    if cursor.attempting:
+        item["g"] = {"BOOL": True}
+    if cursor.crashes:
+        item["n"] = {"N": str(cursor.crashes)}
     return item
 
 
@@ -31,6 +35,8 @@ def from_item(item: Item) -> Cursor:
         chain=Chain(bytes(item["c"]["B"])),
         version=int(item["v"]["N"]),
         epoch=int(item["e"]["N"]),
+        attempting="g" in item,
+        crashes=int(item["n"]["N"]) if "n" in item else 0,
     )
 
 

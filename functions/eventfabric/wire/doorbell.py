@@ -1,15 +1,19 @@
 """Doorbell to SQS message and back: 'this lane has events up to tail'. It carries no events."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, StreamName
 
+ANY_TAIL: Final = Sequence(2**53 - 1)
+"""Beyond every tail: look at the lane, whatever you know of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Doorbell:
-    """Look at this lane. `again` tells a later ring for the same tail from the first (a minute since 1970)."""
+    """Look at this lane. `again` tells a later ring for the same tail from the first (a minute, or a millisecond)."""
 
     stream: StreamName
     lane: Lane
@@ -27,11 +31,12 @@ class Doorbell:
         return f"{self.lane}@{self.tail}" + (f"+{self.again}" if self.again else "")
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, omit_defaults=True):
     stream: str
     origin: str
     lane: str
     tail: int
+    again: int = 0
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -40,7 +45,9 @@ _decoder = msgspec.json.Decoder(_Body)
 def to_body(doorbell: Doorbell) -> str:
     """The message body; equal doorbells give equal text, whoever rings."""
     lane = doorbell.lane
-    return msgspec.json.encode(_Body(doorbell.stream, lane.origin, lane.local, doorbell.tail)).decode()
+    return msgspec.json.encode(
+        _Body(doorbell.stream, lane.origin, lane.local, doorbell.tail, doorbell.again)
+    ).decode()
 
 
 def from_body(body: str) -> Doorbell:
@@ -53,4 +60,4 @@ def from_body(body: str) -> Doorbell:
     if not (dot and generation.isdecimal() and index.isdecimal() and parsed.tail >= 0 and parsed.origin):
         raise ValueError(f"not a doorbell: lane {parsed.lane!r}, tail {parsed.tail}")
     lane = Lane(Region(parsed.origin), Generation(int(generation)), LaneIndex(int(index)))
-    return Doorbell(StreamName(parsed.stream), lane, Sequence(parsed.tail))
+    return Doorbell(StreamName(parsed.stream), lane, Sequence(parsed.tail), parsed.again)

@@ -4,16 +4,32 @@ record    table `<fabric>-<stream>`; written by the origin's publishers, and by 
           kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
 cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.
           pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor`.
+parked    table `<fabric>-ledger`; written with the cursor by the same function, and by who redrives; kept until the key
+          is free. pk as the cursor's, sk `<region>/parked/<digest of the parking id>`.
+circuit   table `<fabric>-ledger`; written when a breaker moves, or by who pauses; kept. pk `<stream>/<subscription>`,
+          sk `<region>/circuit`.
+settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept. pk the cursor's and `/settled`,
+          sk `<region>/<sequence>`.
+timer     queue `<fabric>-<subscription>-timers`; sent when a key is parked; a doorbell that comes later.
 doorbell  queue `<fabric>-<subscription>.fifo`; sent by the relay and by whoever rings again; never changed; 4 days.
           Group: the lane. Deduplication id: lane and tail.
 
 No item is ever written by two Regions: the Region that writes it stands in its key.
 """
 
+from hashlib import blake2b
 from typing import Any, Final
 
 from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, StreamName, SubscriptionName
+from eventfabric.model.identity import (
+    Generation,
+    Lane,
+    LaneIndex,
+    Region,
+    Sequence,
+    StreamName,
+    SubscriptionName,
+)
 
 Item = dict[str, dict[str, Any]]
 """A DynamoDB item in the service's own JSON: attribute name to {type: value}."""
@@ -21,6 +37,9 @@ Item = dict[str, dict[str, Any]]
 PK: Final = "pk"
 SK: Final = "sk"
 _CURSOR: Final = "cursor"
+_PARKED: Final = "parked/"
+_CIRCUIT: Final = "circuit"
+_DIGEST_BYTES: Final = 16
 
 
 def record_key(lane: Lane, sequence: int) -> Item:
@@ -31,6 +50,22 @@ def record_key(lane: Lane, sequence: int) -> Item:
 def cursor_key(key: LaneKey, region: Region) -> Item:
     """The key of a Region's cursor."""
     return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_CURSOR}"}}
+
+
+def parked_key(key: LaneKey, region: Region, parking_id: str) -> Item:
+    """The key of a Region's parked key: a digest, because a key may be as long as a whole sort key."""
+    digest = blake2b(parking_id.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_PARKED}{digest}"}}
+
+
+def circuit_key(stream: StreamName, subscription: SubscriptionName, region: Region) -> Item:
+    """The key of a subscription's circuit in a Region."""
+    return {PK: {"S": f"{stream}/{subscription}"}, SK: {"S": f"{region}/{_CIRCUIT}"}}
+
+
+def settled_key(key: LaneKey, region: Region, sequence: Sequence) -> Item:
+    """The key of what became of a dead letter; sorts by sequence."""
+    return {PK: {"S": f"{key}/settled"}, SK: {"S": f"{region}/{sequence:020d}"}}
 
 
 def lane_of(item: Item) -> Lane:
@@ -47,7 +82,7 @@ def lane_key_of(item: Item) -> LaneKey:
 
 
 def ledger_region_and_kind(item: Item) -> tuple[Region, str]:
-    """The Region that writes a ledger item, and what it is (`cursor`)."""
+    """The Region that writes a ledger item, and what it is (`cursor`, `parked/...`, `circuit`)."""
     region, _, kind = item[SK]["S"].partition("/")
     return Region(region), kind
 
@@ -55,3 +90,8 @@ def ledger_region_and_kind(item: Item) -> tuple[Region, str]:
 def is_cursor(kind: str) -> bool:
     """Whether a ledger item of this kind is a cursor."""
     return kind == _CURSOR
+
+
+def is_parked(kind: str) -> bool:
+    """Whether a ledger item of this kind is a parked key."""
+    return kind.startswith(_PARKED)

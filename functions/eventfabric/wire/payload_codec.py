@@ -13,7 +13,7 @@ import msgspec
 from eventfabric import limits
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.event import Event, HeaderValue
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.payload import Payload
 from eventfabric.model.record import Record
 
@@ -31,6 +31,7 @@ _PLAIN_BYTES_MAX = 4 * limits.RECORD_PAYLOAD_BYTES_MAX
 
 _Stored = tuple[str, str, str, int | str, str, dict[str, str | int | bool], int, bytes]
 _decode_events = msgspec.msgpack.Decoder(list[_Stored]).decode
+_decode_event = msgspec.msgpack.Decoder(_Stored).decode
 
 RECORD_OVERHEAD_BYTES: Final = 8
 """At most so much does `pack` add to the bytes of the events."""
@@ -82,6 +83,16 @@ def unpack(record: Record) -> list[Event]:
     ]
 
 
+def unpack_one(encoded: bytes, lane: Lane, sequence: Sequence) -> Event:
+    """The event that `encode_event` wrote; UndecodableRecordError."""
+    try:
+        id_, type_, key, time, source, headers, kind, content = _decode_event(encoded)
+        payload = Payload(kind, content)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UndecodableRecordError(lane, sequence, str(error)) from error
+    return Event.from_log((id_, type_, key, time, source, headers, payload), lane, sequence)
+
+
 def _plain(payload: bytes) -> bytes:
     codec = payload[0] if payload else 0
     if codec == _PLAIN:
@@ -95,4 +106,4 @@ def _plain(payload: bytes) -> bytes:
     raise ValueError(f"found codec {codec}, this version reads {_PLAIN} and {_ZSTD}")
 
 
-__all__ = ["HeaderValue", "encode_event", "pack", "stored", "unpack"]
+__all__ = ["HeaderValue", "encode_event", "pack", "stored", "unpack", "unpack_one"]

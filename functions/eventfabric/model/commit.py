@@ -1,0 +1,45 @@
+"""Owns what a commit is asked for and what can come of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventfabric.model.cursor import Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of a handler's own transaction: `action` is Put, Update, Delete or ConditionCheck, `request` the
+    DynamoDB request of it in the service's own JSON (TableName, Item or Key, expressions).
+    """
+
+    action: str
+    request: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The cursor stands where the commit put it."""
+
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class RaceLost:
+    """Somebody else moved the cursor first; nothing of this commit was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRefused:
+    """Nothing was written, because DynamoDB refused the write at `index` (its own condition failed, for one)."""
+
+    index: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SameItemTwice:
+    """Nothing was written: two writes of the commit touch one item, which a transaction cannot do."""
+
+
+CommitOutcome = Committed | RaceLost | WriteRefused | SameItemTwice

@@ -1,0 +1,99 @@
+"""Owns a parked key: the events of one key that wait behind one that failed, and why it did."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Self
+
+from eventfabric.model.identity import Sequence
+
+
+class ParkedState(StrEnum):
+    """What becomes of a parked key by itself: it is tried again, or it waits for somebody."""
+
+    RETRYING = "retrying"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an event stands in its lane: its sequence, and the first sequence of the record that holds it."""
+
+    base: Sequence
+    sequence: Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the first waiting event is not handled. Times are milliseconds since 1970."""
+
+    error_type: str
+    message: str
+    trace: str
+    hint: str
+    attempts: int
+    crashes: int
+    first_ms: int
+    last_ms: int
+    code_version: str = ""
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """One parked key of a lane. `waiting` is never empty and in order; its first event is the one that failed.
+
+    `id` is the key, or of a subscription without order the event's sequence, so that nothing waits behind it.
+    `attempting`: an attempt was written down before it began, and nothing was heard of it since. `replacement`: the
+    stored form of an event to be handled in place of the first. `version` counts the writes, 0 for none yet.
+    """
+
+    id: str
+    key: str
+    state: ParkedState
+    waiting: tuple[Place, ...]
+    due_ms: int
+    failure: Failure
+    attempting: bool = False
+    replacement: bytes | None = None
+    version: int = 0
+
+    @property
+    def first(self) -> Place:
+        """The event that failed."""
+        return self.waiting[0]
+
+    def joined_by(self, place: Place) -> Self:
+        """With one more event at the end, unless it is there."""
+        if place.sequence <= self.waiting[-1].sequence:
+            return self
+        return replace(self, waiting=(*self.waiting, place))
+
+    def without_first(self) -> Self | None:
+        """With the first event gone; None where no other waits."""
+        if len(self.waiting) == 1:
+            return None
+        return replace(self, waiting=self.waiting[1:], attempting=False, replacement=None)
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether it is to be tried again now."""
+        return self.state is ParkedState.RETRYING and self.due_ms <= now_ms
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedChange:
+    """What a commit does to one parked key: `before` as it was read (None: not parked), `after` (None: free again)."""
+
+    before: Parked | None
+    after: Parked | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What somebody decided about a dead letter, for the record: `action` is discarded or edited."""
+
+    sequence: Sequence
+    action: str
+    failure: Failure
+    at_ms: int
+    by: str = ""
+    replacement: bytes | None = None

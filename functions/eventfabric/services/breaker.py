@@ -1,0 +1,157 @@
+"""Breaker: tells an outage of what is downstream from events that fail, and stops deliveries meanwhile.
+
+    CLOSED ── enough keys fail, as a share or in one lane ──> OPEN ── a probe every while ──> one event attempted
+       ^                                                       ^                                │           │
+       │                                                       └────────── it fails ────────────┘           │
+       └── every lane is rung <────────────────────────────── it is handled ────────────────────────────────┘
+
+Failures are counted by keys, so that one poison event, tried again and again, is no outage. What the window holds is
+this process's; what it decides stands in the ledger. While open, nothing is attempted but probes, and failures since
+the window began use up no attempts.
+"""
+
+from collections import deque
+from dataclasses import replace
+
+from eventfabric import limits
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
+from eventfabric.ports import Clock, Doorbells, Ledger
+from eventfabric.telemetry import LogEvent, Metric, Telemetry
+from eventfabric.topology import SubscriptionTopology
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+
+_COUNTED_TOGETHER_MS = 1_000
+
+
+class Breaker:
+    """The circuit of one subscription in one Region, as one process sees and moves it."""
+
+    def __init__(
+        self,
+        subscription: SubscriptionTopology,
+        *,
+        region: Region,
+        lanes: list[Lane],
+        ledger: Ledger,
+        doorbells: Doorbells,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._definition = subscription.definition.breaker
+        self._stream = StreamName(subscription.definition.stream)
+        self._name = SubscriptionName(subscription.name)
+        self._lanes = [lane for lane in lanes if subscription.delivers(lane.origin, region)]
+        self._ledger = ledger
+        self._doorbells = doorbells
+        self._clock = clock
+        self._telemetry = telemetry
+        self._circuit = Circuit()
+        self._read_ms: int | None = None
+        self._failed: deque[tuple[int, str]] = deque()
+        self._handled: deque[tuple[int, int]] = deque(maxlen=limits.CIRCUIT_WINDOW_SECONDS)
+
+    def circuit(self) -> Circuit:
+        """How the circuit stands, by a read of the last few seconds."""
+        now_ms = self._clock.now_ms()
+        if self._read_ms is None or not 0 <= now_ms - self._read_ms < 1000 * limits.CIRCUIT_CACHE_SECONDS:
+            self._circuit = self._ledger.circuit(self._stream, self._name)
+            self._read_ms = now_ms
+        if self._circuit.rings_owed:
+            self._ring_all()
+        return self._circuit
+
+    def take_probe(self) -> bool:
+        """Whether this lane may probe the open circuit now; no other may until the next probe is due."""
+        now_ms = self._clock.now_ms()
+        if now_ms < self._circuit.probe_ms:
+            return False
+        return self._switch(replace(self._circuit, probe_ms=now_ms + 1000 * limits.CIRCUIT_PROBE_SECONDS))
+
+    def handled(self, events: int) -> None:
+        """Events were handled: what is downstream is up."""
+        if not events:
+            return
+        now_ms = self._clock.now_ms()
+        if self._handled and now_ms - self._handled[-1][0] < _COUNTED_TOGETHER_MS:
+            began_ms, before = self._handled.pop()
+            self._handled.append((began_ms, before + events))
+        else:
+            self._handled.append((now_ms, events))
+        self.close()
+
+    def failed(self, lane: Lane, parking_id: str, retrying_in_lane: int) -> bool:
+        """A key's first event failed; whether the circuit is open from now on."""
+        now_ms = self._clock.now_ms()
+        self._forget(now_ms)
+        name = f"{lane}/{parking_id}"
+        if all(name != known for _, known in self._failed):
+            self._failed.append((now_ms, name))
+        failures = len(self._failed)
+        share = failures / (failures + sum(events for _, events in self._handled))
+        if failures >= limits.CIRCUIT_FAILURES_MIN and share >= self._definition.failure_ratio:
+            return self._open(f"{failures} keys failed, {share:.0%} of what was attempted")
+        if retrying_in_lane >= self._definition.parked_keys:
+            return self._open(f"{retrying_in_lane} keys of lane {lane} are parked")
+        return False
+
+    def suspects_outage(self, since_ms: int) -> bool:
+        """Whether nothing was handled since, and this was not the only key that failed: then nobody is to blame yet."""
+        self._forget(self._clock.now_ms())
+        return len(self._failed) > 1 and not any(at_ms >= since_ms for at_ms, _ in self._handled)
+
+    def open_for(self, reason: str) -> bool:
+        """Open the circuit; whether it is open now."""
+        return self._open(reason)
+
+    def _forget(self, now_ms: int) -> None:
+        oldest_ms = now_ms - 1000 * limits.CIRCUIT_WINDOW_SECONDS
+        for window in (self._failed, self._handled):
+            while window and window[0][0] < oldest_ms:
+                window.popleft()
+
+    def _open(self, reason: str) -> bool:
+        now_ms = self._clock.now_ms()
+        began_ms = self._failed[0][0] if self._failed else now_ms
+        opened = self._switch(
+            Circuit(
+                CircuitState.OPEN,
+                reason,
+                since_ms=now_ms,
+                probe_ms=now_ms + 1000 * limits.CIRCUIT_PROBE_SECONDS,
+                suspect_from_ms=began_ms,
+                suspect_to_ms=now_ms,
+            )
+        )
+        if opened:
+            self._telemetry.add(Metric.CIRCUITS_OPENED)
+            self._telemetry.tell(LogEvent.CIRCUIT_OPENED, reason=reason)
+        return self._circuit.state is not CircuitState.CLOSED
+
+    def close(self) -> None:
+        """Let deliveries go on, if the circuit is open, and ring every lane."""
+        if self._circuit.state is not CircuitState.OPEN:
+            return
+        now_ms = self._clock.now_ms()
+        closed = replace(
+            self._circuit, state=CircuitState.CLOSED, since_ms=now_ms, suspect_to_ms=now_ms, rings_owed=True
+        )
+        if self._switch(closed):
+            self._failed.clear()
+            self._telemetry.add(Metric.CIRCUITS_CLOSED)
+            self._telemetry.tell(LogEvent.CIRCUIT_CLOSED)
+            self._ring_all()
+
+    def _ring_all(self) -> None:
+        """Ring every lane: what came while the circuit was open was not delivered. Owed until all went out."""
+        now_ms = self._clock.now_ms()
+        bells = [Doorbell(self._stream, lane, ANY_TAIL, again=now_ms) for lane in self._lanes]
+        if not self._doorbells.ring(self._name, bells):
+            self._switch(replace(self._circuit, rings_owed=False))
+
+    def _switch(self, to: Circuit) -> bool:
+        """Move the circuit unless somebody else did; then theirs is taken over."""
+        stands = self._ledger.switch(self._stream, self._name, self._circuit, to)
+        self._circuit = stands or self._ledger.circuit(self._stream, self._name)
+        self._read_ms = self._clock.now_ms()
+        return stands is not None

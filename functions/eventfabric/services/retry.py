@@ -1,0 +1,142 @@
+"""Retry: what a failed attempt means for its event, by its subscription's policy. Decides; writes nothing."""
+
+from dataclasses import dataclass, replace
+from traceback import format_exception
+
+from eventfabric import limits
+from eventfabric.definition import Subscription
+from eventfabric.errors import HandlerError, UndecodablePayloadError
+from eventfabric.model.event import Event
+from eventfabric.model.parked import Failure, Parked, ParkedState, Place
+from eventfabric.ports import Entropy
+
+CRASHED = "Crashed"
+EXPIRED = "RecordExpired"
+_PERMANENT = (UndecodablePayloadError, HandlerError)
+_HINTS = {
+    CRASHED: "the process died or hung while this event alone was being attempted: look at memory and time-outs",
+    EXPIRED: "its record is no longer in the log: discard it",
+}
+
+
+class RefusedWriteError(Exception):
+    """DynamoDB refused a write of the handler's transaction: the handler's failure, as if it had raised this itself."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(f"{code}: {message}" if message else code)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Attempts in a row that failed, and what the last one raised."""
+
+    error: BaseException
+    tries: int
+
+
+class RetryPolicy:
+    """The retry rules of one subscription."""
+
+    def __init__(self, definition: Subscription, *, entropy: Entropy, code_version: str = "") -> None:
+        self._retry = definition.retry
+        self._ordered = definition.order == "key"
+        self._permanent = frozenset(definition.retry.permanent)
+        self._entropy = entropy
+        self._code_version = code_version
+        self.tries_at_once = 1 + definition.retry.immediate
+
+    def parking_id(self, event: Event, place: Place) -> str:
+        """What waits together: the events of a key, or where no order is kept each event by itself."""
+        return f"k/{event.key}" if self._ordered else f"s/{place.sequence}"
+
+    def is_permanent(self, error: BaseException) -> bool:
+        """Whether no further attempt can mend it: the subscription says so, or the handler cannot take the event."""
+        names = {f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__}
+        return isinstance(error, _PERMANENT) or not self._permanent.isdisjoint(names)
+
+    def is_used_up(self, parked: Parked) -> bool:
+        """Whether the first event has had all its attempts."""
+        return parked.failure.attempts >= self._retry.attempts
+
+    def park(
+        self, event: Event, place: Place, failed: Failed, before: Parked | None, *, now_ms: int, excused: bool
+    ) -> Parked:
+        """The key after its first event failed (again); dead where no further attempt is due to it.
+
+        `excused`: its earlier failures were an outage's, and count for nothing.
+        """
+        last = before.failure if before else None
+        same = last is not None and before is not None and before.first == place
+        attempts = failed.tries + (last.attempts if same and last and not excused else 0)
+        failure = Failure(
+            error_type=f"{type(failed.error).__module__}:{type(failed.error).__qualname__}",
+            message=str(failed.error)[: limits.FAILURE_MESSAGE_CHARACTERS_MAX],
+            trace=_trace(failed.error),
+            hint="",
+            attempts=attempts,
+            crashes=last.crashes if same and last else 0,
+            first_ms=last.first_ms if same and last else now_ms,
+            last_ms=now_ms,
+            code_version=self._code_version,
+            trace_id=str(event.headers.get("traceparent", "")),
+        )
+        parked = Parked(
+            id=self.parking_id(event, place),
+            key=event.key,
+            state=ParkedState.RETRYING,
+            waiting=before.waiting if before else (place,),
+            due_ms=now_ms + self._wait_ms(attempts),
+            failure=failure,
+            replacement=before.replacement if before and same else None,
+            version=before.version if before else 0,
+        )
+        if self.is_permanent(failed.error):
+            return dead(
+                parked, "declared permanent, or of a type that the handler cannot take: edit it or discard it"
+            )
+        return parked
+
+    def used_up(self, parked: Parked) -> Parked:
+        """Dead, since its attempts are."""
+        seconds = (parked.failure.last_ms - parked.failure.first_ms) / 1000
+        return dead(
+            parked, f"failed {parked.failure.attempts} times in {seconds:.0f} s: mend the cause, then redrive"
+        )
+
+    def without_attempt(
+        self, event_key: str, parking_id: str, place: Place, before: Parked | None, *, kind: str, crashes: int,
+        now_ms: int,
+    ) -> Parked:  # fmt: skip
+        """Dead without being run (again): it crashed too often, or its record is gone."""
+        last = before.failure if before and before.first == place else None
+        failure = Failure(
+            error_type=kind,
+            message=f"{crashes} attempts of it alone were never heard of again" if crashes else _HINTS[kind],
+            trace=last.trace if last else "",
+            hint=_HINTS[kind],
+            attempts=last.attempts if last else 0,
+            crashes=crashes,
+            first_ms=last.first_ms if last else now_ms,
+            last_ms=now_ms,
+            code_version=self._code_version,
+        )
+        waiting = before.waiting if before else (place,)
+        version = before.version if before else 0
+        return Parked(parking_id, event_key, ParkedState.DEAD, waiting, 0, failure, version=version)
+
+    def _wait_ms(self, attempts: int) -> int:
+        """Exponential, with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)."""
+        doublings = max(0, attempts - self.tries_at_once)
+        most = min(self._retry.backoff_max_seconds, self._retry.backoff_seconds * 2.0 ** min(doublings, 32))
+        return round(1000 * most * self._entropy.fraction())
+
+
+def dead(parked: Parked, hint: str) -> Parked:
+    """The key, waiting for somebody from now on."""
+    return replace(parked, state=ParkedState.DEAD, due_ms=0, failure=replace(parked.failure, hint=hint))
+
+
+def _trace(error: BaseException) -> str:
+    """The end of the trace, which is the handler's."""
+    return "".join(format_exception(error))[-limits.FAILURE_TRACE_CHARACTERS_MAX :]

@@ -1,0 +1,92 @@
+"""What of a page of the log can be delivered from a cursor on."""
+
+from bisect import bisect_right
+from collections.abc import Sequence as Seq
+
+from eventfabric.errors import DivergenceError, LogError
+from eventfabric.model.cursor import Cursor
+from eventfabric.model.event import Event
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import Sequence
+from eventfabric.model.parked import Place
+from eventfabric.model.record import Record
+from eventfabric.wire.payload_codec import unpack
+
+
+class Stretch:
+    """The unbroken, verified records of a page and their wanted events, with the places that those have in the log.
+
+    `hole`: the page has a record beyond the unbroken run. `stop`: why the run cannot go past `end`.
+    """
+
+    def __init__(self, cursor: Cursor, records: Seq[Record], types: frozenset[str] | None) -> None:
+        self.start = cursor
+        self.records: list[Record] = []
+        self.events: list[Event] = []
+        # Not read from the events later on: those are in the hands of a handler by then.
+        self.sequences: list[Sequence] = []
+        self.hole = False
+        self.stop: LogError | None = None
+        self.end: Sequence = cursor.sequence
+        expected, chain = cursor.base, cursor.chain
+        for record in records:
+            if record.sequence != expected:
+                self._misplaced(record, expected)
+                break
+            if not record.extends(chain):
+                self.stop = DivergenceError(
+                    record.lane, record.sequence, "does not extend the chain verified before it"
+                )
+                break
+            if types is None or not types.isdisjoint(record.types):
+                try:
+                    self._take(unpack(record), record.sequence, types)
+                except LogError as error:
+                    self.stop = error
+                    break
+            self.records.append(record)
+            expected, chain = record.tail.sequence, record.chain
+            self.end = max(expected, cursor.sequence)
+
+    def _take(self, events: list[Event], base: Sequence, types: frozenset[str] | None) -> None:
+        skipped = max(0, self.start.sequence - base)
+        if types is None and not skipped:
+            self.events += events
+            self.sequences += [Sequence(number) for number in range(base, base + len(events))]
+            return
+        for index in range(skipped, len(events)):
+            if types is None or events[index].type in types:
+                self.events.append(events[index])
+                self.sequences.append(Sequence(base + index))
+
+    def _misplaced(self, record: Record, expected: Sequence) -> None:
+        if record.sequence > expected:
+            self.hole = True
+        else:
+            self.stop = DivergenceError(
+                record.lane, record.sequence, f"overlaps the record before sequence {expected}"
+            )
+
+    def place(self, index: int) -> Place:
+        """Where the event of that index stands."""
+        sequence = self.sequences[index]
+        holder = bisect_right(self.records, sequence, key=lambda record: record.sequence) - 1
+        return Place(self.records[holder].sequence, sequence)
+
+    def before(self, index: int) -> Sequence:
+        """The sequence up to which all is done when every event before that index is."""
+        return self.sequences[index] if index < len(self.sequences) else self.end
+
+    def cursor_at(self, sequence: Sequence) -> Cursor:
+        """The cursor whose next sequence is `sequence`, from start to end of the stretch."""
+        base, chain = self.start.base, self.start.chain
+        for record in self.records:
+            if record.tail.sequence > sequence:
+                break
+            base, chain = record.tail.sequence, record.chain
+        return Cursor(sequence, base, chain, self.start.version, self.start.epoch)
+
+    @property
+    def oldest_ms(self) -> int:
+        """When the stretch's first record was appended, in milliseconds since 1970."""
+        return to_ms(self.records[0].time) if self.records else 0

@@ -1,0 +1,118 @@
+"""A commit of the ledger as DynamoDB's own requests, and what its refusal means.
+
+A commit and its race, in time:
+
+    consumer A   read v7 .......................... put v8 if v = 7   refused: the row says v8, token b -> race lost
+    consumer B        read v7 ..... put v8 if v = 7   written, reply lost; put again: refused, the row says v8, token b
+                                                      and b is this commit's token -> it was written after all
+"""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from eventfabric.errors import ThrottledError
+from eventfabric.model.commit import CommitOutcome, Committed, RaceLost, WriteRefused
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.identity import Region
+from eventfabric.model.parked import Parked, ParkedChange, Settled
+from eventfabric.wire import cursor_item, parked_item, settled_item
+from eventfabric.wire.keys import Item, is_cursor, is_parked, ledger_region_and_kind, parked_key
+
+Action = tuple[str, dict[str, Any]]
+"""Put, Update, Delete or ConditionCheck, and the DynamoDB request of it."""
+
+FAILED_CONDITION: Final = "ConditionalCheckFailed"
+_CONFLICT: Final = "TransactionConflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a transaction was cancelled, by one of its actions; code "None" for those that would have gone through."""
+
+    code: str
+    message: str = ""
+    item: Item | None = None
+
+
+class CommitRequest:
+    """One commit, ready to be sent as often as it takes: always the same bytes."""
+
+    def __init__(
+        self,
+        table: str,
+        key: LaneKey,
+        region: Region,
+        read: Cursor,
+        moved: Cursor,
+        *,
+        parked: Seq[ParkedChange],
+        settled: Seq[Settled],
+        token: bytes,
+        now_ms: int,
+    ) -> None:
+        self.stored = replace(moved, version=read.version + 1)
+        self.token = token
+        self._table = table
+        item = cursor_item.to_item(key, region, self.stored, token=token, now_ms=now_ms)
+        self.cursor = self._put(item, read.version)
+        self.others: list[Action] = [
+            *(self._change(key, region, change) for change in parked),
+            *(("Put", {"TableName": table, "Item": settled_item.to_item(key, region, s)}) for s in settled),
+        ]
+
+    def _change(self, key: LaneKey, region: Region, change: ParkedChange) -> Action:
+        before, after = change.before, change.after
+        read_version = before.version if before else 0
+        if after is not None:
+            stored = replace(after, version=read_version + 1)
+            return "Put", self._put(parked_item.to_item(key, region, stored, token=self.token), read_version)
+        assert before is not None, "a change has a before or an after"
+        delete = {"TableName": self._table, "Key": parked_key(key, region, before.id)}
+        return "Delete", delete | unchanged(read_version)
+
+    def _put(self, item: Item, read_version: int) -> dict[str, Any]:
+        return {"TableName": self._table, "Item": item} | unchanged(read_version)
+
+    def outcome(self, refusals: Seq[Refusal], writes_count: int) -> CommitOutcome:
+        """What a cancelled transaction of writes, `others` and the cursor means.
+
+        Conflicts with other transactions and throttles raise ThrottledError: the same may go through later.
+        """
+        of_state = refusals[writes_count:]
+        if any(refusal.code == FAILED_CONDITION for refusal in of_state):
+            return self.outcome_of_item(of_state[-1].item)
+        for index, refusal in enumerate(refusals[:writes_count]):
+            if refusal.code not in ("None", _CONFLICT):
+                return WriteRefused(index, refusal.code, refusal.message)
+        raise ThrottledError("commit", ", ".join(refusal.code for refusal in refusals))
+
+    def outcome_of_item(self, cursor_item: Item | None) -> CommitOutcome:
+        """What it means that this item stands where the cursor was to be put: another's, or this very commit's."""
+        mine = cursor_item is not None and "w" in cursor_item and bytes(cursor_item["w"]["B"]) == self.token
+        return Committed(self.stored) if mine else RaceLost()
+
+
+def unchanged(read_version: int) -> dict[str, Any]:
+    """The condition that an item is as it was read."""
+    condition: dict[str, Any] = {
+        "ConditionExpression": "v = :read" if read_version else "attribute_not_exists(pk)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    if read_version:
+        condition["ExpressionAttributeValues"] = {":read": {"N": str(read_version)}}
+    return condition
+
+
+def state_of(items: Seq[Item]) -> LaneState:
+    """The state that a lane's items tell."""
+    cursors: dict[Region, Cursor] = {}
+    parked: dict[Region, dict[str, Parked]] = {}
+    for item in items:
+        region, kind = ledger_region_and_kind(item)
+        if is_cursor(kind):
+            cursors[region] = cursor_item.from_item(item)
+        elif is_parked(kind):
+            found = parked_item.from_item(item)
+            parked.setdefault(region, {})[found.id] = found
+    return LaneState(cursors, parked)

@@ -1,0 +1,54 @@
+"""Parked key to DynamoDB item and back.
+
+`i` parking id, `k` key, `m` state, `q` the waiting places (MessagePack: base, sequence, base, sequence, ...), `d` due
+(milliseconds since 1970), `f` the failure (JSON), `g` whether an attempt was begun, `r` the replacement, `v` version,
+`w` token of the write.
+"""
+
+import msgspec
+
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.parked import Failure, Parked, ParkedState, Place
+from eventfabric.wire.keys import Item, parked_key
+
+_decode_places = msgspec.msgpack.Decoder(list[int]).decode
+_decode_failure = msgspec.json.Decoder(Failure).decode
+
+
+def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> Item:
+    """The item of a Region's parked key."""
+    item = parked_key(key, region, parked.id)
+    places = [number for place in parked.waiting for number in (place.base, place.sequence)]
+    item["i"] = {"S": parked.id}
+    item["k"] = {"S": parked.key}
+    item["m"] = {"S": parked.state.value}
+    item["q"] = {"B": msgspec.msgpack.encode(places)}
+    item["d"] = {"N": str(parked.due_ms)}
+    item["f"] = {"S": msgspec.json.encode(parked.failure).decode()}
+    item["v"] = {"N": str(parked.version)}
+    item["w"] = {"B": token}
+    if parked.attempting:
+        item["g"] = {"BOOL": True}
+    if parked.replacement is not None:
+        item["r"] = {"B": parked.replacement}
+    return item
+
+
+def from_item(item: Item) -> Parked:
+    """The parked key of an item; KeyError or ValueError where it is not one."""
+    numbers = _decode_places(bytes(item["q"]["B"]))
+    return Parked(
+        id=item["i"]["S"],
+        key=item["k"]["S"],
+        state=ParkedState(item["m"]["S"]),
+        waiting=tuple(
+            Place(Sequence(base), Sequence(sequence))
+            for base, sequence in zip(numbers[::2], numbers[1::2], strict=True)
+        ),
+        due_ms=int(item["d"]["N"]),
+        failure=_decode_failure(item["f"]["S"]),
+        attempting="g" in item,
+        replacement=bytes(item["r"]["B"]) if "r" in item else None,
+        version=int(item["v"]["N"]),
+    )

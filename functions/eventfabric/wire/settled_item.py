@@ -1,0 +1,36 @@
+"""What was decided about a dead letter, to DynamoDB item and back: action `c`, failure `f` (JSON), time `u`, who `o`,
+replacement `r`.
+"""
+
+import msgspec
+
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.parked import Failure, Settled
+from eventfabric.wire.keys import SK, Item, settled_key
+
+_decode_failure = msgspec.json.Decoder(Failure).decode
+
+
+def to_item(key: LaneKey, region: Region, settled: Settled) -> Item:
+    """The item of a decision."""
+    item = settled_key(key, region, settled.sequence)
+    item["c"] = {"S": settled.action}
+    item["f"] = {"S": msgspec.json.encode(settled.failure).decode()}
+    item["u"] = {"N": str(settled.at_ms)}
+    item["o"] = {"S": settled.by}
+    if settled.replacement is not None:
+        item["r"] = {"B": settled.replacement}
+    return item
+
+
+def from_item(item: Item) -> Settled:
+    """The decision of an item; KeyError or ValueError where it is not one."""
+    return Settled(
+        sequence=Sequence(int(item[SK]["S"].rpartition("/")[2])),
+        action=item["c"]["S"],
+        failure=_decode_failure(item["f"]["S"]),
+        at_ms=int(item["u"]["N"]),
+        by=item["o"]["S"],
+        replacement=bytes(item["r"]["B"]) if "r" in item else None,
+    )
