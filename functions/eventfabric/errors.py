@@ -19,6 +19,7 @@
     ├── LogError                     the log cannot be read on: the lane stops
     │   ├── UndecodableRecordError
     │   └── DivergenceError
+    ├── SettingError                 an argument that sets something up is out of its bounds
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
     └── HandlerError                 a subscription's handler cannot be used as it is
@@ -217,3 +218,10 @@ class ParkedFullError(EventFabricError):
 
 class UndecodablePayloadError(EventFabricError):
     """The payload of an event is not of the type that the handler asks for: no further attempt can mend it."""
+
+
+class SettingError(EventFabricError):
+    """An argument that sets something up is out of its bounds."""
+
+    def __init__(self, name: str, found: object, allowed: str) -> None:
+        super().__init__(f"{name}: found {found!r:.80}, allowed: {allowed}")

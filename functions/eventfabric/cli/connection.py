@@ -55,8 +55,7 @@ class Connection:
         path = definition or definition_path()
         topology = Topology(read_definition(path))
         if region is None:
-            configured = region_named() or boto3.Session(profile_name=profile).region_name
-            region = configured if configured in topology.regions else topology.regions[0]
+            region = region_named() or boto3.Session(profile_name=profile).region_name or topology.regions[0]
         if region not in topology.regions:
             raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
         return cls(topology, region, path, profile, endpoint_url)

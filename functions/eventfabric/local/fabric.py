@@ -79,7 +79,9 @@ class LocalSubscription:
         self._telemetry = telemetry
 
     def handled(self, region: str | None = None) -> list[Handled]:
-        """What it handled, oldest first: in one Region, or in all."""
+        """What it handled, oldest first: in one Region, or in all; WrongRegionError."""
+        if region is not None and region not in self._logs:
+            raise WrongRegionError(f"subscription {self.name}", region, sorted(self._logs))
         logs = [self._logs[region]] if region else self._logs.values()
         return sorted((entry for log in logs for entry in log.entries), key=lambda entry: entry.at_ms)
 
@@ -177,7 +179,12 @@ class LocalFabric:
         )  # type: ignore[call-overload]
 
     def step(self) -> bool:
-        """Move everything that can move now by one step; whether anything did."""
+        """Move everything that can move now by one step; whether anything did. HandlerError before the first."""
+        if not self._loaded:
+            # A handler that cannot be used is said now, and not by a lane that stands still.
+            for function in self._functions:
+                function.runtime.load()
+            self._loaded = True
         moved = self._read_feeds()
         for region, pump in self._pumps:
             if region not in self.faults.stopped:
@@ -224,6 +231,7 @@ class LocalFabric:
         self._ports = {region: self._ports_of(clients) for region, clients in self._clients.items()}
         self._fabrics = {region: self._producer(region) for region in self.regions}
         self._functions: list[Function] = []
+        self._loaded = False
         self._telemetry: dict[tuple[str, str], CountingTelemetry] = {}
         self._handled: dict[tuple[str, str], HandledLog] = {}
         self._pumps: list[tuple[str, Pump]] = []

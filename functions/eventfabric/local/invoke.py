@@ -56,7 +56,13 @@ class Function:
             aws_request_id=f"{self.topology.name}-{self.invocations}",
         )
         with using(self.runtime), _environment(self.topology.environment):
-            answer: dict[str, Any] = self._entry(event, context)
+            try:
+                answer: dict[str, Any] = self._entry(event, context)
+            except (
+                Exception
+            ):  # as Lambda does, which writes it to the function's log and tells its poller no more
+                self.runtime.logger.exception("a function crashed", extra={"function": self.topology.name})
+                raise
         return answer
 
 

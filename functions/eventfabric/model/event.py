@@ -132,25 +132,22 @@ class Event:
         return f"Event({self.type} {self.id} of {self.key!r}{place})"
 
 
-def stored_time(time: datetime | str | int | None) -> int | str | None:
+def stored_time(time: datetime | str | None) -> int | str | None:
     """The form in which a time is stored: microseconds for UTC datetimes, text for all else; no naive times."""
-    if time is None or isinstance(time, int):
-        return time
+    if time is None:
+        return None
     if isinstance(time, datetime):
-        if time.tzinfo is None:
-            raise InvalidEventError(
-                [Problem("time", f"{time.isoformat()} without a zone", "an aware datetime")]
-            )
         if time.tzinfo is UTC:
             return int(time.replace(microsecond=0).timestamp()) * 1_000_000 + time.microsecond
-        return time.isoformat()
+        time = time.isoformat()
     try:
         if isinstance(time, str) and _RFC_3339.fullmatch(time):
             datetime.fromisoformat(time.upper())
             return time
     except ValueError:
         pass  # it has the form, and is no date
-    raise InvalidEventError([Problem("time", repr(time)[:80], "RFC 3339 text with a zone")])
+    allowed = "an aware datetime, or RFC 3339 text with a zone"
+    raise InvalidEventError([Problem("time", f"{time!r:.80}", allowed)])
 
 
 def check_event(

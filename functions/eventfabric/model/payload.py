@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from enum import IntEnum
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from eventfabric.errors import InvalidEventError, Problem
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -48,6 +48,8 @@ NO_DATA = Payload(Kind.NONE, b"")
 
 def encode_json(data: object) -> bytes:
     """`data` as JSON text; InvalidEventError says where it is not JSON."""
+    if data.__class__ is msgspec.Raw:
+        return checked_json(bytes(cast(Any, data)))
     try:
         text = _encode(data)
     except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError) as error:
@@ -59,6 +61,15 @@ def encode_json(data: object) -> bytes:
     # Encoders write NaN and infinities as null, in silence; only a text with a null can hold one.
     if b"null" in text:
         _refuse_non_finite(data, "data")
+    return text
+
+
+def checked_json(text: bytes) -> bytes:
+    """JSON text from elsewhere, if whoever reads it back can; InvalidEventError."""
+    try:
+        msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
+        raise InvalidEventError([Problem("data", str(error), "JSON that can be read back")]) from error
     return text
 
 

@@ -80,6 +80,11 @@ class Runtime:
         if isinstance(self.telemetry, EmfTelemetry):
             self.telemetry.flush()
 
+    def load(self) -> None:
+        """Find the handler, where the function has a subscription; HandlerError."""
+        if self.subscription is not None:
+            assert self.deliverer is not None
+
     @cached_property
     def deliverer(self) -> Deliverer:
         """The delivery of this function's subscription."""

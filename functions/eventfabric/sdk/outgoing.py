@@ -64,10 +64,14 @@ class Outgoing:
         data: object,
         id_: str | None,
         headers: Mapping[str, HeaderValue] | None,
-        time: datetime | str | int | None,
+        time: datetime | str | None,
         source: str | None,
+        stored: int | str | None = None,
     ) -> tuple[Lane, str, bytes]:
-        """Lane, id and bytes of an event; InvalidEventError (EventTooLargeError) says all that is wrong with it."""
+        """Lane, id and bytes of an event; InvalidEventError (EventTooLargeError) says all that is wrong with it.
+
+        `stored`: its time as an Event stores it, in place of `time`.
+        """
         now_ms = self._clock.now_ms()
         try:
             # What was found good is good again: keys and types repeat, and this runs for every event.
@@ -92,7 +96,9 @@ class Outgoing:
         else:
             payload = data if isinstance(data, Payload) else Payload.of(data)
             kind, content = payload.kind, payload.content
-        moment = now_ms * 1000 if time is None else stored_time(time)
+        moment = stored
+        if moment is None:
+            moment = now_ms * 1000 if time is None else stored_time(time)
         try:
             part = encode_event((id_, type_, key, moment, source, headers or _NO_HEADERS, kind, content))
         except UnicodeError as error:
@@ -116,7 +122,14 @@ class Outgoing:
     def encode_event(self, event: Event) -> tuple[Lane, str, bytes]:
         """As `encode`, of an Event."""
         return self.encode(
-            event.key, event.type, event.payload, event.id, event.headers, event.stored_time, event.source
+            event.key,
+            event.type,
+            event.payload,
+            event.id,
+            event.headers,
+            None,
+            event.source,
+            event.stored_time,
         )
 
     def batch_id(self) -> bytes:

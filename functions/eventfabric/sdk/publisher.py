@@ -5,7 +5,7 @@ events of a key stand in the log in the order in which they were published.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from typing import Final, Self
 import msgspec
 
 from eventfabric import limits
-from eventfabric.errors import EventFabricError, PublishFailedError, PublishNotAttemptedError
+from eventfabric.errors import EventFabricError, PublishFailedError, PublishNotAttemptedError, SettingError
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import BatchId, Lane, LaneIndex, Region, Sequence
 from eventfabric.model.record import Batch
@@ -42,10 +42,23 @@ class Receipt:
 class _Bundle:
     """Events of one lane on their way into one record."""
 
-    __slots__ = ("appended", "error", "flag", "ids", "lane", "opened", "parts", "room_bytes", "seen", "types")
+    __slots__ = (
+        "appended",
+        "error",
+        "flag",
+        "ids",
+        "lane",
+        "opened",
+        "parts",
+        "room_bytes",
+        "seal",
+        "seen",
+        "types",
+    )
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, seal: Callable[["_Bundle"], None] | None) -> None:
         self.lane = lane
+        self.seal = seal
         self.parts: list[bytes] = []
         self.ids: list[str] = []
         self.types: set[str] = set()
@@ -79,6 +92,8 @@ class PendingReceipt(msgspec.Struct, frozen=True, eq=False, gc=False):
     def result(self, timeout_seconds: float | None = None) -> Receipt:
         """The receipt; waits for it. Raises why the event was not published, or TimeoutError."""
         bundle = self._bundle
+        if bundle.seal is not None and not bundle.flag.is_set():
+            bundle.seal(bundle)  # nobody else will: there is no thread that lingers
         if not bundle.flag.wait(timeout_seconds):
             raise TimeoutError(f"event {self.event_id} was not appended within {timeout_seconds} seconds")
         bundle.seen.add(self._index)
@@ -107,9 +122,10 @@ class Publisher:
         buffer_bytes_max: int = limits.PUBLISHER_BUFFER_BYTES_MAX,
         parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
     ) -> None:
+        _check_settings(linger_ms, events_max, buffer_bytes_max)
         self._outgoing = outgoing
         self._linger_seconds = linger_ms / 1000
-        self._last_index = min(events_max, limits.RECORD_EVENTS_MAX) - 1
+        self._last_index = events_max - 1
         self._buffer_bytes_max = buffer_bytes_max
         # The lock itself, and not the condition, is what `take` enters: that is C, and runs for every event.
         self._lock = RLock()
@@ -179,11 +195,12 @@ class Publisher:
             self._changed.wait_for(lambda: not self._sealed)
 
     def close(self) -> None:
-        """Flush, stop, and raise the failures that nobody has seen."""
-        self.flush()
+        """Take no more, flush, stop, and raise the failures that nobody has seen."""
         with self._changed:
             self._closed = True
+            self._seal_all()
             self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._sealed)
         if self._lingerer:
             self._lingerer.join()
         if self._pool:
@@ -224,7 +241,7 @@ class Publisher:
             raise EventFabricError("the publisher is closed: publish inside its with block")
         if lane.index in self._open:
             self._seal(lane.index)
-        bundle = self._open[lane.index] = _Bundle(lane)
+        bundle = self._open[lane.index] = _Bundle(lane, self._seal_bundle if self._pool is None else None)
         if self._pool is not None:
             self._linger(bundle)
         return bundle
@@ -250,6 +267,11 @@ class Publisher:
                     continue
                 for index in [index for index, bundle in self._open.items() if bundle.opened <= oldest]:
                     self._seal(index)
+
+    def _seal_bundle(self, bundle: _Bundle) -> None:
+        with self._changed:
+            if self._open.get(bundle.lane.index) is bundle:
+                self._seal(bundle.lane.index)
 
     def _seal_all(self) -> None:
         for index in list(self._open):
@@ -312,3 +334,13 @@ class Publisher:
             self._failed.append(bundle)
         bundle.flag.set()
         self._changed.notify_all()
+
+
+def _check_settings(linger_ms: float, events_max: int, buffer_bytes_max: int) -> None:
+    """SettingError that says which is out of its bounds."""
+    if not 0 <= linger_ms <= limits.PUBLISHER_LINGER_MILLISECONDS_MAX:
+        raise SettingError("linger_ms", linger_ms, f"0 to {limits.PUBLISHER_LINGER_MILLISECONDS_MAX:,}")
+    if type(events_max) is not int or not 1 <= events_max <= limits.RECORD_EVENTS_MAX:
+        raise SettingError("events_max", events_max, f"1 to {limits.RECORD_EVENTS_MAX:,}")
+    if type(buffer_bytes_max) is not int or buffer_bytes_max < 1:
+        raise SettingError("buffer_bytes_max", buffer_bytes_max, "1 or more")

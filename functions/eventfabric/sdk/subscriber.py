@@ -204,7 +204,10 @@ def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
         from pydantic import TypeAdapter
 
         return TypeAdapter(payload_type).validate_json
-    return msgspec.json.Decoder(payload_type).decode
+    try:
+        return msgspec.json.Decoder(payload_type).decode
+    except TypeError as error:
+        raise HandlerError(f"payload type {payload_type}: {error}") from error
 
 
 def _name(function: Callable[..., Any]) -> str:

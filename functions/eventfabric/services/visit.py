@@ -94,12 +94,7 @@ class Visit:
         while (parked := self._parked.get(parking_id)) and parked.state is ParkedState.RETRYING:
             event = self._event_of(parked)
             if event is None:
-                self._set(
-                    self._in.policy.without_attempt(
-                        parked.key, parked.id, parked.first, parked, kind=EXPIRED, crashes=0,
-                        now_ms=self._in.clock.now_ms(),
-                    )
-                )  # fmt: skip
+                self._bury(parked.key, parked.id, parked.first, parked, EXPIRED)
                 break
             if self.careful:
                 ended = self._write_down_retry(parked)
@@ -241,12 +236,7 @@ class Visit:
         if parked.attempting:
             self._crashed_at(parked.first.sequence, crashes)
         if crashes >= limits.CRASHES_MAX:
-            now_ms = self._in.clock.now_ms()
-            self._set(
-                self._in.policy.without_attempt(
-                    parked.key, parked.id, parked.first, parked, kind=CRASHED, crashes=crashes, now_ms=now_ms
-                )
-            )
+            self._bury(parked.key, parked.id, parked.first, parked, CRASHED, crashes)
         else:
             self._set(replace(parked, attempting=True, failure=replace(parked.failure, crashes=crashes)))
         return self._commit_here()
@@ -387,16 +377,16 @@ class Visit:
 
     def crashed(self, event: Event, place: Place, crashes: int) -> None:
         """Set the event aside, dead: it crashed too often to be run again."""
-        policy, now_ms = self._in.policy, self._in.clock.now_ms()
+        self._bury(event.key, self._in.policy.parking_id(event, place), place, None, CRASHED, crashes)
+
+    def _bury(
+        self, key: str, parking_id: str, place: Place, before: Parked | None, kind: str, crashes: int = 0
+    ) -> None:
+        """Dead, without being run (again)."""
+        now_ms = self._in.clock.now_ms()
         self._set(
-            policy.without_attempt(
-                event.key,
-                policy.parking_id(event, place),
-                place,
-                None,
-                kind=CRASHED,
-                crashes=crashes,
-                now_ms=now_ms,
+            self._in.policy.without_attempt(
+                key, parking_id, place, before, kind=kind, crashes=crashes, now_ms=now_ms
             )
         )
 

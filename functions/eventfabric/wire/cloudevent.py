@@ -13,7 +13,7 @@ import msgspec
 
 from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem
 from eventfabric.model.event import Event, check_event, stored_time
-from eventfabric.model.payload import Kind, Payload
+from eventfabric.model.payload import Kind, Payload, checked_json
 
 _OWN = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -47,6 +47,11 @@ def parse_cloudevent(line: str | bytes, *, where: str = "CloudEvent") -> Event:
         problem = Problem("line", f"{error}", "one JSON object")
         raise MalformedCloudEventError([problem], where=where) from error
     content = bytes(raw["data"]) if "data" in raw else None
+    try:
+        if content is not None:
+            checked_json(content)
+    except InvalidEventError as error:
+        raise MalformedCloudEventError(error.problems, where=where) from error
     payload = Payload(Kind.JSON, content) if content is not None and content.strip() != b"null" else None
     return _event(values, payload, where)
 
