@@ -134,6 +134,7 @@ class LocalFabric:
             serialize_stacktrace=False,
         )
         self.telemetry = CountingTelemetry(self._logger)
+        self._loaded = False
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -231,7 +232,6 @@ class LocalFabric:
         self._ports = {region: self._ports_of(clients) for region, clients in self._clients.items()}
         self._fabrics = {region: self._producer(region) for region in self.regions}
         self._functions: list[Function] = []
-        self._loaded = False
         self._telemetry: dict[tuple[str, str], CountingTelemetry] = {}
         self._handled: dict[tuple[str, str], HandledLog] = {}
         self._pumps: list[tuple[str, Pump]] = []
