@@ -36,6 +36,8 @@ class Failure:
     last_ms: int
     code_version: str = ""
     trace_id: str = ""
+    event_id: str = ""
+    event_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class Parked:
         """With the first event gone; None where no other waits."""
         if len(self.waiting) == 1:
             return None
-        return replace(self, waiting=self.waiting[1:], attempting=False, replacement=None)
+        failure = replace(self.failure, attempts=0, crashes=0)
+        return replace(self, waiting=self.waiting[1:], failure=failure, attempting=False, replacement=None)
 
     def is_due(self, now_ms: int) -> bool:
         """Whether it is to be tried again now."""

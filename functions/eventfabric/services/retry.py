@@ -66,20 +66,21 @@ class RetryPolicy:
 
         `excused`: its earlier failures were an outage's, and count for nothing.
         """
-        last = before.failure if before else None
-        same = last is not None and before is not None and before.first == place
-        attempts = failed.tries + (last.attempts if same and last and not excused else 0)
+        last = _history(before)
+        attempts = failed.tries + (last.attempts if last and not excused else 0)
         failure = Failure(
             error_type=f"{type(failed.error).__module__}:{type(failed.error).__qualname__}",
             message=str(failed.error)[: limits.FAILURE_MESSAGE_CHARACTERS_MAX],
             trace=_trace(failed.error),
             hint="",
             attempts=attempts,
-            crashes=last.crashes if same and last else 0,
-            first_ms=last.first_ms if same and last else now_ms,
+            crashes=last.crashes if last else 0,
+            first_ms=last.first_ms if last else now_ms,
             last_ms=now_ms,
             code_version=self._code_version,
             trace_id=str(event.headers.get("traceparent", "")),
+            event_id=event.id or "",
+            event_type=event.type,
         )
         parked = Parked(
             id=self.parking_id(event, place),
@@ -88,7 +89,7 @@ class RetryPolicy:
             waiting=before.waiting if before else (place,),
             due_ms=now_ms + self._wait_ms(attempts),
             failure=failure,
-            replacement=before.replacement if before and same else None,
+            replacement=before.replacement if before else None,
             version=before.version if before else 0,
         )
         if self.is_permanent(failed.error):
@@ -109,7 +110,7 @@ class RetryPolicy:
         now_ms: int,
     ) -> Parked:  # fmt: skip
         """Dead without being run (again): it crashed too often, or its record is gone."""
-        last = before.failure if before and before.first == place else None
+        last = _history(before)
         failure = Failure(
             error_type=kind,
             message=f"{crashes} attempts of it alone were never heard of again" if crashes else _HINTS[kind],
@@ -120,6 +121,8 @@ class RetryPolicy:
             first_ms=last.first_ms if last else now_ms,
             last_ms=now_ms,
             code_version=self._code_version,
+            event_id=last.event_id if last else "",
+            event_type=last.event_type if last else "",
         )
         waiting = before.waiting if before else (place,)
         version = before.version if before else 0
@@ -130,6 +133,13 @@ class RetryPolicy:
         doublings = max(0, attempts - self.tries_at_once)
         most = min(self._retry.backoff_max_seconds, self._retry.backoff_seconds * 2.0 ** min(doublings, 32))
         return round(1000 * most * self._entropy.fraction())
+
+
+def _history(before: Parked | None) -> Failure | None:
+    """What is known of the first event's earlier attempts; None where it had none since it became the first."""
+    if before is None or not (before.failure.attempts or before.failure.crashes):
+        return None
+    return before.failure
 
 
 def dead(parked: Parked, hint: str) -> Parked:
