@@ -19,6 +19,8 @@
     ├── LogError                     the log cannot be read on: the lane stops
     │   ├── UndecodableRecordError
     │   └── DivergenceError
+    ├── NotDeadError                 what is to be redriven or discarded is no dead letter
+    ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
@@ -225,3 +227,13 @@ class SettingError(EventFabricError):
 
     def __init__(self, name: str, found: object, allowed: str) -> None:
         super().__init__(f"{name}: found {found!r:.80}, allowed: {allowed}")
+
+
+class NotDeadError(EventFabricError):
+    """What is to be redriven or discarded is no dead letter (any more); nothing is changed."""
+
+
+class ContendedCommitError(EventFabricError):
+    """Deliveries of the lane were always faster; nothing is changed."""
+
+    retryable = True

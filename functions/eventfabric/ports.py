@@ -5,6 +5,7 @@ The adapters in aws/ and memory/ keep these promises; one suite checks both.
 A call either returns, or raises a PortError that says whether it may have taken effect.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Protocol
@@ -33,6 +34,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.model.record import Record, Tail
+from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import Doorbell
 
 
@@ -158,3 +160,14 @@ class Handler(Protocol):
     def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
         """Run it; returns the writes it wants committed with the cursor. Whatever it raises is the events' failure."""
         ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The world of one Region."""
+
+    clock: Clock
+    entropy: Entropy
+    log_of: Callable[[StreamTopology], Log]
+    ledger: Ledger
+    doorbells: Doorbells

@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger
 
 from eventfabric import Delivery, Event
 from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
 from eventfabric.definition_file import parse_definition
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import (
@@ -28,7 +29,7 @@ from eventfabric.model.identity import (
 from eventfabric.model.record import EMPTY_TAIL, Batch, record_at
 from eventfabric.runtime.deliver import handle
 from eventfabric.runtime.metrics import EmfTelemetry
-from eventfabric.runtime.wiring import Runtime, aws_ports, using
+from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.topology import Topology
 from eventfabric.wire import cursor_item
 from eventfabric.wire.doorbell import Doorbell, to_body

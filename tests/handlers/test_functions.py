@@ -23,9 +23,10 @@ from eventfabric.memory.cloud import MemoryCloud
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Region
+from eventfabric.ports import Ports
 from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
-from eventfabric.runtime.wiring import Ports, Runtime, using
+from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.settings import Settings
 from eventfabric.telemetry import NoTelemetry, Telemetry
 from eventfabric.topology import DELIVER_ENTRY, RELAY_ENTRY, TIMER_ENTRY, Topology

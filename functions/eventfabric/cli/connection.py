@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 import typer
 
 if TYPE_CHECKING:
-    from eventfabric.runtime.wiring import Ports
+    from eventfabric.aws.dead_queues import DeadQueues
+    from eventfabric.ports import Ports
     from eventfabric.sdk.fabric import Fabric
+    from eventfabric.sdk.operations import Operations
     from eventfabric.topology import StreamTopology, Topology
 
 Definition = Annotated[
@@ -76,10 +78,29 @@ class Connection:
         import boto3
 
         from eventfabric.aws.clients import Clients
-        from eventfabric.runtime.wiring import aws_ports
+        from eventfabric.aws.region import aws_ports
 
         session = boto3.Session(profile_name=self.profile)
         return aws_ports(self.topology, Clients(self.region, session=session, endpoint_url=self.endpoint_url))
+
+    def operations(self) -> "Operations":
+        """What operators do."""
+        from eventfabric.sdk.operations import Operations
+
+        return Operations(self.topology, self.region, self.ports())
+
+    def dead_queues(self) -> "DeadQueues":
+        """The dead-letter queues of the Region."""
+        import boto3
+
+        from eventfabric.aws.clients import Clients
+        from eventfabric.aws.dead_queues import DeadQueues
+        from eventfabric.aws.region import aws_ports
+
+        session = boto3.Session(profile_name=self.profile)
+        clients = Clients(self.region, session=session, endpoint_url=self.endpoint_url)
+        ports = aws_ports(self.topology, clients)
+        return DeadQueues(clients.sqs, ports.doorbells, ports.clock)
 
     def stream(self, name: str | None) -> "StreamTopology":
         """The stream of that name, or the only one; UnknownNameError, WrongRegionError."""

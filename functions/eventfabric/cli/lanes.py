@@ -9,7 +9,7 @@ from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, P
 from eventfabric.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from eventfabric.runtime.wiring import Ports
+    from eventfabric.ports import Ports
     from eventfabric.services.survey import LaneStanding
     from eventfabric.topology import StreamTopology
 

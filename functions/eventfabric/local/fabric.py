@@ -17,6 +17,7 @@ from aws_lambda_powertools import Logger
 from moto import mock_aws
 
 from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
 from eventfabric.definition import Definition
 from eventfabric.definition_file import read_definition
 from eventfabric.errors import WrongRegionError
@@ -25,20 +26,21 @@ from eventfabric.local.chaos import Chaos, ChaoticDoorbells
 from eventfabric.local.clock import LocalClock, MovableClock, seconds_of
 from eventfabric.local.faults import Faults, ReachableLog
 from eventfabric.local.feed import TableFeed
-from eventfabric.local.handled import Handled, HandledLog
+from eventfabric.local.handled import HandledLog
 from eventfabric.local.invoke import Function, no_account
 from eventfabric.local.meter import Meter
 from eventfabric.local.provision import provision
 from eventfabric.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
 from eventfabric.local.replicator import Link, Replication
+from eventfabric.local.subscription import CountingTelemetry, LocalSubscription
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Faults as CallFaults
 from eventfabric.model.identity import Region
-from eventfabric.ports import Handler
+from eventfabric.ports import Handler, Ports
 from eventfabric.runtime import deliver, relay, timer
-from eventfabric.runtime.wiring import Ports, Runtime, aws_ports
+from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
-from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.sdk.operations import Operations
 from eventfabric.topology import Topology
 from eventfabric.wire.keys import ledger_region_and_kind
 
@@ -47,47 +49,6 @@ if TYPE_CHECKING:
 
 
 _numbers = count(1)
-
-
-class CountingTelemetry:
-    """telemetry.Telemetry that keeps the sums, and adds to those of the whole; log events go to the logger."""
-
-    def __init__(self, logger: Logger, whole: "CountingTelemetry | None" = None) -> None:
-        self.sums: dict[Metric, float] = dict.fromkeys(Metric, 0.0)
-        self._logger = logger
-        self._whole = whole
-
-    def tell(self, event: LogEvent, **about: object) -> None:
-        """See telemetry.Telemetry."""
-        self._logger.warning(event.value, extra=about)
-
-    def add(self, metric: Metric, value: float = 1) -> None:
-        """See telemetry.Telemetry."""
-        self.sums[metric] += value
-        if self._whole is not None:
-            self._whole.add(metric, value)
-
-
-class LocalSubscription:
-    """One subscription of a local fabric, as tests look at it."""
-
-    def __init__(
-        self, name: str, logs: Mapping[str, HandledLog], telemetry: Mapping[str, CountingTelemetry]
-    ) -> None:
-        self.name = name
-        self._logs = logs
-        self._telemetry = telemetry
-
-    def handled(self, region: str | None = None) -> list[Handled]:
-        """What it handled, oldest first: in one Region, or in all; WrongRegionError."""
-        if region is not None and region not in self._logs:
-            raise WrongRegionError(f"subscription {self.name}", region, sorted(self._logs))
-        logs = [self._logs[region]] if region else self._logs.values()
-        return sorted((entry for log in logs for entry in log.entries), key=lambda entry: entry.at_ms)
-
-    def counted(self, metric: Metric, region: str) -> float:
-        """The sum of a metric of its function in one Region."""
-        return self._telemetry[region].sums[metric]
 
 
 class LocalFabric:
@@ -160,7 +121,8 @@ class LocalFabric:
         """One subscription, to look at."""
         self.topology.subscription(name)
         logs = {r: log for (s, r), log in self._handled.items() if s == name}
-        return LocalSubscription(name, logs, {r: self._telemetry[name, r] for r in logs})
+        operations = {r: Operations(self.topology, r, self._ports[r]) for r in logs}
+        return LocalSubscription(name, logs, {r: self._telemetry[name, r] for r in logs}, operations)
 
     @property
     def invocations(self) -> int:

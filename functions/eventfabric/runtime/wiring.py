@@ -10,12 +10,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from eventfabric.aws.clients import Clients
-from eventfabric.aws.doorbells import AwsDoorbells
-from eventfabric.aws.ledger import AwsLedger
-from eventfabric.aws.log import AwsLog
-from eventfabric.aws.system import SystemClock, SystemEntropy
+from eventfabric.aws.region import aws_ports
 from eventfabric.model.identity import Region
-from eventfabric.ports import Clock, Doorbells, Entropy, Handler, Ledger, Log
+from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
 from eventfabric.services.breaker import Breaker
@@ -24,38 +21,7 @@ from eventfabric.services.retry import RetryPolicy
 from eventfabric.services.survey import lanes_of
 from eventfabric.settings import Settings
 from eventfabric.telemetry import Telemetry
-from eventfabric.topology import StreamTopology, Topology
-
-
-@dataclass(frozen=True)
-class Ports:
-    """The world of one Region."""
-
-    clock: Clock
-    entropy: Entropy
-    log_of: Callable[[StreamTopology], Log]
-    ledger: Ledger
-    doorbells: Doorbells
-
-
-def aws_ports(
-    topology: Topology, clients: Clients, *, clock: Clock | None = None, entropy: Entropy | None = None
-) -> Ports:
-    """The ports over AWS, or whatever answers at the clients' endpoint."""
-    clock = clock or SystemClock()
-    entropy = entropy or SystemEntropy()
-    region = Region(clients.region)
-    return Ports(
-        clock=clock,
-        entropy=entropy,
-        log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
-        ledger=AwsLedger(clients.dynamodb, topology.ledger.name, region, clock=clock, entropy=entropy),
-        doorbells=AwsDoorbells(
-            clients.sqs,
-            lambda name: topology.subscription(name).queue.name,
-            lambda name: topology.subscription(name).timers.name,
-        ),
-    )
+from eventfabric.topology import Topology
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,7 @@ class Fabric:
             WrongRegionError: the fabric is not in the Region.
         """
         from eventfabric.aws.clients import Clients
-        from eventfabric.aws.log import AwsLog
-        from eventfabric.aws.system import SystemClock, SystemEntropy
+        from eventfabric.aws.region import aws_ports
         from eventfabric.definition_file import read_definition
         from eventfabric.errors import WrongRegionError
         from eventfabric.settings import region_named
@@ -100,14 +99,9 @@ class Fabric:
         region = region or (session.region_name if session else None) or region_named()
         if region not in topology.regions:
             raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
-        clients = Clients(region, session=session, endpoint_url=endpoint_url)
+        ports = aws_ports(topology, Clients(region, session=session, endpoint_url=endpoint_url))
         return cls(
-            topology,
-            region,
-            log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
-            clock=SystemClock(),
-            entropy=SystemEntropy(),
-            source=source,
+            topology, region, log_of=ports.log_of, clock=ports.clock, entropy=ports.entropy, source=source
         )
 
     def publish(

@@ -130,17 +130,36 @@ class Breaker:
 
     def close(self) -> None:
         """Let deliveries go on, if the circuit is open, and ring every lane."""
-        if self._circuit.state is not CircuitState.OPEN:
-            return
-        now_ms = self._clock.now_ms()
-        closed = replace(
-            self._circuit, state=CircuitState.CLOSED, since_ms=now_ms, suspect_to_ms=now_ms, rings_owed=True
+        if self._circuit.state is CircuitState.OPEN:
+            self._go_on()
+
+    def pause(self, reason: str) -> bool:
+        """Stop deliveries until `resume`, by hand; False where somebody else moved the circuit."""
+        paused = replace(
+            self.circuit(), state=CircuitState.PAUSED, reason=reason, since_ms=self._clock.now_ms()
         )
-        if self._switch(closed):
-            self._failed.clear()
-            self._telemetry.add(Metric.CIRCUITS_CLOSED)
-            self._telemetry.tell(LogEvent.CIRCUIT_CLOSED)
-            self._ring_all()
+        return self._switch(paused)
+
+    def resume(self) -> bool:
+        """Let deliveries go on, paused or open, and ring every lane; False where somebody else moved the circuit."""
+        return self.circuit().state is CircuitState.CLOSED or self._go_on()
+
+    def _go_on(self) -> bool:
+        now_ms, before = self._clock.now_ms(), self._circuit
+        excused_to_ms = now_ms if before.state is CircuitState.OPEN else before.suspect_to_ms
+        closed = Circuit(
+            since_ms=now_ms,
+            suspect_from_ms=before.suspect_from_ms,
+            suspect_to_ms=excused_to_ms,
+            rings_owed=True,
+        )
+        if not self._switch(closed):
+            return False
+        self._failed.clear()
+        self._telemetry.add(Metric.CIRCUITS_CLOSED)
+        self._telemetry.tell(LogEvent.CIRCUIT_CLOSED)
+        self._ring_all()
+        return True
 
     def _ring_all(self) -> None:
         """Ring every lane: what came while the circuit was open was not delivered. Owed until all went out."""

@@ -1,0 +1,30 @@
+"""All ports of one Region over AWS, or over whatever answers at the clients' endpoint."""
+
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.doorbells import AwsDoorbells
+from eventfabric.aws.ledger import AwsLedger
+from eventfabric.aws.log import AwsLog
+from eventfabric.aws.system import SystemClock, SystemEntropy
+from eventfabric.model.identity import Region
+from eventfabric.ports import Clock, Entropy, Ports
+from eventfabric.topology import Topology
+
+
+def aws_ports(
+    topology: Topology, clients: Clients, *, clock: Clock | None = None, entropy: Entropy | None = None
+) -> Ports:
+    """The ports over AWS, or whatever answers at the clients' endpoint."""
+    clock = clock or SystemClock()
+    entropy = entropy or SystemEntropy()
+    region = Region(clients.region)
+    return Ports(
+        clock=clock,
+        entropy=entropy,
+        log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
+        ledger=AwsLedger(clients.dynamodb, topology.ledger.name, region, clock=clock, entropy=entropy),
+        doorbells=AwsDoorbells(
+            clients.sqs,
+            lambda name: topology.subscription(name).queue.name,
+            lambda name: topology.subscription(name).timers.name,
+        ),
+    )

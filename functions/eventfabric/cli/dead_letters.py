@@ -1,0 +1,275 @@
+"""`eventfabric dead-letters`: list, show, redrive, discard and export what will not be tried again by itself."""
+
+import json as json_module
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from getpass import getuser
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.output import complain, say, show_json, show_table, stderr, stdout
+from eventfabric.errors import EventFabricError
+
+if TYPE_CHECKING:
+    from eventfabric.model.event import Event
+    from eventfabric.services.dead_letters import DeadLetter, DeadLetters, Wanted
+
+app = typer.Typer(no_args_is_help=True, help="Events that will not be tried again by themselves.")
+
+Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
+Place = Annotated[
+    str, typer.Argument(metavar="LANE@SEQUENCE", help="Where the event stands, as `list` tells it.")
+]
+Key = Annotated[str | None, typer.Option(help="Only of this key.")]
+Type = Annotated[str | None, typer.Option("--type", help="Only events of this type.")]
+ErrorType = Annotated[str | None, typer.Option("--error", help="Only of errors whose type contains this.")]
+OlderThan = Annotated[
+    int | None,
+    typer.Option("--older-than", min=0, help="Only what failed last this many seconds ago, or earlier."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
+Rate = Annotated[float, typer.Option(min=0.01, help="Dead letters a second, at most.")]
+_COLUMNS = ("event", "key", "type", "error", "attempts", "crashes", "waiting behind", "last")
+
+
+@app.command("list")
+def list_(
+    subscription: Subscription,
+    key: Key = None,
+    type_: Type = None,
+    error: ErrorType = None,
+    older_than: OlderThan = None,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """List dead letters, lane by lane.
+
+    Example: eventfabric dead-letters list billing --error CardRefused
+    """
+    letters = _connected(definition, region, profile, endpoint_url, subscription)
+    found = list(letters.find(_wanted(key, type_, error, older_than)))
+    if json:
+        show_json([_as_json(letter) for letter in found])
+        return
+    show_table(subscription, _COLUMNS, [_row(letter) for letter in found])
+    say(
+        f"{len(found):,} dead letters, {sum(len(f.parked.waiting) - 1 for f in found):,} events waiting behind them"
+    )
+
+
+@app.command()
+def show(
+    subscription: Subscription,
+    place: Place,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """Show a dead letter with its event, and why it failed.
+
+    Example: eventfabric dead-letters show billing us-east-1/0.17@42
+    """
+    letters = _connected(definition, region, profile, endpoint_url, subscription)
+    value = _with_event(letters, _at(letters, place))
+    if json:
+        show_json(value)
+    else:
+        stdout.print_json(data=value)
+
+
+@app.command()
+def redrive(
+    subscription: Subscription,
+    place: Annotated[str | None, typer.Argument(metavar="[LANE@SEQUENCE]", help="Only this one.")] = None,
+    edited: Annotated[
+        Path | None,
+        typer.Option(help="A file with a CloudEvent to handle in place of this one; both stay on record."),
+    ] = None,
+    key: Key = None,
+    type_: Type = None,
+    error: ErrorType = None,
+    older_than: OlderThan = None,
+    rate: Rate = 10.0,
+    dry_run: DryRun = False,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """Have dead letters tried again, and then what waits behind them, in order.
+
+    Example: eventfabric dead-letters redrive billing --error TimeoutError --rate 5 --dry-run
+    """
+    letters = _connected(definition, region, profile, endpoint_url, subscription)
+    if edited is not None and place is None:
+        raise typer.BadParameter("--edited goes with LANE@SEQUENCE")
+    replacement = _edited(edited) if edited else None
+    chosen = _chosen(letters, place, _wanted(key, type_, error, older_than))
+    _each(
+        "redriven", chosen, lambda one: letters.redrive(one, replacement=replacement, by=getuser()),
+        rate=rate, dry_run=dry_run, as_json=json,
+    )  # fmt: skip
+
+
+@app.command()
+def discard(
+    subscription: Subscription,
+    place: Annotated[str | None, typer.Argument(metavar="[LANE@SEQUENCE]", help="Only this one.")] = None,
+    key: Key = None,
+    type_: Type = None,
+    error: ErrorType = None,
+    older_than: OlderThan = None,
+    rate: Rate = 10.0,
+    dry_run: DryRun = False,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """Drop dead letters, and have what waits behind them tried. Who dropped what stays on record.
+
+    Example: eventfabric dead-letters discard billing us-east-1/0.17@42
+    """
+    wanted = _wanted(key, type_, error, older_than)
+    if place is None and (key, type_, error, older_than) == (None,) * 4:
+        raise typer.BadParameter("say which: LANE@SEQUENCE, --key, --type, --error or --older-than")
+    letters = _connected(definition, region, profile, endpoint_url, subscription)
+    _each(
+        "discarded", _chosen(letters, place, wanted), lambda one: letters.discard(one, by=getuser()),
+        rate=rate, dry_run=dry_run, as_json=json,
+    )  # fmt: skip
+
+
+@app.command()
+def export(
+    subscription: Subscription,
+    key: Key = None,
+    type_: Type = None,
+    error: ErrorType = None,
+    older_than: OlderThan = None,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Print dead letters with their events, a JSON object a line.
+
+    Example: eventfabric dead-letters export billing > dead.jsonl
+    """
+    letters = _connected(definition, region, profile, endpoint_url, subscription)
+    for letter in letters.find(_wanted(key, type_, error, older_than)):
+        show_json(_with_event(letters, letter))
+
+
+def _connected(
+    definition: Path | None, region: str | None, profile: str | None, endpoint_url: str | None, name: str
+) -> "DeadLetters":
+    return Connection.of(definition, region, profile, endpoint_url).operations().dead_letters(name)
+
+
+def _wanted(
+    key: str | None, type_: str | None, error: str | None, older_than_seconds: int | None
+) -> "Wanted":
+    from eventfabric.services.dead_letters import Wanted
+
+    return Wanted(key, type_, error, None if older_than_seconds is None else older_than_seconds * 1000)
+
+
+def _chosen(letters: "DeadLetters", place: str | None, wanted: "Wanted") -> "Iterator[DeadLetter]":
+    return letters.find(wanted) if place is None else iter([_at(letters, place)])
+
+
+def _at(letters: "DeadLetters", place: str) -> "DeadLetter":
+    for letter in letters.find():
+        if letter.place == place:
+            return letter
+    complain(f"{place} is no dead letter of {letters.subscription}")
+    raise typer.Exit(1)
+
+
+def _each(
+    done: str, letters: "Iterator[DeadLetter]", act: "Callable[[DeadLetter], None]", *, rate: float,
+    dry_run: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Act on each, at a rate, with progress; what could not be acted on is said, and the rest goes on."""
+    from rich.progress import track
+
+    acted: list[DeadLetter] = []
+    failed = 0
+    chosen = list(letters)
+    quiet = not stderr.is_terminal or dry_run
+    for number, letter in enumerate(track(chosen, done, console=stderr, transient=True, disable=quiet)):
+        if not dry_run:
+            sleep(1 / rate if number else 0)
+            try:
+                act(letter)
+            except EventFabricError as error:
+                complain(str(error))
+                failed += 1
+                continue
+        acted.append(letter)
+    behind = sum(len(letter.parked.waiting) - 1 for letter in acted)
+    if as_json:
+        show_json({done: [letter.place for letter in acted], "waiting_behind": behind, "failed": failed,
+                   "dry_run": dry_run})  # fmt: skip
+    else:
+        if dry_run:
+            show_table("", _COLUMNS, [_row(letter) for letter in acted])
+        would = "would be " if dry_run else ""
+        say(f"{len(acted):,} {would}{done}, {behind:,} events waiting behind them, {failed:,} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _edited(path: Path) -> "Event":
+    from eventfabric.wire.cloudevent import parse_cloudevent
+
+    return parse_cloudevent(path.read_bytes().strip(), where=str(path))
+
+
+def _row(letter: "DeadLetter") -> tuple[object, ...]:
+    failure = letter.parked.failure
+    error = failure.error_type.rpartition(":")[2]
+    last = datetime.fromtimestamp(failure.last_ms / 1000, UTC).isoformat(timespec="seconds")
+    waiting = len(letter.parked.waiting) - 1
+    return (
+        letter.place,
+        letter.parked.key,
+        failure.event_type,
+        error,
+        failure.attempts,
+        failure.crashes,
+        waiting,
+        last,
+    )
+
+
+def _as_json(letter: "DeadLetter") -> dict[str, Any]:
+    import msgspec
+
+    failure: dict[str, Any] = json_module.loads(msgspec.json.encode(letter.parked.failure))
+    return {
+        "place": letter.place,
+        "key": letter.parked.key,
+        "waiting_behind": [place.sequence for place in letter.parked.waiting[1:]],
+        "edited": letter.parked.replacement is not None,
+        **failure,
+    }
+
+
+def _with_event(letters: "DeadLetters", letter: "DeadLetter") -> dict[str, Any]:
+    from eventfabric.wire.cloudevent import to_cloudevent
+
+    event = letters.event(letter)
+    return {**_as_json(letter), "event": to_cloudevent(event) if event else None}

@@ -1,0 +1,169 @@
+"""Dead letters: finding them, and what an operator may decide about them. Their lanes decide everything else.
+
+Each decision is one commit of the lane, conditional on the state that was read, and then a ring; so it meets a delivery
+that runs at the same time as two consumers would: one of them reads again.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from eventfabric import limits
+from eventfabric.errors import ContendedCommitError, NotDeadError
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
+from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
+from eventfabric.topology import SubscriptionTopology
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+from eventfabric.wire.payload_codec import encode_event, stored, unpack, unpack_one
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead event, and the events of its key that wait behind it."""
+
+    subscription: SubscriptionTopology
+    lane: Lane
+    parked: Parked
+
+    @property
+    def key(self) -> LaneKey:
+        """Whose state it stands in."""
+        stream = StreamName(self.subscription.definition.stream)
+        return LaneKey(stream, SubscriptionName(self.subscription.name), self.lane)
+
+    @property
+    def place(self) -> str:
+        """Where the event stands: `<lane>@<sequence>`."""
+        return f"{self.lane}@{self.parked.first.sequence}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which dead letters; None: all. `error` is part of the error type's name."""
+
+    key: str | None = None
+    type: str | None = None
+    error: str | None = None
+    older_than_ms: int | None = None
+
+    def matches(self, parked: Parked, now_ms: int) -> bool:
+        """Whether a parked key's first event is one of them."""
+        failure = parked.failure
+        return (
+            parked.state is ParkedState.DEAD
+            and self.key in (None, parked.key)
+            and self.type in (None, failure.event_type)
+            and (self.error is None or self.error in failure.error_type)
+            and (self.older_than_ms is None or now_ms - failure.last_ms >= self.older_than_ms)
+        )
+
+
+class DeadLetters:
+    """The dead letters of one subscription in one Region."""
+
+    def __init__(
+        self,
+        subscription: SubscriptionTopology,
+        lanes: Iterable[Lane],
+        *,
+        log: Log,
+        ledger: Ledger,
+        doorbells: Doorbells,
+        clock: Clock,
+    ) -> None:
+        self._subscription = subscription
+        self._lanes = [lane for lane in lanes if subscription.delivers(lane.origin, ledger.region)]
+        self._log = log
+        self._ledger = ledger
+        self._doorbells = doorbells
+        self._clock = clock
+
+    @property
+    def subscription(self) -> str:
+        """Whose they are."""
+        return self._subscription.name
+
+    def find(self, wanted: Wanted | None = None) -> Iterator[DeadLetter]:
+        """Those that are wanted, lane by lane: one read a lane."""
+        wanted = wanted or Wanted()
+        for lane in self._lanes:
+            parked = self._ledger.state(self._key(lane)).parked.get(self._ledger.region, {})
+            for found in sorted(parked.values(), key=lambda one: one.first.sequence):
+                if wanted.matches(found, self._clock.now_ms()):
+                    yield DeadLetter(self._subscription, lane, found)
+
+    def event(self, letter: DeadLetter) -> Event | None:
+        """The dead event, or what replaces it; None where its record has expired."""
+        place = letter.parked.first
+        if letter.parked.replacement is not None:
+            return unpack_one(letter.parked.replacement, letter.lane, place.sequence)
+        page = self._log.read(letter.lane, place.base, records_max=1)
+        if not page.records or page.records[0].sequence != place.base:
+            return None
+        return unpack(page.records[0])[place.sequence - place.base]
+
+    def redrive(self, letter: DeadLetter, *, replacement: Event | None = None, by: str = "") -> None:
+        """Have the key tried again from its dead event on, in order; with a replacement, that in its place.
+
+        Raises:
+            NotDeadError: it is not dead (any more), or the replacement has another key; nothing is changed.
+            ContendedCommitError: the lane is too busy; nothing is changed.
+        """
+        if replacement is not None and replacement.key != letter.parked.key:
+            raise NotDeadError(f"{letter.place}: the edited event has another key; its key must stay")
+
+        def redriven(parked: Parked) -> tuple[Parked, Settled | None]:
+            encoded = parked.replacement if replacement is None else encode_event(stored(replacement))
+            settled = None if replacement is None else self._settled(parked, "edited", by, encoded)
+            return replace(_retrying(parked, self._clock.now_ms()), replacement=encoded), settled
+
+        self._decide(letter, redriven)
+
+    def discard(self, letter: DeadLetter, *, by: str = "") -> None:
+        """Drop the dead event, and have those behind it tried, in order. Errors as `redrive`."""
+
+        def discarded(parked: Parked) -> tuple[Parked | None, Settled | None]:
+            rest = parked.without_first()
+            after = _retrying(rest, self._clock.now_ms()) if rest else None
+            return after, self._settled(parked, "discarded", by, None)
+
+        self._decide(letter, discarded)
+
+    def _decide(
+        self, letter: DeadLetter, decide: Callable[[Parked], tuple[Parked | None, Settled | None]]
+    ) -> None:
+        for _ in range(limits.LANE_RACES_MAX):
+            state = self._ledger.state(letter.key)
+            parked = state.parked.get(self._ledger.region, {}).get(letter.parked.id)
+            if parked is None or parked.state is not ParkedState.DEAD or parked.first != letter.parked.first:
+                raise NotDeadError(
+                    f"{letter.place} of {self._subscription.name} is no dead letter (any more)"
+                )
+            after, settled = decide(parked)
+            cursor = state.cursor(self._ledger.region)
+            outcome = self._ledger.commit(
+                letter.key, cursor, cursor,
+                parked=[ParkedChange(parked, after)], settled=[settled] if settled else [],
+            )  # fmt: skip
+            if isinstance(outcome, Committed):
+                # Should this ring be lost, the key is due all the same: with the lane's next doorbell.
+                bell = Doorbell(letter.key.stream, letter.lane, ANY_TAIL, again=self._clock.now_ms())
+                self._doorbells.ring(self._subscription.name, [bell])
+                return
+        raise ContendedCommitError(f"lane {letter.lane} of {self._subscription.name} is busy: try again")
+
+    def _settled(self, parked: Parked, action: str, by: str, replacement: bytes | None) -> Settled:
+        return Settled(parked.first.sequence, action, parked.failure, self._clock.now_ms(), by, replacement)
+
+    def _key(self, lane: Lane) -> LaneKey:
+        return LaneKey(
+            StreamName(self._subscription.definition.stream), SubscriptionName(self._subscription.name), lane
+        )
+
+
+def _retrying(parked: Parked, now_ms: int) -> Parked:
+    """The key, due at once, with all its attempts before it."""
+    failure = replace(parked.failure, attempts=0, crashes=0)
+    return replace(parked, state=ParkedState.RETRYING, due_ms=now_ms, failure=failure)
