@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from scripts.benchmarks import deliver, imports, publish
+from scripts.benchmarks import deliver, failures, imports, publish
 from scripts.benchmarks.measure import Section, pin_to_one_core
 from scripts.benchmarks.report import as_json, print_tables
 
@@ -18,12 +18,14 @@ class Benchmark(StrEnum):
     PUBLISH = "publish"
     DELIVER = "deliver"
     IMPORTS = "imports"
+    FAILURES = "failures"
 
 
 _BENCHES: dict[Benchmark, Callable[..., Section]] = {
     Benchmark.PUBLISH: publish.bench,
     Benchmark.DELIVER: deliver.bench,
     Benchmark.IMPORTS: imports.bench,
+    Benchmark.FAILURES: failures.bench,
 }
 
 
@@ -32,7 +34,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: rougher figures, sooner.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure what the client costs: publishing, delivery and imports, beside the alternatives, in one run.
+    """Measure what the client costs, and what failures do, beside the alternatives, in one run.
 
     Example: scripts/bench publish --quick
     """

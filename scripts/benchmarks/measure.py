@@ -4,7 +4,7 @@ import gc
 import os
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import process_time
 
 
@@ -51,6 +51,8 @@ class Section:
     figures: list[Figure]
     targets: list[Target]
     notes: list[str]
+    table: list[list[str]] = field(default_factory=list)
+    """Rows side by side, the head first, where there are no figures."""
 
 
 def pin_to_one_core() -> None:

@@ -33,6 +33,11 @@ def print_tables(sections: Seq[Section], console: Console) -> None:
         console.rule(section.title, align="left", style="dim")
         if section.figures:
             _print_figures(section, console)
+        if section.table:
+            table = Table(*section.table[0], box=None)
+            for row in section.table[1:]:
+                table.add_row(*row)
+            console.print(table)
         for note in section.notes:
             console.print(f"  {note}", highlight=False, style="dim")
         _print_targets(section, console)
