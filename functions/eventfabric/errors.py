@@ -10,6 +10,9 @@
     ├── AppendError
     │   ├── ContendedAppendError     others were always faster: certainly not written
     │   └── IndeterminateAppendError may or may not be written: publish_again() settles it
+    ├── TransactionRefusedError      a write of a producer's transaction was refused: nothing was written
+    ├── ContendedTransactionError    others were always faster: certainly not written
+    ├── IndeterminateTransactionError may or may not be written: commit() again settles it
     ├── PublishFailedError           some events of a publisher were not published
     ├── PublishNotAttemptedError     held back because an earlier batch of the lane failed
     ├── PortError                    a call to a service failed
@@ -237,3 +240,31 @@ class ContendedCommitError(EventFabricError):
     """Deliveries of the lane were always faster; nothing is changed."""
 
     retryable = True
+
+
+class TransactionRefusedError(EventFabricError):
+    """DynamoDB refused a write of a producer's transaction; nothing was written.
+
+    `index`: which write, in the order they were made (-1: the transaction as a whole). `code`: such as
+    ConditionalCheckFailed. `item`: what stands there, where the write asked for it.
+    """
+
+    def __init__(
+        self, index: int, code: str, message: str, item: "dict[str, dict[str, object]] | None"
+    ) -> None:
+        self.index, self.code, self.item = index, code, item
+        which = f"write {index}" if index >= 0 else "the transaction"
+        super().__init__(f"{which} was refused: {code}: {message}")
+
+
+class ContendedTransactionError(EventFabricError):
+    """Other publishers, or throttling, were in the way until the time was up; nothing was written."""
+
+    retryable = True
+
+
+class IndeterminateTransactionError(EventFabricError):
+    """A producer's transaction may be written or not; its `commit()` again settles it, once."""
+
+    retryable = True
+    no_effect = False

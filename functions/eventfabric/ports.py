@@ -130,6 +130,28 @@ class Ledger(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Occupied:
+    """Nothing was written: where the record at `index` was to go stands this one."""
+
+    index: int
+    record: Record
+
+
+class Outbox(Protocol):
+    """Records and other writes of one Region in one transaction."""
+
+    def append(
+        self, records: Seq[tuple[str, Record]], writes: Seq[Write], *, token: bytes
+    ) -> Occupied | WriteRefused | SameItemTwice | None:
+        """Write every record (with its table) where nobody wrote, and the writes, or nothing; None: written.
+
+        The same token within ten minutes is the same transaction, done once. OutcomeUnknownError: it may be written.
+        ThrottledError, RefusedError: it is not.
+        """
+        ...
+
+
 class Doorbells(Protocol):
     """The FIFO queues of the subscriptions in one Region."""
 
@@ -171,3 +193,4 @@ class Ports:
     log_of: Callable[[StreamTopology], Log]
     ledger: Ledger
     doorbells: Doorbells
+    outbox: Outbox

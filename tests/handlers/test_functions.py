@@ -90,6 +90,7 @@ class World:
                 log_of=lambda stream: self.faults.log(self.cloud.log(TOPOLOGY, stream.name, US)),
                 ledger=self.faults.ledger(self.cloud.ledger(TOPOLOGY, US)),
                 doorbells=self.faults.doorbells(self.cloud.doorbells(TOPOLOGY, US)),
+                outbox=self.cloud.outbox(US),
             ),
             telemetry=self.telemetry,
             logger=Logger(service=f"test-{id(self)}", stream=self.logs, level=logging.INFO),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore.config import Config
@@ -17,6 +17,7 @@ from botocore.exceptions import (
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, RefusedError, ThrottledError
+from eventfabric.wire.ledger_commit import Refusal
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -89,3 +90,11 @@ def named_failures(operation: str) -> Iterator[None]:
 def error_code(error: ClientError) -> str:
     """The service's name of an error."""
     return error.response.get("Error", {}).get("Code", "")
+
+
+def cancellation(error: ClientError) -> list[Refusal] | None:
+    """Why each action of a transaction was refused, where that is what the error says."""
+    if error_code(error) != "TransactionCanceledException":
+        return None
+    reasons = cast(dict[str, Any], error.response).get("CancellationReasons") or []
+    return [Refusal(str(r.get("Code") or "None"), str(r.get("Message", "")), r.get("Item")) for r in reasons]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from eventfabric.aws.clients import error_code, named_failures
+from eventfabric.aws.clients import cancellation, error_code, named_failures
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
@@ -21,7 +21,7 @@ from eventfabric.ports import (
 )
 from eventfabric.wire import circuit_item
 from eventfabric.wire.keys import Item, circuit_key
-from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
+from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -126,10 +126,7 @@ def _refused(error: ClientError, request: CommitRequest, writes_count: int) -> C
         return request.outcome_of_item(response.get("Item"))
     if code == "ValidationException" and "multiple operations on one item" in str(error):
         return SameItemTwice()
-    if code != "TransactionCanceledException":
+    refusals = cancellation(error)
+    if refusals is None:
         raise error
-    refusals = [
-        Refusal(str(r.get("Code") or "None"), str(r.get("Message", "")), r.get("Item"))
-        for r in response.get("CancellationReasons") or []
-    ]
     return request.outcome(refusals, writes_count)

@@ -46,15 +46,9 @@ class AwsLog:
 
     def append(self, record: Record) -> Record | None:
         """See ports.Log. One PutItem."""
-        nobody_wrote_there = "attribute_not_exists(pk)"
         with named_failures("append"):
             try:
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=record_item.to_item(record),
-                    ConditionExpression=nobody_wrote_there,
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
+                self._client.put_item(TableName=self._table, **record_item.conditional_put(record))
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise

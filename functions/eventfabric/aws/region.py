@@ -4,6 +4,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
+from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.model.identity import Region
 from eventfabric.ports import Clock, Entropy, Ports
@@ -22,6 +23,7 @@ def aws_ports(
         entropy=entropy,
         log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
         ledger=AwsLedger(clients.dynamodb, topology.ledger.name, region, clock=clock, entropy=entropy),
+        outbox=AwsOutbox(clients.dynamodb),
         doorbells=AwsDoorbells(
             clients.sqs,
             lambda name: topology.subscription(name).queue.name,

@@ -42,7 +42,7 @@ from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.operations import Operations
 from eventfabric.topology import Topology
-from eventfabric.wire.keys import ledger_region_and_kind
+from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams.client import DynamoDBStreamsClient
@@ -216,6 +216,7 @@ class LocalFabric:
             log_of=lambda stream: losses.log(ReachableLog(ports.log_of(stream), self.faults, region)),
             clock=self.clock,
             entropy=self._entropy,
+            outbox=ports.outbox,
             parallel_lanes=0,
         )
 
@@ -320,4 +321,4 @@ def _unobserved(handler: Handler) -> Handler:
 
 def _writer(image: dict[str, Any], *, is_ledger: bool) -> str:
     """The Region that writes an item: it stands in its key."""
-    return ledger_region_and_kind(image)[0] if is_ledger else image["pk"]["S"].partition("/")[0]
+    return ledger_region_and_kind(image)[0] if is_ledger else region_of_log_item(image)

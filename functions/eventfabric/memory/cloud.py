@@ -9,6 +9,7 @@ from typing import Final
 from eventfabric.memory.doorbells import MemoryDoorbells
 from eventfabric.memory.ledger import MemoryLedger
 from eventfabric.memory.log import MemoryLog
+from eventfabric.memory.outbox import MemoryOutbox
 from eventfabric.memory.queue import MemoryQueue
 from eventfabric.memory.region import MemoryRegion
 from eventfabric.memory.requests import Requests
@@ -17,14 +18,14 @@ from eventfabric.memory.table import MemoryTable
 from eventfabric.memory.timers import MemoryTimers
 from eventfabric.ports import Clock, Entropy
 from eventfabric.topology import TableTopology, Topology
-from eventfabric.wire.keys import Item, lane_of, ledger_region_and_kind
+from eventfabric.wire.keys import Item, ledger_region_and_kind, region_of_log_item
 
 _ALL: Final = 2**31
 
 
 def origin_of_record(keys: Item) -> str:
-    """The Region that writes a record."""
-    return lane_of(keys).origin
+    """The Region that writes an item of a log."""
+    return region_of_log_item(keys)
 
 
 def writer_of_ledger_item(keys: Item) -> str:
@@ -137,6 +138,10 @@ class MemoryCloud:
             lambda name: topology.subscription(name).queue.name,
             lambda name: topology.subscription(name).timers.name,
         )
+
+    def outbox(self, region: str, *, requests: Requests | None = None) -> MemoryOutbox:
+        """A Region's transactions."""
+        return MemoryOutbox(self.regions[region], requests=requests)
 
     def timers(self, topology: Topology, subscription: str, region: str) -> MemoryTimers:
         """A subscription's timer queue in a Region."""

@@ -25,11 +25,7 @@ class MemoryLog:
 
     def append(self, record: Record) -> Record | None:
         """See ports.Log. One conditional put."""
-        request = {
-            "Item": record_item.to_item(record),
-            "ConditionExpression": "attribute_not_exists(pk)",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
+        request = record_item.conditional_put(record)
         try:
             self._requests.send("put", lambda: self._table.write("Put", request))
         except ConditionFailedError as failed:

@@ -30,11 +30,15 @@ class RaceLost:
 
 @dataclass(frozen=True, slots=True)
 class WriteRefused:
-    """Nothing was written, because DynamoDB refused the write at `index` (its own condition failed, for one)."""
+    """Nothing was written, because DynamoDB refused the write at `index` (its own condition failed, for one).
+
+    `item`: what stands there, where the write asked for it.
+    """
 
     index: int
     code: str
     message: str
+    item: dict[str, dict[str, Any]] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ record    table `<fabric>-<stream>`; written by the origin's publishers, and by 
           kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
 cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.
           pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor`.
+once      table `<fabric>-<stream>`; written with the record of an event published once; never changed; as long as it.
+          pk `once/<origin>/<digest of the event id>`, sk 0.
 parked    table `<fabric>-ledger`; written with the cursor by the same function, and by who redrives; kept until the key
           is free. pk as the cursor's, sk `<region>/parked/<digest of the parking id>`.
 circuit   table `<fabric>-ledger`; written when a breaker moves, or by who pauses; kept. pk `<stream>/<subscription>`,
@@ -36,6 +38,7 @@ Item = dict[str, dict[str, Any]]
 
 PK: Final = "pk"
 SK: Final = "sk"
+_ONCE: Final = "once/"
 _CURSOR: Final = "cursor"
 _PARKED: Final = "parked/"
 _CIRCUIT: Final = "circuit"
@@ -66,6 +69,22 @@ def circuit_key(stream: StreamName, subscription: SubscriptionName, region: Regi
 def settled_key(key: LaneKey, region: Region, sequence: Sequence) -> Item:
     """The key of what became of a dead letter; sorts by sequence."""
     return {PK: {"S": f"{key}/settled"}, SK: {"S": f"{region}/{sequence:020d}"}}
+
+
+def once_key(origin: Region, event_id: str) -> Item:
+    """The key of the note that an event was published once."""
+    digest = blake2b(event_id.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return {PK: {"S": f"{_ONCE}{origin}/{digest}"}, SK: {"N": "0"}}
+
+
+def is_once(item: Item) -> bool:
+    """Whether an item of a log is such a note, and no record."""
+    return str(item[PK]["S"]).startswith(_ONCE)
+
+
+def region_of_log_item(item: Item) -> Region:
+    """The Region that writes an item of a log."""
+    return Region(item[PK]["S"].removeprefix(_ONCE).partition("/")[0])
 
 
 def lane_of(item: Item) -> Lane:

@@ -23,7 +23,7 @@ Action = tuple[str, dict[str, Any]]
 """Put, Update, Delete or ConditionCheck, and the DynamoDB request of it."""
 
 FAILED_CONDITION: Final = "ConditionalCheckFailed"
-_CONFLICT: Final = "TransactionConflict"
+CONFLICT: Final = "TransactionConflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class CommitRequest:
         if any(refusal.code == FAILED_CONDITION for refusal in of_state):
             return self.outcome_of_item(of_state[-1].item)
         for index, refusal in enumerate(refusals[:writes_count]):
-            if refusal.code not in ("None", _CONFLICT):
+            if refusal.code not in ("None", CONFLICT):
                 return WriteRefused(index, refusal.code, refusal.message)
         raise ThrottledError("commit", ", ".join(refusal.code for refusal in refusals))
 

@@ -1,5 +1,7 @@
 """Record to DynamoDB item and back. Attributes: see the catalogue in keys.py and the table in docs/architecture.md."""
 
+from typing import Any
+
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
 from eventfabric.model.record import Record
@@ -21,6 +23,15 @@ def to_item(record: Record) -> Item:
     if record.expires_at is not None:
         item["x"] = {"N": str(record.expires_at)}
     return item
+
+
+def conditional_put(record: Record) -> dict[str, Any]:
+    """The put of a record where nobody wrote; a refusal returns what stands there."""
+    return {
+        "Item": to_item(record),
+        "ConditionExpression": "attribute_not_exists(pk)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
 
 
 def from_item(item: Item) -> Record:

@@ -1,0 +1,44 @@
+"""A producer's transactions on DynamoDB."""
+
+from collections.abc import Sequence as Seq
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import ClientError
+
+from eventfabric.aws.clients import cancellation, error_code, named_failures
+from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
+from eventfabric.model.record import Record
+from eventfabric.ports import Occupied
+from eventfabric.wire.outbox_request import actions_of, outcome_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+
+class AwsOutbox:
+    """ports.Outbox in the Region of its client."""
+
+    def __init__(self, client: "DynamoDBClient") -> None:
+        self._client = client
+
+    def append(
+        self, records: Seq[tuple[str, Record]], writes: Seq[Write], *, token: bytes
+    ) -> Occupied | WriteRefused | SameItemTwice | None:
+        """See ports.Outbox. One TransactWriteItems."""
+        actions: list[dict[str, Any]] = [{name: request} for name, request in actions_of(records, writes)]
+        with named_failures("append"):
+            try:
+                self._client.transact_write_items(
+                    TransactItems=cast("list[TransactWriteItemTypeDef]", actions),
+                    ClientRequestToken=token.hex(),
+                )
+            except ClientError as error:
+                if error_code(error) == "ValidationException" and "multiple operations" in str(error):
+                    return SameItemTwice()
+                refusals = cancellation(error)
+                if refusals is None:
+                    raise
+                outcome = outcome_of(refusals, len(records))
+                return outcome if isinstance(outcome, WriteRefused) else Occupied(*outcome)
+        return None

@@ -1,0 +1,155 @@
+"""What a producer writes and publishes together: all of it once, or nothing."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from eventfabric import limits
+from eventfabric.errors import EventFabricError, InvalidEventError, Problem, TransactionRefusedError
+from eventfabric.model.commit import Write
+from eventfabric.model.event import HeaderValue
+from eventfabric.model.identity import BatchId, Lane, Region, Sequence
+from eventfabric.model.record import Batch, Record
+from eventfabric.ports import Log
+from eventfabric.sdk.delivery import Transaction
+from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.sdk.publisher import Receipt, receipt
+from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
+from eventfabric.wire.keys import once_key
+from eventfabric.wire.payload_codec import pack
+
+MakeAppend = Callable[[Seq[Posting], WritesOf], OutboxAppend]
+"""An append with the fabric's clock, time-out and ports."""
+
+
+class OutboxTransaction(Transaction):
+    """DynamoDB writes and events that become durable together; a context manager that commits at its end.
+
+        with fabric.transaction() as transaction:
+            transaction.put("orders", {"id": "A-1"}, condition="attribute_not_exists(id)")
+            transaction.publish("orders", key="customer-17", type="OrderPlaced", data={"order": "A-1"})
+
+    If the block raises, nothing is written. At most 100 actions: a write is one, and a lane that gets
+    events.
+    """
+
+    def __init__(
+        self, outgoing_of: Callable[[str], Outgoing], log_of: Callable[[Outgoing], Log], append: MakeAppend
+    ) -> None:
+        super().__init__()
+        self._outgoing_of = outgoing_of
+        self._log_of = log_of
+        self._make_append = append
+        self._events: defaultdict[tuple[str, Lane], list[tuple[int, str, str, bytes]]] = defaultdict(list)
+        self._count = 0
+        self._append: OutboxAppend | None = None
+        self.receipts: list[Receipt] = []
+        """After the commit, one for each event, in the order of publishing."""
+
+    def publish(
+        self,
+        stream: str,
+        *,
+        key: str,
+        type: str,
+        data: object = None,
+        id: str | None = None,
+        headers: Mapping[str, HeaderValue] | None = None,
+        time: datetime | str | None = None,
+        source: str | None = None,
+    ) -> None:
+        """Publish an event with the commit. Arguments and errors as `Fabric.publish`."""
+        if self.ended:
+            raise EventFabricError("the transaction has ended: publish inside its with block")
+        lane, event_id, part = self._outgoing_of(stream).encode(key, type, data, id, headers, time, source)
+        self._events[stream, lane].append((self._count, event_id, type, part))
+        self._count += 1
+
+    def commit(self) -> list[Receipt]:
+        """Write everything, or nothing; again after an IndeterminateTransactionError, to settle it.
+
+        Raises:
+            TransactionRefusedError, ContendedTransactionError: nothing was written.
+            IndeterminateTransactionError: it may be written; commit again.
+        """
+        self.ended = True
+        if self._append is None:
+            actions = len(self.writes) + len(self._events)
+            if actions > limits.TRANSACTION_ACTIONS_MAX:
+                reason = f"found {actions} actions, allowed: at most {limits.TRANSACTION_ACTIONS_MAX}"
+                raise TransactionRefusedError(-1, "TooManyActions", reason, None)
+            writes = list(self.writes)
+            self._append = self._make_append(self._postings(), lambda records: writes)
+        if not (self.writes or self._events):
+            return []
+        found: dict[int, Receipt] = {}
+        for appended, events in zip(self._append.run(), self._events.values(), strict=True):
+            for index, (number, event_id, _, _) in enumerate(events):
+                found[number] = receipt(appended, index, event_id)
+        self.receipts = [found[number] for number in range(self._count)]
+        return self.receipts
+
+    def _postings(self) -> list[Posting]:
+        postings = []
+        for (stream, lane), events in self._events.items():
+            outgoing = self._outgoing_of(stream)
+            parts = [part for _, _, _, part in events]
+            types = frozenset(type_ for _, _, type_, _ in events)
+            batch = Batch(BatchId(outgoing.batch_id()), len(parts), types, pack(parts))
+            postings.append(posting(outgoing, self._log_of(outgoing), lane, batch))
+        return postings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ended = True
+        if error is None:
+            self.commit()
+
+
+def publish_once(
+    outgoing: Outgoing, log: Log, lane: Lane, batch: Batch, event_id: str, append: MakeAppend
+) -> Receipt:
+    """Append a batch of one event unless one of this id was published once in this Region; then that one's receipt."""
+
+    def note(records: Seq[Record]) -> list[Write]:
+        (record,) = records
+        item = once_key(lane.origin, event_id)
+        item["l"] = {"S": str(lane)}
+        item["s"] = {"N": str(record.sequence)}
+        if record.expires_at is not None:
+            item["x"] = {"N": str(record.expires_at)}
+        put = {
+            "TableName": outgoing.stream.table.name,
+            "Item": item,
+            "ConditionExpression": "attribute_not_exists(pk)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        return [Write("Put", put)]
+
+    try:
+        (appended,) = append([posting(outgoing, log, lane, batch)], note).run()
+    except TransactionRefusedError as refused:
+        if refused.item is None:
+            raise
+        first = Lane.parse(str(refused.item["l"]["S"]))
+        sequence = Sequence(int(str(refused.item["s"]["N"])))
+        return Receipt(Region(first.origin), first, sequence, event_id)
+    return receipt(appended, 0, event_id)
+
+
+def check_once(event_id: str | None) -> None:
+    """InvalidEventError: without an id of the caller's own, nothing could be known again."""
+    if event_id is None:
+        raise InvalidEventError([Problem("id", "none", "an id of your own, with once=True")])
+
+
+def posting(outgoing: Outgoing, log: Log, lane: Lane, batch: Batch) -> Posting:
+    """A batch on its way to a lane of the stream."""
+    return Posting(outgoing.stream.table.name, log, lane, batch, outgoing.stream.retention_seconds)

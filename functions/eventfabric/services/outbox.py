@@ -1,0 +1,138 @@
+"""Outbox: records at the tails of their lanes and a caller's own writes, all of them exactly once, or none.
+
+As append, in one transaction: a record that stands where ours was to go is another's (its end is the next tail), or our
+own, which says that the whole transaction landed. While its outcome is unknown it is sent again as it was.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+from eventfabric import limits
+from eventfabric.errors import (
+    ContendedTransactionError,
+    IndeterminateTransactionError,
+    OutcomeUnknownError,
+    ThrottledError,
+    TransactionRefusedError,
+)
+from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
+from eventfabric.model.identity import Lane
+from eventfabric.model.record import Batch, Record, Tail, record_at
+from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
+from eventfabric.services.append import Appended
+
+WritesOf = Callable[[Seq[Record]], Seq[Write]]
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A batch on its way to one lane of one table."""
+
+    table: str
+    log: Log
+    lane: Lane
+    batch: Batch
+    retention_seconds: int | None
+
+
+class OutboxAppend:
+    """One transaction. `run` may be called again after an error that says so: what is unknown is settled first."""
+
+    def __init__(
+        self,
+        postings: Seq[Posting],
+        writes_of: WritesOf,
+        *,
+        outbox: Outbox,
+        clock: Clock,
+        entropy: Entropy,
+        timeout_seconds: float,
+    ) -> None:
+        self._postings = postings
+        self._writes_of = writes_of
+        self._outbox = outbox
+        self._clock = clock
+        self._entropy = entropy
+        self._timeout_ms = int(timeout_seconds * 1000)
+        self._unsettled: tuple[list[Record], bytes] | None = None
+        self._tails: list[Tail | None] = [None] * len(postings)
+        self._tries = 0
+
+    def run(self) -> list[Appended]:
+        """Where each posting stands, in their order.
+
+        Raises:
+            TransactionRefusedError: a write's own condition failed, or DynamoDB refuses it: nothing was written.
+            ContendedTransactionError: nothing was written; others, or throttling, were in the way.
+            IndeterminateTransactionError: no reply in time; `run` again settles it.
+        """
+        deadline_ms = self._clock.now_ms() + self._timeout_ms
+        while True:
+            records, token = self._unsettled or self._prepared(deadline_ms)
+            posted = [
+                (posting.table, record) for posting, record in zip(self._postings, records, strict=True)
+            ]
+            try:
+                outcome = self._outbox.append(posted, self._writes_of(records), token=token)
+            except OutcomeUnknownError as error:
+                self._unsettled = (records, token)
+                self._wait(deadline_ms, error)
+                continue
+            except ThrottledError as error:
+                self._wait(deadline_ms, error)
+                continue
+            if outcome is None or self._is_mine(outcome):
+                self._unsettled = None
+                return [Appended(record.lane, record.sequence) for record in records]
+            self._unsettled = None
+            if isinstance(outcome, Occupied):
+                self._tails[outcome.index] = outcome.record.tail
+                self._wait(deadline_ms, None)
+                continue
+            raise _refusal(outcome)
+
+    def _is_mine(self, outcome: Occupied | WriteRefused | SameItemTwice) -> bool:
+        return isinstance(outcome, Occupied) and (
+            outcome.record.batch_id == self._postings[outcome.index].batch.id
+        )
+
+    def _prepared(self, deadline_ms: int) -> tuple[list[Record], bytes]:
+        now_ms = self._clock.now_ms()
+        records = [
+            record_at(
+                self._tail(index, deadline_ms), posting.lane, posting.batch,
+                now_ms=now_ms, retention_seconds=posting.retention_seconds,
+            )
+            for index, posting in enumerate(self._postings)
+        ]  # fmt: skip
+        return records, self._entropy.bytes(16)
+
+    def _tail(self, index: int, deadline_ms: int) -> Tail:
+        while True:
+            known = self._tails[index]
+            if known is not None:
+                return known
+            try:
+                self._tails[index] = self._postings[index].log.tail(self._postings[index].lane)
+            except (OutcomeUnknownError, ThrottledError) as error:
+                self._wait(deadline_ms, error)
+
+    def _wait(self, deadline_ms: int, cause: Exception | None) -> None:
+        """Back off with full jitter, or give up when the time is up."""
+        if self._clock.now_ms() >= deadline_ms:
+            if self._unsettled is not None:
+                raise IndeterminateTransactionError(f"no reply: {cause}") from cause
+            reason = cause or "other publishers wrote there first, each time"
+            raise ContendedTransactionError(f"not written after {self._timeout_ms} ms: {reason}") from cause
+        most = min(
+            limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16)
+        )
+        self._tries += 1
+        self._clock.sleep(most * self._entropy.fraction())
+
+
+def _refusal(outcome: WriteRefused | SameItemTwice) -> TransactionRefusedError:
+    if isinstance(outcome, SameItemTwice):
+        return TransactionRefusedError(-1, "SameItemTwice", "two writes touch one item", None)
+    return TransactionRefusedError(outcome.index, outcome.code, outcome.message, outcome.item)

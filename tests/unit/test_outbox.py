@@ -1,0 +1,217 @@
+"""Producers' transactions: writes and events together, once, whatever happens to the replies; and publishing once."""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from eventfabric import Event, Fabric
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import (
+    ContendedTransactionError,
+    EventFabricError,
+    IndeterminateTransactionError,
+    InvalidEventError,
+    TransactionRefusedError,
+)
+from eventfabric.memory.clock import MemoryClock
+from eventfabric.memory.cloud import MemoryCloud
+from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.memory.faults import Fault, Faults, at_random, nth
+from eventfabric.memory.requests import Requests
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.topology import Topology
+from eventfabric.wire.payload_codec import unpack
+
+US = "us-east-1"
+TOPOLOGY = Topology(
+    parse_definition(
+        f'[fabric]\nname = "shop"\nregions = ["{US}"]\n'
+        "[streams.orders]\nlanes = 2\nretention_days = 7\n[streams.audit]\nlanes = 1\n"
+    )
+)
+
+
+class World:
+    """One Region in memory with a table `own` beside the logs; several producers of it share nothing else."""
+
+    def __init__(self, *, seed: int = 1) -> None:
+        self.clock = MemoryClock()
+        self.cloud = MemoryCloud.of(TOPOLOGY, clock=self.clock, entropy=SeededEntropy(seed))
+        self.own = self.cloud.regions[US].create_table("own", key_names=("id",))
+        self._seed = seed
+
+    def fabric(self, faults: Faults | None = None, *, tries: int = 3, timeout_seconds: float = 30) -> Fabric:
+        self._seed += 1
+        requests = Requests(faults, tries=tries)
+        return Fabric(
+            TOPOLOGY,
+            US,
+            log_of=lambda stream: self.cloud.log(TOPOLOGY, stream.name, US, requests=requests),
+            clock=self.clock,
+            entropy=SeededEntropy(self._seed),
+            outbox=self.cloud.outbox(US, requests=requests),
+            parallel_lanes=0,
+            append_timeout_seconds=timeout_seconds,
+        )
+
+    def events(self, stream: str = "orders") -> list[Event]:
+        """All events of a stream, lane by lane."""
+        log = self.cloud.log(TOPOLOGY, stream, US)
+        found: list[Event] = []
+        for index in range(TOPOLOGY.stream(stream).definition.lanes):
+            lane = Lane.parse(f"{US}/0.{index}")
+            found += [e for r in log.read(lane, Sequence(0), records_max=1000).records for e in unpack(r)]
+        return found
+
+    def ids(self, stream: str = "orders") -> list[str]:
+        return sorted(str(event.id) for event in self.events(stream))
+
+
+def test_writes_and_events_of_several_streams_become_durable_together() -> None:
+    world = World()
+    with world.fabric().transaction() as transaction:
+        transaction.put("own", {"id": "A-1", "total": 3})
+        for number in range(5):
+            transaction.publish("orders", key=f"k{number}", type="Placed", id=f"e{number}")
+        transaction.publish("audit", key="k", type="Seen", id="seen")
+        assert world.events() == []
+    assert [item["id"]["S"] for item in world.own.items] == ["A-1"]
+    assert (world.ids(), world.ids("audit")) == (["e0", "e1", "e2", "e3", "e4"], ["seen"])
+    found = {
+        str(event.id): (event.lane, event.sequence) for event in [*world.events(), *world.events("audit")]
+    }
+    assert [r.event_id for r in transaction.receipts] == ["e0", "e1", "e2", "e3", "e4", "seen"]
+    assert all(found[r.event_id] == (r.lane, r.sequence) for r in transaction.receipts)
+
+
+def test_a_block_that_raises_writes_nothing() -> None:
+    world = World()
+    with pytest.raises(KeyError), world.fabric().transaction() as transaction:
+        transaction.put("own", {"id": "A-1"})
+        transaction.publish("orders", key="k", type="Placed")
+        raise KeyError
+    assert (world.own.items, world.events()) == ([], [])
+
+
+def test_a_refused_write_is_named_and_nothing_is_written() -> None:
+    world = World()
+    world.own.write("Put", {"Item": {"id": {"S": "taken"}}})
+    transaction = world.fabric().transaction()
+    transaction.put("own", {"id": "new"})
+    transaction.put("own", {"id": "taken"}, condition="attribute_not_exists(id)")
+    transaction.publish("orders", key="k", type="Placed")
+    with pytest.raises(
+        TransactionRefusedError, match="write 1 was refused: ConditionalCheckFailed"
+    ) as refused:
+        transaction.commit()
+    assert refused.value.index == 1
+    assert (len(world.own.items), world.events()) == (1, [])
+
+
+@pytest.mark.parametrize("wrong", ["twice", "too many"])
+def test_a_transaction_that_dynamodb_cannot_do_is_refused(wrong: str) -> None:
+    transaction = World().fabric().transaction()
+    for number in range(100):
+        transaction.put("own", {"id": str(number)})
+    if wrong == "twice":
+        transaction.writes[1:] = transaction.writes[:1]
+    transaction.publish("orders", key="k", type="Placed")
+    with pytest.raises(TransactionRefusedError, match=r"SameItemTwice|found 101 actions"):
+        transaction.commit()
+
+
+def test_a_bad_event_is_refused_where_it_is_published() -> None:
+    world = World()
+    with pytest.raises(InvalidEventError), world.fabric().transaction() as transaction:
+        transaction.publish("orders", key="", type="Placed")
+    with pytest.raises(EventFabricError, match="has ended"):
+        transaction.publish("orders", key="k", type="Placed")
+    with world.fabric().transaction():
+        pass
+
+
+def test_another_publisher_in_the_way_only_moves_the_place() -> None:
+    world = World()
+    fabric, other = world.fabric(), world.fabric()
+    transaction = fabric.transaction()
+    transaction.put("own", {"id": "A-1"})
+    transaction.publish("audit", key="k", type="Placed", id="mine")
+    faults = Faults()
+    append = transaction._make_append
+
+    def overtaken(*arguments: Any) -> Any:
+        made = append(*arguments)
+        made._tail(0, 2**60)  # the tail is read, and then somebody else writes there
+        other.publish("audit", key="k", type="Placed", id="other")
+        return made
+
+    transaction._make_append = overtaken
+    (receipt,) = transaction.commit()
+    assert receipt.sequence == 1
+    assert [event.id for event in world.events("audit")] == ["other", "mine"]
+    assert faults.calls == []
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST])
+def test_a_transaction_without_a_reply_is_settled_by_committing_again(fault: Fault) -> None:
+    world = World()
+    faults = Faults(lambda name, number, of_name: fault if name == "transact" else None)
+    transaction = world.fabric(faults, timeout_seconds=1).transaction()
+    transaction.put("own", {"id": "A-1", "n": 1}, condition="attribute_not_exists(id)")
+    transaction.publish("orders", key="k", type="Placed", id="e")
+    with pytest.raises(IndeterminateTransactionError):
+        transaction.commit()
+    world.clock.advance(3600)  # longer than DynamoDB knows the token
+    faults.heal()
+    (receipt,) = transaction.commit()
+    assert (world.ids(), receipt.sequence, len(world.own.items)) == (["e"], 0, 1)
+
+
+def test_throttles_until_the_time_is_up_write_nothing() -> None:
+    world = World()
+    faults = Faults(lambda name, number, of_name: Fault.THROTTLED if name == "transact" else None)
+    transaction = world.fabric(faults, timeout_seconds=1).transaction()
+    transaction.publish("orders", key="k", type="Placed")
+    with pytest.raises(ContendedTransactionError, match="simulated"):
+        transaction.commit()
+    assert world.events() == []
+
+
+def test_publishing_once_gives_the_first_receipt_for_ever() -> None:
+    world = World()
+    first = world.fabric().publish("orders", key="k", type="Placed", id="e", once=True)
+    world.clock.advance(3600)
+    again = world.fabric().publish("orders", key="k", type="Placed", id="e", once=True, data={"other": 1})
+    assert again == first
+    assert world.ids() == ["e"]
+    (note,) = [i for i in world.cloud.regions[US].table("shop-orders").items if "l" in i]
+    assert int(note["x"]["N"]) > world.clock.now_ms() / 1000
+
+
+def test_publishing_once_asks_for_an_id() -> None:
+    with pytest.raises(InvalidEventError, match="id: found none"):
+        World().fabric().publish("orders", key="k", type="Placed", once=True)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_two_producers_that_lose_replies_publish_each_event_once(seed: int) -> None:
+    world, random = World(seed=seed), Random(seed)
+    faults = [
+        Faults(at_random(0.4, [Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.THROTTLED], seed=seed + number))
+        for number in range(2)
+    ]
+    producers = [world.fabric(fault, tries=1) for fault in faults]
+    wanted = [f"e{number}" for number in range(12)]
+    for name in [*wanted, *random.sample(wanted, 6)]:
+        random.choice(producers).publish("orders", key=random.choice("ab"), type="Placed", id=name, once=True)
+    assert world.ids() == sorted(wanted)
+
+
+def test_a_note_is_no_news_to_the_relay_and_belongs_to_its_region() -> None:
+    world = World()
+    world.fabric(Faults(nth(99, Fault.THROTTLED))).publish(
+        "orders", key="k", type="Placed", id="e", once=True
+    )
+    world.cloud.replicate()
+    assert world.ids() == ["e"]
