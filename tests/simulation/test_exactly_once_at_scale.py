@@ -1,0 +1,75 @@
+"""Exactly once, 10,000 events: crashes at every port call at random, and two consumers that race for one lane."""
+
+from collections import Counter
+from collections.abc import Sequence as Seq
+from random import Random
+
+from eventfabric.errors import PortError
+from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random
+from eventfabric.model.event import Event
+from eventfabric.services.deliver import Deliverer
+from eventfabric.telemetry import Metric
+from tests.simulation.world import LANE, Recorder, World, event
+
+EVENTS, RECORD_EVENTS, KEYS = 10_000, 10, 97
+FAULT_RATE, RACE_RATE = 0.02, 0.02
+KINDS = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.THROTTLED]
+
+
+class Race:
+    """Two function instances for one lane; now and then one runs in the middle of the other's attempt."""
+
+    def __init__(self, world: World, faults: Faults, seed: int) -> None:
+        self.world = world
+        self.outcomes: Counter[str] = Counter()
+        self._random = Random(seed)
+        self._racing = False
+        self._receive_counts = [1, 1]
+        self._consumers: list[Deliverer] = [
+            world.deliverer(handler=Recorder(effects=True, before=self._overtake), faults=faults)
+            for _ in range(2)
+        ]
+
+    def visit(self, number: int) -> None:
+        """One delivery of the lane by a consumer; a crash makes its doorbell come again."""
+        try:
+            result = self._consumers[number].deliver(
+                self.world.bell(),
+                deadline_ms=self.world.clock.now_ms() + 100_000,
+                receive_count=self._receive_counts[number],
+            )
+            self._receive_counts[number] = 1
+            self.outcomes[result.outcome.value] += 1
+        except (SimulatedCrash, PortError) as error:
+            self._receive_counts[number] += 1
+            self.outcomes[type(error).__name__] += 1
+
+    def _overtake(self, events: Seq[Event]) -> None:
+        if self._racing or self._random.random() >= RACE_RATE:
+            return
+        self._racing = True
+        try:
+            self.visit(1)
+        finally:
+            self._racing = False
+
+
+def test_each_of_ten_thousand_effects_happens_once() -> None:
+    world = World(guarantee="exactly_once")
+    names = [f"e{number}" for number in range(EVENTS)]
+    for start in range(0, EVENTS, RECORD_EVENTS):
+        some = range(start, start + RECORD_EVENTS)
+        world.put(*(event(names[number], key=f"k{number % KEYS}") for number in some))
+    faults = Faults(at_random(FAULT_RATE, KINDS, seed=3))
+    race = Race(world, faults, seed=4)
+    for _ in range(5_000):
+        if world.cursor().sequence == EVENTS and not world.parked():
+            break
+        race.visit(0)
+        world.clock.advance(1)
+    rows = world.effects()
+    assert {name: rows[name] for name in names} == dict.fromkeys(names, 1)
+    assert world.parked() == {}
+    assert race.outcomes["SimulatedCrash"] > 100
+    assert world.telemetry.totals[Metric.COMMITS_LOST] > 20
+    assert world.log.tail(LANE).sequence == EVENTS
