@@ -10,6 +10,11 @@ from typing import Any
 
 import msgspec
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
 
 from eventfabric import Delivery, Event
 from eventfabric.aws.clients import Clients
@@ -73,11 +78,18 @@ def handle_many(events: list[Event], delivery: Delivery) -> None:
 class LaneRun:
     """A lane with some records of RECORD_EVENTS events, and a function that was rung for it."""
 
-    def __init__(self, records: int, handler: Callable[..., None], *, delivered: bool = False) -> None:
+    def __init__(
+        self,
+        records: int,
+        handler: Callable[..., None],
+        *,
+        record_events: int = RECORD_EVENTS,
+        delivered: bool = False,
+    ) -> None:
         self.endpoint = NullEndpoint()
-        self.events = records * RECORD_EVENTS
+        self.events = records * record_events
         clients = Clients(REGION, session=session())
-        self._page = _page_of(records)
+        self._page = _page_of(records, record_events)
         self._ledger = _NOTHING
         self.endpoint.attach(clients.dynamodb, self._answer)
         topology = Topology(parse_definition(_DEFINITION))
@@ -144,9 +156,30 @@ def bench(*, quick: bool) -> Section:
             ),
             Target("AWS round trips of a lane run", most, 3, "calls"),
             Target("ledger writes of a lane run", writes, 1, "calls"),
+            Target("ledger writes, records of 10 / Powertools Idempotency", writes_ratio(), 0.1, "times"),
         ],
         [f"{name}: {dict(counted)}" for name, counted in calls.items()],
     )
+
+
+def writes_ratio() -> float:
+    """Writes an event beyond the handler's: a lane run of a record of 10, beside Powertools Idempotency."""
+    lane_run = LaneRun(1, handle_one, record_events=10)
+    ours = _calls(lane_run)["PutItem"] / lane_run.events
+    endpoint = NullEndpoint()
+    client = endpoint.client("dynamodb", b"{}")
+    config = IdempotencyConfig(event_key_jmespath="order")
+    config.register_lambda_context(_Context())  # type: ignore[arg-type]
+
+    def handle(*, record: dict[str, Any]) -> None:
+        """A handler that does nothing."""
+
+    table = DynamoDBPersistenceLayer(table_name="idempotency", boto3_client=client)
+    guard: Any = idempotent_function(data_keyword_argument="record", persistence_store=table, config=config)
+    guarded = guard(handle)
+    for record in payloads(10):
+        guarded(record=record)
+    return ours / ((endpoint.calls["PutItem"] + endpoint.calls["UpdateItem"]) / 10)
 
 
 def _calls(lane_run: LaneRun) -> Counter[str]:
@@ -167,11 +200,11 @@ def _message(doorbell: Doorbell) -> dict[str, Any]:
     }
 
 
-def _page_of(records: int) -> bytes:
+def _page_of(records: int, record_events: int) -> bytes:
     """DynamoDB's answer to a Query of the lane: a chain of records, as the SDK appends them."""
     tail = EMPTY_TAIL
     items: list[Item] = []
-    data = payloads(records * RECORD_EVENTS)
+    data = payloads(records * record_events)
     for number in range(records):
         events = [
             Event(
@@ -180,12 +213,12 @@ def _page_of(records: int) -> bytes:
                 type="OrderPlaced",
                 source="/bench/orders",
                 time="2026-01-05T08:00:00Z",
-                data=data[number * RECORD_EVENTS + index],
+                data=data[number * record_events + index],
             )
-            for index in range(RECORD_EVENTS)
+            for index in range(record_events)
         ]
         payload = pack([encode_event(stored(event)) for event in events])
-        batch = Batch(BatchId(number.to_bytes(16, "big")), RECORD_EVENTS, frozenset(["OrderPlaced"]), payload)
+        batch = Batch(BatchId(number.to_bytes(16, "big")), record_events, frozenset(["OrderPlaced"]), payload)
         record = record_at(tail, _LANE, batch, now_ms=1_767_600_000_000 + number, retention_seconds=None)
         items.append(to_item(record))
         tail = record.tail

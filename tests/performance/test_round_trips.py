@@ -9,7 +9,7 @@ import pytest
 
 from eventfabric import Fabric
 from eventfabric.aws.clients import Clients
-from scripts.benchmarks.deliver import LaneRun, handle_many, handle_one
+from scripts.benchmarks.deliver import LaneRun, handle_many, handle_one, writes_ratio
 from scripts.benchmarks.measure import Target
 from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session
 from scripts.benchmarks.publish import fabric_at
@@ -79,3 +79,9 @@ def test_a_target_is_kept_on_its_own_side_of_the_bound() -> None:
     assert not Target("calls", 4, 3, "calls").kept
     assert Target("speed", 8, 7, "times", at_least=True).kept
     assert not Target("speed", 6, 7, "times", at_least=True).kept
+
+
+def test_a_lane_run_of_a_record_of_ten_writes_a_twentieth_of_what_an_idempotency_record_an_event_does() -> (
+    None
+):
+    assert writes_ratio() == pytest.approx(1 / 20)
