@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from re import DOTALL, findall
+from typing import Any
 
 import pytest
 
@@ -27,18 +28,40 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_block_is_run_by_a_test_here() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
 @pytest.mark.usefixtures("credentials")
 def test_publish(capsys: pytest.CaptureFixture[str]) -> None:
     with LocalFabric(ROOT / "infra/fabric.toml") as fabric:
-        exec(block("fabric.publish("), {})
+        exec(block("publish_many"), {})
         published = fabric.region("us-east-1")
         assert published.publish("orders", key="customer-17", type="OrderPlaced").sequence == 1_002
     place, sequence = capsys.readouterr().out.splitlines()
     assert place.startswith("us-east-1/0.")
     assert sequence == "1"
+
+
+@pytest.mark.usefixtures("credentials")
+def test_publish_together_and_once() -> None:
+    with LocalFabric(ROOT / "infra/fabric.toml") as fabric:
+        client = fabric.client("dynamodb", "us-east-1")
+        make_table(client, "my-orders")
+        exec(block("fabric.transaction()"), {})
+        assert [item["id"] for item in client.scan(TableName="my-orders")["Items"]] == [{"S": "A-1"}]
+        again = fabric.region("us-east-1").publish(
+            "orders", key="customer-17", type="OrderPlaced", id="order-A-2", once=True
+        )
+        assert again.sequence == 1
+
+
+def make_table(client: Any, name: str) -> None:
+    client.create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
 
 
 def test_subscribe() -> None:
@@ -48,12 +71,7 @@ def test_subscribe() -> None:
     assert callable(charge)
     with LocalFabric(ROOT / "infra/fabric.toml", handlers={"billing": charge}) as fabric:
         client = fabric.client("dynamodb", "us-east-1")
-        client.create_table(
-            TableName="charges",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        make_table(client, "charges")
         order = {"order": "A-1", "total": 2}
         fabric.region("us-east-1").publish("orders", key="c", type="OrderPlaced", data=order)
         while fabric.step():

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from threading import Event as Flag
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from eventfabric.errors import (
     InvalidEventError,
     PublishFailedError,
     PublishNotAttemptedError,
+    SettingError,
     UnknownNameError,
     WrongRegionError,
 )
@@ -25,6 +28,7 @@ from eventfabric.memory.cloud import MemoryCloud
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Lane, Sequence
+from eventfabric.sdk.publisher import PendingReceipt, Publisher
 from eventfabric.topology import Topology
 from eventfabric.wire import record_item
 from eventfabric.wire.payload_codec import unpack
@@ -143,6 +147,87 @@ def test_a_closed_publisher_takes_nothing() -> None:
         pass
     with pytest.raises(EventFabricError, match="closed"):
         publisher.publish(key="a", type="Placed")
+
+
+class Producer(Thread):
+    """Publishes one event after the other until it is refused; remembers what was taken, and why it ended."""
+
+    def __init__(self, publisher: Publisher, name: str, begun: Flag) -> None:
+        super().__init__(daemon=True)
+        self.publisher, self.prefix, self.begun = publisher, name, begun
+        self.taken: list[PendingReceipt] = []
+        self.ended: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while True:
+                number = len(self.taken)
+                event_id = f"{self.prefix}-{number}"
+                self.taken.append(self.publisher.publish(key=f"k{number % 9}", type="Placed", id=event_id))
+                if number == 200:
+                    self.begun.set()
+        except BaseException as error:  # looked at by the test
+            self.ended = error
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["appends", "fails"])
+def test_whatever_was_taken_while_a_publisher_closes_is_appended_or_its_receipt_fails(fails: bool) -> None:
+    for _ in range(5):
+        world = World(
+            lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and world.down else None,
+            parallel_lanes=4,
+        )
+        world.down = fails
+        publisher = world.fabric.publisher("orders", linger_ms=60_000)
+        producers = [Producer(publisher, name, Flag()) for name in "abc"]
+        for producer in producers:
+            producer.start()
+        assert all(producer.begun.wait(30) for producer in producers)
+        try:
+            publisher.close()
+        except PublishFailedError as error:
+            assert fails, error
+        for producer in producers:
+            producer.join(30)
+            assert type(producer.ended) is EventFabricError
+            assert "closed" in str(producer.ended)
+        taken = [pending for producer in producers for pending in producer.taken]
+        assert all(pending.done() for pending in taken)
+        if not fails:
+            logged = {event.id for record in world.records() for event in record}
+            assert {pending.result().event_id for pending in taken} == logged
+        assert publisher.buffered_bytes == 0
+        publisher.flush()
+
+
+def test_without_workers_a_receipt_that_is_asked_for_is_appended_at_once() -> None:
+    world = World(parallel_lanes=0)
+    with world.fabric.publisher("orders", linger_ms=60_000) as publisher:
+        pending = [publisher.publish(key="a", type="Placed", id=str(number)) for number in range(3)]
+        assert [receipt.result(timeout_seconds=5).sequence for receipt in pending] == [0, 1, 2]
+        assert publisher.publish(key="a", type="Placed", id="3").result(timeout_seconds=5).sequence == 3
+    assert [len(record) for record in world.records()] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("events_max", 0), ("events_max", -1), ("events_max", 1_001), ("events_max", 1.5), ("events_max", True),
+        ("linger_ms", -1), ("linger_ms", float("inf")), ("linger_ms", float("nan")), ("linger_ms", 1e13),
+        ("buffer_bytes_max", 0), ("buffer_bytes_max", 1.5),
+    ],
+)  # fmt: skip
+def test_a_publishers_settings_have_bounds(name: str, value: object) -> None:
+    settings: dict[str, Any] = {name: value}
+    with pytest.raises(SettingError, match=f"{name}: found .*, allowed: "):
+        World().fabric.publisher("orders", **settings)
+
+
+def test_a_publishers_settings_are_good_up_to_their_bounds() -> None:
+    for settings in ({"events_max": 1, "linger_ms": 0.0}, {"events_max": 1_000, "linger_ms": 3_600_000.0}):
+        bounds: dict[str, Any] = settings
+        with World().fabric.publisher("orders", buffer_bytes_max=1, **bounds) as publisher:
+            assert publisher.publish(key="a", type="Placed").result(timeout_seconds=5).sequence == 0
 
 
 def test_a_full_buffer_makes_publish_wait_for_room() -> None:
