@@ -172,32 +172,31 @@ class Producer(Thread):
 
 @pytest.mark.parametrize("fails", [False, True], ids=["appends", "fails"])
 def test_whatever_was_taken_while_a_publisher_closes_is_appended_or_its_receipt_fails(fails: bool) -> None:
-    for _ in range(5):
-        world = World(
-            lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and world.down else None,
-            parallel_lanes=4,
-        )
-        world.down = fails
-        publisher = world.fabric.publisher("orders", linger_ms=60_000)
-        producers = [Producer(publisher, name, Flag()) for name in "abc"]
-        for producer in producers:
-            producer.start()
-        assert all(producer.begun.wait(30) for producer in producers)
-        try:
-            publisher.close()
-        except PublishFailedError as error:
-            assert fails, error
-        for producer in producers:
-            producer.join(30)
-            assert type(producer.ended) is EventFabricError
-            assert "closed" in str(producer.ended)
-        taken = [pending for producer in producers for pending in producer.taken]
-        assert all(pending.done() for pending in taken)
-        if not fails:
-            logged = {event.id for record in world.records() for event in record}
-            assert {pending.result().event_id for pending in taken} == logged
-        assert publisher.buffered_bytes == 0
-        publisher.flush()
+    world = World(
+        lambda name, *_: Fault.LOST_REQUEST if name == "log.append" and world.down else None,
+        parallel_lanes=4,
+    )
+    world.down = fails
+    publisher = world.fabric.publisher("orders", linger_ms=60_000)
+    producers = [Producer(publisher, name, Flag()) for name in "abc"]
+    for producer in producers:
+        producer.start()
+    assert all(producer.begun.wait(30) for producer in producers)
+    try:
+        publisher.close()
+    except PublishFailedError as error:
+        assert fails, error
+    for producer in producers:
+        producer.join(30)
+        assert type(producer.ended) is EventFabricError
+        assert "closed" in str(producer.ended)
+    taken = [pending for producer in producers for pending in producer.taken]
+    assert all(pending.done() for pending in taken)
+    if not fails:
+        logged = {event.id for record in world.records() for event in record}
+        assert {pending.result().event_id for pending in taken} == logged
+    assert publisher.buffered_bytes == 0
+    publisher.flush()
 
 
 def test_without_workers_a_receipt_that_is_asked_for_is_appended_at_once() -> None:
