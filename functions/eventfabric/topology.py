@@ -183,6 +183,11 @@ class Topology:
         """The cursors of all subscriptions, one replica in each Region."""
         return TableTopology(name=f"{self.fabric}-ledger", regions=self.regions, sort_key_type="S")
 
+    @property
+    def streams_without_transactions(self) -> frozenset[str]:
+        """Streams whose subscriptions keep their state in strongly consistent global tables, which have none."""
+        return frozenset(n for n, stream in self.definition.streams.items() if stream.durability == "quorum")
+
     def relay_function(self, region: str) -> FunctionTopology:
         """The function that a Region's stream tables invoke."""
         return FunctionTopology(f"{self.fabric}-relay", RELAY_ENTRY, {ENVIRONMENT_REGION: region})

@@ -65,7 +65,7 @@ class Backend(Protocol):
     ledger: Ledger
     doorbells: Doorbells
 
-    def another_ledger(self) -> Ledger: ...
+    def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger: ...
     def put(self, table: str, item: Item) -> None: ...
     def get(self, table: str, key: Item) -> Item | None: ...
     def lose_replies(self, count: int) -> None:
@@ -105,8 +105,10 @@ class MemoryBackend:
         self.ledger: Ledger = self.another_ledger()
         self.doorbells: Doorbells = MemoryDoorbells(self._region, queue_name, timers_name)
 
-    def another_ledger(self) -> Ledger:
-        return MemoryLedger(self._region, LEDGER_TABLE, entropy=self._entropy, requests=self._requests)
+    def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:
+        return MemoryLedger(
+            self._region, LEDGER_TABLE, entropy=self._entropy, requests=self._requests, in_order=in_order
+        )
 
     def put(self, table: str, item: Item) -> None:
         self._region.table(table).write("Put", {"Item": item})
@@ -152,8 +154,10 @@ class AwsBackend:
         self.ledger: Ledger = self.another_ledger()
         self.doorbells: Doorbells = AwsDoorbells(self._sqs, queue_name, timers_name)
 
-    def another_ledger(self) -> Ledger:
-        return AwsLedger(self._dynamodb, LEDGER_TABLE, HOME, clock=self.clock, entropy=self._entropy)
+    def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:
+        return AwsLedger(
+            self._dynamodb, LEDGER_TABLE, HOME, clock=self.clock, entropy=self._entropy, in_order=in_order
+        )
 
     def put(self, table: str, item: Item) -> None:
         self._dynamodb.put_item(TableName=table, Item=item)

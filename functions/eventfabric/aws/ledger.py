@@ -16,6 +16,7 @@ from eventfabric.ports import (
     CommitOutcome,
     Committed,
     Entropy,
+    RaceLost,
     SameItemTwice,
     Write,
 )
@@ -31,11 +32,19 @@ _TOKEN_BYTES = 16
 
 
 class AwsLedger:
-    """ports.Ledger on one table in the Region of its client."""
+    """ports.Ledger on one table in the Region of its client; of the streams `in_order` it makes no transactions."""
 
     def __init__(
-        self, client: "DynamoDBClient", table: str, region: Region, *, clock: Clock, entropy: Entropy
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        region: Region,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        in_order: frozenset[str] = frozenset(),
     ) -> None:
+        self._in_order = in_order
         self._client = client
         self._table = table
         self.region = region
@@ -69,13 +78,15 @@ class AwsLedger:
         writes: Seq[Write] = (),
         settled: Seq[Settled] = (),
     ) -> CommitOutcome:
-        """See ports.Ledger. One PutItem of the cursor alone, else one TransactWriteItems."""
+        """See ports.Ledger. One PutItem of the cursor alone, else one TransactWriteItems, or a call for each item."""
         request = CommitRequest(
             self._table, key, self.region, read, moved, parked=parked, settled=settled,
             token=self._entropy.bytes(_TOKEN_BYTES), now_ms=self._clock.now_ms(),
         )  # fmt: skip
         with named_failures("commit"):
             try:
+                if request.others and not writes and key.stream in self._in_order:
+                    return self._write_in_order(request)
                 if writes or request.others:
                     actions: list[Action] = [(write.action, write.request) for write in writes]
                     self._transact([*actions, *request.others, ("Put", request.cursor)], request.token)
@@ -90,6 +101,19 @@ class AwsLedger:
             TransactItems=[cast("TransactWriteItemTypeDef", {name: request}) for name, request in actions],
             ClientRequestToken=token.hex(),
         )
+
+    def _write_in_order(self, request: CommitRequest) -> CommitOutcome:
+        """Parked keys first: without the cursor behind them they wait for events that come again; lost is none."""
+        for action, item in request.others:
+            try:
+                self._client.put_item(**item) if action == "Put" else self._client.delete_item(**item)
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                if not request.wrote(cast(dict[str, Any], error.response).get("Item")):
+                    return RaceLost()
+        self._client.put_item(**request.cursor)
+        return Committed(request.stored)
 
     def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
         """See ports.Ledger. One GetItem."""

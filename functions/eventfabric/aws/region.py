@@ -22,7 +22,14 @@ def aws_ports(
         clock=clock,
         entropy=entropy,
         log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
-        ledger=AwsLedger(clients.dynamodb, topology.ledger.name, region, clock=clock, entropy=entropy),
+        ledger=AwsLedger(
+            clients.dynamodb,
+            topology.ledger.name,
+            region,
+            clock=clock,
+            entropy=entropy,
+            in_order=topology.streams_without_transactions,
+        ),
         outbox=AwsOutbox(clients.dynamodb),
         doorbells=AwsDoorbells(
             clients.sqs,

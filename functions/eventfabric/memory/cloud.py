@@ -128,7 +128,11 @@ class MemoryCloud:
     def ledger(self, topology: Topology, region: str, *, requests: Requests | None = None) -> MemoryLedger:
         """The fabric's ledger in a Region."""
         return MemoryLedger(
-            self.regions[region], topology.ledger.name, entropy=self.entropy, requests=requests
+            self.regions[region],
+            topology.ledger.name,
+            entropy=self.entropy,
+            requests=requests,
+            in_order=topology.streams_without_transactions,
         )
 
     def doorbells(self, topology: Topology, region: str) -> MemoryDoorbells:

@@ -11,7 +11,7 @@ from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedChange, Settled
-from eventfabric.ports import CommitOutcome, Committed, Entropy, SameItemTwice, Write
+from eventfabric.ports import CommitOutcome, Committed, Entropy, RaceLost, SameItemTwice, Write
 from eventfabric.wire import circuit_item
 from eventfabric.wire.keys import Item, circuit_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
@@ -20,11 +20,21 @@ _TOKEN_BYTES = 16
 
 
 class MemoryLedger:
-    """ports.Ledger on one table of one Region; handlers' writes go to that Region's other tables."""
+    """ports.Ledger on one table of one Region; handlers' writes go to that Region's other tables.
+
+    Of the streams `in_order` it makes no transactions.
+    """
 
     def __init__(
-        self, region: MemoryRegion, table: str, *, entropy: Entropy, requests: Requests | None = None
+        self,
+        region: MemoryRegion,
+        table: str,
+        *,
+        entropy: Entropy,
+        requests: Requests | None = None,
+        in_order: frozenset[str] = frozenset(),
     ) -> None:
+        self._in_order = in_order
         self.region = Region(region.name)
         self._region = region
         self._table = table
@@ -56,6 +66,8 @@ class MemoryLedger:
             self._table, key, self.region, read, moved, parked=parked, settled=settled,
             token=self._entropy.bytes(_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
         )  # fmt: skip
+        if request.others and not writes and key.stream in self._in_order:
+            return self._write_in_order(request)
         try:
             if writes or request.others:
                 of_writes: list[Action] = [(write.action, write.request) for write in writes]
@@ -71,6 +83,21 @@ class MemoryLedger:
             return SameItemTwice()
         except TransactionCancelledError as cancelled:
             return _refused(cancelled, request, len(writes))
+        return Committed(request.stored)
+
+    def _write_in_order(self, request: CommitRequest) -> CommitOutcome:
+        """Parked keys first: without the cursor behind them they wait for events that come again; lost is none."""
+        table = self._region.table(self._table)
+        for action, item in request.others:
+            try:
+                self._requests.send("put", partial(table.write, action, item))
+            except ConditionFailedError as failed:
+                if not request.wrote(failed.item):
+                    return RaceLost()
+        try:
+            self._requests.send("put", lambda: table.write("Put", request.cursor))
+        except ConditionFailedError as failed:
+            return request.outcome_of_item(failed.item)
         return Committed(request.stored)
 
     def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:

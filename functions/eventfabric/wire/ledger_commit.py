@@ -89,8 +89,11 @@ class CommitRequest:
 
     def outcome_of_item(self, cursor_item: Item | None) -> CommitOutcome:
         """What it means that this item stands where the cursor was to be put: another's, or this very commit's."""
-        mine = cursor_item is not None and "w" in cursor_item and bytes(cursor_item["w"]["B"]) == self.token
-        return Committed(self.stored) if mine else RaceLost()
+        return Committed(self.stored) if self.wrote(cursor_item) else RaceLost()
+
+    def wrote(self, item: Item | None) -> bool:
+        """Whether an item that is in the way was written by this very commit, whose reply was lost."""
+        return item is not None and "w" in item and bytes(item["w"]["B"]) == self.token
 
 
 def unchanged(read_version: int) -> dict[str, Any]:

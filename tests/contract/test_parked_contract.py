@@ -1,0 +1,162 @@
+"""What ports.Ledger promises of parked keys, decisions and circuits, with transactions and without, everywhere."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.errors import OutcomeUnknownError
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.cursor import START, Cursor
+from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
+from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Settled
+from eventfabric.ports import Committed, Ledger, RaceLost
+from eventfabric.wire import settled_item
+from eventfabric.wire.keys import settled_key
+from tests.contract.backends import HOME, LEDGER_TABLE, Backend
+from tests.contract.test_ledger_contract import KEY, at, own, put
+
+FAILURE = Failure(
+    "builtins:ValueError", "no\n☃", "trace", "hint", 3, 1, 5, 9, "7", "00-1", event_id="e", event_type="t"
+)
+PARKED = Parked(
+    id="k/straße/1",
+    key="straße/1",
+    state=ParkedState.RETRYING,
+    waiting=(Place(Sequence(0), Sequence(2)), Place(Sequence(2**40), Sequence(2**40 + 7))),
+    due_ms=1_790_000_000_123,
+    failure=FAILURE,
+)
+CIRCUIT = StreamName("orders"), SubscriptionName("billing")
+
+
+@pytest.fixture(params=["transactions", "in order"])
+def ledger(request: pytest.FixtureRequest, backend: Backend) -> Ledger:
+    return backend.another_ledger(frozenset({"orders"} if request.param == "in order" else ()))
+
+
+def parked(ledger: Ledger) -> dict[str, Parked]:
+    return ledger.state(KEY).parked.get(HOME, {})
+
+
+def commit(ledger: Ledger, read: Cursor, *changes: tuple[Parked | None, Parked | None]) -> Cursor:
+    """Commit the changes; the cursor stays."""
+    outcome = ledger.commit(KEY, read, replace(read), parked=[ParkedChange(*change) for change in changes])
+    assert isinstance(outcome, Committed)
+    return outcome.cursor
+
+
+@pytest.mark.parametrize(
+    "as_parked",
+    [
+        PARKED,
+        replace(PARKED, attempting=True, replacement=b"\x00edited", due_ms=0),
+        replace(PARKED, state=ParkedState.DEAD, id="s/7", key="k" * 1024),
+    ],
+    ids=["retrying", "attempting an edited event", "dead"],
+)
+def test_a_parked_key_comes_back_as_it_was(ledger: Ledger, as_parked: Parked) -> None:
+    commit(ledger, START, (None, as_parked))
+    assert parked(ledger) == {as_parked.id: replace(as_parked, version=1)}
+
+
+def test_a_parked_key_changes_by_its_version_and_is_free_in_the_end(ledger: Ledger) -> None:
+    cursor = commit(ledger, START, (None, PARKED))
+    first = parked(ledger)[PARKED.id]
+    cursor = commit(ledger, cursor, (first, first.joined_by(Place(Sequence(2**41), Sequence(2**41)))))
+    second = parked(ledger)[PARKED.id]
+    assert (len(second.waiting), second.version) == (3, 2)
+    commit(ledger, cursor, (second, None))
+    assert parked(ledger) == {}
+
+
+@pytest.mark.parametrize("after", [PARKED, None])
+def test_a_parked_key_that_somebody_changed_loses_the_race(ledger: Ledger, after: Parked | None) -> None:
+    cursor = commit(ledger, START, (None, PARKED))
+    first = parked(ledger)[PARKED.id]
+    commit(ledger, cursor, (first, replace(first, due_ms=1)))
+    now = ledger.state(KEY)
+    change = ParkedChange(first, after)
+    assert ledger.commit(KEY, now.cursor(HOME), at(9), parked=[change]) == RaceLost()
+    assert ledger.commit(KEY, now.cursor(HOME), at(9), parked=[ParkedChange(None, PARKED)]) == RaceLost()
+    assert ledger.state(KEY) == now
+
+
+def test_a_cursor_that_somebody_moved_loses_the_race_with_its_parked_keys(backend: Backend) -> None:
+    commit(backend.ledger, START)
+    assert backend.ledger.commit(KEY, START, at(9), parked=[ParkedChange(None, PARKED)]) == RaceLost()
+    assert parked(backend.ledger) == {}
+
+
+def test_without_transactions_a_lost_race_leaves_at_most_events_that_wait_and_come_again(
+    backend: Backend,
+) -> None:
+    ledger = backend.another_ledger(frozenset({"orders"}))
+    commit(ledger, START)
+    assert ledger.commit(KEY, START, at(9), parked=[ParkedChange(None, PARKED)]) == RaceLost()
+    assert ledger.state(KEY).cursor(HOME).sequence == 0
+    assert list(parked(ledger)) == [PARKED.id]
+
+
+def test_parked_keys_and_writes_commit_together(backend: Backend) -> None:
+    change = ParkedChange(None, PARKED)
+    assert isinstance(backend.ledger.commit(KEY, START, at(3), parked=[change], writes=[put("a")]), Committed)
+    assert own(backend, "a")
+    assert backend.ledger.commit(KEY, START, at(4), parked=[change], writes=[put("b")]) == RaceLost()
+    assert own(backend, "b") is None
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_commit_whose_reply_was_lost_is_recognised_as_its_own(
+    backend: Backend, ledger: Ledger, lost: int
+) -> None:
+    backend.lose_replies(lost)
+    outcome = ledger.commit(KEY, START, at(3), parked=[ParkedChange(None, PARKED)])
+    assert isinstance(outcome, Committed)
+    assert ledger.state(KEY).cursor(HOME) == outcome.cursor
+    assert list(parked(ledger)) == [PARKED.id]
+
+
+def test_a_commit_without_any_reply_says_so(backend: Backend) -> None:
+    backend.lose_replies(3)
+    with pytest.raises(OutcomeUnknownError):
+        backend.ledger.commit(KEY, START, at(3), parked=[ParkedChange(None, PARKED)])
+    assert list(parked(backend.ledger)) == [PARKED.id]
+
+
+def test_a_decision_stays_on_record_and_out_of_the_state(backend: Backend, ledger: Ledger) -> None:
+    settled = Settled(Sequence(2), "discarded", FAILURE, 17, "somebody", b"copy")
+    assert isinstance(ledger.commit(KEY, START, START, settled=[settled]), Committed)
+    item = backend.get(LEDGER_TABLE, settled_key(KEY, HOME, Sequence(2)))
+    assert item is not None
+    assert settled_item.from_item(item) == settled
+    assert parked(ledger) == {}
+
+
+def test_a_lane_with_more_state_than_a_page_is_read_whole(backend: Backend) -> None:
+    many = [
+        replace(PARKED, id=f"k/{number}", replacement=bytes(150_000), waiting=PARKED.waiting[:1])
+        for number in range(9)
+    ]
+    cursor = START
+    for one in many:
+        cursor = commit(backend.ledger, cursor, (None, one))
+    state = backend.ledger.state(KEY)
+    assert set(state.parked[HOME]) == {one.id for one in many}
+    assert state.cursor(HOME) == cursor
+
+
+def test_a_circuit_is_closed_until_somebody_switches_it_and_only_one_does(backend: Backend) -> None:
+    ledger = backend.ledger
+    closed = ledger.circuit(*CIRCUIT)
+    assert closed == Circuit()
+    open_ = Circuit(CircuitState.OPEN, "5 keys failed", 1, 2, 3, 4, rings_owed=True)
+    stands = ledger.switch(*CIRCUIT, closed, open_)
+    assert stands == replace(open_, version=1) == backend.another_ledger().circuit(*CIRCUIT)
+    assert ledger.switch(*CIRCUIT, closed, Circuit(CircuitState.PAUSED)) is None
+    assert stands is not None
+    assert ledger.switch(*CIRCUIT, stands, Circuit()) == Circuit(version=2)
+
+
+def test_a_switch_whose_reply_was_lost_is_recognised_as_its_own(backend: Backend) -> None:
+    backend.lose_replies(1)
+    assert backend.ledger.switch(*CIRCUIT, Circuit(), Circuit(CircuitState.PAUSED, "why")) is not None
