@@ -1,5 +1,6 @@
 """Owns the tests of CloudEvents: there and back without loss, and one error that says all that is wrong."""
 
+from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from hypothesis import given
 
 from eventfabric.errors import MalformedCloudEventError
 from eventfabric.model.event import Event
+from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.wire.cloudevent import from_cloudevent, parse_cloudevent, to_cloudevent
 from tests.unit.strategies import events
 
@@ -152,3 +154,15 @@ def test_a_dict_with_data_that_is_not_json_is_refused() -> None:
     with pytest.raises(MalformedCloudEventError) as raised:
         from_cloudevent({**MINIMAL, "data": {"a": float("nan")}}, where="here")
     assert [problem.path for problem in raised.value.problems] == ["data.a"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"1e999", b'{"n":[1e999]}', b'"\xff"', b"7" * 5_000], ids=lambda data: repr(data[:12])
+)
+def test_data_that_nobody_could_read_back_is_a_mistake_of_the_line(data: bytes) -> None:
+    text = line()[:-1].encode() + b',"data":' + data + b"}"
+    with pytest.raises(MalformedCloudEventError) as raised:
+        parse_cloudevent(text, where="orders.jsonl:7")
+    assert [problem.path for problem in raised.value.problems] == ["data"]
+    (found,) = read_cloudevents(BytesIO(text + b"\n"), name="orders.jsonl")
+    assert str(found[1]).startswith("orders.jsonl:1: data: found ")

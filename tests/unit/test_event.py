@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -235,3 +236,56 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         "headers.A",
         "headers.ok",
     ]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        True,
+        0,
+        1_700_000_000,
+        2**70,
+        1.5,
+        datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=1, seconds=30))),
+        "2026-01-01T00:00:00+00:00:30",
+    ],
+    ids=repr,
+)
+def test_a_time_that_nobody_could_read_back_is_refused(time: Any) -> None:
+    for make in (stored_time, lambda value: Event(type="t", key="k", time=value)):
+        with pytest.raises(InvalidEventError) as raised:
+            make(time)
+        assert [problem.path for problem in raised.value.problems] == ["time"]
+
+
+BAD_JSON = [b"{not json", b"1e999", b'{"n": -1e999}', b'"\xff"', b"7" * 5_000, b"", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("text", BAD_JSON, ids=lambda text: repr(text[:12]))
+def test_json_text_that_nobody_could_read_back_is_no_data(text: bytes) -> None:
+    with pytest.raises(InvalidEventError) as raised:
+        Event(type="t", key="k", data=msgspec.Raw(text))
+    assert [problem.path for problem in raised.value.problems] == ["data"]
+
+
+def test_json_text_that_is_good_is_data_as_it_stands() -> None:
+    event = Event(type="t", key="k", data=msgspec.Raw(b'{"n": 1.10}'))
+    assert (event.payload.content, event.data) == (b'{"n": 1.10}', {"n": 1.1})
+
+
+def test_a_decimal_in_data_stays_a_number() -> None:
+    event = Event(type="t", key="k", data={"price": Decimal("19.90"), "count": Decimal(3)})
+    assert event.payload.content == b'{"price":19.90,"count":3}'
+    assert event.data == {"price": 19.9, "count": 3}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "sNaN"])
+def test_a_decimal_that_json_does_not_have_or_nobody_could_read_back_is_refused(number: str) -> None:
+    for data in (Decimal(number), {"price": [Decimal(number)]}):
+        with pytest.raises(InvalidEventError):
+            Event(type="t", key="k", data=data)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "E+", "null"])
+def test_words_that_look_like_such_numbers_are_good_text(text: str) -> None:
+    assert Event(type="t", key="k", data={text: [text, None]}).data == {text: [text, None]}

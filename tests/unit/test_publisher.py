@@ -149,6 +149,10 @@ def test_a_closed_publisher_takes_nothing() -> None:
         publisher.publish(key="a", type="Placed")
 
 
+class Text(str):
+    """Text of a class of its own."""
+
+
 class Producer(Thread):
     """Publishes one event after the other until it is refused; remembers what was taken, and why it ended."""
 
@@ -280,6 +284,10 @@ def test_publish_many_writes_nothing_if_one_event_is_wrong_and_names_all_that_ar
         {"id": 5},
         {"source": 3},
         {"headers": [1]},
+        {"key": Text("a")},
+        {"type": Text("a")},
+        {"headers": {"a": Text("a")}},
+        {"time": True},
     ],
     ids=str,
 )

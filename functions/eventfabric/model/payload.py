@@ -1,6 +1,7 @@
 """Owns an event's data as it is stored: JSON text, bytes or nothing, decoded only where somebody looks."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from enum import IntEnum
 from math import isfinite
 from typing import Any, cast
@@ -61,6 +62,10 @@ def encode_json(data: object) -> bytes:
     # Encoders write NaN and infinities as null, in silence; only a text with a null can hold one.
     if b"null" in text:
         _refuse_non_finite(data, "data")
+    # And such decimals as they print, and decimals that are too large for a float.
+    if b"NaN" in text or b"Inf" in text or b"E+" in text:
+        _refuse_non_finite(data, "data")
+        return checked_json(text)
     return text
 
 
@@ -93,8 +98,8 @@ _ALLOWED = (
 
 
 def _refuse_non_finite(value: object, path: str) -> None:
-    if isinstance(value, float):
-        if not isfinite(value):
+    if isinstance(value, float | Decimal):
+        if not (value.is_finite() if isinstance(value, Decimal) else isfinite(value)):
             raise InvalidEventError([Problem(path, repr(value), "a finite number")])
     elif isinstance(value, dict):
         for name, inner in value.items():

@@ -103,6 +103,9 @@ class Outgoing:
             part = encode_event((id_, type_, key, moment, source, headers or _NO_HEADERS, kind, content))
         except UnicodeError as error:
             raise InvalidEventError([_SURROGATE]) from error
+        except TypeError as error:  # a class of somebody's own, such as one that inherits from str
+            problem = Problem("event", str(error), "attributes of Python's own types")
+            raise InvalidEventError([problem]) from error
         if len(part) > _PART_BYTES_MAX:
             check_size(part)
         if lane is None or not known:
