@@ -4,7 +4,17 @@ from eventfabric.errors import EventFabricError
 from eventfabric.model.event import Event
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.fabric import Fabric
+from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.publisher import Publisher, Receipt
 from eventfabric.sdk.subscriber import subscriber
 
-__all__ = ["Delivery", "Event", "EventFabricError", "Fabric", "Publisher", "Receipt", "subscriber"]
+__all__ = [
+    "Delivery",
+    "Event",
+    "EventFabricError",
+    "Fabric",
+    "Operations",
+    "Publisher",
+    "Receipt",
+    "subscriber",
+]
