@@ -12,8 +12,11 @@ the window began use up no attempts.
 
 from collections import deque
 from dataclasses import replace
+from math import ceil
+from zlib import crc32
 
 from eventfabric import limits
+from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Doorbells, Ledger
@@ -22,6 +25,7 @@ from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 _COUNTED_TOGETHER_MS = 1_000
+_PROBES_SPREAD_MS = 5_000
 
 
 class Breaker:
@@ -52,9 +56,15 @@ class Breaker:
         self._handled: deque[tuple[int, int]] = deque(maxlen=limits.CIRCUIT_WINDOW_SECONDS)
 
     def circuit(self) -> Circuit:
-        """How the circuit stands, by a read of the last few seconds."""
+        """How the circuit stands; that it is closed, by a read of the last few seconds.
+
+        That it is not is read each time: who waits for a circuit that was closed meanwhile has missed its ring.
+        """
         now_ms = self._clock.now_ms()
-        if self._read_ms is None or not 0 <= now_ms - self._read_ms < 1000 * limits.CIRCUIT_CACHE_SECONDS:
+        fresh = (
+            self._read_ms is not None and 0 <= now_ms - self._read_ms < 1000 * limits.CIRCUIT_CACHE_SECONDS
+        )
+        if not fresh or self._circuit.state is not CircuitState.CLOSED:
             self._circuit = self._ledger.circuit(self._stream, self._name)
             self._read_ms = now_ms
         if self._circuit.rings_owed:
@@ -68,6 +78,27 @@ class Breaker:
             return False
         return self._switch(replace(self._circuit, probe_ms=now_ms + 1000 * limits.CIRCUIT_PROBE_SECONDS))
 
+    def give_back_probe(self) -> None:
+        """The lane had nothing to try: the next that comes may probe."""
+        if self._circuit.state is CircuitState.OPEN:
+            self._switch(replace(self._circuit, probe_ms=self._clock.now_ms()))
+
+    def ring_probe(self, lane: Lane) -> None:
+        """Have a lane that waits for the open circuit rung when the next probe is due. Raises OutcomeUnknownError.
+
+        Each lane that waits competes for the probe, at a moment of its own: of one that has nothing but poison events,
+        the others must not wait for ever.
+        """
+        circuit = self.circuit()
+        if circuit.state is not CircuitState.OPEN:
+            return
+        now_ms = self._clock.now_ms()
+        probe_ms = max(circuit.probe_ms, now_ms)
+        at_ms = probe_ms + crc32(f"{lane}+{probe_ms}".encode()) % _PROBES_SPREAD_MS
+        bell = Doorbell(self._stream, lane, ANY_TAIL, again=at_ms)
+        if not self._doorbells.ring_later(self._name, bell, ceil((at_ms - now_ms) / 1000)):
+            raise OutcomeUnknownError("ring later", f"the probe of lane {lane} was not sent")
+
     def handled(self, events: int) -> None:
         """Events were handled: what is downstream is up."""
         if not events:
@@ -80,15 +111,18 @@ class Breaker:
             self._handled.append((now_ms, events))
         self.close()
 
-    def failed(self, lane: Lane, parking_id: str, retrying_in_lane: int) -> bool:
-        """A key's first event failed; whether the circuit is open from now on."""
+    def failed(self, lane: Lane, parking_id: str, retrying_in_lane: int, handled_beside: int = 0) -> bool:
+        """A key's first event failed; whether the circuit is open from now on.
+
+        `handled_beside`: events that were handled, of which `handled` is told once they are committed.
+        """
         now_ms = self._clock.now_ms()
         self._forget(now_ms)
         name = f"{lane}/{parking_id}"
         if all(name != known for _, known in self._failed):
             self._failed.append((now_ms, name))
         failures = len(self._failed)
-        share = failures / (failures + sum(events for _, events in self._handled))
+        share = failures / (failures + handled_beside + sum(events for _, events in self._handled))
         if failures >= limits.CIRCUIT_FAILURES_MIN and share >= self._definition.failure_ratio:
             return self._open(f"{failures} keys failed, {share:.0%} of what was attempted")
         if retrying_in_lane >= self._definition.parked_keys:

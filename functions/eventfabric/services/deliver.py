@@ -10,7 +10,7 @@
 A failing event parks its key; the others go on. After a crash a page is gone through carefully: see services/visit.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from eventfabric import limits
@@ -20,12 +20,13 @@ from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, RaceLost
 from eventfabric.services.breaker import Breaker
+from eventfabric.services.context import VisitContext
 from eventfabric.services.endings import Ended, Stopped
 from eventfabric.services.pace import Pace
 from eventfabric.services.retry import RetryPolicy
 from eventfabric.services.run import Run
 from eventfabric.services.stretch import Stretch
-from eventfabric.services.visit import Visit, VisitContext
+from eventfabric.services.visit import Visit
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
@@ -110,6 +111,7 @@ class Deliverer:
         circuit = self._breaker.circuit()
         probes = circuit.state is CircuitState.OPEN and self._breaker.take_probe()
         if circuit.state is not CircuitState.CLOSED and not probes:
+            self._breaker.ring_probe(lane)
             return LaneResult(Outcome.WAITING)
         key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)
         for _ in range(limits.LANE_RACES_MAX):
@@ -123,6 +125,7 @@ class Deliverer:
                 probes=probes,
             )
             result = self._visit(visit, doorbell)
+            probes = visit.probes
             if result is not None:
                 return result
             self._telemetry.add(Metric.COMMITS_LOST)
@@ -133,6 +136,8 @@ class Deliverer:
         due = visit.due()
         if doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:
             self._telemetry.add(Metric.DOORBELLS_DUPLICATE)
+            if visit.probes:
+                self._breaker.give_back_probe()
             return LaneResult(Outcome.DUPLICATE)
         if not visit.probes:
             ended = visit.retry(due)
@@ -142,30 +147,31 @@ class Deliverer:
             try:
                 page = self._log.read(doorbell.lane, visit.cursor.base, records_max=limits.PAGE_RECORDS_MAX)
             except LogError as error:
-                return self._result(Stopped(error), doorbell)
+                return self._at_the_end(visit, Stopped(error), doorbell)
             stretch = Stretch(visit.cursor, page.records, self._types)
             ended = visit.handle_at_most_once(stretch) if self._commits_first else Run(visit, stretch).run()
             if ended is not None:
-                return self._result(ended, doorbell)
+                return self._at_the_end(visit, ended, doorbell)
             if stretch.stop is not None:
-                return self._result(Stopped(stretch.stop), doorbell)
+                return self._at_the_end(visit, Stopped(stretch.stop), doorbell)
             if stretch.hole:
                 self._telemetry.add(Metric.LANES_WAITING)
-                return LaneResult(Outcome.HOLE)
+                return self._at_the_end(visit, Outcome.HOLE, doorbell)
             if not page.more:
-                return self._at_the_end(visit, doorbell)
+                return self._at_the_end(visit, Outcome.DELIVERED, doorbell)
             if visit.careful or self._clock.now_ms() >= visit.deadline_ms:
                 # Pages without a wanted event make no attempt that would have noticed the time.
                 return self._hand_back(doorbell)
 
-    def _at_the_end(self, visit: Visit, doorbell: Doorbell) -> LaneResult | None:
-        if visit.probes:
-            # New events tell more of what is downstream than those that failed; there were none.
+    def _at_the_end(self, visit: Visit, end: Ended | Outcome, doorbell: Doorbell) -> LaneResult | None:
+        """A probe goes on with the keys that failed: new events tell more of what is downstream than those."""
+        if visit.began_as_probe and isinstance(end, Stopped | Outcome):
             ended = visit.retry(visit.due())
             if ended is not None:
                 return self._result(ended, doorbell)
-            self._breaker.close()
-        return LaneResult(Outcome.DELIVERED)
+            if visit.probes:
+                self._breaker.give_back_probe()
+        return LaneResult(end) if isinstance(end, Outcome) else self._result(end, doorbell)
 
     def _result(self, ended: Ended, doorbell: Doorbell) -> LaneResult | None:
         match ended:
@@ -181,7 +187,8 @@ class Deliverer:
 
     def _hand_back(self, doorbell: Doorbell) -> LaneResult:
         """Ring the lane anew: a doorbell that only came again would look like one after a crash."""
-        again = Doorbell(doorbell.stream, doorbell.lane, doorbell.tail, again=self._clock.now_ms())
+        # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
+        again = replace(doorbell, again=max(self._clock.now_ms(), doorbell.again + 1))
         if self._doorbells.ring(self.subscription.name, [again]):
             return LaneResult(Outcome.STOPPED, None)
         return LaneResult(Outcome.HANDED_BACK)

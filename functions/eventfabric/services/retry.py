@@ -44,7 +44,7 @@ class RetryPolicy:
         self._permanent = frozenset(definition.retry.permanent)
         self._entropy = entropy
         self._code_version = code_version
-        self.tries_at_once = 1 + definition.retry.immediate
+        self.tries_at_once = min(1 + definition.retry.immediate, definition.retry.attempts)
 
     def parking_id(self, event: Event, place: Place) -> str:
         """What waits together: the events of a key, or where no order is kept each event by itself."""
@@ -83,7 +83,7 @@ class RetryPolicy:
             event_type=event.type,
         )
         parked = Parked(
-            id=self.parking_id(event, place),
+            id=before.id if before else self.parking_id(event, place),
             key=event.key,
             state=ParkedState.RETRYING,
             waiting=before.waiting if before else (place,),
@@ -132,7 +132,7 @@ class RetryPolicy:
         """Exponential, with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)."""
         doublings = max(0, attempts - self.tries_at_once)
         most = min(self._retry.backoff_max_seconds, self._retry.backoff_seconds * 2.0 ** min(doublings, 32))
-        return round(1000 * most * self._entropy.fraction())
+        return max(1, round(1000 * most * self._entropy.fraction()))
 
 
 def _history(before: Parked | None) -> Failure | None:

@@ -75,7 +75,12 @@ class Run:
             event, place = events[self._index], self._stretch.place(self._index)
             parked = visit.parked_with(event, place)
             if parked is not None:
-                visit.wait(parked, place)
+                try:
+                    visit.wait(parked, place)
+                except ParkedFullError:
+                    if batch:
+                        break
+                    raise
             else:
                 at = at if batch else self._index
                 batch.append(event)
@@ -98,7 +103,7 @@ class Run:
         if isinstance(tried, str):
             return self._flush(at) or "out of time"
         if isinstance(tried, Failed):
-            return self._failed(at, batch, tried)
+            return self._failed(at, batch, tried, after)
         if not self._has_room(len(tried)):
             ended = self._flush(at)
             if ended is not None or self._index != after:
@@ -109,21 +114,21 @@ class Run:
             self._writes_count += len(tried)
         return self._flush(after) if visit.careful or visit.probes else None
 
-    def _failed(self, at: int, batch: Seq[Event], failed: Failed) -> Ended | None:
+    def _failed(self, at: int, batch: Seq[Event], failed: Failed, after: int) -> Ended | None:
+        """Park the event; of several, go through them one by one. `after`: the index after them."""
         if len(batch) > 1:
             self._index, self._single_until = at, self._index
             return None
-        if self._visit.probes:
-            return self._flush(at) or self._visit.probe_failed()
         if not self._has_room(1):
             ended, index = self._flush(at), self._index
             if ended is not None or self._index != index:
                 return ended
         try:
-            opened = self._visit.park(batch[0], self._stretch.place(at), failed)
+            beside = sum(len(entry.events) for entry in self._group)
+            waits = self._visit.park(batch[0], self._stretch.place(at), failed, handled_beside=beside)
         except ParkedFullError as error:
             return self._flush(at) or Stopped(error)
-        return (self._flush(self._index) or "circuit open") if opened else None
+        return (self._flush(after) or "circuit open") if waits else None
 
     def _has_room(self, actions: int) -> bool:
         """Whether the commit that is being prepared can take so many actions more."""
@@ -137,7 +142,8 @@ class Run:
         crashes = self._visit.crashes_at(place.sequence)
         if crashes >= limits.CRASHES_MAX:
             self._visit.crashed(event, place, crashes)
-            return self._flush(self._index), False
+            # The lane is rung anew: the next crash is counted by a doorbell of its own.
+            return self._flush(self._index) or "out of time", False
         lost = self._visit.commit(replace(here, attempting=True, crashes=crashes))
         return (None if lost is None else only_race(lost)), True
 
@@ -166,7 +172,7 @@ class Run:
                 self._index, self._single_until = entry.index, entry.index + len(entry.events)
                 return None
             else:
-                ended = self._failed(entry.index, entry.events, Failed(refusal(outcome), 1))
+                ended = self._failed(entry.index, entry.events, Failed(refusal(outcome), 1), after)
                 if ended is not None:
                     return ended
         return self._flush(index)

@@ -84,7 +84,8 @@ class Stretch:
             if record.tail.sequence > sequence:
                 break
             base, chain = record.tail.sequence, record.chain
-        return Cursor(sequence, base, chain, self.start.version, self.start.epoch)
+        crashes = self.start.crashes if sequence == self.start.sequence else 0
+        return Cursor(sequence, base, chain, self.start.version, self.start.epoch, crashes=crashes)
 
     @property
     def oldest_ms(self) -> int:

@@ -1,44 +1,25 @@
 """Visit: one look at a lane's state, the keys that are due, and the commits that follow from it."""
 
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 
 from eventfabric import limits
-from eventfabric.errors import OutcomeUnknownError, ParkedFullError, RefusedError
+from eventfabric.errors import LogError, OutcomeUnknownError, ParkedFullError, RefusedError
 from eventfabric.model.commit import Committed, RaceLost, SameItemTwice, Write, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Sequence
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Place
 from eventfabric.model.record import Record
-from eventfabric.ports import Attempt, Clock, Doorbells, Handler, Ledger, Log
-from eventfabric.services.breaker import Breaker
-from eventfabric.services.endings import CircuitOpen, Ended, OutOfTime, only_race, refusal
-from eventfabric.services.pace import Pace
-from eventfabric.services.retry import CRASHED, EXPIRED, Failed, RetryPolicy
+from eventfabric.ports import Attempt
+from eventfabric.services.context import VisitContext
+from eventfabric.services.endings import Ended, OutOfTime, Stopped, only_race, refusal
+from eventfabric.services.retry import CRASHED, EXPIRED, Failed
 from eventfabric.services.stretch import Stretch
-from eventfabric.telemetry import LogEvent, Metric, Telemetry
-from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.payload_codec import unpack, unpack_one
-
-
-@dataclass(frozen=True, slots=True)
-class VisitContext:
-    """What all visits of a subscription share."""
-
-    subscription: SubscriptionTopology
-    region: Region
-    log: Log
-    ledger: Ledger
-    doorbells: Doorbells
-    handler: Handler
-    policy: RetryPolicy
-    breaker: Breaker
-    pace: Pace
-    clock: Clock
-    telemetry: Telemetry
 
 
 class Visit:
@@ -64,15 +45,20 @@ class Visit:
         self._changed: set[str] = set()
         self._timers: set[int] = set()
         self.deadline_ms = deadline_ms
-        self.probes = probes
+        self.began_as_probe = self.probes = probes
         self.careful = (
             after_crash or self.cursor.crashes > 0 or any(p.attempting for p in self._stored.values())
         )
         self.transactional = context.subscription.definition.guarantee == "exactly_once"
+        self._opened = False
         self._record: Record | None = None
 
     def due(self) -> list[Parked]:
-        """The keys to be tried again now, in the order of their events; a probe may try any that retries."""
+        """The keys to be tried again now, in the order of their events.
+
+        A probe may try any that retries, first the one whose last try is the longest ago: one poison key must not be
+        all that is ever probed.
+        """
         now_ms = self._in.clock.now_ms() + limits.TIMER_EARLY_MILLISECONDS
         found = [
             parked
@@ -80,12 +66,16 @@ class Visit:
             if parked.is_due(2**62 if self.probes or parked.attempting else now_ms)
         ]
         # What was being attempted when the process died comes first, so that no other crash is put down to it.
-        return sorted(found, key=lambda parked: (not parked.attempting, parked.first.sequence))
+        found.sort(key=lambda parked: (parked.failure.last_ms if self.probes else 0, parked.first.sequence))
+        return sorted(found, key=lambda parked: not parked.attempting)
 
     def retry(self, due: Seq[Parked]) -> Ended | None:
         """Each key's events in order, until one fails or none waits."""
         for parked in due:
-            ended = self._retry_key(parked.id)
+            try:
+                ended = self._retry_key(parked.id)
+            except LogError as error:
+                ended = self._commit_here() or Stopped(error)
             if ended is not None:
                 return ended
         return None
@@ -102,9 +92,10 @@ class Visit:
                     return ended
                 parked = self._parked[parking_id]
                 if parked.state is ParkedState.DEAD:
-                    break
+                    return "out of time"  # the next crash is counted by a doorbell of its own
             tried = self.attempt([event], attempts=parked.failure.attempts)
             if isinstance(tried, str):
+                self._set(replace(parked, attempting=False))
                 return self._commit_here() or tried
             if not isinstance(tried, Failed):
                 rest = parked.without_first()
@@ -120,13 +111,9 @@ class Visit:
                     return refused
                 self._set(parked)
                 tried = refused
-            if self.probes:
-                return self.probe_failed()
-            opened = self.park(event, parked.first, tried)
+            waits = self.park(event, parked.first, tried, of=parked)
             lost = self._commit_here()
-            if lost is not None or opened:
-                return lost or "circuit open"
-            return None
+            return lost or ("circuit open" if waits else None)
         return self._commit_here()
 
     def handle_at_most_once(self, stretch: Stretch) -> Ended | None:
@@ -145,7 +132,7 @@ class Visit:
                 if isinstance(tried, str):
                     self._in.telemetry.add(Metric.EVENTS_DROPPED, len(events))
                 elif not isinstance(tried, Failed):
-                    self._in.telemetry.add(Metric.EVENTS_HANDLED, len(events))
+                    self.handled(len(events))
             index = until
         return None
 
@@ -154,7 +141,7 @@ class Visit:
     ) -> Seq[Write] | Failed | OutOfTime:
         """The handler's writes, or what its tries came to, after `attempts` that failed before."""
         within = self._in
-        most = tries or (1 if self.probes else within.policy.tries_at_once)
+        most = tries or (1 if self.probes or attempts else within.policy.tries_at_once)
         for number in range(1, most + 1):
             if not within.pace.fits(self.deadline_ms):
                 return "out of time"
@@ -175,28 +162,42 @@ class Visit:
                 within.pace.ended()
         return failed
 
-    def park(self, event: Event, place: Place, failed: Failed) -> bool:
-        """Set the event's key aside, or keep it there; whether the circuit is open from now on. ParkedFullError."""
+    def park(
+        self, event: Event, place: Place, failed: Failed, *, of: Parked | None = None, handled_beside: int = 0
+    ) -> bool:
+        """Set the event's key aside, or keep the parked one there; whether the lane is to wait, its circuit open.
+
+        `handled_beside`: events that were handled and are not committed yet. ParkedFullError.
+        """
         within, now_ms = self._in, self._in.clock.now_ms()
-        parking_id = within.policy.parking_id(event, place)
-        before = self._parked.get(parking_id)
+        before = self._parked.get(of.id if of else within.policy.parking_id(event, place))
         if before is None and len(self._parked) >= limits.PARKED_KEYS_MAX:
             raise ParkedFullError(f"lane {self._key.lane} has parked {len(self._parked)} keys")
         excused = before is not None and within.breaker.circuit().excuses(before.failure.last_ms)
         parked = within.policy.park(event, place, failed, before, now_ms=now_ms, excused=excused)
-        opened = False
-        if parked.state is ParkedState.RETRYING and within.policy.is_used_up(parked):
-            if within.breaker.suspects_outage(parked.failure.first_ms):
-                opened = within.breaker.open_for(f"nothing succeeds; last {parked.failure.error_type}")
+        if parked.state is ParkedState.RETRYING:
+            if self.probes:
+                # An outage's failure, as far as is known. Parked all the same, so that the next probe tries another.
+                self._opened = True
             else:
-                parked = within.policy.used_up(parked)
+                parked = self._judged(parked, before is None, handled_beside)
         self._set(parked)
-        if parked.state is ParkedState.RETRYING and not opened:
-            retrying = sum(p.state is ParkedState.RETRYING for p in self._parked.values())
-            opened = within.breaker.failed(self._key.lane, parking_id, retrying)
-        if opened:
-            self._ring_probe()
-        return opened
+        if self._opened:
+            within.breaker.ring_probe(self._key.lane)
+        return self._opened
+
+    def _judged(self, parked: Parked, newly: bool, handled_beside: int) -> Parked:
+        """Dead where its attempts are used up, and that does not look like an outage. May open the circuit."""
+        policy, breaker = self._in.policy, self._in.breaker
+        if not policy.is_used_up(parked):
+            retrying = sum(each.state is ParkedState.RETRYING for each in self._parked.values())
+            parked_keys = retrying + 1 if newly else 0  # that a key fails again makes no more of them
+            self._opened = breaker.failed(self._key.lane, parked.id, parked_keys, handled_beside)
+        elif breaker.suspects_outage(parked.failure.first_ms):
+            self._opened = breaker.open_for(f"nothing succeeds; last {parked.failure.error_type}")
+        else:
+            return policy.used_up(parked)
+        return parked
 
     def wait(self, parked: Parked, place: Place) -> None:
         """One more event of a parked key; ParkedFullError."""
@@ -269,7 +270,7 @@ class Visit:
         changes = [
             ParkedChange(before, after)
             for parking_id in sorted(self._changed)
-            if (before := self._stored.get(parking_id)) != (after := self._parked.get(parking_id))
+            if (before := self._stored.get(parking_id)) != (after := self._passed(parking_id, moved.sequence))
         ]
         stays = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch) == self.cursor
         if stays and not changes and not writes:
@@ -285,10 +286,18 @@ class Visit:
         if not isinstance(outcome, Committed):
             return outcome
         self.cursor = outcome.cursor
-        self._changed.clear()
         for change in changes:
             self._stands(change)
+        self._changed = {each for each in self._changed if self._parked.get(each) != self._stored.get(each)}
         return None
+
+    def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
+        """The parked key with none of its events that the cursor has not passed: those would be handled twice."""
+        parked = self._parked.get(parking_id)
+        if parked is None or parked.waiting[-1].sequence < end:
+            return parked
+        waiting = tuple(place for place in parked.waiting if place.sequence < end)
+        return replace(parked, waiting=waiting) if waiting else self._stored.get(parking_id)
 
     def _stands(self, change: ParkedChange) -> None:
         """Take over a change that is committed."""
@@ -299,7 +308,8 @@ class Visit:
             self._tell(LogEvent.KEY_FREED, before)
             return
         stored = replace(after, version=(before.version if before else 0) + 1)
-        self._stored[stored.id] = self._parked[stored.id] = stored
+        self._stored[stored.id] = stored
+        self._parked[stored.id] = replace(self._parked[stored.id], version=stored.version)
         if before is None:
             telemetry.add(Metric.KEYS_PARKED)
             self._tell(LogEvent.KEY_PARKED, after)
@@ -324,22 +334,12 @@ class Visit:
             after = change.after
             if after is None or after.state is not ParkedState.RETRYING or after.attempting:
                 continue
-            if change.before is None or change.before.due_ms != after.due_ms:
-                self._ring_later(Sequence(0), after.due_ms)
-
-    def _ring_probe(self) -> None:
-        self._ring_later(ANY_TAIL, self._in.breaker.circuit().probe_ms)
-
-    def probe_failed(self) -> CircuitOpen:
-        """Nothing is noted of the event: it is not to blame."""
-        self._ring_probe()
-        return "circuit open"
-
-    def _ring_later(self, tail: Sequence, at_ms: int) -> None:
-        bell = Doorbell(self._key.stream, self._key.lane, tail, again=at_ms)
-        delay_seconds = max(0.0, (at_ms - self._in.clock.now_ms()) / 1000)
-        if not self._in.doorbells.ring_later(self._in.subscription.name, bell, ceil(delay_seconds)):
-            raise OutcomeUnknownError("ring later", f"the timer of lane {self._key.lane} was not sent")
+            if change.before is not None and change.before.due_ms == after.due_ms:
+                continue
+            bell = Doorbell(self._key.stream, self._key.lane, Sequence(0), again=after.due_ms)
+            delay_seconds = max(0, ceil((after.due_ms - self._in.clock.now_ms()) / 1000))
+            if not self._in.doorbells.ring_later(self._in.subscription.name, bell, delay_seconds):
+                raise OutcomeUnknownError("ring later", f"the timer of lane {self._key.lane} was not sent")
 
     def handled(self, events: int, oldest_ms: int | None = None) -> None:
         """Events were handled and are committed; the oldest was appended at `oldest_ms`."""
@@ -349,8 +349,9 @@ class Visit:
         within.telemetry.add(Metric.EVENTS_HANDLED, events)
         if oldest_ms is not None:
             within.telemetry.add(Metric.DELIVERY_LATENCY, within.clock.now_ms() - oldest_ms)
-        within.breaker.handled(events)
-        self.probes = False
+        if not self._opened:
+            within.breaker.handled(events)
+            self.probes = False
 
     @property
     def batch_events_max(self) -> int:

@@ -1,0 +1,28 @@
+"""What all visits of a subscription share."""
+
+from dataclasses import dataclass
+
+from eventfabric.model.identity import Region
+from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
+from eventfabric.services.breaker import Breaker
+from eventfabric.services.pace import Pace
+from eventfabric.services.retry import RetryPolicy
+from eventfabric.telemetry import Telemetry
+from eventfabric.topology import SubscriptionTopology
+
+
+@dataclass(frozen=True, slots=True)
+class VisitContext:
+    """The ports and services of a visit."""
+
+    subscription: SubscriptionTopology
+    region: Region
+    log: Log
+    ledger: Ledger
+    doorbells: Doorbells
+    handler: Handler
+    policy: RetryPolicy
+    breaker: Breaker
+    pace: Pace
+    clock: Clock
+    telemetry: Telemetry
