@@ -1,0 +1,154 @@
+"""What a handler's signature asks for: events or payloads, one or many, and how a payload becomes of that type."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableSequence
+from collections.abc import Sequence as Seq
+from functools import partial
+from inspect import (
+    Parameter,
+    isasyncgenfunction,
+    isbuiltin,
+    isclass,
+    iscoroutinefunction,
+    isfunction,
+    isgeneratorfunction,
+    signature,
+)
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from eventfabric.errors import HandlerError, UndecodablePayloadError
+from eventfabric.model.event import Event
+from eventfabric.model.payload import Kind
+
+_LISTS = (list, Seq, MutableSequence, Collection, Iterable)
+_REQUIRED_KINDS = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Wanted(NamedTuple):
+    """What a handler is called with."""
+
+    collect: Callable[[Iterable[Any]], Any] | None
+    """Makes what holds many of them; None: it takes one."""
+    payload_type: Any
+    """None: events as they are. NoneType where it asks for None."""
+
+
+def wanted_by(function: Callable[..., Any]) -> Wanted:
+    """What the function asks for in its first parameter; HandlerError where it can be no handler."""
+    inner = _innermost(function)
+    if iscoroutinefunction(inner) or isgeneratorfunction(inner) or isasyncgenfunction(inner):
+        raise HandlerError(f"{name_of(function)}: found an async or generator function, allowed: a plain one")
+    first = _first_parameter(function)
+    try:
+        hints = get_type_hints(inner, include_extras=True)
+    except Exception as error:  # a name that only a type checker sees, or that is not there
+        raise HandlerError(f"{name_of(function)}: its annotations cannot be read: {error}") from error
+    hint = hints.get(first.name, Event)
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    collect = _collector(bare)
+    wanted = hint if collect is None else (get_args(bare) or (Event,))[0]
+    is_event = wanted is Any or wanted is Event or wanted is object
+    return Wanted(collect, None if is_event else wanted)
+
+
+def payload_decoder(payload_type: Any) -> Callable[[Event], Any]:
+    """From an event to its payload as that type; UndecodablePayloadError, which no further attempt can mend."""
+    decode = _json_decoder(payload_type)
+    takes_bytes = bytes in (payload_type, *get_args(payload_type))
+
+    def decode_payload(event: Event) -> Any:
+        payload = event.payload
+        if payload.kind == Kind.BINARY:
+            if takes_bytes:
+                return payload.content
+            raise UndecodablePayloadError(f"event {event.id}: found bytes, allowed: {payload_type}")
+        try:
+            return decode(payload.content if payload.kind == Kind.JSON else b"null")
+        except (ValueError, RecursionError) as error:  # msgspec's and pydantic's errors are ValueErrors
+            raise UndecodablePayloadError(f"event {event.id}: {error}") from error
+
+    return decode_payload
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Module and name, for errors."""
+    return f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', repr(function))}"
+
+
+def _first_parameter(function: Callable[..., Any]) -> Parameter:
+    """The parameter that takes events, of a function that can be called with them and a delivery; HandlerError."""
+    if isclass(function):
+        raise HandlerError(f"{name_of(function)}: found a class, allowed: a function")
+    try:
+        parameters = list(signature(function).parameters.values())
+    except ValueError as error:
+        raise HandlerError(f"{name_of(function)}: {error}") from error
+    star = [p for p in parameters if p.kind is Parameter.VAR_POSITIONAL]
+    positional = [p for p in parameters if p.kind in _REQUIRED_KINDS]
+    others = [*positional[2:], *(p for p in parameters if p.kind is Parameter.KEYWORD_ONLY)]
+    if (len(positional) < 2 and not star) or any(p.default is Parameter.empty for p in others):
+        raise HandlerError(f"{name_of(function)}: found {signature(function)}, allowed: (event, delivery)")
+    return (positional or star)[0]
+
+
+def _innermost(function: Any) -> Any:
+    """What runs when it is called: of a partial its function, of an object its __call__."""
+    while isinstance(function, partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    return function if isfunction(function) or isbuiltin(function) else type(function).__call__
+
+
+def _collector(hint: Any) -> Callable[[Iterable[Any]], Any] | None:
+    outer, inner = get_origin(hint) or hint, get_args(hint)
+    if outer in _LISTS:
+        return list
+    if outer is tuple and (not inner or (len(inner) == 2 and inner[1] is Ellipsis)):
+        return tuple
+    return None  # a tuple of fixed length, a set or a NamedTuple is what one payload may be
+
+
+def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
+    try:
+        decode = msgspec.json.Decoder(payload_type).decode
+        if not any(map(_is_pydantics, _types_in(payload_type))):
+            return decode
+    except TypeError:
+        pass  # a union that only pydantic can tell apart, or none at all
+    # Only its users pay for its import.
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        return TypeAdapter(payload_type).validate_json
+    except PydanticUserError as error:
+        allowed = "Event, list[Event], or what is decoded from JSON"
+        reason = str(error).partition("\n")[0]
+        raise HandlerError(f"payload type {payload_type}: {reason} Allowed: {allowed}") from error
+
+
+def _types_in(payload_type: Any) -> Iterator[Any]:
+    """What msgspec knows of the type and of each that it holds."""
+    from msgspec.inspect import Field, Type, type_info
+
+    seen: set[int] = set()
+    waiting: list[Any] = [type_info(payload_type)]
+    while waiting:
+        info = waiting.pop()
+        if id(info) in seen:
+            continue
+        seen.add(id(info))
+        if isinstance(info, Type):
+            yield info
+        if isinstance(info, Type | Field):
+            waiting += (getattr(info, name) for name in info.__struct_fields__)
+        elif isinstance(info, tuple):
+            waiting += info
+
+
+def _is_pydantics(info: Any) -> bool:
+    """Whether the type is one that msgspec cannot make, or makes without the checks that pydantic would."""
+    from msgspec.inspect import CustomType
+
+    return isinstance(info, CustomType) or hasattr(getattr(info, "cls", None), "__pydantic_validator__")
