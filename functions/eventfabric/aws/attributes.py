@@ -9,6 +9,7 @@ from boto3.dynamodb.types import TypeSerializer
 from eventfabric.errors import HandlerError
 
 _serialize = TypeSerializer().serialize
+_EXPONENT_MAX = 125
 
 
 def to_attributes(values: Mapping[str, object]) -> dict[str, Any]:
@@ -16,7 +17,7 @@ def to_attributes(values: Mapping[str, object]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         try:
-            found[name] = _serialize(_exact(value))
+            found[_name(name)] = _serialize(_exact(value))
         except (TypeError, ValueError, ArithmeticError) as error:
             reason = str(error) or type(error).__name__
             raise HandlerError(f"attribute {name!r}: found {value!r:.80}, {reason}") from error
@@ -24,20 +25,28 @@ def to_attributes(values: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _exact(value: object) -> object:
+    """As boto3's serializer takes it, and so that DynamoDB will; TypeError or ValueError says what it will not."""
     if isinstance(value, float):
-        return Decimal(repr(value))
+        value = Decimal(repr(value))
+    if isinstance(value, Decimal) and value.adjusted() > _EXPONENT_MAX:
+        raise ValueError(f"allowed: less than 1E+{_EXPONENT_MAX + 1}")
     if isinstance(value, dict):
-        if not all(isinstance(name, str) for name in value):
-            raise TypeError("allowed: names that are text")
-        return {name: _exact(inner) for name, inner in value.items()}
+        return {_name(name): _exact(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_exact(inner) for inner in value]
     if isinstance(value, set | frozenset):
-        if not value:
-            raise ValueError("allowed: sets that are not empty")
+        if not value or any(isinstance(inner, bool) for inner in value):
+            raise ValueError("allowed: sets of texts, of numbers or of bytes that are not empty")
         return {_exact(inner) for inner in value}
     if isinstance(value, str):
         value.encode()  # what is not UTF-8 is refused here, where the attribute's name is known
     if isinstance(value, bytearray):
         return bytes(value)
     return value
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError("allowed: names that are text")
+    name.encode()
+    return name

@@ -38,11 +38,11 @@ class Meter:
         if model.service_model.service_name == "sqs":
             self.units["queue request"] += 1
         elif name == "PutItem":
-            self.units["write unit"] += _write_units(params["Item"])
+            self.units["write unit"] += _write_units(params.get("Item") or {})
         elif name == "TransactWriteItems":
             for action in params["TransactItems"]:
                 request = next(iter(action.values()))
-                self.units["write unit"] += 2 * _write_units(request.get("Item") or request["Key"])
+                self.units["write unit"] += 2 * _write_units(request.get("Item") or request.get("Key") or {})
 
     def _after(self, parsed: dict[str, Any], model: Any, **_: Any) -> None:
         if model.name == "Query":
