@@ -52,6 +52,7 @@ class Breaker:
         self._telemetry = telemetry
         self._circuit = Circuit()
         self._read_ms: int | None = None
+        self._goes_last: dict[Lane, int] = {}
         self._failed: deque[tuple[int, str]] = deque()
         self._handled: deque[tuple[int, int]] = deque(maxlen=limits.CIRCUIT_WINDOW_SECONDS)
 
@@ -83,18 +84,22 @@ class Breaker:
         if self._circuit.state is CircuitState.OPEN:
             self._switch(replace(self._circuit, probe_ms=self._clock.now_ms()))
 
-    def ring_probe(self, lane: Lane) -> None:
+    def ring_probe(self, lane: Lane, *, failed: bool = False) -> None:
         """Have a lane that waits for the open circuit rung when the next probe is due. Raises OutcomeUnknownError.
 
-        Each lane that waits competes for the probe, at a moment of its own: of one that has nothing but poison events,
-        the others must not wait for ever.
+        Each lane that waits competes for the probe, at a moment of its own, and one that `failed` lets the others go
+        first: for one that has nothing but poison events, they must not wait for ever.
         """
         circuit = self.circuit()
         if circuit.state is not CircuitState.OPEN:
             return
         now_ms = self._clock.now_ms()
         probe_ms = max(circuit.probe_ms, now_ms)
+        if failed:
+            self._goes_last[lane] = circuit.probe_ms
         at_ms = probe_ms + crc32(f"{lane}+{probe_ms}".encode()) % _PROBES_SPREAD_MS
+        if self._goes_last.get(lane) == circuit.probe_ms:
+            at_ms += _PROBES_SPREAD_MS
         bell = Doorbell(self._stream, lane, ANY_TAIL, again=at_ms)
         if not self._doorbells.ring_later(self._name, bell, ceil((at_ms - now_ms) / 1000)):
             raise OutcomeUnknownError("ring later", f"the probe of lane {lane} was not sent")

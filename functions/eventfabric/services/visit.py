@@ -183,7 +183,7 @@ class Visit:
                 parked = self._judged(parked, before is None, handled_beside)
         self._set(parked)
         if self._opened:
-            within.breaker.ring_probe(self._key.lane)
+            within.breaker.ring_probe(self._key.lane, failed=True)
         return self._opened
 
     def _judged(self, parked: Parked, newly: bool, handled_beside: int) -> Parked:
