@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Optional, TypedDict
 
 import pytest
@@ -260,6 +261,19 @@ def test_objects_methods_and_partials_are_asked_what_they_take() -> None:
     assert seen == [(3, Order(7)), SEVEN]
 
 
-def test_a_handler_named_in_a_definition_need_not_be_a_function_of_its_module() -> None:
-    with pytest.raises(HandlerError, match="found str, allowed: a function"):
-        load_handler("json:__name__")
+@pytest.mark.parametrize("value", [5, "text", None, object()], ids=lambda value: type(value).__name__)
+def test_what_is_no_function_is_no_handler(value: Any) -> None:
+    with pytest.raises(HandlerError, match="allowed: a function"):
+        subscriber()(value)
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "def handle(:", "raise SystemError('x')", "import no_such_module"])
+def test_a_module_that_cannot_be_imported_is_said_to_be_so(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"broken_{tmp_path.parent.name}_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(HandlerError, match=f"handler '{name}:handle': .*, allowed: ") as caught:
+        load_handler(f"{name}:handle")
+    assert caught.value.__cause__ is not None

@@ -59,7 +59,7 @@ def up(
     serve(
         path,
         port=port,
-        setup=load_handler(setup) if setup else None,
+        setup=load_handler(setup, what="--setup") if setup else None,
         on_ready=announce,
         delivers=deliver,
     )

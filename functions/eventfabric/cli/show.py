@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from eventfabric.ports import Log
     from eventfabric.topology import StreamTopology
 
+_SEQUENCE_END = 2**63
+
 
 def show(
     event: Annotated[
@@ -60,23 +62,39 @@ class _Found(NamedTuple):
 def _find(log: "Log", stream: "StreamTopology", wanted: str) -> _Found | None:
     from rich.progress import track
 
-    from eventfabric.model.identity import Lane
     from eventfabric.services.survey import lanes_of
 
-    lane_text, at, sequence_text = wanted.partition("@")
-    if at:
-        try:
-            lane, sequence = Lane.parse(lane_text), int(sequence_text)
-        except ValueError:
-            allowed = "allowed: <origin>/<generation>.<index>@<sequence>, or an id"
-            raise typer.BadParameter(f"{wanted!r}, {allowed}") from None
-        return _at(log, lane, sequence)
+    if "@" in wanted:
+        return _at(log, *_place(stream, wanted))
     quiet = not stderr.is_terminal
     for lane in track(lanes_of(stream), "looking", console=stderr, transient=True, disable=quiet):
         for event, record, chain_holds in _events(log, lane, 0):
             if event.id == wanted:
                 return _Found(event, record, chain_holds)
     return None
+
+
+def _place(stream: "StreamTopology", wanted: str) -> "tuple[Lane, int]":
+    """The lane and sequence that `wanted` names; WrongRegionError, typer.BadParameter."""
+    from eventfabric.errors import WrongRegionError
+    from eventfabric.model.identity import Lane
+    from eventfabric.services.survey import lanes_of
+
+    lane_text, _, sequence_text = wanted.partition("@")
+    try:
+        lane, sequence = Lane.parse(lane_text), int(sequence_text)
+    except ValueError:
+        allowed = "allowed: <origin>/<generation>.<index>@<sequence>, or an id"
+        raise typer.BadParameter(f"{wanted!r}, {allowed}") from None
+    if lane.origin not in stream.definition.regions:
+        raise WrongRegionError(f"stream {stream.name}", lane.origin, stream.definition.regions)
+    lanes = [known.local for known in lanes_of(stream) if known.origin == lane.origin]
+    if lane.local not in lanes:
+        allowed = f"allowed: {lane.origin}/{lanes[0]} to {lane.origin}/{lanes[-1]}"
+        raise typer.BadParameter(f"{wanted!r}, a lane that stream {stream.name} does not have, {allowed}")
+    if not 0 <= sequence < _SEQUENCE_END:
+        raise typer.BadParameter(f"{wanted!r}, no sequence, allowed: 0 or more")
+    return lane, sequence
 
 
 def _at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:

@@ -118,16 +118,19 @@ class SubscriberHandler:
             )
 
 
-def load_handler(path: str) -> Callable[..., Any]:
-    """The function that `package.module:function` names; HandlerError where there is none."""
+def load_handler(path: str, *, what: str = "handler") -> Callable[..., Any]:
+    """The function that `package.module:function` names; HandlerError where there is none, which says for `what`."""
     module_name, _, name = path.partition(":")
     try:
         target = getattr(import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever a module does when it is imported
+        reason = (
+            error if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
+        )
         raise HandlerError(
-            f"handler {path!r}: {error}, allowed: package.module:function that can be imported"
+            f"{what} {path!r}: {reason}, allowed: package.module:function that can be imported"
         ) from error
     if not callable(target):
-        raise HandlerError(f"handler {path!r}: found {type(target).__name__}, allowed: a function")
+        raise HandlerError(f"{what} {path!r}: found {type(target).__name__}, allowed: a function")
     found: Callable[..., Any] = target
     return found

@@ -36,6 +36,8 @@ class Wanted(NamedTuple):
 
 def wanted_by(function: Callable[..., Any]) -> Wanted:
     """What the function asks for in its first parameter; HandlerError where it can be no handler."""
+    if not callable(function):
+        raise HandlerError(f"handler {function!r:.80}: found {type(function).__name__}, allowed: a function")
     inner = _innermost(function)
     if iscoroutinefunction(inner) or isgeneratorfunction(inner) or isasyncgenfunction(inner):
         raise HandlerError(f"{name_of(function)}: found an async or generator function, allowed: a plain one")
