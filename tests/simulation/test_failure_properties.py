@@ -1,0 +1,246 @@
+"""Whatever fails, and whoever crashes: in the end each event is handled or waits in a dead key, in its key's order."""
+
+from collections import Counter
+from collections.abc import Sequence as Seq
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventfabric import limits
+from eventfabric.errors import PortError
+from eventfabric.memory.faults import Fault, SimulatedCrash, at_random
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.event import Event
+from eventfabric.model.identity import StreamName, SubscriptionName
+from eventfabric.model.parked import ParkedState
+from eventfabric.wire.doorbell import from_body
+from eventfabric.wire.payload_codec import unpack
+from tests.simulation.world import STREAM, SUBSCRIPTION, Recorder, World, event, lane
+
+LANES = [lane(0), lane(1)]
+ALL_FAULTS = tuple(Fault)
+OF_PORTS = (
+    "log.read", "ledger.state", "ledger.commit", "ledger.circuit", "ledger.switch", "doorbells.ring",
+    "doorbells.ring_later",
+)  # fmt: skip
+ATTEMPTS = 4
+ROUNDS_MAX = 300
+
+
+class PassingError(Exception):
+    """What another attempt mends, or not."""
+
+
+class LastingError(Exception):
+    """What no attempt mends."""
+
+
+@dataclass
+class Behaviour:
+    """What the handler does with events, by their ids."""
+
+    fails: Counter[str] = field(default_factory=Counter)
+    crashes: Counter[str] = field(default_factory=Counter)
+    lasting: set[str] = field(default_factory=set)
+    drawn: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, events: Seq[Event]) -> None:
+        for one in events:
+            name = str(one.id)
+            if self.crashes[name] > 0:
+                self.crashes[name] -= 1
+                raise SimulatedCrash(name)
+            if name in self.lasting:
+                raise LastingError(name)
+            if self.fails[name] > 0:
+                self.fails[name] -= 1
+                raise PassingError(name)
+
+    def guilty(self) -> set[str]:
+        """The events that may become dead letters."""
+        return self.lasting | {name for name, times in self.drawn.items() if times >= ATTEMPTS}
+
+
+Kind = str
+KINDS = ["fine"] * 12 + [
+    "fails once",
+    "fails thrice",
+    "fails always",
+    "lasting",
+    "crashes once",
+    "crashes always",
+]
+records = st.tuples(
+    st.integers(0, 1),
+    st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from(KINDS)), min_size=1, max_size=3),
+)
+Record = tuple[int, list[tuple[str, Kind]]]
+
+
+def published(world: World, behaviour: Behaviour, log: list[Record]) -> None:
+    """Append the records, and have the handler fail as drawn."""
+    for index, events in log:
+        made = []
+        for key, kind in events:
+            name = f"{index}.{len(behaviour.drawn)}"
+            made.append(event(name, key=f"{key}{index}"))
+            times = {"once": 1, "thrice": 3, "always": 10**6}.get(kind.partition(" ")[2], 0)
+            match kind.partition(" ")[0]:
+                case "lasting":
+                    behaviour.lasting.add(name)
+                case "fails":
+                    behaviour.fails[name] = times
+                case "crashes":
+                    behaviour.crashes[name] = times
+            behaviour.drawn[name] = times
+        world.put(*made, of=lane(index))
+
+
+class Driver:
+    """Lambda's pollers, one round after the other; watches that no cursor runs back."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._by = world.deliverer()
+        self._reached = dict.fromkeys(LANES, 0)
+
+    def round(self) -> bool:
+        """Relay, due timers, one batch of doorbells; whether there was, or will be, anything to do."""
+        world = self._world
+        busy = world.relay() > 0
+        bells = world.faults.doorbells(world.cloud.doorbells(world.topology, world.region))
+        while (body := world.timers.take()) is not None:
+            sent = False
+            with suppress(SimulatedCrash):
+                sent = not bells.ring(SUBSCRIPTION, [from_body(body)])
+            if not sent:
+                world.timers.send(body, delay_seconds=1)
+        # One by one: of two lanes in one invocation, the crashes of one use up the receives of the other's doorbell.
+        messages = world.queue.receive(1)
+        try:
+            world.answer(messages, by=self._by)
+        except SimulatedCrash:
+            self._by = world.deliverer()  # a new process; the doorbells come again
+        self._watch()
+        if not (busy or messages):
+            due_ms = world.timers.next_due_ms()
+            world.clock.advance(1 if due_ms is None else max(1, (due_ms - world.clock.now_ms()) / 1000))
+            if due_ms is None and len(world.queue):
+                world.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS)
+        return busy or bool(messages) or len(world.queue) > 0 or len(world.timers) > 0
+
+    def _watch(self) -> None:
+        for each in LANES:
+            reached = self._world.cursor(each).sequence
+            assert reached >= self._reached[each]
+            self._reached[each] = reached
+
+    def drain(self) -> None:
+        """Until nothing is left, with a fine event now and then: without any, poison is told from no outage."""
+        for number in range(20):
+            for each in LANES:
+                self._world.put(event(f"{number}.{each}", key=f"fine{each}"), of=each)
+            for _ in range(ROUNDS_MAX):
+                if not self.round():
+                    return
+        raise AssertionError("it does not drain")
+
+
+def dead_and_waiting(world: World) -> tuple[set[str], set[str]]:
+    """The ids of the dead events, and of those behind them."""
+    dead, waiting = set(), set()
+    for each in LANES:
+        ids = {one.sequence: str(one.id) for record in world.records(each) for one in unpack(record)}
+        key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), each)
+        state = world.cloud.ledger(world.topology, world.region).state(key)
+        for parked in state.parked.get(world.region, {}).values():
+            assert parked.state is ParkedState.DEAD
+            first, *rest = (ids[place.sequence] for place in parked.waiting)
+            dead.add(first)
+            waiting.update(rest)
+    return dead, waiting
+
+
+def keys_of(world: World) -> dict[str, list[str]]:
+    """The logged ids of each key, in order."""
+    found: dict[str, list[str]] = {}
+    for each in LANES:
+        for record in world.records(each):
+            for one in unpack(record):
+                found.setdefault(str(one.key), []).append(str(one.id))
+    return found
+
+
+def assert_as_promised(world: World, behaviour: Behaviour, guarantee: str, order: str) -> None:
+    logged = keys_of(world)
+    handled = world.recorder.ids()
+    for each in LANES:
+        assert world.cursor(each).sequence == len(world.logged_ids(each))
+    if guarantee == "at_most_once":
+        assert max(Counter(handled).values(), default=1) == 1
+        return
+    dead, waiting = dead_and_waiting(world)
+    done = set(world.effects()) if world.recorder.effects else set(handled)
+    assert dead <= behaviour.guilty()
+    assert done | dead | waiting == {name for names in logged.values() for name in names}
+    assert not (dead | waiting) & done
+    if world.recorder.effects:
+        assert set(world.effects().values()) <= {1}
+    if order == "none":
+        assert waiting == set()
+        return
+    for names in logged.values():
+        first_seen = list(dict.fromkeys(name for name in handled if name in names))
+        assert first_seen == [name for name in names if name in set(first_seen)]
+
+
+def a_world(seed: int, guarantee: str, order: str, batch_events_max: int, behaviour: Behaviour) -> World:
+    # The effects of keys refuse to go backwards, which without order they may.
+    effects = guarantee == "exactly_once" and order == "key" and batch_events_max == 1
+    handler = Recorder(effects=effects, before=behaviour, batch_events_max=batch_events_max)
+    of_retry: dict[str, Any] = {
+        "retry.immediate": 1,
+        "retry.attempts": ATTEMPTS,
+        "retry.permanent": [f"{__name__}:LastingError"],
+        "breaker.failure_ratio": 1.0,
+    }
+    return World(seed=seed, handler=handler, guarantee=guarantee, order=order, **of_retry)
+
+
+@pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once", "exactly_once"])
+@pytest.mark.parametrize("order", ["key", "none"])
+@settings(max_examples=40, deadline=None)
+@given(
+    log=st.lists(records, min_size=1, max_size=8),
+    later=st.lists(records, max_size=4),
+    batch_events_max=st.sampled_from([1, 1, 3]),
+    seed=st.integers(0, 2**16),
+    rate=st.sampled_from([0, 0.05, 0.2]),
+    rounds=st.integers(0, 30),
+)
+def test_whatever_fails_all_is_handled_or_waits_in_a_dead_key(
+    guarantee: str,
+    order: str,
+    log: list[Record],
+    later: list[Record],
+    batch_events_max: int,
+    seed: int,
+    rate: float,
+    rounds: int,
+) -> None:
+    behaviour = Behaviour()
+    world = a_world(seed, guarantee, order, batch_events_max, behaviour)
+    published(world, behaviour, log)
+    driver = Driver(world)
+    world.faults.rules.append(at_random(rate, ALL_FAULTS, seed=seed, names=OF_PORTS))
+    for _ in range(rounds):
+        with suppress(SimulatedCrash, PortError):
+            driver.round()
+    world.faults.heal()
+    published(world, behaviour, later)
+    driver.drain()
+    assert_as_promised(world, behaviour, guarantee, order)
