@@ -162,7 +162,7 @@ REFUSED: list[object] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", REFUSED, ids=ascii)
+@pytest.mark.parametrize("value", REFUSED, ids=range(len(REFUSED)))
 def test_a_value_that_dynamodb_does_not_take_is_refused_with_its_attributes_name(value: object) -> None:
     writes = Transaction()
     with pytest.raises(HandlerError, match=r"attribute 'price': found "):
@@ -197,7 +197,7 @@ ACCEPTED: list[tuple[object, dict[str, object]]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "expected"), ACCEPTED, ids=ascii)
+@pytest.mark.parametrize(("value", "expected"), ACCEPTED, ids=range(len(ACCEPTED)))
 def test_a_value_that_dynamodb_takes_is_written(value: object, expected: dict[str, object]) -> None:
     attributes = to_attributes({"price": value})["price"]
     assert {kind: sorted(v) if kind in ("NS", "SS") else v for kind, v in attributes.items()} == expected
@@ -211,15 +211,15 @@ def test_an_attributes_name_is_text() -> None:
             Transaction().put("t", {name: 1})
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        {"S": "\ud800"}, {"B": bytearray(b"ab")}, {"B": memoryview(b"ab")}, {"N": 5}, {"S": None}, {"NS": {1, 2}}, {},
-        None, "text", {"M": {1: {"S": "a"}}}, {"M": None}, {"L": None}, {"L": [None]}, {"S": "a", "N": "1"},
-        {"BS": [bytearray(b"a")]},
-    ],
-    ids=ascii,
-)  # fmt: skip
+ODD_VALUES: list[Any] = [
+    {"S": "\ud800"}, {"B": bytearray(b"ab")}, {"B": memoryview(b"ab")}, {"N": 5}, {"S": None}, {"NS": {1, 2}}, {},
+    None, "text", {"M": {1: {"S": "a"}}}, {"M": None}, {"L": None}, {"L": [None]}, {"S": "a", "N": "1"},
+    {"BS": [bytearray(b"a")]},
+]  # fmt: skip
+
+
+# Numbers: what objects and sets print as differs between processes, and so would the names of the tests.
+@pytest.mark.parametrize("value", ODD_VALUES, ids=range(len(ODD_VALUES)))
 def test_the_size_of_an_odd_item_is_told_and_left_to_others_to_refuse(value: Any) -> None:
     assert item_bytes({"odd": value}) >= 3
 
