@@ -213,7 +213,7 @@ def a_world(seed: int, guarantee: str, order: str, batch_events_max: int, behavi
 
 @pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once", "exactly_once"])
 @pytest.mark.parametrize("order", ["key", "none"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     log=st.lists(records, min_size=1, max_size=8),
     later=st.lists(records, max_size=4),
