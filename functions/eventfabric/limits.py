@@ -66,8 +66,8 @@ TIMER_EARLY_MILLISECONDS: Final = 1_000
 TIMER_DELAY_SECONDS_MAX: Final = 900
 
 TRANSACTION_ACTIONS_MAX: Final = 100
-TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 1
-"""A handler's writes in one commit; the cursor takes the last place."""
+TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
+"""A handler's writes in one commit; the cursor, and a parked key that its event leaves, take the last places."""
 
 ITEM_BYTES_MAX: Final = 400 * 1024
 QUEUE_SEND_BATCH_MAX: Final = 10
@@ -77,6 +77,8 @@ FUNCTION_TIMEOUT_SECONDS: Final = 120
 FUNCTION_TIMEOUT_SECONDS_MAX: Final = 900
 VISIBILITY_TIMEOUT_SECONDS: Final = 6 * FUNCTION_TIMEOUT_SECONDS
 """AWS asks for six times the function's timeout where Lambda reads a queue."""
+CRASH_VISIBILITY_MARGIN_SECONDS: Final = 10
+"""After a crash, doorbells come again so long after the next invocation can still run."""
 RECEIVE_COUNT_MAX: Final = 20
 DEDUPLICATION_SECONDS: Final = 300
 RELAY_BATCH_MAX: Final = 100

@@ -159,6 +159,14 @@ class Doorbells(Protocol):
         """Send doorbells (any number); returns those that could not be sent and must be sent again."""
         ...
 
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        """Delete received doorbells before their invocation ends; what cannot be deleted comes again."""
+        ...
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        """Let received doorbells come again after so many seconds, if they are not answered; else after the queue's."""
+        ...
+
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """Send a doorbell that comes after a delay of up to 15 minutes; False where it could not be sent."""
         ...

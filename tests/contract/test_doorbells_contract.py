@@ -133,6 +133,32 @@ def test_a_doorbell_on_its_last_receive_can_still_be_answered(backend: Backend) 
     assert backend.dead_letters() == []
 
 
+def test_a_doorbell_may_be_answered_before_its_invocation_ends(backend: Backend) -> None:
+    ring(backend, bell(0, 1), bell(0, 2))
+    (first,) = backend.receive(1)
+    backend.doorbells.answer(SUBSCRIPTION, [first.receipt_handle])
+    assert heard(backend.receive()) == [(0, 2)]
+
+
+def test_a_doorbell_may_be_made_to_come_again_sooner(backend: Backend) -> None:
+    ring(backend, bell(0, 1))
+    (held,) = backend.receive()
+    backend.doorbells.hide(SUBSCRIPTION, [held.receipt_handle], 7)
+    backend.clock.advance(6)
+    assert backend.receive() == []
+    backend.clock.advance(2)
+    assert heard(backend.receive()) == [(0, 1)]
+
+
+def test_a_doorbell_that_is_gone_is_nothing_to_hide_or_answer(backend: Backend) -> None:
+    ring(backend, bell(0, 1))
+    (held,) = backend.receive()
+    backend.delete(held)
+    backend.doorbells.hide(SUBSCRIPTION, [held.receipt_handle], 7)
+    backend.doorbells.answer(SUBSCRIPTION, [held.receipt_handle])
+    assert backend.receive() == []
+
+
 def test_a_doorbell_for_later_comes_when_its_delay_is_over(backend: Backend) -> None:
     assert backend.doorbells.ring_later(SUBSCRIPTION, bell(0, 5, again=7), 29.2)
     assert backend.doorbells.ring_later(SUBSCRIPTION, bell(1, 5), 0)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError
-from eventfabric.limits import TRANSACTION_WRITES_MAX
+from eventfabric.limits import TRANSACTION_ACTIONS_MAX
 from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.identity import (
     Chain,
@@ -207,13 +207,13 @@ def test_two_writes_to_one_item_are_named_and_nothing_is_written(backend: Backen
 
 
 def test_a_commit_takes_as_many_writes_as_a_transaction_leaves_beside_the_cursor(backend: Backend) -> None:
-    writes = [put(f"w{index}") for index in range(TRANSACTION_WRITES_MAX)]
+    writes = [put(f"w{index}") for index in range(TRANSACTION_ACTIONS_MAX - 1)]
     assert isinstance(backend.ledger.commit(KEY, START, at(9), writes=writes), Committed)
-    assert all(own(backend, f"w{index}") for index in range(TRANSACTION_WRITES_MAX))
+    assert all(own(backend, f"w{index}") for index in range(TRANSACTION_ACTIONS_MAX - 1))
 
 
 def test_more_writes_than_that_are_refused_without_effect(backend: Backend) -> None:
-    writes = [put(f"w{index}") for index in range(TRANSACTION_WRITES_MAX + 1)]
+    writes = [put(f"w{index}") for index in range(TRANSACTION_ACTIONS_MAX)]
     with pytest.raises(RefusedError):
         backend.ledger.commit(KEY, START, at(9), writes=writes)
     assert own(backend, "w0") is None

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -17,12 +18,12 @@ import handlers.timer
 from eventfabric import Delivery, Event, Fabric
 from eventfabric.definition import to_json
 from eventfabric.definition_file import parse_definition
-from eventfabric.errors import DefinitionError
+from eventfabric.errors import DefinitionError, RefusedError
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.cloud import MemoryCloud
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Fault, Faults, nth
-from eventfabric.model.identity import Region
+from eventfabric.model.identity import Lane, Region
 from eventfabric.ports import Ports
 from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
@@ -54,13 +55,19 @@ class World:
     """One Region in memory, its functions, and what their handler saw."""
 
     def __init__(
-        self, *, faults: Faults | None = None, fail_on: str | None = None, telemetry: Telemetry | None = None
+        self,
+        *,
+        faults: Faults | None = None,
+        fail_on: str | None = None,
+        crash_on: str | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.clock = MemoryClock()
         self.cloud = MemoryCloud.of(TOPOLOGY, clock=self.clock, entropy=SeededEntropy(1))
         self.faults = faults or Faults()
         self.seen: list[str | None] = []
         self.fail_on = fail_on
+        self.crash_on = crash_on
         self.logs = StringIO()
         self.telemetry = telemetry or NoTelemetry()
         self.fabric = Fabric(
@@ -77,6 +84,8 @@ class World:
     def handle(self, event: Event, delivery: Delivery) -> None:
         if event.id == self.fail_on:
             raise ValueError("not now")
+        if event.id == self.crash_on:
+            raise KeyboardInterrupt
         self.seen.append(event.id)
 
     def runtime(self, subscription: str | None) -> Runtime:
@@ -118,7 +127,8 @@ class World:
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for message in received:
             if message.message_id not in failed:
-                self.queue.delete(message.receipt_handle)
+                with suppress(RefusedError):  # the function may have answered it already
+                    self.queue.delete(message.receipt_handle)
         return [record["body"] for record in records if record["messageId"] in failed]
 
 
@@ -219,6 +229,24 @@ def test_a_lane_that_cannot_go_on_fails_its_doorbells_and_no_others() -> None:
     world.relay()
     assert {json.loads(body)["lane"] for body in world.deliver()} == {stopped.local}
     assert len(world.seen) == sum(receipt.lane != stopped for receipt in receipts)
+
+
+def test_lanes_that_share_an_invocation_with_one_that_crashes_are_delivered_and_answered() -> None:
+    world = World(crash_on="bad")
+    lanes: dict[Lane, list[str]] = {}
+    for key in "abcdefghijklmnop":
+        receipt = world.fabric.publish("orders", key=key, type="Placed", id=key)
+        lanes.setdefault(receipt.lane, []).append(key)
+    assert len(lanes) == 4
+    bad = world.fabric.publish("orders", key="a", type="Placed", id="bad").lane
+    world.relay()
+    innocent = {key for lane, keys in lanes.items() if lane != bad for key in keys}
+    for _ in range(6):
+        with suppress(KeyboardInterrupt):
+            world.deliver()
+        world.clock.advance(200)
+    assert innocent <= set(world.seen)
+    assert {json.loads(body)["lane"] for body in world.queue.bodies} == {bad.local}
 
 
 def test_many_doorbells_of_a_lane_are_one_run_of_it() -> None:

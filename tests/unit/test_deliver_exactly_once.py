@@ -131,7 +131,7 @@ def test_one_event_may_fill_a_transaction_and_no_more() -> None:
     }
     world = world_of(Writing(writes), *each_of_its_key("ab"))
     assert world.deliver().outcome is Outcome.DELIVERED
-    assert world.parked()["b"].failure.message == "found 100 writes, allowed: at most 99"
+    assert world.parked()["b"].failure.message == "found 99 writes, allowed: at most 98"
     assert len(world.effects()) == TRANSACTION_WRITES_MAX
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,25 @@ class AwsDoorbells:
             # Sent or not, whoever rings must ring again: a doorbell that comes twice is dropped or costs one read.
             return list(doorbells)
         return [doorbells[int(failure["Id"])] for failure in answer.get("Failed", ())]
+
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        """See ports.Doorbells. One DeleteMessageBatch."""
+        with suppress(ClientError, BotoCoreError):
+            self._client.delete_message_batch(
+                QueueUrl=self._url(self._queue_name(subscription)),
+                Entries=[{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(receipt_handles)],
+            )
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        """See ports.Doorbells. One ChangeMessageVisibilityBatch."""
+        with suppress(ClientError, BotoCoreError):
+            self._client.change_message_visibility_batch(
+                QueueUrl=self._url(self._queue_name(subscription)),
+                Entries=[
+                    {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+                    for n, handle in enumerate(receipt_handles)
+                ],
+            )
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """See ports.Doorbells. One SendMessage to the timer queue."""

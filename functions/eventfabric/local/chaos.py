@@ -90,5 +90,11 @@ class ChaoticDoorbells:
                 sent.append(replace(doorbell, again=self._repeats))
         return self._inner.ring(subscription, sent)
 
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        self._inner.answer(subscription, receipt_handles)
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        self._inner.hide(subscription, receipt_handles, seconds)
+
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         return self._inner.ring_later(subscription, doorbell, delay_seconds)

@@ -159,6 +159,12 @@ class NotedTimers:
     def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
         return self._inner.ring(subscription, doorbells)
 
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        self._inner.answer(subscription, receipt_handles)
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        self._inner.hide(subscription, receipt_handles, seconds)
+
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         pump = self._pump(subscription)
         if pump is not None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from contextlib import suppress
 from math import ceil
 
+from eventfabric.errors import RefusedError
 from eventfabric.memory.region import MemoryRegion
 from eventfabric.wire.doorbell import Doorbell, to_body
 
@@ -26,6 +28,18 @@ class MemoryDoorbells:
         for doorbell in doorbells:
             queue.send(to_body(doorbell), group=doorbell.group, deduplication_id=doorbell.deduplication_id)
         return []
+
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        """See ports.Doorbells."""
+        for handle in receipt_handles:
+            with suppress(RefusedError):
+                self._region.queues[self._queue_name(subscription)].delete(handle)
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        """See ports.Doorbells."""
+        for handle in receipt_handles:
+            with suppress(RefusedError):
+                self._region.queues[self._queue_name(subscription)].change_visibility(handle, seconds)
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """See ports.Doorbells."""

@@ -157,6 +157,18 @@ class _Doorbells:
         except (ThrottledError, OutcomeUnknownError):
             return list(doorbells)
 
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        with suppress(ThrottledError, OutcomeUnknownError):
+            self._faults.call(
+                "doorbells.answer", lambda: self._doorbells.answer(subscription, receipt_handles)
+            )
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        with suppress(ThrottledError, OutcomeUnknownError):
+            self._faults.call(
+                "doorbells.hide", lambda: self._doorbells.hide(subscription, receipt_handles, seconds)
+            )
+
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         try:
             return self._faults.call(

@@ -1,6 +1,8 @@
 """The deliver function of a subscription: doorbells in, lane by lane delivered, partial batch response back."""
 
+from math import ceil
 from typing import Any
+from zlib import crc32
 
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -24,12 +26,40 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
         - limits.TIME_MARGIN_SECONDS * 1000
     )
     failed: list[str] = []
-    for doorbell, records in _by_lane(runtime, SQSEvent(event), failed):
+    lanes = _by_lane(runtime, SQSEvent(event), failed)
+    crashed = any(_received(records) > 1 for _, records in lanes)
+    if crashed and len(lanes) > 1:
+        lanes = _spare_the_innocent(runtime, lanes, context)
+    for doorbell, records in lanes:
         result = _deliver(runtime, doorbell, records, deadline_ms)
         if result is None or not result.done:
             failed += [record.message_id for record in records]
+        elif crashed:
+            runtime.ports.doorbells.answer(
+                runtime.subscription or "", [record.receipt_handle for record in records]
+            )
     runtime.flush()
     return partial_batch_response(failed)
+
+
+def _spare_the_innocent(
+    runtime: Runtime, lanes: list[tuple[Doorbell, list[SQSRecord]]], context: LambdaContext
+) -> list[tuple[Doorbell, list[SQSRecord]]]:
+    """The lanes in another order than last time, their doorbells to come again soon.
+
+    One of them makes the process die. The others shared its invocation and would share its fate again: those that come
+    before it this time are delivered, and answered at once.
+    """
+    records = [record for _, of_lane in lanes for record in of_lane]
+    seconds = ceil(context.get_remaining_time_in_millis() / 1000) + limits.CRASH_VISIBILITY_MARGIN_SECONDS
+    runtime.ports.doorbells.hide(
+        runtime.subscription or "", [record.receipt_handle for record in records], seconds
+    )
+    return sorted(lanes, key=lambda lane: crc32(f"{lane[0].lane}+{_received(lane[1])}".encode()))
+
+
+def _received(records: list[SQSRecord]) -> int:
+    return max(int(record.attributes.approximate_receive_count or 1) for record in records)
 
 
 def _by_lane(runtime: Runtime, event: SQSEvent, failed: list[str]) -> list[tuple[Doorbell, list[SQSRecord]]]:
@@ -58,10 +88,11 @@ def _by_lane(runtime: Runtime, event: SQSEvent, failed: list[str]) -> list[tuple
 def _deliver(
     runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], deadline_ms: int
 ) -> LaneResult | None:
-    received = max(int(record.attributes.approximate_receive_count or 1) for record in records)
     about = {"subscription": runtime.subscription, "lane": str(doorbell.lane), "tail": doorbell.tail}
     try:
-        result = runtime.deliverer.deliver(doorbell, deadline_ms=deadline_ms, receive_count=received)
+        result = runtime.deliverer.deliver(
+            doorbell, deadline_ms=deadline_ms, receive_count=_received(records)
+        )
     except PortError as error:
         runtime.logger.warning("a lane's doorbell comes again", extra={**about, "reason": str(error)})
         return None

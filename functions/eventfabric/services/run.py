@@ -133,7 +133,7 @@ class Run:
     def _has_room(self, actions: int) -> bool:
         """Whether the commit that is being prepared can take so many actions more."""
         taken = self._writes_count + self._visit.changes_count
-        return taken + actions <= limits.TRANSACTION_WRITES_MAX
+        return taken + actions < limits.TRANSACTION_ACTIONS_MAX  # one place is the cursor's
 
     def _write_down(self, at: int, event: Event) -> tuple[Ended | None, bool]:
         """Note that the event is about to be attempted; whether it is to run: not where it crashed too often."""
