@@ -26,6 +26,7 @@
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
     ├── ParkedFullError              a lane halts: it has parked as much as it may
+    ├── HandlerExitedError           a handler raised SystemExit or its like
     ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
     └── HandlerError                 a subscription's handler cannot be used as it is
 
@@ -268,3 +269,9 @@ class IndeterminateTransactionError(EventFabricError):
 
     retryable = True
     no_effect = False
+
+
+class HandlerExitedError(EventFabricError):
+    """A handler raised SystemExit or its like, which would have ended all lanes of its invocation."""
+
+    retryable = True

@@ -10,7 +10,7 @@ import pytest
 
 from eventfabric import Delivery, Event
 from eventfabric.aws.attributes import to_attributes
-from eventfabric.errors import HandlerError
+from eventfabric.errors import HandlerError, HandlerExitedError
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.ports import Attempt, Write
 from eventfabric.sdk.delivery import Transaction
@@ -51,7 +51,7 @@ class Outside(BaseException):
 
 @pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), Outside("x")], ids=repr)
 def test_an_exit_that_a_handler_asks_for_is_the_events_failure(error: BaseException) -> None:
-    with pytest.raises(HandlerError, match=type(error).__name__) as caught:
+    with pytest.raises(HandlerExitedError, match=type(error).__name__) as caught:
         call(raising(error))
     assert caught.value.__cause__ is error
 

@@ -10,7 +10,7 @@ from threading import active_count
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from eventfabric import limits
-from eventfabric.errors import HandlerError
+from eventfabric.errors import HandlerError, HandlerExitedError
 from eventfabric.model.event import Event
 from eventfabric.ports import Attempt, Clock, Write
 from eventfabric.sdk.delivery import Delivery, Transaction
@@ -87,7 +87,9 @@ class SubscriberHandler:
         except (Exception, KeyboardInterrupt):  # the event's failure, or somebody at the keyboard
             raise
         except BaseException as error:  # SystemExit and its like would end all lanes of the invocation
-            raise HandlerError(f"{name_of(self._function)} raised {type(error).__name__}: {error}") from error
+            raise HandlerExitedError(
+                f"{name_of(self._function)} raised {type(error).__name__}: {error}"
+            ) from error
         finally:
             delivery.end()
         if returned is not None:
