@@ -6,6 +6,7 @@ from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.publisher import Publisher, Receipt
+from eventfabric.sdk.step import Step
 from eventfabric.sdk.subscriber import subscriber
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Operations",
     "Publisher",
     "Receipt",
+    "Step",
     "subscriber",
 ]

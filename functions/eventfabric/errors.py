@@ -28,7 +28,9 @@
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── HandlerExitedError           a handler raised SystemExit or its like
     ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
+    ├── NotUnknownError              the outcome of a step is known: nobody can settle it
     └── HandlerError                 a subscription's handler cannot be used as it is
+        └── UnknownStepError         an effect outside may have happened or not: a person finds out
 
 Two questions every error answers: `retryable` (is trying the same again sensible?) and `no_effect` (is it certain
 that nothing happened?).
@@ -216,6 +218,16 @@ class DivergenceError(LogError):
 
 class HandlerError(EventFabricError):
     """A subscription's handler is missing, or did what it must not."""
+
+
+class UnknownStepError(HandlerError):
+    """The process died in the middle of a step, and nobody but a person can find out whether its effect happened."""
+
+    no_effect = False
+
+
+class NotUnknownError(EventFabricError):
+    """The outcome of a step is known, or it never began, so there is nothing to settle; nothing is changed."""
 
 
 class ParkedFullError(EventFabricError):

@@ -69,6 +69,14 @@ TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 """A handler's writes in one commit; the cursor, and a parked key that its event leaves, take the last places."""
 
+STEP_NAME_CHARACTERS_MAX: Final = 64
+STEP_RESULT_BYTES_MAX: Final = 64 * 1024
+"""Of a step's result as JSON: it stands in the step's record."""
+STEP_KEPT_SECONDS: Final = 366 * 24 * 3600
+"""How much longer than its event the record of a step is kept: dead letters may be redriven late."""
+STEP_KEPT_ALWAYS_SECONDS: Final = 100 * 366 * 24 * 3600
+"""How long a stream that keeps its events for ever is taken to keep them."""
+
 ITEM_BYTES_MAX: Final = 400 * 1024
 QUEUE_SEND_BATCH_MAX: Final = 10
 DOORBELL_BATCH_MAX: Final = 10

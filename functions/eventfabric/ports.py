@@ -34,6 +34,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.model.record import Record, Tail
+from eventfabric.model.step import StepKey, StepState
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import Doorbell
 
@@ -152,6 +153,26 @@ class Outbox(Protocol):
         ...
 
 
+class Steps(Protocol):
+    """Records of effects outside, as one Region makes them."""
+
+    def begin(self, key: StepKey) -> StepState | None:
+        """Note that the step is about to happen: None. What stands there instead, if it was begun or done before."""
+        ...
+
+    def finish(self, key: StepKey, result: str) -> None:
+        """Note that it happened, with its result as JSON text. After a PortError it stays in doubt."""
+        ...
+
+    def forget(self, key: StepKey) -> None:
+        """Note that it did not happen: it may begin again."""
+        ...
+
+    def look(self, key: StepKey) -> StepState | None:
+        """What is known of it (one consistent read); None: it never began."""
+        ...
+
+
 class Doorbells(Protocol):
     """The FIFO queues of the subscriptions in one Region."""
 
@@ -202,3 +223,4 @@ class Ports:
     ledger: Ledger
     doorbells: Doorbells
     outbox: Outbox
+    steps_of: Callable[[StreamTopology], Steps]

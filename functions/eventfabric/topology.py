@@ -180,8 +180,13 @@ class Topology:
 
     @property
     def ledger(self) -> TableTopology:
-        """The cursors of all subscriptions, one replica in each Region."""
-        return TableTopology(name=f"{self.fabric}-ledger", regions=self.regions, sort_key_type="S")
+        """The cursors of all subscriptions, one replica in each Region; of all it keeps only steps ever expire."""
+        return TableTopology(
+            name=f"{self.fabric}-ledger",
+            regions=self.regions,
+            sort_key_type="S",
+            expiry_attribute="expiration",
+        )
 
     @property
     def streams_without_transactions(self) -> frozenset[str]:

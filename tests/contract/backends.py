@@ -15,6 +15,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
+from eventfabric.aws.steps import AwsSteps
 from eventfabric.local import moto_fixes
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.doorbells import MemoryDoorbells
@@ -25,9 +26,10 @@ from eventfabric.memory.log import MemoryLog
 from eventfabric.memory.queue import MemoryQueue
 from eventfabric.memory.region import MemoryRegion
 from eventfabric.memory.requests import Requests
+from eventfabric.memory.steps import MemorySteps
 from eventfabric.memory.timers import MemoryTimers
 from eventfabric.model.identity import Region
-from eventfabric.ports import Doorbells, Ledger, Log
+from eventfabric.ports import Doorbells, Ledger, Log, Steps
 from eventfabric.topology import QueueTopology
 from eventfabric.wire.keys import Item
 
@@ -40,6 +42,7 @@ AWAY = Region("eu-west-1")
 LOG_TABLE, LEDGER_TABLE, OWN_TABLE = "shop-orders", "shop-ledger", "accounts"
 QUEUE = QueueTopology("shop-billing.fifo", "shop-billing-dead.fifo", 60, 3)
 SUBSCRIPTION = "billing"
+RETENTION_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Backend(Protocol):
     log: Log
     ledger: Ledger
     doorbells: Doorbells
+    steps: Steps
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger: ...
     def put(self, table: str, item: Item) -> None: ...
@@ -104,6 +108,10 @@ class MemoryBackend:
         self.log: Log = MemoryLog(self._region.table(LOG_TABLE), requests=self._requests)
         self.ledger: Ledger = self.another_ledger()
         self.doorbells: Doorbells = MemoryDoorbells(self._region, queue_name, timers_name)
+        self.steps: Steps = MemorySteps(
+            self._region, LEDGER_TABLE, retention_seconds=RETENTION_SECONDS, entropy=self._entropy,
+            requests=self._requests,
+        )  # fmt: skip
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:
         return MemoryLedger(
@@ -153,6 +161,10 @@ class AwsBackend:
         self.log: Log = AwsLog(self._dynamodb, LOG_TABLE)
         self.ledger: Ledger = self.another_ledger()
         self.doorbells: Doorbells = AwsDoorbells(self._sqs, queue_name, timers_name)
+        self.steps: Steps = AwsSteps(
+            self._dynamodb, LEDGER_TABLE, HOME, retention_seconds=RETENTION_SECONDS, clock=clock,
+            entropy=self._entropy,
+        )  # fmt: skip
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:
         return AwsLedger(

@@ -100,6 +100,7 @@ class World:
                 ledger=self.faults.ledger(self.cloud.ledger(TOPOLOGY, US)),
                 doorbells=self.faults.doorbells(self.cloud.doorbells(TOPOLOGY, US)),
                 outbox=self.cloud.outbox(US),
+                steps_of=lambda stream: self.cloud.steps(TOPOLOGY, stream.name, US),
             ),
             telemetry=self.telemetry,
             logger=Logger(service=f"test-{id(self)}", stream=self.logs, level=logging.INFO),

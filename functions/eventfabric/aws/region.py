@@ -7,8 +7,8 @@ from eventfabric.aws.log import AwsLog
 from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.model.identity import Region
-from eventfabric.ports import Clock, Entropy, Ports
-from eventfabric.topology import Topology
+from eventfabric.ports import Clock, Entropy, Ports, Steps
+from eventfabric.topology import StreamTopology, Topology
 
 
 def aws_ports(
@@ -18,6 +18,17 @@ def aws_ports(
     clock = clock or SystemClock()
     entropy = entropy or SystemEntropy()
     region = Region(clients.region)
+
+    def steps_of(stream: StreamTopology) -> Steps:
+        from eventfabric.aws.steps import (
+            AwsSteps,
+        )  # imports Powertools Idempotency, which few subscriptions need
+
+        return AwsSteps(
+            clients.dynamodb, topology.ledger.name, region, retention_seconds=stream.retention_seconds,
+            clock=clock, entropy=entropy,
+        )  # fmt: skip
+
     return Ports(
         clock=clock,
         entropy=entropy,
@@ -31,6 +42,7 @@ def aws_ports(
             in_order=topology.streams_without_transactions,
         ),
         outbox=AwsOutbox(clients.dynamodb),
+        steps_of=steps_of,
         doorbells=AwsDoorbells(
             clients.sqs,
             lambda name: topology.subscription(name).queue.name,

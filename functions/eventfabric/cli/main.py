@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eventfabric.cli import dead_letters, definition, local, queues, subscriptions
+from eventfabric.cli import dead_letters, definition, local, queues, steps, subscriptions
 from eventfabric.cli.lanes import lanes
 from eventfabric.cli.output import complain, say
 from eventfabric.cli.publish import publish
@@ -36,6 +36,7 @@ app.command()(lanes)
 app.command()(show)
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(steps.app, name="steps")
 app.add_typer(queues.app, name="queues")
 app.add_typer(definition.app, name="definition")
 app.add_typer(local.app, name="local")

@@ -13,6 +13,7 @@ from eventfabric.memory.outbox import MemoryOutbox
 from eventfabric.memory.queue import MemoryQueue
 from eventfabric.memory.region import MemoryRegion
 from eventfabric.memory.requests import Requests
+from eventfabric.memory.steps import MemorySteps
 from eventfabric.memory.stream import Chooser, first
 from eventfabric.memory.table import MemoryTable
 from eventfabric.memory.timers import MemoryTimers
@@ -146,6 +147,15 @@ class MemoryCloud:
     def outbox(self, region: str, *, requests: Requests | None = None) -> MemoryOutbox:
         """A Region's transactions."""
         return MemoryOutbox(self.regions[region], requests=requests)
+
+    def steps(
+        self, topology: Topology, stream: str, region: str, *, requests: Requests | None = None
+    ) -> MemorySteps:
+        """The steps of a stream's subscriptions in a Region."""
+        return MemorySteps(
+            self.regions[region], topology.ledger.name,
+            retention_seconds=topology.stream(stream).retention_seconds, entropy=self.entropy, requests=requests,
+        )  # fmt: skip
 
     def timers(self, topology: Topology, subscription: str, region: str) -> MemoryTimers:
         """A subscription's timer queue in a Region."""

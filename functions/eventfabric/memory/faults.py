@@ -17,7 +17,8 @@ from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
 from eventfabric.model.record import Record, Tail
-from eventfabric.ports import Attempt, CommitOutcome, Doorbells, Handler, Ledger, Log, Page, Write
+from eventfabric.model.step import StepKey, StepState
+from eventfabric.ports import Attempt, CommitOutcome, Doorbells, Handler, Ledger, Log, Page, Steps, Write
 from eventfabric.wire.doorbell import Doorbell
 
 T = TypeVar("T")
@@ -108,6 +109,10 @@ class Faults:
         """The doorbells through these faults: doorbells.ring and doorbells.ring_later (both say what was not sent)."""
         return _Doorbells(doorbells, self)
 
+    def steps(self, steps: Steps) -> Steps:
+        """The steps through these faults: steps.begin, steps.finish, steps.forget, steps.look."""
+        return _Steps(steps, self)
+
     def handler(self, handler: Handler) -> Handler:
         """The handler through these faults: handler.attempt."""
         return _Handler(handler, self)
@@ -177,6 +182,23 @@ class _Doorbells:
             )
         except (ThrottledError, OutcomeUnknownError):
             return False
+
+
+class _Steps:
+    def __init__(self, steps: Steps, faults: Faults) -> None:
+        self._steps, self._faults = steps, faults
+
+    def begin(self, key: StepKey) -> StepState | None:
+        return self._faults.call("steps.begin", lambda: self._steps.begin(key))
+
+    def finish(self, key: StepKey, result: str) -> None:
+        self._faults.call("steps.finish", lambda: self._steps.finish(key, result))
+
+    def forget(self, key: StepKey) -> None:
+        self._faults.call("steps.forget", lambda: self._steps.forget(key))
+
+    def look(self, key: StepKey) -> StepState | None:
+        return self._faults.call("steps.look", lambda: self._steps.look(key))
 
 
 class _Handler:

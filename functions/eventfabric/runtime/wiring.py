@@ -11,9 +11,10 @@ from aws_lambda_powertools import Logger
 
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.model.identity import Region
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
+from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.deliver import Deliverer
@@ -66,7 +67,11 @@ class Runtime:
             doorbells=ports.doorbells,
             handler=self.observe(
                 SubscriberHandler(
-                    target, clock=ports.clock, transactional=definition.guarantee == "exactly_once"
+                    target, clock=ports.clock, transactional=definition.guarantee == "exactly_once",
+                    steps=StepMaker(
+                        StreamName(stream.name), SubscriptionName(subscription.name),
+                        cache(lambda: ports.steps_of(stream)),
+                    ),
                 )
             ),
             policy=RetryPolicy(definition, entropy=ports.entropy, code_version=self.code_version),

@@ -1,12 +1,13 @@
-"""What a handler is told of its delivery, and the transaction that it may write into."""
+"""What a handler is told of its delivery, the transaction that it may write into, and its steps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from typing import Any
 
 from eventfabric.errors import HandlerError
 from eventfabric.model.event import Event
 from eventfabric.ports import Attempt, Clock, Write
+from eventfabric.sdk.step import Step, StepMaker
 
 
 class Transaction:
@@ -76,10 +77,27 @@ class Delivery:
     batch handler.
     """
 
-    __slots__ = ("_clock", "_deadline_ms", "_transaction", "attempt", "events", "subscription")
+    __slots__ = (
+        "_clock",
+        "_collects",
+        "_deadline_ms",
+        "_ended",
+        "_steps",
+        "_transaction",
+        "attempt",
+        "events",
+        "subscription",
+    )
 
     def __init__(
-        self, events: Seq[Event], attempt: Attempt, clock: Clock, transaction: Transaction | None
+        self,
+        events: Seq[Event],
+        attempt: Attempt,
+        clock: Clock,
+        transaction: Transaction | None = None,
+        steps: StepMaker | None = None,
+        *,
+        collects: bool = False,
     ) -> None:
         self.events = tuple(events)
         self.subscription = attempt.subscription
@@ -87,9 +105,13 @@ class Delivery:
         self._deadline_ms = attempt.deadline_ms
         self._clock = clock
         self._transaction = transaction
+        self._steps = steps
+        self._collects = collects
+        self._ended = False
 
     def end(self) -> None:
         """The handler returned, or raised: what it writes from now on has no commit to go with."""
+        self._ended = True
         if self._transaction is not None:
             self._transaction.ended = True
 
@@ -111,6 +133,38 @@ class Delivery:
                 f'subscription {self.subscription} has no transaction: set guarantee = "exactly_once" in the definition'
             )
         return self._transaction
+
+    def once(
+        self, name: str, *, event: Event | None = None, verify: Callable[[Step], bool] | None = None
+    ) -> Step:
+        """A step: an effect outside DynamoDB that is not to happen twice for an event, whatever crashes.
+
+            with delivery.once("charge", verify=was_charged) as step:
+                if not step.done:
+                    step.result = payments.charge(order, idempotency_key=step.key)
+
+        A record notes it before and after (2 writes); `step.result`, plain JSON, is there again at later attempts. If
+        the process dies in the block, nobody knows whether it happened. Then `verify(step)` says so: True, False, or it
+        raises if it cannot tell and is asked again at the next attempt. Without one the event is a dead letter, and a
+        person settles it (`eventfabric steps settle`). If the block raises, the step begins again at the next attempt;
+        with `verify`, after asking that.
+
+        Args:
+            name: of the step, within its subscription: 1 to 64 letters, digits, '.', '_' and '-'.
+            event: whose step it is; needed in handlers of several events.
+            verify: finds out from the other side, by `step.key`, whether the effect happened; may set `step.result`.
+
+        Raises:
+            HandlerError: wrong use.
+            UnknownStepError: on entry, see above.
+        """
+        if self._ended:
+            raise HandlerError(f"step {name!r:.80}: its delivery has ended")
+        if self._steps is None:
+            raise HandlerError(f"step {name!r:.80}: this delivery was made without steps")
+        if event is None and self._collects:
+            raise HandlerError(f"step {name!r:.80}: event: found none, allowed: one of delivery.events")
+        return self._steps.make(name, event or self.event, verify)
 
 
 def _attributes(values: Mapping[str, object]) -> dict[str, Any]:

@@ -1,13 +1,15 @@
-"""What operators do with subscriptions in one Region: look at dead letters and decide them, pause and resume."""
+"""What operators do with subscriptions in one Region: look at dead letters and steps, decide them, pause, resume."""
 
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from eventfabric.errors import WrongRegionError
+from eventfabric.errors import NotUnknownError, SettingError, WrongRegionError
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.ports import Ports
+from eventfabric.model.step import StepKey, StepState
+from eventfabric.ports import Ports, Steps
+from eventfabric.sdk.step import check_step_name, result_text
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.survey import lanes_of
@@ -55,6 +57,30 @@ class Operations:
             log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
         )  # fmt: skip
 
+    def step(self, subscription: str, event_id: str, name: str) -> StepState | None:
+        """What is known of a step (see `Delivery.once`); None: it never began. HandlerError, UnknownNameError."""
+        key, steps = self._step(subscription, event_id, name)
+        return steps.look(key)
+
+    def settle_step(
+        self, subscription: str, event_id: str, name: str, *, happened: bool, result: object = None
+    ) -> None:
+        """Say what became of a step that is in doubt: it happened, with a result, or it did not. Then redrive.
+
+        Raises:
+            NotUnknownError: it is not in doubt; nothing is changed.
+            SettingError: the result is not plain JSON, or is for a step that did not happen.
+        """
+        text, problem = result_text(result)
+        if problem or (result is not None and not happened):
+            raise SettingError("result", result, "plain JSON values, of a step that happened")
+        key, steps = self._step(subscription, event_id, name)
+        standing = steps.look(key)
+        if standing is None or standing.done:
+            state = "never began" if standing is None else f"is done, with the result {standing.result:.200}"
+            raise NotUnknownError(f"step {key} {state}: allowed: one that is in doubt")
+        steps.finish(key, text) if happened else steps.forget(key)
+
     def circuit(self, subscription: str) -> Circuit:
         """Whether its deliveries run, and since when they do not."""
         found = self.topology.subscription(subscription)
@@ -67,6 +93,13 @@ class Operations:
     def resume(self, subscription: str) -> bool:
         """Let its deliveries go on, paused or with an open circuit, and ring every lane. False: try again."""
         return self._breaker(subscription).resume()
+
+    def _step(self, subscription: str, event_id: str, name: str) -> tuple[StepKey, Steps]:
+        check_step_name(name)
+        found = self.topology.subscription(subscription)
+        stream = self._stream(found)
+        key = StepKey(StreamName(stream.name), SubscriptionName(found.name), name, event_id)
+        return key, self._ports.steps_of(stream)
 
     def _breaker(self, subscription: str) -> Breaker:
         found, ports = self.topology.subscription(subscription), self._ports

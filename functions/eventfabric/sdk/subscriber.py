@@ -14,6 +14,7 @@ from eventfabric.errors import HandlerError, HandlerExitedError
 from eventfabric.model.event import Event
 from eventfabric.ports import Attempt, Clock, Write
 from eventfabric.sdk.delivery import Delivery, Transaction
+from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.wants import name_of, payload_decoder, wanted_by
 
 P = ParamSpec("P")
@@ -66,20 +67,25 @@ def subscriber(function: Callable[..., Any] | None = None, /, *, batch: int | No
 class SubscriberHandler:
     """ports.Handler over a user's handler."""
 
-    def __init__(self, target: Callable[..., Any], *, clock: Clock, transactional: bool) -> None:
+    def __init__(
+        self, target: Callable[..., Any], *, clock: Clock, transactional: bool, steps: StepMaker | None = None
+    ) -> None:
         wanted: Subscriber[..., Any] = target if isinstance(target, Subscriber) else Subscriber(target)
         self._function: Callable[..., Any] = wanted.function
         self._decode = None if wanted.payload_type is None else payload_decoder(wanted.payload_type)
         self._collect = wanted.collect
         self._clock = clock
         self._transactional = transactional
+        self._steps = steps
         self._told = False
         self.batch_events_max = wanted.batch
 
     def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
         """See ports.Handler."""
         transaction = Transaction() if self._transactional else None
-        delivery = Delivery(events, attempt, self._clock, transaction)
+        delivery = Delivery(
+            events, attempt, self._clock, transaction, self._steps, collects=self._collect is not None
+        )
         given = self._given(events)
         threads = active_count()
         try:

@@ -5,7 +5,7 @@ from traceback import format_exception
 
 from eventfabric import limits
 from eventfabric.definition import Subscription
-from eventfabric.errors import HandlerError, UndecodablePayloadError
+from eventfabric.errors import HandlerError, UndecodablePayloadError, UnknownStepError
 from eventfabric.model.event import Event
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.ports import Entropy
@@ -13,6 +13,8 @@ from eventfabric.ports import Entropy
 CRASHED = "Crashed"
 EXPIRED = "RecordExpired"
 _PERMANENT = (UndecodablePayloadError, HandlerError)
+_DECLARED = "declared permanent, or of a type that the handler cannot take: edit it or discard it"
+_UNKNOWN = "find out whether the effect happened, say so with `eventfabric steps settle`, then redrive"
 _HINTS = {
     CRASHED: "the process died or hung while this event alone was being attempted: look at memory and time-outs",
     EXPIRED: "its record is no longer in the log: discard it",
@@ -93,9 +95,7 @@ class RetryPolicy:
             version=before.version if before else 0,
         )
         if self.is_permanent(failed.error):
-            return dead(
-                parked, "declared permanent, or of a type that the handler cannot take: edit it or discard it"
-            )
+            return dead(parked, _UNKNOWN if isinstance(failed.error, UnknownStepError) else _DECLARED)
         return parked
 
     def used_up(self, parked: Parked) -> Parked:

@@ -12,6 +12,8 @@ circuit   table `<fabric>-ledger`; written when a breaker moves, or by who pause
           sk `<region>/circuit`.
 settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept. pk the cursor's and `/settled`,
           sk `<region>/<sequence>`.
+step      table `<fabric>-ledger`; written by an attempt before and after an effect outside, and by who settles it; kept
+          a year longer than its event. pk `<stream>/<subscription>/step/<name>/<event id>`, sk `<region>/step`.
 timer     queue `<fabric>-<subscription>-timers`; sent when a key is parked; a doorbell that comes later.
 doorbell  queue `<fabric>-<subscription>.fifo`; sent by the relay and by whoever rings again; never changed; 4 days.
           Group: the lane. Deduplication id: lane and tail.
@@ -42,6 +44,7 @@ _ONCE: Final = "once/"
 _CURSOR: Final = "cursor"
 _PARKED: Final = "parked/"
 _CIRCUIT: Final = "circuit"
+_STEP: Final = "step"
 _DIGEST_BYTES: Final = 16
 
 
@@ -69,6 +72,11 @@ def circuit_key(stream: StreamName, subscription: SubscriptionName, region: Regi
 def settled_key(key: LaneKey, region: Region, sequence: Sequence) -> Item:
     """The key of what became of a dead letter; sorts by sequence."""
     return {PK: {"S": f"{key}/settled"}, SK: {"S": f"{region}/{sequence:020d}"}}
+
+
+def step_key(key: str, region: Region) -> Item:
+    """The key of a Region's record of a step, by the text of its StepKey."""
+    return {PK: {"S": key}, SK: {"S": f"{region}/{_STEP}"}}
 
 
 def once_key(origin: Region, event_id: str) -> Item:

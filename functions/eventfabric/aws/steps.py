@@ -1,0 +1,88 @@
+"""Steps on the Powertools Idempotency persistence layer. Import it at the first step: Powertools' takes 0.2 s.
+
+Of Powertools only the persistence is used: its decorators key a record by a hash of the payload, let a step begin
+again when an attempt's time is up, and cannot tell one attempt from another.
+"""
+
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyItemAlreadyExistsError,
+    IdempotencyItemNotFoundError,
+)
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
+
+from eventfabric.aws.clients import named_failures
+from eventfabric.model.identity import Region
+from eventfabric.model.step import StepKey, StepState
+from eventfabric.ports import Clock, Entropy
+from eventfabric.wire import step_item
+from eventfabric.wire.keys import PK, SK, Item, step_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+class AwsSteps(DynamoDBPersistenceLayer):
+    """ports.Steps on the ledger. A step costs one conditional PutItem before it and one UpdateItem after it."""
+
+    def __init__(
+        self, client: "DynamoDBClient", table: str, region: Region, *, retention_seconds: int | None,
+        clock: Clock, entropy: Entropy,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            table_name=table, key_attr=PK, sort_key_attr=SK, expiry_attr=step_item.EXPIRY,
+            in_progress_expiry_attr=step_item.OWNER, status_attr=step_item.STATUS, data_attr=step_item.RESULT,
+            boto3_client=client,
+        )  # fmt: skip
+        self._region = region
+        self._retention_seconds = retention_seconds
+        self._clock = clock
+        self._entropy = entropy
+
+    def begin(self, key: StepKey) -> StepState | None:
+        """See ports.Steps."""
+        owner = step_item.owner_of(self._entropy.bytes(step_item.OWNER_BYTES))
+        record = self._record(key, step_item.IN_PROGRESS)
+        record.in_progress_expiry_timestamp = owner
+        try:
+            with named_failures("begin a step"):
+                self._put_record(record)
+        except IdempotencyItemAlreadyExistsError as error:
+            standing = error.old_data_record
+            # A lost reply: what stands there is what this very call wrote.
+            if standing is None or standing.in_progress_expiry_timestamp != owner:
+                return self.look(key) if standing is None else _state(standing)
+        return None
+
+    def finish(self, key: StepKey, result: str) -> None:
+        """See ports.Steps."""
+        with named_failures("finish a step"):
+            self._update_record(self._record(key, step_item.COMPLETED, result))
+
+    def forget(self, key: StepKey) -> None:
+        """See ports.Steps."""
+        with named_failures("forget a step"):
+            self._delete_record(self._record(key))
+
+    def look(self, key: StepKey) -> StepState | None:
+        """See ports.Steps."""
+        try:
+            with named_failures("look at a step"):
+                return _state(self._get_record(str(key)))
+        except IdempotencyItemNotFoundError:
+            return None
+
+    def _record(self, key: StepKey, status: str = "", result: str = "") -> DataRecord:
+        expires = step_item.expires_seconds(self._clock.now_ms(), self._retention_seconds)
+        return DataRecord(str(key), status, expiry_timestamp=expires, response_data=result)
+
+    def _get_key(self, idempotency_key: str) -> Item:
+        """In a partition of its own, where Powertools would put all of them into one."""
+        return step_key(idempotency_key, self._region)
+
+
+def _state(record: DataRecord) -> StepState:
+    # Not its `status`, which goes by the system's clock.
+    return StepState(record._status == step_item.COMPLETED, record.response_data or "null")

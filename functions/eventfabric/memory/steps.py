@@ -1,0 +1,73 @@
+"""Steps on a table in memory; the same items and conditions as on AWS."""
+
+from functools import partial
+
+from eventfabric.memory.region import MemoryRegion
+from eventfabric.memory.requests import Requests
+from eventfabric.memory.table import ConditionFailedError
+from eventfabric.model.identity import Region
+from eventfabric.model.step import StepKey, StepState
+from eventfabric.ports import Entropy
+from eventfabric.wire import step_item
+from eventfabric.wire.keys import PK, step_key
+
+
+class MemorySteps:
+    """ports.Steps on the ledger of one Region."""
+
+    def __init__(
+        self, region: MemoryRegion, table: str, *, retention_seconds: int | None, entropy: Entropy,
+        requests: Requests | None = None,
+    ) -> None:  # fmt: skip
+        self._table = region.table(table)
+        self._region = Region(region.name)
+        self._clock = region.clock
+        self._retention_seconds = retention_seconds
+        self._entropy = entropy
+        self._requests = requests or Requests()
+
+    def begin(self, key: StepKey) -> StepState | None:
+        """See ports.Steps. One conditional put."""
+        owner = step_item.owner_of(self._entropy.bytes(step_item.OWNER_BYTES))
+        item = step_item.begun(str(key), self._region, owner=owner, expires_seconds=self._expires_seconds())
+        put = {
+            "Item": item,
+            "ConditionExpression": f"attribute_not_exists({PK})",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        try:
+            self._requests.send("put", partial(self._table.write, "Put", put))
+        except ConditionFailedError as failed:
+            standing = failed.item or {}
+            if standing.get(step_item.OWNER) != item[step_item.OWNER]:
+                return step_item.from_item(standing)
+        return None
+
+    def finish(self, key: StepKey, result: str) -> None:
+        """See ports.Steps. One update."""
+        names = {"#s": step_item.STATUS, "#d": step_item.RESULT, "#e": step_item.EXPIRY}
+        values = {
+            ":s": {"S": step_item.COMPLETED},
+            ":d": {"S": result},
+            ":e": {"N": str(self._expires_seconds())},
+        }
+        update = {
+            "Key": step_key(str(key), self._region),
+            "UpdateExpression": "SET #s = :s, #d = :d, #e = :e",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+        self._requests.send("update", partial(self._table.write, "Update", update))
+
+    def forget(self, key: StepKey) -> None:
+        """See ports.Steps. One delete."""
+        delete = {"Key": step_key(str(key), self._region)}
+        self._requests.send("delete", partial(self._table.write, "Delete", delete))
+
+    def look(self, key: StepKey) -> StepState | None:
+        """See ports.Steps. One get."""
+        item = self._requests.send("get", lambda: self._table.get(step_key(str(key), self._region)))
+        return step_item.from_item(item) if item else None
+
+    def _expires_seconds(self) -> int:
+        return step_item.expires_seconds(self._clock.now_ms(), self._retention_seconds)

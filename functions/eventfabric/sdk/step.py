@@ -1,0 +1,143 @@
+"""Steps: effects outside DynamoDB that a record of their own keeps from happening twice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from logging import getLogger
+from re import compile as regex
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from eventfabric import limits
+from eventfabric.errors import HandlerError, PortError, UnknownStepError
+from eventfabric.model.event import Event
+from eventfabric.model.identity import StreamName, SubscriptionName
+from eventfabric.model.step import StepKey
+from eventfabric.ports import Steps
+
+_NAME = regex(rf"[A-Za-z0-9._-]{{1,{limits.STEP_NAME_CHARACTERS_MAX}}}\Z")
+_log = getLogger("eventfabric")
+
+
+class Step:
+    """One effect of one event, as a context manager; see `Delivery.once`.
+
+    begin ── note it ── the block ── returns ─> note that it is done, with its result
+                           ├─ raises ─────────> forget it: it begins again (with `verify`: that is asked first)
+                           └─ the process dies > nobody knows: `verify` is asked, else UnknownStepError
+    """
+
+    def __init__(self, key: StepKey, steps: Steps, verify: "Callable[[Step], bool] | None") -> None:
+        self.key = str(key)
+        """The same at each attempt, in every Region, and after a redrive: hand it to the other side."""
+        self._key = key
+        self._steps = steps
+        self._verify = verify
+        self._done: bool | None = None
+        self._asked = False
+        self._result: Any = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the effect has happened; the block must ask, and do nothing where it has."""
+        if self._done is None:
+            raise HandlerError(f"step {self._key.name!r}: allowed: only inside its with block")
+        self._asked = True
+        return self._done
+
+    @property
+    def result(self) -> Any:
+        """What the block set, at whichever attempt it was: plain JSON values, None where it set nothing."""
+        return self._result
+
+    @result.setter
+    def result(self, value: Any) -> None:
+        self._result = value
+
+    def __enter__(self) -> Self:
+        standing = self._steps.begin(self._key)
+        if standing is None:
+            self._done = False
+        elif standing.done:
+            self._done, self._result = True, msgspec.json.decode(standing.result)
+        else:
+            self._done = self._happened()
+            if self._done:
+                self._finish()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            if not self._done:
+                self._finish()
+            if not self._asked:
+                raise HandlerError(
+                    f"step {self._key.name!r}: its block must ask step.done, or it does it twice"
+                )
+        elif isinstance(error, Exception) and not self._done and self._verify is None:
+            # With `verify` it stays in doubt: a time-out, say, may hide that the effect happened.
+            try:
+                self._steps.forget(self._key)
+            except PortError as unnoted:
+                _log.warning("step %s stays in doubt: %s", self.key, unnoted)
+
+    def _happened(self) -> bool:
+        """Whether an earlier attempt, which nobody heard of again, did it."""
+        if self._verify is None:
+            raise UnknownStepError(
+                f"step {self._key.name!r} of event {self._key.event_id} began and was never heard of again, "
+                f"so it may have happened: ask the other side for {self.key!r}"
+            )
+        answer = self._verify(self)
+        if not isinstance(answer, bool):
+            raise HandlerError(
+                f"step {self._key.name!r}: verify returned {answer!r:.80}, allowed: True (it happened), False (it did "
+                "not), or to raise where it cannot tell"
+            )
+        return answer
+
+    def _finish(self) -> None:
+        text, problem = result_text(self._result)
+        self._steps.finish(self._key, text)  # in any case: the effect has happened
+        if problem:
+            raise HandlerError(f"step {self._key.name!r}: result: {problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class StepMaker:
+    """Makes the steps of one subscription. `open`: its records, at the first step."""
+
+    stream: StreamName
+    subscription: SubscriptionName
+    open: Callable[[], Steps]
+
+    def make(self, name: str, event: Event, verify: Callable[[Step], bool] | None) -> Step:
+        """The step of that name, for that event; HandlerError for a name that it cannot have."""
+        check_step_name(name)
+        return Step(StepKey(self.stream, self.subscription, name, event.id or ""), self.open(), verify)
+
+
+def check_step_name(name: str) -> None:
+    """Raise HandlerError for what no step can be called."""
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise HandlerError(
+            f"step {name!r:.80}: allowed: 1 to {limits.STEP_NAME_CHARACTERS_MAX} letters, digits, '.', '_' and '-'"
+        )
+
+
+def result_text(result: object) -> tuple[str, str]:
+    """A result as JSON text, and what is wrong with it: then it is stored as null. It must come back as it went."""
+    allowed = f"plain JSON values of at most {limits.STEP_RESULT_BYTES_MAX:,} bytes"
+    try:
+        encoded = msgspec.json.encode(result)
+        same = msgspec.json.decode(encoded) == result
+    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
+        same, encoded = False, b""
+    if not same:
+        return "null", f"found {type(result).__name__}, allowed: {allowed}"
+    if len(encoded) > limits.STEP_RESULT_BYTES_MAX:
+        return "null", f"found {len(encoded):,} bytes, allowed: {allowed}"
+    return encoded.decode(), ""

@@ -1,0 +1,50 @@
+"""A step's record, in the layout of Powertools Idempotency.
+
+Powertools lets a record be taken over once its `in_progress_expiration` (milliseconds) has passed: it takes a time-out
+for proof that the effect did not happen. Here only a `verify` hook or a person decides that, so ours lies beyond the
+year 2100; how far beyond tells one attempt's record from another's, so that a begin whose reply was lost is known as
+its own.
+"""
+
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.model.identity import Region
+from eventfabric.model.step import StepState
+from eventfabric.wire.keys import Item, step_key
+
+STATUS: Final = "status"
+RESULT: Final = "data"
+EXPIRY: Final = "expiration"
+"""In seconds since 1970; the table's time to live goes by it."""
+OWNER: Final = "in_progress_expiration"
+IN_PROGRESS: Final = "INPROGRESS"
+COMPLETED: Final = "COMPLETED"
+OWNER_BYTES: Final = 8
+_YEAR_2100_MS: Final = 4_102_444_800_000
+
+
+def owner_of(token: bytes) -> int:
+    """The number by which an attempt knows its record, of OWNER_BYTES random bytes."""
+    return _YEAR_2100_MS + int.from_bytes(token)
+
+
+def expires_seconds(now_ms: int, retention_seconds: int | None) -> int:
+    """Until when a record is kept, of a stream that keeps its events so long (None: for ever)."""
+    kept = limits.STEP_KEPT_ALWAYS_SECONDS if retention_seconds is None else retention_seconds
+    return now_ms // 1000 + kept + limits.STEP_KEPT_SECONDS
+
+
+def begun(key: str, region: Region, *, owner: int, expires_seconds: int) -> Item:
+    """The item of a step that is about to happen."""
+    return {
+        **step_key(key, region),
+        STATUS: {"S": IN_PROGRESS},
+        EXPIRY: {"N": str(expires_seconds)},
+        OWNER: {"N": str(owner)},
+    }
+
+
+def from_item(item: Item) -> StepState:
+    """What the item says; KeyError where it is not a step's."""
+    return StepState(item[STATUS]["S"] == COMPLETED, item.get(RESULT, {"S": "null"})["S"])

@@ -1,0 +1,74 @@
+"""What ports.Steps promises, with transactions and without, everywhere."""
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import OutcomeUnknownError
+from eventfabric.model.identity import StreamName, SubscriptionName
+from eventfabric.model.step import StepKey, StepState
+from eventfabric.wire.keys import step_key
+from tests.contract.backends import HOME, LEDGER_TABLE, RETENTION_SECONDS, Backend
+
+KEY = StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "straße 1/☃")
+BEGUN = StepState(done=False)
+
+
+def test_a_step_begins_once_and_is_in_doubt_until_it_is_finished(backend: Backend) -> None:
+    assert backend.steps.look(KEY) is None
+    assert backend.steps.begin(KEY) is None
+    assert backend.steps.begin(KEY) == backend.steps.look(KEY) == BEGUN
+
+
+def test_a_finished_step_keeps_its_result(backend: Backend) -> None:
+    backend.steps.begin(KEY)
+    backend.steps.finish(KEY, '{"id":"ch_☃"}')
+    assert backend.steps.begin(KEY) == backend.steps.look(KEY) == StepState(True, '{"id":"ch_☃"}')
+
+
+def test_a_forgotten_step_begins_again(backend: Backend) -> None:
+    backend.steps.begin(KEY)
+    backend.steps.forget(KEY)
+    assert backend.steps.look(KEY) is None
+    assert backend.steps.begin(KEY) is None
+
+
+def test_steps_of_other_names_events_and_subscriptions_are_others(backend: Backend) -> None:
+    backend.steps.begin(KEY)
+    stream, name = KEY.stream, SubscriptionName("billing")
+    for other in (
+        StepKey(stream, name, "mail", KEY.event_id),
+        StepKey(stream, name, "charge", "straße 1/"),
+        StepKey(stream, name, "charge", "straße%201/☃"),
+        StepKey(stream, SubscriptionName("shipping"), "charge", KEY.event_id),
+    ):
+        assert backend.steps.begin(other) is None
+
+
+def test_a_begin_whose_reply_was_lost_knows_itself(backend: Backend) -> None:
+    backend.lose_replies(1)
+    assert backend.steps.begin(KEY) is None
+
+
+def test_a_begin_that_was_never_answered_says_so(backend: Backend) -> None:
+    backend.lose_replies(3)
+    with pytest.raises(OutcomeUnknownError):
+        backend.steps.begin(KEY)
+    assert backend.steps.look(KEY) == BEGUN
+
+
+def test_no_time_that_passes_makes_a_step_begin_again(backend: Backend) -> None:
+    backend.steps.begin(KEY)
+    backend.clock.advance(RETENTION_SECONDS)
+    assert backend.steps.begin(KEY) == BEGUN
+
+
+@pytest.mark.parametrize("finished", [False, True], ids=["begun", "finished"])
+def test_the_item_expires_a_year_after_its_event(backend: Backend, finished: bool) -> None:
+    begun_seconds = backend.clock.now_ms() // 1000
+    backend.steps.begin(KEY)
+    if finished:
+        backend.steps.finish(KEY, "null")
+    item = backend.get(LEDGER_TABLE, step_key(str(KEY), HOME))
+    assert item is not None
+    assert item["pk"] == {"S": "orders/billing/step/charge/stra%C3%9Fe%201/%E2%98%83"}
+    assert int(item["expiration"]["N"]) == begun_seconds + RETENTION_SECONDS + limits.STEP_KEPT_SECONDS
