@@ -16,6 +16,7 @@ from eventfabric.errors import (
     DefinitionError,
     EventFabricError,
     InvalidEventError,
+    SettingError,
     UnknownNameError,
     WrongRegionError,
 )
@@ -64,7 +65,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a key may hold what a terminal's encoding lacks
     try:
         app()
-    except (DefinitionError, InvalidEventError, UnknownNameError, WrongRegionError) as error:
+    except (DefinitionError, InvalidEventError, SettingError, UnknownNameError, WrongRegionError) as error:
         complain(str(error))
         sys.exit(BAD_INPUT)
     except OSError as error:

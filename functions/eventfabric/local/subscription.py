@@ -73,6 +73,13 @@ class LocalSubscription:
                 dropped += 1
         return dropped
 
+    def settle_step(
+        self, region: str, event_id: str, name: str, *, happened: bool, result: object = None
+    ) -> None:
+        """Say what became of a step that is in doubt in a Region; see `Operations.settle_step`."""
+        operations = self._operations[self._check(region)]
+        operations.settle_step(self.name, event_id, name, happened=happened, result=result)
+
     def pause(self, region: str, reason: str = "") -> None:
         """Stop its deliveries in a Region until `resume`."""
         self._operations[self._check(region)].pause(self.name, reason)

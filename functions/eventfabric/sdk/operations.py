@@ -9,7 +9,7 @@ from eventfabric.model.circuit import Circuit
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Ports, Steps
-from eventfabric.sdk.step import check_step_name, result_text
+from eventfabric.sdk.step import STEP_NAMES, is_step_name, result_text
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.survey import lanes_of
@@ -58,7 +58,7 @@ class Operations:
         )  # fmt: skip
 
     def step(self, subscription: str, event_id: str, name: str) -> StepState | None:
-        """What is known of a step (see `Delivery.once`); None: it never began. HandlerError, UnknownNameError."""
+        """What is known of a step (see `Delivery.once`); None: it never began. UnknownNameError, SettingError."""
         key, steps = self._step(subscription, event_id, name)
         return steps.look(key)
 
@@ -95,7 +95,8 @@ class Operations:
         return self._breaker(subscription).resume()
 
     def _step(self, subscription: str, event_id: str, name: str) -> tuple[StepKey, Steps]:
-        check_step_name(name)
+        if not is_step_name(name):
+            raise SettingError("step", name, STEP_NAMES)
         found = self.topology.subscription(subscription)
         stream = self._stream(found)
         key = StepKey(StreamName(stream.name), SubscriptionName(found.name), name, event_id)

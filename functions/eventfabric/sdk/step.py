@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from logging import getLogger
 from re import compile as regex
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -17,6 +17,7 @@ from eventfabric.model.step import StepKey
 from eventfabric.ports import Steps
 
 _NAME = regex(rf"[A-Za-z0-9._-]{{1,{limits.STEP_NAME_CHARACTERS_MAX}}}\Z")
+STEP_NAMES: Final = f"1 to {limits.STEP_NAME_CHARACTERS_MAX} letters, digits, '.', '_' and '-'"
 _log = getLogger("eventfabric")
 
 
@@ -116,16 +117,14 @@ class StepMaker:
 
     def make(self, name: str, event: Event, verify: Callable[[Step], bool] | None) -> Step:
         """The step of that name, for that event; HandlerError for a name that it cannot have."""
-        check_step_name(name)
+        if not is_step_name(name):
+            raise HandlerError(f"step {name!r:.80}: allowed: {STEP_NAMES}")
         return Step(StepKey(self.stream, self.subscription, name, event.id or ""), self.open(), verify)
 
 
-def check_step_name(name: str) -> None:
-    """Raise HandlerError for what no step can be called."""
-    if not isinstance(name, str) or not _NAME.match(name):
-        raise HandlerError(
-            f"step {name!r:.80}: allowed: 1 to {limits.STEP_NAME_CHARACTERS_MAX} letters, digits, '.', '_' and '-'"
-        )
+def is_step_name(name: str) -> bool:
+    """Whether a step can be called that."""
+    return isinstance(name, str) and _NAME.match(name) is not None
 
 
 def result_text(result: object) -> tuple[str, str]:

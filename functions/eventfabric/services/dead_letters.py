@@ -149,7 +149,7 @@ class DeadLetters:
             )  # fmt: skip
             if isinstance(outcome, Committed):
                 # Should this ring be lost, the key is due all the same: with the lane's next doorbell.
-                bell = Doorbell(letter.key.stream, letter.lane, ANY_TAIL, again=self._clock.now_ms())
+                bell = Doorbell(letter.key.stream, letter.lane, ANY_TAIL, again=outcome.cursor.version)
                 self._doorbells.ring(self._subscription.name, [bell])
                 return
         raise ContendedCommitError(f"lane {letter.lane} of {self._subscription.name} is busy: try again")

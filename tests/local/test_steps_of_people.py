@@ -1,0 +1,123 @@
+"""Steps that are in doubt, and the people who settle them: in a local fabric, and by the command line."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from eventfabric import Delivery, Event
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.steps import AwsSteps
+from eventfabric.aws.system import SystemClock, SystemEntropy
+from eventfabric.errors import NotUnknownError, SettingError
+from eventfabric.local import LocalFabric
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.step import StepKey
+from tests.local.cli_support import CommandLine, local_up
+from tests.local.test_local_handlers import US, definition
+
+
+class Payments:
+    """Another side, and a handler that exits in the middle of its first charge."""
+
+    def __init__(self) -> None:
+        self.charges: list[str] = []
+        self.receipts: list[str] = []
+        self.exits = True
+
+    def handle(self, event: Event, delivery: Delivery) -> None:
+        with delivery.once("charge") as step:
+            if not step.done:
+                self.charges.append(step.key)
+                if self.exits:
+                    self.exits = False
+                    raise SystemExit
+                step.result = f"receipt {len(self.charges)}"
+        self.receipts.append(step.result)
+
+
+@pytest.mark.parametrize("happened", [True, False], ids=["done", "not done"])
+def test_a_step_in_doubt_is_a_dead_letter_until_somebody_settles_it(happened: bool) -> None:
+    payments = Payments()
+    with LocalFabric(definition(), handlers={"all": payments.handle}) as fabric:
+        receipt = fabric.region(US).publish("orders", key="a", type="Placed")
+        fabric.region(US).publish("orders", key="b", type="Placed")
+        fabric.settle()
+        billing = fabric.subscription("all")
+        (letter,) = billing.dead_letters()
+        assert letter.parked.failure.error_type == "eventfabric.errors:UnknownStepError"
+        assert (len(payments.charges), payments.receipts) == (2, ["receipt 2"])
+
+        billing.redrive()  # as it is: it is still in doubt
+        fabric.settle()
+        assert len(billing.dead_letters()) == 1
+        with pytest.raises(SettingError, match="result"):
+            billing.settle_step(US, receipt.event_id, "charge", happened=False, result="x")
+        billing.settle_step(
+            US, receipt.event_id, "charge", happened=happened, result="theirs" if happened else None
+        )
+        with pytest.raises(NotUnknownError, match="is done" if happened else "never began"):
+            billing.settle_step(US, receipt.event_id, "charge", happened=True)
+        billing.redrive()
+        fabric.settle()
+        assert billing.dead_letters() == []
+        assert payments.receipts[1:] == ["theirs" if happened else "receipt 3"]
+        assert len(set(payments.charges)) == 2
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
+        yield url
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(capsys, monkeypatch)
+
+
+@pytest.fixture
+def steps(cli: CommandLine, endpoint: str) -> AwsSteps:
+    clients = Clients("us-east-1", endpoint_url=endpoint)
+    return AwsSteps(
+        clients.dynamodb, "shop-ledger", Region("us-east-1"), retention_seconds=None, clock=SystemClock(),
+        entropy=SystemEntropy(),
+    )  # fmt: skip
+
+
+def test_a_step_is_shown_and_settled_by_hand(cli: CommandLine, steps: AwsSteps, endpoint: str) -> None:
+    step, at = ("billing", "e 1", "charge"), ("--endpoint-url", endpoint)
+    assert cli.run("steps", "show", *step, *at).out == "charge of e 1: never begun\n"
+    steps.begin(StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "e 1"))
+    assert cli.run("steps", "show", *step, *at, "--json").json["state"] == "in doubt"
+    settled = cli.run("steps", "settle", *step, "--done", "--result", '{"id": "ch_1"}', *at, "--json")
+    assert settled.json == {"subscription": "billing", "event": "e 1", "step": "charge", "happened": True}
+    shown = cli.run("steps", "show", *step, *at, "--json").json
+    assert (shown["state"], shown["result"]) == ("done", {"id": "ch_1"})
+    assert cli.run("steps", "show", *step, *at).out == 'charge of e 1: done, result {"id":"ch_1"}\n'
+    assert "is done" in cli.refused("steps", "settle", *step, "--not-done", *at, code=1)
+
+
+def test_a_step_that_did_not_happen_may_begin_again(cli: CommandLine, steps: AwsSteps, endpoint: str) -> None:
+    key = StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "e2")
+    steps.begin(key)
+    ran = cli.run("steps", "settle", "billing", "e2", "charge", "--not-done", "--endpoint-url", endpoint)
+    assert (ran.code, ran.out) == (0, "charge of e2: not done, it may begin again; redrive the event now\n")
+    assert steps.look(key) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("show", "billing", "e", "a/b"), 2, "step: found 'a/b', allowed: 1 to 64"),
+        (("show", "nobody", "e", "charge"), 2, "no subscription is named 'nobody'"),
+        (("settle", "billing", "e", "charge"), 2, "--done"),
+        (("settle", "billing", "e", "charge", "--done"), 1, "never began"),
+        (("settle", "billing", "e", "charge", "--done", "--result", "{"), 2, "allowed: JSON"),
+        (("settle", "billing", "e", "charge", "--not-done", "--result", "1"), 2, "result: found 1"),
+    ],
+    ids=["name", "subscription", "neither", "never begun", "no JSON", "result of nothing"],
+)
+def test_wrong_input_is_refused(
+    cli: CommandLine, endpoint: str, arguments: tuple[str, ...], code: int, complaint: str
+) -> None:
+    assert complaint in cli.refused("steps", *arguments, "--endpoint-url", endpoint, code=code)
