@@ -1,7 +1,9 @@
 """The README's Python runs as it stands there."""
 
+import sys
 from pathlib import Path
 from re import DOTALL, findall
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -28,7 +30,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_block_is_run_by_a_test_here() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
 
 
 @pytest.mark.usefixtures("credentials")
@@ -66,7 +68,7 @@ def make_table(client: Any, name: str) -> None:
 
 def test_subscribe() -> None:
     namespace: dict[str, object] = {"__name__": "readme"}
-    exec(block("@subscriber"), namespace)
+    exec(block("@subscriber", "class Order"), namespace)
     charge = namespace["charge"]
     assert callable(charge)
     with LocalFabric(ROOT / "infra/fabric.toml", handlers={"billing": charge}) as fabric:
@@ -77,6 +79,41 @@ def test_subscribe() -> None:
         while fabric.step():
             pass
         assert [item["id"] for item in client.scan(TableName="charges")["Items"]] == [{"S": "A-1"}]
+
+
+class Payments:
+    """The other side of the README's step: it loses its first reply."""
+
+    def __init__(self) -> None:
+        self.charges: dict[str, str] = {}
+
+    def find(self, *, idempotency_key: str) -> str | None:
+        return self.charges.get(idempotency_key)
+
+    def charge(self, data: object, *, idempotency_key: str) -> str:
+        first = not self.charges
+        self.charges[idempotency_key] = f"charge {len(self.charges)}"
+        if first:
+            raise TimeoutError
+        return self.charges[idempotency_key]
+
+
+def test_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = ModuleType("my_shop")
+    vars(shop)["payments"] = payments = Payments()
+    monkeypatch.setitem(sys.modules, "my_shop", shop)
+    namespace: dict[str, object] = {"__name__": "readme"}
+    exec(block("delivery.once"), namespace)
+    charge_card = namespace["charge_card"]
+    assert callable(charge_card)
+    with LocalFabric(ROOT / "infra/fabric.toml", handlers={"billing": charge_card}) as fabric:
+        client = fabric.client("dynamodb", "us-east-1")
+        make_table(client, "receipts")
+        fabric.region("us-east-1").publish("orders", key="c", type="OrderPlaced", id="e1")
+        fabric.settle(timers=True)
+        (receipt,) = client.scan(TableName="receipts")["Items"]
+        assert receipt == {"id": {"S": "e1"}, "charge": {"S": "charge 0"}}
+    assert list(payments.charges) == ["orders/billing/step/charge/e1"]
 
 
 def test_test(local_fabric: LocalFabric) -> None:

@@ -13,7 +13,7 @@ ANY_TAIL: Final = Sequence(2**53 - 1)
 
 @dataclass(frozen=True, slots=True)
 class Doorbell:
-    """Look at this lane. `again` tells a later ring for the same tail from the first (a minute, a millisecond, or a version)."""
+    """Look at this lane. `again` tells a later ring for the same tail from the first: a time, or a version."""
 
     stream: StreamName
     lane: Lane
