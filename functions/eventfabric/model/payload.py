@@ -12,6 +12,7 @@ from eventfabric.errors import InvalidEventError, Problem
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder().decode
+_N, _I, _PLUS = b"NI+"
 
 
 class Kind(IntEnum):
@@ -62,8 +63,9 @@ def encode_json(data: object) -> bytes:
     # Encoders write NaN and infinities as null, in silence; only a text with a null can hold one.
     if b"null" in text:
         _refuse_non_finite(data, "data")
-    # And such decimals as they print, and decimals that are too large for a float.
-    if b"NaN" in text or b"Inf" in text or b"E+" in text:
+    # And such decimals as they print, and decimals that are too large for a float. Looking for one byte is a quarter of
+    # the time of looking for three, and this runs for every event.
+    if (_N in text and b"NaN" in text) or (_I in text and b"Inf" in text) or (_PLUS in text and b"E+" in text):
         _refuse_non_finite(data, "data")
         return checked_json(text)
     return text
