@@ -74,8 +74,11 @@ class Page:
 class Log(Protocol):
     """One stream's log in one Region. A sequence means: so many events stand before it in the lane."""
 
-    def tail(self, lane: Lane) -> Tail:
-        """Where the lane goes on in this Region, by a consistent read of its newest record."""
+    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+        """Where the lane goes on in this Region, by a consistent read of its newest record.
+
+        `before`: of its newest record whose first sequence is smaller, as if nothing stood from there on.
+        """
         ...
 
     def append(self, record: Record) -> Record | None:
@@ -224,3 +227,5 @@ class Ports:
     doorbells: Doorbells
     outbox: Outbox
     steps_of: Callable[[StreamTopology], Steps]
+    at: "Callable[[Region], Ports]"
+    """The world of another Region of the fabric; its calls fail while that Region cannot be reached."""

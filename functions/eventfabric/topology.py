@@ -185,7 +185,8 @@ class Topology:
             name=f"{self.fabric}-ledger",
             regions=self.regions,
             sort_key_type="S",
-            expiry_attribute="expiration",
+            # Strongly consistent global tables have no time to live: there, steps are kept.
+            expiry_attribute=None if self.streams_without_transactions else "expiration",
         )
 
     @property

@@ -46,6 +46,19 @@ def test_the_tail_stands_behind_the_newest_record_whatever_its_size(backend: Bac
     assert backend.log.tail(LANE) == record(12, count=90).tail
 
 
+@pytest.mark.parametrize(
+    ("before", "expected"), [(0, None), (1, 0), (9, 0), (10, 9), (12, 9), (13, 12), (2**40, 12)]
+)
+def test_the_tail_before_a_sequence_is_that_of_the_last_record_that_begins_before_it(
+    backend: Backend, before: int, expected: int | None
+) -> None:
+    records = {sequence: record(sequence, count=count) for sequence, count in ((0, 9), (9, 3), (12, 90))}
+    for each in records.values():
+        backend.log.append(each)
+    found = backend.log.tail(LANE, before=Sequence(before))
+    assert found == (EMPTY_TAIL if expected is None else records[expected].tail)
+
+
 def test_an_appended_record_is_read_back_bit_for_bit(backend: Backend) -> None:
     written = replace(record(count=3, payload=bytes(range(256)) * 9), expires_at=1_800_000_000)
     assert backend.log.append(written) is None

@@ -58,6 +58,7 @@ class Clients:
     ) -> None:  # fmt: skip
         session = session or boto3.Session()
         merged = CONFIG.merge(config) if config else CONFIG
+        self._made_of = session, endpoint_url, config
         self.region = region
         self.dynamodb: DynamoDBClient = session.client(
             "dynamodb", region_name=region, endpoint_url=endpoint_url, config=merged
@@ -65,6 +66,11 @@ class Clients:
         self.sqs: SQSClient = session.client(
             "sqs", region_name=region, endpoint_url=endpoint_url, config=merged
         )
+
+    def of(self, region: str) -> "Clients":
+        """Those of another Region, by the same session."""
+        session, endpoint_url, config = self._made_of
+        return Clients(region, session=session, endpoint_url=endpoint_url, config=config)
 
 
 @contextmanager

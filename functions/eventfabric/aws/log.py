@@ -26,14 +26,17 @@ class AwsLog:
         self._client = client
         self._table = table
 
-    def tail(self, lane: Lane) -> Tail:
+    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
         """See ports.Log. One Query of one item, without its payload."""
+        condition, values = "#pk = :pk", {":pk": {"S": str(lane)}}
+        if before is not None:
+            condition, values = f"{condition} AND #sk < :before", {**values, ":before": {"N": str(before)}}
         with named_failures("read the tail"):
             found = self._client.query(
                 TableName=self._table,
-                KeyConditionExpression="#pk = :pk",
+                KeyConditionExpression=condition,
                 ExpressionAttributeNames=_NAMES,
-                ExpressionAttributeValues={":pk": {"S": str(lane)}},
+                ExpressionAttributeValues=cast(Any, values),
                 ProjectionExpression=_HEADER,
                 ScanIndexForward=False,
                 ConsistentRead=True,

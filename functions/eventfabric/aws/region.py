@@ -1,5 +1,7 @@
 """All ports of one Region over AWS, or over whatever answers at the clients' endpoint."""
 
+from functools import cache
+
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.ledger import AwsLedger
@@ -19,6 +21,12 @@ def aws_ports(
     entropy = entropy or SystemEntropy()
     region = Region(clients.region)
 
+    @cache
+    def at(other: Region) -> Ports:
+        if other == region:
+            return ports
+        return aws_ports(topology, clients.of(other), clock=clock, entropy=entropy)
+
     def steps_of(stream: StreamTopology) -> Steps:
         from eventfabric.aws.steps import (
             AwsSteps,
@@ -29,7 +37,7 @@ def aws_ports(
             clock=clock, entropy=entropy,
         )  # fmt: skip
 
-    return Ports(
+    ports = Ports(
         clock=clock,
         entropy=entropy,
         log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
@@ -43,9 +51,11 @@ def aws_ports(
         ),
         outbox=AwsOutbox(clients.dynamodb),
         steps_of=steps_of,
+        at=at,
         doorbells=AwsDoorbells(
             clients.sqs,
             lambda name: topology.subscription(name).queue.name,
             lambda name: topology.subscription(name).timers.name,
         ),
     )
+    return ports

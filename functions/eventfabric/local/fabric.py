@@ -24,7 +24,7 @@ from eventfabric.errors import WrongRegionError
 from eventfabric.local import moto_fixes
 from eventfabric.local.chaos import Chaos, ChaoticDoorbells
 from eventfabric.local.clock import LocalClock, MovableClock, seconds_of
-from eventfabric.local.faults import Faults, ReachableLog
+from eventfabric.local.faults import Faults, reachable
 from eventfabric.local.feed import TableFeed
 from eventfabric.local.handled import HandledLog
 from eventfabric.local.invoke import Function, no_account
@@ -206,14 +206,16 @@ class LocalFabric:
         timers = NotedTimers(
             ports.doorbells, self.clock, lambda name: self._timer_pumps.get((clients.region, name))
         )
-        return replace(ports, doorbells=timers)
+        return replace(
+            ports, doorbells=timers, at=lambda other: reachable(self._ports[other], self.faults, other)
+        )
 
     def _producer(self, region: str) -> Fabric:
-        ports, losses = self._ports[region], CallFaults(self.chaos.lose_reply)
+        ports, losses = reachable(self._ports[region], self.faults, region), CallFaults(self.chaos.lose_reply)
         return Fabric(
             self.topology,
             region,
-            log_of=lambda stream: losses.log(ReachableLog(ports.log_of(stream), self.faults, region)),
+            log_of=lambda stream: losses.log(ports.log_of(stream)),
             clock=self.clock,
             entropy=self._entropy,
             outbox=ports.outbox,

@@ -1,12 +1,12 @@
 """What tests do to the Regions: cut them apart, stop one, heal all."""
 
 from collections.abc import Sequence as Seq
+from dataclasses import replace
+from typing import Any, cast
 
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.local.replicator import Link
-from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import Record, Tail
-from eventfabric.ports import Log, Page
+from eventfabric.ports import Doorbells, Ledger, Log, Outbox, Ports, Steps
 
 
 class Faults:
@@ -48,26 +48,34 @@ class Faults:
             raise ValueError(f"region: found {region!r}, allowed: {', '.join(self._regions)}")
 
 
-class ReachableLog:
-    """A log that gives no answer while its Region is stopped."""
+class Reachable:
+    """A port of a Region that gives no answer while the Region is stopped."""
 
-    def __init__(self, inner: Log, faults: Faults, region: str) -> None:
+    def __init__(self, inner: object, faults: Faults, region: str) -> None:
         self._inner = inner
         self._faults = faults
         self._region = region
 
-    def tail(self, lane: Lane) -> Tail:
-        self._reach("read the tail")
-        return self._inner.tail(lane)
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
 
-    def append(self, record: Record) -> Record | None:
-        self._reach("append")
-        return self._inner.append(record)
+        def call(*arguments: object, **named: object) -> object:
+            if self._region in self._faults.stopped:
+                raise OutcomeUnknownError(name, f"Region {self._region} is stopped")
+            return found(*arguments, **named)
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
-        self._reach("read the log")
-        return self._inner.read(lane, start, records_max=records_max)
+        return call
 
-    def _reach(self, operation: str) -> None:
-        if self._region in self._faults.stopped:
-            raise OutcomeUnknownError(operation, f"Region {self._region} is stopped")
+
+def reachable(ports: Ports, faults: Faults, region: str) -> Ports:
+    """The ports of a Region, as long as it runs."""
+    return replace(
+        ports,
+        log_of=lambda stream: cast(Log, Reachable(ports.log_of(stream), faults, region)),
+        ledger=cast(Ledger, Reachable(ports.ledger, faults, region)),
+        doorbells=cast(Doorbells, Reachable(ports.doorbells, faults, region)),
+        outbox=cast(Outbox, Reachable(ports.outbox, faults, region)),
+        steps_of=lambda stream: cast(Steps, Reachable(ports.steps_of(stream), faults, region)),
+    )

@@ -122,8 +122,8 @@ class _Log:
     def __init__(self, log: Log, faults: Faults) -> None:
         self._log, self._faults = log, faults
 
-    def tail(self, lane: Lane) -> Tail:
-        return self._faults.call("log.tail", lambda: self._log.tail(lane))
+    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+        return self._faults.call("log.tail", lambda: self._log.tail(lane, before=before))
 
     def append(self, record: Record) -> Record | None:
         return self._faults.call("log.append", lambda: self._log.append(record))

@@ -16,10 +16,11 @@ class MemoryLog:
         self._table = table
         self._requests = requests or Requests()
 
-    def tail(self, lane: Lane) -> Tail:
+    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
         """See ports.Log. One query of one item."""
+        end = None if before is None else {"N": str(before)}
         found, _ = self._requests.send(
-            "query", lambda: self._table.query({"S": str(lane)}, limit=1, newest_first=True)
+            "query", lambda: self._table.query({"S": str(lane)}, end=end, limit=1, newest_first=True)
         )
         return record_item.from_item({**found[0], "d": {"B": b""}}).tail if found else EMPTY_TAIL
 

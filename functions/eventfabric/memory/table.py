@@ -76,15 +76,19 @@ class MemoryTable:
         partition: AttributeValue,
         *,
         start: AttributeValue | None = None,
+        end: AttributeValue | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> tuple[list[Item], bool]:
-        """Items of a partition in sort order, and whether more may follow: true, as with DynamoDB, wherever the limit
-        was reached, even if nothing stands behind it.
+        """Items of a partition in sort order, from `start` and before `end`, and whether more may follow.
+
+        That is true, as with DynamoDB, wherever the limit was reached, even if nothing stands behind it.
         """
         keys = self._order.get(comparable(partition), [])
         if start is not None:
             keys = keys[bisect_left(keys, (comparable(partition), comparable(start))) :]
+        if end is not None:
+            keys = keys[: bisect_left(keys, (comparable(partition), comparable(end)))]
         found: list[Item] = []
         size = 0
         for key in reversed(keys) if newest_first else keys:

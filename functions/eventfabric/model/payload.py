@@ -65,7 +65,11 @@ def encode_json(data: object) -> bytes:
         _refuse_non_finite(data, "data")
     # And such decimals as they print, and decimals that are too large for a float. Looking for one byte is a quarter of
     # the time of looking for three, and this runs for every event.
-    if (_N in text and b"NaN" in text) or (_I in text and b"Inf" in text) or (_PLUS in text and b"E+" in text):
+    if (
+        (_N in text and b"NaN" in text)
+        or (_I in text and b"Inf" in text)
+        or (_PLUS in text and b"E+" in text)
+    ):
         _refuse_non_finite(data, "data")
         return checked_json(text)
     return text
