@@ -32,6 +32,7 @@ from eventfabric.model.commit import (
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.model.record import Record, Tail
 from eventfabric.model.step import StepKey, StepState
@@ -123,14 +124,24 @@ class Ledger(Protocol):
         """
         ...
 
-    def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
-        """The subscription's circuit in this Region (one consistent read)."""
+    def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
+        """The subscription's circuit in this Region, and who owns its lanes (one consistent read)."""
         ...
 
     def switch(
         self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
     ) -> Circuit | None:
         """Replace the circuit that was `read` (by version); what stands now, or None where the race was lost."""
+        ...
+
+    def hand_over(
+        self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
+    ) -> Owner | None:
+        """Replace this Region's own handover that was `read` (by version); what stands now, or None: race lost."""
+        ...
+
+    def acting_for(self, region: Region) -> "Ledger":
+        """The same with another Region's state of the lanes. Only where all Regions share one state."""
         ...
 
 

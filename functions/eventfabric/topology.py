@@ -86,6 +86,8 @@ class SubscriptionTopology:
     name: str
     definition: Subscription
     regions: tuple[str, ...]
+    shares_state: bool = False
+    """Whether all Regions see one state at once, as of a stream whose durability is quorum."""
 
     @property
     def queue(self) -> QueueTopology:
@@ -104,15 +106,23 @@ class SubscriptionTopology:
         """The name of its deliver function."""
         return f"{self.fabric}-{self.name}"
 
-    def delivers(self, origin: str, region: str) -> bool:
-        """Whether `region` owns the lanes appended in `origin` for this subscription."""
+    def owner(self, origin: str) -> str | None:
+        """The Region that delivers the lanes appended in `origin`, by the definition; None: every Region does."""
         match self.definition.deliver:
             case "everywhere":
-                return region in self.regions
+                return None
             case "one":
-                return region == self.definition.region
+                return self.definition.region
             case _:
-                return region == origin
+                return origin
+
+    def home(self, origin: str) -> str | None:
+        """The Region under which the state of an origin's lanes is kept, whoever delivers them; None: under its own."""
+        return self.owner(origin) if self.shares_state else None
+
+    def delivers(self, origin: str, region: str) -> bool:
+        """Whether `region` delivers the lanes appended in `origin`, by the definition."""
+        return self.owner(origin) in (None, region) and region in self.regions
 
 
 @dataclass(frozen=True)
@@ -173,7 +183,11 @@ class Topology:
         """By name."""
         return {
             name: SubscriptionTopology(
-                self.fabric, name, subscription, tuple(self.definition.streams[subscription.stream].regions)
+                self.fabric,
+                name,
+                subscription,
+                tuple(self.definition.streams[subscription.stream].regions),
+                shares_state=subscription.stream in self.streams_without_transactions,
             )
             for name, subscription in self.definition.subscriptions.items()
         }

@@ -10,6 +10,7 @@ from eventfabric.local.fabric import LocalFabric
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.owner import Standing
 from eventfabric.model.record import Tail
 from eventfabric.sdk.publisher import Receipt
 from eventfabric.services.survey import LaneStanding, ring_again, survey
@@ -45,7 +46,8 @@ def standings(
     """Every subscription in every Region, lane by lane of those that it delivers there."""
     for subscription in stream.subscriptions:
         for region, of_region in tails_of.items():
-            for standing in survey(subscription, of_region, ledger=fabric.ports(region).ledger):
+            ledger = fabric.ports(region).ledger
+            for standing in survey(subscription, of_region, ledger=ledger, standing=Standing()):
                 yield region, standing
 
 

@@ -147,11 +147,11 @@ def test_a_lane_with_more_state_than_a_page_is_read_whole(backend: Backend) -> N
 
 def test_a_circuit_is_closed_until_somebody_switches_it_and_only_one_does(backend: Backend) -> None:
     ledger = backend.ledger
-    closed = ledger.circuit(*CIRCUIT)
+    closed = ledger.standing(*CIRCUIT).circuit
     assert closed == Circuit()
     open_ = Circuit(CircuitState.OPEN, "5 keys failed", 1, 2, 3, 4, rings_owed=True)
     stands = ledger.switch(*CIRCUIT, closed, open_)
-    assert stands == replace(open_, version=1) == backend.another_ledger().circuit(*CIRCUIT)
+    assert stands == replace(open_, version=1) == backend.another_ledger().standing(*CIRCUIT).circuit
     assert ledger.switch(*CIRCUIT, closed, Circuit(CircuitState.PAUSED)) is None
     assert stands is not None
     assert ledger.switch(*CIRCUIT, stands, Circuit()) == Circuit(version=2)

@@ -24,8 +24,8 @@ def test_a_lane_run_costs_three_round_trips_and_one_write_however_many_events(
 ) -> None:
     run = LaneRun(records, handler)  # type: ignore[arg-type]
     assert run.run(1) == 100 * records
-    assert run.endpoint.calls == {"GetItem": 1, "Query": 2, "PutItem": 1}
-    # The circuit is read by the first invocation, and then again every few seconds.
+    assert run.endpoint.calls == {"Query": 3, "PutItem": 1}
+    # The subscription's standing is read by the first invocation, and then again every few seconds.
     run.endpoint.calls.clear()
     run.run(1)
     assert run.endpoint.calls == {"Query": 2, "PutItem": 1}

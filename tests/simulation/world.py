@@ -29,12 +29,13 @@ from eventfabric.model.identity import (
 )
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
-from eventfabric.ports import Attempt, Handler, Write
+from eventfabric.ports import Attempt, Handler, Ledger, Write
 from eventfabric.services.append import Appender
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.deliver import Deliverer, LaneResult
 from eventfabric.services.relay import relay
 from eventfabric.services.retry import RetryPolicy
+from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
@@ -181,6 +182,10 @@ class World:
         return self.topology.subscription(SUBSCRIPTION)
 
     @property
+    def ledger(self) -> Ledger:
+        return self.cloud.ledger(self.topology, self.region)
+
+    @property
     def recorder(self) -> Recorder:
         assert isinstance(self.handler, Recorder)
         return self.handler
@@ -196,8 +201,9 @@ class World:
         faults = faults or self.faults
         ledger = faults.ledger(self.cloud.ledger(self.topology, self.region))
         doorbells = faults.doorbells(self.cloud.doorbells(self.topology, self.region))
+        standings = Standings(self.subscription, ledger=ledger, clock=self.clock)
         breaker = Breaker(
-            self.subscription, region=self.region, lanes=lanes_of(self.stream), ledger=ledger,
+            self.subscription, lanes=lanes_of(self.stream), standings=standings,
             doorbells=doorbells, clock=self.clock, telemetry=self.telemetry,
         )  # fmt: skip
         return Deliverer(
@@ -208,6 +214,7 @@ class World:
             doorbells=doorbells,
             handler=faults.handler(handler or self.handler),
             policy=RetryPolicy(self.subscription.definition, entropy=self.entropy),
+            standings=standings,
             breaker=breaker,
             clock=self.clock,
             telemetry=self.telemetry,
@@ -271,9 +278,11 @@ class World:
         batch = self._reader.take(count, choose)
         appended = [news for change in batch if (news := from_stream_record(change.event())) is not None]
         doorbells = self.faults.doorbells(self.cloud.doorbells(self.topology, self.region))
+        standings = Standings(self.subscription, ledger=self.ledger, clock=self.clock)
         failed = relay(
-            appended, self.stream, region=self.region, doorbells=doorbells, telemetry=self.telemetry
-        )
+            appended, self.stream, owns=lambda subscription, origin: standings.owns(origin),
+            doorbells=doorbells, telemetry=self.telemetry,
+        )  # fmt: skip
         if not comes_again:
             self._reader.confirm(batch, failed_from=failed)
         return len(batch)

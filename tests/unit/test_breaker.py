@@ -15,6 +15,7 @@ from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.deliver import Deliverer, Outcome
+from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.telemetry import Metric
 from eventfabric.wire.doorbell import from_body
@@ -44,17 +45,17 @@ class Downstream:
 
 def circuit(world: World) -> Circuit:
     ledger = world.cloud.ledger(world.topology, world.region)
-    return ledger.circuit(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
+    return ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION)).circuit
 
 
 def operator(world: World, faults: Faults | None = None) -> Breaker:
     """The breaker as whoever pauses and resumes has it."""
     faults = faults or Faults()
+    ledger = faults.ledger(world.cloud.ledger(world.topology, world.region))
     return Breaker(
         world.subscription,
-        region=world.region,
         lanes=lanes_of(world.stream),
-        ledger=faults.ledger(world.cloud.ledger(world.topology, world.region)),
+        standings=Standings(world.subscription, ledger=ledger, clock=world.clock),
         doorbells=faults.doorbells(world.cloud.doorbells(world.topology, world.region)),
         clock=world.clock,
         telemetry=world.telemetry,

@@ -128,7 +128,7 @@ def test_the_first_crash_blames_nobody() -> None:
     assert (world.cursor().attempting, world.cursor().crashes) == (False, 0)
 
 
-@pytest.mark.parametrize("call", ["ledger.state", "log.read", "ledger.circuit"])
+@pytest.mark.parametrize("call", ["ledger.state", "log.read", "ledger.standing"])
 @pytest.mark.parametrize("fault", [BEFORE, AFTER])
 def test_a_crash_elsewhere_blames_nobody(call: str, fault: Fault) -> None:
     world = world_of(Crashing({}), *named("a1", "b1"))

@@ -69,7 +69,7 @@ def test_a_lane_run_makes_three_calls_and_a_duplicate_doorbell_one(guarantee: st
     for calls, outcome in ((3, Outcome.DELIVERED), (1, Outcome.DUPLICATE)):
         faults = Faults()
         assert world.deliver(by=world.deliverer(faults=faults)).outcome is outcome
-        made = [call for call in faults.calls if call not in ("handler.attempt", "ledger.circuit")]
+        made = [call for call in faults.calls if call not in ("handler.attempt", "ledger.standing")]
         # What is known of nobody's pace goes one first: at most once commits before it, and then the rest.
         assert len(made) - (guarantee == "at_most_once" and calls > 1) == calls
     assert world.telemetry.totals[Metric.DOORBELLS_DUPLICATE] == 1
@@ -87,7 +87,7 @@ def test_a_doorbell_for_less_than_was_delivered_is_a_duplicate_and_for_more_is_n
 def test_another_regions_lane_is_not_touched() -> None:
     world = World()
     assert world.deliver(lane(0, AWAY), tail=1).outcome is Outcome.NOT_OWNER
-    assert world.faults.calls == []
+    assert world.faults.calls == ["ledger.standing"]
 
 
 def test_each_page_is_one_read_and_one_commit() -> None:
@@ -177,7 +177,7 @@ def test_a_lane_that_begins_with_a_hole_commits_nothing() -> None:
     missing = world.record(world.origin_log.tail(LANE), event("a"))
     world.put(event("b"), log_lane_tail=missing.tail)
     assert world.deliver().outcome is Outcome.HOLE
-    assert world.faults.calls == ["ledger.circuit", "ledger.state", "log.read"]
+    assert world.faults.calls == ["ledger.standing", "ledger.state", "log.read"]
 
 
 def test_a_record_of_another_chain_stops_the_lane() -> None:

@@ -26,7 +26,7 @@ def appended(world: World, *news: tuple[int, int], faults: Faults | None = None)
     return relay(
         seen,
         world.stream,
-        region=HOME,
+        owns=lambda subscription, origin: subscription.delivers(origin, HOME),
         doorbells=(faults or Faults()).doorbells(doorbells),
         telemetry=world.telemetry,
     )

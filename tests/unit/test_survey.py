@@ -2,6 +2,7 @@
 
 import pytest
 
+from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.services.survey import LaneStanding, lanes_of, ring_again, survey, tails_of
 from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, World, event, lane
@@ -10,8 +11,7 @@ from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, World, event,
 def standings(world: World) -> list[LaneStanding]:
     """All lanes that have events, for the one subscription, as its Region sees them."""
     tails = tails_of(world.log, lanes_of(world.stream))
-    ledger = world.cloud.ledger(world.topology, world.region)
-    return list(survey(world.subscription, tails, ledger=ledger))
+    return list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
 
 
 def ring(world: World, found: list[LaneStanding]) -> list[LaneStanding]:

@@ -1,8 +1,9 @@
 """The ledger on a DynamoDB table."""
 
 from collections.abc import Sequence as Seq
+from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from botocore.exceptions import ClientError
 
@@ -10,6 +11,7 @@ from eventfabric.aws.clients import cancellation, error_code, named_failures
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.ports import (
     Clock,
@@ -20,8 +22,8 @@ from eventfabric.ports import (
     SameItemTwice,
     Write,
 )
-from eventfabric.wire import circuit_item
-from eventfabric.wire.keys import Item, circuit_key
+from eventfabric.wire import circuit_item, owner_item
+from eventfabric.wire.keys import Item, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged
 
 if TYPE_CHECKING:
@@ -50,6 +52,12 @@ class AwsLedger:
         self.region = region
         self._clock = clock
         self._entropy = entropy
+
+    def acting_for(self, region: Region) -> Self:
+        """See ports.Ledger."""
+        acting = copy(self)
+        acting.region = region
+        return acting
 
     def state(self, key: LaneKey) -> LaneState:
         """See ports.Ledger. One Query for each MB of state."""
@@ -115,15 +123,16 @@ class AwsLedger:
         self._client.put_item(**request.cursor)
         return Committed(request.stored)
 
-    def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
-        """See ports.Ledger. One GetItem."""
+    def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
+        """See ports.Ledger. One Query."""
         with named_failures("read the circuit"):
-            answer = self._client.get_item(
+            answer = self._client.query(
                 TableName=self._table,
-                Key=circuit_key(stream, subscription, self.region),
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": standing_key(stream, subscription)},
                 ConsistentRead=True,
             )
-        return circuit_item.from_item(cast(Item, answer["Item"])) if "Item" in answer else Circuit()
+        return owner_item.standing_of(cast(list[Item], answer["Items"]), self.region)
 
     def switch(
         self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
@@ -131,16 +140,27 @@ class AwsLedger:
         """See ports.Ledger. One PutItem."""
         stored = replace(to, version=read.version + 1)
         item = circuit_item.to_item(stream, subscription, self.region, stored)
-        with named_failures("switch the circuit"):
+        return stored if self._replace("switch the circuit", item, read.version) else None
+
+    def hand_over(
+        self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
+    ) -> Owner | None:
+        """See ports.Ledger. One PutItem."""
+        version = read.version if read else 0
+        stored = replace(to, version=version + 1)
+        item = owner_item.to_item(stream, subscription, stored)
+        return stored if self._replace("hand lanes over", item, version) else None
+
+    def _replace(self, operation: str, item: Item, read_version: int) -> bool:
+        with named_failures(operation):
             try:
-                self._client.put_item(TableName=self._table, Item=item, **unchanged(read.version))
+                self._client.put_item(TableName=self._table, Item=item, **unchanged(read_version))
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
-                standing = cast(dict[str, Any], error.response).get("Item")
                 # A lost reply: what stands there is, to the letter, what this very call wrote.
-                return stored if standing and circuit_item.from_item(standing) == stored else None
-        return stored
+                return cast(dict[str, Any], error.response).get("Item") == item
+        return True
 
 
 def _refused(error: ClientError, request: CommitRequest, writes_count: int) -> CommitOutcome:

@@ -70,6 +70,7 @@ def lanes(
 
 
 def _standings(ports: "Ports", stream: "StreamTopology", subscription: str | None) -> "list[LaneStanding]":
+    from eventfabric.services.standing import Standings
     from eventfabric.services.survey import lanes_of, survey, tails_of
 
     log = ports.log_of(stream)
@@ -79,7 +80,10 @@ def _standings(ports: "Ports", stream: "StreamTopology", subscription: str | Non
             found for found in readers.map(lambda lane: tails_of(log, [lane]), lanes_of(stream)) if found
         ]
         jobs = [(wanted_one, tail) for wanted_one in wanted for tail in tails]
-        standings = readers.map(lambda job: list(survey(job[0], job[1], ledger=ports.ledger)), jobs)
+        known = {one.name: Standings(one, ledger=ports.ledger, clock=ports.clock).read() for one in wanted}
+        standings = readers.map(
+            lambda job: list(survey(*job, ledger=ports.ledger, standing=known[job[0].name])), jobs
+        )
         return [standing for some in standings for standing in some]
 
 

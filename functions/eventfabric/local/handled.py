@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.parked import ParkedChange
 from eventfabric.ports import Attempt, Clock, CommitOutcome, Committed, Handler, Ledger, Write
 
@@ -42,7 +41,7 @@ class HandledLog:
 
     def ledger(self, inner: Ledger) -> Ledger:
         """The ledger, observed."""
-        return _ObservedLedger(inner, self)
+        return cast(Ledger, _ObservedLedger(inner, self))
 
     def returned(self, events: Seq[Event], attempt: Attempt) -> None:
         """The handler returned."""
@@ -91,10 +90,8 @@ class _ObservedLedger:
             self._log.committed(key, outcome.cursor.sequence, waiting)
         return outcome
 
-    def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
-        return self._inner.circuit(stream, subscription)
+    def acting_for(self, region: Region) -> Ledger:
+        return cast(Ledger, _ObservedLedger(self._inner.acting_for(region), self._log))
 
-    def switch(
-        self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
-    ) -> Circuit | None:
-        return self._inner.switch(stream, subscription, read, to)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)

@@ -15,7 +15,8 @@ from eventfabric.errors import OutcomeUnknownError, ThrottledError
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.record import Record, Tail
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Attempt, CommitOutcome, Doorbells, Handler, Ledger, Log, Page, Steps, Write
@@ -102,7 +103,7 @@ class Faults:
         return _Log(log, self)
 
     def ledger(self, ledger: Ledger) -> Ledger:
-        """The ledger through these faults: ledger.state, ledger.commit, ledger.circuit, ledger.switch."""
+        """The ledger through these faults: ledger.state, .commit, .standing, .switch, .hand_over."""
         return _Ledger(ledger, self)
 
     def doorbells(self, doorbells: Doorbells) -> Doorbells:
@@ -143,13 +144,23 @@ class _Ledger:
     def commit(self, key: LaneKey, read: Cursor, moved: Cursor, **others: Any) -> CommitOutcome:
         return self._faults.call("ledger.commit", lambda: self._ledger.commit(key, read, moved, **others))
 
-    def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
-        return self._faults.call("ledger.circuit", lambda: self._ledger.circuit(stream, subscription))
+    def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
+        return self._faults.call("ledger.standing", lambda: self._ledger.standing(stream, subscription))
 
     def switch(
         self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
     ) -> Circuit | None:
         return self._faults.call("ledger.switch", lambda: self._ledger.switch(stream, subscription, read, to))
+
+    def hand_over(
+        self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
+    ) -> Owner | None:
+        return self._faults.call(
+            "ledger.hand_over", lambda: self._ledger.hand_over(stream, subscription, read, to)
+        )
+
+    def acting_for(self, region: Region) -> Ledger:
+        return _Ledger(self._ledger.acting_for(region), self._faults)
 
 
 class _Doorbells:

@@ -1,8 +1,10 @@
 """The ledger on a table in memory; the same requests, conditions, token and reasons as on AWS."""
 
 from collections.abc import Sequence as Seq
+from copy import copy
 from dataclasses import replace
 from functools import partial
+from typing import Self
 
 from eventfabric.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.memory.requests import Requests
@@ -10,10 +12,11 @@ from eventfabric.memory.table import ConditionFailedError
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.ports import CommitOutcome, Committed, Entropy, RaceLost, SameItemTwice, Write
-from eventfabric.wire import circuit_item
-from eventfabric.wire.keys import Item, circuit_key
+from eventfabric.wire import circuit_item, owner_item
+from eventfabric.wire.keys import Item, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
 
 _TOKEN_BYTES = 16
@@ -40,6 +43,12 @@ class MemoryLedger:
         self._table = table
         self._entropy = entropy
         self._requests = requests or Requests()
+
+    def acting_for(self, region: Region) -> Self:
+        """See ports.Ledger."""
+        acting = copy(self)
+        acting.region = region
+        return acting
 
     def state(self, key: LaneKey) -> LaneState:
         """See ports.Ledger. One query for each page of state."""
@@ -100,11 +109,11 @@ class MemoryLedger:
             return request.outcome_of_item(failed.item)
         return Committed(request.stored)
 
-    def circuit(self, stream: StreamName, subscription: SubscriptionName) -> Circuit:
-        """See ports.Ledger. One get."""
-        key = circuit_key(stream, subscription, self.region)
-        found = self._requests.send("get", lambda: self._region.table(self._table).get(key))
-        return circuit_item.from_item(found) if found else Circuit()
+    def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
+        """See ports.Ledger. One query."""
+        key = standing_key(stream, subscription)
+        found, _ = self._requests.send("query", lambda: self._region.table(self._table).query(key))
+        return owner_item.standing_of(found, self.region)
 
     def switch(
         self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
@@ -112,12 +121,24 @@ class MemoryLedger:
         """See ports.Ledger. One conditional put."""
         stored = replace(to, version=read.version + 1)
         item = circuit_item.to_item(stream, subscription, self.region, stored)
-        put = {"TableName": self._table, "Item": item, **unchanged(read.version)}
+        return stored if self._replace(item, read.version) else None
+
+    def hand_over(
+        self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
+    ) -> Owner | None:
+        """See ports.Ledger. One conditional put."""
+        version = read.version if read else 0
+        stored = replace(to, version=version + 1)
+        item = owner_item.to_item(stream, subscription, stored)
+        return stored if self._replace(item, version) else None
+
+    def _replace(self, item: Item, read_version: int) -> bool:
+        put = {"TableName": self._table, "Item": item, **unchanged(read_version)}
         try:
             self._requests.send("put", lambda: self._region.table(self._table).write("Put", put))
         except ConditionFailedError as failed:
-            return stored if failed.item and circuit_item.from_item(failed.item) == stored else None
-        return stored
+            return failed.item == item
+        return True
 
 
 def _refused(

@@ -1,10 +1,15 @@
 """Owns the cursor: how far one subscription has come in one lane, with proof of what lies behind it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Final
 
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName, SubscriptionName
-from eventfabric.model.parked import Parked
+from eventfabric.model.parked import Parked, Place
 from eventfabric.model.record import EMPTY_TAIL
+
+_DIGEST_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,17 @@ class Cursor:
     epoch: int = 0
     attempting: bool = False
     crashes: int = 0
+    low: Place | None = None
+    """The first event that waits in a parked key, where one does: every event before it was handled."""
+    parked: bytes = b""
+    """Digest of the parked keys that stand beside it, empty where there is none."""
+
+    def beside(self, parked: Mapping[str, Parked]) -> "Cursor":
+        """The cursor with what tells another Region whether it has these parked keys, all of them, as they are."""
+        if not parked:
+            return self if self.low is None else replace(self, low=None, parked=b"")
+        low = min((key.first for key in parked.values()), key=lambda place: place.sequence)
+        return replace(self, low=low, parked=digest_of(parked))
 
 
 START = Cursor(EMPTY_TAIL.sequence, EMPTY_TAIL.sequence, EMPTY_TAIL.chain)
@@ -53,3 +69,23 @@ class LaneState:
     def cursor(self, region: Region) -> Cursor:
         """The cursor of a Region, or the start where it has none."""
         return self.cursors.get(region, START)
+
+    @property
+    def latest(self) -> Region | None:
+        """The Region that came furthest as the latest owner; None where nobody began."""
+        return max(
+            self.cursors, key=lambda r: (self.cursors[r].epoch, self.cursors[r].sequence, r), default=None
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The latest owner's number."""
+        return max((cursor.epoch for cursor in self.cursors.values()), default=0)
+
+
+def digest_of(parked: Mapping[str, Parked]) -> bytes:
+    """Of parked keys by their id: equal for equal keys at equal versions."""
+    digest = blake2b(digest_size=_DIGEST_BYTES)
+    for name in sorted(parked):
+        digest.update(b"%d %d " % (parked[name].version, len(name.encode())) + name.encode())
+    return digest.digest()

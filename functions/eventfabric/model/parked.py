@@ -1,5 +1,6 @@
 """Owns a parked key: the events of one key that wait behind one that failed, and why it did."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
@@ -88,6 +89,18 @@ class ParkedChange:
 
     before: Parked | None
     after: Parked | None
+
+
+def after_changes(parked: Mapping[str, Parked], changes: Iterable[ParkedChange]) -> dict[str, Parked]:
+    """The parked keys by their id after a commit of changes, at the versions that it writes."""
+    after = dict(parked)
+    for change in changes:
+        if change.after is not None:
+            version = (change.before.version if change.before else 0) + 1
+            after[change.after.id] = replace(change.after, version=version)
+        elif change.before is not None:
+            del after[change.before.id]
+    return after
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
             position := relay(
                 seen,
                 runtime.topology.stream_of_table(table),
-                region=runtime.region,
+                owns=runtime.owns,
                 doorbells=runtime.ports.doorbells,
                 telemetry=runtime.telemetry,
             )

@@ -19,10 +19,11 @@ from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.deliver import Deliverer
 from eventfabric.services.retry import RetryPolicy
+from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.settings import Settings
 from eventfabric.telemetry import Telemetry
-from eventfabric.topology import Topology
+from eventfabric.topology import SubscriptionTopology, Topology
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,20 @@ class Runtime:
         if self.subscription is not None:
             assert self.deliverer is not None
 
+    def owns(self, subscription: SubscriptionTopology, origin: Region) -> bool:
+        """Whether this Region is to ring for an origin's lanes. Its own it always rings for: their function knows."""
+        if subscription.delivers(origin, self.region):
+            return True
+        standings = self._standings.get(subscription.name)
+        if standings is None:
+            standings = Standings(subscription, ledger=self.ports.ledger, clock=self.ports.clock)
+            self._standings[subscription.name] = standings
+        return standings.owns(origin)
+
+    @cached_property
+    def _standings(self) -> dict[str, Standings]:
+        return {}
+
     @cached_property
     def deliverer(self) -> Deliverer:
         """The delivery of this function's subscription."""
@@ -59,6 +74,7 @@ class Runtime:
         definition = subscription.definition
         target = self.handlers.get(subscription.name) or load_handler(definition.handler)
         ports, stream = self.ports, self.topology.stream(definition.stream)
+        standings = Standings(subscription, ledger=ports.ledger, clock=ports.clock)
         return Deliverer(
             subscription,
             region=self.region,
@@ -75,8 +91,9 @@ class Runtime:
                 )
             ),
             policy=RetryPolicy(definition, entropy=ports.entropy, code_version=self.code_version),
+            standings=standings,
             breaker=Breaker(
-                subscription, region=self.region, lanes=lanes_of(stream), ledger=ports.ledger,
+                subscription, lanes=lanes_of(stream), standings=standings,
                 doorbells=ports.doorbells, clock=ports.clock, telemetry=self.telemetry,
             ),
             clock=ports.clock,

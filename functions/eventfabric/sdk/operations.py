@@ -12,6 +12,7 @@ from eventfabric.ports import Ports, Steps
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, result_text
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.dead_letters import DeadLetters
+from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
@@ -84,7 +85,8 @@ class Operations:
     def circuit(self, subscription: str) -> Circuit:
         """Whether its deliveries run, and since when they do not."""
         found = self.topology.subscription(subscription)
-        return self._ports.ledger.circuit(StreamName(found.definition.stream), SubscriptionName(found.name))
+        stream = StreamName(found.definition.stream)
+        return self._ports.ledger.standing(stream, SubscriptionName(found.name)).circuit
 
     def pause(self, subscription: str, reason: str = "") -> bool:
         """Stop its deliveries; functions that are warm notice within seconds. False: somebody was faster, try again."""
@@ -105,7 +107,8 @@ class Operations:
     def _breaker(self, subscription: str) -> Breaker:
         found, ports = self.topology.subscription(subscription), self._ports
         return Breaker(
-            found, region=self.region, lanes=lanes_of(self._stream(found)), ledger=ports.ledger,
+            found, lanes=lanes_of(self._stream(found)),
+            standings=Standings(found, ledger=ports.ledger, clock=ports.clock),
             doorbells=ports.doorbells, clock=ports.clock, telemetry=NoTelemetry(),
         )  # fmt: skip
 

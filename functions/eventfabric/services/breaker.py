@@ -18,8 +18,9 @@ from zlib import crc32
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
-from eventfabric.ports import Clock, Doorbells, Ledger
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.ports import Clock, Doorbells
+from eventfabric.services.standing import Standings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
@@ -35,9 +36,8 @@ class Breaker:
         self,
         subscription: SubscriptionTopology,
         *,
-        region: Region,
         lanes: list[Lane],
-        ledger: Ledger,
+        standings: Standings,
         doorbells: Doorbells,
         clock: Clock,
         telemetry: Telemetry,
@@ -45,29 +45,19 @@ class Breaker:
         self._definition = subscription.definition.breaker
         self._stream = StreamName(subscription.definition.stream)
         self._name = SubscriptionName(subscription.name)
-        self._lanes = [lane for lane in lanes if subscription.delivers(lane.origin, region)]
-        self._ledger = ledger
+        self._lanes = lanes
+        self._standings = standings
         self._doorbells = doorbells
         self._clock = clock
         self._telemetry = telemetry
         self._circuit = Circuit()
-        self._read_ms: int | None = None
         self._goes_last: dict[Lane, int] = {}
         self._failed: deque[tuple[int, str]] = deque()
         self._handled: deque[tuple[int, int]] = deque(maxlen=limits.CIRCUIT_WINDOW_SECONDS)
 
     def circuit(self) -> Circuit:
-        """How the circuit stands; that it is closed, by a read of the last few seconds.
-
-        That it is not is read each time: who waits for a circuit that was closed meanwhile has missed its ring.
-        """
-        now_ms = self._clock.now_ms()
-        fresh = (
-            self._read_ms is not None and 0 <= now_ms - self._read_ms < 1000 * limits.CIRCUIT_CACHE_SECONDS
-        )
-        if not fresh or self._circuit.state is not CircuitState.CLOSED:
-            self._circuit = self._ledger.circuit(self._stream, self._name)
-            self._read_ms = now_ms
+        """How the circuit stands."""
+        self._circuit = self._standings.now().circuit
         if self._circuit.rings_owed:
             self._ring_all()
         return self._circuit
@@ -203,13 +193,13 @@ class Breaker:
     def _ring_all(self) -> None:
         """Ring every lane: what came while the circuit was open was not delivered. Owed until all went out."""
         now_ms = self._clock.now_ms()
-        bells = [Doorbell(self._stream, lane, ANY_TAIL, again=now_ms) for lane in self._lanes]
+        owned = [lane for lane in self._lanes if self._standings.owns(lane.origin)]
+        bells = [Doorbell(self._stream, lane, ANY_TAIL, again=now_ms) for lane in owned]
         if not self._doorbells.ring(self._name, bells):
             self._switch(replace(self._circuit, rings_owed=False))
 
     def _switch(self, to: Circuit) -> bool:
         """Move the circuit unless somebody else did; then theirs is taken over."""
-        stands = self._ledger.switch(self._stream, self._name, self._circuit, to)
-        self._circuit = stands or self._ledger.circuit(self._stream, self._name)
-        self._read_ms = self._clock.now_ms()
-        return stands is not None
+        switched = self._standings.switch(self._circuit, to)
+        self._circuit = self._standings.known.circuit
+        return switched

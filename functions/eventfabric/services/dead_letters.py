@@ -12,8 +12,9 @@ from eventfabric.errors import ContendedCommitError, NotDeadError
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled, after_changes
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
+from eventfabric.services.standing import Standings, is_delivered_by
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.payload_codec import encode_event, stored, unpack, unpack_one
@@ -74,7 +75,7 @@ class DeadLetters:
         clock: Clock,
     ) -> None:
         self._subscription = subscription
-        self._lanes = [lane for lane in lanes if subscription.delivers(lane.origin, ledger.region)]
+        self._lanes = list(lanes)
         self._log = log
         self._ledger = ledger
         self._doorbells = doorbells
@@ -88,7 +89,10 @@ class DeadLetters:
     def find(self, wanted: Wanted | None = None) -> Iterator[DeadLetter]:
         """Those that are wanted, lane by lane: one read a lane."""
         wanted = wanted or Wanted()
+        standing = Standings(self._subscription, ledger=self._ledger, clock=self._clock).read()
         for lane in self._lanes:
+            if not is_delivered_by(self._ledger.region, self._subscription, lane.origin, standing):
+                continue
             parked = self._ledger.state(self._key(lane)).parked.get(self._ledger.region, {})
             for found in sorted(parked.values(), key=lambda one: one.first.sequence):
                 if wanted.matches(found, self._clock.now_ms()):
@@ -142,10 +146,11 @@ class DeadLetters:
                     f"{letter.place} of {self._subscription.name} is no dead letter (any more)"
                 )
             after, settled = decide(parked)
+            changes = [ParkedChange(parked, after)]
             cursor = state.cursor(self._ledger.region)
             outcome = self._ledger.commit(
-                letter.key, cursor, cursor,
-                parked=[ParkedChange(parked, after)], settled=[settled] if settled else [],
+                letter.key, cursor, cursor.beside(after_changes(state.parked[self._ledger.region], changes)),
+                parked=changes, settled=[settled] if settled else [],
             )  # fmt: skip
             if isinstance(outcome, Committed):
                 # Should this ring be lost, the key is due all the same: with the lane's next doorbell.

@@ -17,7 +17,7 @@ from eventfabric import limits
 from eventfabric.errors import LogError
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, RaceLost
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.context import VisitContext
@@ -25,7 +25,9 @@ from eventfabric.services.endings import Ended, Stopped
 from eventfabric.services.pace import Pace
 from eventfabric.services.retry import RetryPolicy
 from eventfabric.services.run import Run
+from eventfabric.services.standing import Standings
 from eventfabric.services.stretch import Stretch
+from eventfabric.services.takeover import take_over
 from eventfabric.services.visit import Visit
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
@@ -79,6 +81,7 @@ class Deliverer:
         doorbells: Doorbells,
         handler: Handler,
         policy: RetryPolicy,
+        standings: Standings,
         breaker: Breaker,
         clock: Clock,
         telemetry: Telemetry,
@@ -88,6 +91,7 @@ class Deliverer:
         self._log = log
         self._ledger = ledger
         self._doorbells = doorbells
+        self._standings = standings
         self._breaker = breaker
         self._clock = clock
         self._telemetry = telemetry
@@ -106,18 +110,30 @@ class Deliverer:
         Raises what the ports raise: then nothing that was not committed counts, and the doorbell must come again.
         """
         lane = doorbell.lane
-        if not self.subscription.delivers(lane.origin, self._region):
+        owner = self._standings.owner(lane.origin)
+        if owner is not None and owner.region != self._region:
             return LaneResult(Outcome.NOT_OWNER)
         circuit = self._breaker.circuit()
         probes = circuit.state is CircuitState.OPEN and self._breaker.take_probe()
         if circuit.state is not CircuitState.CLOSED and not probes:
             self._breaker.ring_probe(lane)
             return LaneResult(Outcome.WAITING)
+        context = self._context_of(lane)
+        ledger = context.ledger
         key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)
         for _ in range(limits.LANE_RACES_MAX):
-            state = self._ledger.state(key)
+            state = ledger.state(key)
+            if owner is not None and state.epoch > owner.epoch:
+                owner = self._standings.read_owner(lane.origin)
+                if owner is None or owner.region != self._region or state.epoch > owner.epoch:
+                    return LaneResult(Outcome.NOT_OWNER)
+            if owner is not None and state.cursor(ledger.region).epoch < owner.epoch:
+                now_ms = self._clock.now_ms()
+                if not take_over(key, state, owner.epoch, ledger=ledger, log=self._log, now_ms=now_ms):
+                    return LaneResult(Outcome.HOLE)
+                continue
             visit = Visit(
-                self._context,
+                context,
                 key,
                 state,
                 deadline_ms=deadline_ms,
@@ -130,6 +146,14 @@ class Deliverer:
                 return result
             self._telemetry.add(Metric.COMMITS_LOST)
         return LaneResult(Outcome.CONTENDED)
+
+    def _context_of(self, lane: Lane) -> VisitContext:
+        """Where all Regions share one state, the lane's is kept under one of them, whoever delivers it."""
+        home = self.subscription.home(lane.origin)
+        if home in (None, self._region):
+            return self._context
+        acting = self._ledger.acting_for(Region(home))
+        return replace(self._context, ledger=acting, region=Region(home))
 
     def _visit(self, visit: Visit, doorbell: Doorbell) -> LaneResult | None:
         """Keys that are due, then page after page until the lane's log ends; None where a commit lost its race."""

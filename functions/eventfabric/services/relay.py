@@ -1,11 +1,11 @@
 """Relay: from what a table's stream shows to doorbells. Trusts no order, carries no events, never fails on content."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from eventfabric.model.identity import Lane, Region, StreamName
 from eventfabric.ports import Doorbells
 from eventfabric.telemetry import Metric, Telemetry
-from eventfabric.topology import StreamTopology
+from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.stream_record import Appended
 
@@ -14,11 +14,11 @@ def relay(
     appended: Iterable[Appended],
     stream: StreamTopology,
     *,
-    region: Region,
+    owns: Callable[[SubscriptionTopology, Region], bool],
     doorbells: Doorbells,
     telemetry: Telemetry,
 ) -> str | None:
-    """Ring one doorbell a lane, for its highest tail, at each subscription that this Region delivers the lane to.
+    """Ring one doorbell a lane, for its highest tail, at each subscription for which this Region owns its origin.
 
     Returns the position from which the stream must come again, because of doorbells that could not be sent; None
     where all went out. Ringing again what was rung is harmless.
@@ -34,7 +34,7 @@ def relay(
         bells = [
             Doorbell(StreamName(stream.name), lane, change.tail)
             for lane, change in highest.items()
-            if subscription.delivers(lane.origin, region)
+            if owns(subscription, lane.origin)
         ]
         refused = doorbells.ring(subscription.name, bells)
         failed.update(bell.lane for bell in refused)

@@ -13,8 +13,10 @@ from eventfabric.model.identity import (
     StreamName,
     SubscriptionName,
 )
+from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.ports import Doorbells, Ledger, Log
+from eventfabric.services.standing import is_delivered_by
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
 
@@ -51,12 +53,12 @@ def tails_of(log: Log, lanes: Iterable[Lane]) -> dict[Lane, Tail]:
 
 
 def survey(
-    subscription: SubscriptionTopology, tails: Mapping[Lane, Tail], *, ledger: Ledger
+    subscription: SubscriptionTopology, tails: Mapping[Lane, Tail], *, ledger: Ledger, standing: Standing
 ) -> Iterator[LaneStanding]:
-    """Where the lanes stand that the ledger's Region delivers for a subscription: one read a lane."""
+    """Where the lanes stand that the ledger's Region delivers for a subscription, by its standing: one read a lane."""
     name = SubscriptionName(subscription.name)
     for lane, tail in tails.items():
-        if subscription.delivers(lane.origin, ledger.region):
+        if is_delivered_by(ledger.region, subscription, lane.origin, standing):
             key = LaneKey(StreamName(subscription.definition.stream), name, lane)
             yield LaneStanding(subscription, lane, tail, ledger.state(key).cursor(ledger.region))
 

@@ -10,7 +10,7 @@ from eventfabric.model.commit import Committed, RaceLost, SameItemTwice, Write, 
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Place
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Place, after_changes
 from eventfabric.model.record import Record
 from eventfabric.ports import Attempt
 from eventfabric.services.context import VisitContext
@@ -272,8 +272,9 @@ class Visit:
             for parking_id in sorted(self._changed)
             if (before := self._stored.get(parking_id)) != (after := self._passed(parking_id, moved.sequence))
         ]
-        stays = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch) == self.cursor
-        if stays and not changes and not writes:
+        moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
+        moved = moved.beside(after_changes(self._stored, changes))
+        if moved == self.cursor and not changes and not writes:
             return None
         self._ring_timers(changes)
         try:

@@ -2,11 +2,13 @@
 
 `s` next sequence, `a` base (first sequence of the record that holds it), `c` chain before the base, `v` version,
 `e` epoch, `g` whether the event at `s` is being attempted by itself, and `n` after how many crashes, `w` token of the
-write (lets a consumer recognise its own commit after a lost reply), `u` milliseconds since 1970 of the write.
+write (lets a consumer recognise its own commit after a lost reply), `u` milliseconds since 1970 of the write. Where
+keys are parked: `l` base and sequence of the first event that waits, `p` digest of the keys.
 """
 
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Chain, Region, Sequence
+from eventfabric.model.parked import Place
 from eventfabric.wire.keys import Item, cursor_key
 
 
@@ -24,6 +26,9 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
         item["g"] = {"BOOL": True}
     if cursor.crashes:
         item["n"] = {"N": str(cursor.crashes)}
+    if cursor.low is not None:
+        item["l"] = {"L": [{"N": str(cursor.low.base)}, {"N": str(cursor.low.sequence)}]}
+        item["p"] = {"B": cursor.parked}
     return item
 
 
@@ -37,7 +42,14 @@ def from_item(item: Item) -> Cursor:
         epoch=int(item["e"]["N"]),
         attempting="g" in item,
         crashes=int(item["n"]["N"]) if "n" in item else 0,
+        low=_place(item["l"]["L"]) if "l" in item else None,
+        parked=bytes(item["p"]["B"]) if "p" in item else b"",
     )
+
+
+def _place(values: list[dict[str, str]]) -> Place:
+    base, sequence = (Sequence(int(value["N"])) for value in values)
+    return Place(base, sequence)
 
 
 def token_of(item: Item) -> bytes:

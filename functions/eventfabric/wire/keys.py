@@ -10,6 +10,8 @@ parked    table `<fabric>-ledger`; written with the cursor by the same function,
           is free. pk as the cursor's, sk `<region>/parked/<digest of the parking id>`.
 circuit   table `<fabric>-ledger`; written when a breaker moves, or by who pauses; kept. pk `<stream>/<subscription>`,
           sk `<region>/circuit`.
+owner     table `<fabric>-ledger`; written by the Region that hands lanes over, mostly to itself; kept.
+          pk `<stream>/<subscription>`, sk `<region>/owner/<origin>`.
 settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept. pk the cursor's and `/settled`,
           sk `<region>/<sequence>`.
 step      table `<fabric>-ledger`; written by an attempt before and after an effect outside, and by who settles it; kept
@@ -45,6 +47,7 @@ _CURSOR: Final = "cursor"
 _PARKED: Final = "parked/"
 _CIRCUIT: Final = "circuit"
 _STEP: Final = "step"
+_OWNER: Final = "owner/"
 _DIGEST_BYTES: Final = 16
 
 
@@ -64,9 +67,19 @@ def parked_key(key: LaneKey, region: Region, parking_id: str) -> Item:
     return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_PARKED}{digest}"}}
 
 
+def standing_key(stream: StreamName, subscription: SubscriptionName) -> dict[str, Any]:
+    """The partition key of all that is known of a subscription as a whole: circuits and handovers."""
+    return {"S": f"{stream}/{subscription}"}
+
+
 def circuit_key(stream: StreamName, subscription: SubscriptionName, region: Region) -> Item:
     """The key of a subscription's circuit in a Region."""
     return {PK: {"S": f"{stream}/{subscription}"}, SK: {"S": f"{region}/{_CIRCUIT}"}}
+
+
+def owner_key(stream: StreamName, subscription: SubscriptionName, region: Region, origin: Region) -> Item:
+    """The key of a handover of an origin's lanes that a Region wrote."""
+    return {PK: {"S": f"{stream}/{subscription}"}, SK: {"S": f"{region}/{_OWNER}{origin}"}}
 
 
 def settled_key(key: LaneKey, region: Region, sequence: Sequence) -> Item:
@@ -117,6 +130,16 @@ def ledger_region_and_kind(item: Item) -> tuple[Region, str]:
 def is_cursor(kind: str) -> bool:
     """Whether a ledger item of this kind is a cursor."""
     return kind == _CURSOR
+
+
+def is_circuit(kind: str) -> bool:
+    """Whether a ledger item of this kind is a circuit."""
+    return kind == _CIRCUIT
+
+
+def is_owner(kind: str) -> bool:
+    """Whether a ledger item of this kind is a handover."""
+    return kind.startswith(_OWNER)
 
 
 def is_parked(kind: str) -> bool:

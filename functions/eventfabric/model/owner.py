@@ -1,0 +1,39 @@
+"""Owns who delivers the lanes of an origin for a subscription, when that is not whom the definition says."""
+
+from dataclasses import dataclass, field
+
+from eventfabric.model.circuit import Circuit
+from eventfabric.model.identity import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One handover: from `epoch` on, `region` delivers the lanes appended in `origin`.
+
+    Written by the Region `by`; of several the highest epoch counts. `version` counts the writes, 0 for none yet.
+    """
+
+    origin: Region
+    region: Region
+    epoch: int
+    by: Region
+    since_ms: int = 0
+    reason: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one Region's ledger says of a subscription as a whole: the Region's circuit, and all Regions' handovers."""
+
+    circuit: Circuit = field(default_factory=Circuit)
+    owners: tuple[Owner, ...] = ()
+
+    def owner(self, origin: Region) -> Owner | None:
+        """The latest handover of an origin's lanes; None where there was none."""
+        of_origin = [owner for owner in self.owners if owner.origin == origin]
+        return max(of_origin, key=lambda owner: (owner.epoch, owner.by), default=None)
+
+    def written(self, origin: Region, by: Region) -> Owner | None:
+        """The handover of an origin's lanes that a Region wrote."""
+        return next((o for o in self.owners if (o.origin, o.by) == (origin, by)), None)

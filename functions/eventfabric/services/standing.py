@@ -1,0 +1,89 @@
+"""Standing: what the ledger says of a subscription as a whole, as one process knows it; and who owns a lane by it."""
+
+from eventfabric import limits
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner, Standing
+from eventfabric.ports import Clock, Ledger
+from eventfabric.topology import SubscriptionTopology
+
+
+class Standings:
+    """Reads a subscription's standing at most every few seconds, as long as deliveries run."""
+
+    def __init__(self, subscription: SubscriptionTopology, *, ledger: Ledger, clock: Clock) -> None:
+        self._subscription = subscription
+        self._stream = StreamName(subscription.definition.stream)
+        self._name = SubscriptionName(subscription.name)
+        self._ledger = ledger
+        self._clock = clock
+        self._known = Standing()
+        self._read_ms: int | None = None
+
+    @property
+    def known(self) -> Standing:
+        """The standing as it was read last, or as the last switch left it."""
+        return self._known
+
+    @property
+    def region(self) -> Region:
+        """Whose standing it is."""
+        return self._ledger.region
+
+    def now(self) -> Standing:
+        """The standing: with a closed circuit, by a read of the last few seconds.
+
+        That the circuit is not closed is read each time: who waits for one that was closed meanwhile has missed its
+        ring.
+        """
+        now_ms = self._clock.now_ms()
+        fresh = (
+            self._read_ms is not None and 0 <= now_ms - self._read_ms < 1000 * limits.CIRCUIT_CACHE_SECONDS
+        )
+        if fresh and self._known.circuit.state is CircuitState.CLOSED:
+            return self._known
+        return self.read()
+
+    def read(self) -> Standing:
+        """The standing, read anew."""
+        self._known = self._ledger.standing(self._stream, self._name)
+        self._read_ms = self._clock.now_ms()
+        return self._known
+
+    def switch(self, read: Circuit, to: Circuit) -> bool:
+        """Move the circuit unless somebody else did."""
+        stands = self._ledger.switch(self._stream, self._name, read, to)
+        if stands is None:
+            self.read()
+            return False
+        self._known = Standing(stands, self._known.owners)
+        self._read_ms = self._clock.now_ms()
+        return True
+
+    def owner(self, origin: Region) -> Owner | None:
+        """Who delivers an origin's lanes; None where every Region does, for itself."""
+        return owner_of(self._subscription, origin, self.now())
+
+    def read_owner(self, origin: Region) -> Owner | None:
+        """The same, read anew."""
+        return owner_of(self._subscription, origin, self.read())
+
+    def owns(self, origin: Region) -> bool:
+        """Whether this Region delivers an origin's lanes."""
+        return is_delivered_by(self.region, self._subscription, origin, self.now())
+
+
+def is_delivered_by(
+    region: Region, subscription: SubscriptionTopology, origin: Region, standing: Standing
+) -> bool:
+    """Whether a Region delivers an origin's lanes."""
+    owner = owner_of(subscription, origin, standing)
+    return region in subscription.regions if owner is None else owner.region == region
+
+
+def owner_of(subscription: SubscriptionTopology, origin: Region, standing: Standing) -> Owner | None:
+    """Who delivers an origin's lanes: by the latest handover, else by the definition; None where every Region does."""
+    default = subscription.owner(origin)
+    if default is None:
+        return None
+    return standing.owner(origin) or Owner(origin, Region(default), 0, Region(default))

@@ -1,0 +1,37 @@
+"""Owner to DynamoDB item and back: its fields by their names, as JSON in `f`, and the version in `v`."""
+
+from dataclasses import replace
+
+import msgspec
+
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner, Standing
+from eventfabric.wire import circuit_item
+from eventfabric.wire.keys import Item, is_circuit, is_owner, ledger_region_and_kind, owner_key
+
+_decode = msgspec.json.Decoder(Owner).decode
+
+
+def to_item(stream: StreamName, subscription: SubscriptionName, owner: Owner) -> Item:
+    """The item of a handover, which the Region `owner.by` writes."""
+    item = owner_key(stream, subscription, owner.by, owner.origin)
+    item["f"] = {"S": msgspec.json.encode(owner).decode()}
+    item["v"] = {"N": str(owner.version)}
+    return item
+
+
+def from_item(item: Item) -> Owner:
+    """The handover of an item; KeyError or ValueError where it is not one."""
+    return replace(_decode(item["f"]["S"]), version=int(item["v"]["N"]))
+
+
+def standing_of(items: list[Item], region: Region) -> Standing:
+    """What the items of a subscription tell a Region."""
+    standing, owners = Standing(), []
+    for item in items:
+        writer, kind = ledger_region_and_kind(item)
+        if is_owner(kind):
+            owners.append(from_item(item))
+        elif is_circuit(kind) and writer == region:
+            standing = Standing(circuit_item.from_item(item))
+    return replace(standing, owners=tuple(owners))
