@@ -25,6 +25,7 @@
     ├── NotDeadError                 what is to be redriven or discarded is no dead letter
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
+    ├── FailoverError                lanes cannot be handed over as was asked
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── HandlerExitedError           a handler raised SystemExit or its like
     ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
@@ -228,6 +229,10 @@ class UnknownStepError(HandlerError):
 
 class NotUnknownError(EventFabricError):
     """The outcome of a step is known, or it never began, so there is nothing to settle; nothing is changed."""
+
+
+class FailoverError(EventFabricError):
+    """Lanes cannot be handed over as was asked, with the facts that decided it."""
 
 
 class ParkedFullError(EventFabricError):

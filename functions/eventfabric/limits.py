@@ -69,6 +69,9 @@ TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 """A handler's writes in one commit; the cursor, and a parked key that its event leaves, take the last places."""
 
+DRAIN_SECONDS: Final = 300
+"""How long a failover waits for replication before it gives up."""
+
 STEP_NAME_CHARACTERS_MAX: Final = 64
 STEP_RESULT_BYTES_MAX: Final = 64 * 1024
 """Of a step's result as JSON: it stands in the step's record."""

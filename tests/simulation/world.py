@@ -5,6 +5,7 @@ The drivers (relay_all, deliver_all) stand for Lambda's pollers and follow their
 
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
+from copy import copy
 from dataclasses import dataclass, field
 
 from eventfabric.definition_file import parse_definition
@@ -158,20 +159,30 @@ class World:
         self.clock = MemoryClock()
         self.entropy = SeededEntropy(seed)
         self.topology = topology(**subscription)
-        self.region = delivered_in
         self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=self.entropy)
         for each in self.cloud.regions.values():
             each.create_table(EFFECTS, key_names=("id",))
         self.handler = handler or Recorder(effects=subscription.get("guarantee") == "exactly_once")
         self.telemetry = Counting()
         self.faults = Faults()
-        self.queue = self.cloud.queue(self.topology, SUBSCRIPTION, delivered_in)
-        self.timers = self.cloud.timers(self.topology, SUBSCRIPTION, delivered_in)
-        self.table = self.cloud.regions[delivered_in].table(self.stream.table.name)
-        self.log = self.cloud.log(self.topology, STREAM, delivered_in)
         self.origin_log = self.cloud.log(self.topology, STREAM, HOME)
-        self._reader: StreamReader = self.table.stream.reader()
         self._batches = 0
+        self._look_at(delivered_in)
+
+    def _look_at(self, region: Region) -> None:
+        self.region = region
+        self.queue = self.cloud.queue(self.topology, SUBSCRIPTION, region)
+        self.timers = self.cloud.timers(self.topology, SUBSCRIPTION, region)
+        self.table = self.cloud.regions[region].table(self.stream.table.name)
+        self.log = self.cloud.log(self.topology, STREAM, region)
+        self._reader: StreamReader = self.table.stream.reader()
+
+    def at(self, region: Region, *, handler: Handler | None = None) -> "World":
+        """The same fabric, with the deliveries of another Region looked at, by a handler of its own."""
+        other = copy(self)
+        other.handler = handler or Recorder(effects=self.recorder.effects)
+        other._look_at(region)
+        return other
 
     @property
     def stream(self) -> StreamTopology:

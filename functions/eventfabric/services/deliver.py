@@ -112,7 +112,10 @@ class Deliverer:
         lane = doorbell.lane
         owner = self._standings.owner(lane.origin)
         if owner is not None and owner.region != self._region:
-            return LaneResult(Outcome.NOT_OWNER)
+            # Somebody rang here, so what is known may be old; that ring is not to be lost.
+            owner = self._standings.read_owner(lane.origin)
+            if owner is None or owner.region != self._region:
+                return LaneResult(Outcome.NOT_OWNER)
         circuit = self._breaker.circuit()
         probes = circuit.state is CircuitState.OPEN and self._breaker.take_probe()
         if circuit.state is not CircuitState.CLOSED and not probes:

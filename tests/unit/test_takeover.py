@@ -1,0 +1,209 @@
+"""What a Region goes on from when lanes are handed to it, however much of the former owner's state is here."""
+
+from random import Random
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner
+from eventfabric.model.parked import ParkedState
+from eventfabric.services.dead_letters import DeadLetters
+from eventfabric.services.deliver import Outcome
+from eventfabric.wire.keys import is_parked, ledger_region_and_kind
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event
+from tests.unit.failing import BAD_ORDER, FEW, Failing, named, retry, world_of
+
+KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
+
+
+def hand_over(world: World, *, epoch: int = 1, to: Region | None = None) -> None:
+    """Write a handover of HOME's lanes, mostly to the Region that is looked at."""
+    standing = world.ledger.standing(KEY.stream, KEY.subscription)
+    owner = Owner(HOME, to or world.region, epoch, world.region)
+    assert world.ledger.hand_over(KEY.stream, KEY.subscription, standing.written(HOME, world.region), owner)
+    world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
+
+
+def without_parked(world: World) -> None:
+    """Take the former owner's parked keys from AWAY's ledger, as if they had not been replicated yet."""
+    table = world.cloud.regions[AWAY].table(world.topology.ledger.name)
+    for item in table.items:
+        if is_parked(ledger_region_and_kind(item)[1]):
+            table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
+
+
+def test_a_lane_is_not_delivered_elsewhere_until_it_is_handed_over() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    assert away.deliver().outcome is Outcome.NOT_OWNER
+    hand_over(away)
+    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.recorder.ids() == ["a1"]
+    assert away.cursor().epoch == 1
+
+
+def test_the_new_owner_goes_on_where_the_former_came_to_with_its_parked_keys() -> None:
+    world = world_of(Failing({"a1": 9}), *named("a1", "b1", "a2", "b2"), **FEW)
+    world.deliver()
+    world.put(*named("a3", "c1"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    assert away.recorder.ids() == ["a1", "a2", "a3", "c1"]
+    assert (away.parked(), away.cursor().sequence) == ({}, 6)
+
+
+def test_dead_keys_stay_dead_and_the_new_owner_lists_and_redrives_them() -> None:
+    world = world_of(Failing({"a1": 99}), *named("a1", "a2", "b1"), **retry(immediate=0, attempts=1))
+    world.put(*named("b2"))
+    world.deliver()
+    assert world.parked()["a"].state is ParkedState.DEAD
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    assert away.recorder.ids() == []
+    letters = DeadLetters(
+        away.subscription, [LANE], log=away.log, ledger=away.ledger, clock=away.clock,
+        doorbells=away.cloud.doorbells(away.topology, AWAY),
+    )  # fmt: skip
+    (letter,) = letters.find()
+    letters.redrive(letter)
+    away.deliver_all()
+    assert (away.recorder.ids(), away.parked()) == (["a1", "a2"], {})
+
+
+def test_parked_keys_that_are_not_here_yet_are_not_lost_with_their_cursor() -> None:
+    world = world_of(Failing({"a1": 9}), *named("c1", "a1", "b1", "a2"), **FEW)
+    world.deliver()
+    world.cloud.replicate()
+    without_parked(world)
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    # From the first event that waited on: b1 is handled twice, a1 and a2 are not lost.
+    assert away.recorder.ids() == ["a1", "b1", "a2"]
+    assert away.cursor().sequence == 4
+
+
+def test_a_key_that_the_former_owner_freed_does_not_come_back() -> None:
+    failing = Failing({"a1": 1})
+    world = world_of(failing, *named("a1", "b1"), **FEW)
+    world.deliver()
+    world.cloud.replicate()
+    world.clock.advance(10)
+    world.deliver()  # frees the key; of that only the cursor is replicated
+    assert world.parked() == {}
+    ledgers = [world.cloud.regions[region].table(world.topology.ledger.name) for region in (HOME, AWAY)]
+    (cursor,) = ledgers[0].items
+    ledgers[1].write("Put", {"Item": cursor})
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    assert (away.recorder.ids(), away.parked()) == ([], {})
+
+
+def test_where_the_log_is_not_here_yet_the_lane_waits() -> None:
+    world = world_of(Failing({"b1": 9}), *named("a1", "b1", "c1"), **FEW)
+    world.deliver()
+    away = world.at(AWAY)
+    for link in world.cloud.links:
+        if link.source.name == world.topology.ledger.name:
+            link.pass_on()
+    without_parked(world)
+    hand_over(away)
+    assert away.deliver(tail=3).outcome is Outcome.HOLE
+    world.cloud.replicate()
+    assert away.deliver().outcome is Outcome.DELIVERED
+    assert away.recorder.ids() == ["b1", "c1"]
+
+
+def test_more_parked_keys_than_one_commit_takes_are_taken_over_even_if_it_dies_in_between() -> None:
+    names = [f"{number:03d}" for number in range(250)]
+    world = world_of(
+        Failing(dict.fromkeys(names, 9)),
+        *(event(name, key=name) for name in names),
+        **retry(permanent=[BAD_ORDER]),
+    )
+    world.relay_all()
+    world.deliver_all()
+    assert len(world.parked()) == 250
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    for call in (2, 1):
+        with pytest.raises(SimulatedCrash):
+            away.deliver(by=away.deliverer(faults=Faults(nth(call, Fault.CRASH_AFTER, name="ledger.commit"))))
+    away.deliver()
+    assert sorted(away.parked()) == names
+    assert (away.recorder.ids(), away.cursor().epoch) == ([], 1)
+
+
+def test_the_former_owner_stops_when_it_sees_the_handover_or_a_lanes_higher_epoch() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    home_deliverer = world.deliverer()
+    home_deliverer.deliver(world.bell(), deadline_ms=2**62)  # knows of nothing yet
+    assert world.recorder.ids() == ["a1"]
+    world.put(*named("a2"))
+    world.cloud.replicate()
+    assert world.deliver(by=home_deliverer).outcome is Outcome.NOT_OWNER
+    assert world.deliver().outcome is Outcome.NOT_OWNER
+    away.deliver()
+    assert away.recorder.ids() == ["a1", "a2"]
+
+
+def test_it_can_be_handed_back() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    world.cloud.replicate()
+    hand_over(world, epoch=2)
+    world.put(*named("a2"))
+    world.cloud.replicate()
+    assert away.deliver().outcome is Outcome.NOT_OWNER
+    world.deliver()
+    assert (world.recorder.ids(), world.cursor().epoch) == (["a2"], 2)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_was_replicated_nothing_is_lost_and_what_was_replicated_of_a_cursor_is_not_repeated(
+    seed: int,
+) -> None:
+    random = Random(seed)
+    names = [f"{key}{number}" for number in range(1, 9) for key in "abcd"]
+    failing = Failing({name: random.choice([0, 0, 0, 1, 2]) for name in names})
+    world = world_of(failing, *named(*names), **retry(immediate=0, attempts=20))
+    for _ in range(6):
+        world.deliver(tail=32, time_ms=random.choice([1, 100_000]))
+        world.clock.advance(random.choice([0, 1, 30]))
+        for _ in range(random.randrange(12)):
+            world.cloud.replicate(1, random.randrange)
+    log_only = [link for link in world.cloud.links if link.source.name == world.table.name]
+    for link in log_only:
+        link.pass_on()
+    away = world.at(AWAY)
+    seen = away.ledger.state(KEY)
+    hand_over(away)
+    away.relay_all()
+    away.ring_all([LANE])
+    away.deliver_all()
+    done = set(world.recorder.ids()) | set(away.recorder.ids())
+    assert done == set(names)
+    assert away.parked() == {}
+    cursor = seen.cursor(HOME)
+    low = cursor.low.sequence if cursor.low else cursor.sequence
+    for key in "abcd":
+        of_key = [name for name in away.recorder.ids() if name[0] == key]
+        assert of_key == sorted(of_key)
+        assert all(names.index(name) >= low for name in of_key)
