@@ -8,11 +8,12 @@ from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import START, Cursor
 from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Settled
 from eventfabric.ports import Committed, Ledger, RaceLost
 from eventfabric.wire import settled_item
 from eventfabric.wire.keys import settled_key
-from tests.contract.backends import HOME, LEDGER_TABLE, Backend
+from tests.contract.backends import AWAY, HOME, LEDGER_TABLE, Backend
 from tests.contract.test_ledger_contract import KEY, at, own, put
 
 FAILURE = Failure(
@@ -160,3 +161,35 @@ def test_a_circuit_is_closed_until_somebody_switches_it_and_only_one_does(backen
 def test_a_switch_whose_reply_was_lost_is_recognised_as_its_own(backend: Backend) -> None:
     backend.lose_replies(1)
     assert backend.ledger.switch(*CIRCUIT, Circuit(), Circuit(CircuitState.PAUSED, "why")) is not None
+
+
+def test_handovers_of_all_regions_are_seen_and_each_region_replaces_its_own(backend: Backend) -> None:
+    ledger, away = backend.another_ledger(), backend.another_ledger().acting_for(AWAY)
+    to_away = Owner(HOME, AWAY, 1, AWAY, since_ms=5, reason="storm ☃")
+    written = away.hand_over(*CIRCUIT, None, to_away)
+    assert written == replace(to_away, version=1)
+    assert away.hand_over(*CIRCUIT, None, replace(to_away, since_ms=6)) is None
+    back = ledger.hand_over(*CIRCUIT, None, Owner(HOME, HOME, 2, HOME))
+    again = away.hand_over(*CIRCUIT, written, replace(to_away, epoch=3))
+    ledger.switch(*CIRCUIT, Circuit(), replace(Circuit(), reason="mine"))
+    standing = ledger.standing(*CIRCUIT)
+    assert set(standing.owners) == {back, again}
+    assert (standing.owner(HOME), standing.owner(AWAY)) == (again, None)
+    assert standing.written(HOME, HOME) == back
+    assert standing.circuit.reason == "mine"
+    assert away.standing(*CIRCUIT).circuit == Circuit()
+
+
+def test_a_handover_whose_reply_was_lost_is_known_as_its_own(backend: Backend) -> None:
+    backend.lose_replies(1)
+    owner = Owner(HOME, AWAY, 1, HOME)
+    assert backend.ledger.hand_over(*CIRCUIT, None, owner) == replace(owner, version=1)
+
+
+@pytest.mark.parametrize("low", [None, Place(Sequence(3), Sequence(30))], ids=["none parked", "parked"])
+def test_a_cursor_keeps_what_it_says_of_the_parked_keys_beside_it(ledger: Ledger, low: Place | None) -> None:
+    moved = replace(at(40), low=low, parked=b"digest" if low else b"")
+    outcome = ledger.commit(KEY, START, moved)
+    assert isinstance(outcome, Committed)
+    assert ledger.state(KEY).cursors == {HOME: outcome.cursor}
+    assert (outcome.cursor.low, outcome.cursor.parked) == (moved.low, moved.parked)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from eventfabric.cli import dead_letters, definition, local, queues, steps, subscriptions
+from eventfabric.cli.failover import failback, failover
 from eventfabric.cli.lanes import lanes
 from eventfabric.cli.output import complain, say
 from eventfabric.cli.publish import publish
@@ -15,6 +16,7 @@ from eventfabric.cli.show import show
 from eventfabric.errors import (
     DefinitionError,
     EventFabricError,
+    FailoverError,
     InvalidEventError,
     SettingError,
     UnknownNameError,
@@ -35,6 +37,8 @@ app = typer.Typer(
 app.command()(publish)
 app.command()(lanes)
 app.command()(show)
+app.command()(failover)
+app.command()(failback)
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(steps.app, name="steps")
@@ -65,7 +69,14 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a key may hold what a terminal's encoding lacks
     try:
         app()
-    except (DefinitionError, InvalidEventError, SettingError, UnknownNameError, WrongRegionError) as error:
+    except (
+        DefinitionError,
+        FailoverError,
+        InvalidEventError,
+        SettingError,
+        UnknownNameError,
+        WrongRegionError,
+    ) as error:
         complain(str(error))
         sys.exit(BAD_INPUT)
     except OSError as error:

@@ -41,6 +41,7 @@ from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.operations import Operations
+from eventfabric.services.failover import Failover
 from eventfabric.topology import Topology
 from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
 
@@ -121,7 +122,7 @@ class LocalFabric:
         """One subscription, to look at."""
         self.topology.subscription(name)
         logs = {r: log for (s, r), log in self._handled.items() if s == name}
-        operations = {r: Operations(self.topology, r, self._ports[r]) for r in logs}
+        operations = {r: self.operations(r) for r in logs}
         return LocalSubscription(name, logs, {r: self._telemetry[name, r] for r in logs}, operations)
 
     @property
@@ -155,6 +156,32 @@ class LocalFabric:
         for link in self._links.values():
             moved |= link.step()
         return moved
+
+    def operations(self, region: str) -> Operations:
+        """What operators do in a Region. Its waits are this fabric's `run_for`."""
+        return Operations(self.topology, self._check_region(region), self._ports[region])
+
+    def failover(self, source: str, target: str, *, drain: bool = True) -> None:
+        """Have `target` deliver what `source` does; a source that is stopped cannot be drained. FailoverError."""
+        self._hand_over([self.operations(target).failover(source)], drain=drain)
+
+    def failback(self, region: str, *, drain: bool = True) -> None:
+        """Have a Region deliver again what is its own."""
+        self._hand_over(self.operations(region).failback(), drain=drain)
+
+    def _hand_over(self, failovers: list[Failover], *, drain: bool) -> None:
+        for one in failovers:
+            if drain:
+                one.drain(self.run_for)
+            one.hand_over()
+            if drain:
+                one.release(self.run_for)
+
+    def run_for(self, seconds: float) -> None:
+        """Run until nothing moves, move the clock, and run again."""
+        self.settle()
+        self.clock.advance(seconds)
+        self.settle()
 
     def settle(self, *, timers: bool = False) -> None:
         """Run until nothing moves without time passing; with `timers`, also move the clock to all that is due."""

@@ -12,6 +12,7 @@ from eventfabric.ports import Ports, Steps
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, result_text
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.dead_letters import DeadLetters
+from eventfabric.services.failover import Failover
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.telemetry import NoTelemetry
@@ -57,6 +58,19 @@ class Operations:
             found, lanes_of(stream),
             log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
         )  # fmt: skip
+
+    def failover(self, source: str) -> Failover:
+        """A handover to this Region of all that another delivers; FailoverError, changing nothing."""
+        return Failover(self.topology, source=Region(source), target=self.region, ports=self._ports)
+
+    def failback(self) -> list[Failover]:
+        """Handovers to this Region of what is its own by the definition, from each Region that has some of it."""
+        others = [Region(name) for name in self.topology.regions if name != self.region]
+        made = [
+            Failover(self.topology, source=other, target=self.region, ports=self._ports, own_only=True)
+            for other in others
+        ]
+        return [one for one in made if next(one.handed(), None)]
 
     def step(self, subscription: str, event_id: str, name: str) -> StepState | None:
         """What is known of a step (see `Delivery.once`); None: it never began. UnknownNameError, SettingError."""

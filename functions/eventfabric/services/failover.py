@@ -45,7 +45,7 @@ class Readiness:
 
 
 class Failover:
-    """A handover to `target` of all that `source` delivers, or of the lanes of one `origin`."""
+    """A handover to `target` of all that `source` delivers, or `own_only` of what is the target's by the definition."""
 
     def __init__(
         self,
@@ -54,20 +54,20 @@ class Failover:
         source: Region,
         target: Region,
         ports: Ports,
-        origin: Region | None = None,
+        own_only: bool = False,
     ) -> None:
         """`ports`: the target's. FailoverError where the target can have nothing of what the source delivers."""
         self._topology = topology
         self._source = source
         self._target = target
-        self._origin = origin
+        self._own_only = own_only
         self._ports = ports
-        self._theirs = ports.at(source)
         self._check()
+        self._theirs = ports.at(source)
 
     def _check(self) -> None:
         if self._source == self._target:
-            raise FailoverError(f"--to {self._target}: allowed: another Region than --from")
+            raise FailoverError(f"to {self._target}: allowed: another Region than the source")
         for name in (self._source, self._target):
             if name not in self._topology.regions:
                 regions = ", ".join(self._topology.regions)
@@ -97,7 +97,8 @@ class Failover:
             standing = self._standing(subscription)
             for origin in subscription.regions:
                 owner = owner_of(subscription, Region(origin), standing)
-                if owner is not None and owner.region == self._source and self._origin in (None, origin):
+                wanted = not self._own_only or subscription.owner(origin) == self._target
+                if owner is not None and owner.region == self._source and wanted:
                     yield subscription, owner
 
     def hand_over(self, reason: str = "") -> list[Owner]:
@@ -149,8 +150,8 @@ class Failover:
         while unseen := [one.name for one in paused if not self._is_seen(one)]:
             if waited >= patience_seconds:
                 raise FailoverError(
-                    f"{self._source} does not see the handover of {', '.join(unseen)}, which stay paused there: when it "
-                    "does, resume them"
+                    f"{self._source} does not see the handover of {', '.join(unseen)}, which stay paused there: when "
+                    "it does, resume them"
                 )
             wait(1.0)
             waited += 1.0
@@ -237,11 +238,12 @@ class Failover:
 
     def _ring(self, subscription: SubscriptionTopology, origin: Region) -> None:
         """Ring every lane at once, and again when no function can believe any more that it is not the owner."""
-        now_ms = self._ports.clock.now_ms()
-        for lane in self._lanes(subscription, origin):
-            bell = Doorbell(StreamName(subscription.definition.stream), lane, ANY_TAIL, again=now_ms)
-            self._ports.doorbells.ring(subscription.name, [bell])
-            later = Doorbell(bell.stream, lane, ANY_TAIL, again=now_ms + 1)
+        now_ms, stream = self._ports.clock.now_ms(), StreamName(subscription.definition.stream)
+        lanes = self._lanes(subscription, origin)
+        bells = [Doorbell(stream, lane, ANY_TAIL, again=now_ms) for lane in lanes]
+        self._ports.doorbells.ring(subscription.name, bells)
+        for lane in lanes:
+            later = Doorbell(stream, lane, ANY_TAIL, again=now_ms + 1)
             self._ports.doorbells.ring_later(subscription.name, later, 2 * limits.CIRCUIT_CACHE_SECONDS)
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:

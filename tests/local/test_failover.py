@@ -1,0 +1,230 @@
+"""Regions that are lost and come back, and lanes that are handed over, on the local fabric."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from eventfabric import Delivery, Event
+from eventfabric.definition import Definition
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import FailoverError
+from eventfabric.local import LocalFabric, Replication
+from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.services.survey import lanes_of
+from tests.local.cli_support import CommandLine, local_up
+
+US, EU = "us-east-1", "eu-west-1"
+
+
+def definition(deliver: str = "origin") -> Definition:
+    return parse_definition(f"""
+        [fabric]
+        name = "shop"
+        regions = ["{US}", "{EU}"]
+        [streams.orders]
+        lanes = 4
+        [streams.local]
+        regions = ["{US}"]
+        durability = "regional"
+        [subscriptions.all]
+        stream = "orders"
+        handler = "subscribers.any:handle"
+        deliver = "{deliver}"
+        [subscriptions.near]
+        stream = "local"
+        handler = "subscribers.any:handle"
+    """)
+
+
+def handle(event: Event, delivery: Delivery) -> None:
+    if event.id in delivery_fails:
+        raise ValueError(event.id)
+
+
+delivery_fails: set[str | None] = set()
+HANDLERS = {"all": handle, "near": handle}
+
+
+@pytest.fixture
+def fabric() -> Iterator[LocalFabric]:
+    delivery_fails.clear()
+    with LocalFabric(definition(), handlers=HANDLERS) as fabric:
+        yield fabric
+
+
+def publish(fabric: LocalFabric, names: range, *, region: str = US) -> None:
+    for number in names:
+        fabric.region(region).publish("orders", key=f"k{number % 5}", type="Placed", id=f"{region}-{number}")
+
+
+def handled(fabric: LocalFabric, region: str | None = None) -> list[str | None]:
+    return [entry.event.id for entry in fabric.subscription("all").handled(region)]
+
+
+def check_order(fabric: LocalFabric) -> None:
+    """In each Region, the events of a key by their sequence; what a takeover repeats begins again behind them."""
+    for region in fabric.regions:
+        last: dict[tuple[str, str], int] = {}
+        for entry in fabric.subscription("all").handled(region):
+            place = (str(entry.event.lane), entry.event.key)
+            assert (entry.event.sequence or 0) > last.get(place, -1)
+            last[place] = entry.event.sequence or 0
+
+
+def check_replicas(fabric: LocalFabric) -> None:
+    stream = fabric.topology.stream("orders")
+    logs = [fabric.ports(region).log_of(stream) for region in fabric.regions]
+    tails = [{lane: log.tail(lane) for lane in lanes_of(stream)} for log in logs]
+    assert tails[0] == tails[1]
+    assert any(tail != EMPTY_TAIL for tail in tails[0].values())
+
+
+def test_a_planned_failover_and_its_failback_lose_and_repeat_nothing(fabric: LocalFabric) -> None:
+    publish(fabric, range(10))
+    fabric.settle()
+    publish(fabric, range(10, 20))
+    fabric.failover(US, EU)
+    publish(fabric, range(20, 30))
+    fabric.settle(timers=True)
+    assert len(handled(fabric, US)) == 20
+    publish(fabric, range(30, 35))
+    fabric.failback(US)
+    publish(fabric, range(35, 40))
+    fabric.settle(timers=True)
+    assert Counter(handled(fabric)) == {f"{US}-{number}": 1 for number in range(40)}
+    assert set(handled(fabric, US)) >= {f"{US}-{number}" for number in range(35, 40)}
+    check_order(fabric)
+    check_replicas(fabric)
+
+
+def test_parked_and_dead_keys_move_too(fabric: LocalFabric) -> None:
+    delivery_fails.add(f"{US}-0")
+    publish(fabric, range(10))
+    fabric.settle()
+    fabric.failover(US, EU)
+    delivery_fails.clear()
+    fabric.settle(timers=True)
+    assert Counter(handled(fabric)) == {f"{US}-{number}": 1 for number in range(10)}
+    assert handled(fabric, EU) == [f"{US}-0", f"{US}-5"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_region_that_is_lost_in_the_middle_of_load_loses_nothing(seed: int) -> None:
+    delivery_fails.clear()
+    replication = Replication(0.0, 4.0)
+    with LocalFabric(definition(), handlers=HANDLERS, replication=replication, seed=seed) as fabric:
+        for number in range(0, 60, 3):
+            publish(fabric, range(number, number + 3))
+            publish(fabric, range(number, number + 1), region=EU)
+            for _ in range(seed):
+                fabric.step()
+            fabric.clock.advance(seconds=0.3)
+        fabric.faults.stop(US)
+        fabric.failover(US, EU, drain=False)
+        publish(fabric, range(100, 120), region=EU)
+        fabric.settle(timers=True)
+        fabric.faults.heal()
+        publish(fabric, range(200, 210))
+        fabric.settle(timers=True)
+        fabric.failback(US)
+        fabric.settle(timers=True)
+        acknowledged = {f"{US}-{n}" for n in [*range(60), *range(200, 210)]}
+        acknowledged |= {f"{EU}-{n}" for n in [*range(0, 60, 3), *range(100, 120)]}
+        assert set(handled(fabric)) == acknowledged
+        check_order(fabric)
+        check_replicas(fabric)
+
+
+def test_what_one_region_alone_has_is_not_handed_over(fabric: LocalFabric) -> None:
+    fabric.failover(US, EU)
+    fabric.region(US).publish("local", key="a", type="Placed", id="near")
+    fabric.settle(timers=True)
+    assert [entry.event.id for entry in fabric.subscription("near").handled()] == ["near"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"), [(EU, "allowed: another Region"), ("ap-south-1", "allowed: one of fabric shop")]
+)
+def test_a_failover_that_makes_no_sense_is_refused(fabric: LocalFabric, source: str, message: str) -> None:
+    with pytest.raises(FailoverError, match=message):
+        fabric.failover(source, EU)
+
+
+def test_a_failover_to_where_the_data_is_not_is_refused() -> None:
+    one = parse_definition(f"""
+        [fabric]
+        name = "shop"
+        regions = ["{US}", "{EU}"]
+        [streams.a]
+        regions = ["{US}"]
+        durability = "regional"
+        [streams.b]
+        regions = ["{EU}"]
+        durability = "regional"
+        [subscriptions.all]
+        stream = "a"
+        handler = "subscribers.any:handle"
+    """)
+    with (
+        LocalFabric(one, handlers={"all": handle}) as fabric,
+        pytest.raises(FailoverError, match="the data is not where"),
+    ):
+        fabric.failover(US, EU)
+
+
+def test_a_failover_waits_for_replication_and_goes_back_where_that_does_not_come(fabric: LocalFabric) -> None:
+    fabric.settle()
+    fabric.faults.cut(US, EU)
+    publish(fabric, range(3))
+    with pytest.raises(FailoverError, match="is not in eu-west-1 yet: nothing is done"):
+        fabric.failover(US, EU)
+    fabric.faults.heal()
+    publish(fabric, range(3, 6))
+    fabric.settle(timers=True)
+    assert len(handled(fabric, US)) == 6
+    assert handled(fabric, EU) == []
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
+        yield url
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(capsys, monkeypatch)
+
+
+def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:
+    at, there = ("--endpoint-url", endpoint), ("--from", US, "--to", EU)
+    cli.run("publish", "orders", "--key", "a", "--type", "OrderPlaced", *at)
+    report = cli.run("failover", *there, "--dry-run", *at, "--json").json
+    billing = next(r for r in report["readiness"] if r["subscription"] == "billing")
+    assert (billing["origin"], billing["owner"], billing["epoch"]) == (US, US, 0)
+    assert billing["waiting"] + billing["not_replicated"] == 1
+    assert billing["handled_again"] == 0
+    done = cli.run("failover", *there, "--no-drain", "--yes", "--reason", "a drill", *at, "--json").json
+    assert {"origin": US, "owner": EU, "epoch": 1} in done["handed_over"]
+    assert "nothing is to be handed over" in cli.refused("failover", *there, "--dry-run", *at, code=1)
+    back = cli.run("failback", US, "--no-drain", "--yes", *at)
+    assert (back.code, "handovers written" in back.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("failover", "--from", US, "--to", US), 2, "another Region than the source"),
+        (("failover", "--from", "mars-north-1", "--to", EU), 2, "Region mars-north-1"),
+        (("failover", "--from", US, "--to", "mars-north-1"), 2, "mars-north-1"),
+        (("failover", "--from", US, "--to", EU, "--json"), 2, "--json goes with --dry-run or --yes"),
+        (("failback", EU, "--dry-run"), 1, "nothing is to be handed over"),
+    ],
+    ids=["itself", "no source", "no target", "json", "nothing"],
+)
+def test_wrong_input_changes_nothing(
+    cli: CommandLine, endpoint: str, arguments: tuple[str, ...], code: int, complaint: str
+) -> None:
+    ran = cli.run(*arguments, "--endpoint-url", endpoint)
+    assert (ran.code, complaint in ran.err) == (code, True)
