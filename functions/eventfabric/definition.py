@@ -222,6 +222,12 @@ class Subscription(_Table):
         Annotated[int, Interval(ge=1, le=64)],
         Doc("Keys of one lane whose events are attempted at the same time; a key's own events never are."),
     ] = 1
+    replay: Annotated[
+        bool,
+        Doc(
+            "Whether an operator may have it handed events again. false: what it did must not be done twice."
+        ),
+    ] = True
     retry: Annotated[Retry, Doc("What happens to an event whose attempt failed.")] = Retry()
     breaker: Annotated[
         Breaker, Doc("When to stop attempting, because what is downstream seems to be down.")

@@ -119,6 +119,8 @@ def allowed(annotation: object) -> str:
         match mark:
             case Interval(ge=least, le=greatest):
                 return f"a {'whole ' if kind is int else ''}number from {least} to {greatest}"
+    if kind is bool:
+        return "true or false"
     if get_origin(kind) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(kind))
     filled = any(isinstance(mark, Len) for mark in marks)

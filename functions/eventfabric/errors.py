@@ -24,6 +24,7 @@
     │   └── DivergenceError
     ├── NotDeadError                 what is to be redriven or discarded is no dead letter
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
+    ├── ReplayRefusedError           a replay cannot be done as it was asked for: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
     ├── FailoverError                lanes cannot be handed over as was asked
     ├── ParkedFullError              a lane halts: it has parked as much as it may
@@ -252,6 +253,10 @@ class SettingError(EventFabricError):
 
 class NotDeadError(EventFabricError):
     """What is to be redriven or discarded is no dead letter (any more); nothing is changed."""
+
+
+class ReplayRefusedError(EventFabricError):
+    """A replay cannot be done as it was asked for; says which facts decided it, and nothing is changed."""
 
 
 class ContendedCommitError(EventFabricError):

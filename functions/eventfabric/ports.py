@@ -214,6 +214,8 @@ class Attempt:
     subscription: str
     number: int
     deadline_ms: int
+    replay: bool = False
+    """The events were handed out before: the subscription was replayed."""
 
 
 class Handler(Protocol):

@@ -70,6 +70,8 @@ def topology(**subscription: object) -> Topology:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value).replace("'", '"')
 
 
@@ -118,15 +120,21 @@ class Recorder:
         self.before = before
         self.events: list[Event] = []
         self.attempts: list[Attempt] = []
+        self.replays: list[bool] = []
 
     def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
         self.attempts.append(attempt)
         self.before(events)
         self.events += events
+        self.replays += [attempt.replay] * len(events)
         return [write for one in events for write in _effects(one)] if self.effects else ()
 
     def ids(self, of: Lane | None = None) -> list[str]:
         return [str(one.id) for one in self.events if of in (None, one.lane)]
+
+    def told(self) -> list[tuple[str, bool]]:
+        """Ids as they were handled, and whether as replays."""
+        return list(zip(self.ids(), self.replays, strict=True))
 
 
 def add_one(row: str) -> Write:

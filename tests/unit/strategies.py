@@ -19,7 +19,7 @@ from eventfabric.model.identity import (
     StreamName,
     SubscriptionName,
 )
-from eventfabric.model.record import Record
+from eventfabric.model.record import UNKNOWN_CHAIN, Record
 
 REGIONS = ["us-east-1", "eu-west-1", "ap-southeast-2", "us-gov-west-1"]
 names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True)
@@ -47,7 +47,14 @@ records = st.builds(
     expires_at=st.none() | st.integers(0, 2**40),
 )
 cursors = st.builds(
-    Cursor, sequences, sequences, chains, version=st.integers(0, 2**40), epoch=st.integers(0, 2**40)
+    Cursor,
+    sequences,
+    sequences,
+    chains | st.just(UNKNOWN_CHAIN),
+    version=st.integers(0, 2**40),
+    epoch=st.integers(0, 2**40),
+    replay_until=sequences,
+    began=sequences,
 )
 json_values = st.recursive(
     st.none()

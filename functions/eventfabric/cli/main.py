@@ -18,6 +18,7 @@ from eventfabric.errors import (
     EventFabricError,
     FailoverError,
     InvalidEventError,
+    ReplayRefusedError,
     SettingError,
     UnknownNameError,
     WrongRegionError,
@@ -26,6 +27,15 @@ from eventfabric.errors import (
 FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
+BAD_INPUT_ERRORS = (
+    DefinitionError,
+    FailoverError,
+    InvalidEventError,
+    ReplayRefusedError,
+    SettingError,
+    UnknownNameError,
+    WrongRegionError,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,14 +79,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a key may hold what a terminal's encoding lacks
     try:
         app()
-    except (
-        DefinitionError,
-        FailoverError,
-        InvalidEventError,
-        SettingError,
-        UnknownNameError,
-        WrongRegionError,
-    ) as error:
+    except BAD_INPUT_ERRORS as error:
         complain(str(error))
         sys.exit(BAD_INPUT)
     except OSError as error:

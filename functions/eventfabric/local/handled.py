@@ -19,6 +19,7 @@ class Handled:
     region: str
     at_ms: int
     attempt: int
+    is_replay: bool = False
 
 
 class HandledLog:
@@ -46,7 +47,7 @@ class HandledLog:
     def returned(self, events: Seq[Event], attempt: Attempt) -> None:
         """The handler returned."""
         now_ms = self._clock.now_ms()
-        entries = [Handled(event, self._region, now_ms, attempt.number) for event in events]
+        entries = [Handled(event, self._region, now_ms, attempt.number, attempt.replay) for event in events]
         (self._pending if self._counts_at_commit else self.entries).extend(entries)
 
     def began(self) -> None:

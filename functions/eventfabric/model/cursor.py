@@ -10,6 +10,7 @@ from eventfabric.model.parked import Parked, Place
 from eventfabric.model.record import EMPTY_TAIL
 
 _DIGEST_BYTES: Final = 8
+_NEVER: Final = Sequence(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class Cursor:
     `base` is the first sequence of the record that holds `sequence` (or `sequence` itself between records), `chain`
     the chain of the record before `base`. `version` counts the writes of the stored cursor, 0 for none yet; `epoch`
     is the owner's number. `attempting`: the event at `sequence` is being attempted by itself, after `crashes` earlier
-    attempts of it by itself of which nothing was heard.
+    attempts of it by itself of which nothing was heard. Events before `replay_until` are replays: they were handed out
+    before, to this subscription or to the one that it is fed from. `began` is the first sequence that was ever to be
+    delivered: 0, unless the subscription began further on.
     """
 
     sequence: Sequence
@@ -41,6 +44,8 @@ class Cursor:
     epoch: int = 0
     attempting: bool = False
     crashes: int = 0
+    replay_until: Sequence = _NEVER
+    began: Sequence = _NEVER
     low: Place | None = None
     """The first event that waits in a parked key, where one does: every event before it was handled."""
     parked: bytes = b""
@@ -51,7 +56,13 @@ class Cursor:
         if not parked:
             return self if self.low is None else replace(self, low=None, parked=b"")
         low = min((key.first for key in parked.values()), key=lambda place: place.sequence)
+        low = replace(low, replay=False)
         return replace(self, low=low, parked=digest_of(parked))
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the next event is a replay."""
+        return self.sequence < self.replay_until
 
 
 START = Cursor(EMPTY_TAIL.sequence, EMPTY_TAIL.sequence, EMPTY_TAIL.chain)

@@ -17,10 +17,14 @@ class ParkedState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an event stands in its lane: its sequence, and the first sequence of the record that holds it."""
+    """Where an event stands in its lane: its sequence, and the first sequence of the record that holds it.
+
+    `replay`: it was handed out before, as `Cursor.replay_until` says.
+    """
 
     base: Sequence
     sequence: Sequence
+    replay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,13 @@ class Parked:
             return None
         failure = replace(self.failure, attempts=0, crashes=0)
         return replace(self, waiting=self.waiting[1:], failure=failure, attempting=False, replacement=None)
+
+    def before(self, sequence: Sequence) -> Self | None:
+        """With what waits in it before a sequence; None where nothing does."""
+        waiting = tuple(place for place in self.waiting if place.sequence < sequence)
+        if len(waiting) == len(self.waiting):
+            return self
+        return replace(self, waiting=waiting) if waiting else None
 
     def is_due(self, now_ms: int) -> bool:
         """Whether it is to be tried again now."""

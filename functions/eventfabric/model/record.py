@@ -20,6 +20,8 @@ class Tail:
     time: HybridTime
 
 
+UNKNOWN_CHAIN = Chain(b"")
+"""Of a record that has expired: the one after it is taken as it is, and all further ones are bound to it."""
 EMPTY_TAIL = Tail(Sequence(0), Chain(bytes(_CHAIN_BYTES)), HybridTime(0))
 
 
@@ -54,8 +56,8 @@ class Record:
         return Tail(Sequence(self.sequence + self.count), self.chain, self.time)
 
     def extends(self, chain: Chain) -> bool:
-        """Whether this record is, bit for bit, the one whose chain was computed over `chain`."""
-        return self.chain == chain_of(chain, self)
+        """Whether this record is, bit for bit, the one whose chain was computed over `chain`, if that is known."""
+        return chain == UNKNOWN_CHAIN or self.chain == chain_of(chain, self)
 
 
 def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_seconds: int | None) -> Record:

@@ -74,7 +74,8 @@ class Delivery:
     """One attempt at handing events to a subscription.
 
     `event` is the event of a handler that takes one (for handlers that take only its payload); `events` those of a
-    batch handler.
+    batch handler. `is_replay`: they were handed out before, since the subscription is replayed (or fed from another
+    that had them); a batch never mixes replays and new events.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class Delivery:
         "_transaction",
         "attempt",
         "events",
+        "is_replay",
         "subscription",
     )
 
@@ -102,6 +104,7 @@ class Delivery:
         self.events = tuple(events)
         self.subscription = attempt.subscription
         self.attempt = attempt.number
+        self.is_replay = attempt.replay
         self._deadline_ms = attempt.deadline_ms
         self._clock = clock
         self._transaction = transaction

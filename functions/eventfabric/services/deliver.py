@@ -184,7 +184,7 @@ class Deliverer:
             if stretch.hole:
                 self._telemetry.add(Metric.LANES_WAITING)
                 return self._at_the_end(visit, Outcome.HOLE, doorbell)
-            if not page.more:
+            if not (page.more or stretch.cut):
                 return self._at_the_end(visit, Outcome.DELIVERED, doorbell)
             if visit.careful or self._clock.now_ms() >= visit.deadline_ms:
                 # Pages without a wanted event make no attempt that would have noticed the time.

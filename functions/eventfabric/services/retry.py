@@ -37,12 +37,17 @@ class Failed:
     tries: int
 
 
+def parking_id(definition: Subscription, key: str, place: Place) -> str:
+    """What waits together: the events of a key, or where no order is kept each event by itself."""
+    return f"k/{key}" if definition.order == "key" else f"s/{place.sequence}"
+
+
 class RetryPolicy:
     """The retry rules of one subscription."""
 
     def __init__(self, definition: Subscription, *, entropy: Entropy, code_version: str = "") -> None:
         self._retry = definition.retry
-        self._ordered = definition.order == "key"
+        self._definition = definition
         self._permanent = frozenset(definition.retry.permanent)
         self._entropy = entropy
         self._code_version = code_version
@@ -50,7 +55,7 @@ class RetryPolicy:
 
     def parking_id(self, event: Event, place: Place) -> str:
         """What waits together: the events of a key, or where no order is kept each event by itself."""
-        return f"k/{event.key}" if self._ordered else f"s/{place.sequence}"
+        return parking_id(self._definition, event.key, place)
 
     def is_permanent(self, error: BaseException) -> bool:
         """Whether no further attempt can mend it: the subscription says so, or the handler cannot take the event."""

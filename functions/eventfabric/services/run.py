@@ -99,7 +99,7 @@ class Run:
             ended, runs = self._write_down(at, batch[0])
             if ended is not None or not runs:
                 return ended
-        tried = visit.attempt(batch)
+        tried = visit.attempt(batch, replay=self._stretch.replay)
         if isinstance(tried, str):
             return self._flush(at) or "out of time"
         if isinstance(tried, Failed):

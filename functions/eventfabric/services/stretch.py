@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 
 from eventfabric.errors import DivergenceError, LogError
 from eventfabric.model.cursor import Cursor
@@ -16,7 +17,8 @@ from eventfabric.wire.payload_codec import unpack
 class Stretch:
     """The unbroken, verified records of a page and their wanted events, with the places that those have in the log.
 
-    `hole`: the page has a record beyond the unbroken run. `stop`: why the run cannot go past `end`.
+    `hole`: the page has a record beyond the unbroken run. `stop`: why the run cannot go past `end`. A stretch is all
+    `replay` or all new: with `cut`, new events stand behind its end.
     """
 
     def __init__(self, cursor: Cursor, records: Seq[Record], types: frozenset[str] | None) -> None:
@@ -28,8 +30,13 @@ class Stretch:
         self.hole = False
         self.stop: LogError | None = None
         self.end: Sequence = cursor.sequence
+        self.replay = cursor.is_replay
+        self.cut = False
         expected, chain = cursor.base, cursor.chain
         for record in records:
+            if self.replay and expected >= cursor.replay_until:
+                self.cut = True
+                break
             if record.sequence != expected:
                 self._misplaced(record, expected)
                 break
@@ -47,14 +54,17 @@ class Stretch:
             self.records.append(record)
             expected, chain = record.tail.sequence, record.chain
             self.end = max(expected, cursor.sequence)
+        if self.replay and self.end > cursor.replay_until:
+            self.end, self.cut = cursor.replay_until, True
 
     def _take(self, events: list[Event], base: Sequence, types: frozenset[str] | None) -> None:
         skipped = max(0, self.start.sequence - base)
-        if types is None and not skipped:
+        end = min(len(events), self.start.replay_until - base) if self.replay else len(events)
+        if types is None and not skipped and end == len(events):
             self.events += events
             self.sequences += [Sequence(number) for number in range(base, base + len(events))]
             return
-        for index in range(skipped, len(events)):
+        for index in range(skipped, end):
             if types is None or events[index].type in types:
                 self.events.append(events[index])
                 self.sequences.append(Sequence(base + index))
@@ -71,7 +81,7 @@ class Stretch:
         """Where the event of that index stands."""
         sequence = self.sequences[index]
         holder = bisect_right(self.records, sequence, key=lambda record: record.sequence) - 1
-        return Place(self.records[holder].sequence, sequence)
+        return Place(self.records[holder].sequence, sequence, self.replay)
 
     def before(self, index: int) -> Sequence:
         """The sequence up to which all is done when every event before that index is."""
@@ -85,9 +95,13 @@ class Stretch:
                 break
             base, chain = record.tail.sequence, record.chain
         crashes = self.start.crashes if sequence == self.start.sequence else 0
-        return Cursor(sequence, base, chain, self.start.version, self.start.epoch, crashes=crashes)
+        replay_until = self.start.replay_until if sequence < self.start.replay_until else Sequence(0)
+        return replace(
+            self.start, sequence=sequence, base=base, chain=chain, attempting=False, crashes=crashes,
+            replay_until=replay_until,
+        )  # fmt: skip
 
     @property
-    def oldest_ms(self) -> int:
-        """When the stretch's first record was appended, in milliseconds since 1970."""
-        return to_ms(self.records[0].time) if self.records else 0
+    def oldest_ms(self) -> int | None:
+        """When the stretch's first record was appended, in milliseconds since 1970; None: latency says nothing here."""
+        return to_ms(self.records[0].time) if self.records and not self.replay else None

@@ -62,7 +62,8 @@ def _goes_on(
     tail = log.tail(key.lane, before=theirs.low.base)
     if tail.sequence != theirs.low.base:
         return None
-    return Cursor(theirs.low.sequence, theirs.low.base, tail.chain), {}
+    low = theirs.low
+    return replace(theirs, sequence=low.sequence, base=low.base, chain=tail.chain, crashes=0), {}
 
 
 def _due(parked: Parked, now_ms: int) -> Parked:

@@ -12,7 +12,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Place, after_changes
 from eventfabric.model.record import Record
-from eventfabric.ports import Attempt
+from eventfabric.services.attempts import attempt
 from eventfabric.services.context import VisitContext
 from eventfabric.services.endings import Ended, OutOfTime, Stopped, only_race, refusal
 from eventfabric.services.retry import CRASHED, EXPIRED, Failed
@@ -93,7 +93,7 @@ class Visit:
                 parked = self._parked[parking_id]
                 if parked.state is ParkedState.DEAD:
                     return "out of time"  # the next crash is counted by a doorbell of its own
-            tried = self.attempt([event], attempts=parked.failure.attempts)
+            tried = self.attempt([event], attempts=parked.failure.attempts, replay=parked.first.replay)
             if isinstance(tried, str):
                 self._set(replace(parked, attempting=False))
                 return self._commit_here() or tried
@@ -128,7 +128,7 @@ class Visit:
                 return only_race(outcome)
             for start in range(index, until, size):
                 events = stretch.events[start : min(start + size, until)]
-                tried = self.attempt(events, tries=1)
+                tried = self.attempt(events, tries=1, replay=stretch.replay)
                 if isinstance(tried, str):
                     self._in.telemetry.add(Metric.EVENTS_DROPPED, len(events))
                 elif not isinstance(tried, Failed):
@@ -137,30 +137,13 @@ class Visit:
         return None
 
     def attempt(
-        self, events: Seq[Event], *, attempts: int = 0, tries: int | None = None
+        self, events: Seq[Event], *, replay: bool, attempts: int = 0, tries: int | None = None
     ) -> Seq[Write] | Failed | OutOfTime:
         """The handler's writes, or what its tries came to, after `attempts` that failed before."""
-        within = self._in
-        most = tries or (1 if self.probes or attempts else within.policy.tries_at_once)
-        for number in range(1, most + 1):
-            if not within.pace.fits(self.deadline_ms):
-                return "out of time"
-            attempt = Attempt(within.subscription.name, attempts + number, self.deadline_ms)
-            try:
-                writes = within.handler.attempt(events, attempt)
-                if len(writes) <= limits.TRANSACTION_WRITES_MAX:
-                    return writes
-                raise ValueError(
-                    f"found {len(writes)} writes, allowed: at most {limits.TRANSACTION_WRITES_MAX}"
-                )
-            except Exception as error:  # whatever user code raises is the event's failure, never the fabric's
-                within.telemetry.add(Metric.EVENTS_FAILED, len(events))
-                failed = Failed(error, number)
-                if within.policy.is_permanent(error) or len(events) > 1:
-                    return failed  # of several, who is to blame comes out one by one
-            finally:
-                within.pace.ended()
-        return failed
+        most = tries or (1 if self.probes or attempts else self._in.policy.tries_at_once)
+        return attempt(
+            self._in, events, most=most, attempts=attempts, replay=replay, deadline_ms=self.deadline_ms
+        )
 
     def park(
         self, event: Event, place: Place, failed: Failed, *, of: Parked | None = None, handled_beside: int = 0
@@ -295,10 +278,7 @@ class Visit:
     def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
         """The parked key with none of its events that the cursor has not passed: those would be handled twice."""
         parked = self._parked.get(parking_id)
-        if parked is None or parked.waiting[-1].sequence < end:
-            return parked
-        waiting = tuple(place for place in parked.waiting if place.sequence < end)
-        return replace(parked, waiting=waiting) if waiting else self._stored.get(parking_id)
+        return None if parked is None else parked.before(end) or self._stored.get(parking_id)
 
     def _stands(self, change: ParkedChange) -> None:
         """Take over a change that is committed."""

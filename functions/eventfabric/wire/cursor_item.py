@@ -3,7 +3,8 @@
 `s` next sequence, `a` base (first sequence of the record that holds it), `c` chain before the base, `v` version,
 `e` epoch, `g` whether the event at `s` is being attempted by itself, and `n` after how many crashes, `w` token of the
 write (lets a consumer recognise its own commit after a lost reply), `u` milliseconds since 1970 of the write. Where
-keys are parked: `l` base and sequence of the first event that waits, `p` digest of the keys.
+keys are parked: `l` base and sequence of the first event that waits, `p` digest of the keys. Where it is not 0: `r` the
+sequence before which events are replays, `b` the first sequence that was ever to be delivered.
 """
 
 from eventfabric.model.cursor import Cursor, LaneKey
@@ -29,6 +30,10 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
     if cursor.low is not None:
         item["l"] = {"L": [{"N": str(cursor.low.base)}, {"N": str(cursor.low.sequence)}]}
         item["p"] = {"B": cursor.parked}
+    if cursor.replay_until:
+        item["r"] = {"N": str(cursor.replay_until)}
+    if cursor.began:
+        item["b"] = {"N": str(cursor.began)}
     return item
 
 
@@ -44,6 +49,8 @@ def from_item(item: Item) -> Cursor:
         crashes=int(item["n"]["N"]) if "n" in item else 0,
         low=_place(item["l"]["L"]) if "l" in item else None,
         parked=bytes(item["p"]["B"]) if "p" in item else b"",
+        replay_until=Sequence(int(item["r"]["N"]) if "r" in item else 0),
+        began=Sequence(int(item["b"]["N"]) if "b" in item else 0),
     )
 
 

@@ -2,8 +2,11 @@
 
 `i` parking id, `k` key, `m` state, `q` the waiting places (MessagePack: base, sequence, base, sequence, ...), `d` due
 (milliseconds since 1970), `f` the failure (JSON), `g` whether an attempt was begun, `r` the replacement, `v` version,
-`w` token of the write.
+`w` token of the write. Where replays wait: `y`, how many in a row are none, then how many are, and so on (MessagePack).
 """
+
+from collections.abc import Iterable
+from itertools import chain, groupby, repeat
 
 import msgspec
 
@@ -28,6 +31,8 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
     item["f"] = {"S": msgspec.json.encode(parked.failure).decode()}
     item["v"] = {"N": str(parked.version)}
     item["w"] = {"B": token}
+    if any(place.replay for place in parked.waiting):
+        item["y"] = {"B": msgspec.msgpack.encode(_replay_runs(parked.waiting))}
     if parked.attempting:
         item["g"] = {"BOOL": True}
     if parked.replacement is not None:
@@ -38,13 +43,15 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
 def from_item(item: Item) -> Parked:
     """The parked key of an item; KeyError or ValueError where it is not one."""
     numbers = _decode_places(bytes(item["q"]["B"]))
+    if len(numbers) % 2:
+        raise ValueError(f"{len(numbers)} numbers are no places")
     return Parked(
         id=item["i"]["S"],
         key=item["k"]["S"],
         state=ParkedState(item["m"]["S"]),
         waiting=tuple(
-            Place(Sequence(base), Sequence(sequence))
-            for base, sequence in zip(numbers[::2], numbers[1::2], strict=True)
+            Place(Sequence(base), Sequence(sequence), replay)
+            for base, sequence, replay in zip(numbers[::2], numbers[1::2], _replays(item), strict=False)
         ),
         due_ms=int(item["d"]["N"]),
         failure=_decode_failure(item["f"]["S"]),
@@ -52,3 +59,15 @@ def from_item(item: Item) -> Parked:
         replacement=bytes(item["r"]["B"]) if "r" in item else None,
         version=int(item["v"]["N"]),
     )
+
+
+def _replay_runs(waiting: tuple[Place, ...]) -> list[int]:
+    runs = [len(list(places)) for _, places in groupby(waiting, key=lambda place: place.replay)]
+    return [0, *runs] if waiting[0].replay else runs
+
+
+def _replays(item: Item) -> Iterable[bool]:
+    """Of each waiting place, whether it is a replay; without end."""
+    runs = _decode_places(bytes(item["y"]["B"])) if "y" in item else []
+    told = chain.from_iterable(repeat(bool(number % 2), length) for number, length in enumerate(runs))
+    return chain(told, repeat(False))

@@ -1,0 +1,55 @@
+"""Owns how a place in a lane is asked for: by a sequence, or by the time of an append."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from eventfabric.model.identity import Sequence
+
+_RFC_3339: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class AtSequence:
+    """The event of that sequence."""
+
+    sequence: Sequence
+
+    def __str__(self) -> str:
+        return f"sequence {self.sequence}"
+
+
+@dataclass(frozen=True, slots=True)
+class AtTime:
+    """The first record that was appended then or later; milliseconds since 1970."""
+
+    ms: int
+
+    def __str__(self) -> str:
+        return (_EPOCH + timedelta(milliseconds=self.ms)).isoformat(timespec="milliseconds")
+
+
+Start = AtSequence | AtTime
+
+
+def parse_start(text: str) -> Start | None:
+    """The place that a text names: a sequence in digits, or an RFC 3339 time; None where it names none."""
+    if re.fullmatch(r"[0-9]{1,18}", text):
+        return AtSequence(Sequence(int(text)))
+    ms = parse_time_ms(text)
+    return None if ms is None else AtTime(ms)
+
+
+def parse_time_ms(text: str) -> int | None:
+    """The first whole millisecond since 1970 that is not before an RFC 3339 time; None where it is none."""
+    if not _RFC_3339.fullmatch(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        return -((_EPOCH - moment) // timedelta(milliseconds=1))
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,329 @@
+"""Replay: one subscription's cursors in one Region, moved back; or another's, moved to where this one is to feed it.
+
+    log       0 1 2 3 4 5 6 7 8 9              cursor 8, key a parked with [2, 5, 7]
+    replay from 4                              cursor 4, replays until 8, key a parked with [2]
+                                               5 and 7 come again with the cursor, and wait behind 2 as before
+
+One commit a lane, conditional on the state that was read, and then a ring; so it meets a delivery that runs at the same
+time as two consumers would: one of them reads again. What waits in a parked key always stands before the cursor: what
+does not any more is dropped from the keys in that same commit, or it would be handled by both.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from eventfabric import limits
+from eventfabric.errors import ContendedCommitError, ReplayRefusedError, SettingError
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName, lane_index
+from eventfabric.model.owner import Owner
+from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
+from eventfabric.model.record import EMPTY_TAIL, Tail
+from eventfabric.model.start import AtSequence, AtTime, Start
+from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
+from eventfabric.services.locate import locate
+from eventfabric.services.retry import parking_id
+from eventfabric.services.standing import Standings, is_delivered_by, owner_of
+from eventfabric.services.stretch import Stretch
+from eventfabric.services.survey import lanes_of
+from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+
+REPLAYED = "Replayed"
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""`map`, or a pool's: what is asked of many lanes may be asked at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a replay was asked for. `fresh`: the subscription that is fed has no cursor in any of the lanes."""
+
+    start: Start
+    key: str | None
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The state of a lane as it was read; `fed_until`: where the subscription stands from which it is fed, or 0."""
+
+    read: Cursor
+    parked: dict[str, Parked]
+    fed_until: Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class LanePlan:
+    """What a replay does to a lane: its cursor goes from `read` to `to`, and parked keys change with it.
+
+    `events`: how many are handed out again.
+    """
+
+    asked: Asked
+    lane: Lane
+    read: Cursor
+    to: Cursor
+    changes: tuple[ParkedChange, ...] = ()
+    events: int = 0
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.changes) or self.to != self.read
+
+
+@dataclass(frozen=True, slots=True)
+class LaneReplayed:
+    """What a replay did to a lane. `rung`: the lane delivers by itself; else with its next doorbell."""
+
+    plan: LanePlan
+    rung: bool
+
+
+class Replay:
+    """A replay of one subscription in the Region of its ledger; `into`: the events go to that one instead."""
+
+    def __init__(
+        self,
+        source: SubscriptionTopology,
+        stream: StreamTopology,
+        *,
+        into: SubscriptionTopology | None = None,
+        log: Log,
+        ledger: Ledger,
+        doorbells: Doorbells,
+        clock: Clock,
+    ) -> None:
+        if into is not None and into.name == source.name:
+            raise ReplayRefusedError(f"{into.name} cannot be fed from itself: leave --into out to replay it")
+        if into is not None and into.definition.stream != stream.name:
+            raise ReplayRefusedError(
+                f"{into.name} is of stream {into.definition.stream}, {source.name} of {stream.name}: allowed: "
+                "subscriptions of one stream"
+            )
+        self.target = into or source
+        if not self.target.definition.replay:
+            raise ReplayRefusedError(f"{self.target.name} has replay = false in the definition")
+        self._source = source if into is not None else None
+        self._stream = stream
+        self._log = log
+        self._ledger = ledger
+        self._doorbells = doorbells
+        self._clock = clock
+        self._owners: dict[Region, Owner | None] = {}
+        types = self.target.definition.types
+        self._types = None if types is None else frozenset(types)
+
+    def plan(
+        self,
+        start: Start | None,
+        *,
+        key: str | None = None,
+        lane: Lane | None = None,
+        counts: bool = False,
+        each: Each = map,
+    ) -> list[LanePlan]:
+        """What is to be done to each lane, nothing of it done yet: one read a lane, and those that find the place.
+
+        `start` None: from the first event, of a subscription that has delivered nothing. `counts`: have `events` leave
+        out what the subscription does not want, which may read the log from `start` on.
+
+        Raises:
+            ReplayRefusedError: it cannot be done; says which facts decided that.
+            SettingError: there is no such lane.
+        """
+        if isinstance(start, AtTime) and start.ms > self._clock.now_ms():
+            raise ReplayRefusedError(f"{start} is in the future: it is {AtTime(self._clock.now_ms())} now")
+        if key is not None and self._source is not None:
+            raise ReplayRefusedError("--key goes without --into: a key is replayed where it was delivered")
+        lanes = self._lanes(key, lane)
+        seen: dict[Lane, Seen] = dict(zip(lanes, each(self._look, lanes), strict=True))
+        begun = [one for one in lanes if seen[one].read.version]
+        if start is None and (begun or self._source is None):
+            where = f": lane {begun[0]} is at {seen[begun[0]].read.sequence}" if begun else ""
+            raise ReplayRefusedError(f"say --from where: {self.target.name} has delivered events{where}")
+        asked = Asked(start or AtSequence(Sequence(0)), key, self._source is not None and not begun)
+        plans: list[LanePlan] = list(each(lambda one: self._plan(one, seen[one], asked), lanes))
+        self._check(plans, asked, each)
+        return list(each(self._counted, plans)) if counts and self._types is not None else plans
+
+    def carry_out(self, plan: LanePlan) -> LaneReplayed:
+        """Do it to one lane, and ring it.
+
+        Raises:
+            ReplayRefusedError: deliveries went on meanwhile, and it cannot be done any more; nothing is changed.
+            ContendedCommitError: the lane is too busy; nothing is changed.
+        """
+        key = self._key(self.target, plan.lane)
+        for _ in range(limits.LANE_RACES_MAX):
+            if not plan.changes_anything:
+                return LaneReplayed(plan, rung=True)
+            outcome = self._ledger_of(plan.lane).commit(key, plan.read, plan.to, parked=plan.changes)
+            if isinstance(outcome, Committed):
+                bell = Doorbell(key.stream, plan.lane, ANY_TAIL, again=outcome.cursor.version)
+                return LaneReplayed(plan, rung=not self._doorbells.ring(self.target.name, [bell]))
+            plan = self._plan(plan.lane, self._look(plan.lane), plan.asked)
+        raise ContendedCommitError(f"lane {plan.lane} of {self.target.name} is busy: try again")
+
+    def _lanes(self, key: str | None, lane: Lane | None) -> list[Lane]:
+        region, lanes = self._ledger.region, lanes_of(self._stream)
+        standing = Standings(self.target, ledger=self._ledger, clock=self._clock).read()
+        if lane is not None and lane not in lanes:
+            raise SettingError("lane", str(lane), f"{lanes[0]} to {lanes[-1]}")
+        owned = [one for one in lanes if is_delivered_by(region, self.target, one.origin, standing)]
+        self._owners = {one.origin: owner_of(self.target, one.origin, standing) for one in owned}
+        if lane is not None and lane not in owned:
+            raise ReplayRefusedError(f"lane {lane} of {self.target.name} is not delivered by {region}")
+        if not owned:
+            raise ReplayRefusedError(f"{region} delivers no lane of {self.target.name}")
+        index = None if key is None else lane_index(key, self._stream.definition.lanes)
+        chosen = [one for one in owned if lane in (None, one) and index in (None, one.index)]
+        if not chosen:
+            raise ReplayRefusedError(f"the events of key {key!r} are in lanes 0.{index}, not in {lane}")
+        return chosen
+
+    def _look(self, lane: Lane) -> Seen:
+        ledger = self._ledger_of(lane)
+        state = ledger.state(self._key(self.target, lane))
+        read, parked = state.cursor(ledger.region), state.parked.get(ledger.region, {})
+        if self._source is None:
+            return Seen(read, parked, Sequence(0))
+        source = ledger.state(self._key(self._source, lane))
+        return Seen(read, parked, source.cursor(ledger.region).sequence)
+
+    def _ledger_of(self, lane: Lane) -> Ledger:
+        """Where all Regions share one state, the lane's is kept under one of them, whoever delivers it."""
+        home = self.target.home(lane.origin)
+        return self._ledger if home in (None, self._ledger.region) else self._ledger.acting_for(Region(home))
+
+    def _plan(self, lane: Lane, seen: Seen, asked: Asked) -> LanePlan:
+        read, parked = seen.read, seen.parked
+        has_begun = read.version > 0
+        stays = LanePlan(asked, lane, read, read)
+        if not (has_begun or asked.fresh):
+            return stays  # it begins by itself, and skips nothing
+        end = self._log.tail(lane, before=read.sequence if has_begun else None)
+        if has_begun and end.sequence < read.sequence:
+            return stays  # all that stood before the cursor has expired
+        self._check_owner(lane, read, end)
+        found = locate(self._log, lane, asked.start, end=end, kept_from_ms=self._kept_from_ms())
+        if has_begun and found.sequence >= read.sequence:
+            return stays
+        if asked.key is not None:
+            return self._plan_key(stays, found, parked, asked.key)
+        changes = tuple(
+            ParkedChange(key, after)
+            for key in parked.values()
+            if (after := key.before(found.sequence)) is not key
+        )
+        self._check_changes(lane, changes, f"hold events from sequence {found.sequence} on")
+        until = Sequence(max(read.sequence, read.replay_until, seen.fed_until))
+        replay_until = until if until > found.sequence else Sequence(0)
+        to = replace(
+            read, sequence=found.sequence, base=found.base, chain=found.chain, attempting=False, crashes=0,
+            replay_until=replay_until, began=min(read.began, found.sequence) if has_begun else found.sequence,
+        ).beside(after_changes(parked, changes))  # fmt: skip
+        return LanePlan(asked, lane, read, to, changes, max(0, replay_until - found.sequence))
+
+    def _plan_key(self, plan: LanePlan, found: Cursor, parked: dict[str, Parked], key: str) -> LanePlan:
+        """Its events up to the cursor wait from now on, and are due; what comes later waits behind them."""
+        lane, read = plan.lane, plan.read
+        for each in parked.values():
+            if each.key == key:
+                raise ReplayRefusedError(
+                    f"key {key!r} is parked in lane {lane} ({each.state}, from sequence {each.first.sequence}): "
+                    "redrive or discard it first"
+                )
+        places = self._places(lane, replace(found, replay_until=read.sequence), key)
+        if len(places) > limits.PARKED_EVENTS_MAX:
+            raise ReplayRefusedError(
+                f"key {key!r} has more than {limits.PARKED_EVENTS_MAX} events from sequence {found.sequence} to "
+                f"{read.sequence} of lane {lane}: replay from later on, or the lane"
+            )
+        now_ms = self._clock.now_ms()
+        failure = Failure(REPLAYED, "", "", "replayed by an operator", 0, 0, now_ms, now_ms)
+        waiting: dict[str, list[Place]] = {}
+        for place in places:
+            waiting.setdefault(parking_id(self.target.definition, key, place), []).append(place)
+        if len(parked) + len(waiting) > limits.PARKED_KEYS_MAX:
+            raise ReplayRefusedError(f"lane {lane} has {len(parked)} parked keys, and room for no more")
+        changes = tuple(
+            ParkedChange(None, Parked(name, key, ParkedState.RETRYING, tuple(some), now_ms, failure))
+            for name, some in waiting.items()
+        )
+        self._check_changes(lane, changes, "would have to be made, an event each")
+        to = read.beside(after_changes(parked, changes))
+        return replace(plan, to=to, changes=changes, events=len(places))
+
+    def _check_owner(self, lane: Lane, read: Cursor, end: Tail) -> None:
+        owner = self._owners[lane.origin]
+        if owner is not None and read.epoch < owner.epoch and end != EMPTY_TAIL:
+            raise ReplayRefusedError(
+                f"lane {lane} was handed over to {owner.region}, which has not taken it over yet: deliver first "
+                "(eventfabric lanes --ring)"
+            )
+
+    def _check_changes(self, lane: Lane, changes: tuple[ParkedChange, ...], what: str) -> None:
+        most = limits.TRANSACTION_ACTIONS_MAX - 1
+        if len(changes) > most:
+            raise ReplayRefusedError(
+                f"{len(changes)} parked keys of lane {lane} {what}, and one commit takes {most}: redrive or discard "
+                "some first, or replay less"
+            )
+        drops = any(change.before for change in changes)
+        if drops and self._stream.definition.durability == "quorum":
+            raise ReplayRefusedError(
+                f"{len(changes)} parked keys of lane {lane} {what}, and a quorum stream has no transactions to move "
+                "them: redrive or discard them first, or replay from later on"
+            )
+
+    def _places(self, lane: Lane, cursor: Cursor, key: str) -> list[Place]:
+        """Where the events of a key stand that are replays for this cursor; one more than may be parked, at most."""
+        places: list[Place] = []
+        for stretch in self._stretches(lane, cursor):
+            places += [stretch.place(at) for at, event in enumerate(stretch.events) if event.key == key]
+            if len(places) > limits.PARKED_EVENTS_MAX:
+                break
+        return places
+
+    def _stretches(self, lane: Lane, cursor: Cursor) -> Iterable[Stretch]:
+        """The replays of a cursor, a page at a time; LogError where they cannot be read."""
+        while cursor.is_replay:
+            page = self._log.read(lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX)
+            stretch = Stretch(cursor, page.records, self._types)
+            yield stretch
+            if stretch.stop is not None:
+                raise stretch.stop
+            if stretch.end == cursor.sequence:
+                raise ReplayRefusedError(f"the record at sequence {cursor.base} of lane {lane} is not here")
+            cursor = stretch.cursor_at(stretch.end)
+
+    def _counted(self, plan: LanePlan) -> LanePlan:
+        if plan.asked.key is not None or not plan.changes_anything:
+            return plan
+        return replace(plan, events=sum(len(each.events) for each in self._stretches(plan.lane, plan.to)))
+
+    def _check(self, plans: list[LanePlan], asked: Asked, each: Each) -> None:
+        """Refuse what was asked for wrongly."""
+        nothing = not any(plan.changes_anything for plan in plans)
+        if isinstance(asked.start, AtSequence) and asked.start.sequence and (nothing or asked.fresh):
+            tails: list[Sequence] = list(each(lambda plan: self._log.tail(plan.lane).sequence, plans))
+            furthest = max(range(len(plans)), key=tails.__getitem__)
+            if asked.start.sequence > tails[furthest]:
+                raise ReplayRefusedError(
+                    f"{asked.start} is beyond the tail: lane {plans[furthest].lane} ends at {tails[furthest]}"
+                    + (", no other further on" if len(plans) > 1 else "")
+                )
+        if asked.key is not None and nothing:
+            upto = ", ".join(f"lane {plan.lane} up to {plan.read.sequence}" for plan in plans)
+            raise ReplayRefusedError(
+                f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {upto}"
+            )
+
+    def _kept_from_ms(self) -> int | None:
+        seconds = self._stream.retention_seconds
+        return None if seconds is None else self._clock.now_ms() - 1000 * seconds
+
+    def _key(self, subscription: SubscriptionTopology, lane: Lane) -> LaneKey:
+        return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.name), lane)
