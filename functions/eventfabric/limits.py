@@ -69,6 +69,14 @@ TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 """A handler's writes in one commit; the cursor, and a parked key that its event leaves, take the last places."""
 
+SETTLE_SECONDS: Final = 60
+"""How long records may stand behind a missing one before that is a hole: items replicate in no order."""
+STALL_SECONDS: Final = 900
+"""How long a replica may be behind without moving before that is an alarm."""
+UNRUNG_SECONDS: Final = 300
+"""How long events may wait at a cursor that does not move, or a parked key past its time, before they are rung for."""
+EXPIRES_SOON_SHARE: Final = 0.8
+"""Of a stream's retention: undelivered records that are older are reported."""
 DRAIN_SECONDS: Final = 300
 """How long a failover waits for replication before it gives up."""
 

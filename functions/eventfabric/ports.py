@@ -32,6 +32,7 @@ from eventfabric.model.commit import (
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.model.record import Record, Tail
@@ -138,6 +139,14 @@ class Ledger(Protocol):
         self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
     ) -> Owner | None:
         """Replace this Region's own handover that was `read` (by version); what stands now, or None: race lost."""
+        ...
+
+    def marks(self, stream: StreamName, origin: Region) -> Marks:
+        """What this Region's reconciliation remembers of an origin's lanes (one consistent read)."""
+        ...
+
+    def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
+        """Replace the marks that were `read` (by version); False: another pass was faster."""
         ...
 
     def acting_for(self, region: Region) -> "Ledger":

@@ -39,6 +39,12 @@ class Metric(StrEnum):
     """Lane runs that stopped at an event or record that cannot be passed. Unit: Count."""
     LANES_WAITING = "LanesWaiting"
     """Lane runs that met a hole: a record that is not here yet. Unit: Count."""
+    LANES_BEHIND = "LanesBehind"
+    """Lanes of a replica that were behind their origin at a pass, and moving. Unit: Count."""
+    FINDINGS_REPAIRED = "FindingsRepaired"
+    """What reconciliation found and repaired. Unit: Count."""
+    FINDINGS_ALARMED = "FindingsAlarmed"
+    """What reconciliation found that somebody is to look at. Unit: Count."""
     DELIVERY_LATENCY = "DeliveryLatency"
     """Append to commit, of each run's oldest event. Unit: Milliseconds."""
 
@@ -50,6 +56,7 @@ class LogEvent(StrEnum):
     KEY_FREED = "a parked key is free"
     DEAD_LETTER = "an event is a dead letter"
     EVENT_CRASHED = "an attempt was never heard of again"
+    FINDING = "reconciliation found something"
     CIRCUIT_OPENED = "deliveries stop: what is downstream seems to be down"
     CIRCUIT_CLOSED = "deliveries go on"
 

@@ -30,7 +30,7 @@ from eventfabric.model.identity import (
 )
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
-from eventfabric.ports import Attempt, Handler, Ledger, Write
+from eventfabric.ports import Attempt, Handler, Ledger, Ports, Write
 from eventfabric.services.append import Appender
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.deliver import Deliverer, LaneResult
@@ -203,6 +203,20 @@ class World:
     @property
     def ledger(self) -> Ledger:
         return self.cloud.ledger(self.topology, self.region)
+
+    def ports(self, region: Region | None = None) -> Ports:
+        """The world of a Region, without faults."""
+        here = region or self.region
+        return Ports(
+            clock=self.clock,
+            entropy=self.entropy,
+            log_of=lambda stream: self.cloud.log(self.topology, stream.name, here),
+            ledger=self.cloud.ledger(self.topology, here),
+            doorbells=self.cloud.doorbells(self.topology, here),
+            outbox=self.cloud.outbox(here),
+            steps_of=lambda stream: self.cloud.steps(self.topology, stream.name, here),
+            at=self.ports,
+        )
 
     @property
     def recorder(self) -> Recorder:

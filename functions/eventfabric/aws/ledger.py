@@ -11,6 +11,7 @@ from eventfabric.aws.clients import cancellation, error_code, named_failures
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.ports import (
@@ -22,8 +23,8 @@ from eventfabric.ports import (
     SameItemTwice,
     Write,
 )
-from eventfabric.wire import circuit_item, owner_item
-from eventfabric.wire.keys import Item, standing_key
+from eventfabric.wire import circuit_item, marks_item, owner_item
+from eventfabric.wire.keys import Item, marks_key, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged
 
 if TYPE_CHECKING:
@@ -150,6 +151,18 @@ class AwsLedger:
         stored = replace(to, version=version + 1)
         item = owner_item.to_item(stream, subscription, stored)
         return stored if self._replace("hand lanes over", item, version) else None
+
+    def marks(self, stream: StreamName, origin: Region) -> Marks:
+        """See ports.Ledger. One GetItem."""
+        with named_failures("read the marks"):
+            key = marks_key(stream, origin, self.region)
+            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return marks_item.from_item(cast(Item, answer["Item"])) if "Item" in answer else Marks()
+
+    def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
+        """See ports.Ledger. One PutItem."""
+        item = marks_item.to_item(stream, origin, self.region, replace(to, version=read.version + 1))
+        return self._replace("mark", item, read.version)
 
     def _replace(self, operation: str, item: Item, read_version: int) -> bool:
         with named_failures(operation):

@@ -12,6 +12,7 @@ from eventfabric.cli.failover import failback, failover
 from eventfabric.cli.lanes import lanes
 from eventfabric.cli.output import complain, say
 from eventfabric.cli.publish import publish
+from eventfabric.cli.reconcile import reconcile
 from eventfabric.cli.show import show
 from eventfabric.errors import (
     DefinitionError,
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command()(publish)
 app.command()(lanes)
 app.command()(show)
+app.command()(reconcile)
 app.command()(failover)
 app.command()(failback)
 app.add_typer(subscriptions.app, name="subscriptions")

@@ -16,6 +16,7 @@ from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.record import Record, Tail
 from eventfabric.model.step import StepKey, StepState
@@ -158,6 +159,12 @@ class _Ledger:
         return self._faults.call(
             "ledger.hand_over", lambda: self._ledger.hand_over(stream, subscription, read, to)
         )
+
+    def marks(self, stream: StreamName, origin: Region) -> Marks:
+        return self._faults.call("ledger.marks", lambda: self._ledger.marks(stream, origin))
+
+    def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
+        return self._faults.call("ledger.mark", lambda: self._ledger.mark(stream, origin, read, to))
 
     def acting_for(self, region: Region) -> Ledger:
         return _Ledger(self._ledger.acting_for(region), self._faults)

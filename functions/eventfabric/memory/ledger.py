@@ -12,11 +12,12 @@ from eventfabric.memory.table import ConditionFailedError
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.ports import CommitOutcome, Committed, Entropy, RaceLost, SameItemTwice, Write
-from eventfabric.wire import circuit_item, owner_item
-from eventfabric.wire.keys import Item, standing_key
+from eventfabric.wire import circuit_item, marks_item, owner_item
+from eventfabric.wire.keys import Item, marks_key, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
 
 _TOKEN_BYTES = 16
@@ -131,6 +132,17 @@ class MemoryLedger:
         stored = replace(to, version=version + 1)
         item = owner_item.to_item(stream, subscription, stored)
         return stored if self._replace(item, version) else None
+
+    def marks(self, stream: StreamName, origin: Region) -> Marks:
+        """See ports.Ledger. One get."""
+        key = marks_key(stream, origin, self.region)
+        found = self._requests.send("get", lambda: self._region.table(self._table).get(key))
+        return marks_item.from_item(found) if found else Marks()
+
+    def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
+        """See ports.Ledger. One conditional put."""
+        item = marks_item.to_item(stream, origin, self.region, replace(to, version=read.version + 1))
+        return self._replace(item, read.version)
 
     def _replace(self, item: Item, read_version: int) -> bool:
         put = {"TableName": self._table, "Item": item, **unchanged(read_version)}

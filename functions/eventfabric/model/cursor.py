@@ -48,6 +48,8 @@ class Cursor:
     began: Sequence = _NEVER
     low: Place | None = None
     """The first event that waits in a parked key, where one does: every event before it was handled."""
+    written_ms: int = field(default=0, compare=False)
+    """When it was written, milliseconds since 1970; a report, not part of what it says."""
     parked: bytes = b""
     """Digest of the parked keys that stand beside it, empty where there is none."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from eventfabric.errors import NotUnknownError, SettingError, WrongRegionError
 from eventfabric.model.circuit import Circuit
+from eventfabric.model.finding import Finding
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Ports, Steps
@@ -13,6 +14,7 @@ from eventfabric.sdk.step import STEP_NAMES, is_step_name, result_text
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.failover import Failover
+from eventfabric.services.reconcile import Reconciler
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.telemetry import NoTelemetry
@@ -58,6 +60,16 @@ class Operations:
             found, lanes_of(stream),
             log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
         )  # fmt: skip
+
+    def reconcile(self, stream: str, *, repair: bool = False, full: bool = False) -> list[Finding]:
+        """What one pass over a stream finds in this Region; UnknownNameError, WrongRegionError.
+
+        `repair`: repair what is safe to repair. `full`: verify the whole log, not only what is new since the last pass.
+        """
+        found = self.topology.stream(stream)
+        found.check_region(self.region)
+        reconciler = Reconciler(found, region=self.region, ports=self._ports, telemetry=NoTelemetry())
+        return list(reconciler.run(repair=repair, full=full))
 
     def failover(self, source: str) -> Failover:
         """A handover to this Region of all that another delivers; FailoverError, changing nothing."""

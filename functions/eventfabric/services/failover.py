@@ -138,7 +138,7 @@ class Failover:
                     )
                 wait(1.0)
                 waited += 1.0
-        except BaseException:
+        except BaseException:  # also where somebody interrupts: the source is not left paused
             self._resume(paused)
             raise
 

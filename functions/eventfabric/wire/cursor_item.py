@@ -47,6 +47,7 @@ def from_item(item: Item) -> Cursor:
         epoch=int(item["e"]["N"]),
         attempting="g" in item,
         crashes=int(item["n"]["N"]) if "n" in item else 0,
+        written_ms=int(item["u"]["N"]),
         low=_place(item["l"]["L"]) if "l" in item else None,
         parked=bytes(item["p"]["B"]) if "p" in item else b"",
         replay_until=Sequence(int(item["r"]["N"]) if "r" in item else 0),

@@ -12,6 +12,8 @@ circuit   table `<fabric>-ledger`; written when a breaker moves, or by who pause
           sk `<region>/circuit`.
 owner     table `<fabric>-ledger`; written by the Region that hands lanes over, mostly to itself; kept.
           pk `<stream>/<subscription>`, sk `<region>/owner/<origin>`.
+marks     table `<fabric>-ledger`; written by a Region's reconciliation, once a pass; kept.
+          pk `<stream>/marks/<origin>`, sk `<region>/marks`.
 settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept. pk the cursor's and `/settled`,
           sk `<region>/<sequence>`.
 step      table `<fabric>-ledger`; written by an attempt before and after an effect outside, and by who settles it; kept
@@ -47,6 +49,7 @@ _CURSOR: Final = "cursor"
 _PARKED: Final = "parked/"
 _CIRCUIT: Final = "circuit"
 _STEP: Final = "step"
+_MARKS: Final = "marks"
 _OWNER: Final = "owner/"
 _DIGEST_BYTES: Final = 16
 
@@ -80,6 +83,11 @@ def circuit_key(stream: StreamName, subscription: SubscriptionName, region: Regi
 def owner_key(stream: StreamName, subscription: SubscriptionName, region: Region, origin: Region) -> Item:
     """The key of a handover of an origin's lanes that a Region wrote."""
     return {PK: {"S": f"{stream}/{subscription}"}, SK: {"S": f"{region}/{_OWNER}{origin}"}}
+
+
+def marks_key(stream: StreamName, origin: Region, region: Region) -> Item:
+    """The key of what a Region's reconciliation remembers of an origin's lanes."""
+    return {PK: {"S": f"{stream}/{_MARKS}/{origin}"}, SK: {"S": f"{region}/{_MARKS}"}}
 
 
 def settled_key(key: LaneKey, region: Region, sequence: Sequence) -> Item:

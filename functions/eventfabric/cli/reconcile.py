@@ -1,0 +1,78 @@
+"""`eventfabric reconcile`: one pass over the streams of a Region."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.output import say, show_json, show_table, stderr
+
+if TYPE_CHECKING:
+    from eventfabric.model.finding import Finding
+
+_COLUMNS = ("finding", "stream", "lane", "subscription", "sequence", "what", "repaired")
+
+
+def reconcile(
+    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what is safe to repair.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Verify the whole log again, not only what is new since the last pass."),
+    ] = False,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """Look for holes, divergence, lost doorbells, stuck keys and cursors that are not where they should be.
+
+    Ends with 1 where something is left that somebody is to look at.
+
+    Example: eventfabric reconcile --stream orders --repair
+    """
+    connection = Connection.of(definition, region, profile, endpoint_url)
+    streams = [connection.stream(stream)] if stream else [
+        one for one in connection.topology.streams.values() if connection.region in one.definition.regions
+    ]  # fmt: skip
+    operations = connection.operations()
+    found: list[Finding] = []
+    for one in streams:
+        with stderr.status(f"reconciling {one.name} in {connection.region}"):
+            found += operations.reconcile(one.name, repair=repair, full=full)
+    alarms = sum(finding.is_alarm for finding in found)
+    if json:
+        show_json({"region": connection.region, "findings": [_json(f) for f in found], "alarms": alarms})
+    else:
+        if found:
+            show_table(connection.region, _COLUMNS, [_row(finding) for finding in found])
+        repaired = sum(finding.is_repaired for finding in found)
+        say(f"{len(found):,} findings, {repaired:,} repaired, {alarms:,} for somebody to look at")
+    if alarms:
+        raise typer.Exit(1)
+
+
+def _row(finding: "Finding") -> tuple[object, ...]:
+    return (
+        finding.kind.value,
+        finding.stream,
+        str(finding.lane),
+        finding.subscription or "",
+        finding.sequence,
+        finding.detail,
+        "yes" if finding.is_repaired else "",
+    )
+
+
+def _json(finding: "Finding") -> dict[str, object]:
+    return {
+        "kind": finding.kind.value,
+        "stream": finding.stream,
+        "lane": str(finding.lane),
+        "subscription": finding.subscription,
+        "sequence": finding.sequence,
+        "detail": finding.detail,
+        "repaired": finding.is_repaired,
+        "alarm": finding.is_alarm,
+    }

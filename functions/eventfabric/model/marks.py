@@ -1,0 +1,33 @@
+"""Owns what reconciliation remembers of a lane from one pass to the next, so that a pass reads only what is new."""
+
+from dataclasses import dataclass, field
+
+from eventfabric.model.identity import Chain, LaneIndex, Sequence
+from eventfabric.model.record import EMPTY_TAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One lane of one Region's log: every record before `sequence` was verified, the last one's chain is `chain`.
+
+    `end`: where the log ended at the last pass that saw it behind, or with a hole, and `since_ms` of the first pass
+    that saw that; 0: it was whole. `cursors`: epoch and sequence where each subscription stood, by its name.
+    """
+
+    sequence: Sequence = EMPTY_TAIL.sequence
+    chain: Chain = EMPTY_TAIL.chain
+    end: Sequence = EMPTY_TAIL.sequence
+    since_ms: int = 0
+    cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The marks of an origin's lanes of one stream, by lane index. `version` counts the writes, 0 for none yet."""
+
+    lanes: dict[LaneIndex, Mark] = field(default_factory=dict)
+    version: int = 0
+
+    def of(self, index: LaneIndex) -> Mark:
+        """A lane's mark."""
+        return self.lanes.get(index, Mark())
