@@ -112,8 +112,7 @@ class Reconciler:
         for number in range(self._stream.definition.lanes):
             index = LaneIndex(number)
             lane, before = Lane(origin, GENERATION_FIRST, index), marks.of(index)
-            examined = replica.examine(lane, replace(before, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
-                                       if full else before)  # fmt: skip
+            examined = replica.examine(lane, before, full=full)
             yield from examined.findings
             mark = examined.mark
             if examined.tail != EMPTY_TAIL:

@@ -41,25 +41,27 @@ class Replica:
         self._now_ms = now_ms
         self._repairs = repairs
 
-    def examine(self, lane: Lane, mark: Mark) -> Examined:
-        """Verify what is new, compare it with the origin, and copy what is missing if that is wanted."""
+    def examine(self, lane: Lane, mark: Mark, *, full: bool = False) -> Examined:
+        """Verify what is new (or all), compare it with the origin, and copy what is missing if that is wanted."""
         tail = self._log.tail(lane)
         try:
             origin = None if lane.origin == self._region else self._elsewhere(lane.origin).tail(lane)
         except PortError as error:
             found = self._finding(FindingKind.UNREACHABLE, lane, tail.sequence, f"{lane.origin}: {error}")
-            return self._examined(lane, mark, tail, None, [found])
-        return self._examined(lane, mark, tail, origin, [])
+            return self._examined(lane, mark, tail, None, [found], full=full)
+        return self._examined(lane, mark, tail, origin, [], full=full)
 
     def _examined(
-        self, lane: Lane, mark: Mark, tail: Tail, origin: Tail | None, findings: list[Finding]
+        self, lane: Lane, mark: Mark, tail: Tail, origin: Tail | None, findings: list[Finding], *, full: bool
     ) -> Examined:
         if tail.sequence < mark.sequence:
             detail = f"verified up to {mark.sequence}, but the log ends at {tail.sequence}"
             lost = self._mended(
                 self._finding(FindingKind.HOLE, lane, tail.sequence, detail), tail, mark.sequence
             )
-            return Examined(mark, self._log.tail(lane) if lost.is_repaired else tail, (*findings, lost))
+            return Examined(mark, Tail(mark.sequence, mark.chain, tail.time), (*findings, lost))
+        if full:
+            mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
         verified, wrong = self._verify(lane, mark, tail)
         if wrong is None and verified.sequence == tail.sequence and verified.chain != tail.chain:
             wrong = self._finding(
