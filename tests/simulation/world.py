@@ -360,6 +360,10 @@ class World:
                 return
         raise AssertionError(f"the queue does not drain: {self.queue.bodies}")
 
+    def ring_body(self, body: str) -> None:
+        """Ring by a timer's message."""
+        assert not self.cloud.doorbells(self.topology, self.region).ring(SUBSCRIPTION, [from_body(body)])
+
     def parked(self, of: Lane = LANE) -> dict[str, Parked]:
         """The lane's parked keys, by key."""
         key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), of)

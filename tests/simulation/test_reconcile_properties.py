@@ -1,0 +1,58 @@
+"""Reconciliation while a fabric is at work: no alarm without a cause, in any order of things."""
+
+from random import Random
+
+import pytest
+
+from eventfabric.model.finding import Finding
+from eventfabric.services.reconcile import Reconciler
+from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
+from tests.unit.failing import Failing, retry, world_of
+
+
+def reconcile(world: World, *, repair: bool, full: bool = False) -> list[Finding]:
+    """The alarms of a pass in the world's Region."""
+    reconciler = Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
+    return [found for found in reconciler.run(repair=repair, full=full) if found.is_alarm]
+
+
+@pytest.mark.parametrize("deliver", ["origin", "everywhere"])
+@pytest.mark.parametrize("seed", range(200))
+def test_a_healthy_fabric_under_load_and_replication_delay_raises_no_alarm(seed: int, deliver: str) -> None:
+    random = Random(f"{seed} {deliver}")
+    names = [f"{key}{number}" for number in range(30) for key in "abc"]
+    failing = Failing({name: random.choice([0, 0, 0, 0, 1, 2]) for name in names})
+    home = world_of(failing, deliver=deliver, **retry(immediate=0, attempts=50))
+    away = home.at(AWAY)
+    worlds = [home, away]
+    while names:
+        match random.randrange(7):
+            case 0 | 1:
+                some, names = names[:3], names[3:]
+                home.put(*(event(name, key=name[0]) for name in some), of=lane(random.randrange(2)))
+            case 2:
+                home.cloud.replicate(random.randrange(1, 9), random.randrange)
+            case 3:
+                random.choice(worlds).relay(random.randrange(1, 5), comes_again=random.random() < 0.2)
+            case 4:
+                world = random.choice(worlds)
+                world.answer(world.receive())
+            case 5:
+                seconds = random.choice([0.1, 1, 30])
+                home.clock.advance(seconds)
+                if seconds == 30:  # replication is late, but not for ever
+                    home.cloud.replicate()
+                for world in worlds:  # as Lambda's pollers do, timers that are due come at once
+                    while (body := world.timers.take()) is not None:
+                        world.ring_body(body)
+            case _:
+                world = random.choice(worlds)
+                assert reconcile(world, repair=random.random() < 0.5, full=random.random() < 0.2) == []
+    for _ in range(2):
+        home.cloud.replicate()
+        for world in worlds:
+            world.relay_all()
+            world.deliver_all()
+            assert reconcile(world, repair=False, full=True) == []
+    assert home.log.tail(LANE) == away.log.tail(LANE)
+    assert {HOME, AWAY} == {world.region for world in worlds}
