@@ -1,4 +1,4 @@
-"""`eventfabric subscriptions`: whether deliveries run; pause and resume them by hand."""
+"""`eventfabric subscriptions`: whether deliveries run; pause and resume them by hand; replay."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -8,8 +8,10 @@ import typer
 
 from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
 from eventfabric.cli.output import complain, say, show_json, show_table
+from eventfabric.cli.replay import replay
 
-app = typer.Typer(no_args_is_help=True, help="Look at subscriptions; pause and resume them.")
+app = typer.Typer(no_args_is_help=True, help="Look at subscriptions; pause, resume and replay them.")
+app.command()(replay)
 
 Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
 

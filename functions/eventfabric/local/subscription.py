@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from aws_lambda_powertools import Logger
 
-from eventfabric.errors import WrongRegionError
+from eventfabric.errors import SettingError, WrongRegionError
 from eventfabric.local.handled import Handled, HandledLog
 from eventfabric.model.circuit import Circuit
+from eventfabric.model.identity import Lane
+from eventfabric.model.start import parse_start
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.dead_letters import DeadLetter, DeadLetters, Wanted
 from eventfabric.telemetry import LogEvent, Metric
@@ -72,6 +74,25 @@ class LocalSubscription:
                 letters.discard(letter)
                 dropped += 1
         return dropped
+
+    def replay(
+        self,
+        region: str,
+        start: int | str,
+        *,
+        key: str | None = None,
+        into: str | None = None,
+        lane: Lane | None = None,
+    ) -> int:
+        """Hand out again what it was handed in a Region, from a sequence or an RFC 3339 time on; how many events.
+
+        `into`: hand it to that subscription instead. Then settle. ReplayRefusedError, SettingError.
+        """
+        place = parse_start(str(start))
+        if place is None:
+            raise SettingError("start", start, "a sequence, or an RFC 3339 time")
+        one = self._operations[self._check(region)].replay(self.name, into=into)
+        return sum(one.carry_out(plan).plan.events for plan in one.plan(place, key=key, lane=lane))
 
     def settle_step(
         self, region: str, event_id: str, name: str, *, happened: bool, result: object = None

@@ -1,4 +1,4 @@
-"""What operators do with subscriptions in one Region: look at dead letters and steps, decide them, pause, resume."""
+"""What operators do with subscriptions in one Region: decide dead letters and steps, pause, resume, replay."""
 
 from os import PathLike
 from pathlib import Path
@@ -15,6 +15,7 @@ from eventfabric.services.breaker import Breaker
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.failover import Failover
 from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.replay import Replay
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.telemetry import NoTelemetry
@@ -70,6 +71,15 @@ class Operations:
         found.check_region(self.region)
         reconciler = Reconciler(found, region=self.region, ports=self._ports, telemetry=NoTelemetry())
         return list(reconciler.run(repair=repair, full=full))
+
+    def replay(self, subscription: str, *, into: str | None = None) -> Replay:
+        """A replay of a subscription, or of what it was handed into another; UnknownNameError, ReplayRefusedError."""
+        found, ports = self.topology.subscription(subscription), self._ports
+        stream = self._stream(found)
+        return Replay(
+            found, stream, into=None if into is None else self.topology.subscription(into),
+            log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
+        )  # fmt: skip
 
     def failover(self, source: str) -> Failover:
         """A handover to this Region of all that another delivers; FailoverError, changing nothing."""

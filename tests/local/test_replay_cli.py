@@ -1,0 +1,217 @@
+"""`eventfabric subscriptions replay` against a fabric that runs as a server; its cursors are moved by hand."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from eventfabric import Fabric as Producer
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
+from eventfabric.definition_file import read_definition
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName, lane_index
+from eventfabric.services.survey import lanes_of
+from eventfabric.topology import Topology
+from tests.local.cli_support import CommandLine, local_up
+
+DEFINITION = """
+[fabric]
+name = "shop"
+regions = ["us-east-1"]
+[streams.orders]
+lanes = 2
+durability = "regional"
+[streams.other]
+durability = "regional"
+[subscriptions.billing]
+stream = "orders"
+handler = "subscribers.billing:charge"
+[subscriptions.paid]
+stream = "orders"
+types = ["Paid"]
+handler = "subscribers.billing:charge"
+[subscriptions.audit]
+stream = "orders"
+handler = "subscribers.billing:charge"
+[subscriptions.never]
+stream = "orders"
+handler = "subscribers.billing:charge"
+replay = false
+[subscriptions.elsewhere]
+stream = "other"
+handler = "subscribers.billing:charge"
+"""
+# Keys whose events are of lane 0, and of lane 1.
+KEYS = [next(k for k in "abcdefgh" if lane_index(k, 2) == index) for index in (0, 1)]
+
+
+@dataclass
+class Fabric:
+    """What the commands are pointed at, and its ledger."""
+
+    cli: CommandLine
+    definition: Path
+    url: str
+
+    @property
+    def at(self) -> tuple[str, ...]:
+        return ("--definition", str(self.definition), "--endpoint-url", self.url)
+
+    def __post_init__(self) -> None:
+        self.topology = Topology(read_definition(self.definition))
+        self.ports = aws_ports(self.topology, Clients("us-east-1", endpoint_url=self.url))
+
+    def key(self, subscription: str, lane: Lane) -> LaneKey:
+        return LaneKey(StreamName("orders"), SubscriptionName(subscription), lane)
+
+    def cursors(self, subscription: str) -> list[tuple[int, int]]:
+        """Of the two lanes: the next sequence, and that before which events are replays."""
+        cursors = [
+            self.ports.ledger.state(self.key(subscription, lane)).cursor(self.ports.ledger.region)
+            for lane in lanes_of(self.topology.stream("orders"))
+        ]
+        return [(cursor.sequence, cursor.replay_until) for cursor in cursors]
+
+    def deliver(self, *subscriptions: str) -> None:
+        """Move the cursors to the tails."""
+        log = self.ports.log_of(self.topology.stream("orders"))
+        for lane in lanes_of(self.topology.stream("orders")):
+            tail = log.tail(lane)
+            for subscription in subscriptions:
+                key = self.key(subscription, lane)
+                read = self.ports.ledger.state(key).cursor(self.ports.ledger.region)
+                self.ports.ledger.commit(key, read, Cursor(tail.sequence, tail.sequence, tail.chain))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    folder = tmp_path_factory.mktemp("server")
+    definition = folder / "fabric.toml"
+    definition.write_text(DEFINITION)
+    with local_up(folder, "--no-deliver", "--definition", str(definition)) as url:
+        yield definition, url
+
+
+@pytest.fixture
+def fabric(
+    server: tuple[Path, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Fabric:
+    """Six events more, of two keys, which two subscriptions have handled."""
+    found = Fabric(CommandLine(capsys, monkeypatch), *server)
+    producer = Producer.from_definition(found.definition, region="us-east-1", endpoint_url=found.url)
+    for number in range(6):
+        kind = "Paid" if number % 3 == 0 else "Placed"
+        producer.publish("orders", key=KEYS[number % 2], type=kind)
+    found.deliver("billing", "paid")
+    return found
+
+
+def test_a_replay_says_first_what_it_would_hand_out_and_then_does(fabric: Fabric) -> None:
+    before = fabric.cursors("billing"), fabric.cursors("paid")
+    (ends, _) = before[0]
+    command = ("subscriptions", "replay", "billing", "--from", "1", *fabric.at)
+    would = fabric.cli.run(*command, "--dry-run", "--json").json
+    assert (would["dry_run"], would["events"], would["failed"]) == (
+        True,
+        sum(end - 1 for end, _ in before[0]),
+        [],
+    )
+    assert would["lanes"][0] == {
+        "lane": "us-east-1/0.0", "from": 1, "until": ends[0], "events": ends[0] - 1, "parked_keys": 0,
+    }  # fmt: skip
+    assert "would be handed out again" in fabric.cli.run(*command, "--dry-run").out
+    assert (fabric.cursors("billing"), fabric.cursors("paid")) == before
+
+    done = fabric.cli.run(*command, "--json")
+    assert (done.code, done.json) == (0, {**would, "dry_run": False})
+    assert fabric.cursors("billing") == [(1, end) for end, _ in before[0]]
+    assert fabric.cursors("paid") == before[1]
+    lanes = fabric.cli.run("lanes", "--subscription", "billing", *fabric.at, "--json").json["lanes"]
+    assert sum(lane["lag"] for lane in lanes) == would["events"]
+
+
+def test_one_lane_of_wanted_events_in_words(fabric: Fabric) -> None:
+    command = ("subscriptions", "replay", "paid", "--from", "0", "--lane", "us-east-1/0.1", *fabric.at)
+    would = fabric.cli.run(*command, "--dry-run", "--json").json
+    (lane,) = would["lanes"]
+    assert lane["events"] == lane["until"] // 3
+    ran = fabric.cli.run(*command)
+    assert (ran.code, ran.out.splitlines()[-1]) == (
+        0,
+        f"{lane['until']} events of 1 lanes are handed out again",
+    )
+
+
+def test_of_a_time_and_while_it_is_paused(fabric: Fabric) -> None:
+    fabric.cli.run("subscriptions", "pause", "billing", *fabric.at)
+    ran = fabric.cli.run(
+        "subscriptions", "replay", "billing", "--from", "2020-01-01T00:00:00+01:00", *fabric.at
+    )
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "billing is paused: they wait until it goes on")
+    assert [sequence for sequence, _ in fabric.cursors("billing")] == [0, 0]
+    fabric.cli.run("subscriptions", "resume", "billing", *fabric.at)
+
+
+def test_one_key(fabric: Fabric) -> None:
+    before = fabric.cursors("billing")
+    command = ("subscriptions", "replay", "billing", "--key", KEYS[1], "--from", "1", *fabric.at)
+    done = fabric.cli.run(*command, "--json").json
+    (lane,) = done["lanes"]
+    end = before[1][0]
+    assert lane == {"lane": "us-east-1/0.1", "from": 1, "until": end, "events": end - 1, "parked_keys": 1}
+    assert fabric.cursors("billing") == before
+    assert f"key '{KEYS[1]}' is parked in lane us-east-1/0.1 (retrying" in fabric.cli.refused(
+        *command, code=2
+    )
+
+
+def test_another_subscription_is_fed(fabric: Fabric) -> None:
+    before = fabric.cursors("billing")
+    ran = fabric.cli.run("subscriptions", "replay", "billing", "--into", "audit", "--from", "1", *fabric.at)
+    assert ran.code == 0
+    assert fabric.cursors("audit") == [(1, end) for end, _ in before]
+    complaint = fabric.cli.refused(
+        "subscriptions", "replay", "billing", "--into", "audit", *fabric.at, code=2
+    )
+    assert "say --from where: audit has delivered events: lane us-east-1/0.0 is at 1" in complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("nobody", "--from", "0"), "no subscription is named 'nobody'"),
+        (("billing",), "say --from where: billing has delivered events"),
+        (("billing", "--from", "99999"), "sequence 99999 is beyond the tail: lane us-east-1/0."),
+        (("billing", "--from", "2999-01-01T00:00:00Z"), "2999-01-01T00:00:00.000+00:00 is in the future"),
+        (
+            ("billing", "--from", "yesterday"),
+            "--from: found 'yesterday', allowed: a sequence, or an RFC 3339 time",
+        ),
+        (("billing", "--from", "2026-02-30T00:00:00Z"), "--from: found '2026-02-30T00:00:00Z'"),
+        (("billing", "--from", "2026-02-01T00:00:00"), "--from: found '2026-02-01T00:00:00'"),
+        (
+            ("billing", "--from", "0", "--key", "nobody"),
+            "key 'nobody' has no delivered events from sequence 0 on",
+        ),
+        (("billing", "--from", "0", "--into", "billing"), "billing cannot be fed from itself"),
+        (
+            ("billing", "--from", "0", "--into", "elsewhere"),
+            "elsewhere is of stream other, billing of orders",
+        ),
+        (("billing", "--from", "0", "--into", "never"), "never has replay = false in the definition"),
+        (("billing", "--from", "0", "--into", "audit", "--key", "a"), "--key goes without --into"),
+        (("never", "--from", "0"), "never has replay = false in the definition"),
+        (("billing", "--from", "0", "--lane", "0.1"), "--lane: found '0.1', allowed: <origin>"),
+        (("billing", "--from", "0", "--lane", "us-east-1/0.2"), "allowed: us-east-1/0.0 to us-east-1/0.1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_input_is_refused_and_nothing_is_changed(
+    fabric: Fabric, arguments: tuple[str, ...], complaint: str
+) -> None:
+    names = ("billing", "paid", "audit", "never")
+    before = [fabric.cursors(name) for name in names]
+    assert complaint in fabric.cli.refused("subscriptions", "replay", *arguments, *fabric.at, code=2)
+    assert [fabric.cursors(name) for name in names] == before
