@@ -7,7 +7,8 @@ import pytest
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import START, Cursor
-from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, LaneIndex, Sequence, StreamName, SubscriptionName
+from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Settled
 from eventfabric.ports import Committed, Ledger, RaceLost
@@ -193,3 +194,18 @@ def test_a_cursor_keeps_what_it_says_of_the_parked_keys_beside_it(ledger: Ledger
     assert isinstance(outcome, Committed)
     assert ledger.state(KEY).cursors == {HOME: outcome.cursor}
     assert (outcome.cursor.low, outcome.cursor.parked) == (moved.low, moved.parked)
+
+
+def test_marks_come_back_as_they_were_and_the_slower_of_two_passes_writes_nothing(backend: Backend) -> None:
+    stream = CIRCUIT[0]
+    assert backend.ledger.marks(stream, AWAY) == Marks()
+    mark = Mark(Sequence(9), Chain(b"c" * 16), Sequence(4), 1_790_000_000_000, {"billing": (1, 7)})
+    marks = Marks({LaneIndex(0): mark, LaneIndex(63): Mark(Sequence(2**40))})
+    assert backend.ledger.mark(stream, AWAY, Marks(), marks)
+    stored = backend.ledger.marks(stream, AWAY)
+    assert stored == replace(marks, version=1)
+    assert backend.ledger.marks(stream, HOME) == Marks()
+    assert not backend.ledger.mark(stream, AWAY, Marks(), Marks())
+    backend.lose_replies(1)
+    assert backend.ledger.mark(stream, AWAY, stored, Marks({LaneIndex(1): mark}))
+    assert backend.ledger.marks(stream, AWAY).of(LaneIndex(1)) == mark

@@ -44,23 +44,26 @@ from eventfabric.wire.doorbell import Doorbell, from_body
 from eventfabric.wire.payload_codec import encode_event, pack, stored, unpack
 from eventfabric.wire.stream_record import from_stream_record
 
-HOME, AWAY = Region("us-east-1"), Region("eu-west-1")
+HOME, AWAY, FAR = Region("us-east-1"), Region("eu-west-1"), Region("ap-south-1")
 STREAM, SUBSCRIPTION = "orders", "billing"
 EFFECTS = "effects"
 LANE = Lane(HOME, Generation(0), LaneIndex(0))
 INVOCATION_MS = 100_000
 
 
-def topology(**subscription: object) -> Topology:
-    """Two Regions, one stream of two lanes, one subscription with these settings."""
+def topology(lanes: int = 2, durability: str = "replicated", **subscription: object) -> Topology:
+    """Two Regions (three where a quorum needs them), one stream, one subscription with these settings."""
+    regions = [HOME, AWAY, FAR] if durability == "quorum" else [HOME, AWAY]
+    named = ", ".join(f'"{region}"' for region in regions)
     settings = "\n".join(f"{name} = {_toml(value)}" for name, value in subscription.items())
     return Topology(
         parse_definition(f"""
             [fabric]
             name = "shop"
-            regions = ["{HOME}", "{AWAY}"]
+            regions = [{named}]
             [streams.{STREAM}]
-            lanes = 2
+            lanes = {lanes}
+            durability = "{durability}"
             [subscriptions.{SUBSCRIPTION}]
             stream = "{STREAM}"
             handler = "subscribers.billing:charge"
@@ -162,11 +165,13 @@ class World:
         seed: int = 0,
         delivered_in: Region = HOME,
         handler: Handler | None = None,
+        lanes: int = 2,
+        durability: str = "replicated",
         **subscription: object,
     ) -> None:
         self.clock = MemoryClock()
         self.entropy = SeededEntropy(seed)
-        self.topology = topology(**subscription)
+        self.topology = topology(lanes, durability, **subscription)
         self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=self.entropy)
         for each in self.cloud.regions.values():
             each.create_table(EFFECTS, key_names=("id",))

@@ -1,0 +1,74 @@
+"""What a reconciliation reads, counted: of 100,000 events in 64 lanes, 10 records of which are new."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.record import Tail
+from eventfabric.ports import Log, Page
+from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.survey import lanes_of
+from eventfabric.topology import StreamTopology
+from tests.simulation.world import AWAY, HOME, World, event, lane
+
+LANES, RECORD_EVENTS, NEW_RECORDS = 32, 100, 10
+"""Lanes of an origin: 64 in both."""
+
+
+class CountingLog:
+    """A log that counts what is read of it, by Region."""
+
+    def __init__(self, log: Log, region: Region, reads: Counter[str]) -> None:
+        self._log = log
+        self._region = region
+        self._reads = reads
+
+    def tail(self, of: object, *, before: Sequence | None = None) -> Tail:
+        self._reads[f"tails in {self._region}"] += 1
+        return self._log.tail(of, before=before)  # type: ignore[arg-type]
+
+    def read(self, of: object, start: Sequence, *, records_max: int) -> Page:
+        page = self._log.read(of, start, records_max=records_max)  # type: ignore[arg-type]
+        self._reads[f"records in {self._region}"] += len(page.records)
+        return page
+
+
+def a_pass(world: World) -> Counter[str]:
+    """What a pass in AWAY reads of the logs; it finds nothing."""
+    reads: Counter[str] = Counter()
+
+    def ports_of(region: Region):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        ports = world.ports(region)
+
+        def log_of(stream: StreamTopology) -> Log:
+            return CountingLog(ports.log_of(stream), region, reads)  # type: ignore[return-value]
+
+        return replace(ports, log_of=log_of, at=ports_of)
+
+    reconciler = Reconciler(world.stream, region=AWAY, ports=ports_of(AWAY), telemetry=world.telemetry)
+    assert list(reconciler.run(repair=False)) == []
+    return reads
+
+
+@pytest.mark.parametrize("events", [10_000, 100_000])
+def test_a_pass_reads_64_tails_a_region_and_the_new_records_however_long_the_log_is(events: int) -> None:
+    world = World(lanes=LANES)
+    assert len(lanes_of(world.stream)) == 64
+    number = 0
+    for _ in range(events // RECORD_EVENTS):
+        index = number // RECORD_EVENTS % LANES
+        world.put(*(event(f"e{number + n}", key=f"k{index}") for n in range(RECORD_EVENTS)), of=lane(index))
+        number += RECORD_EVENTS
+    world.cloud.replicate()
+    a_pass(world)
+    for index in range(NEW_RECORDS):
+        world.put(event(f"new{index}", key=f"k{index}"), of=lane(index))
+    world.cloud.replicate()
+    assert a_pass(world) == {
+        f"tails in {AWAY}": 64,
+        f"tails in {HOME}": 32,
+        f"records in {AWAY}": NEW_RECORDS,
+    }
+    assert a_pass(world) == {f"tails in {AWAY}": 64, f"tails in {HOME}": 32}
