@@ -12,7 +12,17 @@ from eventfabric.model.identity import Lane
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.deliver import Deliverer, LaneResult, Outcome
 from tests.simulation.world import INVOCATION_MS, LANE, Recorder, World, event, lane
-from tests.unit.failing import FEW, Failing, drained, named, retry, waiting, world_of
+from tests.unit.failing import (
+    FEW,
+    Failing,
+    dead_letters,
+    drained,
+    named,
+    retry,
+    the_dead_letter,
+    waiting,
+    world_of,
+)
 
 BEFORE, AFTER = Fault.CRASH_BEFORE, Fault.CRASH_AFTER
 
@@ -88,6 +98,39 @@ def test_a_parked_event_that_crashes_every_time_is_dead_and_all_others_are_handl
     assert world.parked()["b"].failure.crashes == limits.CRASHES_MAX
     assert crashes == 1 + limits.CRASHES_MAX
     assert set(world.recorder.ids()) == {"a1", "c1"}
+
+
+def test_a_dead_letter_that_crashed_says_which_event_it_is() -> None:
+    world = world_of(Crashing({"b1": 999}), *named("a1", "b1"))
+    until_it_drains(world)
+    failure = world.parked()["b"].failure
+    assert (failure.event_id, failure.event_type) == ("b1", named("b1")[0].type)
+
+
+def test_a_dead_letter_that_crashed_says_nothing_of_the_event_of_its_key_that_failed_before() -> None:
+    world = world_of(Crashing({"b2": 999}, {"b1": 1}), *named("b1", "b2"), **FEW)
+    world.deliver()
+    world.clock.advance(60)
+    until_it_drains(world)
+    assert dead(world) == {"b": "Crashed"}
+    failure = world.parked()["b"].failure
+    assert (failure.event_id, failure.attempts, failure.trace) == ("b2", 0, "")
+
+
+def test_an_edited_event_that_crashes_too_is_dead_as_it_was_edited() -> None:
+    crashing = Crashing({"b1": 999, "edited": 999})
+    world = world_of(crashing, *named("a1", "b1"))
+    until_it_drains(world)
+    dead_letters(world).redrive(the_dead_letter(world), replacement=event("edited", key="b"))
+    until_it_drains(world)
+    letter = the_dead_letter(world)
+    edited = dead_letters(world).event(letter)
+    assert edited is not None
+    assert (edited.id, letter.parked.failure.event_id) == ("edited", "edited")
+    crashing.crashes.clear()
+    dead_letters(world).redrive(letter)
+    until_it_drains(world)
+    assert world.recorder.ids()[-1] == "edited"
 
 
 def test_an_event_that_crashes_less_often_is_handled_at_last() -> None:

@@ -85,7 +85,7 @@ class RetryPolicy:
             first_ms=last.first_ms if last else now_ms,
             last_ms=now_ms,
             code_version=self._code_version,
-            trace_id=str(event.headers.get("traceparent", "")),
+            trace_id=_trace_id(event),
             event_id=event.id or "",
             event_type=event.type,
         )
@@ -111,27 +111,38 @@ class RetryPolicy:
         )
 
     def without_attempt(
-        self, event_key: str, parking_id: str, place: Place, before: Parked | None, *, kind: str, crashes: int,
-        now_ms: int,
+        self, event_key: str, parking_id: str, place: Place, before: Parked | None, *, event: Event | None,
+        kind: str, crashes: int, now_ms: int,
     ) -> Parked:  # fmt: skip
-        """Dead without being run (again): it crashed too often, or its record is gone."""
+        """Dead without being run (again): it crashed too often, or its record is gone, and so `event` is None."""
         last = _history(before)
         failure = Failure(
             error_type=kind,
             message=f"{crashes} attempts of it alone were never heard of again" if crashes else _HINTS[kind],
-            trace=last.trace if last else "",
+            # Where it only crashed, the trace is of whichever event failed before it.
+            trace=last.trace if last and last.attempts else "",
             hint=_HINTS[kind],
             attempts=last.attempts if last else 0,
             crashes=crashes,
             first_ms=last.first_ms if last else now_ms,
             last_ms=now_ms,
             code_version=self._code_version,
-            event_id=last.event_id if last else "",
-            event_type=last.event_type if last else "",
+            trace_id=_trace_id(event) if event else last.trace_id if last else "",
+            event_id=event.id or "" if event else last.event_id if last else "",
+            event_type=event.type if event else last.event_type if last else "",
         )
         waiting = before.waiting if before else (place,)
-        version = before.version if before else 0
-        return Parked(parking_id, event_key, ParkedState.DEAD, waiting, 0, failure, version=version)
+        replacement, version = (before.replacement, before.version) if before else (None, 0)
+        return Parked(
+            parking_id,
+            event_key,
+            ParkedState.DEAD,
+            waiting,
+            0,
+            failure,
+            replacement=replacement,
+            version=version,
+        )
 
     def _wait_ms(self, attempts: int) -> int:
         """Exponential, with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)."""
@@ -150,6 +161,10 @@ def _history(before: Parked | None) -> Failure | None:
 def dead(parked: Parked, hint: str) -> Parked:
     """The key, waiting for somebody from now on."""
     return replace(parked, state=ParkedState.DEAD, due_ms=0, failure=replace(parked.failure, hint=hint))
+
+
+def _trace_id(event: Event) -> str:
+    return str(event.headers.get("traceparent", ""))
 
 
 def _trace(error: BaseException) -> str:

@@ -84,10 +84,10 @@ class Visit:
         while (parked := self._parked.get(parking_id)) and parked.state is ParkedState.RETRYING:
             event = self._event_of(parked)
             if event is None:
-                self._bury(parked.key, parked.id, parked.first, parked, EXPIRED)
+                self._bury(parked.key, parked.id, parked.first, parked, EXPIRED, None)
                 break
             if self.careful:
-                ended = self._write_down_retry(parked)
+                ended = self._write_down_retry(parked, event)
                 if ended is not None:
                     return ended
                 parked = self._parked[parking_id]
@@ -214,13 +214,13 @@ class Visit:
             self._record = record
         return unpack(record)[place.sequence - place.base]
 
-    def _write_down_retry(self, parked: Parked) -> Ended | None:
+    def _write_down_retry(self, parked: Parked, event: Event) -> Ended | None:
         """Note that the key's first event is about to be attempted; or that it crashed too often, and is dead."""
         crashes = parked.failure.crashes + (1 if parked.attempting else 0)
         if parked.attempting:
             self._crashed_at(parked.first.sequence, crashes)
         if crashes >= limits.CRASHES_MAX:
-            self._bury(parked.key, parked.id, parked.first, parked, CRASHED, crashes)
+            self._bury(parked.key, parked.id, parked.first, parked, CRASHED, event, crashes)
         else:
             self._set(replace(parked, attempting=True, failure=replace(parked.failure, crashes=crashes)))
         return self._commit_here()
@@ -359,16 +359,17 @@ class Visit:
 
     def crashed(self, event: Event, place: Place, crashes: int) -> None:
         """Set the event aside, dead: it crashed too often to be run again."""
-        self._bury(event.key, self._in.policy.parking_id(event, place), place, None, CRASHED, crashes)
+        self._bury(event.key, self._in.policy.parking_id(event, place), place, None, CRASHED, event, crashes)
 
     def _bury(
-        self, key: str, parking_id: str, place: Place, before: Parked | None, kind: str, crashes: int = 0
-    ) -> None:
+        self, key: str, parking_id: str, place: Place, before: Parked | None, kind: str, event: Event | None,
+        crashes: int = 0,
+    ) -> None:  # fmt: skip
         """Dead, without being run (again)."""
         now_ms = self._in.clock.now_ms()
         self._set(
             self._in.policy.without_attempt(
-                key, parking_id, place, before, kind=kind, crashes=crashes, now_ms=now_ms
+                key, parking_id, place, before, event=event, kind=kind, crashes=crashes, now_ms=now_ms
             )
         )
 
