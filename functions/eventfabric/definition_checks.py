@@ -113,7 +113,7 @@ def _fabric(facts: Facts) -> Iterator[Broken]:
 def _stream(facts: Facts, name: str) -> Iterator[Broken]:
     table: Path = ("streams", name)
     path: Path = (*table, "regions")
-    if name in RESERVED_STREAM_NAMES:
+    if name in RESERVED_STREAM_NAMES or name.endswith(tuple(f"-{one}" for one in RESERVED_STREAM_NAMES)):
         yield Broken(table, _quoted(name), "another name: the fabric has a table of that name")
     own, of_fabric = facts.texts("streams", name, "regions"), facts.texts("fabric", "regions")
     yield from _duplicates(path, own)

@@ -33,6 +33,10 @@ class TableTopology:
     regions: tuple[str, ...]
     sort_key_type: str
     expiry_attribute: str | None = None
+    is_quorum: bool = False
+    """Strongly consistent in all its Regions: no write is lost with one of them, and all see it at once. Such tables
+    have no transactions and no time to live.
+    """
     stream_view: str = "NEW_AND_OLD_IMAGES"
 
 
@@ -143,6 +147,7 @@ class StreamTopology:
             regions=self.definition.regions,
             sort_key_type="N",
             expiry_attribute=None if self.definition.retention_days is None else "x",
+            is_quorum=self.definition.durability == "quorum",
         )
 
     @property
@@ -195,14 +200,22 @@ class Topology:
 
     @property
     def ledger(self) -> TableTopology:
-        """The cursors of all subscriptions, one replica in each Region; of all it keeps only steps ever expire."""
+        """The state of all subscriptions but those of quorum streams; of all it keeps, only steps ever expire."""
         return TableTopology(
-            name=f"{self.fabric}-ledger",
-            regions=self.regions,
-            sort_key_type="S",
-            # Strongly consistent global tables have no time to live: there, steps are kept.
-            expiry_attribute=None if self.streams_without_transactions else "expiration",
+            f"{self.fabric}-ledger", regions=self.regions, sort_key_type="S", expiry_attribute="expiration"
         )
+
+    def ledger_of(self, stream: str) -> TableTopology:
+        """Where the state of a stream's subscriptions is kept: of a quorum stream in a table of its own, as strict."""
+        found = self.stream(stream)
+        if not found.table.is_quorum:
+            return self.ledger
+        return TableTopology(f"{found.table.name}-ledger", found.table.regions, "S", is_quorum=True)
+
+    @property
+    def ledgers(self) -> list[TableTopology]:
+        """All tables that hold state."""
+        return list({table.name: table for name in self.streams if (table := self.ledger_of(name))}.values())
 
     @property
     def streams_without_transactions(self) -> frozenset[str]:

@@ -115,7 +115,11 @@ class MemoryBackend:
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:
         return MemoryLedger(
-            self._region, LEDGER_TABLE, entropy=self._entropy, requests=self._requests, in_order=in_order
+            self._region,
+            lambda stream: LEDGER_TABLE,
+            entropy=self._entropy,
+            requests=self._requests,
+            in_order=in_order,
         )
 
     def put(self, table: str, item: Item) -> None:
@@ -168,7 +172,12 @@ class AwsBackend:
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:
         return AwsLedger(
-            self._dynamodb, LEDGER_TABLE, HOME, clock=self.clock, entropy=self._entropy, in_order=in_order
+            self._dynamodb,
+            lambda stream: LEDGER_TABLE,
+            HOME,
+            clock=self.clock,
+            entropy=self._entropy,
+            in_order=in_order,
         )
 
     def put(self, table: str, item: Item) -> None:

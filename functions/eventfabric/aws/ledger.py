@@ -1,5 +1,6 @@
 """The ledger on a DynamoDB table."""
 
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from copy import copy
 from dataclasses import replace
@@ -40,7 +41,7 @@ class AwsLedger:
     def __init__(
         self,
         client: "DynamoDBClient",
-        table: str,
+        table_of: Callable[[StreamName], str],
         region: Region,
         *,
         clock: Clock,
@@ -49,7 +50,7 @@ class AwsLedger:
     ) -> None:
         self._in_order = in_order
         self._client = client
-        self._table = table
+        self._table_of = table_of
         self.region = region
         self._clock = clock
         self._entropy = entropy
@@ -63,7 +64,7 @@ class AwsLedger:
     def state(self, key: LaneKey) -> LaneState:
         """See ports.Ledger. One Query for each MB of state."""
         request: dict[str, Any] = {
-            "TableName": self._table,
+            "TableName": self._table_of(key.stream),
             "KeyConditionExpression": "pk = :pk",
             "ExpressionAttributeValues": {":pk": {"S": str(key)}},
             "ConsistentRead": True,
@@ -89,7 +90,7 @@ class AwsLedger:
     ) -> CommitOutcome:
         """See ports.Ledger. One PutItem of the cursor alone, else one TransactWriteItems, or a call for each item."""
         request = CommitRequest(
-            self._table, key, self.region, read, moved, parked=parked, settled=settled,
+            self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled,
             token=self._entropy.bytes(_TOKEN_BYTES), now_ms=self._clock.now_ms(),
         )  # fmt: skip
         with named_failures("commit"):
@@ -128,7 +129,7 @@ class AwsLedger:
         """See ports.Ledger. One Query."""
         with named_failures("read the circuit"):
             answer = self._client.query(
-                TableName=self._table,
+                TableName=self._table_of(stream),
                 KeyConditionExpression="pk = :pk",
                 ExpressionAttributeValues={":pk": standing_key(stream, subscription)},
                 ConsistentRead=True,
@@ -141,7 +142,7 @@ class AwsLedger:
         """See ports.Ledger. One PutItem."""
         stored = replace(to, version=read.version + 1)
         item = circuit_item.to_item(stream, subscription, self.region, stored)
-        return stored if self._replace("switch the circuit", item, read.version) else None
+        return stored if self._replace(stream, "switch the circuit", item, read.version) else None
 
     def hand_over(
         self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
@@ -150,24 +151,24 @@ class AwsLedger:
         version = read.version if read else 0
         stored = replace(to, version=version + 1)
         item = owner_item.to_item(stream, subscription, stored)
-        return stored if self._replace("hand lanes over", item, version) else None
+        return stored if self._replace(stream, "hand lanes over", item, version) else None
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
         """See ports.Ledger. One GetItem."""
         with named_failures("read the marks"):
             key = marks_key(stream, origin, self.region)
-            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+            answer = self._client.get_item(TableName=self._table_of(stream), Key=key, ConsistentRead=True)
         return marks_item.from_item(cast(Item, answer["Item"])) if "Item" in answer else Marks()
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
         """See ports.Ledger. One PutItem."""
         item = marks_item.to_item(stream, origin, self.region, replace(to, version=read.version + 1))
-        return self._replace("mark", item, read.version)
+        return self._replace(stream, "mark", item, read.version)
 
-    def _replace(self, operation: str, item: Item, read_version: int) -> bool:
+    def _replace(self, stream: StreamName, operation: str, item: Item, read_version: int) -> bool:
         with named_failures(operation):
             try:
-                self._client.put_item(TableName=self._table, Item=item, **unchanged(read_version))
+                self._client.put_item(TableName=self._table_of(stream), Item=item, **unchanged(read_version))
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from eventfabric.aws.backfills import AwsBackfills
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.ledger import AwsLedger
@@ -33,7 +34,7 @@ def aws_ports(
         )  # imports Powertools Idempotency, which few subscriptions need
 
         return AwsSteps(
-            clients.dynamodb, topology.ledger.name, region, retention_seconds=stream.retention_seconds,
+            clients.dynamodb, topology.ledger_of(stream.name).name, region, retention_seconds=stream.retention_seconds,
             clock=clock, entropy=entropy,
         )  # fmt: skip
 
@@ -43,7 +44,7 @@ def aws_ports(
         log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
         ledger=AwsLedger(
             clients.dynamodb,
-            topology.ledger.name,
+            lambda name: topology.ledger_of(name).name,
             region,
             clock=clock,
             entropy=entropy,
@@ -51,6 +52,7 @@ def aws_ports(
         ),
         outbox=AwsOutbox(clients.dynamodb),
         steps_of=steps_of,
+        backfills=AwsBackfills(clients.dynamodb, topology.ledger.name, region),
         at=at,
         doorbells=AwsDoorbells(
             clients.sqs,

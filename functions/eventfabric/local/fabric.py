@@ -258,7 +258,9 @@ class LocalFabric:
                 pump = StreamPump(relaying, self.clock)
                 self._pumps.append((region, pump))
                 self._feeds.append((region, TableFeed(clients, streams, stream.table.name), pump))
-        self._feeds.append((region, TableFeed(clients, streams, topology.ledger.name), None))
+        for ledger in topology.ledgers:
+            if region in ledger.regions:
+                self._feeds.append((region, TableFeed(clients, streams, ledger.name), None))
         timing = Function(topology.timer_function(region), self._runtime(region, None), timer.handle)
         self._functions.append(timing)
         for name, subscription in topology.subscriptions.items():
@@ -318,7 +320,7 @@ class LocalFabric:
         return moved
 
     def _replicas(self, table: str, region: str) -> Iterator[str]:
-        tables = [self.topology.ledger, *(stream.table for stream in self.topology.streams.values())]
+        tables = [*self.topology.ledgers, *(stream.table for stream in self.topology.streams.values())]
         regions = next(t.regions for t in tables if t.name == table)
         return (r for r in regions if r != region and r in self.regions)
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.local.replicator import Link
-from eventfabric.ports import Doorbells, Ledger, Log, Outbox, Ports, Steps
+from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Outbox, Ports, Steps
 
 
 class Faults:
@@ -78,4 +78,5 @@ def reachable(ports: Ports, faults: Faults, region: str) -> Ports:
         doorbells=cast(Doorbells, Reachable(ports.doorbells, faults, region)),
         outbox=cast(Outbox, Reachable(ports.outbox, faults, region)),
         steps_of=lambda stream: cast(Steps, Reachable(ports.steps_of(stream), faults, region)),
+        backfills=cast(Backfills, Reachable(ports.backfills, faults, region)),
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def provision(topology: Topology, clients: Clients) -> None:
     """Make what the Region of the clients needs; the Region must be empty of it."""
     region = clients.region
-    for table in [topology.ledger, *(stream.table for stream in topology.streams.values())]:
+    for table in [*topology.ledgers, *(stream.table for stream in topology.streams.values())]:
         if region in table.regions:
             _make_table(clients, table)
     for subscription in topology.subscriptions.values():

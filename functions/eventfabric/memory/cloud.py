@@ -6,6 +6,7 @@ A link carries a Region's own items only (see wire/keys.py), since no item is ev
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from eventfabric.memory.backfills import MemoryBackfills
 from eventfabric.memory.doorbells import MemoryDoorbells
 from eventfabric.memory.ledger import MemoryLedger
 from eventfabric.memory.log import MemoryLog
@@ -79,7 +80,8 @@ class MemoryCloud:
         cloud = cls(topology.regions, clock=clock, entropy=entropy)
         for stream in topology.streams.values():
             cloud.create_global_table(stream.table, origin_of_record)
-        cloud.create_global_table(topology.ledger, writer_of_ledger_item)
+        for ledger in topology.ledgers:
+            cloud.create_global_table(ledger, writer_of_ledger_item)
         for subscription in topology.subscriptions.values():
             for name in subscription.regions:
                 region, queue = cloud.regions[name], subscription.queue
@@ -98,6 +100,10 @@ class MemoryCloud:
     def create_global_table(self, table: TableTopology, owner: Callable[[Item], str]) -> None:
         """A table in each of its Regions, all linked; `owner` tells the Region that writes a key."""
         replicas = [self.regions[name].create_table(table.name) for name in table.regions]
+        if table.is_quorum:
+            for name in table.regions:
+                self.regions[name].tables[table.name] = replicas[0]
+            return
         self.links += [
             Link(source, target, owner, self.clock)
             for source in replicas
@@ -130,7 +136,7 @@ class MemoryCloud:
         """The fabric's ledger in a Region."""
         return MemoryLedger(
             self.regions[region],
-            topology.ledger.name,
+            lambda name: topology.ledger_of(name).name,
             entropy=self.entropy,
             requests=requests,
             in_order=topology.streams_without_transactions,
@@ -153,9 +159,15 @@ class MemoryCloud:
     ) -> MemorySteps:
         """The steps of a stream's subscriptions in a Region."""
         return MemorySteps(
-            self.regions[region], topology.ledger.name,
+            self.regions[region], topology.ledger_of(stream).name,
             retention_seconds=topology.stream(stream).retention_seconds, entropy=self.entropy, requests=requests,
         )  # fmt: skip
+
+    def backfills(
+        self, topology: Topology, region: str, *, requests: Requests | None = None
+    ) -> MemoryBackfills:
+        """The backfills into a Region."""
+        return MemoryBackfills(self.regions[region], topology.ledger.name, requests=requests)
 
     def timers(self, topology: Topology, subscription: str, region: str) -> MemoryTimers:
         """A subscription's timer queue in a Region."""

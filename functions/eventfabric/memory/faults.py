@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
+from eventfabric.model.backfill import Backfill
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
@@ -19,6 +20,7 @@ from eventfabric.model.identity import Lane, Region, Sequence, StreamName, Subsc
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.record import Record, Tail
+from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Attempt, CommitOutcome, Doorbells, Handler, Ledger, Log, Page, Steps, Write
 from eventfabric.wire.doorbell import Doorbell
@@ -114,6 +116,10 @@ class Faults:
     def steps(self, steps: Steps) -> Steps:
         """The steps through these faults: steps.begin, steps.finish, steps.forget, steps.look."""
         return _Steps(steps, self)
+
+    def backfills(self, backfills: Backfills) -> Backfills:
+        """The backfills through these faults: backfills.all, .find, .replace, .add, .save, .slice, .slices."""
+        return _Backfills(backfills, self)
 
     def handler(self, handler: Handler) -> Handler:
         """The handler through these faults: handler.attempt."""
@@ -217,6 +223,36 @@ class _Steps:
 
     def look(self, key: StepKey) -> StepState | None:
         return self._faults.call("steps.look", lambda: self._steps.look(key))
+
+
+class _Backfills:
+    def __init__(self, backfills: Backfills, faults: Faults) -> None:
+        self._backfills, self._faults = backfills, faults
+
+    def all(self) -> list[Backfill]:
+        return self._faults.call("backfills.all", self._backfills.all)
+
+    def find(self, backfill_id: str) -> Backfill | None:
+        return self._faults.call("backfills.find", lambda: self._backfills.find(backfill_id))
+
+    def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
+        return self._faults.call("backfills.replace", lambda: self._backfills.replace(read, to))
+
+    def add(self, backfill_id: str, slices: Seq[SliceProgress]) -> None:
+        self._faults.call("backfills.add", lambda: self._backfills.add(backfill_id, slices))
+
+    def save(self, backfill_id: str, progress: SliceProgress) -> None:
+        self._faults.call("backfills.save", lambda: self._backfills.save(backfill_id, progress))
+
+    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> SliceProgress | None:
+        return self._faults.call("backfills.slice", lambda: self._backfills.slice(backfill_id, lane, start))
+
+    def slices(
+        self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int
+    ) -> tuple[list[SliceProgress], bool]:
+        return self._faults.call(
+            "backfills.slices", lambda: self._backfills.slices(backfill_id, after=after, count=count)
+        )
 
 
 class _Handler:

@@ -1,5 +1,6 @@
 """The ledger on a table in memory; the same requests, conditions, token and reasons as on AWS."""
 
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from copy import copy
 from dataclasses import replace
@@ -32,7 +33,7 @@ class MemoryLedger:
     def __init__(
         self,
         region: MemoryRegion,
-        table: str,
+        table_of: Callable[[StreamName], str],
         *,
         entropy: Entropy,
         requests: Requests | None = None,
@@ -41,7 +42,7 @@ class MemoryLedger:
         self._in_order = in_order
         self.region = Region(region.name)
         self._region = region
-        self._table = table
+        self._table_of = table_of
         self._entropy = entropy
         self._requests = requests or Requests()
 
@@ -53,7 +54,7 @@ class MemoryLedger:
 
     def state(self, key: LaneKey) -> LaneState:
         """See ports.Ledger. One query for each page of state."""
-        table, items, more = self._region.table(self._table), list[Item](), True
+        table, items, more = self._region.table(self._table_of(key.stream)), list[Item](), True
         while more:
             # From the last item on, which is not taken twice.
             query = partial(table.query, {"S": str(key)}, start=items[-1]["sk"] if items else None)
@@ -73,11 +74,11 @@ class MemoryLedger:
     ) -> CommitOutcome:
         """See ports.Ledger. One conditional put of the cursor alone, else one transaction."""
         request = CommitRequest(
-            self._table, key, self.region, read, moved, parked=parked, settled=settled,
+            self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled,
             token=self._entropy.bytes(_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
         )  # fmt: skip
         if request.others and not writes and key.stream in self._in_order:
-            return self._write_in_order(request)
+            return self._write_in_order(request, key.stream)
         try:
             if writes or request.others:
                 of_writes: list[Action] = [(write.action, write.request) for write in writes]
@@ -85,7 +86,7 @@ class MemoryLedger:
                 token = request.token.hex()
                 self._requests.send("transact", lambda: self._region.transact(actions, token=token))
             else:
-                table = self._region.table(self._table)
+                table = self._region.table(self._table_of(key.stream))
                 self._requests.send("put", lambda: table.write("Put", request.cursor))
         except ConditionFailedError as failed:
             return request.outcome_of_item(failed.item)
@@ -95,9 +96,9 @@ class MemoryLedger:
             return _refused(cancelled, request, len(writes))
         return Committed(request.stored)
 
-    def _write_in_order(self, request: CommitRequest) -> CommitOutcome:
+    def _write_in_order(self, request: CommitRequest, stream: StreamName) -> CommitOutcome:
         """Parked keys first: without the cursor behind them they wait for events that come again; lost is none."""
-        table = self._region.table(self._table)
+        table = self._region.table(self._table_of(stream))
         for action, item in request.others:
             try:
                 self._requests.send("put", partial(table.write, action, item))
@@ -113,7 +114,7 @@ class MemoryLedger:
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger. One query."""
         key = standing_key(stream, subscription)
-        found, _ = self._requests.send("query", lambda: self._region.table(self._table).query(key))
+        found, _ = self._requests.send("query", lambda: self._region.table(self._table_of(stream)).query(key))
         return owner_item.standing_of(found, self.region)
 
     def switch(
@@ -122,7 +123,7 @@ class MemoryLedger:
         """See ports.Ledger. One conditional put."""
         stored = replace(to, version=read.version + 1)
         item = circuit_item.to_item(stream, subscription, self.region, stored)
-        return stored if self._replace(item, read.version) else None
+        return stored if self._replace(stream, item, read.version) else None
 
     def hand_over(
         self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
@@ -131,23 +132,23 @@ class MemoryLedger:
         version = read.version if read else 0
         stored = replace(to, version=version + 1)
         item = owner_item.to_item(stream, subscription, stored)
-        return stored if self._replace(item, version) else None
+        return stored if self._replace(stream, item, version) else None
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
         """See ports.Ledger. One get."""
         key = marks_key(stream, origin, self.region)
-        found = self._requests.send("get", lambda: self._region.table(self._table).get(key))
+        found = self._requests.send("get", lambda: self._region.table(self._table_of(stream)).get(key))
         return marks_item.from_item(found) if found else Marks()
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
         """See ports.Ledger. One conditional put."""
         item = marks_item.to_item(stream, origin, self.region, replace(to, version=read.version + 1))
-        return self._replace(item, read.version)
+        return self._replace(stream, item, read.version)
 
-    def _replace(self, item: Item, read_version: int) -> bool:
-        put = {"TableName": self._table, "Item": item, **unchanged(read_version)}
+    def _replace(self, stream: StreamName, item: Item, read_version: int) -> bool:
+        put = {"TableName": self._table_of(stream), "Item": item, **unchanged(read_version)}
         try:
-            self._requests.send("put", lambda: self._region.table(self._table).write("Put", put))
+            self._requests.send("put", lambda: self._region.table(self._table_of(stream)).write("Put", put))
         except ConditionFailedError as failed:
             return failed.item == item
         return True

@@ -1,0 +1,110 @@
+"""Backfills on the ledger's table."""
+
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import ClientError
+
+from eventfabric.aws.clients import error_code, named_failures
+from eventfabric.model.backfill import Backfill
+from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.slice import SliceProgress
+from eventfabric.wire import backfill_item
+from eventfabric.wire.keys import Item, backfill_key, backfills_key, slice_key, slices_key
+from eventfabric.wire.ledger_commit import unchanged
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+class AwsBackfills:
+    """ports.Backfills on one table in the Region of its client."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, region: Region) -> None:
+        self._client = client
+        self._table = table
+        self._region = region
+
+    def all(self) -> list[Backfill]:
+        """See ports.Backfills. One Query for each MB of them."""
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": backfills_key()},
+            "ConsistentRead": True,
+        }
+        found: list[Backfill] = []
+        with named_failures("list backfills"):
+            while True:
+                answer = self._client.query(**request)
+                found += [backfill_item.from_item(cast(Item, item)) for item in answer["Items"]]
+                if "LastEvaluatedKey" not in answer:
+                    return found
+                request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def find(self, backfill_id: str) -> Backfill | None:
+        """See ports.Backfills. One GetItem."""
+        item = self._get("read a backfill", backfill_key(backfill_id, self._region))
+        return None if item is None else backfill_item.from_item(item)
+
+    def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
+        """See ports.Backfills. One PutItem."""
+        version = read.version if read else 0
+        stored = replace(to, version=version + 1)
+        item = backfill_item.to_item(stored)
+        with named_failures("write a backfill"):
+            try:
+                self._client.put_item(TableName=self._table, Item=item, **unchanged(version))
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                # A lost reply: what stands there is, to the letter, what this very call wrote.
+                return stored if cast(dict[str, Any], error.response).get("Item") == item else None
+        return stored
+
+    def add(self, backfill_id: str, slices: Seq[SliceProgress]) -> None:
+        """See ports.Backfills. One PutItem a slice."""
+        for progress in slices:
+            self._put("note a slice", backfill_item.new_slice(backfill_id, progress))
+
+    def save(self, backfill_id: str, progress: SliceProgress) -> None:
+        """See ports.Backfills. One PutItem."""
+        self._put("save a slice", backfill_item.saved_slice(backfill_id, progress))
+
+    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> SliceProgress | None:
+        """See ports.Backfills. One GetItem."""
+        item = self._get("read a slice", slice_key(backfill_id, self._region, lane, start))
+        return None if item is None else backfill_item.slice_from_item(item)
+
+    def slices(
+        self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int
+    ) -> tuple[list[SliceProgress], bool]:
+        """See ports.Backfills. One Query, of at most 1 MB."""
+        with named_failures("list slices"):
+            answer = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="pk = :pk AND sk BETWEEN :after AND :end",
+                ExpressionAttributeValues={
+                    ":pk": slices_key(backfill_id),
+                    ":after": backfill_item.sort_key_after(backfill_id, self._region, after),
+                    ":end": backfill_item.sort_key_end(self._region),
+                },
+                ConsistentRead=True,
+                Limit=count,
+            )
+        return backfill_item.slices_of(cast(list[Item], answer["Items"])), "LastEvaluatedKey" in answer
+
+    def _get(self, operation: str, key: Item) -> Item | None:
+        with named_failures(operation):
+            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return cast("Item | None", answer.get("Item"))
+
+    def _put(self, operation: str, request: dict[str, Any]) -> None:
+        with named_failures(operation):
+            try:
+                self._client.put_item(TableName=self._table, **request)
+            except ClientError as error:
+                # What stands there is further, or the same after a lost reply.
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
