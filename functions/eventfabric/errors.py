@@ -21,12 +21,14 @@
     │       └── ThrottledError
     ├── LogError                     the log cannot be read on: the lane stops
     │   ├── UndecodableRecordError
-    │   └── DivergenceError
+    │   ├── DivergenceError
+    │   └── MissingRecordError       where a backfill takes records from, one is missing
     ├── NotDeadError                 what is to be redriven or discarded is no dead letter
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── ReplayRefusedError           a replay cannot be done as it was asked for: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
     ├── FailoverError                lanes cannot be handed over as was asked
+    ├── BackfillError                what is asked of a backfill cannot be done: every problem
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── HandlerExitedError           a handler raised SystemExit or its like
     ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
@@ -218,6 +220,10 @@ class DivergenceError(LogError):
     """The record does not extend the chain that was verified before it."""
 
 
+class MissingRecordError(LogError):
+    """The log that a backfill copies from lacks a record itself."""
+
+
 class HandlerError(EventFabricError):
     """A subscription's handler is missing, or did what it must not."""
 
@@ -230,6 +236,10 @@ class UnknownStepError(HandlerError):
 
 class NotUnknownError(EventFabricError):
     """The outcome of a step is known, or it never began, so there is nothing to settle; nothing is changed."""
+
+
+class BackfillError(_ProblemsError):
+    """What is asked of a backfill cannot be done; lists every problem, with the facts that decided it."""
 
 
 class FailoverError(EventFabricError):

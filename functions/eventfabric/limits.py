@@ -80,6 +80,19 @@ EXPIRES_SOON_SHARE: Final = 0.8
 DRAIN_SECONDS: Final = 300
 """How long a failover waits for replication before it gives up."""
 
+BACKFILL_SLICE_EVENTS: Final = 100_000
+"""Events of one slice, unless its lane would have more than the next bound of them."""
+BACKFILL_LANE_SLICES: Final = 8
+"""Slices of one lane: those that are handed out together are then of many lanes, each with a write limit of its own."""
+BACKFILL_HANDED_SLICES: Final = 500
+"""Slices that are handed out at once: a state machine carries them from state to state, in 256 KiB."""
+BACKFILL_RANGES_MAX: Final = 1_000
+BACKFILL_WORKERS_MAX: Final = 1_000
+BACKFILL_LOOK_SECONDS: Final = 5
+"""How often a worker looks at the latest whether its backfill was cancelled; it does so before each page, too."""
+BACKFILL_PATIENCE_SECONDS: Final = 30
+"""How long a worker tries one call again before it leaves its slice to be gone on with later."""
+
 STEP_NAME_CHARACTERS_MAX: Final = 64
 STEP_RESULT_BYTES_MAX: Final = 64 * 1024
 """Of a step's result as JSON: it stands in the step's record."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Protocol
 
+from eventfabric.model.backfill import Backfill
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.commit import (
     CommitOutcome as CommitOutcome,
@@ -36,6 +37,7 @@ from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.model.record import Record, Tail
+from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import Doorbell
@@ -176,6 +178,40 @@ class Outbox(Protocol):
         ...
 
 
+class Backfills(Protocol):
+    """The backfills into one Region, and how far their slices are. Only that Region writes them; others see them."""
+
+    def all(self) -> list[Backfill]:
+        """Every backfill that is known here, into whichever Region."""
+        ...
+
+    def find(self, backfill_id: str) -> Backfill | None:
+        """The backfill of that id into this Region (one consistent read)."""
+        ...
+
+    def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
+        """Replace the backfill that was `read` (by version; None: none yet); what stands now, or None: race lost."""
+        ...
+
+    def add(self, backfill_id: str, slices: Seq[SliceProgress]) -> None:
+        """Note slices. Those that are known, by lane and start, stay as they are."""
+        ...
+
+    def save(self, backfill_id: str, progress: SliceProgress) -> None:
+        """Note how far a slice is, unless it is further already: of two workers the one ahead counts."""
+        ...
+
+    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> SliceProgress | None:
+        """The slice of a lane that starts there (one consistent read)."""
+        ...
+
+    def slices(
+        self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int
+    ) -> tuple[list[SliceProgress], bool]:
+        """Up to so many slices behind the one of that lane and start, lane by lane; whether more may follow."""
+        ...
+
+
 class Steps(Protocol):
     """Records of effects outside, as one Region makes them."""
 
@@ -249,5 +285,6 @@ class Ports:
     doorbells: Doorbells
     outbox: Outbox
     steps_of: Callable[[StreamTopology], Steps]
+    backfills: Backfills
     at: "Callable[[Region], Ports]"
     """The world of another Region of the fabric; its calls fail while that Region cannot be reached."""

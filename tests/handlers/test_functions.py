@@ -100,6 +100,7 @@ class World:
                 ledger=self.faults.ledger(self.cloud.ledger(TOPOLOGY, US)),
                 doorbells=self.faults.doorbells(self.cloud.doorbells(TOPOLOGY, US)),
                 outbox=self.cloud.outbox(US),
+                backfills=self.cloud.backfills(TOPOLOGY, US),
                 at=lambda region: self.runtime(subscription).ports,
                 steps_of=lambda stream: self.cloud.steps(TOPOLOGY, stream.name, US),
             ),

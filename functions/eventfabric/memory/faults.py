@@ -22,7 +22,18 @@ from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.record import Record, Tail
 from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
-from eventfabric.ports import Attempt, CommitOutcome, Doorbells, Handler, Ledger, Log, Page, Steps, Write
+from eventfabric.ports import (
+    Attempt,
+    Backfills,
+    CommitOutcome,
+    Doorbells,
+    Handler,
+    Ledger,
+    Log,
+    Page,
+    Steps,
+    Write,
+)
 from eventfabric.wire.doorbell import Doorbell
 
 T = TypeVar("T")

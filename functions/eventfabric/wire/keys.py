@@ -18,6 +18,10 @@ settled   table `<fabric>-ledger`; written by who discards or edits a dead lette
           sk `<region>/<sequence>`.
 step      table `<fabric>-ledger`; written by an attempt before and after an effect outside, and by who settles it; kept
           a year longer than its event. pk `<stream>/<subscription>/step/<name>/<event id>`, sk `<region>/step`.
+backfill  table `<fabric>-ledger`; written by who begins, plans, cancels or ends a backfill into a Region; kept.
+          pk `backfill`, sk `<region>/<id>`.
+slice     table `<fabric>-ledger`; written when a backfill plans it, and about once a page by the worker that copies it;
+          kept. pk `backfill/<id>/slices`, sk `<region>/<lane>/<start>`.
 timer     queue `<fabric>-<subscription>-timers`; sent when a key is parked; a doorbell that comes later.
 doorbell  queue `<fabric>-<subscription>.fifo`; sent by the relay and by whoever rings again; never changed; 4 days.
           Group: the lane. Deduplication id: lane and tail.
@@ -51,6 +55,7 @@ _CIRCUIT: Final = "circuit"
 _STEP: Final = "step"
 _MARKS: Final = "marks"
 _OWNER: Final = "owner/"
+_BACKFILL: Final = "backfill"
 _DIGEST_BYTES: Final = 16
 
 
@@ -98,6 +103,26 @@ def settled_key(key: LaneKey, region: Region, sequence: Sequence) -> Item:
 def step_key(key: str, region: Region) -> Item:
     """The key of a Region's record of a step, by the text of its StepKey."""
     return {PK: {"S": key}, SK: {"S": f"{region}/{_STEP}"}}
+
+
+def backfills_key() -> dict[str, Any]:
+    """The partition key of all backfills."""
+    return {"S": _BACKFILL}
+
+
+def backfill_key(backfill_id: str, region: Region) -> Item:
+    """The key of a backfill into a Region; in id order."""
+    return {PK: backfills_key(), SK: {"S": f"{region}/{backfill_id}"}}
+
+
+def slices_key(backfill_id: str) -> dict[str, Any]:
+    """The partition key of a backfill's slices; no lane, subscription or step has three parts like it."""
+    return {"S": f"{_BACKFILL}/{backfill_id}/slices"}
+
+
+def slice_key(backfill_id: str, region: Region, lane: Lane, start: Sequence) -> Item:
+    """The key of a slice: lane by lane, and by sequence within."""
+    return {PK: slices_key(backfill_id), SK: {"S": f"{region}/{lane}/{start:020d}"}}
 
 
 def once_key(origin: Region, event_id: str) -> Item:

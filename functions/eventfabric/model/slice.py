@@ -1,0 +1,76 @@
+"""Owns the slice: a stretch of a lane that one worker of a backfill copies, and how far it is."""
+
+from dataclasses import dataclass
+
+from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
+from eventfabric.model.record import EMPTY_TAIL, Tail
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """A place between two records of a lane: the sequence of the later one, the chain of the earlier one.
+
+    `chain` is None where the earlier record is not known: it has expired, or is missing.
+    """
+
+    sequence: Sequence
+    chain: Chain | None
+
+    @classmethod
+    def of(cls, tail: Tail) -> "Seam":
+        """The seam behind the record that a tail tells of."""
+        return cls(tail.sequence, tail.chain)
+
+    def agrees(self, other: "Seam") -> bool:
+        """Whether both are one place, as far as is known."""
+        chains = (self.chain, other.chain)
+        return self.sequence == other.sequence and (None in chains or self.chain == other.chain)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRange:
+    """The records of a lane that begin at `start` or later and before `end`; None: as far as the source has any."""
+
+    lane: Lane
+    start: Sequence = EMPTY_TAIL.sequence
+    end: Sequence | None = None
+
+    def __str__(self) -> str:
+        if self.end is None and not self.start:
+            return str(self.lane)
+        return f"{self.lane}@{self.start}-{'' if self.end is None else self.end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one worker copies: the records of a lane from one seam to another, known when it was planned.
+
+    The end of a slice is where the next one starts: a lane whose slices are all copied is verified as a whole.
+    """
+
+    stream: StreamName
+    lane: Lane
+    start: Seam
+    end: Seam
+    source: Region
+    target: Region
+
+
+@dataclass(frozen=True, slots=True)
+class SliceProgress:
+    """How far a slice is. Everything before `at` is in the target, verified; that is where a worker goes on.
+
+    `missing`: events that the target lacked when the slice was planned. `failure`: why it cannot go on, if so.
+    """
+
+    slice: Slice
+    at: Seam
+    missing: int
+    copied_records: int = 0
+    copied_events: int = 0
+    failure: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether all of the slice is in the target."""
+        return self.at.sequence >= self.slice.end.sequence and not self.failure

@@ -1,0 +1,81 @@
+"""Backfill and slice to DynamoDB item and back: their fields by their names, as JSON in `f`.
+
+A backfill has its version in `v`; a slice has in `at` how far it is, so that it never goes back.
+"""
+
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+from eventfabric.model.backfill import Backfill
+from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.slice import SliceProgress
+from eventfabric.wire.keys import PK, SK, Item, backfill_key, slice_key
+
+_NEW: Final = f"attribute_not_exists({PK})"
+_AFTER_ALL: Final = "~"
+"""Sorts behind every Region's name."""
+_decode_backfill = msgspec.json.Decoder(Backfill).decode
+_decode_slice = msgspec.json.Decoder(SliceProgress).decode
+
+
+def to_item(backfill: Backfill) -> Item:
+    """The item of a backfill."""
+    item = backfill_key(backfill.id, backfill.target)
+    item["f"] = {"S": msgspec.json.encode(backfill).decode()}
+    item["v"] = {"N": str(backfill.version)}
+    return item
+
+
+def from_item(item: Item) -> Backfill:
+    """The backfill of an item; KeyError or ValueError where it is not one."""
+    return replace(_decode_backfill(item["f"]["S"]), version=int(item["v"]["N"]))
+
+
+def slice_to_item(backfill_id: str, progress: SliceProgress) -> Item:
+    """The item of a slice."""
+    of = progress.slice
+    item = slice_key(backfill_id, of.target, of.lane, of.start.sequence)
+    item["f"] = {"S": msgspec.json.encode(progress).decode()}
+    item["at"] = {"N": str(progress.at.sequence)}
+    return item
+
+
+def slice_from_item(item: Item) -> SliceProgress:
+    """The slice of an item; KeyError or ValueError where it is not one."""
+    return _decode_slice(item["f"]["S"])
+
+
+def new_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:
+    """The put of a slice that nobody noted before."""
+    return {"Item": slice_to_item(backfill_id, progress), "ConditionExpression": _NEW}
+
+
+def saved_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:
+    """The put of a slice that is no further yet."""
+    item = slice_to_item(backfill_id, progress)
+    return {
+        "Item": item,
+        "ConditionExpression": f"{_NEW} OR #at <= :at",
+        "ExpressionAttributeNames": {"#at": "at"},
+        "ExpressionAttributeValues": {":at": item["at"]},
+    }
+
+
+def sort_key_after(backfill_id: str, region: Region, place: tuple[Lane, Sequence] | None) -> dict[str, Any]:
+    """The sort key from which a Region's slices go on: behind a place, or at the first."""
+    if place is None:
+        return {"S": f"{region}/"}
+    return {"S": slice_key(backfill_id, region, *place)[SK]["S"] + "/"}
+
+
+def sort_key_end(region: Region) -> dict[str, Any]:
+    """The sort key before which a Region's slices end."""
+    return {"S": f"{region}/{_AFTER_ALL}"}
+
+
+def slices_of(items: Seq[Item]) -> list[SliceProgress]:
+    """The slices of items."""
+    return [slice_from_item(item) for item in items]

@@ -1,0 +1,152 @@
+"""Two Regions in memory whose replication stands still, a log to copy, and the backfill between them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, cast
+
+from eventfabric.definition_file import parse_definition
+from eventfabric.memory.clock import MemoryClock
+from eventfabric.memory.cloud import MemoryCloud
+from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.memory.faults import Faults
+from eventfabric.model.backfill import Backfill
+from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region
+from eventfabric.model.record import Batch, Record, record_at
+from eventfabric.model.slice import LaneRange, SliceProgress
+from eventfabric.ports import Clock, Log, Ports
+from eventfabric.services.backfill import Backfiller
+from eventfabric.services.backfill_request import Wanted
+from eventfabric.services.copy_slice import Copied
+from eventfabric.topology import Topology
+from eventfabric.wire import record_item
+from eventfabric.wire.keys import Item, record_key
+from eventfabric.wire.payload_codec import pack
+
+SOURCE, TARGET = Region("us-east-1"), Region("eu-west-1")
+STREAM = "orders"
+
+
+def lane(index: int = 0, origin: Region = SOURCE) -> Lane:
+    return Lane(origin, Generation(0), LaneIndex(index))
+
+
+def topology(*, lanes: int = 4, retention_days: int | None = None) -> Topology:
+    """One stream in both Regions, which nobody subscribes to."""
+    retention = "" if retention_days is None else f"retention_days = {retention_days}"
+    return Topology(
+        parse_definition(
+            f'[fabric]\nname = "shop"\nregions = ["{SOURCE}", "{TARGET}"]\n'
+            f"[streams.{STREAM}]\nlanes = {lanes}\n{retention}\n"
+        )
+    )
+
+
+class Copying:
+    """A source with records, a target that lacks some, and the ports between them, through faults."""
+
+    def __init__(self, *, lanes: int = 4, retention_days: int | None = None, seed: int = 0) -> None:
+        self.clock = MemoryClock()
+        self.topology = topology(lanes=lanes, retention_days=retention_days)
+        self.stream = self.topology.stream(STREAM)
+        self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=SeededEntropy(seed))
+        self.faults = Faults()
+        """Of the target's log and backfills."""
+        self.reading = Faults()
+        """Of the source's log."""
+        self._batches = 0
+
+    def log(self, region: Region) -> Log:
+        """A log, past all faults."""
+        return self.cloud.log(self.topology, STREAM, region)
+
+    def fill(
+        self, records: int, *, of: Lane | None = None, events: int = 100, region: Region = SOURCE
+    ) -> list[Record]:
+        """Append so many records of so many events to a lane."""
+        made: list[Record] = []
+        log, to = self.log(region), of or lane()
+        tail = log.tail(to)
+        for _ in range(records):
+            self._batches += 1
+            batch = Batch(
+                BatchId(self._batches.to_bytes(16, "big")), events, frozenset({"placed"}),
+                pack([b"\xa1" + bytes([65 + self._batches % 26])] * events),
+            )  # fmt: skip
+            record = record_at(
+                tail, to, batch, now_ms=self.clock.now_ms(), retention_seconds=self.stream.retention_seconds
+            )
+            assert log.append(record) is None
+            tail = record.tail
+            made.append(record)
+        return made
+
+    def copy_to_target(self, records: Iterable[Record]) -> None:
+        """What replication has brought."""
+        for record in records:
+            assert self.log(TARGET).append(record) is None
+
+    def remove(self, record: Record, *, region: Region = SOURCE) -> None:
+        """Lose a record."""
+        self._table(region).write("Delete", {"Key": record_key(record.lane, record.sequence)})
+
+    def put(self, record: Record, *, region: Region = TARGET) -> None:
+        """Put a record whatever stands there, as nobody ever does."""
+        self._table(region).write("Put", {"Item": record_item.to_item(record)})
+
+    def items(self, region: Region) -> list[Item]:
+        """All items of the log."""
+        return sorted(self._table(region).items, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
+
+    def _table(self, region: Region) -> Any:
+        return self.cloud.regions[region].table(self.stream.table.name)
+
+    def ports(
+        self,
+        *,
+        region: Region = TARGET,
+        clock: Clock | None = None,
+        around: Callable[[Log], Log] | None = None,
+    ) -> Ports:
+        """The world of a Region; only of the target with its faults. `around` wraps both logs."""
+        wrap = around or (lambda log: log)
+        faults = self.faults if region == TARGET else self.reading
+        nothing = cast(Any, None)
+        return Ports(
+            clock=clock or self.clock,
+            entropy=SeededEntropy(7),
+            log_of=lambda stream: wrap(faults.log(self.log(region))),
+            ledger=self.cloud.ledger(self.topology, region),
+            doorbells=nothing,
+            outbox=nothing,
+            steps_of=nothing,
+            backfills=self.faults.backfills(self.cloud.backfills(self.topology, region)),
+            at=lambda other: self.ports(region=other, clock=clock, around=around),
+        )
+
+    def backfiller(self, **of_ports: Any) -> Backfiller:
+        """A process of its own."""
+        return Backfiller(self.topology, self.ports(**of_ports))
+
+    def wanted(self, *ranges: LaneRange, **settings: Any) -> Wanted:
+        return replace(Wanted(STREAM, SOURCE, ranges), **settings)
+
+    def begin(self, *ranges: LaneRange, **settings: Any) -> Backfill:
+        return self.backfiller().begin(self.wanted(*ranges, **settings), by="tester")
+
+    def slices(self, backfill: Backfill) -> list[SliceProgress]:
+        """All slices that are to be done, as a process finds them that knows nothing."""
+        backfiller, more = self.backfiller(), None
+        found: list[SliceProgress] = []
+        while True:
+            handed = backfiller.hand_out(backfill.id, more)
+            found += handed.slices
+            more = handed.more
+            if more is None:
+                return found
+
+    def run(self, backfill: Backfill) -> list[Copied]:
+        """One worker for all slices, to the end."""
+        slices, copier = self.slices(backfill), self.backfiller().copier(backfill.id)
+        copied = [copier.copy(progress) for progress in slices]
+        self.backfiller().finish(backfill.id)
+        return copied
