@@ -220,6 +220,7 @@ class World:
             doorbells=self.cloud.doorbells(self.topology, here),
             outbox=self.cloud.outbox(here),
             steps_of=lambda stream: self.cloud.steps(self.topology, stream.name, here),
+            backfills=self.cloud.backfills(self.topology, here),
             at=self.ports,
         )
 
