@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from eventfabric import limits
-from eventfabric.errors import ContendedCommitError, NotDeadError
+from eventfabric.errors import ContendedCommitError, EventTooLargeError, NotDeadError, Problem
 from eventfabric.model.cursor import LaneKey
-from eventfabric.model.event import Event
+from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled, after_changes
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
@@ -111,17 +111,22 @@ class DeadLetters:
     def redrive(self, letter: DeadLetter, *, replacement: Event | None = None, by: str = "") -> None:
         """Have the key tried again from its dead event on, in order; with a replacement, that in its place.
 
+        What the replacement leaves out of id, time and source is as in the dead event.
+
         Raises:
+            InvalidEventError: the replacement could not be published either; nothing is changed.
             NotDeadError: it is not dead (any more), or the replacement has another key; nothing is changed.
             ContendedCommitError: the lane is too busy; nothing is changed.
         """
         if replacement is not None and replacement.key != letter.parked.key:
             raise NotDeadError(f"{letter.place}: the edited event has another key; its key must stay")
+        edited = None if replacement is None else self._encoded(letter, replacement)
 
         def redriven(parked: Parked) -> tuple[Parked, Settled | None]:
-            encoded = parked.replacement if replacement is None else encode_event(stored(replacement))
-            settled = None if replacement is None else self._settled(parked, "edited", by, encoded)
-            return replace(_retrying(parked, self._clock.now_ms()), replacement=encoded), settled
+            again = _retrying(parked, self._clock.now_ms())
+            if edited is None:
+                return again, None
+            return replace(again, replacement=edited), self._settled(parked, "edited", by, edited)
 
         self._decide(letter, redriven)
 
@@ -134,6 +139,23 @@ class DeadLetters:
             return after, self._settled(parked, "discarded", by, None)
 
         self._decide(letter, discarded)
+
+    def _encoded(self, letter: DeadLetter, replacement: Event) -> bytes:
+        """The replacement as it is stored. Checked here: one that cannot be read again would stop its whole lane."""
+        id_, type_, key, time, source, headers, kind, content = stored(replacement)
+        if id_ is None or time is None or source is None:
+            dead = self.event(letter) or replacement  # its record has expired
+            id_ = dead.id if id_ is None else id_
+            time = dead.stored_time if time is None else time
+            source = dead.source if source is None else source
+        if time is None:
+            time = self._clock.now_ms() * 1000
+        check_event(id=id_, type=type_, key=key, source=source, headers=headers)
+        encoded = encode_event((id_, type_, key, time, source, headers, kind, content))
+        if len(encoded) > limits.RECORD_PAYLOAD_BYTES_MAX:
+            allowed = f"at most {limits.RECORD_PAYLOAD_BYTES_MAX} bytes"
+            raise EventTooLargeError([Problem("event", f"{len(encoded)} bytes encoded", allowed)])
+        return encoded
 
     def _decide(
         self, letter: DeadLetter, decide: Callable[[Parked], tuple[Parked | None, Settled | None]]
