@@ -1,0 +1,206 @@
+"""An event that kills its process, by the functions that are deployed, in processes that really die.
+
+A server holds tables and queues, a process of its own; a function is another. This process plays Lambda's poller, which
+knows of an invocation that died only that it got no answer.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import boto3
+
+from eventfabric import Event, Fabric, Operations, limits
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
+from eventfabric.definition import to_json
+from eventfabric.definition_file import parse_definition
+from eventfabric.local.clock import RunningClock
+from eventfabric.local.invoke import Function
+from eventfabric.local.pumps import QueuePump
+from eventfabric.model.identity import Lane, Sequence, StreamName
+from eventfabric.sdk.publisher import Receipt
+from eventfabric.services.dead_letters import DeadLetter
+from eventfabric.topology import Topology
+from eventfabric.wire.doorbell import Doorbell
+from tests.local.cli_support import local_up
+from tests.local.deadly_handler import DEADLY, EXIT_CODE, HANDLED_FILE
+from tests.local.function_process import FunctionProcess, ProcessDiedError
+
+US = "us-east-1"
+DEFINITION = (
+    '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\nlanes = 16\n'
+    '[subscriptions.all]\nstream = "orders"\nhandler = "tests.local.deadly_handler:handle"\n'
+)
+POISON = "poison"
+EVENTS, KEYS = 1_000, 100
+INVOCATIONS_MAX = 200
+
+
+class Impatient:
+    """A function whose doorbells come again at once after it died: nobody waits for their visibility here."""
+
+    def __init__(self, function: FunctionProcess, clients: Clients, queue_name: str) -> None:
+        self._function = function
+        self._sqs = clients.sqs
+        self._url = clients.sqs.get_queue_url(QueueName=queue_name)["QueueUrl"]
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._function.invoke(event)
+        except ProcessDiedError:
+            # Those that the function answered before it died are refused here, and gone.
+            self._sqs.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(n), "ReceiptHandle": record["receiptHandle"], "VisibilityTimeout": 0}
+                    for n, record in enumerate(event["Records"])
+                ],
+            )
+            raise
+
+
+@dataclass
+class World:
+    """One Region in a server, the deliver function of its one subscription, and what that handled."""
+
+    topology: Topology
+    clients: Clients
+    fabric: Fabric
+    operations: Operations
+    function: FunctionProcess
+    pump: QueuePump
+    file: Path
+
+    def publish(self, events: list[Event]) -> list[Receipt]:
+        """Publish, and ring for the lanes as the relay does."""
+        receipts = self.fabric.publish_many("orders", events)
+        tails: dict[Lane, int] = {}
+        for receipt in receipts:
+            tails[receipt.lane] = max(receipt.sequence + 1, tails.get(receipt.lane, 0))
+        bells = [Doorbell(StreamName("orders"), lane, Sequence(tail)) for lane, tail in tails.items()]
+        ports = aws_ports(self.topology, self.clients)
+        assert ports.doorbells.ring("all", bells) == []
+        return receipts
+
+    def deliver(self) -> None:
+        """Invoke until no doorbell is left."""
+        for _ in range(INVOCATIONS_MAX):
+            if not self.pump.step():
+                return
+            assert set(self.function.exits) <= {EXIT_CODE}
+        raise AssertionError("doorbells come for ever")
+
+    def handled(self) -> list[str]:
+        return self.file.read_text(encoding="utf-8").splitlines()
+
+    def dead(self) -> list[DeadLetter]:
+        return list(self.operations.dead_letters("all").find())
+
+    def messages(self) -> dict[str, int]:
+        """What each queue holds, in flight and delayed too."""
+        subscription = self.topology.subscription("all")
+        queues = (subscription.queue, subscription.timers)
+        found = {}
+        for name in [name for queue in queues for name in (queue.name, queue.dead_letter_name)]:
+            url = self.clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            of_queue = self.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+            found[name] = sum(
+                int(value)
+                for attribute, value in of_queue["Attributes"].items()
+                if attribute.startswith("ApproximateNumberOfMessages")
+            )
+        return found
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[World]:
+    toml, resolved = folder / "fabric.toml", folder / "fabric.json"
+    toml.write_text(DEFINITION, encoding="utf-8")
+    topology = Topology(parse_definition(DEFINITION))
+    resolved.write_bytes(to_json(topology.definition))
+    session = boto3.Session("local", "local", region_name=US)
+    with ExitStack() as stack:
+        url = stack.enter_context(local_up(folder, "--no-deliver", "--definition", str(toml)))
+        file = folder / "handled"
+        function = FunctionProcess(
+            topology.deliver_function("all", US),
+            definition=resolved, endpoint_url=url, log=folder / "function.log",
+            environment={HANDLED_FILE: str(file)},
+        )  # fmt: skip
+        stack.enter_context(function)
+        clients = Clients(US, session=session, endpoint_url=url)
+        queue = topology.subscription("all").queue.name
+        # A pump does nothing with a function but invoke it.
+        impatient = cast(Function, Impatient(function, clients, queue))
+        yield World(
+            topology, clients,
+            Fabric.from_definition(toml, region=US, session=session, endpoint_url=url),
+            Operations.from_definition(toml, region=US, session=session, endpoint_url=url),
+            function, QueuePump(impatient, clients, queue, RunningClock()), file,
+        )  # fmt: skip
+
+
+def events_of_many_keys_and_one_poison() -> list[Event]:
+    """1,000 events. Those of the poison's key stand before and behind it; so do other keys' of its lane."""
+    poison, per_key = EVENTS // 2, EVENTS // KEYS
+    return [
+        Event(
+            id=str(number),
+            key=POISON if abs(number - poison) < per_key // 2 else f"k{number % KEYS}",
+            type="Placed",
+            data=DEADLY if number == poison else number,
+        )
+        for number in range(EVENTS)
+    ]
+
+
+def first_handled(world: World) -> dict[str, list[str]]:
+    """By key, the ids of its handled events, each where it stood first."""
+    keys = {str(event.id): event.key for event in events_of_many_keys_and_one_poison()}
+    by_key = defaultdict(list)
+    for event_id in dict.fromkeys(world.handled()):
+        by_key[keys[event_id]].append(event_id)
+    return by_key
+
+
+def test_an_event_that_kills_its_process_is_dead__and_no_other_is(tmp_path: Path) -> None:
+    events = events_of_many_keys_and_one_poison()
+    by_key = defaultdict(list)
+    for event in events:
+        by_key[event.key].append(str(event.id))
+    (poison,) = (str(event.id) for event in events if event.data == DEADLY)
+    of_poison = by_key[POISON]
+    before, behind = of_poison[: of_poison.index(poison)], of_poison[of_poison.index(poison) + 1 :]
+    assert before
+    assert behind
+    with world(tmp_path) as it:
+        receipts = {receipt.event_id: receipt for receipt in it.publish(events)}
+        at = receipts[poison]
+        assert len({event.key for event in events if receipts[str(event.id)].lane == at.lane}) > 1
+        it.deliver()
+
+        assert it.function.exits == [EXIT_CODE] * (1 + limits.CRASHES_MAX)  # the first blames nobody
+        (letter,) = it.dead()
+        failure, waiting = letter.parked.failure, letter.parked.waiting
+        assert (failure.event_id, letter.lane, waiting[0].sequence) == (poison, at.lane, at.sequence)
+        assert (failure.error_type, failure.crashes, failure.attempts) == ("Crashed", limits.CRASHES_MAX, 0)
+        assert [place.sequence for place in waiting[1:]] == [receipts[one].sequence for one in behind]
+        assert first_handled(it) == {**by_key, POISON: before}
+        # Only what the first death left uncommitted is handled again, and only once.
+        times = Counter(it.handled())
+        again = [receipts[one] for one in times if times[one] > 1]
+        assert all(one.lane == at.lane and one.sequence < at.sequence for one in again)
+        assert max(times.values()) <= 2
+        assert set(it.messages().values()) == {0}
+
+        edited = Event(key=POISON, type="Placed", data="harmless")
+        it.operations.dead_letters("all").redrive(letter, replacement=edited)
+        it.deliver()
+        assert it.dead() == []
+        assert first_handled(it) == by_key
+        assert len(it.function.exits) == 1 + limits.CRASHES_MAX
+        assert set(it.messages().values()) == {0}
