@@ -11,12 +11,14 @@ import boto3
 from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 
+from eventfabric.aws.backfills import AwsBackfills
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.steps import AwsSteps
 from eventfabric.local import moto_fixes
+from eventfabric.memory.backfills import MemoryBackfills
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.doorbells import MemoryDoorbells
 from eventfabric.memory.entropy import SeededEntropy
@@ -29,7 +31,7 @@ from eventfabric.memory.requests import Requests
 from eventfabric.memory.steps import MemorySteps
 from eventfabric.memory.timers import MemoryTimers
 from eventfabric.model.identity import Region
-from eventfabric.ports import Doorbells, Ledger, Log, Steps
+from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Steps
 from eventfabric.topology import QueueTopology
 from eventfabric.wire.keys import Item
 
@@ -68,6 +70,7 @@ class Backend(Protocol):
     ledger: Ledger
     doorbells: Doorbells
     steps: Steps
+    backfills: Backfills
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger: ...
     def put(self, table: str, item: Item) -> None: ...
@@ -112,6 +115,7 @@ class MemoryBackend:
             self._region, LEDGER_TABLE, retention_seconds=RETENTION_SECONDS, entropy=self._entropy,
             requests=self._requests,
         )  # fmt: skip
+        self.backfills: Backfills = MemoryBackfills(self._region, LEDGER_TABLE, requests=self._requests)
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:
         return MemoryLedger(
@@ -169,6 +173,7 @@ class AwsBackend:
             self._dynamodb, LEDGER_TABLE, HOME, retention_seconds=RETENTION_SECONDS, clock=clock,
             entropy=self._entropy,
         )  # fmt: skip
+        self.backfills: Backfills = AwsBackfills(self._dynamodb, LEDGER_TABLE, HOME)
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:
         return AwsLedger(
