@@ -61,6 +61,8 @@ CIRCUIT_PROBE_SECONDS: Final = 30
 """From one probe of an open circuit to the next."""
 CIRCUIT_CACHE_SECONDS: Final = 5
 """How long a warm function trusts the circuit that it has read."""
+OWNER_DOUBT_SECONDS: Final = 300
+"""How long a lane may be idle before its owner asks other Regions whether it still is: it may have been lost itself."""
 TIMER_EARLY_MILLISECONDS: Final = 1_000
 """How much earlier than its time a key counts as due: clocks of queues and functions differ."""
 TIMER_DELAY_SECONDS_MAX: Final = 900

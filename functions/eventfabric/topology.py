@@ -214,8 +214,10 @@ class Topology:
 
     @property
     def ledgers(self) -> list[TableTopology]:
-        """All tables that hold state."""
-        return list({table.name: table for name in self.streams if (table := self.ledger_of(name))}.values())
+        """All tables that hold state; the first also holds what belongs to no subscription."""
+        return list(
+            {table.name: table for table in [self.ledger, *map(self.ledger_of, self.streams)]}.values()
+        )
 
     @property
     def streams_without_transactions(self) -> frozenset[str]:

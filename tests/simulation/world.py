@@ -240,7 +240,10 @@ class World:
         faults = faults or self.faults
         ledger = faults.ledger(self.cloud.ledger(self.topology, self.region))
         doorbells = faults.doorbells(self.cloud.doorbells(self.topology, self.region))
-        standings = Standings(self.subscription, ledger=ledger, clock=self.clock)
+        standings = Standings(
+            self.subscription, ledger=ledger, clock=self.clock,
+            elsewhere=lambda region: self.cloud.ledger(self.topology, region),
+        )  # fmt: skip
         breaker = Breaker(
             self.subscription, lanes=lanes_of(self.stream), standings=standings,
             doorbells=doorbells, clock=self.clock, telemetry=self.telemetry,
@@ -302,6 +305,9 @@ class World:
         """One lane run, as after a doorbell for the lane's tail."""
         deadline_ms = self.clock.now_ms() + time_ms
         return (by or self.deliverer()).deliver(self.bell(of, tail), deadline_ms=deadline_ms)
+
+    def key_of(self, of: Lane) -> LaneKey:
+        return LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), of)
 
     def cursor(self, of: Lane = LANE) -> Cursor:
         key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), of)

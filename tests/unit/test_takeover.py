@@ -146,19 +146,35 @@ def test_more_parked_keys_than_one_commit_takes_are_taken_over_even_if_it_dies_i
 
 def test_the_former_owner_stops_when_it_sees_the_handover_or_a_lanes_higher_epoch() -> None:
     world = world_of(Failing({}), *named("a1"))
+    home_deliverer = world.deliverer()
+    world.deliver(by=home_deliverer)
     world.cloud.replicate()
     away = world.at(AWAY)
     hand_over(away)
     away.deliver()
-    home_deliverer = world.deliverer()
-    home_deliverer.deliver(world.bell(), deadline_ms=2**62)  # knows of nothing yet
-    assert world.recorder.ids() == ["a1"]
     world.put(*named("a2"))
+    world.deliver(by=home_deliverer)  # knows of nothing yet
+    assert world.recorder.ids() == ["a1", "a2"]
+    world.put(*named("a3"))
     world.cloud.replicate()
     assert world.deliver(by=home_deliverer).outcome is Outcome.NOT_OWNER
     assert world.deliver().outcome is Outcome.NOT_OWNER
     away.deliver()
-    assert away.recorder.ids() == ["a1", "a2"]
+    assert away.recorder.ids() == ["a2", "a3"]
+
+
+def test_a_region_that_was_gone_for_long_asks_before_it_goes_on() -> None:
+    world = world_of(Failing({}), *named("a1", "a2"))
+    world.deliver(tail=1)
+    world.cloud.replicate()
+    world.put(*named("a3"))
+    world.cloud.cut(HOME)
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    world.clock.advance(limits.OWNER_DOUBT_SECONDS)
+    assert world.deliver().outcome is Outcome.NOT_OWNER  # though nothing was replicated to it yet
+    assert world.recorder.ids() == ["a1", "a2"]
 
 
 def test_it_can_be_handed_back() -> None:

@@ -68,9 +68,13 @@ class Clients:
         )
 
     def of(self, region: str) -> "Clients":
-        """Those of another Region, by the same session."""
+        """Those of another Region, by the same session; less patient, for it may be the one that is lost."""
         session, endpoint_url, config = self._made_of
-        return Clients(region, session=session, endpoint_url=endpoint_url, config=config)
+        less = Config(
+            retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=5
+        )
+        merged = config.merge(less) if config else less
+        return Clients(region, session=session, endpoint_url=endpoint_url, config=merged)
 
 
 @contextmanager

@@ -74,7 +74,10 @@ class Runtime:
         definition = subscription.definition
         target = self.handlers.get(subscription.name) or load_handler(definition.handler)
         ports, stream = self.ports, self.topology.stream(definition.stream)
-        standings = Standings(subscription, ledger=ports.ledger, clock=ports.clock)
+        standings = Standings(
+            subscription, ledger=ports.ledger, clock=ports.clock,
+            elsewhere=lambda region: ports.at(region).ledger,
+        )  # fmt: skip
         return Deliverer(
             subscription,
             region=self.region,

@@ -16,7 +16,7 @@ from enum import Enum
 from eventfabric import limits
 from eventfabric.errors import LogError
 from eventfabric.model.circuit import CircuitState
-from eventfabric.model.cursor import LaneKey
+from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, RaceLost
 from eventfabric.services.breaker import Breaker
@@ -126,6 +126,10 @@ class Deliverer:
         key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)
         for _ in range(limits.LANE_RACES_MAX):
             state = ledger.state(key)
+            if owner is not None and self._is_in_doubt(state):
+                owner = self._standings.ask(lane.origin)
+                if owner is None or owner.region != self._region:
+                    return LaneResult(Outcome.NOT_OWNER)
             if owner is not None and state.epoch > owner.epoch:
                 owner = self._standings.read_owner(lane.origin)
                 if owner is None or owner.region != self._region or state.epoch > owner.epoch:
@@ -149,6 +153,11 @@ class Deliverer:
                 return result
             self._telemetry.add(Metric.COMMITS_LOST)
         return LaneResult(Outcome.CONTENDED)
+
+    def _is_in_doubt(self, state: LaneState) -> bool:
+        """Whether nothing was heard of the lane for so long that this Region may have been lost meanwhile."""
+        written_ms = max((cursor.written_ms for cursor in state.cursors.values()), default=0)
+        return self._clock.now_ms() - written_ms > 1000 * limits.OWNER_DOUBT_SECONDS
 
     def _context_of(self, lane: Lane) -> VisitContext:
         """Where all Regions share one state, the lane's is kept under one of them, whoever delivers it."""

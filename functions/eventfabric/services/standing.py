@@ -1,6 +1,10 @@
 """Standing: what the ledger says of a subscription as a whole, as one process knows it; and who owns a lane by it."""
 
+from collections.abc import Callable
+from contextlib import suppress
+
 from eventfabric import limits
+from eventfabric.errors import PortError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
@@ -11,7 +15,15 @@ from eventfabric.topology import SubscriptionTopology
 class Standings:
     """Reads a subscription's standing at most every few seconds, as long as deliveries run."""
 
-    def __init__(self, subscription: SubscriptionTopology, *, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self,
+        subscription: SubscriptionTopology,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        elsewhere: Callable[[Region], Ledger] | None = None,
+    ) -> None:
+        """`elsewhere`: the ledgers of other Regions, where a doubt may be settled."""
         self._subscription = subscription
         self._stream = StreamName(subscription.definition.stream)
         self._name = SubscriptionName(subscription.name)
@@ -19,6 +31,9 @@ class Standings:
         self._clock = clock
         self._known = Standing()
         self._read_ms: int | None = None
+        self._elsewhere = elsewhere
+        self._asked: list[Owner] = []
+        self._asked_ms = 0
 
     @property
     def known(self) -> Standing:
@@ -46,7 +61,8 @@ class Standings:
 
     def read(self) -> Standing:
         """The standing, read anew."""
-        self._known = self._ledger.standing(self._stream, self._name)
+        found = self._ledger.standing(self._stream, self._name)
+        self._known = Standing(found.circuit, (*found.owners, *self._asked))
         self._read_ms = self._clock.now_ms()
         return self._known
 
@@ -67,6 +83,22 @@ class Standings:
     def read_owner(self, origin: Region) -> Owner | None:
         """The same, read anew."""
         return owner_of(self._subscription, origin, self.read())
+
+    def ask(self, origin: Region) -> Owner | None:
+        """Who delivers an origin's lanes, by what every Region that answers knows; asked once in a while.
+
+        For a Region that did nothing for long: it may have been lost, and handovers not be replicated to it yet.
+        """
+        now_ms = self._clock.now_ms()
+        if self._elsewhere is not None and now_ms - self._asked_ms >= 1000 * limits.OWNER_DOUBT_SECONDS:
+            self._asked_ms = now_ms
+            for region in self._subscription.regions:
+                if region != self.region:
+                    with suppress(PortError):
+                        found = self._elsewhere(Region(region)).standing(self._stream, self._name)
+                        self._asked = [*(o for o in self._asked if o.by != region), *found.owners]
+            self._known = Standing(self._known.circuit, (*self._known.owners, *self._asked))
+        return owner_of(self._subscription, origin, self._known)
 
     def owns(self, origin: Region) -> bool:
         """Whether this Region delivers an origin's lanes."""
