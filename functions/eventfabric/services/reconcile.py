@@ -30,7 +30,7 @@ from eventfabric.model.identity import (
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedState
-from eventfabric.model.record import EMPTY_TAIL, Tail
+from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
 from eventfabric.ports import Ports
 from eventfabric.services.replica import Replica
 from eventfabric.services.standing import is_delivered_by, owner_of
@@ -222,6 +222,8 @@ class Reconciler:
                     FindingKind.CURSOR_AHEAD, look, cursor.sequence, f"the lane ends at {tail.sequence}"
                 )
             return None
+        if cursor.chain == UNKNOWN_CHAIN:
+            return None  # a replay went back to the oldest record that is kept
         if seen == (cursor.epoch, cursor.sequence) or cursor.base > look.mark.sequence:
             return None
         return self._off_chain(look)

@@ -1,0 +1,41 @@
+"""What ports.Ledger promises of replays: cursors and parked keys come back with all that they say of them."""
+
+import pytest
+
+from eventfabric.model.cursor import START, Cursor
+from eventfabric.model.identity import Chain, Sequence
+from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
+from eventfabric.model.record import UNKNOWN_CHAIN
+from eventfabric.ports import Committed
+from tests.contract.backends import HOME, Backend
+from tests.contract.test_ledger_contract import KEY
+
+FAILURE = Failure("Replayed", "", "", "", 0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("chain", [Chain(b"c" * 16), UNKNOWN_CHAIN], ids=["chain", "unknown"])
+@pytest.mark.parametrize("replay_until", [0, 2**40])
+@pytest.mark.parametrize("began", [0, 2**41])
+def test_a_cursor_keeps_until_where_it_replays_and_where_it_began(
+    backend: Backend, chain: Chain, replay_until: int, began: int
+) -> None:
+    moved = Cursor(
+        Sequence(9), Sequence(7), chain, replay_until=Sequence(replay_until), began=Sequence(began)
+    )
+    outcome = backend.ledger.commit(KEY, START, moved)
+    assert isinstance(outcome, Committed)
+    found = backend.ledger.state(KEY).cursor(HOME)
+    assert found == outcome.cursor
+    assert (found.chain, found.replay_until, found.began) == (chain, replay_until, began)
+
+
+@pytest.mark.parametrize(
+    "replays", [(), (0,), (1,), (3,), (0, 1, 2, 3), (0, 2), (1, 2)], ids=lambda replays: str([*replays])
+)
+def test_a_parked_key_keeps_which_of_its_events_are_replays(
+    backend: Backend, replays: tuple[int, ...]
+) -> None:
+    waiting = tuple(Place(Sequence(n), Sequence(n + 1), n in replays) for n in range(4))
+    parked = Parked("k/a", "a", ParkedState.RETRYING, waiting, 5, FAILURE)
+    backend.ledger.commit(KEY, START, START, parked=[ParkedChange(None, parked)])
+    assert backend.ledger.state(KEY).parked[HOME]["k/a"].waiting == waiting
