@@ -32,7 +32,7 @@ from tests.local.function_process import FunctionProcess, ProcessDiedError
 
 US = "us-east-1"
 DEFINITION = (
-    '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\nlanes = 16\n'
+    '[fabric]\nname = "shop"\nregions = ["us-east-1"]\n[streams.orders]\nlanes = 8\n'
     '[subscriptions.all]\nstream = "orders"\nhandler = "tests.local.deadly_handler:handle"\n'
 )
 POISON = "poison"
