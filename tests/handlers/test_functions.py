@@ -13,12 +13,14 @@ import pytest
 from aws_lambda_powertools import Logger
 
 import handlers.deliver
+import handlers.reconcile
 import handlers.relay
 import handlers.timer
 from eventfabric import Delivery, Event, Fabric
 from eventfabric.definition import to_json
 from eventfabric.definition_file import parse_definition
 from eventfabric.errors import DefinitionError, RefusedError
+from eventfabric.local.subscription import CountingTelemetry
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.cloud import MemoryCloud
 from eventfabric.memory.entropy import SeededEntropy
@@ -29,7 +31,7 @@ from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.settings import Settings
-from eventfabric.telemetry import NoTelemetry, Telemetry
+from eventfabric.telemetry import Metric, NoTelemetry, Telemetry
 from eventfabric.topology import DELIVER_ENTRY, RELAY_ENTRY, TIMER_ENTRY, Topology
 
 US = "us-east-1"
@@ -311,3 +313,17 @@ def test_settings_say_what_the_environment_lacks(tmp_path: Path) -> None:
     path.write_bytes(to_json(TOPOLOGY.definition))
     settings = Settings.from_environment({"AWS_REGION": US, "EVENTFABRIC_DEFINITION": str(path)})
     assert settings.definition == TOPOLOGY.definition
+
+
+def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> None:
+    telemetry = CountingTelemetry(Logger(service="test-reconcile", stream=StringIO()))
+    fabric = World(telemetry=telemetry)
+    fabric.fabric.publish("orders", key="a", type="Placed")
+    with using(fabric.runtime(None)):
+        assert handlers.reconcile.handle({}, Context()) == {"findings": {"orders": {}}}  # type: ignore[arg-type]
+        fabric.clock.advance(3_600)
+        answer = handlers.reconcile.handle({"full": True}, Context())  # type: ignore[arg-type]
+    assert answer == {"findings": {"orders": {"unrung": 1}}}
+    assert telemetry.sums[Metric.FINDINGS_REPAIRED] == 1
+    fabric.deliver()
+    assert len(fabric.seen) == 1

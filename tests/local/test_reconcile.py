@@ -1,0 +1,103 @@
+"""Reconciliation on the local fabric, by the function that is deployed, and by the command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventfabric import Delivery, Event
+from eventfabric.local import LocalFabric
+from eventfabric.model.finding import FindingKind
+from tests.local.cli_support import CommandLine, local_up
+from tests.local.test_failover import EU, US, definition, publish
+
+
+def ignore(event: Event, delivery: Delivery) -> None:
+    """Handle by doing nothing."""
+
+
+@pytest.fixture
+def fabric() -> Iterator[LocalFabric]:
+    with LocalFabric(definition(), handlers={"all": ignore, "near": ignore}) as fabric:
+        publish(fabric, range(12))
+        fabric.settle(timers=True)
+        for region in (US, EU):
+            assert fabric.operations(region).reconcile("orders", repair=True) == []
+        yield fabric
+
+
+def items(fabric: LocalFabric, region: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = fabric.client("dynamodb", region).scan(TableName="shop-orders")["Items"]
+    return sorted(found, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
+
+
+def test_a_replica_gets_back_what_it_lost(fabric: LocalFabric) -> None:
+    client = fabric.client("dynamodb", EU)
+    lost = items(fabric, EU)[3]
+    client.delete_item(TableName="shop-orders", Key={"pk": lost["pk"], "sk": lost["sk"]})
+    fabric.settle()
+    for _ in range(2):
+        found = fabric.operations(EU).reconcile("orders", repair=True, full=True)
+        fabric.clock.advance(seconds=1_000)
+    assert [(f.kind, f.is_repaired) for f in found] == [(found[0].kind, True)]
+    assert found[0].kind in (FindingKind.HOLE, FindingKind.REPLICATION_STALL)
+    assert items(fabric, EU) == items(fabric, US)
+    assert fabric.operations(EU).reconcile("orders", full=True) == []
+
+
+def test_a_changed_record_stops_there_and_is_left_to_people(fabric: LocalFabric) -> None:
+    client = fabric.client("dynamodb", EU)
+    changed = items(fabric, EU)[2]
+    client.put_item(TableName="shop-orders", Item={**changed, "d": items(fabric, EU)[0]["d"]})
+    (found,) = fabric.operations(EU).reconcile("orders", repair=True, full=True)
+    assert (found.kind, found.is_alarm) == (FindingKind.DIVERGENCE, True)
+    assert items(fabric, EU)[2]["d"] == items(fabric, EU)[0]["d"]
+
+
+def test_a_cut_is_a_delay_and_then_a_stall_and_heals(fabric: LocalFabric) -> None:
+    fabric.faults.cut(US, EU)
+    publish(fabric, range(20, 24))
+    fabric.settle()
+    for kind in (FindingKind.REPLICATION_DELAY, FindingKind.REPLICATION_STALL):
+        assert {found.kind for found in fabric.operations(EU).reconcile("orders")} == {kind}
+        fabric.clock.advance(seconds=1_000)
+    fabric.faults.heal()
+    fabric.settle(timers=True)
+    assert fabric.operations(EU).reconcile("orders") == []
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
+        yield url
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(capsys, monkeypatch)
+
+
+def test_by_the_command_line(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
+    at = ("--endpoint-url", endpoint)
+    ran = cli.run("reconcile", *at, "--json")
+    assert (ran.code, ran.json) == (0, {"region": US, "findings": [], "alarms": 0})
+    cli.run("publish", "orders", "--key", "a", "--type", "OrderPlaced", *at)
+    assert (
+        cli.run("reconcile", "--stream", "orders", *at).out
+        == "0 findings, 0 repaired, 0 for somebody to look at\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--stream", "nothing"), "no stream is named 'nothing'"),
+        (("--region", "mars-north-1"), "mars-north-1"),
+    ],
+    ids=["stream", "region"],
+)
+def test_wrong_input_is_refused(
+    cli: CommandLine, endpoint: str, arguments: tuple[str, ...], complaint: str
+) -> None:
+    assert complaint in cli.refused("reconcile", *arguments, "--endpoint-url", endpoint, code=2)
