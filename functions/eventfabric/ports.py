@@ -227,8 +227,8 @@ class Steps(Protocol):
         """Note that it did not happen: it may begin again."""
         ...
 
-    def look(self, key: StepKey) -> StepState | None:
-        """What is known of it (one consistent read); None: it never began."""
+    def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
+        """What is known of it (one consistent read), or what came here of another Region's; None: it never began."""
         ...
 
 
@@ -261,6 +261,8 @@ class Attempt:
     deadline_ms: int
     replay: bool = False
     """The events were handed out before: the subscription was replayed."""
+    epoch: int = 0
+    """Of the lane's owner; above 0, other Regions may have delivered it before."""
 
 
 class Handler(Protocol):

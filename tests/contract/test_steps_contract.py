@@ -7,7 +7,7 @@ from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.wire.keys import step_key
-from tests.contract.backends import HOME, LEDGER_TABLE, RETENTION_SECONDS, Backend
+from tests.contract.backends import AWAY, HOME, LEDGER_TABLE, RETENTION_SECONDS, Backend
 
 KEY = StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "straße 1/☃")
 BEGUN = StepState(done=False)
@@ -72,3 +72,15 @@ def test_the_item_expires_a_year_after_its_event(backend: Backend, finished: boo
     assert item is not None
     assert item["pk"] == {"S": "orders/billing/step/charge/stra%C3%9Fe%201/%E2%98%83"}
     assert int(item["expiration"]["N"]) == begun_seconds + RETENTION_SECONDS + limits.STEP_KEPT_SECONDS
+
+
+def test_what_another_region_noted_is_seen_and_is_another_record(backend: Backend) -> None:
+    backend.steps.begin(KEY)
+    backend.steps.finish(KEY, "1")
+    assert backend.steps.look(KEY, region=HOME) == StepState(True, "1")
+    assert backend.steps.look(KEY, region=AWAY) is None
+    item = backend.get(LEDGER_TABLE, step_key(str(KEY), HOME))
+    assert item is not None
+    backend.put(LEDGER_TABLE, {**item, **step_key(str(KEY), AWAY), "data": {"S": "2"}})
+    assert backend.steps.look(KEY, region=AWAY) == StepState(True, "2")
+    assert backend.steps.look(KEY) == StepState(True, "1")

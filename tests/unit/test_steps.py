@@ -19,10 +19,11 @@ from eventfabric.errors import (
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
+from eventfabric.model.step import StepKey
 from eventfabric.ports import Attempt, Write
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
-from tests.simulation.world import HOME, STREAM, SUBSCRIPTION, World, event
+from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, World, event
 from tests.unit.failing import retry
 
 Verify = Callable[[Step], bool]
@@ -300,3 +301,24 @@ def test_a_step_that_could_not_be_noted_is_not_begun() -> None:
     assert shop.charged == []
     shop.attempt(EVENT)
     assert shop.charged == [KEY]
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["done", "in doubt"])
+def test_what_a_former_owner_did_is_not_done_again(done: bool) -> None:
+    shop = Shop()
+    ours = shop.world.cloud.steps(shop.world.topology, STREAM, HOME)
+    theirs = shop.world.cloud.steps(shop.world.topology, STREAM, AWAY)
+    key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "e1")
+    theirs.begin(key)
+    if done:
+        theirs.finish(key, '"theirs"')
+    shop.world.cloud.replicate()
+    shop.handler._steps = StepMaker(key.stream, key.subscription, lambda: ours, (AWAY,))
+    taken_over = Attempt(SUBSCRIPTION, 1, 10**15, epoch=1)
+    if done:
+        shop.handler.attempt([EVENT], taken_over)
+        assert (shop.charged, shop.results) == ([], ["theirs"])
+    else:
+        with pytest.raises(UnknownStepError):
+            shop.handler.attempt([EVENT], taken_over)
+        assert shop.charged == []

@@ -4,6 +4,7 @@ Of Powertools only the persistence is used: its decorators key a record by a has
 again when an attempt's time is up, and cannot tell one attempt from another.
 """
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
@@ -66,11 +67,15 @@ class AwsSteps(DynamoDBPersistenceLayer):
         with named_failures("forget a step"):
             self._delete_record(self._record(key))
 
-    def look(self, key: StepKey) -> StepState | None:
+    def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
         """See ports.Steps."""
+        looked_at = self
+        if region is not None:
+            looked_at = copy(self)
+            looked_at._region = region
         try:
             with named_failures("look at a step"):
-                return _state(self._get_record(str(key)))
+                return _state(looked_at._get_record(str(key)))
         except IdempotencyItemNotFoundError:
             return None
 

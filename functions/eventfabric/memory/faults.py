@@ -232,8 +232,8 @@ class _Steps:
     def forget(self, key: StepKey) -> None:
         self._faults.call("steps.forget", lambda: self._steps.forget(key))
 
-    def look(self, key: StepKey) -> StepState | None:
-        return self._faults.call("steps.look", lambda: self._steps.look(key))
+    def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
+        return self._faults.call("steps.look", lambda: self._steps.look(key, region=region))
 
 
 class _Backfills:

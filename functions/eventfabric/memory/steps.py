@@ -64,9 +64,9 @@ class MemorySteps:
         delete = {"Key": step_key(str(key), self._region)}
         self._requests.send("delete", partial(self._table.write, "Delete", delete))
 
-    def look(self, key: StepKey) -> StepState | None:
+    def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
         """See ports.Steps. One get."""
-        item = self._requests.send("get", lambda: self._table.get(step_key(str(key), self._region)))
+        item = self._requests.send("get", lambda: self._table.get(step_key(str(key), region or self._region)))
         return step_item.from_item(item) if item else None
 
     def _expires_seconds(self) -> int:

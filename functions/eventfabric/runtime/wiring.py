@@ -90,6 +90,7 @@ class Runtime:
                     steps=StepMaker(
                         StreamName(stream.name), SubscriptionName(subscription.name),
                         cache(lambda: ports.steps_of(stream)),
+                        tuple(Region(name) for name in subscription.regions if name != self.region),
                     ),
                 )
             ),

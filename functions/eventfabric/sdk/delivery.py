@@ -83,6 +83,7 @@ class Delivery:
         "_collects",
         "_deadline_ms",
         "_ended",
+        "_epoch",
         "_steps",
         "_transaction",
         "attempt",
@@ -109,6 +110,7 @@ class Delivery:
         self._clock = clock
         self._transaction = transaction
         self._steps = steps
+        self._epoch = attempt.epoch
         self._collects = collects
         self._ended = False
 
@@ -167,7 +169,7 @@ class Delivery:
             raise HandlerError(f"step {name!r:.80}: this delivery was made without steps")
         if event is None and self._collects:
             raise HandlerError(f"step {name!r:.80}: event: found none, allowed: one of delivery.events")
-        return self._steps.make(name, event or self.event, verify)
+        return self._steps.make(name, event or self.event, verify, epoch=self._epoch)
 
 
 def _attributes(values: Mapping[str, object]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Steps: effects outside DynamoDB that a record of their own keeps from happening twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from re import compile as regex
@@ -12,8 +12,8 @@ import msgspec
 from eventfabric import limits
 from eventfabric.errors import HandlerError, PortError, UnknownStepError
 from eventfabric.model.event import Event
-from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.step import StepKey
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Steps
 
 _NAME = regex(rf"[A-Za-z0-9._-]{{1,{limits.STEP_NAME_CHARACTERS_MAX}}}\Z")
@@ -29,12 +29,19 @@ class Step:
                            └─ the process dies > nobody knows: `verify` is asked, else UnknownStepError
     """
 
-    def __init__(self, key: StepKey, steps: Steps, verify: "Callable[[Step], bool] | None") -> None:
+    def __init__(
+        self,
+        key: StepKey,
+        steps: Steps,
+        verify: "Callable[[Step], bool] | None",
+        former: Sequence[Region] = (),
+    ) -> None:
         self.key = str(key)
         """The same at each attempt, in every Region, and after a redrive: hand it to the other side."""
         self._key = key
         self._steps = steps
         self._verify = verify
+        self._former = former
         self._done: bool | None = None
         self._asked = False
         self._result: Any = None
@@ -57,7 +64,7 @@ class Step:
         self._result = value
 
     def __enter__(self) -> Self:
-        standing = self._steps.begin(self._key)
+        standing = self._left_elsewhere() or self._steps.begin(self._key)
         if standing is None:
             self._done = False
         elif standing.done:
@@ -84,6 +91,12 @@ class Step:
                 self._steps.forget(self._key)
             except PortError as unnoted:
                 _log.warning("step %s stays in doubt: %s", self.key, unnoted)
+
+    def _left_elsewhere(self) -> StepState | None:
+        """What a former owner of the lane, another Region, noted of it, as far as that came here."""
+        found = (self._steps.look(self._key, region=region) for region in self._former)
+        known = [state for state in found if state is not None]
+        return max(known, key=lambda state: state.done, default=None)
 
     def _happened(self) -> bool:
         """Whether an earlier attempt, which nobody heard of again, did it."""
@@ -114,12 +127,15 @@ class StepMaker:
     stream: StreamName
     subscription: SubscriptionName
     open: Callable[[], Steps]
+    others: tuple[Region, ...] = ()
+    """Other Regions that may have delivered before."""
 
-    def make(self, name: str, event: Event, verify: Callable[[Step], bool] | None) -> Step:
+    def make(self, name: str, event: Event, verify: Callable[[Step], bool] | None, *, epoch: int = 0) -> Step:
         """The step of that name, for that event; HandlerError for a name that it cannot have."""
         if not is_step_name(name):
             raise HandlerError(f"step {name!r:.80}: allowed: {STEP_NAMES}")
-        return Step(StepKey(self.stream, self.subscription, name, event.id or ""), self.open(), verify)
+        key = StepKey(self.stream, self.subscription, name, event.id or "")
+        return Step(key, self.open(), verify, self.others if epoch else ())
 
 
 def is_step_name(name: str) -> bool:

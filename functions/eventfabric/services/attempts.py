@@ -13,13 +13,20 @@ from eventfabric.telemetry import Metric
 
 
 def attempt(
-    within: VisitContext, events: Seq[Event], *, most: int, attempts: int, replay: bool, deadline_ms: int
+    within: VisitContext,
+    events: Seq[Event],
+    *,
+    most: int,
+    attempts: int,
+    replay: bool,
+    deadline_ms: int,
+    epoch: int,
 ) -> Seq[Write] | Failed | OutOfTime:
     """The handler's writes, or what at `most` so many tries came to, after `attempts` that failed before."""
     for number in range(1, most + 1):
         if not within.pace.fits(deadline_ms):
             return "out of time"
-        one = Attempt(within.subscription.name, attempts + number, deadline_ms, replay)
+        one = Attempt(within.subscription.name, attempts + number, deadline_ms, replay, epoch)
         try:
             writes = within.handler.attempt(events, one)
             if len(writes) <= limits.TRANSACTION_WRITES_MAX:

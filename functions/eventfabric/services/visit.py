@@ -142,8 +142,9 @@ class Visit:
         """The handler's writes, or what its tries came to, after `attempts` that failed before."""
         most = tries or (1 if self.probes or attempts else self._in.policy.tries_at_once)
         return attempt(
-            self._in, events, most=most, attempts=attempts, replay=replay, deadline_ms=self.deadline_ms
-        )
+            self._in, events, most=most, attempts=attempts, replay=replay, deadline_ms=self.deadline_ms,
+            epoch=self.cursor.epoch,
+        )  # fmt: skip
 
     def park(
         self, event: Event, place: Place, failed: Failed, *, of: Parked | None = None, handled_beside: int = 0
