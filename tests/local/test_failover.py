@@ -186,6 +186,39 @@ def test_a_failover_waits_for_replication_and_goes_back_where_that_does_not_come
     assert handled(fabric, EU) == []
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_with_a_quorum_nothing_that_was_committed_is_handled_again(seed: int) -> None:
+    strict = parse_definition(f"""
+        [fabric]
+        name = "shop"
+        regions = ["{US}", "{EU}", "ap-northeast-1"]
+        [streams.orders]
+        lanes = 4
+        durability = "quorum"
+        [subscriptions.all]
+        stream = "orders"
+        handler = "subscribers.any:handle"
+    """)
+    delivery_fails.clear()
+    with LocalFabric(strict, handlers={"all": handle}, seed=seed) as fabric:
+        delivery_fails.add(f"{US}-3")
+        publish(fabric, range(15))
+        for _ in range(4 + seed):
+            fabric.step()
+        fabric.faults.stop(US)
+        fabric.failover(US, EU, drain=False)
+        fabric.settle()
+        delivery_fails.clear()
+        fabric.settle(timers=True)
+        assert Counter(handled(fabric)) == {f"{US}-{number}": 1 for number in range(15)}
+        assert handled(fabric, EU)
+        fabric.faults.heal()
+        publish(fabric, range(15, 18))
+        fabric.settle(timers=True)
+        assert Counter(handled(fabric)) == {f"{US}-{number}": 1 for number in range(18)}
+        check_order(fabric)
+
+
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:

@@ -32,6 +32,7 @@ from eventfabric.local.meter import Meter
 from eventfabric.local.provision import provision
 from eventfabric.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
 from eventfabric.local.replicator import Link, Replication
+from eventfabric.local.strict import route, strict_tables, tables_of
 from eventfabric.local.subscription import CountingTelemetry, LocalSubscription
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Faults as CallFaults
@@ -46,7 +47,7 @@ from eventfabric.topology import Topology
 from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodbstreams.client import DynamoDBStreamsClient
+    pass
 
 
 _numbers = count(1)
@@ -206,10 +207,13 @@ class LocalFabric:
             r: Clients(r, session=session, endpoint_url=self._endpoint_url, config=config)
             for r in self.regions
         }
+        # Before the routing: each Region has a table of that name, of which one is used.
         for clients in self._clients.values():
             provision(self.topology, clients)
             self.meter.watch(clients.dynamodb)
             self.meter.watch(clients.sqs)
+        self._strict = strict_tables(self.topology, self.regions)
+        route(self._clients, self.topology)
         self._links = {
             (a, b): Link(self._clients[b], self._replication, self.clock, self._entropy)
             for a in self.regions
@@ -226,7 +230,7 @@ class LocalFabric:
         self._pumps: list[tuple[str, Pump]] = []
         self._feeds: list[tuple[str, TableFeed, StreamPump | None]] = []
         for region in self.regions:
-            self._start_region(region, self.client("dynamodbstreams", region))
+            self._start_region(region)
 
     def _ports_of(self, clients: Clients) -> Ports:
         ports = aws_ports(self.topology, clients, clock=self.clock, entropy=self._entropy)
@@ -249,7 +253,12 @@ class LocalFabric:
             parallel_lanes=0,
         )
 
-    def _start_region(self, region: str, streams: "DynamoDBStreamsClient") -> None:
+    def _feed(self, table: str, region: str) -> TableFeed:
+        """What a Region sees of a table's changes; of a strongly consistent one all see the same."""
+        home = self._strict.get(table, region)
+        return TableFeed(self._clients[home], self.client("dynamodbstreams", home), table)
+
+    def _start_region(self, region: str) -> None:
         clients, topology = self._clients[region], self.topology
         relaying = Function(topology.relay_function(region), self._runtime(region, None), relay.handle)
         self._functions.append(relaying)
@@ -257,10 +266,10 @@ class LocalFabric:
             if region in stream.definition.regions:
                 pump = StreamPump(relaying, self.clock)
                 self._pumps.append((region, pump))
-                self._feeds.append((region, TableFeed(clients, streams, stream.table.name), pump))
+                self._feeds.append((region, self._feed(stream.table.name, region), pump))
         for ledger in topology.ledgers:
             if region in ledger.regions:
-                self._feeds.append((region, TableFeed(clients, streams, ledger.name), None))
+                self._feeds.append((region, self._feed(ledger.name, region), None))
         timing = Function(topology.timer_function(region), self._runtime(region, None), timer.handle)
         self._functions.append(timing)
         for name, subscription in topology.subscriptions.items():
@@ -314,14 +323,15 @@ class LocalFabric:
                 moved = True
                 if pump is not None:
                     pump.offer(stream_record)
+                if feed.table in self._strict:
+                    continue  # all Regions have it already
                 if image is not None and _writer(image, is_ledger=pump is None) == region:
                     for target in self._replicas(feed.table, region):
                         self._links[region, target].offer(feed.table, image)
         return moved
 
     def _replicas(self, table: str, region: str) -> Iterator[str]:
-        tables = [*self.topology.ledgers, *(stream.table for stream in self.topology.streams.values())]
-        regions = next(t.regions for t in tables if t.name == table)
+        regions = next(t.regions for t in tables_of(self.topology) if t.name == table)
         return (r for r in regions if r != region and r in self.regions)
 
     def _chosen(self, regions: tuple[str, ...] | list[str] | None) -> tuple[str, ...]:

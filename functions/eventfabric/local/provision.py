@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Literal
 
 from eventfabric.aws.clients import Clients
+from eventfabric.local.strict import tables_of
 from eventfabric.topology import QueueTopology, TableTopology, TimerQueueTopology, Topology
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def provision(topology: Topology, clients: Clients) -> None:
     """Make what the Region of the clients needs; the Region must be empty of it."""
     region = clients.region
-    for table in [*topology.ledgers, *(stream.table for stream in topology.streams.values())]:
+    for table in tables_of(topology):
         if region in table.regions:
             _make_table(clients, table)
     for subscription in topology.subscriptions.values():
