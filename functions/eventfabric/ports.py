@@ -92,8 +92,12 @@ class Log(Protocol):
         """
         ...
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
+    def read(
+        self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None
+    ) -> Page:
         """The records whose first sequence is `start` or later, consistent, in order; holes are not hidden.
+
+        `before`: none whose first sequence is that or later.
 
         UndecodableRecordError only where the first record of the page cannot be decoded; a later one ends the page.
         """

@@ -59,6 +59,17 @@ def test_the_tail_before_a_sequence_is_that_of_the_last_record_that_begins_befor
     assert found == (EMPTY_TAIL if expected is None else records[expected].tail)
 
 
+@pytest.mark.parametrize(
+    ("before", "expected"), [(0, []), (1, [0]), (9, [0]), (10, [0, 9]), (12, [0, 9]), (2**40, [0, 9, 12])]
+)
+def test_a_read_ends_before_a_sequence(backend: Backend, before: int, expected: list[int]) -> None:
+    for sequence, count in ((0, 9), (9, 3), (12, 90)):
+        backend.log.append(record(sequence, count=count))
+    page = backend.log.read(LANE, Sequence(0), records_max=10, before=Sequence(before))
+    assert ([found.sequence for found in page.records], page.more) == (expected, False)
+    assert backend.log.read(LANE, Sequence(9), records_max=10, before=Sequence(9)).records == ()
+
+
 def test_an_appended_record_is_read_back_bit_for_bit(backend: Backend) -> None:
     written = replace(record(count=3, payload=bytes(range(256)) * 9), expires_at=1_800_000_000)
     assert backend.log.append(written) is None

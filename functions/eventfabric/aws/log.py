@@ -58,13 +58,20 @@ class AwsLog:
                 return record_item.from_item(cast(dict[str, Any], error.response)["Item"])
         return None
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
+    def read(
+        self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None
+    ) -> Page:
         """See ports.Log. One Query, of at most 1 MB."""
+        condition, values = "sk >= :start", {":pk": {"S": str(lane)}, ":start": {"N": str(start)}}
+        if before is not None:
+            if before <= start:  # which DynamoDB would refuse
+                return Page((), more=False)
+            condition, values = "sk BETWEEN :start AND :last", {**values, ":last": {"N": str(before - 1)}}
         with named_failures("read the log"):
             answer = self._client.query(
                 TableName=self._table,
-                KeyConditionExpression="pk = :pk AND sk >= :start",
-                ExpressionAttributeValues={":pk": {"S": str(lane)}, ":start": {"N": str(start)}},
+                KeyConditionExpression=f"pk = :pk AND {condition}",
+                ExpressionAttributeValues=cast(Any, values),
                 ConsistentRead=True,
                 Limit=records_max,
             )

@@ -147,8 +147,12 @@ class _Log:
     def append(self, record: Record) -> Record | None:
         return self._faults.call("log.append", lambda: self._log.append(record))
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
-        return self._faults.call("log.read", lambda: self._log.read(lane, start, records_max=records_max))
+    def read(
+        self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None
+    ) -> Page:
+        return self._faults.call(
+            "log.read", lambda: self._log.read(lane, start, records_max=records_max, before=before)
+        )
 
 
 class _Ledger:

@@ -33,11 +33,14 @@ class MemoryLog:
             return record_item.from_item(failed.item or {})
         return None
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int) -> Page:
+    def read(
+        self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None
+    ) -> Page:
         """See ports.Log. One query."""
+        end = None if before is None else {"N": str(before)}
         found, more = self._requests.send(
             "query",
-            lambda: self._table.query({"S": str(lane)}, start={"N": str(start)}, limit=records_max),
+            lambda: self._table.query({"S": str(lane)}, start={"N": str(start)}, end=end, limit=records_max),
         )
         records: list[Record] = []
         for item in found:

@@ -40,6 +40,17 @@ class LaneRange:
             return str(self.lane)
         return f"{self.lane}@{self.start}-{'' if self.end is None else self.end}"
 
+    @classmethod
+    def parse(cls, text: str) -> "LaneRange":
+        """The range that `str(range)` wrote: LANE, LANE@START-END or LANE@START-; ValueError for anything else."""
+        lane, at, bounds = text.partition("@")
+        start, dash, end = bounds.partition("-")
+        if at and not (dash and start.isdecimal() and (end.isdecimal() or not end)):
+            raise ValueError(
+                f"not a range: {text!r}, allowed: <lane>, <lane>@<start>-<end> or <lane>@<start>-"
+            )
+        return cls(Lane.parse(lane), Sequence(int(start or 0)), Sequence(int(end)) if end else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:

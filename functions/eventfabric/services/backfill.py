@@ -99,7 +99,7 @@ class Backfiller:
             place = _place(more)
             after = (place.lane, place.sequence) if place else None
             found, has_more = self._ports.backfills.slices(backfill.id, after=after, count=count)
-            undone = _spread([progress for progress in found if not progress.done])
+            undone = spread([progress for progress in found if not progress.done])
             if has_more:
                 last = found[-1].slice
                 return Handed(undone, f"{_STORED} {last.lane} {last.start.sequence}")
@@ -176,24 +176,30 @@ class Backfiller:
         stream, clock = self._topology.stream(backfill.stream), self._ports.clock
         planner = self._planner(stream, backfill.source, backfill.slice_events)
         slices: list[SliceProgress] = []
+        looked = False  # at something at least, or a late call would hand out the same place for ever
+
+        def is_enough() -> bool:
+            is_late = deadline_ms is not None and clock.now_ms() >= deadline_ms
+            return looked and (is_late or len(slices) >= count)
+
         for one in _ranges(stream, backfill.ranges, planned):
-            planned = Planned(one.lane, one.start)
-            if len(slices) >= count or (deadline_ms is not None and clock.now_ms() >= deadline_ms):
-                return self._handed(backfill, slices, planned)
+            if is_enough():
+                return self._handed(backfill, slices, Planned(one.lane, one.start))
             for found in planner.plan(one):
+                looked = True
                 if isinstance(found, SliceProgress):
                     slices.append(found)
                 at = found.slice.end if isinstance(found, SliceProgress) else found
-                planned = Planned(one.lane, at.sequence)
-                if len(slices) >= count or (deadline_ms is not None and clock.now_ms() >= deadline_ms):
-                    return self._handed(backfill, slices, planned)
+                if is_enough():
+                    return self._handed(backfill, slices, Planned(one.lane, at.sequence))
+            looked = True
         return self._handed(backfill, slices, None)
 
     def _handed(self, backfill: Backfill, slices: list[SliceProgress], planned: Planned | None) -> Handed:
         """Note the slices first, then that they are planned: what is planned twice is noted once."""
         self._ports.backfills.add(backfill.id, slices)
         self._change(backfill.id, BackfillState.RUNNING, planned=planned, is_planned=planned is None)
-        return Handed(_spread(slices), None if planned is None else _token(planned))
+        return Handed(spread(slices), None if planned is None else _token(planned))
 
     def _change(self, id: str, only: BackfillState, **changes: Any) -> Backfill:
         """Change a backfill as long as it is in that state; returns it as it stands then."""
@@ -255,7 +261,7 @@ def _ranges(
             yield replace(each, start=max(each.start, planned.sequence))
 
 
-def _spread(slices: list[SliceProgress]) -> list[SliceProgress]:
+def spread(slices: list[SliceProgress]) -> list[SliceProgress]:
     """Each lane's first, then each lane's second ...: a lane is one partition of the table, with a limit of its own."""
     lanes = [list(of) for _, of in groupby(slices, key=lambda progress: progress.slice.lane)]
     return [progress for row in zip_longest(*lanes) for progress in row if progress is not None]

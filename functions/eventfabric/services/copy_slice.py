@@ -126,13 +126,15 @@ class SliceCopier:
     def _fill(self, walk: Walk, gap_end: Sequence, deadline_ms: int | None) -> None:
         """Copy one page of what the gap lacks; LogError where that is not what must be there."""
         lane, start = self._progress.slice.lane, walk.at
-        records_max = min(limits.PAGE_RECORDS_MAX, gap_end - start.sequence)
-        page = self._insist(lambda: self._source.read(lane, start.sequence, records_max=records_max))
+        page = self._insist(
+            lambda: self._source.read(
+                lane, start.sequence, records_max=limits.PAGE_RECORDS_MAX, before=gap_end
+            )
+        )
         there: dict[Sequence, Record] | None = None
-        records = [record for record in page.records if record.sequence < gap_end]
-        if not records:
+        if not page.records:
             raise MissingRecordError(lane, start.sequence, f"the source has nothing from here to {gap_end}")
-        for record in records:
+        for record in page.records:
             _check(record, walk.at, gap_end)
             if not self._await_turn(record.count, deadline_ms):
                 return
@@ -141,20 +143,20 @@ class SliceCopier:
             if standing is not None:
                 _compare(record, standing)
                 # Somebody else is at it: rather than being refused record by record, look at what else is there.
-                there = self._there(record, records[-1].sequence) if there is None else there
+                there = self._there(record, page.records[-1].tail.sequence) if there is None else there
             walk.at = Seam.of(record.tail)
             self._reached(walk.at, record)
 
     def _put(self, record: Record) -> Record | None:
         return self._insist(lambda: self._target.append(record))
 
-    def _there(self, behind: Record, last: Sequence) -> dict[Sequence, Record]:
-        """What the target has behind a record, up to the one at `last`."""
+    def _there(self, behind: Record, end: Sequence) -> dict[Sequence, Record]:
+        """What the target has behind a record, up to `end`."""
         found: dict[Sequence, Record] = {}
         at = behind.tail.sequence
-        while at <= last:
+        while at < end:
             page = self._insist(
-                partial(self._target.read, behind.lane, at, records_max=limits.PAGE_RECORDS_MAX)
+                partial(self._target.read, behind.lane, at, records_max=limits.PAGE_RECORDS_MAX, before=end)
             )
             found |= {record.sequence: record for record in page.records}
             if not page.more or not page.records:

@@ -33,8 +33,10 @@ class Walk:
         if self._last is None:
             self._last = self._log.tail(self._lane, before=self._end).sequence
         if not self._ahead and self.at.sequence < self._last:
-            page = self._log.read(self._lane, self.at.sequence, records_max=limits.PAGE_RECORDS_MAX)
-            self._ahead.extend(record for record in page.records if record.sequence < self._end)
+            page = self._log.read(
+                self._lane, self.at.sequence, records_max=limits.PAGE_RECORDS_MAX, before=self._end
+            )
+            self._ahead.extend(page.records)
             if not self._ahead:  # expired meanwhile
                 self._last = self.at.sequence
         while self._ahead:

@@ -1,0 +1,95 @@
+"""Runs a backfill in this process: plans it, and copies its slices with some workers until all are done."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event as Flag
+from threading import Lock
+
+from eventfabric.model.backfill import Report
+from eventfabric.model.slice import SliceProgress
+from eventfabric.services.backfill import Backfiller, spread
+from eventfabric.services.copy_slice import Ending
+
+
+def run_backfill(
+    backfiller: Backfiller,
+    backfill_id: str,
+    *,
+    planned: Callable[[list[SliceProgress]], None] = lambda slices: None,
+    watch: Callable[[SliceProgress], None] = lambda progress: None,
+) -> Report:
+    """Plan what is not planned yet, and copy what is not copied yet; returns what became of it.
+
+    An interruption leaves it to be run again: it goes on from where it is.
+
+    Args:
+        backfiller: of the Region that is copied into.
+        backfill_id: a backfill that runs; of any other nothing is copied.
+        planned: told what is to be copied, as far as that is known, while it is being found.
+        watch: told how far a slice is, after each page, from whatever thread copies it.
+
+    Raises:
+        OutcomeUnknownError, ThrottledError: a service did not answer for long.
+    """
+    slices = plan(backfiller, backfill_id, planned)
+    waiting, stopped = _Waiting(spread(slices)), Flag()
+    workers = min(backfiller.find(backfill_id).workers, len(slices))
+    if workers > 1:
+        _in_threads(workers, lambda: work(backfiller, backfill_id, waiting, stopped.is_set, watch), stopped)
+    else:  # in the caller's thread: the local fabric wants one thread at a time
+        work(backfiller, backfill_id, waiting, stopped.is_set, watch)
+    return backfiller.finish(backfill_id)
+
+
+def plan(
+    backfiller: Backfiller, backfill_id: str, planned: Callable[[list[SliceProgress]], None]
+) -> list[SliceProgress]:
+    """All slices that are not done."""
+    slices: list[SliceProgress] = []
+    more: str | None = None
+    while True:
+        handed = backfiller.hand_out(backfill_id, more)
+        slices += handed.slices
+        planned(slices)
+        more = handed.more
+        if more is None:
+            return slices
+
+
+def work(
+    backfiller: Backfiller,
+    backfill_id: str,
+    waiting: Iterator[SliceProgress],
+    stopped: Callable[[], bool],
+    watch: Callable[[SliceProgress], None],
+) -> None:
+    """One worker: slice after slice, until none is left, or it is to stop."""
+    copier = backfiller.copier(backfill_id, stopped=stopped, watch=watch)
+    for progress in waiting:
+        if copier.copy(progress).ending in (Ending.STOPPED, Ending.CANCELLED):
+            return
+
+
+def _in_threads(workers: int, job: Callable[[], None], stopped: Flag) -> None:
+    with ThreadPoolExecutor(workers, "eventfabric-backfill") as pool:
+        jobs = [pool.submit(job) for _ in range(workers)]
+        try:
+            for each in jobs:
+                each.result()
+        finally:
+            stopped.set()  # after an interruption, or a failure of one, the others stop at their next record
+
+
+class _Waiting:
+    """What workers take from, one at a time."""
+
+    def __init__(self, slices: list[SliceProgress]) -> None:
+        self._slices = iter(slices)
+        self._lock = Lock()
+
+    def __iter__(self) -> Iterator[SliceProgress]:
+        return self
+
+    def __next__(self) -> SliceProgress:
+        with self._lock:
+            return next(self._slices)
