@@ -4,8 +4,10 @@ It ships to Lambda, so it must import fast: no pydantic here. The markers below 
 to pydantic and JSON Schema by duck typing; `definition_file` reads, checks and explains a definition.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from annotated_types import Interval, Len, Predicate
@@ -69,6 +71,26 @@ def is_power_of_two(number: int) -> bool:
     return number > 0 and number & (number - 1) == 0
 
 
+_RFC_3339: Final = r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_time_ms(text: str) -> int | None:
+    """The first whole millisecond since 1970 that is not before an RFC 3339 time; None where it is none."""
+    if not re.fullmatch(_RFC_3339, text, re.ASCII):
+        return None
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        return -((_EPOCH - moment) // timedelta(milliseconds=1))
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_start(text: str) -> bool:
+    """Whether a subscription may begin there."""
+    return text in ("earliest", "latest") or parse_time_ms(text) is not None
+
+
 Name: TypeAlias = Annotated[
     str,
     Pattern(
@@ -89,6 +111,13 @@ HandlerReference: TypeAlias = Annotated[
 EventType: TypeAlias = Annotated[
     str,
     Pattern(rf"^.{{1,{TYPE_CHARACTERS_MAX}}}$", f"an event type of 1 to {TYPE_CHARACTERS_MAX} characters"),
+]
+BeginsAt: TypeAlias = Annotated[
+    str,
+    Pattern(
+        rf"^(earliest|latest|{_RFC_3339})$", '"earliest", "latest" or an RFC 3339 time with a zone, in quotes'
+    ),
+    Predicate(is_start),
 ]
 Regions: TypeAlias = Annotated[tuple[RegionName, ...], Len(1)]
 
@@ -222,6 +251,13 @@ class Subscription(_Table):
         Annotated[int, Interval(ge=1, le=64)],
         Doc("Keys of one lane whose events are attempted at the same time; a key's own events never are."),
     ] = 1
+    start: Annotated[
+        BeginsAt,
+        Doc(
+            'Where it begins. "earliest": with the oldest event that is kept. "latest": with what is published from '
+            "its first doorbell in a Region on. A time: with what was published then or later."
+        ),
+    ] = "earliest"
     replay: Annotated[
         bool,
         Doc(

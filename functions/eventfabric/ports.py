@@ -32,7 +32,7 @@ from eventfabric.model.commit import (
 )
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
@@ -145,6 +145,10 @@ class Ledger(Protocol):
         self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
     ) -> Owner | None:
         """Replace this Region's own handover that was `read` (by version); what stands now, or None: race lost."""
+        ...
+
+    def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
+        """Have the subscription's lanes begin with that time in this Region, unless that is said; what stands now."""
         ...
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:

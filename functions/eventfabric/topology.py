@@ -91,6 +91,8 @@ class SubscriptionTopology:
     name: str
     definition: Subscription
     regions: tuple[str, ...]
+    retention_seconds: int | None = None
+    """How long the stream keeps its records; None: for ever."""
     shares_state: bool = False
     """Whether all Regions see one state at once, as of a stream whose durability is quorum."""
 
@@ -153,8 +155,7 @@ class StreamTopology:
     @property
     def retention_seconds(self) -> int | None:
         """How long records are kept; None: for ever."""
-        days = self.definition.retention_days
-        return None if days is None else days * 86_400
+        return _retention_seconds(self.definition)
 
     def check_region(self, region: str | None) -> str:
         """`region` if the stream is in it; WrongRegionError otherwise."""
@@ -193,6 +194,7 @@ class Topology:
                 name,
                 subscription,
                 tuple(self.definition.streams[subscription.stream].regions),
+                retention_seconds=_retention_seconds(self.definition.streams[subscription.stream]),
                 shares_state=subscription.stream in self.streams_without_transactions,
             )
             for name, subscription in self.definition.subscriptions.items()
@@ -271,3 +273,7 @@ class Topology:
             if stream.table.name == table:
                 return stream
         raise UnknownNameError("stream table", table, [s.table.name for s in self.streams.values()])
+
+
+def _retention_seconds(stream: Stream) -> int | None:
+    return None if stream.retention_days is None else stream.retention_days * 86_400

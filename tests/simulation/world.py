@@ -51,7 +51,9 @@ LANE = Lane(HOME, Generation(0), LaneIndex(0))
 INVOCATION_MS = 100_000
 
 
-def topology(lanes: int = 2, durability: str = "replicated", **subscription: object) -> Topology:
+def topology(
+    lanes: int = 2, durability: str = "replicated", retention_days: int = 0, **subscription: object
+) -> Topology:
     """Two Regions (three where a quorum needs them), one stream, one subscription with these settings."""
     regions = [HOME, AWAY, FAR] if durability == "quorum" else [HOME, AWAY]
     named = ", ".join(f'"{region}"' for region in regions)
@@ -64,6 +66,7 @@ def topology(lanes: int = 2, durability: str = "replicated", **subscription: obj
             [streams.{STREAM}]
             lanes = {lanes}
             durability = "{durability}"
+            {f"retention_days = {retention_days}" if retention_days else ""}
             [subscriptions.{SUBSCRIPTION}]
             stream = "{STREAM}"
             handler = "subscribers.billing:charge"
@@ -167,11 +170,12 @@ class World:
         handler: Handler | None = None,
         lanes: int = 2,
         durability: str = "replicated",
+        retention_days: int = 0,
         **subscription: object,
     ) -> None:
         self.clock = MemoryClock()
         self.entropy = SeededEntropy(seed)
-        self.topology = topology(lanes, durability, **subscription)
+        self.topology = topology(lanes, durability, retention_days, **subscription)
         self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=self.entropy)
         for each in self.cloud.regions.values():
             each.create_table(EFFECTS, key_names=("id",))

@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
-from eventfabric.model.start import AtSequence, AtTime, parse_start
+from eventfabric.model.start import AtSequence, AtTime, Start, parse_start
 from eventfabric.services.deliver import Outcome
-from eventfabric.services.locate import locate
+from eventfabric.services.locate import Kept, kept_in, locate
 from eventfabric.wire.keys import record_key
-from tests.simulation.world import LANE, STREAM, SUBSCRIPTION, World, event
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 
 
 def world_of(sizes: list[int], waits: list[int]) -> World:
@@ -29,6 +29,13 @@ def expired(world: World, *records: Record) -> None:
         world.table.write("Delete", {"Key": record_key(LANE, record.sequence)})
 
 
+def found_in(world: World, start: Start, *, kept: Kept | None = None) -> Cursor:
+    """Where it is located in the whole lane."""
+    found = locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept)
+    assert found is not None
+    return found
+
+
 def before(world: World, record: Record) -> Cursor:
     """A cursor at the start of a record."""
     tail = world.log.tail(LANE, before=record.sequence)
@@ -43,7 +50,7 @@ sizes_and_waits = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3)), min_
 def test_a_sequence_stands_in_the_record_that_holds_it(drawn: list[tuple[int, int]], at: int) -> None:
     world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
     tail = world.log.tail(LANE)
-    found = locate(world.log, LANE, AtSequence(Sequence(at)), end=tail)
+    found = found_in(world, AtSequence(Sequence(at)))
     if at >= tail.sequence:
         assert (found.sequence, found.base, found.chain) == (tail.sequence, tail.sequence, tail.chain)
         return
@@ -60,7 +67,7 @@ def test_a_time_stands_at_the_first_record_that_was_appended_then_or_later(
     began_ms = World().clock.now_ms()
     world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
     tail = world.log.tail(LANE)
-    found = locate(world.log, LANE, AtTime(began_ms + after_ms), end=tail)
+    found = found_in(world, AtTime(began_ms + after_ms))
     later = [r for r in world.records() if r.time >> 16 >= began_ms + after_ms]
     if not later:
         assert found.sequence == tail.sequence
@@ -71,20 +78,18 @@ def test_a_time_stands_at_the_first_record_that_was_appended_then_or_later(
 def test_an_empty_lane_has_but_its_start() -> None:
     world = World()
     for start in (AtSequence(Sequence(0)), AtSequence(Sequence(7)), AtTime(1)):
-        assert locate(world.log, LANE, start, end=EMPTY_TAIL).sequence == 0
+        assert found_in(world, start).sequence == 0
 
 
 @pytest.mark.parametrize("gone", [(), (0,), (0, 1), (1,), (0, 2), (2,)], ids=str)
 @pytest.mark.parametrize("start", [AtSequence(Sequence(0)), AtSequence(Sequence(5)), AtTime(0)], ids=str)
-def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(
-    gone: tuple[int, ...], start: AtSequence | AtTime
-) -> None:
+def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int, ...], start: Start) -> None:
     """Three of five records are past their time; those of them that are gone already leave holes."""
     world = world_of([2] * 5, [1_000] * 5)
     records = world.records()
     kept_ms = records[3].time >> 16
     expired(world, *(records[each] for each in gone))
-    found = locate(world.log, LANE, start, end=world.log.tail(LANE), kept_from_ms=kept_ms)
+    found = found_in(world, start, kept=Kept(kept_ms, world.clock.now_ms()))
     chain = UNKNOWN_CHAIN if 2 in gone else records[2].chain
     assert found == Cursor(Sequence(6), Sequence(6), chain)
     ledger = world.cloud.ledger(world.topology, world.region)
@@ -99,8 +104,31 @@ def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
     records = world.records()
     expired(world, records[0])
     start = AtSequence(Sequence(7))
-    found = locate(world.log, LANE, start, end=world.log.tail(LANE), kept_from_ms=records[1].time >> 16)
+    found = locate(
+        world.log,
+        LANE,
+        start,
+        end=world.log.tail(LANE),
+        kept=Kept(records[1].time >> 16, world.clock.now_ms()),
+    )
     assert found == Cursor(Sequence(7), Sequence(6), records[2].chain)
+
+
+@pytest.mark.parametrize(("origin", "hours"), [(HOME, 0), (AWAY, 0), (AWAY, 23), (AWAY, 25)])
+def test_a_missing_record_has_expired_or_may_still_come_by_where_it_is_from(
+    origin: Region, hours: int
+) -> None:
+    world = World()
+    of = lane(0, origin)
+    records = [world.record(EMPTY_TAIL, event("0"), of=of)]
+    records.append(world.record(records[0].tail, event("1"), of=of))
+    world.log.append(records[1])
+    world.clock.advance(3_600 * hours)
+    kept = kept_in(of, HOME, retention_seconds=30 * 86_400, now_ms=world.clock.now_ms())
+    found = locate(world.log, of, AtTime(0), end=world.log.tail(of), kept=kept)
+    assert found == (
+        None if origin == AWAY and hours < 24 else Cursor(Sequence(1), Sequence(1), UNKNOWN_CHAIN)
+    )
 
 
 def test_a_record_that_has_not_come_yet_is_waited_for() -> None:
@@ -108,7 +136,7 @@ def test_a_record_that_has_not_come_yet_is_waited_for() -> None:
     records = world.records()
     expired(world, records[2])
     for start in (AtSequence(Sequence(6)), AtTime(records[2].time >> 16), AtTime(records[3].time >> 16)):
-        assert locate(world.log, LANE, start, end=world.log.tail(LANE)) == before(world, records[2])
+        assert found_in(world, start) == before(world, records[2])
 
 
 @pytest.mark.parametrize(

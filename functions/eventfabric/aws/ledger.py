@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from eventfabric.aws.clients import cancellation, error_code, named_failures
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
@@ -24,7 +24,7 @@ from eventfabric.ports import (
     SameItemTwice,
     Write,
 )
-from eventfabric.wire import circuit_item, marks_item, owner_item
+from eventfabric.wire import circuit_item, marks_item, owner_item, start_item
 from eventfabric.wire.keys import Item, marks_key, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged
 
@@ -152,6 +152,18 @@ class AwsLedger:
         stored = replace(to, version=version + 1)
         item = owner_item.to_item(stream, subscription, stored)
         return stored if self._replace(stream, "hand lanes over", item, version) else None
+
+    def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
+        """See ports.Ledger. One PutItem."""
+        item = start_item.to_item(stream, subscription, self.region, time)
+        with named_failures("pin the start"):
+            try:
+                self._client.put_item(TableName=self._table_of(stream), Item=item, **unchanged(0))
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                return start_item.from_item(cast(dict[str, Any], error.response)["Item"])
+        return time
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
         """See ports.Ledger. One GetItem."""

@@ -16,7 +16,7 @@ from eventfabric.model.backfill import Backfill
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.record import Record, Tail
@@ -180,6 +180,9 @@ class _Ledger:
         return self._faults.call(
             "ledger.hand_over", lambda: self._ledger.hand_over(stream, subscription, read, to)
         )
+
+    def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
+        return self._faults.call("ledger.pin", lambda: self._ledger.pin(stream, subscription, time))
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
         return self._faults.call("ledger.marks", lambda: self._ledger.marks(stream, origin))

@@ -12,12 +12,12 @@ from eventfabric.memory.requests import Requests
 from eventfabric.memory.table import ConditionFailedError
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.ports import CommitOutcome, Committed, Entropy, RaceLost, SameItemTwice, Write
-from eventfabric.wire import circuit_item, marks_item, owner_item
+from eventfabric.wire import circuit_item, marks_item, owner_item, start_item
 from eventfabric.wire.keys import Item, marks_key, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
 
@@ -133,6 +133,16 @@ class MemoryLedger:
         stored = replace(to, version=version + 1)
         item = owner_item.to_item(stream, subscription, stored)
         return stored if self._replace(stream, item, version) else None
+
+    def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
+        """See ports.Ledger. One conditional put."""
+        item = start_item.to_item(stream, subscription, self.region, time)
+        put = {"TableName": self._table_of(stream), "Item": item, **unchanged(0)}
+        try:
+            self._requests.send("put", lambda: self._region.table(self._table_of(stream)).write("Put", put))
+        except ConditionFailedError as failed:
+            return start_item.from_item(failed.item or {})
+        return time
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
         """See ports.Ledger. One get."""

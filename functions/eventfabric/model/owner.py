@@ -1,9 +1,10 @@
 """Owns who delivers the lanes of an origin for a subscription, when that is not whom the definition says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from eventfabric.model.circuit import Circuit
-from eventfabric.model.identity import Region
+from eventfabric.model.identity import HybridTime, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,12 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What one Region's ledger says of a subscription as a whole: the Region's circuit, and all Regions' handovers."""
+    """What one Region's ledger says of a subscription as a whole: its circuit, all handovers, where it began."""
 
     circuit: Circuit = field(default_factory=Circuit)
     owners: tuple[Owner, ...] = ()
+    starts: Mapping[Region, HybridTime] = field(default_factory=dict)
+    """By the Region that pinned it: the time with which lanes begin, where the subscription begins with the latest."""
 
     def owner(self, origin: Region) -> Owner | None:
         """The latest handover of an origin's lanes; None where there was none."""

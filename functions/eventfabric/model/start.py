@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from eventfabric.definition import parse_time_ms
 from eventfabric.model.identity import Sequence
 
-_RFC_3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
-)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,14 +40,3 @@ def parse_start(text: str) -> Start | None:
         return AtSequence(Sequence(int(text)))
     ms = parse_time_ms(text)
     return None if ms is None else AtTime(ms)
-
-
-def parse_time_ms(text: str) -> int | None:
-    """The first whole millisecond since 1970 that is not before an RFC 3339 time; None where it is none."""
-    if not _RFC_3339.fullmatch(text):
-        return None
-    try:
-        moment = datetime.fromisoformat(text.upper())
-        return -((_EPOCH - moment) // timedelta(milliseconds=1))
-    except (ValueError, OverflowError):
-        return None

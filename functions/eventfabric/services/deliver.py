@@ -19,6 +19,7 @@ from eventfabric.model.circuit import CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, RaceLost
+from eventfabric.services.begin import Beginnings, has_begun
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.context import VisitContext
 from eventfabric.services.endings import Ended, Stopped
@@ -41,6 +42,8 @@ class Outcome(Enum):
     DUPLICATE = "duplicate"
     NOT_OWNER = "not_owner"
     HOLE = "hole"
+    NOT_BEGUN = "not_begun"
+    """The subscription begins later than with what is in the log."""
     WAITING = "waiting"
     """The circuit is open, or the subscription paused: the lane is rung when that ends."""
     HANDED_BACK = "handed_back"
@@ -93,6 +96,7 @@ class Deliverer:
         self._doorbells = doorbells
         self._standings = standings
         self._breaker = breaker
+        self._beginnings = Beginnings(subscription, log=log, ledger=ledger, standings=standings, clock=clock)
         self._clock = clock
         self._telemetry = telemetry
         self._commits_first = subscription.definition.guarantee == "at_most_once"
@@ -120,10 +124,12 @@ class Deliverer:
         probes = circuit.state is CircuitState.OPEN and self._breaker.take_probe()
         if circuit.state is not CircuitState.CLOSED and not probes:
             self._breaker.ring_probe(lane)
+            self._beginnings.pin(doorbell)
             return LaneResult(Outcome.WAITING)
         context = self._context_of(lane)
         ledger = context.ledger
         key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)
+        begins_later = not self._beginnings.is_earliest
         for _ in range(limits.LANE_RACES_MAX):
             state = ledger.state(key)
             if owner is not None and self._is_in_doubt(state):
@@ -134,6 +140,13 @@ class Deliverer:
                 owner = self._standings.read_owner(lane.origin)
                 if owner is None or owner.region != self._region or state.epoch > owner.epoch:
                     return LaneResult(Outcome.NOT_OWNER)
+            epoch = owner.epoch if owner is not None else 0
+            if begins_later and not has_begun(state.cursors, ledger.region, epoch):
+                begun = self._beginnings.begin(key, doorbell, epoch=epoch, ledger=ledger)
+                if begun is None:
+                    return self._not_begun(probes)
+                if begun:
+                    continue
             if owner is not None and state.cursor(ledger.region).epoch < owner.epoch:
                 now_ms = self._clock.now_ms()
                 if not take_over(key, state, owner.epoch, ledger=ledger, log=self._log, now_ms=now_ms):
@@ -149,10 +162,18 @@ class Deliverer:
             )
             result = self._visit(visit, doorbell)
             probes = visit.probes
+            at_a_hole = result is not None and result.outcome is Outcome.HOLE and not visit.cursor.version
+            if at_a_hole and self._beginnings.skip_expired(key, epoch=epoch, ledger=ledger):
+                continue
             if result is not None:
                 return result
             self._telemetry.add(Metric.COMMITS_LOST)
         return LaneResult(Outcome.CONTENDED)
+
+    def _not_begun(self, probes: bool) -> LaneResult:
+        if probes:
+            self._breaker.give_back_probe()
+        return LaneResult(Outcome.NOT_BEGUN)
 
     def _is_in_doubt(self, state: LaneState) -> bool:
         """Whether nothing was heard of the lane for so long that this Region may have been lost meanwhile."""

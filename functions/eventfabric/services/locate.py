@@ -1,28 +1,50 @@
 """Locate: where in a lane's log a sequence or a time stands, with what a cursor there must know. Reads headers only."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from eventfabric import limits
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN, Tail
 from eventfabric.model.start import AtTime, Start
 from eventfabric.ports import Log
 
 
-def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept_from_ms: int | None = None) -> Cursor:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a stream with a retention keeps: records that were appended before `from_ms` may be gone, in no order.
+
+    A missing one has expired if the next was appended at `settled_ms` or before; else it may not have come yet.
+    """
+
+    from_ms: int
+    settled_ms: int
+
+
+def kept_in(lane: Lane, region: Region, *, retention_seconds: int | None, now_ms: int) -> Kept | None:
+    """What a Region knows to be kept of a lane; None: everything."""
+    if retention_seconds is None:
+        return None
+    # What replicates at all does so within the retention of the streams of changes that replicas are fed by.
+    settled_ms = now_ms if lane.origin == region else now_ms - 1000 * limits.STREAM_RETENTION_SECONDS
+    return Kept(now_ms - 1000 * retention_seconds, settled_ms)
+
+
+def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: Kept | None = None) -> Cursor | None:
     """A fresh cursor at `start`, or at `end`, the tail of all that is looked at, where that comes first.
 
-    Never at a record that was appended before `kept_from_ms`: such expire, in no order. One read for the first event of
-    a record, about ten more for another one, and about log2 of the lane's sequences for a time.
+    Never at a record that may be gone at any moment. None: a record is missing there, of which cannot be told whether
+    it has expired. One read for the first event of a record, about ten more for another one, and about log2 of the
+    lane's sequences for a time.
     """
     if isinstance(start, AtTime):
-        return _at_time(log, lane, max(start.ms, kept_from_ms or 0), end, expires=kept_from_ms is not None)
-    if kept_from_ms is not None:
-        kept = _at_time(log, lane, kept_from_ms, end, expires=True)
-        if start.sequence <= kept.sequence:
-            return kept
+        return _at_time(log, lane, max(start.ms, kept.from_ms) if kept else start.ms, end, kept)
+    if kept is not None:
+        oldest = _at_time(log, lane, kept.from_ms, end, kept)
+        if oldest is None or start.sequence <= oldest.sequence:
+            return oldest
     return _at_sequence(log, lane, start.sequence, end)
 
 
@@ -37,14 +59,15 @@ def _at_sequence(log: Log, lane: Lane, sequence: Sequence, end: Tail) -> Cursor:
     return Cursor(sequence, base, log.tail(lane, before=base).chain)
 
 
-def _at_time(log: Log, lane: Lane, ms: int, end: Tail, *, expires: bool) -> Cursor:
+def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: Kept | None) -> Cursor | None:
     if to_ms(end.time) < ms:
         return _at_end(end)
     base = _first(log, lane, 0, end.sequence, lambda tail: to_ms(tail.time) >= ms)
     before = log.tail(lane, before=base)
-    if before.sequence < base and expires:
-        return Cursor(base, base, UNKNOWN_CHAIN)
-    return _at_end(before)
+    if before.sequence == base or kept is None:
+        return _at_end(before)
+    first = log.tail(lane, before=Sequence(base + 1))
+    return Cursor(base, base, UNKNOWN_CHAIN) if to_ms(first.time) <= kept.settled_ms else None
 
 
 def _at_end(tail: Tail) -> Cursor:

@@ -22,7 +22,7 @@ from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState,
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
-from eventfabric.services.locate import locate
+from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.retry import parking_id
 from eventfabric.services.standing import Standings, is_delivered_by, owner_of
 from eventfabric.services.stretch import Stretch
@@ -207,7 +207,12 @@ class Replay:
         if has_begun and end.sequence < read.sequence:
             return stays  # all that stood before the cursor has expired
         self._check_owner(lane, read, end)
-        found = locate(self._log, lane, asked.start, end=end, kept_from_ms=self._kept_from_ms())
+        now_ms, retention_seconds = self._clock.now_ms(), self._stream.retention_seconds
+        region = lane.origin if has_begun else self._ledger.region  # all up to a cursor was here
+        kept = kept_in(lane, region, retention_seconds=retention_seconds, now_ms=now_ms)
+        found = locate(self._log, lane, asked.start, end=end, kept=kept)
+        if found is None:
+            raise ReplayRefusedError(f"the records of lane {lane} have not all come yet: try again later")
         if has_begun and found.sequence >= read.sequence:
             return stays
         if asked.key is not None:
@@ -320,10 +325,6 @@ class Replay:
             raise ReplayRefusedError(
                 f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {upto}"
             )
-
-    def _kept_from_ms(self) -> int | None:
-        seconds = self._stream.retention_seconds
-        return None if seconds is None else self._clock.now_ms() - 1000 * seconds
 
     def _key(self, subscription: SubscriptionTopology, lane: Lane) -> LaneKey:
         return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.name), lane)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import PortError
@@ -62,7 +63,7 @@ class Standings:
     def read(self) -> Standing:
         """The standing, read anew."""
         found = self._ledger.standing(self._stream, self._name)
-        self._known = Standing(found.circuit, (*found.owners, *self._asked))
+        self._known = replace(found, owners=(*found.owners, *self._asked))
         self._read_ms = self._clock.now_ms()
         return self._known
 
@@ -72,7 +73,7 @@ class Standings:
         if stands is None:
             self.read()
             return False
-        self._known = Standing(stands, self._known.owners)
+        self._known = replace(self._known, circuit=stands)
         self._read_ms = self._clock.now_ms()
         return True
 
@@ -97,7 +98,7 @@ class Standings:
                     with suppress(PortError):
                         found = self._elsewhere(Region(region)).standing(self._stream, self._name)
                         self._asked = [*(o for o in self._asked if o.by != region), *found.owners]
-            self._known = Standing(self._known.circuit, (*self._known.owners, *self._asked))
+            self._known = replace(self._known, owners=(*self._known.owners, *self._asked))
         return owner_of(self._subscription, origin, self._known)
 
     def owns(self, origin: Region) -> bool:

@@ -14,6 +14,8 @@ owner     table `<fabric>-ledger`; written by the Region that hands lanes over, 
           pk `<stream>/<subscription>`, sk `<region>/owner/<origin>`.
 marks     table `<fabric>-ledger`; written by a Region's reconciliation, once a pass; kept.
           pk `<stream>/marks/<origin>`, sk `<region>/marks`.
+start     table `<fabric>-ledger`; written by the first delivery of a subscription that begins with the latest; never
+          changed; kept. pk `<stream>/<subscription>`, sk `<region>/start`.
 settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept. pk the cursor's and `/settled`,
           sk `<region>/<sequence>`.
 step      table `<fabric>-ledger`; written by an attempt before and after an effect outside, and by who settles it; kept
@@ -53,6 +55,7 @@ _CURSOR: Final = "cursor"
 _PARKED: Final = "parked/"
 _CIRCUIT: Final = "circuit"
 _STEP: Final = "step"
+_START: Final = "start"
 _MARKS: Final = "marks"
 _OWNER: Final = "owner/"
 _BACKFILL: Final = "backfill"
@@ -88,6 +91,11 @@ def circuit_key(stream: StreamName, subscription: SubscriptionName, region: Regi
 def owner_key(stream: StreamName, subscription: SubscriptionName, region: Region, origin: Region) -> Item:
     """The key of a handover of an origin's lanes that a Region wrote."""
     return {PK: {"S": f"{stream}/{subscription}"}, SK: {"S": f"{region}/{_OWNER}{origin}"}}
+
+
+def start_key(stream: StreamName, subscription: SubscriptionName, region: Region) -> Item:
+    """The key of where a subscription's lanes begin in a Region."""
+    return {PK: standing_key(stream, subscription), SK: {"S": f"{region}/{_START}"}}
 
 
 def marks_key(stream: StreamName, origin: Region, region: Region) -> Item:
@@ -173,6 +181,11 @@ def is_circuit(kind: str) -> bool:
 def is_owner(kind: str) -> bool:
     """Whether a ledger item of this kind is a handover."""
     return kind.startswith(_OWNER)
+
+
+def is_start(kind: str) -> bool:
+    """Whether a ledger item of this kind says where lanes begin."""
+    return kind == _START
 
 
 def is_parked(kind: str) -> bool:

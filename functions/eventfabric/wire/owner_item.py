@@ -6,8 +6,15 @@ import msgspec
 
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.wire import circuit_item
-from eventfabric.wire.keys import Item, is_circuit, is_owner, ledger_region_and_kind, owner_key
+from eventfabric.wire import circuit_item, start_item
+from eventfabric.wire.keys import (
+    Item,
+    is_circuit,
+    is_owner,
+    is_start,
+    ledger_region_and_kind,
+    owner_key,
+)
 
 _decode = msgspec.json.Decoder(Owner).decode
 
@@ -27,11 +34,13 @@ def from_item(item: Item) -> Owner:
 
 def standing_of(items: list[Item], region: Region) -> Standing:
     """What the items of a subscription tell a Region."""
-    standing, owners = Standing(), []
+    standing, owners, starts = Standing(), [], {}
     for item in items:
         writer, kind = ledger_region_and_kind(item)
         if is_owner(kind):
             owners.append(from_item(item))
+        elif is_start(kind):
+            starts[writer] = start_item.from_item(item)
         elif is_circuit(kind) and writer == region:
             standing = Standing(circuit_item.from_item(item))
-    return replace(standing, owners=tuple(owners))
+    return replace(standing, owners=tuple(owners), starts=starts)

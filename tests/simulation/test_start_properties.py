@@ -1,0 +1,136 @@
+"""A subscription that begins with the latest, or with a time: whoever comes first, and whoever crashes, no lane misses
+what was published from then on, and none is handed what was published before.
+"""
+
+from contextlib import suppress
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventfabric.errors import PortError
+from eventfabric.memory.faults import Fault, SimulatedCrash, at_random
+from eventfabric.model.identity import StreamName, SubscriptionName
+from eventfabric.model.start import AtTime
+from eventfabric.wire.doorbell import Doorbell
+from eventfabric.wire.payload_codec import unpack
+from tests.simulation.world import HOME, INVOCATION_MS, STREAM, SUBSCRIPTION, World, event, lane
+
+LANES = [lane(0), lane(1)]
+BEGAN_MS = World().clock.now_ms()
+CALLS = ("ledger.pin", "ledger.commit", "ledger.state", "ledger.standing", "log.tail", "log.read")
+
+records = st.tuples(st.just("publish"), st.integers(0, 1), st.integers(1, 3))
+waits = st.tuples(st.just("wait"), st.sampled_from([1, 30, 1_000]), st.just(0))
+deliveries = st.tuples(st.just("deliver"), st.integers(0, 1), st.integers(0, 5))
+steps = st.lists(records | waits | deliveries, min_size=3, max_size=20)
+
+
+class Story:
+    """A world, step by step, with two processes that deliver; nothing is rung but by a doorbell of a record."""
+
+    def __init__(self, start: str, seed: int, rate: float) -> None:
+        self.world = World(start=start, seed=seed)
+        self.processes = [self.world.deliverer(), self.world.deliverer()]
+        self.bells: list[list[Doorbell]] = [[], []]
+        self.published = 0
+        self.world.faults.rules.append(at_random(rate, tuple(Fault), seed=seed, names=CALLS))
+
+    def publish(self, index: int, count: int) -> None:
+        self.world.put(*(event(f"{self.published + n}") for n in range(count)), of=LANES[index])
+        self.published += count
+        self.bells[index].append(self.world.bell(LANES[index]))
+
+    def wait(self, ms: int, _: int) -> None:
+        self.world.clock.advance(ms / 1000)
+
+    def deliver(self, index: int, which: int) -> None:
+        """One of the lane's doorbells, mostly the oldest, in one of the processes; it comes again unless it is done."""
+        bells = self.bells[index]
+        if not bells:
+            return
+        bell = bells[min(which // 2, len(bells) - 1)]
+        deadline_ms = self.world.clock.now_ms() + INVOCATION_MS
+        try:
+            if self.processes[which % 2].deliver(bell, deadline_ms=deadline_ms).done:
+                bells.remove(bell)
+        except PortError:
+            pass
+        except SimulatedCrash:
+            self.processes[which % 2] = self.world.deliverer()
+
+    def drain(self) -> None:
+        self.world.faults.heal()
+        for index in (0, 1):
+            while self.bells[index]:
+                self.deliver(index, 0)
+
+    def later_than(self, ms: int) -> set[str]:
+        """The events of all lanes that were appended then or later."""
+        return {
+            str(one.id)
+            for each in LANES
+            for record in self.world.records(each)
+            if record.time >> 16 >= ms
+            for one in unpack(record)
+        }
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    past=st.lists(records | waits, max_size=6),
+    story=steps,
+    seed=st.integers(0, 2**16),
+    rate=st.sampled_from([0, 0.1, 0.3]),
+)
+def test_the_latest_is_pinned_once_and_holds_for_every_lane(
+    past: list[tuple[str, int, int]], story: list[tuple[str, int, int]], seed: int, rate: float
+) -> None:
+    one = Story("latest", seed, rate)
+    for name, *arguments in past:
+        getattr(one, name)(*arguments)
+    one.bells = [[], []]  # nobody was subscribed when these rang
+    before = one.published
+    for name, *arguments in story:
+        with suppress(SimulatedCrash, PortError):
+            getattr(one, name)(*arguments)
+    one.drain()
+    standing = one.world.cloud.ledger(one.world.topology, HOME).standing(
+        StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
+    )
+    handled = set(one.world.recorder.ids())
+    if HOME not in standing.starts:
+        assert handled == set()
+        assert one.published == before
+        return
+    pinned = standing.starts[HOME]
+    assert any(record.time == pinned for each in LANES for record in one.world.records(each))
+    # Lanes that rang have what they must; a lane that never rang since has nothing that it must have.
+    assert handled == one.later_than(pinned >> 16) - unrung(one)
+    for each in LANES:
+        ids = one.world.recorder.ids(each)
+        assert list(dict.fromkeys(ids)) == [name for name in one.world.logged_ids(each) if name in set(ids)]
+
+
+def unrung(one: Story) -> set[str]:
+    """The events of lanes that have no cursor, since none of their doorbells came."""
+    return {
+        name for each in LANES if not one.world.cursor(each).version for name in one.world.logged_ids(each)
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    story=steps,
+    seed=st.integers(0, 2**16),
+    rate=st.sampled_from([0, 0.1, 0.3]),
+    after_ms=st.integers(-10, 3_000),
+)
+def test_a_time_holds_for_every_lane(
+    story: list[tuple[str, int, int]], seed: int, rate: float, after_ms: int
+) -> None:
+    one = Story(str(AtTime(BEGAN_MS + after_ms)), seed, rate)
+    for name, *arguments in story:
+        with suppress(SimulatedCrash, PortError):
+            getattr(one, name)(*arguments)
+    one.drain()
+    assert set(one.world.recorder.ids()) == one.later_than(BEGAN_MS + after_ms)

@@ -1,0 +1,59 @@
+"""What a definition may say of where a subscription begins, and whether it may be replayed."""
+
+import pytest
+
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import DefinitionError
+
+TEXT = """
+[fabric]
+name = "shop"
+regions = ["us-east-1"]
+[streams.orders]
+durability = "regional"
+[subscriptions.billing]
+stream = "orders"
+handler = "subscribers.billing:charge"
+"""
+
+
+def test_by_default_it_begins_with_the_earliest_and_may_be_replayed() -> None:
+    billing = parse_definition(TEXT).subscriptions["billing"]
+    assert (billing.start, billing.replay) == ("earliest", True)
+
+
+@pytest.mark.parametrize(
+    "start", ["earliest", "latest", "2026-11-01T00:00:00Z", "2026-11-01t00:00:00.123456789+05:30"]
+)
+def test_it_may_begin_there(start: str) -> None:
+    assert parse_definition(TEXT + f'start = "{start}"').subscriptions["billing"].start == start
+
+
+@pytest.mark.parametrize(
+    ("start", "found"),
+    [
+        ('"Latest"', '"Latest"'),
+        ('""', '""'),
+        ('"2026-11-01"', '"2026-11-01"'),
+        ('"2026-11-01T00:00:00"', '"2026-11-01T00:00:00"'),
+        ('"2026-02-30T00:00:00Z"', '"2026-02-30T00:00:00Z"'),
+        ('"2026-11-01T00:00:00Z\\n"', '"2026-11-01T00:00:00Z\\n"'),
+        ("2026-11-01T00:00:00Z", "2026-11-01 00:00:00+00:00"),
+        ("0", "0"),
+    ],
+)
+def test_it_may_begin_nowhere_else(start: str, found: str) -> None:
+    with pytest.raises(DefinitionError) as refused:
+        parse_definition(TEXT + f"start = {start}")
+    (problem,) = refused.value.problems
+    assert (problem.path, problem.found) == ("subscriptions.billing.start", found)
+    assert problem.allowed == '"earliest", "latest" or an RFC 3339 time with a zone, in quotes'
+
+
+@pytest.mark.parametrize("replay", ['"no"', "0"])
+def test_whether_it_may_be_replayed_is_true_or_false(replay: str) -> None:
+    assert not parse_definition(TEXT + "replay = false").subscriptions["billing"].replay
+    with pytest.raises(
+        DefinitionError, match=r"subscriptions\.billing\.replay: found .*, allowed: true or false"
+    ):
+        parse_definition(TEXT + f"replay = {replay}")
