@@ -89,6 +89,7 @@ BACKFILL_LANE_SLICES: Final = 8
 BACKFILL_HANDED_SLICES: Final = 500
 """Slices that are handed out at once: a state machine carries them from state to state, in 256 KiB."""
 BACKFILL_RANGES_MAX: Final = 1_000
+BACKFILL_WORKERS: Final = 8
 BACKFILL_WORKERS_MAX: Final = 1_000
 BACKFILL_LOOK_SECONDS: Final = 5
 """How often a worker looks at the latest whether its backfill was cancelled; it does so before each page, too."""

@@ -22,6 +22,7 @@ ENVIRONMENT_CODE_VERSION: Final = "AWS_LAMBDA_FUNCTION_VERSION"
 RELAY_ENTRY: Final = "handlers.relay.handle"
 DELIVER_ENTRY: Final = "handlers.deliver.handle"
 TIMER_ENTRY: Final = "handlers.timer.handle"
+BACKFILL_ENTRY: Final = "handlers.backfill.handle"
 RECONCILE_ENTRY: Final = "handlers.reconcile.handle"
 
 
@@ -238,6 +239,13 @@ class Topology:
     def timer_function(self, region: str) -> FunctionTopology:
         """The function that a Region's timer queues invoke."""
         return FunctionTopology(f"{self.fabric}-timer", TIMER_ENTRY, {ENVIRONMENT_REGION: region})
+
+    def backfill_function(self, region: str) -> FunctionTopology:
+        """The function that copies what a Region's logs lack, as a state machine asks it to."""
+        return FunctionTopology(
+            f"{self.fabric}-backfill", BACKFILL_ENTRY, {ENVIRONMENT_REGION: region},
+            timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
+        )  # fmt: skip
 
     def reconcile_function(self, region: str) -> FunctionTopology:
         """The function that looks after a Region's streams, on a schedule."""

@@ -84,13 +84,14 @@ class Backfiller:
 
     def hand_out(
         self, id: str, more: str | None = None, *, deadline_ms: int | None = None,
-        count: int = limits.BACKFILL_HANDED_SLICES,
+        count: int | None = None,
     ) -> Handed:  # fmt: skip
         """Slices that are not done: first those that are known, then what planning on finds.
 
         `more`: of the Handed before. Asked again with the same, it hands out the same again; nothing of a backfill
         that does not run.
         """
+        count = count or limits.BACKFILL_HANDED_SLICES
         backfill = self.find(id)
         self._check_source(backfill)
         if backfill.state is not BackfillState.RUNNING:

@@ -1,0 +1,190 @@
+"""The backfill function, driven by its state machine; and the machine's shape."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+
+import handlers.backfill
+from eventfabric import limits
+from eventfabric.errors import BackfillError, UnknownNameError
+from eventfabric.memory.faults import Fault, at_random
+from eventfabric.model.backfill import BackfillState
+from eventfabric.model.identity import Sequence
+from eventfabric.runtime import backfill as module
+from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.state_machine import backfill_state_machine
+from eventfabric.telemetry import NoTelemetry
+from eventfabric.topology import BACKFILL_ENTRY
+from tests.handlers.states import Execution, FailedError
+from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
+
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:shop-backfill"
+ASKED = {"stream": STREAM, "source": SOURCE, "workers": 3, "slice_events": 1_000}
+
+
+@dataclass
+class Context:
+    world: Copying
+    deadline_ms: int
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.deadline_ms - self.world.clock.now_ms()
+
+
+class Function:
+    """The function of the target Region, as Lambda invokes it: JSON in, JSON out."""
+
+    def __init__(
+        self, world: Copying, *, seconds: int = 900, after: Callable[[], None] = lambda: None
+    ) -> None:
+        self.world = world
+        self.seconds = seconds
+        self.after = after
+        self.events: list[dict[str, Any]] = []
+
+    def __call__(self, event: dict[str, Any]) -> Any:
+        self.events.append(event)
+        runtime = Runtime(
+            topology=self.world.topology, region=TARGET, subscription=None, ports=self.world.ports(),
+            telemetry=NoTelemetry(), logger=Logger(service="test", stream=StringIO()),
+        )  # fmt: skip
+        context: Any = Context(self.world, self.world.clock.now_ms() + self.seconds * 1000)
+        with using(runtime):
+            answer = handlers.backfill.handle(json.loads(json.dumps(event)), context)
+        assert context.get_remaining_time_in_millis() > 0
+        self.after()
+        return json.loads(json.dumps(answer))
+
+    def count(self, action: str) -> int:
+        return sum(event["action"] == action for event in self.events)
+
+    def run(self, asked: dict[str, Any], *, name: str = "execution-1") -> Execution:
+        """The state machine to its end."""
+        execution = Execution(backfill_state_machine(ARN), self, name=name)
+        self.output = execution.run(asked)
+        return execution
+
+
+def filled() -> Copying:
+    world = Copying()
+    for number in range(3):
+        world.fill(20, of=lane(number))
+    return world
+
+
+def test_the_state_machine_copies_every_slice_and_says_what_was_done() -> None:
+    world = filled()
+    function = Function(world)
+    execution = function.run(ASKED)
+    assert world.items(TARGET) == world.items(SOURCE)
+    assert function.output == {
+        "backfill": "execution-1", "state": "done", "slices": 6, "slices_done": 6, "copied_events": 6_000
+    }  # fmt: skip
+    assert execution.map_sizes == [(0, 3), (6, 3)]
+    assert (function.count("copy"), execution.entered[-1]) == (6, "Ended")
+    (backfill,) = world.backfiller().all()
+    assert (backfill.by, backfill.state) == ("execution execution-1", BackfillState.DONE)
+
+
+def test_a_copy_that_runs_out_of_time_is_called_again() -> None:
+    world = filled()
+    function = Function(world, seconds=10)
+    function.run({**ASKED, "rate": 300.0})
+    assert world.items(TARGET) == world.items(SOURCE)
+    # 20 seconds of a slice's events at its share of the rate, five in each invocation.
+    assert function.count("copy") > 6
+
+
+def test_many_slices_are_planned_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BACKFILL_HANDED_SLICES", 4)
+    world = filled()
+    function = Function(world)
+    execution = function.run({**ASKED, "slice_events": 300})
+    assert world.items(TARGET) == world.items(SOURCE)
+    assert max(size for size, _ in execution.map_sizes) == 4
+    assert sum(size for size, _ in execution.map_sizes) == 21
+
+
+def test_throttles_and_lost_replies_are_tried_again_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BACKFILL_PATIENCE_SECONDS", 0)
+    world = filled()
+    kinds = [Fault.THROTTLED, Fault.LOST_REPLY, Fault.LOST_REQUEST]
+    world.faults.rules.append(at_random(0.05, kinds, seed=3))
+    world.reading.rules.append(at_random(0.05, kinds, seed=4))
+    function = Function(world)
+    function.run(ASKED)
+    assert world.items(TARGET) == world.items(SOURCE)
+    assert function.count("copy") > 6
+
+
+def test_a_slice_that_cannot_be_copied_fails_the_execution_and_no_other_slice() -> None:
+    world = filled()
+    world.remove(world.log(SOURCE).read(lane(), Sequence(0), records_max=9).records[7])
+    function = Function(world)
+    with pytest.raises(FailedError, match="Incomplete"):
+        function.run(ASKED)
+    report = world.backfiller().report("execution-1")
+    assert (report.backfill.state, report.total.slices_done) == (BackfillState.INCOMPLETE, 5)
+
+
+def test_cancelled_under_way_the_rest_is_left_and_another_execution_goes_on() -> None:
+    world = filled()
+    function = Function(world)
+
+    def cancel() -> None:
+        if function.count("copy") == 2:
+            world.backfiller().cancel("execution-1")
+
+    function.after = cancel
+    function.run(ASKED)
+    assert function.output["state"] == "cancelled"
+    assert function.output["slices_done"] == 2
+    function.after = lambda: None
+    copied = function.count("copy")
+    function.run({"backfill": "execution-1"}, name="execution-2")
+    assert function.output["state"] == "done"
+    assert function.count("copy") == copied + 4
+    assert world.items(TARGET) == world.items(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ({"action": "begin", "name": "n", "asked": {**ASKED, "source": TARGET}}, "another Region"),
+        ({"action": "begin", "name": "n", "asked": {**ASKED, "lanes": ["0.7"]}}, "not a lane: '0.7'"),
+        ({"action": "begin", "name": "n", "asked": {**ASKED, "rat": 5}}, "unknown field `rat`"),
+        ({"action": "begin", "name": "n", "asked": {**ASKED, "workers": "3"}}, "Expected `int`"),
+        ({"action": "dance"}, "Invalid value 'dance'"),
+        ({}, "missing required field `action`"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(event: dict[str, Any], told: str) -> None:
+    with pytest.raises(BackfillError) as error:
+        Function(filled())(event)
+    assert told in str(error.value)
+
+
+def test_what_is_refused_is_not_tried_again() -> None:
+    function = Function(filled())
+    with pytest.raises(FailedError, match="no stream is named 'returns'"):
+        function.run({**ASKED, "stream": "returns"})
+    assert function.count("begin") == 1
+    with pytest.raises(UnknownNameError, match="no backfill is named"):
+        function({"action": "plan", "backfill": "none"})
+
+
+def test_the_machine_is_json_that_names_the_function_in_each_task() -> None:
+    text = json.dumps(backfill_state_machine(ARN, partition="aws-cn"))
+    assert text.count(ARN) == text.count("arn:aws-cn:states:::lambda:invoke") == 4
+
+
+def test_the_function_has_all_the_time_that_lambda_gives() -> None:
+    made = Copying().topology.backfill_function(TARGET)
+    assert (made.name, made.entry) == ("shop-backfill", BACKFILL_ENTRY)
+    assert made.timeout_seconds == limits.FUNCTION_TIMEOUT_SECONDS_MAX
+    assert handlers.backfill.handle is module.handle
