@@ -19,6 +19,9 @@ from eventfabric.model.commit import (
     Committed as Committed,
 )
 from eventfabric.model.commit import (
+    Decided as Decided,
+)
+from eventfabric.model.commit import (
     RaceLost as RaceLost,
 )
 from eventfabric.model.commit import (
@@ -92,9 +95,7 @@ class Log(Protocol):
         """
         ...
 
-    def read(
-        self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None
-    ) -> Page:
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         """The records whose first sequence is `start` or later, consistent, in order; holes are not hidden.
 
         `before`: none whose first sequence is that or later.
@@ -122,12 +123,14 @@ class Ledger(Protocol):
         parked: Seq[ParkedChange] = (),
         writes: Seq[Write] = (),
         settled: Seq[Settled] = (),
+        decided: Seq[Decided] = (),
     ) -> CommitOutcome:
         """Replace the cursor that was `read` (by version) with `moved`, together with all the rest, or change nothing.
 
-        The stored versions are those read plus 1. Every parked key must be as it was read, or the race is lost. A
-        commit whose reply was lost is recognised as its own when tried again by the adapter. At most
-        limits.TRANSACTION_ACTIONS_MAX actions, the cursor's included. OutcomeUnknownError: it may have been written.
+        The stored versions are those read plus 1. Every parked key must be as it was read, and what is decided not be
+        decided yet, or the race is lost. A commit whose reply was lost is recognised as its own when tried again by the
+        adapter. At most limits.TRANSACTION_ACTIONS_MAX actions, the cursor's included. OutcomeUnknownError: it may have
+        been written.
         """
         ...
 
@@ -149,6 +152,10 @@ class Ledger(Protocol):
 
     def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
         """Have the subscription's lanes begin with that time in this Region, unless that is said; what stands now."""
+        ...
+
+    def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
+        """Note that this Region asked the others who owns the subscription's lanes, and learned nothing new."""
         ...
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:

@@ -209,3 +209,12 @@ def test_marks_come_back_as_they_were_and_the_slower_of_two_passes_writes_nothin
     backend.lose_replies(1)
     assert backend.ledger.mark(stream, AWAY, stored, Marks({LaneIndex(1): mark}))
     assert backend.ledger.marks(stream, AWAY).of(LaneIndex(1)) == mark
+
+
+def test_a_region_notes_when_it_asked_the_others(backend: Backend) -> None:
+    assert backend.ledger.standing(*CIRCUIT).seen_ms == 0
+    backend.ledger.see(*CIRCUIT)
+    backend.clock.advance(5)
+    backend.ledger.see(*CIRCUIT)
+    assert backend.ledger.standing(*CIRCUIT).seen_ms == backend.clock.now_ms()
+    assert backend.ledger.acting_for(AWAY).standing(*CIRCUIT).seen_ms == 0

@@ -289,13 +289,8 @@ class TestSubscriptions:
         away.deliver()
         assert kinds(away) == []
         world.clock.advance(3600)
-        world.cloud.cut(AWAY)
-        world.put(*named("c1"))
-        world.deliver()
-        world.cloud.heal(AWAY)
+        put_cursor(world)
         world.cloud.replicate()
-        away.relay_all()
-        away.deliver_all()
         assert alarms(away) == [FindingKind.STALE_OWNER]
 
 

@@ -12,6 +12,7 @@ from eventfabric.model.owner import Owner
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.deliver import Outcome
+from eventfabric.services.reconcile import Reconciler
 from eventfabric.wire.keys import is_parked, ledger_region_and_kind
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event
 from tests.unit.failing import BAD_ORDER, FEW, Failing, named, retry, world_of
@@ -175,6 +176,34 @@ def test_a_region_that_was_gone_for_long_asks_before_it_goes_on() -> None:
     world.clock.advance(limits.OWNER_DOUBT_SECONDS)
     assert world.deliver().outcome is Outcome.NOT_OWNER  # though nothing was replicated to it yet
     assert world.recorder.ids() == ["a1", "a2"]
+
+
+def test_a_lane_that_is_merely_idle_asks_nobody_while_reconciliation_does() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.deliver()
+    world.clock.advance(10 * limits.OWNER_DOUBT_SECONDS)
+    reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
+    assert list(reconciler.run(repair=False)) == []
+    world.put(*named("a2"))
+    faults = Faults()
+    world.deliver(by=world.deliverer(faults=faults))
+    assert world.recorder.ids() == ["a1", "a2"]
+    assert faults.count("ledger.standing") == 1
+
+
+def test_reconciliation_tells_a_region_that_came_back_that_it_owns_no_more() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.deliver()
+    world.cloud.replicate()
+    world.put(*named("a2"))
+    world.cloud.cut(HOME)
+    away = world.at(AWAY)
+    hand_over(away)
+    world.clock.advance(3600)
+    reconciler = Reconciler(world.stream, region=HOME, ports=world.ports(), telemetry=world.telemetry)
+    assert list(reconciler.run(repair=True)) == []  # lanes that are not its own any more
+    assert world.ledger.standing(KEY.stream, KEY.subscription).seen_ms == 0
+    assert world.deliver().outcome is Outcome.NOT_OWNER
 
 
 def test_it_can_be_handed_back() -> None:

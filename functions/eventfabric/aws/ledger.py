@@ -19,13 +19,14 @@ from eventfabric.ports import (
     Clock,
     CommitOutcome,
     Committed,
+    Decided,
     Entropy,
     RaceLost,
     SameItemTwice,
     Write,
 )
 from eventfabric.wire import circuit_item, marks_item, owner_item, start_item
-from eventfabric.wire.keys import Item, marks_key, standing_key
+from eventfabric.wire.keys import Item, marks_key, seen_item, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged
 
 if TYPE_CHECKING:
@@ -87,10 +88,11 @@ class AwsLedger:
         parked: Seq[ParkedChange] = (),
         writes: Seq[Write] = (),
         settled: Seq[Settled] = (),
+        decided: Seq[Decided] = (),
     ) -> CommitOutcome:
         """See ports.Ledger. One PutItem of the cursor alone, else one TransactWriteItems, or a call for each item."""
         request = CommitRequest(
-            self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled,
+            self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
             token=self._entropy.bytes(_TOKEN_BYTES), now_ms=self._clock.now_ms(),
         )  # fmt: skip
         with named_failures("commit"):
@@ -113,7 +115,9 @@ class AwsLedger:
         )
 
     def _write_in_order(self, request: CommitRequest) -> CommitOutcome:
-        """Parked keys first: without the cursor behind them they wait for events that come again; lost is none."""
+        """Decisions first, then parked keys: without the cursor behind them they wait for events that come again; lost
+        is none.
+        """
         for action, item in request.others:
             try:
                 self._client.put_item(**item) if action == "Put" else self._client.delete_item(**item)
@@ -164,6 +168,12 @@ class AwsLedger:
                     raise
                 return start_item.from_item(cast(dict[str, Any], error.response)["Item"])
         return time
+
+    def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
+        """See ports.Ledger. One PutItem."""
+        item = seen_item(stream, subscription, self.region, self._clock.now_ms())
+        with named_failures("note a look"):
+            self._client.put_item(TableName=self._table_of(stream), Item=item)
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
         """See ports.Ledger. One GetItem."""

@@ -58,9 +58,7 @@ class AwsLog:
                 return record_item.from_item(cast(dict[str, Any], error.response)["Item"])
         return None
 
-    def read(
-        self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None
-    ) -> Page:
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         """See ports.Log. One Query, of at most 1 MB."""
         condition, values = "sk >= :start", {":pk": {"S": str(lane)}, ":start": {"N": str(start)}}
         if before is not None:

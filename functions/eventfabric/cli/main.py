@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eventfabric.cli import dead_letters, definition, local, queues, steps, subscriptions
+from eventfabric.cli import backfill, dead_letters, definition, local, queues, steps, subscriptions
 from eventfabric.cli.failover import failback, failover
 from eventfabric.cli.lanes import lanes
 from eventfabric.cli.output import complain, say
@@ -15,6 +15,7 @@ from eventfabric.cli.publish import publish
 from eventfabric.cli.reconcile import reconcile
 from eventfabric.cli.show import show
 from eventfabric.errors import (
+    BackfillError,
     DefinitionError,
     EventFabricError,
     FailoverError,
@@ -29,6 +30,7 @@ FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 BAD_INPUT_ERRORS = (
+    BackfillError,
     DefinitionError,
     FailoverError,
     InvalidEventError,
@@ -51,6 +53,7 @@ app.command()(show)
 app.command()(reconcile)
 app.command()(failover)
 app.command()(failback)
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(steps.app, name="steps")

@@ -147,9 +147,7 @@ class _Log:
     def append(self, record: Record) -> Record | None:
         return self._faults.call("log.append", lambda: self._log.append(record))
 
-    def read(
-        self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None
-    ) -> Page:
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         return self._faults.call(
             "log.read", lambda: self._log.read(lane, start, records_max=records_max, before=before)
         )
@@ -183,6 +181,9 @@ class _Ledger:
 
     def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
         return self._faults.call("ledger.pin", lambda: self._ledger.pin(stream, subscription, time))
+
+    def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
+        self._faults.call("ledger.see", lambda: self._ledger.see(stream, subscription))
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
         return self._faults.call("ledger.marks", lambda: self._ledger.marks(stream, origin))

@@ -16,9 +16,9 @@ from eventfabric.model.identity import HybridTime, Region, StreamName, Subscript
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
-from eventfabric.ports import CommitOutcome, Committed, Entropy, RaceLost, SameItemTwice, Write
+from eventfabric.ports import CommitOutcome, Committed, Decided, Entropy, RaceLost, SameItemTwice, Write
 from eventfabric.wire import circuit_item, marks_item, owner_item, start_item
-from eventfabric.wire.keys import Item, marks_key, standing_key
+from eventfabric.wire.keys import Item, marks_key, seen_item, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
 
 _TOKEN_BYTES = 16
@@ -71,10 +71,11 @@ class MemoryLedger:
         parked: Seq[ParkedChange] = (),
         writes: Seq[Write] = (),
         settled: Seq[Settled] = (),
+        decided: Seq[Decided] = (),
     ) -> CommitOutcome:
         """See ports.Ledger. One conditional put of the cursor alone, else one transaction."""
         request = CommitRequest(
-            self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled,
+            self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
             token=self._entropy.bytes(_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
         )  # fmt: skip
         if request.others and not writes and key.stream in self._in_order:
@@ -97,7 +98,9 @@ class MemoryLedger:
         return Committed(request.stored)
 
     def _write_in_order(self, request: CommitRequest, stream: StreamName) -> CommitOutcome:
-        """Parked keys first: without the cursor behind them they wait for events that come again; lost is none."""
+        """Decisions first, then parked keys: without the cursor behind them they wait for events that come again; lost
+        is none.
+        """
         table = self._region.table(self._table_of(stream))
         for action, item in request.others:
             try:
@@ -143,6 +146,12 @@ class MemoryLedger:
         except ConditionFailedError as failed:
             return start_item.from_item(failed.item or {})
         return time
+
+    def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
+        """See ports.Ledger. One put."""
+        item = seen_item(stream, subscription, self.region, self._region.clock.now_ms())
+        table = self._region.table(self._table_of(stream))
+        self._requests.send("put", lambda: table.write("Put", {"Item": item}))
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
         """See ports.Ledger. One get."""

@@ -33,9 +33,7 @@ class MemoryLog:
             return record_item.from_item(failed.item or {})
         return None
 
-    def read(
-        self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None
-    ) -> Page:
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         """See ports.Log. One query."""
         end = None if before is None else {"N": str(before)}
         found, more = self._requests.send(

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventfabric.model.cursor import Cursor
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.decision import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,16 @@ class Write:
 
     action: str
     request: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision about a noted batch that a commit writes; `key`: the lane in which the batch may also stand."""
+
+    key: LaneKey
+    decision: Decision
+    expires_seconds: int
+    """Since 1970."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
-from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.decision import Decision
+from eventfabric.model.identity import BatchId, Chain, Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.parked import Parked, Place
 from eventfabric.model.record import EMPTY_TAIL
 
@@ -78,6 +79,8 @@ class LaneState:
 
     cursors: dict[Region, Cursor]
     parked: dict[Region, dict[str, Parked]] = field(default_factory=dict)
+    decisions: frozenset[Decision] = frozenset()
+    """About batches whose noted copy stands in another lane."""
 
     def cursor(self, region: Region) -> Cursor:
         """The cursor of a Region, or the start where it has none."""
@@ -89,6 +92,27 @@ class LaneState:
         return max(
             self.cursors, key=lambda r: (self.cursors[r].epoch, self.cursors[r].sequence, r), default=None
         )
+
+    @property
+    def written_ms(self) -> int:
+        """When a cursor was written last, in milliseconds since 1970; 0: never."""
+        return max((cursor.written_ms for cursor in self.cursors.values()), default=0)
+
+    @property
+    def won(self) -> frozenset[BatchId]:
+        """Batches that are stepped over in this lane: their noted copy, in another, is the one that is delivered."""
+        return self.won_by(None)
+
+    def won_by(self, region: Region | None) -> frozenset[BatchId]:
+        """The same, by the decisions of one Region; None: of all."""
+        counted = [one for one in self.decisions if region in (None, one.region)]
+        kept = {one.batch_id for one in counted if not one.noted_wins}
+        # Two that disagree did not know of each other. Then what stands here is delivered: twice at most, never not.
+        return frozenset(one.batch_id for one in counted if one.noted_wins and one.batch_id not in kept)
+
+    def is_decided(self, batch_id: BatchId, region: Region | None) -> bool:
+        """Whether that Region (None: any) decided about a batch."""
+        return any(one.batch_id == batch_id and region in (None, one.region) for one in self.decisions)
 
     @property
     def epoch(self) -> int:

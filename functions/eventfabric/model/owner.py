@@ -29,6 +29,8 @@ class Standing:
 
     circuit: Circuit = field(default_factory=Circuit)
     owners: tuple[Owner, ...] = ()
+    seen_ms: int = 0
+    """When this Region's reconciliation last asked the others who owns what, and learned nothing new."""
     starts: Mapping[Region, HybridTime] = field(default_factory=dict)
     """By the Region that pinned it: the time with which lanes begin, where the subscription begins with the latest."""
 

@@ -9,6 +9,7 @@ from eventfabric.model.hybrid_clock import next_time
 from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
 
 _CHAIN_BYTES = 16
+_NOTED = b"noted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,14 @@ EMPTY_TAIL = Tail(Sequence(0), Chain(bytes(_CHAIN_BYTES)), HybridTime(0))
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Where else a batch may stand: in that lane at this sequence, and at no other, for there its put had no reply."""
+
+    lane: Lane
+    sequence: Sequence
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Events of one lane that are appended together; the id lets their producer recognise its own write."""
 
@@ -33,6 +42,8 @@ class Batch:
     count: int
     types: frozenset[str]
     payload: bytes
+    note: Note | None = None
+    """Of a batch whose outcome in another Region is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,8 @@ class Record:
     payload: bytes
     expires_at: int | None = None
     """Seconds since 1970 after which the record may go; None: kept."""
+    note: Note | None = None
+    """Where its batch may also stand; delivered is one of the two."""
 
     @property
     def tail(self) -> Tail:
@@ -71,6 +84,7 @@ def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_se
         time=next_time(tail.time, now_ms),
         types=batch.types,
         payload=batch.payload,
+        note=batch.note,
     )
     return Record(
         lane=lane,
@@ -82,15 +96,20 @@ def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_se
         types=draft.types,
         payload=draft.payload,
         expires_at=None if retention_seconds is None else now_ms // 1000 + retention_seconds,
+        note=draft.note,
     )
 
 
 def chain_of(previous: Chain, record: Record) -> Chain:
     """BLAKE2b-128 over the previous chain and all of the record that a reader acts on (all but chain and expiry).
 
-    Every part has a fixed length or its length before it, so that no two records share their bytes.
+    Every part has a fixed length or its length before it, so that no two records share their bytes. Records with a note
+    have a hash function of their own, so that none of them shares its chain with a record without.
     """
-    digest = blake2b(previous, digest_size=_CHAIN_BYTES)
+    digest = blake2b(previous, digest_size=_CHAIN_BYTES, person=b"" if record.note is None else _NOTED)
+    if record.note is not None:
+        lane = str(record.note.lane).encode()
+        digest.update(pack(">QI", record.note.sequence, len(lane)) + lane)
     digest.update(pack(">QQQ", record.sequence, record.count, record.time))
     for part in _variable_parts(record):
         digest.update(pack(">I", len(part)))

@@ -8,10 +8,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.slice import LaneRange
 from eventfabric.runtime.wiring import current
 from eventfabric.services.backfill import Backfiller
-from eventfabric.services.backfill_request import Wanted
+from eventfabric.services.backfill_request import Wanted, ranges_of
 from eventfabric.services.copy_slice import Ending
 
 
@@ -82,11 +81,9 @@ def _begin(backfiller: Backfiller, step: _Begin) -> dict[str, Any]:
     if asked.backfill is not None:
         backfill = backfiller.resume(asked.backfill)
     else:
-        try:
-            ranges = tuple(LaneRange.parse(text) for text in asked.lanes)
-        except ValueError as error:
-            raise BackfillError([Problem("lanes", str(error), "see there")]) from error
-        wanted = Wanted(asked.stream, asked.source, ranges, asked.rate, asked.workers, asked.slice_events)
+        wanted = Wanted(
+            asked.stream, asked.source, ranges_of(asked.lanes), asked.rate, asked.workers, asked.slice_events
+        )
         backfill = backfiller.begin(wanted, by=f"execution {step.name}", id=step.name)
     return {"backfill": backfill.id, "workers": backfill.workers, "more": None}
 

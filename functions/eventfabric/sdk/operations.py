@@ -1,16 +1,21 @@
 """What operators do with subscriptions in one Region: decide dead letters and steps, pause, resume, replay."""
 
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from eventfabric.errors import NotUnknownError, SettingError, WrongRegionError
+from eventfabric.model.backfill import Report
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.finding import Finding
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Ports, Steps
+from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, result_text
+from eventfabric.services.backfill import Backfiller
+from eventfabric.services.backfill_request import Wanted, ranges_of
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.failover import Failover
@@ -80,6 +85,32 @@ class Operations:
             found, stream, into=None if into is None else self.topology.subscription(into),
             log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
         )  # fmt: skip
+
+    @property
+    def backfills(self) -> Backfiller:
+        """Backfills into this Region: begin one, look at it, cancel it, let it go on."""
+        return Backfiller(self.topology, self._ports)
+
+    def backfill(
+        self, stream: str, *, source: str, lanes: Iterable[str] = (), rate: float | None = None,
+        workers: int = 1, slice_events: int | None = None,
+    ) -> Report:  # fmt: skip
+        """Copy what this Region's log of a stream lacks from another Region's, and say what became of it.
+
+        Args:
+            stream: name of the stream.
+            source: the Region to copy from.
+            lanes: only these, as `us-east-1/0.17` or `us-east-1/0.17@0-5000`; default all that the source has.
+            rate: events a second, at most.
+            workers: threads; with 1 the caller's own.
+            slice_events: about how many events one worker copies in one go.
+
+        Raises:
+            UnknownNameError, WrongRegionError, BackfillError: nothing was done.
+            OutcomeUnknownError, ThrottledError: `run_backfill` goes on with it, as does `eventfabric backfill resume`.
+        """
+        wanted = Wanted(stream, source, ranges_of(lanes), rate, workers, slice_events)
+        return run_backfill(self.backfills, self.backfills.begin(wanted).id)
 
     def failover(self, source: str) -> Failover:
         """A handover to this Region of all that another delivers; FailoverError, changing nothing."""

@@ -1,10 +1,10 @@
 """What is asked of a backfill, checked against what there is: every problem, with the facts that decided it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.errors import Problem
+from eventfabric.errors import BackfillError, Problem
 from eventfabric.model.identity import Lane, Region
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.slice import LaneRange
@@ -23,6 +23,20 @@ class Wanted:
     rate: float | None = None
     workers: int = 1
     slice_events: int | None = None
+
+
+def ranges_of(texts: Iterable[str]) -> tuple[LaneRange, ...]:
+    """Ranges as people write them (see LaneRange.parse); BackfillError that names all that are none."""
+    ranges: list[LaneRange] = []
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            ranges.append(LaneRange.parse(text))
+        except ValueError:
+            problems.append(Problem("lanes", repr(text), "LANE, LANE@START-END or LANE@START-"))
+    if problems:
+        raise BackfillError(problems)
+    return tuple(ranges)
 
 
 def problems_of(

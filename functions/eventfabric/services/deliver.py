@@ -16,7 +16,7 @@ from enum import Enum
 from eventfabric import limits
 from eventfabric.errors import LogError
 from eventfabric.model.circuit import CircuitState
-from eventfabric.model.cursor import LaneKey, LaneState
+from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, RaceLost
 from eventfabric.services.begin import Beginnings, has_begun
@@ -132,7 +132,7 @@ class Deliverer:
         begins_later = not self._beginnings.is_earliest
         for _ in range(limits.LANE_RACES_MAX):
             state = ledger.state(key)
-            if owner is not None and self._is_in_doubt(state):
+            if owner is not None and self._standings.is_in_doubt(state.written_ms):
                 owner = self._standings.ask(lane.origin)
                 if owner is None or owner.region != self._region:
                     return LaneResult(Outcome.NOT_OWNER)
@@ -174,11 +174,6 @@ class Deliverer:
         if probes:
             self._breaker.give_back_probe()
         return LaneResult(Outcome.NOT_BEGUN)
-
-    def _is_in_doubt(self, state: LaneState) -> bool:
-        """Whether nothing was heard of the lane for so long that this Region may have been lost meanwhile."""
-        written_ms = max((cursor.written_ms for cursor in state.cursors.values()), default=0)
-        return self._clock.now_ms() - written_ms > 1000 * limits.OWNER_DOUBT_SECONDS
 
     def _context_of(self, lane: Lane) -> VisitContext:
         """Where all Regions share one state, the lane's is kept under one of them, whoever delivers it."""

@@ -11,9 +11,11 @@ for each subscription. Log records that were verified are not read again, except
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
+from eventfabric.errors import PortError
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.finding import Finding, FindingKind
@@ -81,14 +83,26 @@ class Reconciler:
     def run(self, *, repair: bool, full: bool = False) -> Iterator[Finding]:
         """The findings of one pass, lane by lane; with `repair`, what is safe to repair is. Interrupt it at will."""
         self._now_ms = self._ports.clock.now_ms()
-        standings = {
-            one.name: self._ports.ledger.standing(self._name, SubscriptionName(one.name))
-            for one in self._stream.subscriptions
-        }
+        standings = {one.name: self._standing(one) for one in self._stream.subscriptions}
         for origin in self._stream.definition.regions:
             for found in self._origin(Region(origin), standings, repair=repair, full=full):
                 self._count(found)
                 yield found
+
+    def _standing(self, subscription: SubscriptionTopology) -> Standing:
+        """What all Regions that answer know of a subscription; noted where that is nothing new to this one."""
+        name = SubscriptionName(subscription.name)
+        standing = self._ports.ledger.standing(self._name, name)
+        elsewhere: list[Owner] = []
+        for region in subscription.regions:
+            if region != self._region:
+                with suppress(PortError):  # then it is not the one that knows better
+                    elsewhere += self._ports.at(Region(region)).ledger.standing(self._name, name).owners
+        known = {(one.origin, one.by): one.epoch for one in standing.owners}
+        news = [one for one in elsewhere if one.epoch > known.get((one.origin, one.by), 0)]
+        if not news:
+            self._ports.ledger.see(self._name, name)
+        return replace(standing, owners=(*standing.owners, *news))
 
     def _count(self, found: Finding) -> None:
         if found.is_repaired:

@@ -33,7 +33,7 @@ class Standings:
         self._known = Standing()
         self._read_ms: int | None = None
         self._elsewhere = elsewhere
-        self._asked: list[Owner] = []
+        self._asked: dict[tuple[Region, Region], Owner] = {}
         self._asked_ms = 0
 
     @property
@@ -63,7 +63,7 @@ class Standings:
     def read(self) -> Standing:
         """The standing, read anew."""
         found = self._ledger.standing(self._stream, self._name)
-        self._known = replace(found, owners=(*found.owners, *self._asked))
+        self._known = replace(found, owners=(*found.owners, *self._asked.values()))
         self._read_ms = self._clock.now_ms()
         return self._known
 
@@ -97,9 +97,17 @@ class Standings:
                 if region != self.region:
                     with suppress(PortError):
                         found = self._elsewhere(Region(region)).standing(self._stream, self._name)
-                        self._asked = [*(o for o in self._asked if o.by != region), *found.owners]
-            self._known = replace(self._known, owners=(*self._known.owners, *self._asked))
+                        self._asked |= {(one.origin, one.by): one for one in found.owners}
+            self._known = replace(self._known, owners=(*self._known.owners, *self._asked.values()))
         return owner_of(self._subscription, origin, self._known)
+
+    def is_in_doubt(self, written_ms: int) -> bool:
+        """Whether this Region may have been lost since a lane's state was written: nobody looked at it for long either.
+
+        Reconciliation, which asks the other Regions, notes each pass that found nothing new.
+        """
+        doubt_ms = self._clock.now_ms() - 1000 * limits.OWNER_DOUBT_SECONDS
+        return written_ms < doubt_ms and self._known.seen_ms < doubt_ms
 
     def owns(self, origin: Region) -> bool:
         """Whether this Region delivers an origin's lanes."""

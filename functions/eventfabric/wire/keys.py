@@ -8,6 +8,9 @@ once      table `<fabric>-<stream>`; written with the record of an event publish
           pk `once/<origin>/<digest of the event id>`, sk 0.
 parked    table `<fabric>-ledger`; written with the cursor by the same function, and by who redrives; kept until the key
           is free. pk as the cursor's, sk `<region>/parked/<digest of the parking id>`.
+won       table `<fabric>-ledger`; written by the Region that comes to a record with a note, beside the state of the lane
+          where its batch may also stand: which copy is delivered; never changed; kept 90 days longer than its events.
+          pk as the cursor's, sk `<region>/won/<batch id in hex>`.
 circuit   table `<fabric>-ledger`; written when a breaker moves, or by who pauses; kept. pk `<stream>/<subscription>`,
           sk `<region>/circuit`.
 owner     table `<fabric>-ledger`; written by the Region that hands lanes over, mostly to itself; kept.
@@ -16,6 +19,8 @@ marks     table `<fabric>-ledger`; written by a Region's reconciliation, once a 
           pk `<stream>/marks/<origin>`, sk `<region>/marks`.
 start     table `<fabric>-ledger`; written by the first delivery of a subscription that begins with the latest; never
           changed; kept. pk `<stream>/<subscription>`, sk `<region>/start`.
+seen      table `<fabric>-ledger`; written by a Region's reconciliation, once a pass; kept.
+          pk `<stream>/<subscription>`, sk `<region>/seen`.
 settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept. pk the cursor's and `/settled`,
           sk `<region>/<sequence>`.
 step      table `<fabric>-ledger`; written by an attempt before and after an effect outside, and by who settles it; kept
@@ -36,6 +41,7 @@ from typing import Any, Final
 
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import (
+    BatchId,
     Generation,
     Lane,
     LaneIndex,
@@ -53,10 +59,12 @@ SK: Final = "sk"
 _ONCE: Final = "once/"
 _CURSOR: Final = "cursor"
 _PARKED: Final = "parked/"
+_WON: Final = "won/"
 _CIRCUIT: Final = "circuit"
 _STEP: Final = "step"
 _START: Final = "start"
 _MARKS: Final = "marks"
+_SEEN: Final = "seen"
 _OWNER: Final = "owner/"
 _BACKFILL: Final = "backfill"
 _DIGEST_BYTES: Final = 16
@@ -76,6 +84,11 @@ def parked_key(key: LaneKey, region: Region, parking_id: str) -> Item:
     """The key of a Region's parked key: a digest, because a key may be as long as a whole sort key."""
     digest = blake2b(parking_id.encode(), digest_size=_DIGEST_BYTES).hexdigest()
     return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_PARKED}{digest}"}}
+
+
+def won_key(key: LaneKey, region: Region, batch_id: BatchId) -> Item:
+    """The key of what a Region decided about a batch that may stand in that lane."""
+    return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_WON}{batch_id.hex()}"}}
 
 
 def standing_key(stream: StreamName, subscription: SubscriptionName) -> dict[str, Any]:
@@ -171,6 +184,21 @@ def ledger_region_and_kind(item: Item) -> tuple[Region, str]:
 def is_cursor(kind: str) -> bool:
     """Whether a ledger item of this kind is a cursor."""
     return kind == _CURSOR
+
+
+def seen_item(stream: StreamName, subscription: SubscriptionName, region: Region, now_ms: int) -> Item:
+    """The note that a Region asked the others who owns what."""
+    return {PK: standing_key(stream, subscription), SK: {"S": f"{region}/{_SEEN}"}, "u": {"N": str(now_ms)}}
+
+
+def is_seen(kind: str) -> bool:
+    """Whether a ledger item of this kind is such a note."""
+    return kind == _SEEN
+
+
+def is_won(kind: str) -> bool:
+    """Whether a ledger item of this kind is a decision about a noted batch."""
+    return kind.startswith(_WON)
 
 
 def is_circuit(kind: str) -> bool:

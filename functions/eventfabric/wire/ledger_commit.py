@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from eventfabric.errors import ThrottledError
-from eventfabric.model.commit import CommitOutcome, Committed, RaceLost, WriteRefused
+from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.decision import Decision
 from eventfabric.model.identity import Region
 from eventfabric.model.parked import Parked, ParkedChange, Settled
-from eventfabric.wire import cursor_item, parked_item, settled_item
-from eventfabric.wire.keys import Item, is_cursor, is_parked, ledger_region_and_kind, parked_key
+from eventfabric.wire import cursor_item, parked_item, settled_item, won_item
+from eventfabric.wire.keys import Item, is_cursor, is_parked, is_won, ledger_region_and_kind, parked_key
 
 Action = tuple[str, dict[str, Any]]
 """Put, Update, Delete or ConditionCheck, and the DynamoDB request of it."""
@@ -50,6 +51,7 @@ class CommitRequest:
         settled: Seq[Settled],
         token: bytes,
         now_ms: int,
+        decided: Seq[Decided] = (),
     ) -> None:
         self.stored = replace(moved, version=read.version + 1)
         self.token = token
@@ -57,6 +59,7 @@ class CommitRequest:
         item = cursor_item.to_item(key, region, self.stored, token=token, now_ms=now_ms)
         self.cursor = self._put(item, read.version)
         self.others: list[Action] = [
+            *(("Put", self._put(won_item.to_item(one, token=token), 0)) for one in decided),
             *(self._change(key, region, change) for change in parked),
             *(("Put", {"TableName": table, "Item": settled_item.to_item(key, region, s)}) for s in settled),
         ]
@@ -111,6 +114,7 @@ def state_of(items: Seq[Item]) -> LaneState:
     """The state that a lane's items tell."""
     cursors: dict[Region, Cursor] = {}
     parked: dict[Region, dict[str, Parked]] = {}
+    decisions: set[Decision] = set()
     for item in items:
         region, kind = ledger_region_and_kind(item)
         if is_cursor(kind):
@@ -118,4 +122,6 @@ def state_of(items: Seq[Item]) -> LaneState:
         elif is_parked(kind):
             found = parked_item.from_item(item)
             parked.setdefault(region, {})[found.id] = found
-    return LaneState(cursors, parked)
+        elif is_won(kind):
+            decisions.add(won_item.from_item(item))
+    return LaneState(cursors, parked, frozenset(decisions))

@@ -11,6 +11,7 @@ from eventfabric.wire.keys import (
     Item,
     is_circuit,
     is_owner,
+    is_seen,
     is_start,
     ledger_region_and_kind,
     owner_key,
@@ -34,13 +35,15 @@ def from_item(item: Item) -> Owner:
 
 def standing_of(items: list[Item], region: Region) -> Standing:
     """What the items of a subscription tell a Region."""
-    standing, owners, starts = Standing(), [], {}
+    standing, owners, starts, seen_ms = Standing(), [], {}, 0
     for item in items:
         writer, kind = ledger_region_and_kind(item)
         if is_owner(kind):
             owners.append(from_item(item))
         elif is_start(kind):
             starts[writer] = start_item.from_item(item)
+        elif is_seen(kind) and writer == region:
+            seen_ms = int(item["u"]["N"])
         elif is_circuit(kind) and writer == region:
             standing = Standing(circuit_item.from_item(item))
-    return replace(standing, owners=tuple(owners), starts=starts)
+    return replace(standing, owners=tuple(owners), starts=starts, seen_ms=seen_ms)

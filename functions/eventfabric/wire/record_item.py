@@ -4,11 +4,11 @@ from typing import Any
 
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
-from eventfabric.model.record import Record
+from eventfabric.model.record import Note, Record
 from eventfabric.wire.keys import Item, lane_of, record_key
 
 HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t")
-"""All attributes but the payload and the expiry."""
+"""All attributes but the payload, the note and the expiry."""
 
 
 def to_item(record: Record) -> Item:
@@ -20,6 +20,8 @@ def to_item(record: Record) -> Item:
     item["h"] = {"N": str(record.time)}
     item["t"] = {"SS": sorted(record.types)}
     item["d"] = {"B": record.payload}
+    if record.note is not None:
+        item["m"] = {"S": f"{record.note.lane}/{record.note.sequence}"}
     if record.expires_at is not None:
         item["x"] = {"N": str(record.expires_at)}
     return item
@@ -47,12 +49,18 @@ def from_item(item: Item) -> Record:
             types=frozenset(item["t"]["SS"]),
             payload=bytes(item["d"]["B"]),
             expires_at=int(item["x"]["N"]) if "x" in item else None,
+            note=_note(item["m"]["S"]) if "m" in item else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _undecodable(item, f"attribute {error} is missing or not as this version writes it") from error
     if record.count < 1:
         raise _undecodable(item, f"found {record.count} events, allowed: at least 1")
     return record
+
+
+def _note(text: str) -> Note:
+    lane, _, sequence = text.rpartition("/")
+    return Note(Lane.parse(lane), Sequence(int(sequence)))
 
 
 def _undecodable(item: Item, reason: str) -> UndecodableRecordError:

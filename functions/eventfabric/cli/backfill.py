@@ -1,0 +1,340 @@
+"""`eventfabric backfill`: copy what a Region's log lacks; look at it, cancel it, let it go on."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from getpass import getuser
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.output import complain, say, show_json, show_table, stderr
+from eventfabric.errors import EventFabricError, PortError, UnknownNameError
+
+if TYPE_CHECKING:
+    from eventfabric.model.backfill import Backfill, LaneReport, Report
+    from eventfabric.model.slice import SliceProgress
+    from eventfabric.services.backfill import Backfiller
+    from eventfabric.services.backfill_request import Wanted
+
+app = typer.Typer(invoke_without_command=True, no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="As `backfill` and `backfill show` tell it.")]
+Rate = Annotated[float | None, typer.Option(help="Events a second at most, of all workers together.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=1_000, help="Slices that are copied at once; default 8.")
+]
+FromProfile = Annotated[
+    str | None, typer.Option("--from-profile", help="The profile by which the source is read, if another.")
+]
+FromEndpoint = Annotated[
+    str | None, typer.Option("--from-endpoint-url", help="The endpoint of the source, if another.")
+]
+_COLUMNS = ("lane", "slices", "done", "missing", "copied records", "copied events", "failure")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a command was told that the fabric is, and the source."""
+
+    definition: Path | None
+    profile: str | None
+    endpoint_url: str | None
+    from_profile: str | None = None
+    from_endpoint_url: str | None = None
+
+    def backfiller(self, target: str, source: str) -> "Backfiller":
+        """Of a target, copying from a source."""
+        connection = Connection.of(self.definition, target, self.profile, self.endpoint_url)
+        if self.from_profile is None and self.from_endpoint_url is None:
+            return connection.operations().backfills
+        import boto3
+
+        from eventfabric.aws.clients import Clients
+        from eventfabric.aws.log import AwsLog
+        from eventfabric.services.backfill import Backfiller
+
+        session = boto3.Session(profile_name=self.from_profile or self.profile)
+        clients = Clients(source, session=session, endpoint_url=self.from_endpoint_url)
+        told = {"profile": self.from_profile, "endpoint": self.from_endpoint_url}
+        return Backfiller(
+            connection.topology, connection.ports(),
+            source_log=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
+            elsewhere=", ".join(f"{name} {value}" for name, value in told.items() if value),
+        )  # fmt: skip
+
+    def find(self, backfill_id: str) -> "tuple[Backfiller, Backfill]":
+        """A backfill by its id, whichever Region it goes into; UnknownNameError."""
+        topology = Connection.of(self.definition, None, self.profile, self.endpoint_url).topology
+        known: list[str] = []
+        unreachable: list[PortError] = []
+        for region in topology.regions:
+            try:
+                backfiller = self.backfiller(region, region)
+                found = next((one for one in backfiller.all() if one.id == backfill_id), None)
+                if found is not None:
+                    backfiller = self.backfiller(found.target, found.source)
+                    return backfiller, backfiller.find(backfill_id)
+                known += [one.id for one in backfiller.all()]
+            except PortError as error:
+                unreachable.append(error)
+        if unreachable:
+            raise unreachable[0]
+        raise UnknownNameError("backfill", backfill_id, sorted(set(known)))
+
+
+@app.callback()
+def backfill(
+    context: typer.Context,
+    stream: Annotated[
+        str | None, typer.Option(help="The stream; needed where the fabric has several.")
+    ] = None,
+    source: Annotated[str | None, typer.Option("--from", help="The Region to copy from.")] = None,
+    target: Annotated[str | None, typer.Option("--to", help="The Region to copy into.")] = None,
+    lanes: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LANE[@START-END]", help="Only this lane, or part of it; may be repeated."),
+    ] = None,
+    rate: Rate = None,
+    workers: Workers = None,
+    slice_events: Annotated[
+        int | None, typer.Option("--slice-events", min=1, help="Events of one slice, about.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing; copy nothing.")] = False,
+    definition: Definition = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    from_profile: FromProfile = None,
+    from_endpoint_url: FromEndpoint = None,
+    json: Json = False,
+) -> None:
+    """Copy what a Region's log lacks from another's, verified record by record; nothing is overwritten.
+
+    It can be interrupted, repeated, and run twice at once.
+
+    Example: eventfabric backfill --stream orders --from us-east-1 --to eu-west-1 --rate 20000 --dry-run
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from eventfabric.limits import BACKFILL_WORKERS
+    from eventfabric.services.backfill_request import Wanted, ranges_of
+
+    if source is None or target is None:
+        raise typer.BadParameter("say --from and --to, or one of: resume, cancel, show")
+    place = _Place(definition, profile, endpoint_url, from_profile, from_endpoint_url)
+    name = Connection.of(definition, target, profile, endpoint_url).stream(stream).name
+    wanted = Wanted(name, source, ranges_of(lanes or ()), rate, workers or BACKFILL_WORKERS, slice_events)
+    backfiller = place.backfiller(target, source)
+    if dry_run:
+        _preview(backfiller, wanted, as_json=json)
+    else:
+        _run(backfiller, backfiller.begin(wanted, by=getuser()), as_json=json)
+
+
+@app.command()
+def resume(
+    backfill_id: Id,
+    rate: Rate = None,
+    workers: Workers = None,
+    definition: Definition = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    from_profile: FromProfile = None,
+    from_endpoint_url: FromEndpoint = None,
+    json: Json = False,
+) -> None:
+    """Go on with a backfill that was interrupted, cancelled or left incomplete.
+
+    Example: eventfabric backfill resume 20261114t093000-ab12
+    """
+    place = _Place(definition, profile, endpoint_url, from_profile, from_endpoint_url)
+    backfiller, found = place.find(backfill_id)
+    _run(backfiller, backfiller.resume(found.id, rate=rate, workers=workers), as_json=json)
+
+
+@app.command()
+def cancel(
+    backfill_id: Id,
+    definition: Definition = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """Have a backfill's workers stop, wherever they run. What is copied stays.
+
+    Example: eventfabric backfill cancel 20261114t093000-ab12
+    """
+    backfiller, found = _Place(definition, profile, endpoint_url).find(backfill_id)
+    now = backfiller.cancel(found.id)
+    if json:
+        show_json(_backfill_json(now))
+    else:
+        say(f"{now.id} is {now.state.value}; `eventfabric backfill resume {now.id}` goes on with it")
+
+
+@app.command()
+def show(
+    backfill_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Default: list all.")] = None,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """List backfills, or show how far one is, lane by lane.
+
+    Example: eventfabric backfill show 20261114t093000-ab12
+    """
+    if backfill_id is not None:
+        backfiller, found = _Place(definition, profile, endpoint_url).find(backfill_id)
+        _show_report(backfiller.report(found.id), as_json=json)
+        return
+    connection = Connection.of(definition, region, profile, endpoint_url)
+    every = connection.operations().backfills.all()
+    if json:
+        show_json([_backfill_json(one) for one in every])
+    else:
+        columns = ("id", "stream", "from", "to", "state", "started", "by")
+        show_table(f"as {connection.region} sees them", columns, [_row(one) for one in every])
+
+
+def _run(backfiller: "Backfiller", begun: "Backfill", *, as_json: bool) -> None:
+    """Copy until it is done, with progress on a terminal; however it ends, say how to go on."""
+    from eventfabric.sdk.backfill import run_backfill
+
+    go_on = f"`eventfabric backfill resume {begun.id}` goes on with it"
+    if not as_json:
+        say(f"backfill {begun.id}: {begun.stream}, {begun.source} to {begun.target}")
+    try:
+        with _progress() as (planned, watch):
+            report = run_backfill(backfiller, begun.id, planned=planned, watch=watch)
+    except KeyboardInterrupt:
+        complain(f"interrupted; {go_on}")
+        raise
+    except EventFabricError as error:
+        complain(f"{error}; {go_on}")
+        raise typer.Exit(1) from error
+    _show_report(report, as_json=as_json)
+    if not report.is_complete:
+        complain(f"{begun.id} is {report.backfill.state.value}; {go_on}")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress() -> "Iterator[tuple[Callable[[list[SliceProgress]], None], Callable[[SliceProgress], None]]]":
+    """What tells of slices as they are planned, and of each page that is copied; from any thread."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        task = bar.add_task("planning", total=None)
+        reached: dict[tuple[str, int], int] = {}
+        lock = Lock()
+
+        def planned(slices: "list[SliceProgress]") -> None:
+            for one in slices:
+                reached[str(one.slice.lane), one.slice.start.sequence] = one.at.sequence
+            events = sum(one.slice.end.sequence - one.at.sequence for one in slices)
+            bar.update(task, description="events", total=events)
+
+        def watch(progress: "SliceProgress") -> None:
+            place = str(progress.slice.lane), progress.slice.start.sequence
+            with lock:
+                moved = progress.at.sequence - reached.get(place, progress.slice.start.sequence)
+                reached[place] = progress.at.sequence
+            bar.advance(task, moved)
+
+        yield planned, watch
+
+
+def _preview(backfiller: "Backfiller", wanted: "Wanted", *, as_json: bool) -> None:
+    from eventfabric.model.backfill import LaneReport
+
+    lanes: dict[str, LaneReport] = {}
+    with stderr.status("comparing the logs"):
+        for progress in backfiller.preview(wanted):
+            lanes.setdefault(str(progress.slice.lane), LaneReport()).add(progress)
+    missing = sum(lane.missing for lane in lanes.values())
+    if as_json:
+        show_json({"dry_run": True, "missing": missing, "lanes": _lanes_json(lanes)})
+    else:
+        show_table(f"what {backfiller.target} lacks", _COLUMNS, _rows(lanes))
+        say(f"{missing:,} events of {len(lanes):,} lanes would be copied from {wanted.source}")
+    if any(lane.failures for lane in lanes.values()):
+        raise typer.Exit(1)
+
+
+def _show_report(report: "Report", *, as_json: bool) -> None:
+    lanes = {str(lane): of for lane, of in report.lanes.items()}
+    total = report.total
+    if as_json:
+        show_json(
+            {
+                **_backfill_json(report.backfill),
+                "is_complete": report.is_complete,
+                **_lane_json(total),
+                "lanes": _lanes_json(lanes),
+            }
+        )
+        return
+    show_table(report.backfill.id, _COLUMNS, _rows(lanes))
+    say(
+        f"{report.backfill.state.value}: {total.slices_done:,} of {total.slices:,} slices, "
+        f"{total.copied_records:,} records with {total.copied_events:,} events copied"
+    )
+
+
+def _rows(lanes: "dict[str, LaneReport]") -> list[tuple[object, ...]]:
+    return [
+        (
+            lane,
+            of.slices,
+            of.slices_done,
+            of.missing,
+            of.copied_records,
+            of.copied_events,
+            "; ".join(of.failures),
+        )
+        for lane, of in lanes.items()
+    ]
+
+
+def _lanes_json(lanes: "dict[str, LaneReport]") -> list[dict[str, object]]:
+    return [{"lane": lane, **_lane_json(of)} for lane, of in lanes.items()]
+
+
+def _lane_json(of: "LaneReport") -> dict[str, object]:
+    return {
+        "slices": of.slices,
+        "slices_done": of.slices_done,
+        "missing": of.missing,
+        "copied_records": of.copied_records,
+        "copied_events": of.copied_events,
+        "failures": of.failures,
+    }
+
+
+def _backfill_json(one: "Backfill") -> dict[str, object]:
+    return {
+        "backfill": one.id,
+        "stream": one.stream,
+        "from": one.source,
+        "to": one.target,
+        "ranges": [str(each) for each in one.ranges],
+        "rate": one.rate,
+        "workers": one.workers,
+        "state": one.state.value,
+        "by": one.by,
+        "started_ms": one.started_ms,
+        "elsewhere": one.elsewhere,
+    }
+
+
+def _row(one: "Backfill") -> tuple[object, ...]:
+    from datetime import UTC, datetime
+
+    started = datetime.fromtimestamp(one.started_ms / 1000, UTC).isoformat(timespec="seconds")
+    return one.id, one.stream, one.source, one.target, one.state.value, started, one.by
