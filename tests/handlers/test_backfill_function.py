@@ -156,7 +156,10 @@ def test_cancelled_under_way_the_rest_is_left_and_another_execution_goes_on() ->
     ("event", "told"),
     [
         ({"action": "begin", "name": "n", "asked": {**ASKED, "source": TARGET}}, "another Region"),
-        ({"action": "begin", "name": "n", "asked": {**ASKED, "lanes": ["0.7"]}}, "not a lane: '0.7'"),
+        (
+            {"action": "begin", "name": "n", "asked": {**ASKED, "lanes": ["0.7"]}},
+            "lanes: found '0.7', allowed: LANE",
+        ),
         ({"action": "begin", "name": "n", "asked": {**ASKED, "rat": 5}}, "unknown field `rat`"),
         ({"action": "begin", "name": "n", "asked": {**ASKED, "workers": "3"}}, "Expected `int`"),
         ({"action": "dance"}, "Invalid value 'dance'"),

@@ -197,8 +197,8 @@ def show(
     if json:
         show_json([_backfill_json(one) for one in every])
     else:
-        columns = ("id", "stream", "from", "to", "state", "started", "by")
-        show_table(f"as {connection.region} sees them", columns, [_row(one) for one in every])
+        rows = [(one.id, one.stream, one.source, one.target, one.state.value, one.by) for one in every]
+        show_table(f"as {connection.region} sees them", ("id", "stream", "from", "to", "state", "by"), rows)
 
 
 def _run(backfiller: "Backfiller", begun: "Backfill", *, as_json: bool) -> None:
@@ -331,10 +331,3 @@ def _backfill_json(one: "Backfill") -> dict[str, object]:
         "started_ms": one.started_ms,
         "elsewhere": one.elsewhere,
     }
-
-
-def _row(one: "Backfill") -> tuple[object, ...]:
-    from datetime import UTC, datetime
-
-    started = datetime.fromtimestamp(one.started_ms / 1000, UTC).isoformat(timespec="seconds")
-    return one.id, one.stream, one.source, one.target, one.state.value, started, one.by

@@ -1,0 +1,132 @@
+"""`eventfabric backfill` against a fabric that runs as a server and replicates nothing."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.local.cli_support import ROOT, CommandLine, local_up
+
+US, EU = "us-east-1", "eu-west-1"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
+        yield url
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(capsys, monkeypatch)
+
+
+def publish(cli: CommandLine, endpoint: str, tmp_path: Path, count: int) -> None:
+    lines = (ROOT / "infra/sample/events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    events = tmp_path / "events.jsonl"
+    events.write_text("".join(lines[:count]), encoding="utf-8")
+    assert cli.run("publish", "orders", "--events", events, "--endpoint-url", endpoint).code == 0
+
+
+def items(endpoint: str, region: str) -> list[dict[str, Any]]:
+    session = boto3.Session("local", "local", region_name=region)
+    pages = (
+        session.client("dynamodb", endpoint_url=endpoint)
+        .get_paginator("scan")
+        .paginate(TableName="shop-orders")
+    )
+    found = [item for page in pages for item in page["Items"]]
+    return sorted(found, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
+
+
+def test_what_is_missing_is_said_copied_and_shown(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:
+    publish(cli, endpoint, tmp_path, 100)
+    at = ("--endpoint-url", endpoint)
+    asked = ("backfill", "--stream", "orders", "--from", US, "--to", EU, *at)
+    dry = cli.run(*asked, "--dry-run", "--json").json
+    assert dry["missing"] == sum(lane["missing"] for lane in dry["lanes"]) > 0
+    assert items(endpoint, EU) == []
+    assert "would be copied from us-east-1" in cli.run(*asked, "--dry-run").out
+
+    ran = cli.run(*asked, "--workers", "2", "--json")
+    assert (ran.code, ran.json["state"], ran.json["copied_events"]) == (0, "done", dry["missing"])
+    assert items(endpoint, EU) == items(endpoint, US)
+    again = cli.run(*asked)
+    assert again.code == 0
+    assert "0 of 0 slices" in again.out
+
+    listed = cli.run("backfill", "show", "--region", EU, *at, "--json").json
+    assert [one["state"] for one in listed] == ["done", "done"]
+    assert listed[0]["backfill"] == ran.json["backfill"]
+    shown = cli.run("backfill", "show", ran.json["backfill"], *at, "--json").json
+    assert shown["slices_done"] == shown["slices"] == len(shown["lanes"])
+    assert "records with" in cli.run("backfill", "show", ran.json["backfill"], *at).out
+    assert ran.json["backfill"] in cli.run("backfill", "show", "--region", EU, *at).out
+
+
+def test_an_interrupted_backfill_says_how_to_go_on_and_goes_on(
+    cli: CommandLine, endpoint: str, tmp_path: Path
+) -> None:
+    publish(cli, endpoint, tmp_path, 60)
+    at = ("--endpoint-url", endpoint)
+    asked = ["backfill", "--from", US, "--to", EU, "--workers", "2", "--rate", "5", *at]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "eventfabric.cli.main", *asked], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    backfill = process.stdout.readline().split()[1].rstrip(":")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"`eventfabric backfill resume {backfill}` goes on with it" in errors
+    assert "Traceback" not in errors
+    assert items(endpoint, EU) != items(endpoint, US)
+
+    said = cli.run("backfill", "cancel", backfill, *at)
+    assert f"{backfill} is cancelled" in said.out
+    ran = cli.run("backfill", "resume", backfill, "--rate", "100000", *at)
+    assert (ran.code, ran.out.splitlines()[-1].startswith("done: ")) == (0, True)
+    assert items(endpoint, EU) == items(endpoint, US)
+    assert cli.run("backfill", "cancel", backfill, *at, "--json").json["state"] == "done"
+
+
+def test_tables_that_are_not_replicated_are_joined(
+    cli: CommandLine, endpoint: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with local_up(tmp_path_factory.mktemp("other"), "--no-deliver") as elsewhere:
+        publish(cli, endpoint, tmp_path, 30)
+        asked = ("backfill", "--from", US, "--to", US, "--endpoint-url", elsewhere)
+        joined = cli.run(*asked, "--from-endpoint-url", endpoint, "--workers", "1", "--json")
+        assert (joined.code, joined.json["elsewhere"]) == (0, f"endpoint {endpoint}")
+        assert items(elsewhere, US) == items(endpoint, US)
+        refused = cli.run("backfill", "resume", joined.json["backfill"], "--endpoint-url", elsewhere)
+        assert refused.code == 1
+        assert f"allowed: endpoint {endpoint}" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("--from", US, "--to", US), "which is the target too"),
+        (("--from", "mars-1", "--to", EU), "stream orders is not in Region mars-1; it is in: us-east-1, eu-west-1"),
+        (("--from", US, "--to", "mars-1"), "fabric shop is not in Region mars-1"),
+        (("--from", US, "--to", EU, "--stream", "returns"), "no stream is named 'returns'"),
+        (("--from", US, "--to", EU, "--lanes", "us-east-1/0.64"), "us-east-1/0.0 to us-east-1/0.63"),
+        (("--from", US, "--to", EU, "--lanes", "0.64"), "lanes: found '0.64', allowed: LANE"),
+        (("--from", EU, "--to", US, "--lanes", "eu-west-1/0.3"), "no record of it in eu-west-1"),
+        (("--from", US, "--to", EU, "--rate", "0"), "rate: found 0, allowed: more than 0"),
+        (("--from", US), "say --from and --to"),
+        (("resume", "nobody"), "no backfill is named 'nobody'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_refused_with_the_facts(
+    cli: CommandLine, endpoint: str, asked: tuple[str, ...], told: str
+) -> None:
+    error = cli.refused("backfill", *asked, "--endpoint-url", endpoint, code=2)
+    assert told in " ".join(error.replace("│", " ").split())
