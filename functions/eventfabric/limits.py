@@ -71,6 +71,11 @@ TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 """A handler's writes in one commit; the cursor, and a parked key that its event leaves, take the last places."""
 
+NOTED_RECORDS_MAX: Final = 20
+"""Records with a note that one page of a lane run looks up, each with two reads."""
+DECISION_KEPT_SECONDS: Final = 90 * 24 * 3600
+"""How much longer than its events a decision about a noted batch is kept: so late its other copy may still arrive."""
+
 SETTLE_SECONDS: Final = 60
 """How long records may stand behind a missing one before that is a hole: items replicate in no order."""
 STALL_SECONDS: Final = 900
@@ -132,5 +137,6 @@ assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS
 assert 2 * NAME_CHARACTERS_MAX + len("-") <= 64
 assert 2 * NAME_CHARACTERS_MAX + len("--timers.fifo") <= 80
 assert RECEIVE_COUNT_MAX <= 1_000
+assert NOTED_RECORDS_MAX < TRANSACTION_WRITES_MAX  # decided in one commit
 assert CRASHES_MAX + 2 < RECEIVE_COUNT_MAX
 assert PARKED_EVENTS_MAX * PARKED_PLACE_BYTES_MAX + RECORD_PAYLOAD_BYTES_MAX < ITEM_BYTES_MAX

@@ -35,6 +35,8 @@ class Metric(StrEnum):
     """Doorbells whose news was already delivered. Unit: Count."""
     COMMITS_LOST = "CommitsLost"
     """Commits that lost the race for the cursor. Unit: Count."""
+    COPIES_SETTLED = "CopiesSettled"
+    """Batches that may stand in two lanes, of which it was decided which copy is delivered. Unit: Count."""
     LANES_STOPPED = "LanesStopped"
     """Lane runs that stopped at an event or record that cannot be passed. Unit: Count."""
     LANES_WAITING = "LanesWaiting"

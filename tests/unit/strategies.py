@@ -19,7 +19,7 @@ from eventfabric.model.identity import (
     StreamName,
     SubscriptionName,
 )
-from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.model.record import UNKNOWN_CHAIN, Note, Record
 
 REGIONS = ["us-east-1", "eu-west-1", "ap-southeast-2", "us-gov-west-1"]
 names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True)
@@ -45,6 +45,7 @@ records = st.builds(
     types=types,
     payload=st.binary(max_size=200),
     expires_at=st.none() | st.integers(0, 2**40),
+    note=st.none() | st.builds(Note, lanes, sequences),
 )
 cursors = st.builds(
     Cursor,

@@ -17,7 +17,7 @@ from eventfabric.model.identity import (
     Region,
     Sequence,
 )
-from eventfabric.model.record import EMPTY_TAIL, Batch, Record, chain_of, record_at
+from eventfabric.model.record import EMPTY_TAIL, Batch, Note, Record, chain_of, record_at
 from tests.unit.strategies import lanes
 
 LANE = Lane(Region("us-east-1"), Generation(0), LaneIndex(7))
@@ -40,6 +40,7 @@ CHANGED: dict[str, object] = {
     "time": HybridTime(1),
     "types": frozenset({"paid"}),
     "payload": b"payloaD",
+    "note": Note(LANE, Sequence(0)),
 }
 
 
@@ -52,6 +53,30 @@ def test_a_record_with_any_field_changed_does_not_extend_the_chain(name: str) ->
     changed: Record = replace(written(), **{name: CHANGED[name]})  # type: ignore[arg-type]
     assert written().extends(EMPTY_TAIL.chain)
     assert not changed.extends(EMPTY_TAIL.chain)
+
+
+def test_records_without_a_note_keep_the_chain_that_they_always_had() -> None:
+    assert written().chain.hex() == "80a2204e2901041af5fd475b8e85719a"
+
+
+@pytest.mark.parametrize("name", ["lane", "sequence"])
+def test_every_part_of_a_note_is_bound_by_the_chain(name: str) -> None:
+    noted = record_at(
+        EMPTY_TAIL, LANE, replace(batch(1), note=Note(LANE, Sequence(5))), now_ms=1, retention_seconds=None
+    )
+    assert noted.note is not None
+    assert noted.extends(EMPTY_TAIL.chain)
+    changed = replace(noted.note, **{name: CHANGED[name]})  # type: ignore[arg-type]
+    assert not replace(noted, note=changed).extends(EMPTY_TAIL.chain)
+    assert not replace(noted, note=None).extends(EMPTY_TAIL.chain)
+
+
+def test_a_note_passes_for_no_type() -> None:
+    """Neither the text of a lane among the types, nor a note in their place, makes the same chain."""
+    noted = replace(written(), note=Note(LANE, Sequence(0)))
+    for text in (str(LANE), f"{LANE}/0", "noted"):
+        typed = replace(written(), types=frozenset({"placed", text}))
+        assert chain_of(EMPTY_TAIL.chain, typed) != chain_of(EMPTY_TAIL.chain, noted)
 
 
 def test_the_expiry_may_differ_since_no_reader_acts_on_it() -> None:

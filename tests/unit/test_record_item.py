@@ -11,7 +11,18 @@ from eventfabric.wire import keys, record_item
 from tests.unit.strategies import records
 
 ATTRIBUTES = ["pk", "sk", "n", "c", "b", "h", "t", "d"]
-TYPES = {"pk": "S", "sk": "N", "n": "N", "c": "B", "b": "B", "h": "N", "t": "SS", "d": "B", "x": "N"}
+TYPES = {
+    "pk": "S",
+    "sk": "N",
+    "n": "N",
+    "c": "B",
+    "b": "B",
+    "h": "N",
+    "t": "SS",
+    "d": "B",
+    "x": "N",
+    "m": "S",
+}
 
 
 def item() -> keys.Item:
@@ -39,6 +50,7 @@ def test_an_item_has_the_attributes_of_the_catalogue_and_no_others(record: Recor
         name: kind for name, kind in TYPES.items() if name in made
     }
     assert ("x" in made) == (record.expires_at is not None)
+    assert ("m" in made) == (record.note is not None)
     assert {name: made[name] for name in ("pk", "sk")} == keys.record_key(record.lane, record.sequence)
     assert set(record_item.HEADER_ATTRIBUTES) == set(ATTRIBUTES) - {"d"}
 
@@ -68,6 +80,9 @@ def test_an_item_with_an_attribute_missing_or_of_another_type_is_undecodable(
         ("n", {"N": "-1"}),
         ("h", {"N": ""}),
         ("x", {"N": "soon"}),
+        ("m", {"S": "us-east-1/0.7"}),
+        ("m", {"S": "us-east-1/7/9"}),
+        ("m", {"N": "9"}),
     ],
 )
 def test_a_value_that_this_version_does_not_write_is_undecodable_and_the_error_says_where(

@@ -26,3 +26,8 @@ class VisitContext:
     pace: Pace
     clock: Clock
     telemetry: Telemetry
+
+    @property
+    def decides_alone(self) -> Region | None:
+        """This Region where every Region delivers for itself; None where one that delivers a lane does so for all."""
+        return self.region if self.subscription.definition.deliver == "everywhere" else None

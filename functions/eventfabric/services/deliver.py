@@ -198,9 +198,13 @@ class Deliverer:
         while True:
             try:
                 page = self._log.read(doorbell.lane, visit.cursor.base, records_max=limits.PAGE_RECORDS_MAX)
+                stretch = Stretch(visit.cursor, page.records, self._types, visit.stepped_over)
+                if stretch.noted and (lost := visit.settle(stretch.noted)) is not None:
+                    return self._result(lost, doorbell)
             except LogError as error:
                 return self._at_the_end(visit, Stopped(error), doorbell)
-            stretch = Stretch(visit.cursor, page.records, self._types)
+            if stretch.noted:
+                stretch = Stretch(visit.cursor, page.records, self._types, visit.stepped_over)
             ended = visit.handle_at_most_once(stretch) if self._commits_first else Run(visit, stretch).run()
             if ended is not None:
                 return self._at_the_end(visit, ended, doorbell)

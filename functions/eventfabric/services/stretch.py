@@ -1,14 +1,16 @@
 """What of a page of the log can be delivered from a cursor on."""
 
 from bisect import bisect_right
+from collections.abc import Collection
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 
+from eventfabric import limits
 from eventfabric.errors import DivergenceError, LogError
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import BatchId, Sequence
 from eventfabric.model.parked import Place
 from eventfabric.model.record import Record
 from eventfabric.wire.payload_codec import unpack
@@ -18,12 +20,20 @@ class Stretch:
     """The unbroken, verified records of a page and their wanted events, with the places that those have in the log.
 
     `hole`: the page has a record beyond the unbroken run. `stop`: why the run cannot go past `end`. A stretch is all
-    `replay` or all new: with `cut`, new events stand behind its end.
+    `replay` or all new, and has not too many `noted` records: with `cut`, more may stand behind its end.
     """
 
-    def __init__(self, cursor: Cursor, records: Seq[Record], types: frozenset[str] | None) -> None:
+    def __init__(
+        self,
+        cursor: Cursor,
+        records: Seq[Record],
+        types: frozenset[str] | None,
+        stepped_over: Collection[BatchId] = (),
+    ) -> None:
+        """`stepped_over`: batches whose events are delivered in another lane."""
         self.start = cursor
         self.records: list[Record] = []
+        self.noted: list[Record] = []
         self.events: list[Event] = []
         # Not read from the events later on: those are in the hands of a handler by then.
         self.sequences: list[Sequence] = []
@@ -46,8 +56,14 @@ class Stretch:
                 )
                 break
             if types is None or not types.isdisjoint(record.types):
+                if record.note is not None:
+                    if len(self.noted) == limits.NOTED_RECORDS_MAX:
+                        self.cut = True
+                        break
+                    self.noted.append(record)
                 try:
-                    self._take(unpack(record), record.sequence, types)
+                    if record.batch_id not in stepped_over:
+                        self._take(unpack(record), record.sequence, types)
                 except LogError as error:
                     self.stop = error
                     break

@@ -6,7 +6,7 @@ from math import ceil
 
 from eventfabric import limits
 from eventfabric.errors import LogError, OutcomeUnknownError, ParkedFullError, RefusedError
-from eventfabric.model.commit import Committed, RaceLost, SameItemTwice, Write, WriteRefused
+from eventfabric.model.commit import Committed, Decided, RaceLost, SameItemTwice, Write, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
@@ -15,6 +15,7 @@ from eventfabric.model.record import Record
 from eventfabric.services.attempts import attempt
 from eventfabric.services.context import VisitContext
 from eventfabric.services.endings import Ended, OutOfTime, Stopped, only_race, refusal
+from eventfabric.services.notes import settle_notes
 from eventfabric.services.retry import CRASHED, EXPIRED, Failed
 from eventfabric.services.stretch import Stretch
 from eventfabric.telemetry import LogEvent, Metric
@@ -40,6 +41,7 @@ class Visit:
         self.cursor = _crash_counted(state.cursor(context.region))
         if state.cursor(context.region).attempting:
             self._crashed_at(self.cursor.sequence, self.cursor.crashes)
+        self.stepped_over = set(state.won_by(context.decides_alone))
         self._stored = state.parked.get(context.region, {})
         self._parked = dict(self._stored)
         self._changed: set[str] = set()
@@ -247,8 +249,19 @@ class Visit:
             else Failed(refusal(outcome), 1)
         )
 
+    def settle(self, noted: Seq[Record]) -> RaceLost | None:
+        """Decide about noted batches, and commit that before any of their events is handed out; the cursor stays."""
+        decided, elsewhere = settle_notes(self._in, self._key, noted)
+        outcome = self.commit(self.cursor, decided=decided) if decided else None
+        if outcome is not None:
+            return only_race(outcome)
+        self.stepped_over |= elsewhere
+        if decided:
+            self._in.telemetry.add(Metric.COPIES_SETTLED, len(decided))
+        return None
+
     def commit(
-        self, moved: Cursor, writes: Seq[Write] = ()
+        self, moved: Cursor, writes: Seq[Write] = (), *, decided: Seq[Decided] = ()
     ) -> RaceLost | WriteRefused | SameItemTwice | None:
         """Commit the cursor, the parked keys that changed and the writes; None where that is done."""
         changes = [
@@ -258,11 +271,13 @@ class Visit:
         ]
         moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
         moved = moved.beside(after_changes(self._stored, changes))
-        if moved == self.cursor and not changes and not writes:
+        if moved == self.cursor and not changes and not writes and not decided:
             return None
         self._ring_timers(changes)
         try:
-            outcome = self._in.ledger.commit(self._key, self.cursor, moved, parked=changes, writes=writes)
+            outcome = self._in.ledger.commit(
+                self._key, self.cursor, moved, parked=changes, writes=writes, decided=decided
+            )
         except RefusedError as error:
             # State's own puts are never wrong by themselves: one of the writes is, so it is their event's failure.
             if error.retryable or not writes:

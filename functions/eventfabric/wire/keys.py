@@ -8,9 +8,9 @@ once      table `<fabric>-<stream>`; written with the record of an event publish
           pk `once/<origin>/<digest of the event id>`, sk 0.
 parked    table `<fabric>-ledger`; written with the cursor by the same function, and by who redrives; kept until the key
           is free. pk as the cursor's, sk `<region>/parked/<digest of the parking id>`.
-won       table `<fabric>-ledger`; written by the Region that comes to a record with a note, beside the state of the lane
-          where its batch may also stand: which copy is delivered; never changed; kept 90 days longer than its events.
-          pk as the cursor's, sk `<region>/won/<batch id in hex>`.
+won       table `<fabric>-ledger`; written by who comes to a record with a note, beside the state of the lane where its
+          batch may also stand: which copy is delivered; never changed; kept 90 days longer than its events. pk as the
+          cursor's, sk `<region>/won/<batch id in hex>`.
 circuit   table `<fabric>-ledger`; written when a breaker moves, or by who pauses; kept. pk `<stream>/<subscription>`,
           sk `<region>/circuit`.
 owner     table `<fabric>-ledger`; written by the Region that hands lanes over, mostly to itself; kept.
