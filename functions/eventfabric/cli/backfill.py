@@ -206,9 +206,9 @@ def _run(backfiller: "Backfiller", begun: "Backfill", *, as_json: bool) -> None:
     from eventfabric.sdk.backfill import run_backfill
 
     go_on = f"`eventfabric backfill resume {begun.id}` goes on with it"
-    if not as_json:
-        say(f"backfill {begun.id}: {begun.stream}, {begun.source} to {begun.target}")
     try:
+        if not as_json:
+            say(f"backfill {begun.id}: {begun.stream}, {begun.source} to {begun.target}")
         with _progress() as (planned, watch):
             report = run_backfill(backfiller, begun.id, planned=planned, watch=watch)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Owns which of the two copies of a batch is delivered, where its publisher did not know whether the first had landed."""
+"""Owns which of two copies of a batch is delivered, where its publisher did not know whether the first had landed."""
 
 from dataclasses import dataclass
 
