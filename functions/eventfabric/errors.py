@@ -10,6 +10,7 @@
     ├── AppendError
     │   ├── ContendedAppendError     others were always faster: certainly not written
     │   └── IndeterminateAppendError may or may not be written: publish_again() settles it
+    │       └── UnconfirmedAppendError is written in one Region, where two were asked for
     ├── TransactionRefusedError      a write of a producer's transaction was refused: nothing was written
     ├── ContendedTransactionError    others were always faster: certainly not written
     ├── IndeterminateTransactionError may or may not be written: commit() again settles it
@@ -139,23 +140,37 @@ class ContendedAppendError(AppendError):
 class IndeterminateAppendError(AppendError):
     """The batch may be in the log or not; `fabric.publish_again(error)` settles it without a duplicate.
 
-    `batch_id` (16 bytes) stands in attribute `b` of the record if it landed; `record` is what was put.
+    `batch_id` (16 bytes) stands in attribute `b` of the record if it landed; `record` is what was put; `acks` is how
+    many Regions were to have it.
     """
 
     retryable = True
     no_effect = False
+    _says = "may or may not be"
 
     def __init__(
-        self, stream: str, record: "UnsettledRecord", batch: object, *, cause: Exception | None = None
+        self,
+        stream: str,
+        record: "UnsettledRecord",
+        batch: object,
+        *,
+        cause: BaseException | None = None,
+        acks: int = 1,
     ) -> None:
-        self.stream, self.record = stream, record
+        self.stream, self.record, self.acks = stream, record, acks
         self.batch_id, self.sequence = record.batch_id, record.sequence
         super().__init__(
-            f"batch {record.batch_id.hex()} may or may not be at sequence {record.sequence} of lane {record.lane} of "
+            f"batch {record.batch_id.hex()} {self._says} at sequence {record.sequence} of lane {record.lane} of "
             f"stream {stream}: {cause or 'no reply'}; publish_again(error) settles it without a duplicate",
             lane=record.lane,
             batch=batch,
         )
+
+
+class UnconfirmedAppendError(IndeterminateAppendError):
+    """The batch is in the log, and no second Region has confirmed that it has it, as acks=2 asks."""
+
+    _says = "is unconfirmed by a second Region, and is"
 
 
 class PublishNotAttemptedError(EventFabricError):

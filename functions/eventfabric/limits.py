@@ -32,6 +32,11 @@ APPEND_BACKOFF_MAX_SECONDS: Final = 1.0
 APPEND_BLIND_CONFLICTS_MAX: Final = 2
 """Conflicts in a row after which a publisher reads the tail again instead of trusting what the conflict returned."""
 
+REGION_PATIENCE_SECONDS: Final = 5.0
+"""How long a batch is tried in a Region that gives no reply, where it may go to another."""
+REGION_PAUSE_SECONDS: Final = 30
+"""How long a Region that gave no reply is not the first to be tried."""
+
 PUBLISHER_BUFFER_BYTES_MAX: Final = 32 * 1024 * 1024
 PUBLISHER_LINGER_MILLISECONDS: Final = 5.0
 PUBLISHER_LINGER_MILLISECONDS_MAX: Final = 3_600_000

@@ -55,7 +55,7 @@ def fabric_at(endpoint: NullEndpoint, clients: Clients, *, lanes: int) -> Fabric
     return Fabric(
         Topology(parse_definition(definition)),
         REGION,
-        log_of=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
+        log_of=lambda stream, region: AwsLog(clients.dynamodb, stream.table.name),
         clock=SystemClock(),
         entropy=SystemEntropy(),
     )

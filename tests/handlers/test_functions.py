@@ -75,7 +75,7 @@ class World:
         self.fabric = Fabric(
             TOPOLOGY,
             US,
-            log_of=lambda stream: self.cloud.log(TOPOLOGY, stream.name, US),
+            log_of=lambda stream, region: self.cloud.log(TOPOLOGY, stream.name, region),
             clock=self.clock,
             entropy=SeededEntropy(2),
             parallel_lanes=0,

@@ -47,7 +47,7 @@ class World:
         return Fabric(
             TOPOLOGY,
             US,
-            log_of=lambda stream: self.cloud.log(TOPOLOGY, stream.name, US, requests=requests),
+            log_of=lambda stream, region: self.cloud.log(TOPOLOGY, stream.name, region, requests=requests),
             clock=self.clock,
             entropy=SeededEntropy(self._seed),
             outbox=self.cloud.outbox(US, requests=requests),

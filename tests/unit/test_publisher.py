@@ -53,7 +53,7 @@ class World:
         self.fabric = Fabric(
             TOPOLOGY,
             US,
-            log_of=lambda stream: self.faults.log(self.cloud.log(TOPOLOGY, stream.name, US)),
+            log_of=lambda stream, region: self.faults.log(self.cloud.log(TOPOLOGY, stream.name, region)),
             clock=clock,
             entropy=SeededEntropy(2),
             parallel_lanes=parallel_lanes,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Seq
 from contextlib import ExitStack
 from dataclasses import replace
 from io import StringIO
@@ -115,9 +116,10 @@ class LocalFabric:
     ) -> None:
         self._open.close()
 
-    def region(self, name: str) -> Fabric:
-        """The SDK connected to one Region."""
-        return self._fabrics[self._check_region(name)]
+    def region(self, name: str, *, failover: Seq[str] = ()) -> Fabric:
+        """The SDK connected to one Region; with `failover`, a Fabric of its own that goes to others where it must."""
+        fabric = self._fabrics[self._check_region(name)]
+        return self._producer(name, failover) if failover else fabric
 
     def subscription(self, name: str) -> LocalSubscription:
         """One subscription, to look at."""
@@ -241,12 +243,13 @@ class LocalFabric:
             ports, doorbells=timers, at=lambda other: reachable(self._ports[other], self.faults, other)
         )
 
-    def _producer(self, region: str) -> Fabric:
+    def _producer(self, region: str, failover: Seq[str] = ()) -> Fabric:
         ports, losses = reachable(self._ports[region], self.faults, region), CallFaults(self.chaos.lose_reply)
         return Fabric(
             self.topology,
             region,
-            log_of=lambda stream: losses.log(ports.log_of(stream)),
+            failover=failover,
+            log_of=lambda stream, region: losses.log(ports.at(region).log_of(stream)),
             clock=self.clock,
             entropy=self._entropy,
             outbox=ports.outbox,

@@ -3,12 +3,20 @@
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Seq
 from datetime import datetime
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventfabric import limits
-from eventfabric.errors import EventFabricError, IndeterminateAppendError, InvalidEventError, Problem
+from eventfabric.errors import (
+    EventFabricError,
+    IndeterminateAppendError,
+    InvalidEventError,
+    Problem,
+    SettingError,
+    WrongRegionError,
+)
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import Lane, Region
 from eventfabric.model.record import Batch, Record
@@ -16,6 +24,7 @@ from eventfabric.ports import Clock, Entropy, Log, Outbox
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import Publisher, Receipt, receipt
+from eventfabric.sdk.route import Health, Route
 from eventfabric.services.append import Appender
 from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.topology import StreamTopology, Topology
@@ -26,23 +35,29 @@ if TYPE_CHECKING:
 
 
 class Fabric:
-    """A fabric in one Region. Make one per process with `connect` or `from_definition`; threads may share it."""
+    """A fabric as one Region publishes to it; threads may share one.
+
+    Make one per process, with `connect` or `from_definition`.
+    """
 
     def __init__(
         self,
         topology: Topology,
         region: str,
         *,
-        log_of: Callable[[StreamTopology], Log],
+        log_of: Callable[[StreamTopology, Region], Log],
         clock: Clock,
         entropy: Entropy,
         outbox: Outbox | None = None,
+        failover: Seq[str] = (),
         source: str | None = None,
         parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
         append_timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
     ) -> None:
         self.topology = topology
         self.region = Region(region)
+        self._failover = _checked_failover(topology, self.region, failover)
+        self._health = Health(clock)
         self._log_of = log_of
         self._clock = clock
         self._entropy = entropy
@@ -57,6 +72,7 @@ class Fabric:
         cls,
         *,
         region: str | None = None,
+        failover: Seq[str] = (),
         session: "Session | None" = None,
         endpoint_url: str | None = None,
         source: str | None = None,
@@ -68,7 +84,12 @@ class Fabric:
         from eventfabric.settings import definition_path
 
         return cls.from_definition(
-            definition_path(), region=region, session=session, endpoint_url=endpoint_url, source=source
+            definition_path(),
+            region=region,
+            failover=failover,
+            session=session,
+            endpoint_url=endpoint_url,
+            source=source,
         )
 
     @classmethod
@@ -77,6 +98,7 @@ class Fabric:
         path: str | PathLike[str],
         *,
         region: str | None = None,
+        failover: Seq[str] = (),
         session: "Session | None" = None,
         endpoint_url: str | None = None,
         source: str | None = None,
@@ -86,29 +108,35 @@ class Fabric:
         Args:
             path: the definition, such as infra/fabric.toml.
             region: where to publish; default: the session's, or the environment's AWS_REGION.
+            failover: Regions to publish in, in this order, while that one gives no reply; by default publishing fails
+                then. An event's receipt says where it stands, and the order of a key holds within each Region. Not for
+                `once` and transactions, whose other writes are in one Region.
             session: any boto3 session; default: boto3's own.
             endpoint_url: another endpoint than AWS, such as a local fabric's.
             source: the CloudEvents source of events that name none; default "/<fabric>/<stream>".
 
         Raises:
             DefinitionError: the definition is wrong or missing.
-            WrongRegionError: the fabric is not in the Region.
+            WrongRegionError: the fabric is not in one of the Regions.
+            SettingError: a Region stands twice.
         """
         from eventfabric.aws.clients import Clients
         from eventfabric.aws.region import aws_ports
         from eventfabric.definition_file import read_definition
-        from eventfabric.errors import WrongRegionError
         from eventfabric.settings import region_named
 
         topology = Topology(read_definition(Path(path)))
         region = region or (session.region_name if session else None) or region_named()
         if region not in topology.regions:
             raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
-        ports = aws_ports(topology, Clients(region, session=session, endpoint_url=endpoint_url))
+        clients = Clients(region, session=session, endpoint_url=endpoint_url)
+        # One that may go elsewhere need not wait for long.
+        ports = aws_ports(topology, clients.of(region) if failover else clients)
         return cls(
             topology,
             region,
-            log_of=ports.log_of,
+            failover=failover,
+            log_of=lambda stream, region: ports.at(region).log_of(stream),
             clock=ports.clock,
             entropy=ports.entropy,
             outbox=ports.outbox,
@@ -127,6 +155,7 @@ class Fabric:
         time: datetime | str | None = None,
         source: str | None = None,
         once: bool = False,
+        acks: int = 1,
     ) -> Receipt:
         """Publish one event; when this returns, it is durable and on its way to every subscription.
 
@@ -142,25 +171,32 @@ class Fabric:
             once: never twice in this Region with this `id`, which must be given, however often and from wherever it
                 is called: the receipt is then that of the first time. Costs a transaction, four times the write units
                 of a small event.
+            acks: Regions that have it when this returns: 2 costs a call to another Region, and a write there. On a
+                quorum stream it is always so.
 
         Raises:
             UnknownNameError, WrongRegionError, InvalidEventError, EventTooLargeError: nothing was written.
             ContendedAppendError: nothing was written; try again later. With `once`, ContendedTransactionError.
             IndeterminateTransactionError: with `once`, it may be written; publish again, once.
-            IndeterminateAppendError: it may be written; `publish_again(error)` settles it.
+            IndeterminateAppendError: it may be written; `publish_again(error)` settles it. UnconfirmedAppendError is
+                one, too: it is written, and no second Region has said that it has it.
+            SettingError: `acks` is not possible so; nothing was written.
         """
         outgoing = self._stream(stream)
+        acks = outgoing.check_acks(acks)
         if once:
             check_once(id)
+            if acks > 1:
+                raise SettingError("acks", acks, "1 with once=True: its transaction is of one Region")
         lane, event_id, part = outgoing.encode(key, type, data, id, headers, time, source)
         if once:
             batch = outgoing.batch_of_one(type, part)
             return publish_once(
-                outgoing, self._log_of(outgoing.stream), lane, batch, event_id, self._append_together
+                outgoing, self._log_here(outgoing), lane, batch, event_id, self._append_together
             )
-        return receipt(outgoing.append(lane, outgoing.batch_of_one(type, part)), 0, event_id)
+        return receipt(outgoing.append(lane, outgoing.batch_of_one(type, part), acks=acks), 0, event_id)
 
-    def publish_many(self, stream: str, events: Iterable[Event]) -> list[Receipt]:
+    def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
         """Publish events, packed into as few records as their lanes allow; returns their receipts in the order given.
 
         All are checked before one is written. Raises as `publish`, and PublishFailedError with each failure where
@@ -177,7 +213,7 @@ class Fabric:
                 problems += [Problem(f"events[{index}].{p.path}", p.found, p.allowed) for p in error.problems]
         if problems:
             raise InvalidEventError(problems, where=f"stream {stream}")
-        with self.publisher(stream, linger_ms=60_000) as publisher:
+        with self.publisher(stream, linger_ms=60_000, acks=acks) as publisher:
             pending = [publisher.take(*fields) for fields in encoded]
         return [waiting.result() for waiting in pending]
 
@@ -188,6 +224,7 @@ class Fabric:
         linger_ms: float = limits.PUBLISHER_LINGER_MILLISECONDS,
         events_max: int = limits.RECORD_EVENTS_MAX,
         buffer_bytes_max: int = limits.PUBLISHER_BUFFER_BYTES_MAX,
+        acks: int = 1,
     ) -> Publisher:
         """A publisher that packs events into records; use it as a context manager.
 
@@ -196,6 +233,7 @@ class Fabric:
             linger_ms: how long an event may wait for others of its lane.
             events_max: events in a record, at most 1,000.
             buffer_bytes_max: encoded events held in memory; beyond it, `publish` waits.
+            acks: as `publish`.
         """
         return Publisher(
             self._stream(stream),
@@ -203,13 +241,20 @@ class Fabric:
             events_max=events_max,
             buffer_bytes_max=buffer_bytes_max,
             parallel_lanes=self._parallel_lanes,
+            acks=acks,
         )
+
+    @property
+    def regions_away(self) -> frozenset[Region]:
+        """The Regions that gave no reply when this Fabric last tried to publish in them."""
+        return self._health.away
 
     def transaction(self) -> OutboxTransaction:
         """DynamoDB writes of your own and events that become durable together; use it as a context manager."""
-        return OutboxTransaction(
-            self._stream, lambda outgoing: self._log_of(outgoing.stream), self._append_together
-        )
+        return OutboxTransaction(self._stream, self._log_here, self._append_together)
+
+    def _log_here(self, outgoing: Outgoing) -> Log:
+        return self._log_of(outgoing.stream, self.region)
 
     def _append_together(self, postings: Seq[Posting], writes_of: WritesOf) -> OutboxAppend:
         if self._outbox is None:
@@ -228,7 +273,7 @@ class Fabric:
         batch, record = error.batch, error.record
         assert isinstance(batch, Batch)
         assert isinstance(record, Record)
-        appended = self._stream(error.stream).append(record.lane, batch, unsettled=record)
+        appended = self._stream(error.stream).append(record.lane, batch, unsettled=record, acks=error.acks)
         return [receipt(appended, index, event.id or "") for index, event in enumerate(unpack(record))]
 
     def _stream(self, name: str) -> Outgoing:
@@ -236,20 +281,45 @@ class Fabric:
         if outgoing is None:
             stream = self.topology.stream(name)
             stream.check_region(self.region)
-            appender = Appender(
-                self._log_of(stream),
-                stream=name,
-                clock=self._clock,
-                entropy=self._entropy,
-                retention_seconds=stream.retention_seconds,
-                timeout_seconds=self._append_timeout_seconds,
-            )
             outgoing = self._outgoing[name] = Outgoing(
                 stream,
                 self.region,
-                appender,
+                self._route(stream),
                 clock=self._clock,
                 entropy=self._entropy,
                 source=self._source or f"/{self.topology.fabric}/{name}",
             )
         return outgoing
+
+    def _route(self, stream: StreamTopology) -> Route:
+        @cache
+        def appender_of(region: Region) -> Appender:
+            return Appender(
+                self._log_of(stream, region),
+                stream=stream.name,
+                clock=self._clock,
+                entropy=self._entropy,
+                retention_seconds=stream.retention_seconds,
+                timeout_seconds=self._append_timeout_seconds,
+            )
+
+        kept = [Region(region) for region in stream.definition.regions]
+        to = [region for region in (self.region, *self._failover) if region in kept]
+        return Route(
+            stream.name,
+            to,
+            others=[region for region in kept if region not in to],
+            appender_of=appender_of,
+            log_of=lambda region: self._log_of(stream, region),
+            health=self._health,
+        )
+
+
+def _checked_failover(topology: Topology, home: Region, failover: Seq[str]) -> tuple[Region, ...]:
+    """The Regions to publish in after `home`. WrongRegionError, SettingError."""
+    for number, region in enumerate(failover):
+        if region not in topology.regions:
+            raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
+        if region == home or region in failover[:number]:
+            raise SettingError(f"failover[{number}]", region, f"each other Region than {home} once")
+    return tuple(Region(region) for region in failover)

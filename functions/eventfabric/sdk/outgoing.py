@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from eventfabric import limits
-from eventfabric.errors import EventTooLargeError, InvalidEventError, Problem
+from eventfabric.errors import EventTooLargeError, InvalidEventError, Problem, SettingError
 from eventfabric.model.event import Event, HeaderValue, check_event, stored_time
 from eventfabric.model.identity import (
     GENERATION_FIRST,
@@ -19,7 +19,8 @@ from eventfabric.model.identity import (
 from eventfabric.model.payload import Kind, Payload, encode_json
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Entropy
-from eventfabric.services.append import Appended, Appender
+from eventfabric.sdk.route import Route
+from eventfabric.services.append import Appended
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, encode_event, pack
 
@@ -38,7 +39,7 @@ class Outgoing:
         self,
         stream: StreamTopology,
         region: Region,
-        appender: Appender,
+        route: Route,
         *,
         clock: Clock,
         entropy: Entropy,
@@ -46,7 +47,7 @@ class Outgoing:
     ) -> None:
         self.stream = stream
         self._region = region
-        self._appender = appender
+        self._route = route
         self._clock = clock
         self._entropy = entropy
         self._source = source
@@ -143,9 +144,19 @@ class Outgoing:
         """A batch of a single event."""
         return Batch(BatchId(self.batch_id()), 1, frozenset((type_,)), pack((part,)))
 
-    def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None) -> Appended:
-        """See services.append."""
-        return self._appender.append(lane, batch, unsettled=unsettled)
+    def check_acks(self, acks: int) -> int:
+        """How many Regions are to be asked for a record, where so many must have it; SettingError."""
+        definition = self.stream.definition
+        most = 1 if definition.durability == "regional" else 2
+        if type(acks) is not int or not 1 <= acks <= most:
+            allowed = "1 or 2" if most > 1 else f"1, since stream {self.stream.name} is kept in one Region"
+            raise SettingError("acks", acks, allowed)
+        return 1 if definition.durability == "quorum" else acks
+
+    def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None, acks: int = 1) -> Appended:
+        """See sdk.route."""
+        record = self._route.append(lane, batch, unsettled=unsettled, acks=acks)
+        return Appended(record.lane, record.sequence)
 
 
 def check_size(part: bytes) -> None:

@@ -108,7 +108,7 @@ def receipt(appended: Appended, index: int, event_id: str) -> Receipt:
 
 
 class Publisher:
-    """Publishes to one stream in one Region; a context manager that flushes on exit. Safe to use from several threads.
+    """Publishes to one stream of a Fabric; a context manager that flushes on exit. Safe to use from several threads.
 
     On exit, failures that nobody has seen through `result()` are raised as one PublishFailedError.
     """
@@ -121,7 +121,9 @@ class Publisher:
         events_max: int = limits.RECORD_EVENTS_MAX,
         buffer_bytes_max: int = limits.PUBLISHER_BUFFER_BYTES_MAX,
         parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
+        acks: int = 1,
     ) -> None:
+        self._acks = outgoing.check_acks(acks)
         _check_settings(linger_ms, events_max, buffer_bytes_max)
         self._outgoing = outgoing
         self._linger_seconds = linger_ms / 1000
@@ -301,7 +303,7 @@ class Publisher:
                 pack(bundle.parts),
             )
             try:
-                bundle.appended = self._outgoing.append(lane, batch)
+                bundle.appended = self._outgoing.append(lane, batch, acks=self._acks)
             except (
                 BaseException
             ) as error:  # the caller's to see, through the receipt: a worker has nobody to tell

@@ -17,6 +17,7 @@ from eventfabric.errors import (
     ContendedAppendError,
     IndeterminateAppendError,
     OutcomeUnknownError,
+    RefusedError,
     ThrottledError,
 )
 from eventfabric.model.identity import Lane, Sequence
@@ -58,35 +59,47 @@ class Appender:
         self._timeout_ms = int(timeout_seconds * 1000)
         self._tails: dict[Lane, Tail] = {}
 
-    def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None) -> Appended:
-        """Append the batch; returns where it stands.
+    def append(
+        self,
+        lane: Lane,
+        batch: Batch,
+        *,
+        unsettled: Record | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Record:
+        """Append the batch; returns the record that holds it.
 
         Args:
             lane: the lane of every event of the batch.
             batch: what to append.
             unsettled: the record whose put had no reply, from an IndeterminateAppendError of this very batch: settled
                 first, so that the batch stands in the log once. Without it a batch given twice stands there twice.
+            timeout_seconds: default the appender's.
 
         Raises:
             ContendedAppendError: not written; others, or throttling, were in the way until the time was up.
             IndeterminateAppendError: no reply in time; may be written.
             RefusedError: not written; the service refuses such puts.
         """
-        return _Try(self, lane, batch, unsettled).run()
+        timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
+        return _Try(self, lane, batch, unsettled, timeout_ms).run()
 
 
 class _Try:
     """One append from its first put to its end."""
 
-    def __init__(self, appender: Appender, lane: Lane, batch: Batch, unsettled: Record | None) -> None:
+    def __init__(
+        self, appender: Appender, lane: Lane, batch: Batch, unsettled: Record | None, timeout_ms: int
+    ) -> None:
         self._of = appender
         self._lane = lane
         self._batch = batch
         self._unsettled = unsettled
-        self._deadline_ms = appender._clock.now_ms() + appender._timeout_ms
+        self._timeout_ms = timeout_ms
+        self._deadline_ms = appender._clock.now_ms() + timeout_ms
         self._tries = 0
 
-    def run(self) -> Appended:
+    def run(self) -> Record:
         of = self._of
         conflicts = 0
         tail = of._tails.pop(self._lane, None)
@@ -106,10 +119,14 @@ class _Try:
                 # Says nothing of an earlier put of this record that had no reply: `_unsettled` stays as it is.
                 self._wait(error)
                 continue
+            except RefusedError as error:
+                if self._unsettled is None:
+                    raise
+                raise self._failure(error) from error  # this put is refused; an earlier one may have landed
             if occupant is None or occupant.batch_id == self._batch.id:
                 landed = occupant or record
                 of._tails[self._lane] = landed.tail
-                return Appended(self._lane, landed.sequence)
+                return landed
             self._unsettled = None
             conflicts += 1
             tail = occupant.tail if conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) else None
@@ -140,7 +157,7 @@ class _Try:
             return IndeterminateAppendError(of.stream, self._unsettled, self._batch, cause=cause)
         reason = cause or "other publishers wrote there first, each time"
         return ContendedAppendError(
-            f"batch {self._batch.id.hex()} is not in lane {self._lane} after {of._timeout_ms} ms: {reason}",
+            f"batch {self._batch.id.hex()} is not in lane {self._lane} after {self._timeout_ms} ms: {reason}",
             lane=self._lane,
             batch=self._batch,
         )

@@ -13,6 +13,7 @@ from eventfabric.errors import (
     ContendedTransactionError,
     IndeterminateTransactionError,
     OutcomeUnknownError,
+    RefusedError,
     ThrottledError,
     TransactionRefusedError,
 )
@@ -82,6 +83,12 @@ class OutboxAppend:
             except ThrottledError as error:
                 self._wait(deadline_ms, error)
                 continue
+            except RefusedError as error:
+                if self._unsettled is None:
+                    raise
+                raise IndeterminateTransactionError(
+                    f"refused, but an earlier try had no reply: {error}"
+                ) from error
             if outcome is None or self._is_mine(outcome):
                 self._unsettled = None
                 return [Appended(record.lane, record.sequence) for record in records]

@@ -1,0 +1,179 @@
+"""The way of a batch into the log where a Region may be lost: the first Region that answers takes it.
+
+A Region that gave no reply in time is left alone for a while; then one batch tries it again. A batch whose put had no
+reply goes to the next Region with a note of where it may also stand, so that delivery hands out one of the two copies.
+One note is all that a record can carry: a noted batch without a reply goes no further.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+from logging import getLogger
+from threading import Lock
+
+from eventfabric import limits
+from eventfabric.errors import (
+    AppendError,
+    ContendedAppendError,
+    DivergenceError,
+    IndeterminateAppendError,
+    OutcomeUnknownError,
+    PortError,
+    UnconfirmedAppendError,
+)
+from eventfabric.model.identity import Lane, Region
+from eventfabric.model.record import Batch, Note, Record
+from eventfabric.ports import Clock, Log
+from eventfabric.services.append import Appender
+
+_log = getLogger("eventfabric")
+
+
+class Health:
+    """Which Regions answer, as far as this process has seen. Threads may share it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._away_until_ms: dict[Region, int] = {}
+
+    @property
+    def away(self) -> frozenset[Region]:
+        """The Regions that gave no reply when they were last tried."""
+        return frozenset(self._away_until_ms)
+
+    def in_order(self, regions: Seq[Region]) -> list[Region]:
+        """Those that answer first, each kind as given; one that is due to be tried again counts as answering, once."""
+        if not self._away_until_ms:
+            return list(regions)
+        now_ms = self._clock.now_ms()
+        with self._lock:
+            for region in regions:
+                if self._away_until_ms.get(region, now_ms + 1) <= now_ms:
+                    self._away_until_ms[region] = now_ms + _PAUSE_MS
+                    away = self._away_until_ms.keys() - {region}
+                    break
+            else:
+                away = set(self._away_until_ms)
+            return sorted(regions, key=lambda region: region in away)
+
+    def replied(self, region: Region) -> None:
+        """A batch was appended there."""
+        if region in self._away_until_ms:
+            with self._lock:
+                if self._away_until_ms.pop(region, None) is not None:
+                    _log.warning("Region %s answers again", region)
+
+    def silent(self, region: Region) -> None:
+        """A batch got no reply there in time."""
+        with self._lock:
+            if region not in self._away_until_ms:
+                _log.warning("Region %s gives no reply: others first, for a while", region)
+            self._away_until_ms[region] = self._clock.now_ms() + _PAUSE_MS
+
+
+_PAUSE_MS = int(1000 * limits.REGION_PAUSE_SECONDS)
+
+
+class Route:
+    """Appends to the lanes of one stream. `regions`: where, in order of preference; `others`: where else it is kept.
+
+    Threads may share it as they may share an Appender.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        regions: Seq[Region],
+        *,
+        others: Seq[Region],
+        appender_of: Callable[[Region], Appender],
+        log_of: Callable[[Region], Log],
+        health: Health,
+    ) -> None:
+        self.stream = stream
+        self._regions = tuple(regions)
+        self._every = (*regions, *others)
+        self._appender_of = appender_of
+        self._log_of = log_of
+        self._health = health
+
+    def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None, acks: int = 1) -> Record:
+        """Append the batch to the lane, or to the lane of its index in the next Region that answers.
+
+        Args:
+            lane: the lane of every event of the batch.
+            batch: what to append.
+            unsettled: as Appender.append: settled first, in its own Region.
+            acks: Regions that must have the record before this returns, 1 or 2.
+
+        Raises as Appender.append, and UnconfirmedAppendError. An error says where the batch may be, in all Regions.
+        """
+        record = self._appended(lane, batch, unsettled, acks)
+        if acks > 1:
+            self._confirm(record, batch, acks)
+        return record
+
+    def _appended(self, lane: Lane, batch: Batch, unsettled: Record | None, acks: int) -> Record:
+        failure: AppendError | PortError | None = None
+        order = self._order(batch, unsettled)
+        if unsettled is not None and batch.note is not None:
+            # Whatever is certain of this copy, of the noted one nothing is.
+            failure = IndeterminateAppendError(self.stream, unsettled, batch, acks=acks)
+        for number, region in enumerate(order, 1):
+            try:
+                record = self._appender_of(region).append(
+                    replace(lane, origin=region),
+                    batch,
+                    unsettled=unsettled,
+                    timeout_seconds=None if number == len(order) else limits.REGION_PATIENCE_SECONDS,
+                )
+            except IndeterminateAppendError as error:
+                self._health.silent(region)
+                put = error.record
+                assert isinstance(put, Record)
+                failure = IndeterminateAppendError(
+                    self.stream, put, batch, cause=error.__cause__, acks=acks
+                )
+                if batch.note is not None:
+                    break
+                batch = replace(batch, note=Note(put.lane, put.sequence))
+            except (ContendedAppendError, PortError) as error:
+                if isinstance(error.__cause__, OutcomeUnknownError):
+                    self._health.silent(region)
+                elif failure is None:
+                    raise  # nobody's outage, so no other Region's business
+                failure = failure or error
+            else:
+                self._health.replied(region)
+                return record
+            unsettled = None
+        assert failure is not None, "a stream is in a Region at least"
+        raise failure
+
+    def _order(self, batch: Batch, unsettled: Record | None) -> list[Region]:
+        """Where to try. What is unsettled is settled in its own Region first, even by a Fabric of another one."""
+        if unsettled is None:
+            return self._health.in_order(self._regions)
+        first = unsettled.lane.origin
+        if batch.note is not None:
+            return [first]
+        return [first, *(region for region in self._health.in_order(self._regions) if region != first)]
+
+    def _confirm(self, record: Record, batch: Batch, acks: int) -> None:
+        """Put the same record in another Region, as replication does a little later."""
+        others = [region for region in self._every if region != record.lane.origin]
+        cause: PortError | None = None
+        for region in self._health.in_order(others):
+            try:
+                occupant = self._log_of(region).append(record)
+            except PortError as error:
+                cause = error
+                if isinstance(error, OutcomeUnknownError):
+                    self._health.silent(region)
+                continue
+            if occupant is not None and occupant.chain != record.chain:
+                raise DivergenceError(record.lane, record.sequence, f"is another record in {region}")
+            self._health.replied(region)
+            return
+        raise UnconfirmedAppendError(self.stream, record, batch, cause=cause, acks=acks) from cause
