@@ -5,7 +5,7 @@ The adapters in aws/ and memory/ keep these promises; one suite checks both.
 A call either returns, or raises a PortError that says whether it may have taken effect.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Protocol
@@ -131,6 +131,13 @@ class Ledger(Protocol):
         decided yet, or the race is lost. A commit whose reply was lost is recognised as its own when tried again by the
         adapter. At most limits.TRANSACTION_ACTIONS_MAX actions, the cursor's included. OutcomeUnknownError: it may have
         been written.
+        """
+        ...
+
+    def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
+        """What people decided about the lane's dead letters, in one Region or in all, as far as is known here.
+
+        Read a page at a time, as far as it is asked for; in no order.
         """
         ...
 

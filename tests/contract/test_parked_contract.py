@@ -131,7 +131,25 @@ def test_a_decision_stays_on_record_and_out_of_the_state(backend: Backend, ledge
     item = backend.get(LEDGER_TABLE, settled_key(KEY, HOME, Sequence(2)))
     assert item is not None
     assert settled_item.from_item(item) == settled
+    assert list(ledger.settled(KEY)) == [settled]
     assert parked(ledger) == {}
+
+
+def test_decisions_are_read_of_all_regions_or_of_one_however_many_there_are(backend: Backend) -> None:
+    many = [
+        Settled(Sequence(number), "edited", FAILURE, number, replacement=bytes(150_000))
+        for number in range(9)
+    ]
+    cursor = START
+    for one in many:
+        outcome = backend.ledger.commit(KEY, cursor, cursor, settled=[one])
+        assert isinstance(outcome, Committed)
+        cursor = outcome.cursor
+    theirs = Settled(Sequence(4), "discarded", FAILURE, 17, "somebody")
+    backend.put(LEDGER_TABLE, settled_item.to_item(KEY, AWAY, theirs))
+    assert list(backend.ledger.settled(KEY, by=HOME)) == many
+    assert list(backend.ledger.settled(KEY, by=AWAY)) == [theirs]
+    assert sorted(one.at_ms for one in backend.ledger.settled(KEY)) == [*range(9), 17]
 
 
 def test_a_lane_with_more_state_than_a_page_is_read_whole(backend: Backend) -> None:

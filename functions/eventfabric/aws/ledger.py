@@ -1,9 +1,10 @@
 """The ledger on a DynamoDB table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from copy import copy
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from botocore.exceptions import ClientError
@@ -25,8 +26,8 @@ from eventfabric.ports import (
     SameItemTwice,
     Write,
 )
-from eventfabric.wire import circuit_item, marks_item, owner_item, start_item
-from eventfabric.wire.keys import Item, marks_key, seen_item, standing_key
+from eventfabric.wire import circuit_item, marks_item, owner_item, settled_item, start_item
+from eventfabric.wire.keys import Item, marks_key, seen_item, settled_of, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged
 
 if TYPE_CHECKING:
@@ -64,20 +65,27 @@ class AwsLedger:
 
     def state(self, key: LaneKey) -> LaneState:
         """See ports.Ledger. One Query for each MB of state."""
+        return state_of(chain.from_iterable(self._pages("read the ledger", key, {"S": str(key)})))
+
+    def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
+        """See ports.Ledger. One Query for each MB of decisions."""
+        for page in self._pages("read decisions", key, settled_of(key)):
+            yield from settled_item.decided_by(page, by)
+
+    def _pages(self, operation: str, key: LaneKey, partition: dict[str, Any]) -> Iterator[list[Item]]:
         request: dict[str, Any] = {
             "TableName": self._table_of(key.stream),
             "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": {"S": str(key)}},
+            "ExpressionAttributeValues": {":pk": partition},
             "ConsistentRead": True,
         }
-        items: list[Item] = []
-        with named_failures("read the ledger"):
-            while True:
+        while True:
+            with named_failures(operation):
                 answer = self._client.query(**request)
-                items += cast(list[Item], answer["Items"])
-                if "LastEvaluatedKey" not in answer:
-                    return state_of(items)
-                request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            yield cast(list[Item], answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def commit(
         self,

@@ -11,6 +11,7 @@ from eventfabric.cli import backfill, dead_letters, definition, local, queues, s
 from eventfabric.cli.failover import failback, failover
 from eventfabric.cli.lanes import lanes
 from eventfabric.cli.output import complain, say
+from eventfabric.cli.prove import prove
 from eventfabric.cli.publish import publish
 from eventfabric.cli.reconcile import reconcile
 from eventfabric.cli.show import show
@@ -51,6 +52,7 @@ app.command()(publish)
 app.command()(lanes)
 app.command()(show)
 app.command()(reconcile)
+app.command()(prove)
 app.command()(failover)
 app.command()(failback)
 app.add_typer(backfill.app, name="backfill")

@@ -4,7 +4,7 @@ Wraps any port, of memory or of AWS. Owns no port, and decides nothing that its 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import suppress
 from enum import Enum
@@ -19,6 +19,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
+from eventfabric.model.parked import Settled
 from eventfabric.model.record import Record, Tail
 from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
@@ -117,7 +118,7 @@ class Faults:
         return _Log(log, self)
 
     def ledger(self, ledger: Ledger) -> Ledger:
-        """The ledger through these faults: ledger.state, .commit, .standing, .switch, .hand_over."""
+        """The ledger through these faults: ledger.state, .commit, .settled, .standing, .switch, .hand_over."""
         return _Ledger(ledger, self)
 
     def doorbells(self, doorbells: Doorbells) -> Doorbells:
@@ -163,6 +164,9 @@ class _Ledger:
 
     def commit(self, key: LaneKey, read: Cursor, moved: Cursor, **others: Any) -> CommitOutcome:
         return self._faults.call("ledger.commit", lambda: self._ledger.commit(key, read, moved, **others))
+
+    def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
+        return self._faults.call("ledger.settled", lambda: self._ledger.settled(key, by=by))
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         return self._faults.call("ledger.standing", lambda: self._ledger.standing(stream, subscription))

@@ -1,12 +1,14 @@
 """The ledger on a table in memory; the same requests, conditions, token and reasons as on AWS."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Self
 
+from eventfabric.memory.expressions import AttributeValue
 from eventfabric.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.memory.requests import Requests
 from eventfabric.memory.table import ConditionFailedError
@@ -17,8 +19,8 @@ from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.ports import CommitOutcome, Committed, Decided, Entropy, RaceLost, SameItemTwice, Write
-from eventfabric.wire import circuit_item, marks_item, owner_item, start_item
-from eventfabric.wire.keys import Item, marks_key, seen_item, standing_key
+from eventfabric.wire import circuit_item, marks_item, owner_item, settled_item, start_item
+from eventfabric.wire.keys import Item, marks_key, seen_item, settled_of, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
 
 _TOKEN_BYTES = 16
@@ -54,13 +56,22 @@ class MemoryLedger:
 
     def state(self, key: LaneKey) -> LaneState:
         """See ports.Ledger. One query for each page of state."""
-        table, items, more = self._region.table(self._table_of(key.stream)), list[Item](), True
+        return state_of(chain.from_iterable(self._pages(key, {"S": str(key)})))
+
+    def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
+        """See ports.Ledger. One query for each page of decisions."""
+        for page in self._pages(key, settled_of(key)):
+            yield from settled_item.decided_by(page, by)
+
+    def _pages(self, key: LaneKey, partition: AttributeValue) -> Iterator[list[Item]]:
+        table, last, more = self._region.table(self._table_of(key.stream)), None, True
         while more:
             # From the last item on, which is not taken twice.
-            query = partial(table.query, {"S": str(key)}, start=items[-1]["sk"] if items else None)
+            query = partial(table.query, partition, start=last["sk"] if last else None)
             found, more = self._requests.send("query", query)
-            items += found[1:] if items else found
-        return state_of(items)
+            page = found[1:] if last else found
+            last = found[-1] if found else None
+            yield page
 
     def commit(
         self,

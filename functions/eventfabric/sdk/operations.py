@@ -9,7 +9,8 @@ from eventfabric.errors import NotUnknownError, SettingError, WrongRegionError
 from eventfabric.model.backfill import Report
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.finding import Finding
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
+from eventfabric.model.proof import LaneProof
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Ports, Steps
 from eventfabric.sdk.backfill import run_backfill
@@ -19,6 +20,7 @@ from eventfabric.services.backfill_request import Wanted, ranges_of
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.failover import Failover
+from eventfabric.services.prove import Prover
 from eventfabric.services.reconcile import Reconciler
 from eventfabric.services.replay import Replay
 from eventfabric.services.standing import Standings
@@ -76,6 +78,51 @@ class Operations:
         found.check_region(self.region)
         reconciler = Reconciler(found, region=self.region, ports=self._ports, telemetry=NoTelemetry())
         return list(reconciler.run(repair=repair, full=full))
+
+    def prove(
+        self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None
+    ) -> list[LaneProof]:
+        """Prove what subscriptions handled in this Region: lane by lane, exactly the log, but for the exceptions.
+
+        Reads the log of every lane that is named, up to the furthest cursor. Arguments and errors as `provers`.
+        """
+        return [
+            proof
+            for prover in self.provers(subscription, stream=stream, lane=lane)
+            for one in prover.lanes
+            for proof in prover.prove(one)
+        ]
+
+    def provers(
+        self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None
+    ) -> list[Prover]:
+        """What `prove` does, stream by stream, for who wants to see how far it is, or to prove several lanes at once.
+
+        Args:
+            subscription: its name; default all.
+            stream: only this one's subscriptions; default every stream that is in this Region.
+            lane: only this one, as `us-east-1/0.17`.
+
+        Raises:
+            UnknownNameError, WrongRegionError: there is no such subscription or stream, or it is not in this Region.
+            SettingError: there is no such lane.
+        """
+        only = None if lane is None else _lane(lane)
+        wanted = list(self.topology.subscriptions.values())
+        if subscription is not None:
+            wanted = [self.topology.subscription(subscription)]
+            if stream not in (None, wanted[0].definition.stream):
+                raise SettingError(
+                    "stream", stream, f"{wanted[0].definition.stream}, which {subscription} is of"
+                )
+            stream = wanted[0].definition.stream
+        streams = [self.topology.stream(stream)] if stream is not None else [
+            one for one in self.topology.streams.values() if self.region in one.definition.regions
+        ]  # fmt: skip
+        for one in streams:
+            one.check_region(self.region)
+        of = {one.name: [each for each in wanted if each.definition.stream == one.name] for one in streams}
+        return [Prover(one, of[one.name], self._ports, lane=only) for one in streams if of[one.name]]
 
     def replay(self, subscription: str, *, into: str | None = None) -> Replay:
         """A replay of a subscription, or of what it was handed into another; UnknownNameError, ReplayRefusedError."""
@@ -183,3 +230,10 @@ class Operations:
         stream = self.topology.stream(subscription.definition.stream)
         stream.check_region(self.region)
         return stream
+
+
+def _lane(text: str) -> Lane:
+    try:
+        return Lane.parse(text)
+    except ValueError:
+        raise SettingError("lane", text, "<origin>/<generation>.<index>, such as us-east-1/0.17") from None

@@ -116,9 +116,14 @@ def marks_key(stream: StreamName, origin: Region, region: Region) -> Item:
     return {PK: {"S": f"{stream}/{_MARKS}/{origin}"}, SK: {"S": f"{region}/{_MARKS}"}}
 
 
+def settled_of(key: LaneKey) -> dict[str, Any]:
+    """The partition key of all that was decided about a lane's dead letters."""
+    return {"S": f"{key}/settled"}
+
+
 def settled_key(key: LaneKey, region: Region, sequence: Sequence) -> Item:
     """The key of what became of a dead letter; sorts by sequence."""
-    return {PK: {"S": f"{key}/settled"}, SK: {"S": f"{region}/{sequence:020d}"}}
+    return {PK: settled_of(key), SK: {"S": f"{region}/{sequence:020d}"}}
 
 
 def step_key(key: str, region: Region) -> Item:

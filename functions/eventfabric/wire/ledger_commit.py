@@ -7,6 +7,7 @@ A commit and its race, in time:
                                                       and b is this commit's token -> it was written after all
 """
 
+from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -110,7 +111,7 @@ def unchanged(read_version: int) -> dict[str, Any]:
     return condition
 
 
-def state_of(items: Seq[Item]) -> LaneState:
+def state_of(items: Iterable[Item]) -> LaneState:
     """The state that a lane's items tell."""
     cursors: dict[Region, Cursor] = {}
     parked: dict[Region, dict[str, Parked]] = {}

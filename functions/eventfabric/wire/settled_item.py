@@ -2,12 +2,14 @@
 replacement `r`.
 """
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.parked import Failure, Settled
-from eventfabric.wire.keys import SK, Item, settled_key
+from eventfabric.wire.keys import SK, Item, ledger_region_and_kind, settled_key
 
 _decode_failure = msgspec.json.Decoder(Failure).decode
 
@@ -34,3 +36,10 @@ def from_item(item: Item) -> Settled:
         by=item["o"]["S"],
         replacement=bytes(item["r"]["B"]) if "r" in item else None,
     )
+
+
+def decided_by(items: Iterable[Item], region: Region | None) -> Iterator[Settled]:
+    """The decisions of items, of one Region or (None) of all."""
+    for item in items:
+        if region in (None, ledger_region_and_kind(item)[0]):
+            yield from_item(item)

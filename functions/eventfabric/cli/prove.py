@@ -1,0 +1,161 @@
+"""`eventfabric prove`: that what subscriptions handled is the log, and what they did not handle of it, and why."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.output import say, show_json, show_table, stderr
+
+if TYPE_CHECKING:
+    from eventfabric.model.proof import Exempt, LaneProof
+    from eventfabric.services.prove import Prover, Watch
+
+_READERS = 8
+_COLUMNS = ("subscription", "lane", "from", "up to", "events", "except", "proven")
+_EXCEPTIONS = ("subscription", "event", "id", "key", "what", "why", "when", "by")
+
+
+def prove(
+    subscription: Annotated[
+        str | None, typer.Argument(metavar="[SUBSCRIPTION]", help="Default: all.")
+    ] = None,
+    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
+    lane: Annotated[
+        str | None, typer.Option("--lane", help="Only this lane, as `eventfabric lanes` tells it.")
+    ] = None,
+    definition: Definition = None,
+    region: RegionName = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """Prove, lane by lane, that a subscription handled exactly the log up to its cursor, but for what is listed.
+
+    Reads the whole log up to the cursors and computes every link anew: a record that was changed, removed or inserted
+    before a cursor is found. Of a log whose head has expired it proves what is kept. Ends with 0 where all is proven, 1
+    where something is not, 2 where the question is wrong.
+
+    Example: eventfabric prove billing --region us-east-1
+
+    Example: eventfabric prove --stream orders --lane us-east-1/0.17 --json
+    """
+    connection = Connection.of(definition, region, profile, endpoint_url)
+    provers = connection.operations().provers(subscription, stream=stream, lane=lane)
+    proofs: list[LaneProof] = []
+    for prover in provers:
+        proofs += _proofs(prover)
+    wrong = [proof for proof in proofs if not proof.is_proven]
+    if json:
+        shown = [_proof_json(proof) for proof in proofs]
+        show_json({"region": connection.region, "proven": not wrong, "lanes": shown})
+    else:
+        _show(connection.region, proofs)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _proofs(prover: "Prover") -> "list[LaneProof]":
+    with _progress(prover) as (watch, advance), ThreadPoolExecutor(_READERS) as readers:
+        proofs: list[LaneProof] = []
+        for found in readers.map(partial(prover.prove, watch=watch), prover.lanes):
+            proofs += found
+            advance()
+        return proofs
+
+
+@contextmanager
+def _progress(prover: "Prover") -> "Iterator[tuple[Watch, partial[None]]]":
+    """What is told of events that are verified, from any thread; and of a lane that is done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    done = TextColumn("lanes, {task.fields[events]:,} events")
+    columns = (TextColumn("proving {task.description}"), BarColumn(), MofNCompleteColumn(), done)
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        task = bar.add_task(prover.stream.name, total=len(prover.lanes), events=0)
+        seen, lock = 0, Lock()
+
+        def watch(events: int) -> None:
+            nonlocal seen
+            with lock:
+                seen += events
+            bar.update(task, events=seen)
+
+        yield watch, partial(bar.advance, task)
+
+
+def _show(region: str, proofs: "list[LaneProof]") -> None:
+    if proofs:
+        show_table(region, _COLUMNS, [_row(proof) for proof in proofs])
+    exceptions = [(proof, one) for proof in proofs for one in proof.exceptions]
+    if exceptions:
+        show_table("except", _EXCEPTIONS, [_exception_row(proof, one) for proof, one in exceptions])
+    proven = [proof for proof in proofs if proof.is_proven]
+    events = sum(proof.events for proof in proven)
+    say(
+        f"{len(proven):,} of {len(proofs):,} proven: handled exactly the log, {events:,} events, "
+        f"except {len(exceptions):,}"
+    )
+
+
+def _row(proof: "LaneProof") -> tuple[object, ...]:
+    return (
+        proof.subscription, str(proof.lane), proof.first, proof.cursor.sequence, proof.events,
+        len(proof.exceptions), _verdict(proof),
+    )  # fmt: skip
+
+
+def _verdict(proof: "LaneProof") -> str:
+    if proof.wrong is not None:
+        return f"no, {proof.wrong.kind.value} at {proof.wrong.sequence}: {proof.wrong.detail}"
+    said = "yes" if proof.events else "nothing is kept of what it handled"
+    if proof.first:
+        said += ", what is before has expired" if proof.events else ""
+    if proof.cursor.is_replay:
+        said += f"; is handed out again up to {proof.cursor.replay_until}"
+    return said
+
+
+def _exception_row(proof: "LaneProof", one: "Exempt") -> tuple[object, ...]:
+    place = f"{proof.lane}@{one.sequence}"
+    return proof.subscription, place, one.event_id, one.key, one.kind.value, one.why, _time(one.at_ms), one.by
+
+
+def _time(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}" if ms else ""
+
+
+def _proof_json(proof: "LaneProof") -> dict[str, object]:
+    cursor, wrong = proof.cursor, proof.wrong
+    return {
+        "stream": proof.stream,
+        "subscription": proof.subscription,
+        "lane": str(proof.lane),
+        "region": proof.region,
+        "proven": proof.is_proven,
+        "from": proof.first,
+        "up_to": cursor.sequence,
+        "events": proof.events,
+        "began": cursor.began,
+        "replay_until": cursor.replay_until or None,
+        "wrong": wrong and {"kind": wrong.kind.value, "sequence": wrong.sequence, "detail": wrong.detail},
+        "exceptions": [_exception_json(one) for one in proof.exceptions],
+    }
+
+
+def _exception_json(one: "Exempt") -> dict[str, object]:
+    return {
+        "kind": one.kind.value,
+        "sequence": one.sequence,
+        "event": one.event_id,
+        "key": one.key,
+        "why": one.why,
+        "at_ms": one.at_ms,
+        "by": one.by,
+    }

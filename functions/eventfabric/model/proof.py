@@ -1,0 +1,73 @@
+"""Owns what a proof says of a lane: from where to where the log is what was handled, and with which exceptions."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from eventfabric.model.cursor import Cursor
+from eventfabric.model.finding import Finding
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+
+
+class ExceptionKind(StrEnum):
+    """Why an event before the cursor was not handled as it stands in the log."""
+
+    PARKED = "parked"
+    """It failed, and will be tried again."""
+    DEAD = "dead"
+    """It failed for good, or as often as it may, and waits for somebody."""
+    WAITING = "waiting"
+    """It waits behind an earlier event of its key that is parked or dead."""
+    REPLAYING = "replaying"
+    """It was handed out before, and waits to be handed out again."""
+    DISCARDED = "discarded"
+    """Somebody dropped it."""
+    EDITED = "edited"
+    """Somebody had another event handled in its place."""
+    ELSEWHERE = "elsewhere"
+    """Its batch stands in another lane too, and that copy is the one that is delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exempt:
+    """One event that the proof excepts. `event_id` and `key` are empty where its record has expired.
+
+    `at_ms`: when it failed last, was decided about, or has waited since, in milliseconds since 1970; 0: not known.
+    `by`: who decided.
+    """
+
+    kind: ExceptionKind
+    sequence: Sequence
+    why: str
+    at_ms: int
+    event_id: str = ""
+    key: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneProof:
+    """One subscription in one lane, as one Region sees it: handled exactly the log from `first` up to the cursor.
+
+    `region`: whose cursor it is. `first`: 0 where the log is kept from its first event on. Else the end of the oldest
+    record that is kept: nothing tells the chain before that one, so it is taken as it is, and all behind it is bound to
+    it and to the cursor. `wrong`: why the log is not what was handled; None: it is, but for the exceptions.
+    """
+
+    stream: StreamName
+    subscription: SubscriptionName
+    lane: Lane
+    region: Region
+    cursor: Cursor
+    first: Sequence
+    exceptions: tuple[Exempt, ...] = ()
+    wrong: Finding | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the log is what was handled, as far as it is kept."""
+        return self.wrong is None
+
+    @property
+    def events(self) -> int:
+        """Events that are proven, the exceptions among them."""
+        return 0 if self.wrong else max(0, self.cursor.sequence - self.first)
