@@ -106,7 +106,7 @@ def _show(region: str, proofs: "list[LaneProof]") -> None:
 
 def _row(proof: "LaneProof") -> tuple[object, ...]:
     return (
-        proof.subscription, str(proof.lane), proof.first, proof.cursor.sequence, proof.events,
+        proof.subscription, str(proof.lane), proof.start, proof.cursor.sequence, proof.events,
         len(proof.exceptions), _verdict(proof),
     )  # fmt: skip
 
@@ -114,9 +114,9 @@ def _row(proof: "LaneProof") -> tuple[object, ...]:
 def _verdict(proof: "LaneProof") -> str:
     if proof.wrong is not None:
         return f"no, {proof.wrong.kind.value} at {proof.wrong.sequence}: {proof.wrong.detail}"
-    said = "yes" if proof.events else "nothing is kept of what it handled"
-    if proof.first:
-        said += ", what is before has expired" if proof.events else ""
+    said = "yes"
+    if proof.start:
+        said += ", it began there" if proof.start == proof.cursor.began else ", what is before has expired"
     if proof.cursor.is_replay:
         said += f"; is handed out again up to {proof.cursor.replay_until}"
     return said
@@ -139,7 +139,8 @@ def _proof_json(proof: "LaneProof") -> dict[str, object]:
         "lane": str(proof.lane),
         "region": proof.region,
         "proven": proof.is_proven,
-        "from": proof.first,
+        "from": proof.start,
+        "bound_from": proof.first,
         "up_to": cursor.sequence,
         "events": proof.events,
         "began": cursor.began,

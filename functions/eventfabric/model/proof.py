@@ -46,7 +46,7 @@ class Exempt:
 
 @dataclass(frozen=True, slots=True)
 class LaneProof:
-    """One subscription in one lane, as one Region sees it: handled exactly the log from `first` up to the cursor.
+    """One subscription in one lane, as one Region sees it: handled exactly the log from `start` up to the cursor.
 
     `region`: whose cursor it is. `first`: 0 where the log is kept from its first event on. Else the end of the oldest
     record that is kept: nothing tells the chain before that one, so it is taken as it is, and all behind it is bound to
@@ -68,6 +68,14 @@ class LaneProof:
         return self.wrong is None
 
     @property
+    def start(self) -> Sequence:
+        """The first event that is proven to have been handled: `first`, or where the subscription began in the lane.
+
+        What stood before that was handed to nobody; it is bound by the same chain, and verified all the same.
+        """
+        return min(max(self.first, self.cursor.began), self.cursor.sequence)
+
+    @property
     def events(self) -> int:
-        """Events that are proven, the exceptions among them."""
-        return 0 if self.wrong else max(0, self.cursor.sequence - self.first)
+        """Events that are proven to have been handled, the exceptions among them."""
+        return 0 if self.wrong else self.cursor.sequence - self.start

@@ -60,6 +60,8 @@ class Claim:
 
     def start(self, trail: Trail) -> None:
         """Nothing was walked yet."""
+        if self._cursor.sequence < self._cursor.base:
+            self._broken(f"its record begins at {self._cursor.base}, behind it")
         self._compare(trail.at, trail.first)
 
     def meet(self, trail: Trail, record: Record) -> None:
@@ -122,6 +124,8 @@ class Claim:
         """Everything before this record has expired: a cursor that stands there is bound to nothing behind it."""
         cursor = self._cursor
         if self._first is not None or cursor.base < oldest:
+            if self._first is None and cursor.sequence > oldest:
+                self._broken(f"its record begins at {cursor.base} and another at {oldest}")
             self._lost_holder()
         elif cursor.base == oldest and cursor.chain == UNKNOWN_CHAIN:
             self._first = cursor.sequence
