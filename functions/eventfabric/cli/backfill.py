@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from getpass import getuser
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Access, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 from eventfabric.errors import EventFabricError, PortError, UnknownNameError
 
@@ -40,15 +40,25 @@ _COLUMNS = ("lane", "slices", "done", "missing", "copied records", "copied event
 class _Place:
     """Where a command was told that the fabric is, and the source."""
 
-    definition: Path | None
-    profile: str | None
-    endpoint_url: str | None
+    access: Access
     from_profile: str | None = None
     from_endpoint_url: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        definition: Definition = None,
+        profile: Profile = None,
+        endpoint_url: Endpoint = None,
+        from_profile: FromProfile = None,
+        from_endpoint_url: FromEndpoint = None,
+    ) -> "_Place":
+        """As the options say."""
+        return cls(Access.of(definition, profile, endpoint_url), from_profile, from_endpoint_url)
+
     def backfiller(self, target: str, source: str) -> "Backfiller":
         """Of a target, copying from a source."""
-        connection = Connection.of(self.definition, target, self.profile, self.endpoint_url)
+        connection = self.access.to(target)
         if self.from_profile is None and self.from_endpoint_url is None:
             return connection.operations().backfills
         import boto3
@@ -57,7 +67,7 @@ class _Place:
         from eventfabric.aws.log import AwsLog
         from eventfabric.services.backfill import Backfiller
 
-        session = boto3.Session(profile_name=self.from_profile or self.profile)
+        session = boto3.Session(profile_name=self.from_profile or self.access.profile)
         clients = Clients(source, session=session, endpoint_url=self.from_endpoint_url)
         told = {"profile": self.from_profile, "endpoint": self.from_endpoint_url}
         return Backfiller(
@@ -68,7 +78,7 @@ class _Place:
 
     def find(self, backfill_id: str) -> "tuple[Backfiller, Backfill]":
         """A backfill by its id, whichever Region it goes into; UnknownNameError."""
-        topology = Connection.of(self.definition, None, self.profile, self.endpoint_url).topology
+        topology = self.access.to(None).topology
         known: list[str] = []
         unreachable: list[PortError] = []
         for region in topology.regions:
@@ -87,8 +97,10 @@ class _Place:
 
 
 @app.callback()
+@grouped
 def backfill(
     context: typer.Context,
+    *,
     stream: Annotated[
         str | None, typer.Option(help="The stream; needed where the fabric has several.")
     ] = None,
@@ -104,11 +116,7 @@ def backfill(
         int | None, typer.Option("--slice-events", min=1, help="Events of one slice, about.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing; copy nothing.")] = False,
-    definition: Definition = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
-    from_profile: FromProfile = None,
-    from_endpoint_url: FromEndpoint = None,
+    place: _Place,
     json: Json = False,
 ) -> None:
     """Copy what a Region's log lacks from another's, verified record by record; nothing is overwritten.
@@ -124,8 +132,7 @@ def backfill(
 
     if source is None or target is None:
         raise typer.BadParameter("say --from and --to, or one of: resume, cancel, show")
-    place = _Place(definition, profile, endpoint_url, from_profile, from_endpoint_url)
-    name = Connection.of(definition, target, profile, endpoint_url).stream(stream).name
+    name = place.access.to(target).stream(stream).name
     wanted = Wanted(name, source, ranges_of(lanes or ()), rate, workers or BACKFILL_WORKERS, slice_events)
     backfiller = place.backfiller(target, source)
     if dry_run:
@@ -135,39 +142,31 @@ def backfill(
 
 
 @app.command()
+@grouped
 def resume(
     backfill_id: Id,
+    *,
     rate: Rate = None,
     workers: Workers = None,
-    definition: Definition = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
-    from_profile: FromProfile = None,
-    from_endpoint_url: FromEndpoint = None,
+    place: _Place,
     json: Json = False,
 ) -> None:
     """Go on with a backfill that was interrupted, cancelled or left incomplete.
 
     Example: eventfabric backfill resume 20261114t093000-ab12
     """
-    place = _Place(definition, profile, endpoint_url, from_profile, from_endpoint_url)
     backfiller, found = place.find(backfill_id)
     _run(backfiller, backfiller.resume(found.id, rate=rate, workers=workers), as_json=json)
 
 
 @app.command()
-def cancel(
-    backfill_id: Id,
-    definition: Definition = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
-    json: Json = False,
-) -> None:
+@grouped
+def cancel(backfill_id: Id, *, access: Access, json: Json = False) -> None:
     """Have a backfill's workers stop, wherever they run. What is copied stays.
 
     Example: eventfabric backfill cancel 20261114t093000-ab12
     """
-    backfiller, found = _Place(definition, profile, endpoint_url).find(backfill_id)
+    backfiller, found = _Place(access).find(backfill_id)
     now = backfiller.cancel(found.id)
     if json:
         show_json(_backfill_json(now))
@@ -176,12 +175,12 @@ def cancel(
 
 
 @app.command()
+@grouped
 def show(
-    backfill_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Default: list all.")] = None,
-    definition: Definition = None,
+    *,
+    backfill_id: Annotated[str | None, typer.Argument(metavar="ID", help="Default: list all.")] = None,
+    access: Access,
     region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
     json: Json = False,
 ) -> None:
     """List backfills, or show how far one is, lane by lane.
@@ -189,10 +188,10 @@ def show(
     Example: eventfabric backfill show 20261114t093000-ab12
     """
     if backfill_id is not None:
-        backfiller, found = _Place(definition, profile, endpoint_url).find(backfill_id)
+        backfiller, found = _Place(access).find(backfill_id)
         _show_report(backfiller.report(found.id), as_json=json)
         return
-    connection = Connection.of(definition, region, profile, endpoint_url)
+    connection = access.to(region)
     every = connection.operations().backfills.all()
     if json:
         show_json([_backfill_json(one) for one in every])

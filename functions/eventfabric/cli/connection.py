@@ -32,6 +32,41 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @dataclass(frozen=True)
+class Access:
+    """How a command was told to reach the fabric, in whichever Region."""
+
+    definition: Path | None
+    profile: str | None
+    endpoint_url: str | None
+
+    @classmethod
+    def of(
+        cls, definition: Definition = None, profile: Profile = None, endpoint_url: Endpoint = None
+    ) -> "Access":
+        """As the options say; typer.BadParameter."""
+        _check_endpoint(endpoint_url)
+        return cls(definition, profile, endpoint_url)
+
+    def to(self, region: str | None) -> "Connection":
+        """The connection to a Region; None: as the environment says. DefinitionError, WrongRegionError."""
+        import boto3
+
+        from eventfabric.definition_file import read_definition
+        from eventfabric.errors import WrongRegionError
+        from eventfabric.settings import definition_path, region_named
+        from eventfabric.topology import Topology
+
+        path = self.definition or definition_path()
+        topology = Topology(read_definition(path))
+        if region is None:
+            configured = boto3.Session(profile_name=self.profile).region_name
+            region = region_named() or configured or topology.regions[0]
+        if region not in topology.regions:
+            raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
+        return Connection(topology, region, path, self.profile, self.endpoint_url)
+
+
+@dataclass(frozen=True)
 class Connection:
     """One Region of the fabric that a command was pointed at."""
 
@@ -43,24 +78,14 @@ class Connection:
 
     @classmethod
     def of(
-        cls, definition: Path | None, region: str | None, profile: str | None, endpoint_url: str | None
+        cls,
+        definition: Definition = None,
+        region: RegionName = None,
+        profile: Profile = None,
+        endpoint_url: Endpoint = None,
     ) -> "Connection":
         """The connection; DefinitionError, WrongRegionError."""
-        import boto3
-
-        from eventfabric.definition_file import read_definition
-        from eventfabric.errors import WrongRegionError
-        from eventfabric.settings import definition_path, region_named
-        from eventfabric.topology import Topology
-
-        _check_endpoint(endpoint_url)
-        path = definition or definition_path()
-        topology = Topology(read_definition(path))
-        if region is None:
-            region = region_named() or boto3.Session(profile_name=profile).region_name or topology.regions[0]
-        if region not in topology.regions:
-            raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
-        return cls(topology, region, path, profile, endpoint_url)
+        return Access.of(definition, profile, endpoint_url).to(region)
 
     def fabric(self) -> "Fabric":
         """The SDK, connected."""

@@ -2,6 +2,7 @@
 
 import json as json_module
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr, stdout
 from eventfabric.errors import EventFabricError
 
@@ -36,25 +38,37 @@ Rate = Annotated[float, typer.Option(min=0.01, help="Dead letters a second, at m
 _COLUMNS = ("event", "key", "type", "error", "attempts", "crashes", "waiting behind", "last")
 
 
+@dataclass(frozen=True)
+class Filter:
+    """Which dead letters; all where no option says otherwise."""
+
+    wanted: "Wanted"
+
+    @classmethod
+    def of(
+        cls, key: Key = None, type_: Type = None, error: ErrorType = None, older_than: OlderThan = None
+    ) -> "Filter":
+        """As the options say."""
+        from eventfabric.services.dead_letters import Wanted
+
+        return cls(Wanted(key, type_, error, None if older_than is None else older_than * 1000))
+
+
 @app.command("list")
+@grouped
 def list_(
     subscription: Subscription,
-    key: Key = None,
-    type_: Type = None,
-    error: ErrorType = None,
-    older_than: OlderThan = None,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    *,
+    filter: Filter,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """List dead letters, lane by lane.
 
     Example: eventfabric dead-letters list billing --error CardRefused
     """
-    letters = _connected(definition, region, profile, endpoint_url, subscription)
-    found = list(letters.find(_wanted(key, type_, error, older_than)))
+    letters = connection.operations().dead_letters(subscription)
+    found = list(letters.find(filter.wanted))
     if json:
         show_json([_as_json(letter) for letter in found])
         return
@@ -65,20 +79,19 @@ def list_(
 
 
 @app.command()
+@grouped
 def show(
     subscription: Subscription,
     place: Place,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Show a dead letter with its event, and why it failed.
 
     Example: eventfabric dead-letters show billing us-east-1/0.17@42
     """
-    letters = _connected(definition, region, profile, endpoint_url, subscription)
+    letters = connection.operations().dead_letters(subscription)
     value = _with_event(letters, _at(letters, place))
     if json:
         show_json(value)
@@ -87,34 +100,30 @@ def show(
 
 
 @app.command()
+@grouped
 def redrive(
     subscription: Subscription,
-    place: Annotated[str | None, typer.Argument(metavar="[LANE@SEQUENCE]", help="Only this one.")] = None,
+    *,
+    place: Annotated[str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only this one.")] = None,
     edited: Annotated[
         Path | None,
         typer.Option(help="A file with a CloudEvent to handle in place of this one; both stay on record."),
     ] = None,
-    key: Key = None,
-    type_: Type = None,
-    error: ErrorType = None,
-    older_than: OlderThan = None,
+    filter: Filter,
     rate: Rate = 10.0,
     dry_run: DryRun = False,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Have dead letters tried again, and then what waits behind them, in order.
 
     Example: eventfabric dead-letters redrive billing --error TimeoutError --rate 5 --dry-run
     """
-    letters = _connected(definition, region, profile, endpoint_url, subscription)
+    letters = connection.operations().dead_letters(subscription)
     if edited is not None and place is None:
         raise typer.BadParameter("--edited goes with LANE@SEQUENCE")
     replacement = _edited(edited) if edited else None
-    chosen = _chosen(letters, place, _wanted(key, type_, error, older_than))
+    chosen = _chosen(letters, place, filter.wanted)
     _each(
         "redriven", chosen, lambda one: letters.redrive(one, replacement=replacement, by=getuser()),
         rate=rate, dry_run=dry_run, as_json=json,
@@ -122,68 +131,45 @@ def redrive(
 
 
 @app.command()
+@grouped
 def discard(
     subscription: Subscription,
-    place: Annotated[str | None, typer.Argument(metavar="[LANE@SEQUENCE]", help="Only this one.")] = None,
-    key: Key = None,
-    type_: Type = None,
-    error: ErrorType = None,
-    older_than: OlderThan = None,
+    *,
+    place: Annotated[str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only this one.")] = None,
+    filter: Filter,
     rate: Rate = 10.0,
     dry_run: DryRun = False,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Drop dead letters, and have what waits behind them tried. Who dropped what stays on record.
 
     Example: eventfabric dead-letters discard billing us-east-1/0.17@42
     """
-    wanted = _wanted(key, type_, error, older_than)
-    if place is None and (key, type_, error, older_than) == (None,) * 4:
+    if place is None and filter == Filter.of():
         raise typer.BadParameter("say which: LANE@SEQUENCE, --key, --type, --error or --older-than")
-    letters = _connected(definition, region, profile, endpoint_url, subscription)
+    letters = connection.operations().dead_letters(subscription)
     _each(
-        "discarded", _chosen(letters, place, wanted), lambda one: letters.discard(one, by=getuser()),
+        "discarded", _chosen(letters, place, filter.wanted), lambda one: letters.discard(one, by=getuser()),
         rate=rate, dry_run=dry_run, as_json=json,
     )  # fmt: skip
 
 
 @app.command()
+@grouped
 def export(
     subscription: Subscription,
-    key: Key = None,
-    type_: Type = None,
-    error: ErrorType = None,
-    older_than: OlderThan = None,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    *,
+    filter: Filter,
+    connection: Connection,
 ) -> None:
     """Print dead letters with their events, a JSON object a line.
 
     Example: eventfabric dead-letters export billing > dead.jsonl
     """
-    letters = _connected(definition, region, profile, endpoint_url, subscription)
-    for letter in letters.find(_wanted(key, type_, error, older_than)):
+    letters = connection.operations().dead_letters(subscription)
+    for letter in letters.find(filter.wanted):
         show_json(_with_event(letters, letter))
-
-
-def _connected(
-    definition: Path | None, region: str | None, profile: str | None, endpoint_url: str | None, name: str
-) -> "DeadLetters":
-    return Connection.of(definition, region, profile, endpoint_url).operations().dead_letters(name)
-
-
-def _wanted(
-    key: str | None, type_: str | None, error: str | None, older_than_seconds: int | None
-) -> "Wanted":
-    from eventfabric.services.dead_letters import Wanted
-
-    return Wanted(key, type_, error, None if older_than_seconds is None else older_than_seconds * 1000)
 
 
 def _chosen(letters: "DeadLetters", place: str | None, wanted: "Wanted") -> "Iterator[DeadLetter]":

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile
+from eventfabric.cli.connection import Access, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 
 if TYPE_CHECKING:
@@ -35,42 +36,42 @@ Drain = Annotated[
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 
 
+@grouped
 def failover(
     source: Annotated[str, typer.Option("--from", help="The Region that is to deliver no more.")],
     target: Annotated[str, typer.Option("--to", help="The Region that is to deliver in its place.")],
+    *,
     dry_run: DryRun = False,
     yes: Yes = False,
     drain: Drain = True,
     reason: Reason = "",
-    definition: Definition = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    access: Access,
     json: Json = False,
 ) -> None:
     """Have another Region deliver what one delivers, and show before how ready it is and what is handled twice.
 
     Example: eventfabric failover --from us-east-1 --to eu-west-1 --dry-run
     """
-    operations = Connection.of(definition, target, profile, endpoint_url).operations()
+    operations = access.to(target).operations()
     _run([operations.failover(source)], dry_run=dry_run, yes=yes, drains=drain, reason=reason, as_json=json)
 
 
+@grouped
 def failback(
     region: Annotated[str, typer.Argument(help="The Region that is to deliver its own lanes again.")],
+    *,
     dry_run: DryRun = False,
     yes: Yes = False,
     drain: Drain = True,
     reason: Reason = "",
-    definition: Definition = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    access: Access,
     json: Json = False,
 ) -> None:
     """Have a Region deliver again what is its own by the definition, whoever does now.
 
     Example: eventfabric failback us-east-1
     """
-    operations = Connection.of(definition, region, profile, endpoint_url).operations()
+    operations = access.to(region).operations()
     _run(operations.failback(), dry_run=dry_run, yes=yes, drains=drain, reason=reason, as_json=json)
 
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -16,15 +17,14 @@ if TYPE_CHECKING:
 _READERS = 16
 
 
+@grouped
 def lanes(
+    *,
     stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
     subscription: Annotated[str | None, typer.Option(help="Only this subscription.")] = None,
     lagging: Annotated[bool, typer.Option("--lagging", help="Only lanes that lag.")] = False,
     ring: Annotated[bool, typer.Option("--ring", help="Ring the lanes that lag again.")] = False,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Show tail, cursor and lag of the lanes that have events, as one Region sees them.
@@ -35,7 +35,6 @@ def lanes(
     """
     from eventfabric.services.survey import ring_again
 
-    connection = Connection.of(definition, region, profile, endpoint_url)
     if subscription is not None:
         stream = connection.topology.subscription(subscription).definition.stream
     named = [stream] if stream is not None else [

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json, show_table, stderr
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ _COLUMNS = ("subscription", "lane", "from", "up to", "events", "except", "proven
 _EXCEPTIONS = ("subscription", "event", "id", "key", "what", "why", "when", "by")
 
 
+@grouped
 def prove(
+    *,
     subscription: Annotated[
         str | None, typer.Argument(metavar="[SUBSCRIPTION]", help="Default: all.")
     ] = None,
@@ -30,10 +33,7 @@ def prove(
     lane: Annotated[
         str | None, typer.Option("--lane", help="Only this lane, as `eventfabric lanes` tells it.")
     ] = None,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Prove, lane by lane, that a subscription handled exactly the log up to its cursor, but for what is listed.
@@ -46,7 +46,6 @@ def prove(
 
     Example: eventfabric prove --stream orders --lane us-east-1/0.17 --json
     """
-    connection = Connection.of(definition, region, profile, endpoint_url)
     provers = connection.operations().provers(subscription, stream=stream, lane=lane)
     proofs: list[LaneProof] = []
     for prover in provers:

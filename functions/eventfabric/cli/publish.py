@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, stderr
 from eventfabric.errors import (
     EventFabricError,
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 _STANDARD_INPUT = Path("-")
 
 
+@grouped
 def publish(
     stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    *,
     key: Annotated[str | None, typer.Option(help="The key whose order the event belongs to.")] = None,
     type: Annotated[str | None, typer.Option(help="What happened.")] = None,
     data: Annotated[str | None, typer.Option(help="The payload, as JSON.")] = None,
@@ -39,10 +42,7 @@ def publish(
         Path | None, typer.Option(help="A file of CloudEvents, JSON on each line; - is standard input.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Publish nothing if a line is malformed.")] = False,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Publish an event, or a file of CloudEvents.
@@ -51,7 +51,6 @@ def publish(
 
     Example: eventfabric publish orders --events events.jsonl
     """
-    connection = Connection.of(definition, region, profile, endpoint_url)
     if events is not None:
         if any(value is not None for value in (key, type, data, data_file, id, header)):
             raise typer.BadParameter("--events takes all from the file; drop the event's other options")

@@ -4,27 +4,26 @@ from typing import Annotated
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json
 
 app = typer.Typer(no_args_is_help=True, help="Look at dead-letter queues; redrive them.")
 
 
 @app.command()
+@grouped
 def redrive(
+    *,
     subscription: Annotated[str | None, typer.Argument(help="Only of this subscription.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what is there; change nothing.")] = False,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Ring again for the doorbells in dead-letter queues, and empty these. Doorbells carry no events: nothing was lost.
 
     Example: eventfabric queues redrive billing --dry-run
     """
-    connection = Connection.of(definition, region, profile, endpoint_url)
     names = [subscription] if subscription else list(connection.topology.subscriptions)
     queues = connection.dead_queues()
     counts: dict[str, int] = {}

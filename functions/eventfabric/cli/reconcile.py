@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json, show_table, stderr
 
 if TYPE_CHECKING:
@@ -13,17 +14,16 @@ if TYPE_CHECKING:
 _COLUMNS = ("finding", "stream", "lane", "subscription", "sequence", "what", "repaired")
 
 
+@grouped
 def reconcile(
+    *,
     stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Repair what is safe to repair.")] = False,
     full: Annotated[
         bool,
         typer.Option("--full", help="Verify the whole log again, not only what is new since the last pass."),
     ] = False,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Look for holes, divergence, lost doorbells, stuck keys and cursors that are not where they should be.
@@ -32,7 +32,6 @@ def reconcile(
 
     Example: eventfabric reconcile --stream orders --repair
     """
-    connection = Connection.of(definition, region, profile, endpoint_url)
     streams = [connection.stream(stream)] if stream else [
         one for one in connection.topology.streams.values() if connection.region in one.definition.regions
     ]  # fmt: skip

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 from eventfabric.errors import EventFabricError, SettingError
 
@@ -36,17 +37,16 @@ LaneName = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be handed out; change nothing.")]
 
 
+@grouped
 def replay(
     subscription: Subscription,
+    *,
     start: From = None,
     key: Key = None,
     into: Into = None,
     lane: LaneName = None,
     dry_run: DryRun = False,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Move the cursors of one subscription in one Region back, so that it handles events again; nobody else does.
@@ -58,7 +58,7 @@ def replay(
     Example: eventfabric subscriptions replay billing --from 0 --into billing-audit
     """
     place, of = parsed_start(start), parsed_lane(lane)
-    operations = Connection.of(definition, region, profile, endpoint_url).operations()
+    operations = connection.operations()
     one = operations.replay(subscription, into=into)
     with ThreadPoolExecutor(_READERS) as readers:
         plans = one.plan(place, key=key, lane=of, counts=dry_run, each=readers.map)

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, show_json, stderr, stdout
 
 if TYPE_CHECKING:
@@ -19,18 +20,17 @@ if TYPE_CHECKING:
 _SEQUENCE_END = 2**63
 
 
+@grouped
 def show(
     event: Annotated[
         str, typer.Argument(metavar="LANE@SEQUENCE|ID", help="us-east-1/0.17@42, or an event's id.")
     ],
+    *,
     stream: Annotated[
         str | None, typer.Option(help="The stream; needed where the fabric has several.")
     ] = None,
     record: Annotated[bool, typer.Option("--record", help="The whole record that holds the event.")] = False,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Show an event as a CloudEvent, or its record, decoded. An id is looked for in the whole log.
@@ -39,7 +39,6 @@ def show(
 
     Example: eventfabric show 0190f3c2-7b1e-7a3c-9d2f-5e8a6f3b1c2d --record
     """
-    connection = Connection.of(definition, region, profile, endpoint_url)
     topology = connection.stream(stream)
     found = _find(connection.ports().log_of(topology), topology, event)
     if found is None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from eventfabric.cli.connection import Connection, Definition, Endpoint, Json, Profile, RegionName
+from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table
 from eventfabric.cli.replay import replay
 
@@ -17,18 +18,16 @@ Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
 
 
 @app.command("list")
+@grouped
 def list_(
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Show which subscriptions deliver in a Region, and which do not, and why.
 
     Example: eventfabric subscriptions list
     """
-    connection = Connection.of(definition, region, profile, endpoint_url)
     operations = connection.operations()
     circuits = {
         name: operations.circuit(name)
@@ -46,37 +45,35 @@ def list_(
 
 
 @app.command()
+@grouped
 def pause(
     subscription: Subscription,
+    *,
     reason: Annotated[str, typer.Option(help="Why; shown by `subscriptions list`.")] = "",
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Stop the deliveries of a subscription in a Region until `resume`. Its events wait in the log.
 
     Example: eventfabric subscriptions pause billing --reason "card provider migrates"
     """
-    operations = Connection.of(definition, region, profile, endpoint_url).operations()
+    operations = connection.operations()
     _told(subscription, operations.pause(subscription, reason), "paused", json)
 
 
 @app.command()
+@grouped
 def resume(
     subscription: Subscription,
-    definition: Definition = None,
-    region: RegionName = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
+    *,
+    connection: Connection,
     json: Json = False,
 ) -> None:
     """Let the deliveries of a subscription go on, paused or with an open circuit; every lane is rung.
 
     Example: eventfabric subscriptions resume billing
     """
-    operations = Connection.of(definition, region, profile, endpoint_url).operations()
+    operations = connection.operations()
     _told(subscription, operations.resume(subscription), "resumed", json)
 
 

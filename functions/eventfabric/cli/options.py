@@ -1,0 +1,33 @@
+"""Options that commands share: a parameter of a command may stand for a group of them, declared once."""
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Any
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with each parameter whose class has `of` replaced by the options that `of` takes.
+
+        @app.command()
+        @grouped
+        def show(name: Name, *, connection: Connection, json: Json = False) -> None:
+
+    takes NAME, --definition, --region, --profile, --endpoint-url and --json.
+    """
+    own = signature(command, eval_str=True).parameters
+    groups = {name: of for name, one in own.items() if (of := getattr(one.annotation, "of", None))}
+    options_of = {name: signature(of, eval_str=True).parameters for name, of in groups.items()}
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        for name, of in groups.items():
+            given[name] = of(**{option: given.pop(option) for option in options_of[name]})
+        command(**given)
+
+    options: list[Parameter] = []
+    for name, one in own.items():
+        options += options_of.get(name, {name: one}).values()
+    run.__signature__ = Signature([one.replace(kind=Parameter.KEYWORD_ONLY) for one in options])  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in options}
+    return run
