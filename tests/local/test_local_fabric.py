@@ -95,6 +95,24 @@ def test_a_failing_handler_stops_its_lane_at_the_event_until_it_succeeds() -> No
         assert failures == 0
 
 
+def test_every_region_proves_what_it_handled_and_what_not() -> None:
+    def handle(event: Event, delivery: Delivery) -> None:
+        if event.id == f"{US} 3":
+            raise ValueError("not yet")
+
+    with LocalFabric(definition(deliver='"everywhere"'), handlers={"all": handle}) as fabric:
+        for region in (US, EU):
+            events = [Event(id=f"{region} {n}", key=f"k{n}", type="Placed") for n in range(10)]
+            fabric.region(region).publish_many("orders", events)
+        fabric.settle()
+        found = fabric.subscription("all").prove()
+        assert all(proof.is_proven for proof in found)
+        assert sum(proof.events for proof in found) == 40
+        excepted = [(proof.region, one.event_id) for proof in found for one in proof.exceptions]
+        assert excepted == [(US, f"{US} 3"), (EU, f"{US} 3")]
+        assert sum(proof.events for proof in fabric.subscription("all").prove(EU)) == 20
+
+
 def test_exactly_once_writes_commit_with_the_cursor_and_a_refused_write_is_the_events_failure() -> None:
     refused = True
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _READERS = 8
 _COLUMNS = ("subscription", "lane", "from", "up to", "events", "except", "proven")
-_EXCEPTIONS = ("subscription", "event", "id", "key", "what", "why", "when", "by")
 
 
 @grouped
@@ -92,9 +91,9 @@ def _progress(prover: "Prover") -> "Iterator[tuple[Watch, partial[None]]]":
 def _show(region: str, proofs: "list[LaneProof]") -> None:
     if proofs:
         show_table(region, _COLUMNS, [_row(proof) for proof in proofs])
-    exceptions = [(proof, one) for proof in proofs for one in proof.exceptions]
-    if exceptions:
-        show_table("except", _EXCEPTIONS, [_exception_row(proof, one) for proof, one in exceptions])
+    exceptions = [_sentence(proof, one) for proof in proofs for one in proof.exceptions]
+    for sentence in exceptions:
+        say(sentence)
     proven = [proof for proof in proofs if proof.is_proven]
     events = sum(proof.events for proof in proven)
     say(
@@ -121,13 +120,12 @@ def _verdict(proof: "LaneProof") -> str:
     return said
 
 
-def _exception_row(proof: "LaneProof", one: "Exempt") -> tuple[object, ...]:
-    place = f"{proof.lane}@{one.sequence}"
-    return proof.subscription, place, one.event_id, one.key, one.kind.value, one.why, _time(one.at_ms), one.by
-
-
-def _time(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}" if ms else ""
+def _sentence(proof: "LaneProof", one: "Exempt") -> str:
+    """One line an exception, to be searched for, however wide the terminal is."""
+    when = f", {datetime.fromtimestamp(one.at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}" if one.at_ms else ""
+    by = f", by {one.by}" if one.by else ""
+    told = f"except {proof.subscription} {proof.lane}@{one.sequence}: {one.kind.value}, {one.why}{when}{by}"
+    return f"{told}; event {one.event_id or '(expired)'}, key {one.key!r}"
 
 
 def _proof_json(proof: "LaneProof") -> dict[str, object]:

@@ -8,6 +8,7 @@ from eventfabric.errors import SettingError, WrongRegionError
 from eventfabric.local.handled import Handled, HandledLog
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.identity import Lane
+from eventfabric.model.proof import LaneProof
 from eventfabric.model.start import parse_start
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.dead_letters import DeadLetter, DeadLetters, Wanted
@@ -93,6 +94,11 @@ class LocalSubscription:
             raise SettingError("start", start, "a sequence, or an RFC 3339 time")
         one = self._operations[self._check(region)].replay(self.name, into=into)
         return sum(one.carry_out(plan).plan.events for plan in one.plan(place, key=key, lane=lane))
+
+    def prove(self, region: str | None = None) -> list[LaneProof]:
+        """Whether it handled exactly the log, and what of it not, lane by lane: in one Region, or in all."""
+        regions = list(self._logs) if region is None else [self._check(region)]
+        return [proof for name in regions for proof in self._operations[name].prove(self.name)]
 
     def settle_step(
         self, region: str, event_id: str, name: str, *, happened: bool, result: object = None
