@@ -43,6 +43,7 @@ that nothing happened?).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from traceback import TracebackException
 from typing import ClassVar, Protocol
 
 
@@ -322,3 +323,13 @@ class HandlerExitedError(EventFabricError):
     """A handler raised SystemExit or its like, which would have ended all lanes of its invocation."""
 
     retryable = True
+
+
+def said_by(error: BaseException) -> str:
+    """An error's message as text that can be stored, whatever somebody's own class does when it is asked for one."""
+    return storable(str(TracebackException(type(error), error, None)))
+
+
+def storable(text: str) -> str:
+    """The text with everything escaped that has no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -18,6 +18,7 @@ from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.deliver import Outcome
 from eventfabric.wire.item_size import item_bytes
 from tests.simulation.world import World, event
+from tests.unit.failing import retry
 
 EVENT = Event(id="1", key="a", type="Placed", data={"number": 7}, source="/s")
 ATTEMPT = Attempt("billing", 1, 10_000)
@@ -289,3 +290,27 @@ def test_a_batch_handler_that_empties_what_it_was_given_loses_none(guarantee: st
     assert sorted(seen) == sorted(names * 2)
     assert world.cursor().sequence == 10
     assert world.parked() == {}
+
+
+class Speechless(Exception):
+    """Fails when it is asked what it says."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Speechless(), "str() failed"),
+        (ValueError("\udcff in it"), r"\udcff in it"),
+        (Outside("\udcff"), r"\udcff"),
+    ],
+    ids=["speechless", "surrogate", "exit"],
+)
+def test_what_an_error_says_is_stored_whatever_it_says(error: BaseException, said: str) -> None:
+    world = World(handler=handler_of(raising(error)), **retry(attempts=1))
+    world.put(event("1"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    (parked,) = world.parked().values()
+    assert said in parked.failure.message

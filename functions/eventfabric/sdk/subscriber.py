@@ -10,7 +10,7 @@ from threading import active_count
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from eventfabric import limits
-from eventfabric.errors import HandlerError, HandlerExitedError
+from eventfabric.errors import HandlerError, HandlerExitedError, said_by
 from eventfabric.model.event import Event
 from eventfabric.ports import Attempt, Clock, Write
 from eventfabric.sdk.delivery import Delivery, Transaction
@@ -94,7 +94,7 @@ class SubscriberHandler:
             raise
         except BaseException as error:  # SystemExit and its like would end all lanes of the invocation
             raise HandlerExitedError(
-                f"{name_of(self._function)} raised {type(error).__name__}: {error}"
+                f"{name_of(self._function)} raised {type(error).__name__}: {said_by(error)}"
             ) from error
         finally:
             delivery.end()

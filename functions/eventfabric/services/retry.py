@@ -5,7 +5,7 @@ from traceback import format_exception
 
 from eventfabric import limits
 from eventfabric.definition import Subscription
-from eventfabric.errors import HandlerError, UndecodablePayloadError, UnknownStepError
+from eventfabric.errors import HandlerError, UndecodablePayloadError, UnknownStepError, said_by, storable
 from eventfabric.model.event import Event
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.ports import Entropy
@@ -77,7 +77,7 @@ class RetryPolicy:
         attempts = failed.tries + (last.attempts if last and not excused else 0)
         failure = Failure(
             error_type=f"{type(failed.error).__module__}:{type(failed.error).__qualname__}",
-            message=str(failed.error)[: limits.FAILURE_MESSAGE_CHARACTERS_MAX],
+            message=said_by(failed.error)[: limits.FAILURE_MESSAGE_CHARACTERS_MAX],
             trace=_trace(failed.error),
             hint="",
             attempts=attempts,
@@ -169,4 +169,4 @@ def _trace_id(event: Event) -> str:
 
 def _trace(error: BaseException) -> str:
     """The end of the trace, which is the handler's."""
-    return "".join(format_exception(error))[-limits.FAILURE_TRACE_CHARACTERS_MAX :]
+    return storable("".join(format_exception(error)))[-limits.FAILURE_TRACE_CHARACTERS_MAX :]
