@@ -132,9 +132,7 @@ class Route:
                 self._health.silent(region)
                 put = error.record
                 assert isinstance(put, Record)
-                failure = IndeterminateAppendError(
-                    self.stream, put, batch, cause=error.__cause__, acks=acks
-                )
+                failure = IndeterminateAppendError(self.stream, put, batch, cause=error.__cause__, acks=acks)
                 if batch.note is not None:
                     break
                 batch = replace(batch, note=Note(put.lane, put.sequence))
