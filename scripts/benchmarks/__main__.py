@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from scripts.benchmarks import deliver, failures, imports, publish
+from scripts.benchmarks import backfill, deliver, failures, imports, publish
 from scripts.benchmarks.measure import Section, pin_to_one_core
 from scripts.benchmarks.report import as_json, print_tables
 
@@ -19,6 +19,7 @@ class Benchmark(StrEnum):
     DELIVER = "deliver"
     IMPORTS = "imports"
     FAILURES = "failures"
+    BACKFILL = "backfill"
 
 
 _BENCHES: dict[Benchmark, Callable[..., Section]] = {
@@ -26,6 +27,7 @@ _BENCHES: dict[Benchmark, Callable[..., Section]] = {
     Benchmark.DELIVER: deliver.bench,
     Benchmark.IMPORTS: imports.bench,
     Benchmark.FAILURES: failures.bench,
+    Benchmark.BACKFILL: backfill.bench,
 }
 
 

@@ -57,7 +57,7 @@ stream = "orders"
 handler = "nobody:nothing"
 """
 _NOTHING = b'{"Items":[],"Count":0}'
-_LANE = Lane(Region(REGION), GENERATION_FIRST, LaneIndex(7))
+LANE = Lane(Region(REGION), GENERATION_FIRST, LaneIndex(7))
 
 
 class _Context:
@@ -89,7 +89,7 @@ class LaneRun:
         self.endpoint = NullEndpoint()
         self.events = records * record_events
         clients = Clients(REGION, session=session())
-        self._page = _page_of(records, record_events)
+        self._page = page_of(records, record_events)
         self._ledger = _NOTHING
         self.endpoint.attach(clients.dynamodb, self._answer)
         topology = Topology(parse_definition(_DEFINITION))
@@ -103,10 +103,10 @@ class LaneRun:
             logger=logger,
             handlers={"all": handler},
         )
-        doorbell = Doorbell(StreamName("orders"), _LANE, Sequence(self.events))
+        doorbell = Doorbell(StreamName("orders"), LANE, Sequence(self.events))
         self._event = {"Records": [_message(doorbell)]}
         if delivered:
-            key = LaneKey(StreamName("orders"), SubscriptionName("all"), _LANE)
+            key = LaneKey(StreamName("orders"), SubscriptionName("all"), LANE)
             cursor = Cursor(doorbell.tail, doorbell.tail, EMPTY_TAIL.chain, 1, 0)
             item = cursor_item.to_item(key, Region(REGION), cursor, token=bytes(16), now_ms=0)
             self._ledger = _answer_with([item])
@@ -200,7 +200,7 @@ def _message(doorbell: Doorbell) -> dict[str, Any]:
     }
 
 
-def _page_of(records: int, record_events: int) -> bytes:
+def page_of(records: int, record_events: int) -> bytes:
     """DynamoDB's answer to a Query of the lane: a chain of records, as the SDK appends them."""
     tail = EMPTY_TAIL
     items: list[Item] = []
@@ -219,7 +219,7 @@ def _page_of(records: int, record_events: int) -> bytes:
         ]
         payload = pack([encode_event(stored(event)) for event in events])
         batch = Batch(BatchId(number.to_bytes(16, "big")), record_events, frozenset(["OrderPlaced"]), payload)
-        record = record_at(tail, _LANE, batch, now_ms=1_767_600_000_000 + number, retention_seconds=None)
+        record = record_at(tail, LANE, batch, now_ms=1_767_600_000_000 + number, retention_seconds=None)
         items.append(to_item(record))
         tail = record.tail
     return _answer_with(items)

@@ -1,0 +1,107 @@
+"""Backfill and proof: one worker that copies a lane record by record, and the walk that proves one."""
+
+from collections import Counter
+from functools import partial
+
+import msgspec
+
+from eventfabric.aws.backfills import AwsBackfills
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.log import AwsLog
+from eventfabric.aws.system import SystemClock, SystemEntropy
+from eventfabric.model.backfill import Backfill
+from eventfabric.model.identity import Region, StreamName
+from eventfabric.model.record import EMPTY_TAIL, Tail
+from eventfabric.model.slice import Seam, Slice, SliceProgress
+from eventfabric.services.copy_slice import SliceCopier
+from eventfabric.services.trail import Trail
+from eventfabric.wire import backfill_item
+from scripts.benchmarks.deliver import LANE, PAGE_RECORDS, RECORD_EVENTS, page_of
+from scripts.benchmarks.measure import Contender, Section, Target, compare
+from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session
+
+_ELSEWHERE = Region("eu-west-1")
+_NOTHING = b'{"Items":[],"Count":0}'
+_PUT_MILLISECONDS = 5
+"""What a conditional put takes in its own Region, about."""
+
+
+class Copying:
+    """A slice of one page of records of RECORD_EVENTS events, of which the target has none."""
+
+    def __init__(self) -> None:
+        self.source, self.target = NullEndpoint(), NullEndpoint()
+        here, there = (Clients(region, session=session()).dynamodb for region in (REGION, _ELSEWHERE))
+        page = page_of(PAGE_RECORDS, RECORD_EVENTS)
+        self.source.attach(here, page)
+        backfill = Backfill(
+            "b", StreamName("orders"), Region(REGION), _ELSEWHERE, (), None, 1, None, by="bench", started_ms=1
+        )
+        self._backfill = msgspec.json.encode({"Item": backfill_item.to_item(backfill)})
+        self.target.attach(there, self._answer)
+        self._log = AwsLog(here, "bench-orders")
+        self._copier = SliceCopier(
+            "b", source=self._log, target=AwsLog(there, "bench-orders"),
+            backfills=AwsBackfills(there, "bench-ledger", _ELSEWHERE), clock=SystemClock(), entropy=SystemEntropy(),
+        )  # fmt: skip
+        last = self._log.read(LANE, EMPTY_TAIL.sequence, records_max=PAGE_RECORDS).records[-1]
+        self.tail: Tail = last.tail
+        self._slice = Slice(
+            StreamName("orders"), LANE, Seam.of(EMPTY_TAIL), Seam.of(self.tail), Region(REGION), _ELSEWHERE
+        )
+
+    def copy(self, times: int) -> int:
+        """Copy the slice so often, each time as if nothing had been copied; returns the events."""
+        for _ in range(times):
+            progress = SliceProgress(self._slice, self._slice.start, self.tail.sequence)
+            if not self._copier.copy(progress).progress.done:
+                raise AssertionError("the slice was not copied")
+        return times * self.tail.sequence
+
+    def prove(self, times: int) -> int:
+        """Walk it as a proof does; returns the events."""
+        for _ in range(times):
+            trail = Trail(self._log, LANE, expired_ms=None)
+            for _record in trail.walk(self.tail.sequence):
+                pass
+            if trail.at != Seam.of(self.tail):
+                raise AssertionError("the lane was not verified to its end")
+        return times * self.tail.sequence
+
+    def _answer(self, request: bytes) -> bytes:
+        if b"KeyConditionExpression" in request:
+            return _NOTHING
+        return b"{}" if b'"Item"' in request else self._backfill
+
+
+def bench(*, quick: bool) -> Section:
+    """Times both; `quick` takes fewer rounds."""
+    rounds, times = (2, 2) if quick else (5, 10)
+    copying = Copying()
+    figures = compare(
+        [
+            Contender("eventfabric: backfill, one worker", partial(copying.copy, times)),
+            Contender("eventfabric: prove", partial(copying.prove, times)),
+        ],
+        rounds=rounds,
+    )
+    for endpoint in (copying.source, copying.target):
+        endpoint.calls.clear()
+    copying.copy(1)
+    read, written = Counter(copying.source.calls), Counter(copying.target.calls)
+    calls = sum(read.values()) + sum(written.values()) - PAGE_RECORDS
+    cpu_ms = figures[0].cpu_us_per_event * RECORD_EVENTS / 1000
+    behind_aws = 1000 * RECORD_EVENTS / (cpu_ms + _PUT_MILLISECONDS)
+    return Section(
+        f"backfill, records of {RECORD_EVENTS} events, microseconds of CPU an event",
+        figures,
+        [
+            Target("backfill, a worker", figures[0].events_per_second, 20_000, "events/s", at_least=True),
+            # To look whether it still runs, twice; to read both logs; to note how far it is.
+            Target("calls beside the puts, a slice of a page", calls, 5, "calls"),
+        ],
+        [
+            f"a page of {PAGE_RECORDS} records: {dict(read)} of the source, {dict(written)} of the target",
+            f"where a put takes {_PUT_MILLISECONDS} ms, a worker copies {behind_aws:,.0f} events/s; workers add up",
+        ],
+    )  # fmt: skip
