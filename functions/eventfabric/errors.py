@@ -23,7 +23,7 @@
     ├── LogError                     the log cannot be read on: the lane stops
     │   ├── UndecodableRecordError
     │   ├── DivergenceError
-    │   └── MissingRecordError       where a backfill takes records from, one is missing
+    │   └── MissingRecordError       a backfill or a proof needs one that is not there
     ├── NotDeadError                 what is to be redriven or discarded is no dead letter
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── ReplayRefusedError           a replay cannot be done as it was asked for: nothing is changed
@@ -237,7 +237,7 @@ class DivergenceError(LogError):
 
 
 class MissingRecordError(LogError):
-    """The log that a backfill copies from lacks a record itself."""
+    """The log lacks a record: one that a backfill was to copy from it, or that a cursor has passed."""
 
 
 class HandlerError(EventFabricError):

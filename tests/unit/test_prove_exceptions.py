@@ -200,6 +200,14 @@ class TestAnExpiredHead:
         put_cursor(world, sequence=Sequence(at + 1), base=at, chain=records[1].chain)
         assert wrong(world) is FindingKind.CURSOR_BROKEN
 
+    def test_of_a_record_that_expired_while_it_was_being_handled_nothing_is_claimed(self) -> None:
+        world = aged()
+        records = world.records()
+        put_cursor(world, sequence=Sequence(5), base=Sequence(4), chain=records[1].chain)
+        assert proof(world).events == 5
+        remove(world, records[2])
+        assert (wrong(world), proof(world).start, proof(world).events) == (None, 5, 0)
+
     def test_what_is_excepted_of_it_is_told_by_what_the_ledger_knows(self) -> None:
         world = world_of(Failing({"a1": 9}), *named("a1", "a2", "b1"), retention_days=7, **ONCE)
         world.deliver()

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,12 +60,23 @@ def prove(
 
 
 def _proofs(prover: "Prover") -> "list[LaneProof]":
-    with _progress(prover) as (watch, advance), ThreadPoolExecutor(_READERS) as readers:
-        proofs: list[LaneProof] = []
-        for found in readers.map(partial(prover.prove, watch=watch), prover.lanes):
-            proofs += found
-            advance()
-        return proofs
+    proofs: list[LaneProof] = []
+    stopped = Event()
+
+    with _progress(prover) as (tell, advance), ThreadPoolExecutor(_READERS) as readers:
+
+        def watch(events: int) -> None:
+            if stopped.is_set():
+                raise KeyboardInterrupt
+            tell(events)
+
+        try:
+            for found in readers.map(partial(prover.prove, watch=watch), prover.lanes):
+                proofs += found
+                advance()
+        finally:
+            stopped.set()  # after an interruption, or a failure of one, the others stop at their next record
+    return proofs
 
 
 @contextmanager

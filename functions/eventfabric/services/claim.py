@@ -145,9 +145,9 @@ class Claim:
         if self._first is not None or seam.sequence != cursor.base:
             return
         self._first = first
-        if cursor.chain == UNKNOWN_CHAIN:
-            self._broken(f"it has no chain, though what is before {cursor.base} is kept")
-        elif seam.chain != cursor.chain:
+        if (
+            seam.chain != cursor.chain
+        ):  # a cursor without one, too: it is for where the record before has expired
             self._broken(f"what was handled up to {cursor.base} is not what the log has: other chains")
 
     def _except(self, record: Record) -> None:
