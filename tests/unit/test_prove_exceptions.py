@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.proof import ExceptionKind, LaneProof
 from eventfabric.model.record import UNKNOWN_CHAIN, Note, Record, Tail
 from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
@@ -284,6 +284,16 @@ class TestHandovers:
             away.deliver()
         found = proof(away)
         assert (found.is_proven, found.region, found.events) == (True, AWAY if taken_over else HOME, 5)
+        assert [one.sequence for one in found.exceptions] == [1, 3, 4]
+
+    @pytest.mark.parametrize("region", [HOME, AWAY])
+    def test_where_all_regions_share_one_state_whoever_delivers_proves_by_it(self, region: Region) -> None:
+        world = dead(durability="quorum")
+        if region == AWAY:
+            world = world.at(AWAY)
+            hand_over(world)
+        found = proof(world)
+        assert (found.is_proven, found.region, found.events) == (True, HOME, 5)
         assert [one.sequence for one in found.exceptions] == [1, 3, 4]
 
     def test_a_cursor_that_came_before_its_records_is_ahead_until_they_come(self) -> None:
