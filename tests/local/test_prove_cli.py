@@ -137,6 +137,8 @@ def test_one_subscription_one_stream_one_lane(cli: CommandLine, server: tuple[st
     assert lanes("--lane", "us-east-1/0.1") == [("billing", "us-east-1/0.1"), ("audit", "us-east-1/0.1")]
     assert lanes("--stream", "other") == lanes("elsewhere", "--region", REGION) == []
     assert len(lanes("--stream", "orders")) == 3
+    nothing = cli.run("prove", "elsewhere", *server)
+    assert (nothing.code, nothing.out) == (0, "nothing was handled yet, of what us-east-1 delivers\n")
 
 
 def test_a_tampered_log_is_not_proven_and_the_others_are(cli: CommandLine, server: tuple[str, ...]) -> None:

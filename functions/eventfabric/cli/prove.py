@@ -100,8 +100,10 @@ def _progress(prover: "Prover") -> "Iterator[tuple[Watch, partial[None]]]":
 
 
 def _show(region: str, proofs: "list[LaneProof]") -> None:
-    if proofs:
-        show_table(region, _COLUMNS, [_row(proof) for proof in proofs])
+    if not proofs:
+        say(f"nothing was handled yet, of what {region} delivers")
+        return
+    show_table(region, _COLUMNS, [_row(proof) for proof in proofs])
     exceptions = [_sentence(proof, one) for proof in proofs for one in proof.exceptions]
     for sentence in exceptions:
         say(sentence)
