@@ -10,11 +10,13 @@ from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import ParkedState
+from eventfabric.sdk.operations import Operations
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.deliver import Outcome
 from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.survey import LaneStanding, lanes_of, survey, tails_of
 from eventfabric.wire.keys import is_parked, ledger_region_and_kind
-from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recorder, World, event
 from tests.unit.failing import BAD_ORDER, FEW, Failing, named, retry, world_of
 
 KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
@@ -252,3 +254,26 @@ def test_whatever_was_replicated_nothing_is_lost_and_what_was_replicated_of_a_cu
         of_key = [name for name in away.recorder.ids() if name[0] == key]
         assert of_key == sorted(of_key)
         assert all(names.index(name) >= low for name in of_key)
+
+
+def test_dead_letters_of_a_quorum_stream_are_found_and_redriven_by_whoever_owns_its_lanes() -> None:
+    failing = Failing({"1": 1})
+    home = World(durability="quorum", handler=Recorder(before=failing), **retry(attempts=1))
+    home.put(event("1"))
+    home.deliver()
+    away = home.at(AWAY)
+    hand_over(away)
+    letters = Operations(home.topology, AWAY, home.ports(AWAY)).dead_letters(SUBSCRIPTION)
+    (letter,) = letters.find()
+    letters.redrive(letter)
+    away.deliver_all()
+    assert away.recorder.ids() == ["1"]
+    assert list(letters.find()) == []
+    assert [one.cursor.sequence for one in surveyed(away)] == [1]
+
+
+def surveyed(world: World) -> list[LaneStanding]:
+    """The lanes that a Region delivers, as `eventfabric lanes` shows them."""
+    tails = tails_of(world.log, lanes_of(world.stream))
+    standing = world.ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
+    return list(survey(world.subscription, tails, ledger=world.ledger, standing=standing))

@@ -14,7 +14,7 @@ from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled, after_changes
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
-from eventfabric.services.standing import Standings, is_delivered_by
+from eventfabric.services.standing import Standings, is_delivered_by, ledger_of
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.payload_codec import encode_event, stored, unpack, unpack_one
@@ -93,7 +93,8 @@ class DeadLetters:
         for lane in self._lanes:
             if not is_delivered_by(self._ledger.region, self._subscription, lane.origin, standing):
                 continue
-            parked = self._ledger.state(self._key(lane)).parked.get(self._ledger.region, {})
+            ledger = ledger_of(self._ledger, self._subscription, lane.origin)
+            parked = ledger.state(self._key(lane)).parked.get(ledger.region, {})
             for found in sorted(parked.values(), key=lambda one: one.first.sequence):
                 if wanted.matches(found, self._clock.now_ms()):
                     yield DeadLetter(self._subscription, lane, found)
@@ -160,18 +161,19 @@ class DeadLetters:
     def _decide(
         self, letter: DeadLetter, decide: Callable[[Parked], tuple[Parked | None, Settled | None]]
     ) -> None:
+        ledger = ledger_of(self._ledger, self._subscription, letter.lane.origin)
         for _ in range(limits.LANE_RACES_MAX):
-            state = self._ledger.state(letter.key)
-            parked = state.parked.get(self._ledger.region, {}).get(letter.parked.id)
+            state = ledger.state(letter.key)
+            parked = state.parked.get(ledger.region, {}).get(letter.parked.id)
             if parked is None or parked.state is not ParkedState.DEAD or parked.first != letter.parked.first:
                 raise NotDeadError(
                     f"{letter.place} of {self._subscription.name} is no dead letter (any more)"
                 )
             after, settled = decide(parked)
             changes = [ParkedChange(parked, after)]
-            cursor = state.cursor(self._ledger.region)
-            outcome = self._ledger.commit(
-                letter.key, cursor, cursor.beside(after_changes(state.parked[self._ledger.region], changes)),
+            cursor = state.cursor(ledger.region)
+            outcome = ledger.commit(
+                letter.key, cursor, cursor.beside(after_changes(state.parked[ledger.region], changes)),
                 parked=changes, settled=[settled] if settled else [],
             )  # fmt: skip
             if isinstance(outcome, Committed):

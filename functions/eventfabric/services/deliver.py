@@ -26,7 +26,7 @@ from eventfabric.services.endings import Ended, Stopped
 from eventfabric.services.pace import Pace
 from eventfabric.services.retry import RetryPolicy
 from eventfabric.services.run import Run
-from eventfabric.services.standing import Standings
+from eventfabric.services.standing import Standings, ledger_of
 from eventfabric.services.stretch import Stretch
 from eventfabric.services.takeover import take_over
 from eventfabric.services.visit import Visit
@@ -176,12 +176,12 @@ class Deliverer:
         return LaneResult(Outcome.NOT_BEGUN)
 
     def _context_of(self, lane: Lane) -> VisitContext:
-        """Where all Regions share one state, the lane's is kept under one of them, whoever delivers it."""
-        home = self.subscription.home(lane.origin)
-        if home in (None, self._region):
-            return self._context
-        acting = self._ledger.acting_for(Region(home))
-        return replace(self._context, ledger=acting, region=Region(home))
+        ledger = ledger_of(self._ledger, self.subscription, lane.origin)
+        return (
+            self._context
+            if ledger is self._ledger
+            else replace(self._context, ledger=ledger, region=ledger.region)
+        )
 
     def _visit(self, visit: Visit, doorbell: Doorbell) -> LaneResult | None:
         """Keys that are due, then page after page until the lane's log ends; None where a commit lost its race."""

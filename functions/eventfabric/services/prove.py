@@ -21,7 +21,7 @@ from eventfabric.model.record import Record
 from eventfabric.ports import Ledger, Ports
 from eventfabric.services.claim import Claim, exceptions_of
 from eventfabric.services.locate import kept_in
-from eventfabric.services.standing import Standings, is_delivered_by, owner_of
+from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.survey import lanes_of
 from eventfabric.services.trail import Trail
 from eventfabric.topology import StreamTopology, SubscriptionTopology
@@ -102,13 +102,16 @@ class Prover:
         for subscription, standing in self._standings:
             if not is_delivered_by(self._region, subscription, lane.origin, standing):
                 continue
-            home = subscription.home(lane.origin)
-            ledger = self._ports.ledger if home is None else self._ports.ledger.acting_for(Region(home))
+            ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
             key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
             state = ledger.state(key)
             owner = owner_of(subscription, lane.origin, standing)
             region = ledger.region
-            if home is None and owner is not None and state.cursor(region).epoch < owner.epoch:
+            if (
+                not subscription.shares_state
+                and owner is not None
+                and state.cursor(region).epoch < owner.epoch
+            ):
                 region = state.latest or region  # handed over, and not taken over yet
             stood_at = self._stood_at(subscription, lane, state.cursor(ledger.region))
             cursor = state.cursor(region)

@@ -35,7 +35,7 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
 from eventfabric.ports import Ports
 from eventfabric.services.replica import Replica
-from eventfabric.services.standing import is_delivered_by, owner_of
+from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
@@ -149,8 +149,7 @@ class Reconciler:
             standing = standings[subscription.name]
             if not is_delivered_by(self._region, subscription, lane.origin, standing):
                 continue
-            home = subscription.home(lane.origin)
-            ledger = self._ports.ledger if home is None else self._ports.ledger.acting_for(Region(home))
+            ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
             state = ledger.state(LaneKey(self._name, SubscriptionName(subscription.name), lane))
             yield _Look(
                 subscription, lane, replace(mark, cursors=before.cursors), tail, state, state.cursor(ledger.region),

@@ -24,7 +24,7 @@ from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
 from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.retry import parking_id
-from eventfabric.services.standing import Standings, is_delivered_by, owner_of
+from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.stretch import Stretch
 from eventfabric.services.survey import lanes_of
 from eventfabric.topology import StreamTopology, SubscriptionTopology
@@ -159,7 +159,8 @@ class Replay:
         for _ in range(limits.LANE_RACES_MAX):
             if not plan.changes_anything:
                 return LaneReplayed(plan, rung=True)
-            outcome = self._ledger_of(plan.lane).commit(key, plan.read, plan.to, parked=plan.changes)
+            ledger = ledger_of(self._ledger, self.target, plan.lane.origin)
+            outcome = ledger.commit(key, plan.read, plan.to, parked=plan.changes)
             if isinstance(outcome, Committed):
                 bell = Doorbell(key.stream, plan.lane, ANY_TAIL, again=outcome.cursor.version)
                 return LaneReplayed(plan, rung=not self._doorbells.ring(self.target.name, [bell]))
@@ -184,18 +185,13 @@ class Replay:
         return chosen
 
     def _look(self, lane: Lane) -> Seen:
-        ledger = self._ledger_of(lane)
+        ledger = ledger_of(self._ledger, self.target, lane.origin)
         state = ledger.state(self._key(self.target, lane))
         read, parked = state.cursor(ledger.region), state.parked.get(ledger.region, {})
         if self._source is None:
             return Seen(read, parked, Sequence(0))
         source = ledger.state(self._key(self._source, lane))
         return Seen(read, parked, source.cursor(ledger.region).sequence)
-
-    def _ledger_of(self, lane: Lane) -> Ledger:
-        """Where all Regions share one state, the lane's is kept under one of them, whoever delivers it."""
-        home = self.target.home(lane.origin)
-        return self._ledger if home in (None, self._ledger.region) else self._ledger.acting_for(Region(home))
 
     def _plan(self, lane: Lane, seen: Seen, asked: Asked) -> LanePlan:
         read, parked = seen.read, seen.parked

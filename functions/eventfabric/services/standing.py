@@ -114,6 +114,12 @@ class Standings:
         return is_delivered_by(self.region, self._subscription, origin, self.now())
 
 
+def ledger_of(ledger: Ledger, subscription: SubscriptionTopology, origin: Region) -> Ledger:
+    """The ledger as an origin's lanes keep their state: where all Regions share one state, under one of them."""
+    home = subscription.home(origin)
+    return ledger if home in (None, ledger.region) else ledger.acting_for(Region(home))
+
+
 def is_delivered_by(
     region: Region, subscription: SubscriptionTopology, origin: Region, standing: Standing
 ) -> bool:

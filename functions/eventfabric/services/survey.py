@@ -16,7 +16,7 @@ from eventfabric.model.identity import (
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.ports import Doorbells, Ledger, Log
-from eventfabric.services.standing import is_delivered_by
+from eventfabric.services.standing import is_delivered_by, ledger_of
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
 
@@ -60,7 +60,8 @@ def survey(
     for lane, tail in tails.items():
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):
             key = LaneKey(StreamName(subscription.definition.stream), name, lane)
-            yield LaneStanding(subscription, lane, tail, ledger.state(key).cursor(ledger.region))
+            of = ledger_of(ledger, subscription, lane.origin)
+            yield LaneStanding(subscription, lane, tail, of.state(key).cursor(of.region))
 
 
 def ring_again(standings: Iterable[LaneStanding], *, doorbells: Doorbells, now_ms: int) -> list[LaneStanding]:
