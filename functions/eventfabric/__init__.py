@@ -1,13 +1,21 @@
-"""eventfabric: a serverless event fabric on AWS. The names that users import; importing them imports no boto3."""
+"""eventfabric: a serverless event fabric on AWS. The names that users import; importing them imports no boto3.
 
-from eventfabric.errors import EventFabricError
-from eventfabric.model.event import Event
-from eventfabric.sdk.delivery import Delivery
-from eventfabric.sdk.fabric import Fabric
-from eventfabric.sdk.operations import Operations
-from eventfabric.sdk.publisher import Publisher, Receipt
-from eventfabric.sdk.step import Step
-from eventfabric.sdk.subscriber import subscriber
+Each is imported when it is first asked for: a function that starts cold pays for what it uses, and for no operator's
+tools.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from eventfabric.errors import EventFabricError
+    from eventfabric.model.event import Event
+    from eventfabric.sdk.delivery import Delivery
+    from eventfabric.sdk.fabric import Fabric
+    from eventfabric.sdk.operations import Operations
+    from eventfabric.sdk.publisher import Publisher, Receipt
+    from eventfabric.sdk.step import Step
+    from eventfabric.sdk.subscriber import subscriber
 
 __all__ = [
     "Delivery",
@@ -20,3 +28,26 @@ __all__ = [
     "Step",
     "subscriber",
 ]
+
+_HOMES: Final = {
+    "Delivery": "sdk.delivery",
+    "Event": "model.event",
+    "EventFabricError": "errors",
+    "Fabric": "sdk.fabric",
+    "Operations": "sdk.operations",
+    "Publisher": "sdk.publisher",
+    "Receipt": "sdk.publisher",
+    "Step": "sdk.step",
+    "subscriber": "sdk.subscriber",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,11 +1,11 @@
-"""Imports: what a cold start pays for the function modules, beside boto3 alone; a fresh interpreter each time."""
+"""Imports: what a cold start pays for the function modules, and a producer for the SDK, beside boto3 alone."""
 
 import subprocess
 import sys
 
 from scripts.benchmarks.measure import Section, Target
 
-_MODULES = ("boto3", "eventfabric", "handlers.relay", "handlers.deliver")
+_MODULES = ("boto3", "eventfabric.sdk.fabric", "handlers.relay", "handlers.deliver")
 _TIMED = "from time import perf_counter as now; started = now(); import {}; print(now() - started)"
 
 

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import eventfabric
 from eventfabric import errors
 
@@ -21,12 +23,26 @@ def test_the_public_names_are_these() -> None:
     ]
 
 
-def test_importing_eventfabric_imports_no_boto3() -> None:
-    code = "import sys, eventfabric; print([m for m in ('boto3', 'botocore', 'pydantic', 'moto') if m in sys.modules])"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        == "[]\n"
+def imported(names: str, *looked_for: str) -> str:
+    """Which of these modules a fresh interpreter has after `from eventfabric import <names>`."""
+    code = (
+        f"import sys; from eventfabric import {names}; print([m for m in {looked_for} if m in sys.modules])"
     )
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_every_name_can_be_imported_and_imports_no_boto3() -> None:
+    assert imported(", ".join(eventfabric.__all__), "boto3", "botocore", "pydantic", "moto") == "[]"
+    assert set(eventfabric.__all__) <= set(dir(eventfabric))
+    with pytest.raises(AttributeError, match="has no attribute 'Nobody'"):
+        eventfabric.Nobody  # noqa: B018
+
+
+def test_what_a_handler_imports_brings_no_operators_tools_and_no_publisher() -> None:
+    tools = ("eventfabric.sdk.operations", "eventfabric.services.replay", "eventfabric.sdk.fabric")
+    assert imported("Delivery, Event, subscriber", *tools) == "[]"
 
 
 def test_every_error_says_whether_to_retry_and_whether_nothing_happened() -> None:
