@@ -12,6 +12,7 @@ from eventfabric.errors import ContendedCommitError, EventTooLargeError, NotDead
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.model.owner import Standing
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled, after_changes
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of
@@ -89,7 +90,7 @@ class DeadLetters:
     def find(self, wanted: Wanted | None = None) -> Iterator[DeadLetter]:
         """Those that are wanted, lane by lane: one read a lane."""
         wanted = wanted or Wanted()
-        standing = Standings(self._subscription, ledger=self._ledger, clock=self._clock).read()
+        standing = self._standing()
         for lane in self._lanes:
             if not is_delivered_by(self._ledger.region, self._subscription, lane.origin, standing):
                 continue
@@ -116,7 +117,8 @@ class DeadLetters:
 
         Raises:
             InvalidEventError: the replacement could not be published either; nothing is changed.
-            NotDeadError: it is not dead (any more), or the replacement has another key; nothing is changed.
+            NotDeadError: it is not dead (any more), not this subscription's or not delivered by this Region (any more),
+                or the replacement has another key; nothing is changed.
             ContendedCommitError: the lane is too busy; nothing is changed.
         """
         if replacement is not None and replacement.key != letter.parked.key:
@@ -137,7 +139,7 @@ class DeadLetters:
         def discarded(parked: Parked) -> tuple[Parked | None, Settled | None]:
             rest = parked.without_first()
             after = _retrying(rest, self._clock.now_ms()) if rest else None
-            return after, self._settled(parked, "discarded", by, None)
+            return after, self._settled(parked, "discarded", by, parked.replacement)
 
         self._decide(letter, discarded)
 
@@ -161,6 +163,7 @@ class DeadLetters:
     def _decide(
         self, letter: DeadLetter, decide: Callable[[Parked], tuple[Parked | None, Settled | None]]
     ) -> None:
+        self._check(letter)
         ledger = ledger_of(self._ledger, self._subscription, letter.lane.origin)
         for _ in range(limits.LANE_RACES_MAX):
             state = ledger.state(letter.key)
@@ -182,6 +185,17 @@ class DeadLetters:
                 self._doorbells.ring(self._subscription.name, [bell])
                 return
         raise ContendedCommitError(f"lane {letter.lane} of {self._subscription.name} is busy: try again")
+
+    def _check(self, letter: DeadLetter) -> None:
+        """Refuse what is not decided here: a change of state that another Region took over would be lost in silence."""
+        region, of = self._ledger.region, f"{letter.place} of {letter.subscription.name}"
+        if letter.subscription.name != self.subscription:
+            raise NotDeadError(f"{of} is no dead letter of {self.subscription}")
+        if not is_delivered_by(region, self._subscription, letter.lane.origin, self._standing()):
+            raise NotDeadError(f"{of} is not delivered by {region} (any more)")
+
+    def _standing(self) -> Standing:
+        return Standings(self._subscription, ledger=self._ledger, clock=self._clock).read()
 
     def _settled(self, parked: Parked, action: str, by: str, replacement: bytes | None) -> Settled:
         return Settled(parked.first.sequence, action, parked.failure, self._clock.now_ms(), by, replacement)
