@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from eventfabric.errors import ContendedAppendError, IndeterminateAppendError
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record
-from eventfabric.services.append import Appended, Appender
+from eventfabric.services.append import Appender
 from tests.simulation.turns import Turns
 from tests.simulation.world import LANE, World, batch_of, event
 
 NO_REPLY = (Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.THROTTLED)
 
 
-def append_until_settled(appender: Appender, batch: Batch) -> Appended:
+def append_until_settled(appender: Appender, batch: Batch) -> Record:
     """What a publisher does that wants its batch in the log, whatever the replies are."""
     unsettled: Record | None = None
     while True:
@@ -31,7 +31,7 @@ def append_until_settled(appender: Appender, batch: Batch) -> Appended:
 
 
 def publisher(
-    appender: Appender, name: str, sizes: Seq[int], receipts: dict[str, Appended]
+    appender: Appender, name: str, sizes: Seq[int], receipts: dict[str, Record]
 ) -> Callable[[], None]:
     def publish() -> None:
         for number, size in enumerate(sizes):
@@ -66,7 +66,7 @@ def test_racing_publishers_with_lost_replies_put_each_event_into_the_log_once_an
     sizes: list[list[int]], rate: float, timeout: float, seed: int, data: st.DataObject
 ) -> None:
     world, turns = World(seed=seed), Turns()
-    receipts: dict[str, Appended] = {}
+    receipts: dict[str, Record] = {}
     jobs = []
     for number, of_one in enumerate(sizes):
         faults = Faults(turns.rule, at_random(rate, NO_REPLY, seed=seed + number))
