@@ -82,7 +82,7 @@ class CommandLine:
         except SystemExit as ended:
             code = int(ended.code or 0)
         said = self._capture.readouterr()
-        assert "Traceback" not in said.out + said.err
+        assert "Traceback" not in said.err
         return Ran(code, said.out, said.err)
 
     def refused(self, *arguments: str | Path, code: int) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from getpass import getuser
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 from eventfabric.cli.connection import Access, Definition, Endpoint, Json, Profile, RegionName
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
+from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError, PortError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def backfill(
     if dry_run:
         _preview(backfiller, wanted, as_json=json)
     else:
-        _run(backfiller, backfiller.begin(wanted, by=getuser()), as_json=json)
+        _run(backfiller, backfiller.begin(wanted, by=user_name()), as_json=json)
 
 
 @app.command()

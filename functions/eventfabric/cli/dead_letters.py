@@ -1,10 +1,9 @@
 """`eventfabric dead-letters`: list, show, redrive, discard and export what will not be tried again by itself."""
 
 import json as json_module
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from getpass import getuser
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,8 @@ import typer
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr, stdout
-from eventfabric.errors import EventFabricError
+from eventfabric.cli.user import user_name
+from eventfabric.errors import EventFabricError, SettingError
 
 if TYPE_CHECKING:
     from eventfabric.model.event import Event
@@ -48,9 +48,11 @@ class Filter:
     def of(
         cls, key: Key = None, type_: Type = None, error: ErrorType = None, older_than: OlderThan = None
     ) -> "Filter":
-        """As the options say."""
+        """As the options say; SettingError."""
         from eventfabric.services.dead_letters import Wanted
 
+        if error == "":
+            raise SettingError("--error", error, "part of an error type's name; this is part of every one")
         return cls(Wanted(key, type_, error, None if older_than is None else older_than * 1000))
 
 
@@ -123,9 +125,11 @@ def redrive(
     if edited is not None and place is None:
         raise typer.BadParameter("--edited goes with LANE@SEQUENCE")
     replacement = _edited(edited) if edited else None
-    chosen = _chosen(letters, place, filter.wanted)
+    chosen = _chosen(letters, place, filter)
+    if replacement is not None:
+        letters.check_replacement(chosen[0], replacement)
     _each(
-        "redriven", chosen, lambda one: letters.redrive(one, replacement=replacement, by=getuser()),
+        "redriven", chosen, lambda one: letters.redrive(one, replacement=replacement, by=user_name()),
         rate=rate, dry_run=dry_run, as_json=json,
     )  # fmt: skip
 
@@ -150,7 +154,7 @@ def discard(
         raise typer.BadParameter("say which: LANE@SEQUENCE, --key, --type, --error or --older-than")
     letters = connection.operations().dead_letters(subscription)
     _each(
-        "discarded", _chosen(letters, place, filter.wanted), lambda one: letters.discard(one, by=getuser()),
+        "discarded", _chosen(letters, place, filter), lambda one: letters.discard(one, by=user_name()),
         rate=rate, dry_run=dry_run, as_json=json,
     )  # fmt: skip
 
@@ -172,20 +176,32 @@ def export(
         show_json(_with_event(letters, letter))
 
 
-def _chosen(letters: "DeadLetters", place: str | None, wanted: "Wanted") -> "Iterator[DeadLetter]":
-    return letters.find(wanted) if place is None else iter([_at(letters, place)])
+def _chosen(letters: "DeadLetters", place: str | None, filter: Filter) -> "list[DeadLetter]":
+    if place is None:
+        return list(letters.find(filter.wanted))
+    if filter != Filter.of():
+        raise typer.BadParameter("LANE@SEQUENCE goes without --key, --type, --error and --older-than")
+    return [_at(letters, place)]
 
 
 def _at(letters: "DeadLetters", place: str) -> "DeadLetter":
+    from eventfabric.model.identity import Lane
+
+    lane, _, sequence = place.partition("@")
+    try:
+        wanted = Lane.parse(lane), int(sequence)
+    except ValueError:
+        allowed = "<origin>/<generation>.<index>@<sequence>, such as us-east-1/0.17@42"
+        raise SettingError("LANE@SEQUENCE", place, allowed) from None
     for letter in letters.find():
-        if letter.place == place:
+        if (letter.lane, letter.parked.first.sequence) == wanted:
             return letter
     complain(f"{place} is no dead letter of {letters.subscription}")
     raise typer.Exit(1)
 
 
 def _each(
-    done: str, letters: "Iterator[DeadLetter]", act: "Callable[[DeadLetter], None]", *, rate: float,
+    done: str, chosen: "list[DeadLetter]", act: "Callable[[DeadLetter], None]", *, rate: float,
     dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Act on each, at a rate, with progress; what could not be acted on is said, and the rest goes on."""
@@ -193,7 +209,6 @@ def _each(
 
     acted: list[DeadLetter] = []
     failed = 0
-    chosen = list(letters)
     quiet = not stderr.is_terminal or dry_run
     for number, letter in enumerate(track(chosen, done, console=stderr, transient=True, disable=quiet)):
         if not dry_run:

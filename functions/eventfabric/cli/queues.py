@@ -24,13 +24,14 @@ def redrive(
 
     Example: eventfabric queues redrive billing --dry-run
     """
-    names = [subscription] if subscription else list(connection.topology.subscriptions)
+    topology = connection.topology
+    if subscription is None:
+        chosen = [one for one in topology.subscriptions.values() if connection.region in one.regions]
+    else:
+        chosen = [topology.subscription(subscription)]
+        topology.stream(chosen[0].definition.stream).check_region(connection.region)
     queues = connection.dead_queues()
-    counts: dict[str, int] = {}
-    for name in names:
-        found = connection.topology.subscription(name)
-        if connection.region in found.regions:
-            counts[name] = queues.count(found) if dry_run else queues.redrive(found)
+    counts = {one.name: queues.count(one) if dry_run else queues.redrive(one) for one in chosen}
     if json:
         show_json({"redriven": {} if dry_run else counts, "waiting": counts if dry_run else {}})
         return

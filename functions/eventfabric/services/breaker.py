@@ -16,7 +16,7 @@ from math import ceil
 from zlib import crc32
 
 from eventfabric import limits
-from eventfabric.errors import OutcomeUnknownError
+from eventfabric.errors import OutcomeUnknownError, storable
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Doorbells
@@ -164,10 +164,8 @@ class Breaker:
 
     def pause(self, reason: str) -> bool:
         """Stop deliveries until `resume`, by hand; False where somebody else moved the circuit."""
-        paused = replace(
-            self.circuit(), state=CircuitState.PAUSED, reason=reason, since_ms=self._clock.now_ms()
-        )
-        return self._switch(paused)
+        now_ms, said = self._clock.now_ms(), storable(reason)
+        return self._switch(replace(self.circuit(), state=CircuitState.PAUSED, reason=said, since_ms=now_ms))
 
     def resume(self) -> bool:
         """Let deliveries go on, paused or open, and ring every lane; False where somebody else moved the circuit."""

@@ -121,8 +121,6 @@ class DeadLetters:
                 or the replacement has another key; nothing is changed.
             ContendedCommitError: the lane is too busy; nothing is changed.
         """
-        if replacement is not None and replacement.key != letter.parked.key:
-            raise NotDeadError(f"{letter.place}: the edited event has another key; its key must stay")
         edited = None if replacement is None else self._encoded(letter, replacement)
 
         def redriven(parked: Parked) -> tuple[Parked, Settled | None]:
@@ -132,6 +130,10 @@ class DeadLetters:
             return replace(again, replacement=edited), self._settled(parked, "edited", by, edited)
 
         self._decide(letter, redriven)
+
+    def check_replacement(self, letter: DeadLetter, replacement: Event) -> None:
+        """Raise what `redrive` would of this replacement."""
+        self._encoded(letter, replacement)
 
     def discard(self, letter: DeadLetter, *, by: str = "") -> None:
         """Drop the dead event, and have those behind it tried, in order. Errors as `redrive`."""
@@ -145,6 +147,9 @@ class DeadLetters:
 
     def _encoded(self, letter: DeadLetter, replacement: Event) -> bytes:
         """The replacement as it is stored. Checked here: one that cannot be read again would stop its whole lane."""
+        if replacement.key != letter.parked.key:
+            found = f"found {replacement.key!r:.80}, allowed: {letter.parked.key!r:.80}"
+            raise NotDeadError(f"{letter.place}: the edited event has another key: {found}")
         id_, type_, key, time, source, headers, kind, content = stored(replacement)
         if id_ is None or time is None or source is None:
             dead = self.event(letter) or replacement  # its record has expired

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.errors import FailoverError, PortError
+from eventfabric.errors import FailoverError, PortError, storable
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
@@ -110,8 +110,8 @@ class Failover:
             epoch = 1 + max(
                 [owner.epoch, *(s.epoch for s in self._states(self._ports, subscription, owner.origin))]
             )
-            now_ms = self._ports.clock.now_ms()
-            to = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=reason)
+            now_ms, said = self._ports.clock.now_ms(), storable(reason)
+            to = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=said)
             stands = self._ports.ledger.hand_over(stream, name, before, to)
             if stands is None:
                 raise FailoverError(

@@ -1,0 +1,162 @@
+"""A shop whose fabric runs as a server, for the command line; its deliveries are made, and fail, in this process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import boto3
+import pytest
+
+from eventfabric import Fabric as Producer
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
+from eventfabric.definition_file import read_definition
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.model.parked import Settled
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.breaker import Breaker
+from eventfabric.services.deliver import Deliverer
+from eventfabric.services.retry import RetryPolicy
+from eventfabric.services.standing import Standings
+from eventfabric.telemetry import NoTelemetry
+from eventfabric.topology import Topology
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+from tests.local.cli_support import CommandLine, Ran, local_up
+from tests.simulation.world import Recorder
+from tests.unit.failing import BAD_ORDER, Failing
+
+US, EU = "us-east-1", "eu-west-1"
+DEFINITION = f"""
+[fabric]
+name = "shop"
+regions = ["{US}", "{EU}"]
+[streams.orders]
+lanes = 1
+regions = ["{US}"]
+durability = "regional"
+[streams.wide]
+[subscriptions.billing]
+stream = "orders"
+handler = "subscribers.billing:charge"
+retry.permanent = ["{BAD_ORDER}", "builtins:KeyError"]
+[subscriptions.audit]
+stream = "orders"
+handler = "subscribers.billing:charge"
+[subscriptions.everywhere]
+stream = "wide"
+handler = "subscribers.billing:charge"
+"""
+LANE = Lane.parse(f"{US}/0.0")
+
+
+class Server:
+    """A fabric that runs, and clients of it: they take long to make."""
+
+    def __init__(self, definition: Path, url: str) -> None:
+        self.at = ("--definition", str(definition), "--endpoint-url", url)
+        self.topology = Topology(read_definition(definition))
+        session = boto3.Session("local", "local", region_name=US)
+        self.clients = {one: Clients(one, session=session, endpoint_url=url) for one in (US, EU)}
+        self.ports = aws_ports(self.topology, self.clients[US])
+        self.producer = Producer.from_definition(definition, region=US, session=session, endpoint_url=url)
+
+
+@dataclass
+class Shop:
+    """What the commands are pointed at, and deliveries of billing to a handler that fails at some events."""
+
+    cli: CommandLine
+    server: Server
+    failing: Failing = field(default_factory=lambda: Failing({}))
+
+    def __post_init__(self) -> None:
+        self.at, self.topology, self.ports = self.server.at, self.server.topology, self.server.ports
+        self.letters = Operations(self.topology, US, self.ports).dead_letters("billing")
+        self.recorder = Recorder(before=self.failing)
+        self.key = LaneKey(StreamName("orders"), SubscriptionName("billing"), LANE)
+
+    def run(self, *arguments: str | Path) -> Ran:
+        return self.cli.run("dead-letters", *arguments, *self.at)
+
+    def refused(self, *arguments: str | Path, code: int) -> str:
+        """The complaint of a command that must not change anything, on one line."""
+        before = self.everything()
+        complaint = self.cli.refused(*arguments, *self.at, code=code)
+        assert self.everything() == before
+        return " ".join(complaint.replace("│", " ").split())
+
+    def publish(self, *names: str, type: str = "Placed") -> list[str]:
+        """Publish `a1`, `b1` of keys `a`, `b`; where they stand."""
+        receipts = [
+            self.server.producer.publish("orders", id=one, key=one[0], type=type, data={"name": one})
+            for one in names
+        ]
+        return [f"{receipt.lane}@{receipt.sequence}" for receipt in receipts]
+
+    def deliver(self) -> None:
+        """A lane run of billing."""
+        found, ports = self.topology.subscription("billing"), self.ports
+        standings = Standings(found, ledger=ports.ledger, clock=ports.clock)
+        breaker = Breaker(
+            found, lanes=[LANE], standings=standings, doorbells=ports.doorbells, clock=ports.clock,
+            telemetry=NoTelemetry(),
+        )  # fmt: skip
+        log = ports.log_of(self.topology.stream("orders"))
+        policy = RetryPolicy(found.definition, entropy=ports.entropy)
+        deliverer = Deliverer(
+            found, region=ports.ledger.region, log=log, ledger=ports.ledger, doorbells=ports.doorbells,
+            handler=self.recorder, policy=policy, standings=standings, breaker=breaker, clock=ports.clock,
+            telemetry=NoTelemetry(),
+        )  # fmt: skip
+        bell = Doorbell(self.key.stream, LANE, ANY_TAIL)
+        assert deliverer.deliver(bell, deadline_ms=ports.clock.now_ms() + 60_000).done
+
+    def dead(self, *dead: str, behind: tuple[str, ...] = (), type: str = "Placed") -> list[str]:
+        """Publish these and have billing fail at them, with others behind them, once; where they stand."""
+        places = self.publish(*dead, type=type)
+        self.publish(*behind)
+        self.failing.times.update(dict.fromkeys(dead, 1))
+        self.deliver()
+        assert {letter.place for letter in self.letters.find()} >= set(places)
+        return places
+
+    def everything(self) -> list[object]:
+        """What the ledger holds in each Region, and how many doorbells each queue."""
+        found: list[object] = []
+        for clients in self.server.clients.values():
+            items = clients.dynamodb.scan(TableName="shop-ledger")["Items"]
+            found.append(sorted(items, key=lambda item: (item["pk"]["S"], item["sk"]["S"])))
+            for url in clients.sqs.list_queues().get("QueueUrls", []):
+                told = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+                found.append((url, told["ApproximateNumberOfMessages"]))
+        return found
+
+    def settled(self, place: str) -> Settled:
+        """What was decided about the event that stands there."""
+        sequence = int(place.partition("@")[2])
+        return next(one for one in self.ports.ledger.settled(self.key) if one.sequence == sequence)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Server]:
+    """A server until the block ends."""
+    definition = folder / "fabric.toml"
+    definition.write_text(DEFINITION)
+    with local_up(folder, "--no-deliver", "--definition", str(definition)) as url:
+        yield Server(definition, url)
+
+
+@contextmanager
+def opened(
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    """A shop without dead letters, and without any afterwards."""
+    shop = Shop(CommandLine(capsys, monkeypatch), server)
+    yield shop
+    shop.failing.times.clear()
+    for letter in list(shop.letters.find()):
+        shop.letters.discard(letter)
+    shop.deliver()
+    assert list(shop.letters.find()) == []

@@ -1,0 +1,270 @@
+"""`eventfabric dead-letters` against a fabric that runs as a server."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.local.cli_shop import EU, LANE, US, Server, Shop, opened, served
+from tests.unit.failing import BAD_ORDER
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with served(tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+@pytest.fixture
+def shop(
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    with opened(server, capsys, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that commands would have waited, one after the other."""
+    waited: list[float] = []
+    monkeypatch.setattr("eventfabric.cli.dead_letters.sleep", waited.append)
+    return waited
+
+
+def test_dead_letters_are_listed_with_why_they_are_and_what_waits_behind_them(shop: Shop) -> None:
+    (place,) = shop.dead("a1", behind=("a2", "a3"))
+    (listed,) = shop.run("list", "billing", "--json").json
+    sequence = int(place.partition("@")[2])
+    assert (listed["place"], listed["key"], listed["waiting_behind"]) == (
+        place,
+        "a",
+        [sequence + 1, sequence + 2],
+    )
+    assert (listed["error_type"], listed["message"], listed["attempts"]) == (BAD_ORDER, "a1", 1)
+    assert (listed["event_id"], listed["event_type"], listed["edited"]) == ("a1", "Placed", False)
+    said = shop.run("list", "billing").out
+    assert said.splitlines()[-1] == "1 dead letters, 2 events waiting behind them"
+    assert place in said
+    assert "BadOrder" in said
+    assert shop.run("list", "audit").out.splitlines()[-1] == "0 dead letters, 0 events waiting behind them"
+
+
+def test_they_are_listed_by_key_type_error_and_age(shop: Shop) -> None:
+    shop.dead("a1", type="Paid")
+    shop.failing.error = KeyError
+    shop.dead("b1")
+
+    def keys(*options: str) -> list[str]:
+        return [one["key"] for one in shop.run("list", "billing", *options, "--json").json]
+
+    assert keys() == ["a", "b"]
+    assert (keys("--key", "b"), keys("--key", "c")) == (["b"], [])
+    assert (keys("--type", "Paid"), keys("--error", "Bad")) == (["a"], ["a"])
+    assert (keys("--older-than", "0"), keys("--older-than", "3600")) == (["a", "b"], [])
+    assert keys("--type", "Paid", "--error", "KeyError") == []
+
+
+def test_one_is_shown_with_its_event_until_its_record_expires(shop: Shop) -> None:
+    (place,) = shop.dead("a1", behind=("b1",))
+    shown = shop.run("show", "billing", place, "--json").json
+    assert (shown["event"]["id"], shown["event"]["data"]) == ("a1", {"name": "a1"})
+    assert shown["trace"].rstrip().endswith("BadOrder: a1")
+    assert json.loads(shop.run("show", "billing", place).out) == shown
+    lane, _, sequence = place.partition("@")
+    shop.server.clients[US].dynamodb.delete_item(
+        TableName="shop-orders", Key={"pk": {"S": lane}, "sk": {"N": sequence}}
+    )
+    assert shop.run("show", "billing", place, "--json").json == {**shown, "event": None}
+
+
+def test_each_is_exported_as_it_is_shown_on_a_line_of_its_own(shop: Shop) -> None:
+    places = shop.dead("a1", "b1", "c1")
+    exported = [json.loads(line) for line in shop.run("export", "billing").out.splitlines()]
+    assert exported == [shop.run("show", "billing", place, "--json").json for place in places]
+    (of_b,) = shop.run("export", "billing", "--key", "b").out.splitlines()
+    assert json.loads(of_b) == exported[1]
+    assert shop.run("export", "audit").out == ""
+
+
+@pytest.mark.parametrize("command", ["redrive", "discard"])
+def test_a_dry_run_says_what_would_happen_and_changes_nothing(shop: Shop, command: str) -> None:
+    places = shop.dead("a1", "b1", behind=("a2",))
+    before = shop.everything()
+    done = {"redrive": "redriven", "discard": "discarded"}[command]
+    dry = shop.run(command, "billing", "--error", "Bad", "--dry-run", "--json")
+    assert (dry.code, dry.json) == (0, {done: places, "waiting_behind": 1, "failed": 0, "dry_run": True})
+    said = shop.run(command, "billing", places[0], "--dry-run").out
+    assert places[0] in said
+    assert said.splitlines()[-1] == f"1 would be {done}, 1 events waiting behind them, 0 failed"
+    assert shop.everything() == before
+
+
+def test_one_is_redriven_and_then_what_waits_behind_it(shop: Shop) -> None:
+    first, second = shop.dead("a1", "b1", behind=("a2",))
+    ran = shop.run("redrive", "billing", first, "--json")
+    assert (ran.code, ran.json) == (
+        0,
+        {"redriven": [first], "waiting_behind": 1, "failed": 0, "dry_run": False},
+    )
+    shop.publish("a3")
+    shop.deliver()
+    assert shop.recorder.ids() == ["a1", "a2", "a3"]
+    assert [letter.place for letter in shop.letters.find()] == [second]
+
+
+def test_all_are_redriven_at_a_rate(shop: Shop, waits: list[float]) -> None:
+    shop.dead("a1", "b1", "c1", behind=("c2",))
+    ran = shop.run("redrive", "billing", "--rate", "4")
+    assert (ran.code, ran.out) == (0, "3 redriven, 1 events waiting behind them, 0 failed\n")
+    assert waits == [0, 0.25, 0.25]
+    shop.deliver()
+    assert shop.recorder.ids() == ["a1", "b1", "c1", "c2"]
+    assert shop.run("redrive", "billing").out == "0 redriven, 0 events waiting behind them, 0 failed\n"
+
+
+def test_one_that_somebody_else_decides_meanwhile_is_said_and_the_rest_goes_on(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = shop.dead("a1", "b1", "c1")
+    by_key = {letter.parked.key: letter for letter in shop.letters.find()}
+
+    def discarded_by_somebody(seconds: float) -> None:
+        if by_key and seconds:
+            shop.letters.discard(by_key.pop("b"), by="flo")
+            by_key.clear()
+
+    monkeypatch.setattr("eventfabric.cli.dead_letters.sleep", discarded_by_somebody)
+    ran = shop.run("redrive", "billing", "--json")
+    assert (ran.code, ran.json["redriven"], ran.json["failed"]) == (1, [first, third], 1)
+    assert ran.err == f"eventfabric: {second} of billing is no dead letter (any more)\n"
+    assert shop.settled(second).by == "flo"
+
+
+def test_an_edited_copy_is_handled_and_stays_on_record_with_who_edited_it(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place,) = shop.dead("a1", behind=("a2",))
+    file = tmp_path / "event.json"
+    event = shop.run("show", "billing", place, "--json").json["event"]
+    file.write_text(json.dumps({**event, "data": {"name": "mended"}}))
+    monkeypatch.setenv("LOGNAME", "jo")
+    command = ("redrive", "billing", place, "--edited", file)
+    before = shop.everything()
+    assert shop.run(*command, "--dry-run").out.splitlines()[-1].startswith("1 would be redriven")
+    assert shop.everything() == before
+    assert shop.run(*command).code == 0
+    shop.deliver()
+    assert [one.data["name"] for one in shop.recorder.events] == ["mended", "a2"]
+    record = shop.settled(place)
+    assert (record.action, record.by, record.failure.event_id) == ("edited", "jo", "a1")
+    assert record.replacement is not None
+
+
+def test_what_is_discarded_stays_on_record_with_who_did_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = shop.dead("a1", "b1", behind=("a2",))
+    monkeypatch.setenv("LOGNAME", "jo")
+    ran = shop.run("discard", "billing", first)
+    assert (ran.code, ran.out) == (0, "1 discarded, 1 events waiting behind them, 0 failed\n")
+    ran = shop.run("discard", "billing", "--key", "b", "--json")
+    assert (ran.code, ran.json["discarded"]) == (0, [second])
+    shop.deliver()
+    assert shop.recorder.ids() == ["a2"]
+    assert [(one.action, one.by) for one in map(shop.settled, (first, second))] == [("discarded", "jo")] * 2
+
+
+def test_a_user_without_a_name_goes_on_record_by_number(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    (place,) = shop.dead("a1")
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert shop.run("discard", "billing", place).code == 0
+    assert shop.settled(place).by == f"uid {os.getuid()}"
+
+
+NO_PLACE = "allowed: <origin>/<generation>.<index>@<sequence>, such as us-east-1/0.17@42"
+
+
+@pytest.mark.parametrize("command", ["list", "show", "redrive", "discard", "export"])
+def test_a_subscription_or_region_that_is_none_is_refused(shop: Shop, command: str) -> None:
+    shop.dead("a1")
+    asked = ["dead-letters", command, "nobody"]
+    place = [f"{LANE}@0"] if command in ("show", "discard") else []
+    known = "no subscription is named 'nobody'; there are: audit, billing, everywhere"
+    assert known in shop.refused(*asked, *place, code=2)
+    asked[-1] = "billing"
+    elsewhere = shop.refused(*asked, *place, "--region", EU, code=2)
+    assert f"stream orders is not in Region {EU}; it is in: {US}" in elsewhere
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("show", "billing", "a1"), 2, f"LANE@SEQUENCE: found 'a1', {NO_PLACE}"),
+        (("show", "billing", f"{LANE}@99999"), 1, f"{LANE}@99999 is no dead letter of billing"),
+        (("show", "audit", "PLACE"), 1, "is no dead letter of audit"),
+        (("redrive", "billing", "a1"), 2, f"found 'a1', {NO_PLACE}"),
+        (("redrive", "billing", f"{LANE}@x"), 2, NO_PLACE),
+        (("redrive", "billing", ""), 2, f"found '', {NO_PLACE}"),
+        (("redrive", "billing", f"{LANE}@99999"), 1, "is no dead letter of billing"),
+        (("redrive", "audit", "PLACE"), 1, "is no dead letter of audit"),
+        (("redrive", "billing", "PLACE", "--key", "b"), 2, "LANE@SEQUENCE goes without --key"),
+        (("redrive", "billing", "--rate", "0"), 2, "greater than or equal to 0.01"),
+        (("redrive", "billing", "--rate", "nan"), 2, "Invalid value for '--rate'"),
+        (("redrive", "billing", "--older-than", "-1"), 2, "greater than or equal to 0"),
+        (
+            ("redrive", "billing", "--error", ""),
+            2,
+            "--error: found '', allowed: part of an error type's name",
+        ),
+        (("redrive", "billing", "--edited", "x.json"), 2, "--edited goes with LANE@SEQUENCE"),
+        (("redrive", "billing", "PLACE", "--edited", "none.json"), 1, "none.json: No such file"),
+        (("discard", "billing"), 2, "say which: LANE@SEQUENCE, --key, --type, --error or --older-than"),
+        (("discard", "billing", "--error", ""), 2, "--error: found ''"),
+        (("discard", "billing", "PLACE", "--type", "Paid"), 2, "LANE@SEQUENCE goes without"),
+        (("discard", "billing", f"{LANE}@99999"), 1, "is no dead letter of billing"),
+        (("discard", "audit", "PLACE"), 1, "is no dead letter of audit"),
+        (("export", "billing", "--error", ""), 2, "--error: found ''"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_input_is_refused_and_nothing_is_changed(
+    shop: Shop, arguments: tuple[str, ...], code: int, complaint: str
+) -> None:
+    (place,) = shop.dead("a1")
+    chosen = [place if one == "PLACE" else one for one in arguments]
+    assert complaint in shop.refused("dead-letters", *chosen, code=code)
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["", "dry"])
+@pytest.mark.parametrize(
+    ("changes", "code", "complaint"),
+    [
+        ({"partitionkey": "b"}, 1, "has another key: found 'b', allowed: 'a'"),
+        ({"type": ""}, 2, "type: found"),
+        ({"specversion": "0.3"}, 2, "specversion: found '0.3', allowed: '1.0'"),
+        ({"data": "x" * 400_000}, 2, "bytes encoded, allowed: at most"),
+        (None, 2, "allowed: one JSON object"),
+    ],
+    ids=["key", "type", "version", "size", "no JSON"],
+)
+def test_an_edited_copy_that_cannot_be_is_refused_and_nothing_is_changed(
+    shop: Shop,
+    tmp_path: Path,
+    changes: dict[str, str] | None,
+    code: int,
+    complaint: str,
+    dry: tuple[str, ...],
+) -> None:
+    (place,) = shop.dead("a1")
+    file = tmp_path / "event.json"
+    event = {"specversion": "1.0", "id": "a1", "source": "/t", "type": "Placed", "partitionkey": "a"}
+    file.write_text("{" if changes is None else json.dumps(event | changes))
+    command = ("dead-letters", "redrive", "billing", place, "--edited", file)
+    assert complaint in shop.refused(*command, *dry, code=code)

@@ -1,0 +1,168 @@
+"""`eventfabric subscriptions` and `queues` against a fabric that runs as a server: pause, resume, ring again."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body, to_body
+from tests.local.cli_shop import EU, LANE, US, Server, Shop, opened, served
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with served(tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+@pytest.fixture
+def shop(
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    with opened(server, capsys, monkeypatch) as found:
+        yield found
+
+
+def queue_url(shop: Shop, name: str, region: str = US) -> str:
+    return shop.server.clients[region].sqs.get_queue_url(QueueName=name)["QueueUrl"]
+
+
+def send(shop: Shop, name: str, body: str, region: str = US) -> None:
+    sqs, url = shop.server.clients[region].sqs, queue_url(shop, name, region)
+    if name.endswith(".fifo"):
+        group = body.replace(" ", "-")
+        sqs.send_message(
+            QueueUrl=url, MessageBody=body, MessageGroupId=group, MessageDeduplicationId=str(next(_numbers))
+        )
+    else:
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+
+
+def taken(shop: Shop, name: str, region: str = US) -> list[str]:
+    """The bodies of what a queue holds, which it does not hold any more."""
+    sqs, url, bodies = shop.server.clients[region].sqs, queue_url(shop, name, region), []
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+        for message in messages:
+            bodies.append(message["Body"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return bodies
+
+
+def rung(shop: Shop, subscription: str, region: str = US) -> list[Doorbell]:
+    return [from_body(body) for body in taken(shop, f"shop-{subscription}.fifo", region)]
+
+
+def bell(shop: Shop, again: int = 0) -> str:
+    return to_body(Doorbell(shop.key.stream, LANE, ANY_TAIL, again=again))
+
+
+def test_a_paused_subscription_says_why_and_since_when_and_delivers_nothing_until_it_is_resumed(
+    shop: Shop,
+) -> None:
+    def circuit() -> tuple[str, str, bool]:
+        told = shop.cli.run("subscriptions", "list", *shop.at, "--json").json["billing"]
+        return told["state"], told["reason"], told["since_ms"] > 0
+
+    rung(shop, "billing")
+    paused = shop.cli.run("subscriptions", "pause", "billing", "--reason", "a [b] migrates", *shop.at)
+    assert (paused.code, paused.out, circuit()) == (
+        0,
+        "billing is paused\n",
+        ("paused", "a [b] migrates", True),
+    )
+    said = shop.cli.run("subscriptions", "list", *shop.at).out
+    assert "a [b] migrates" in said
+    assert "everywhere" in said
+    shop.publish("a1")
+    shop.deliver()
+    assert shop.recorder.ids() == []
+
+    again = shop.cli.run("subscriptions", "pause", "billing", "--reason", "still", *shop.at, "--json")
+    assert (again.json, circuit()[1]) == ({"subscription": "billing", "state": "paused"}, "still")
+    resumed = shop.cli.run("subscriptions", "resume", "billing", *shop.at, "--json")
+    assert (resumed.code, resumed.json) == (0, {"subscription": "billing", "state": "resumed"})
+    assert circuit()[:2] == ("closed", "")
+    assert [one.lane for one in rung(shop, "billing")] == [LANE]
+    shop.deliver()
+    assert shop.recorder.ids() == ["a1"]
+    once_more = shop.cli.run("subscriptions", "resume", "billing", *shop.at)
+    assert (once_more.code, once_more.out, rung(shop, "billing")) == (0, "billing is resumed\n", [])
+
+
+def test_a_pause_is_of_one_region(shop: Shop) -> None:
+    def states(region: str) -> dict[str, str]:
+        told = shop.cli.run("subscriptions", "list", "--region", region, *shop.at, "--json").json
+        return {name: circuit["state"] for name, circuit in told.items()}
+
+    assert shop.cli.run("subscriptions", "pause", "everywhere", "--region", EU, *shop.at).code == 0
+    assert states(EU) == {"everywhere": "paused"}
+    assert states(US) == {"billing": "closed", "audit": "closed", "everywhere": "closed"}
+    assert shop.cli.run("subscriptions", "resume", "everywhere", "--region", EU, *shop.at).code == 0
+    assert states(EU) == {"everywhere": "closed"}
+
+
+@pytest.mark.parametrize(
+    "command", [("subscriptions", "pause"), ("subscriptions", "resume"), ("queues", "redrive")], ids=" ".join
+)
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("nobody",), "no subscription is named 'nobody'; there are: audit, billing, everywhere"),
+        (("",), "no subscription is named ''; there are: audit, billing, everywhere"),
+        (("billing", "--region", EU), f"stream orders is not in Region {EU}; it is in: {US}"),
+        (("billing", "--region", "mars"), f"fabric shop is not in Region mars; it is in: {US}, {EU}"),
+    ],
+    ids=["unknown", "empty", "elsewhere", "nowhere"],
+)
+def test_a_subscription_or_region_that_is_none_is_refused_and_nothing_is_changed(
+    shop: Shop, command: tuple[str, ...], arguments: tuple[str, ...], complaint: str
+) -> None:
+    assert complaint in shop.refused(*command, *arguments, code=2)
+
+
+def test_a_reason_that_is_no_text_is_kept_escaped(shop: Shop) -> None:
+    assert shop.cli.run("subscriptions", "pause", "billing", "--reason", "caf\udce9", *shop.at).code == 0
+    listed = shop.cli.run("subscriptions", "list", *shop.at, "--json").json
+    assert listed["billing"]["reason"] == "caf\\udce9"
+    assert shop.cli.run("subscriptions", "resume", "billing", *shop.at).code == 0
+
+
+def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: Shop) -> None:
+    rung(shop, "billing")
+    for again in range(12):
+        send(shop, "shop-billing-dead.fifo", bell(shop, again))
+    send(shop, "shop-billing-timers-dead", bell(shop))
+    before = shop.everything()
+    dry = shop.cli.run("queues", "redrive", "billing", "--dry-run", *shop.at)
+    assert (dry.code, dry.out) == (0, "billing: 13 doorbells wait\n")
+    told = shop.cli.run("queues", "redrive", "--dry-run", *shop.at, "--json").json
+    assert told == {"redriven": {}, "waiting": {"billing": 13, "audit": 0, "everywhere": 0}}
+    assert shop.everything() == before
+
+    done = shop.cli.run("queues", "redrive", "billing", *shop.at, "--json")
+    assert (done.code, done.json) == (0, {"redriven": {"billing": 13}, "waiting": {}})
+    assert {(one.lane, one.tail) for one in rung(shop, "billing")} == {(LANE, ANY_TAIL)}
+    assert (taken(shop, "shop-billing-dead.fifo"), taken(shop, "shop-billing-timers-dead")) == ([], [])
+    assert shop.cli.run("queues", "redrive", "billing", *shop.at).out == "billing: 0 doorbells rung again\n"
+
+
+def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: Shop) -> None:
+    send(shop, "shop-audit-dead.fifo", "no doorbell at all")
+    send(shop, "shop-audit-dead.fifo", bell(shop))
+    assert shop.cli.run("queues", "redrive", "audit", *shop.at).out == "audit: 1 doorbells rung again\n"
+    assert [one.lane for one in rung(shop, "audit")] == [LANE]
+    url = queue_url(shop, "shop-audit-dead.fifo")
+    left = shop.server.clients[US].sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])[
+        "Attributes"
+    ]
+    assert left["ApproximateNumberOfMessagesNotVisible"] == "1"
+
+
+def test_without_a_name_all_subscriptions_of_the_region_are_rung_for(shop: Shop) -> None:
+    rung(shop, "everywhere", EU)
+    send(shop, "shop-everywhere-dead.fifo", bell(shop), EU)
+    ran = shop.cli.run("queues", "redrive", "--region", EU, *shop.at, "--json")
+    assert ran.json == {"redriven": {"everywhere": 1}, "waiting": {}}
+    assert len(rung(shop, "everywhere", EU)) == 1
