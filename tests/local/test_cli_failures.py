@@ -45,10 +45,11 @@ def test_dead_letters_are_listed_with_why_they_are_and_what_waits_behind_them(sh
     assert (listed["error_type"], listed["message"], listed["attempts"]) == (BAD_ORDER, "a1", 1)
     assert (listed["event_id"], listed["event_type"], listed["edited"]) == ("a1", "Placed", False)
     said = shop.run("list", "billing").out
-    assert said.splitlines()[-1] == "1 dead letters, 2 events waiting behind them"
+    assert said.splitlines()[-1] == "1 dead letters, 2 events waiting behind them, in us-east-1"
     assert place in said
     assert "BadOrder" in said
-    assert shop.run("list", "audit").out.splitlines()[-1] == "0 dead letters, 0 events waiting behind them"
+    nothing = "0 dead letters, 0 events waiting behind them, in us-east-1"
+    assert shop.run("list", "audit").out.splitlines()[-1] == nothing
 
 
 def test_they_are_listed_by_key_type_error_and_age(shop: Shop) -> None:
@@ -268,3 +269,11 @@ def test_an_edited_copy_that_cannot_be_is_refused_and_nothing_is_changed(
     file.write_text("{" if changes is None else json.dumps(event | changes))
     command = ("dead-letters", "redrive", "billing", place, "--edited", file)
     assert complaint in shop.refused(*command, *dry, code=code)
+
+
+def test_a_redrive_says_where_nothing_is_tried(shop: Shop) -> None:
+    shop.dead("a1")
+    shop.cli.run("subscriptions", "pause", "billing", *shop.at)
+    said = shop.run("redrive", "billing").out.splitlines()
+    assert said[-1] == "billing is paused: nothing is tried before `eventfabric subscriptions resume billing`"
+    shop.cli.run("subscriptions", "resume", "billing", *shop.at)

@@ -302,7 +302,8 @@ class TestExpired:
         assert dead_letters(world).event(letter) is None
         dead_letters(world).redrive(letter)
         world.deliver_all()
-        assert the_dead_letter(world).parked.failure.error_type == "RecordExpired"
+        failure = the_dead_letter(world).parked.failure
+        assert (failure.error_type, failure.event_id, failure.event_type) == ("RecordExpired", "a1", "placed")
         assert (world.recorder.ids(), waiting(world, "a")) == (["z1"], [0, 1])
 
     def test_after_its_discard_what_waits_behind_it_is_handled_or_dead_as_expired_too(self) -> None:
@@ -312,6 +313,8 @@ class TestExpired:
         for place in (0, 1):
             letter = the_dead_letter(world)
             assert letter.parked.first.sequence == place
+            # Nobody has read the one behind it, so it is not named for the one before.
+            assert letter.parked.failure.event_id == ("a1" if place == 0 else "")
             dead_letters(world).discard(letter, by="jo")
             world.deliver_all()
         assert (world.recorder.ids(), world.parked()) == (["z1", "a3"], {})

@@ -75,9 +75,8 @@ def list_(
         show_json([_as_json(letter) for letter in found])
         return
     show_table(subscription, _COLUMNS, [_row(letter) for letter in found])
-    say(
-        f"{len(found):,} dead letters, {sum(len(f.parked.waiting) - 1 for f in found):,} events waiting behind them"
-    )
+    behind = sum(len(one.parked.waiting) - 1 for one in found)
+    say(f"{len(found):,} dead letters, {behind:,} events waiting behind them, in {connection.region}")
 
 
 @app.command()
@@ -121,7 +120,8 @@ def redrive(
 
     Example: eventfabric dead-letters redrive billing --error TimeoutError --rate 5 --dry-run
     """
-    letters = connection.operations().dead_letters(subscription)
+    operations = connection.operations()
+    letters = operations.dead_letters(subscription)
     if edited is not None and place is None:
         raise typer.BadParameter("--edited goes with LANE@SEQUENCE")
     replacement = _edited(edited) if edited else None
@@ -132,6 +132,10 @@ def redrive(
         "redriven", chosen, lambda one: letters.redrive(one, replacement=replacement, by=user_name()),
         rate=rate, dry_run=dry_run, as_json=json,
     )  # fmt: skip
+    if operations.circuit(subscription).state == "paused" and not json:
+        say(
+            f"{subscription} is paused: nothing is tried before `eventfabric subscriptions resume {subscription}`"
+        )
 
 
 @app.command()

@@ -79,7 +79,8 @@ class Parked:
         """With the first event gone; None where no other waits."""
         if len(self.waiting) == 1:
             return None
-        failure = replace(self.failure, attempts=0, crashes=0)
+        # What is known is the first event's: the next has no name until it is read.
+        failure = replace(self.failure, attempts=0, crashes=0, event_id="", event_type="", trace_id="")
         return replace(self, waiting=self.waiting[1:], failure=failure, attempting=False, replacement=None)
 
     def before(self, sequence: Sequence) -> Self | None:

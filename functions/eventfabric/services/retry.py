@@ -116,6 +116,7 @@ class RetryPolicy:
     ) -> Parked:  # fmt: skip
         """Dead without being run (again): it crashed too often, or its record is gone, and so `event` is None."""
         last = _history(before)
+        named = before.failure if before else None
         failure = Failure(
             error_type=kind,
             message=f"{crashes} attempts of it alone were never heard of again" if crashes else _HINTS[kind],
@@ -127,9 +128,9 @@ class RetryPolicy:
             first_ms=last.first_ms if last else now_ms,
             last_ms=now_ms,
             code_version=self._code_version,
-            trace_id=_trace_id(event) if event else last.trace_id if last else "",
-            event_id=event.id or "" if event else last.event_id if last else "",
-            event_type=event.type if event else last.event_type if last else "",
+            trace_id=_trace_id(event) if event else named.trace_id if named else "",
+            event_id=event.id or "" if event else named.event_id if named else "",
+            event_type=event.type if event else named.event_type if named else "",
         )
         waiting = before.waiting if before else (place,)
         replacement, version = (before.replacement, before.version) if before else (None, 0)
