@@ -124,6 +124,7 @@ Regions: TypeAlias = Annotated[tuple[RegionName, ...], Len(1)]
 Durability: TypeAlias = Literal["regional", "replicated", "quorum"]
 Guarantee: TypeAlias = Literal["at_most_once", "at_least_once", "exactly_once"]
 Order: TypeAlias = Literal["key", "none"]
+OnExpired: TypeAlias = Literal["halt", "skip"]
 Deliver: TypeAlias = Literal["origin", "everywhere", "one"]
 
 
@@ -258,6 +259,13 @@ class Subscription(_Table):
             "its first doorbell in a Region on. A time: with what was published then or later."
         ),
     ] = "earliest"
+    on_expired: Annotated[
+        OnExpired,
+        Doc(
+            'What to do where records expired before they were delivered. "halt": stop there, until somebody looks. '
+            '"skip": go on with the oldest that is kept; how many are skipped is counted and logged.'
+        ),
+    ] = "halt"
     replay: Annotated[
         bool,
         Doc(

@@ -159,6 +159,9 @@ def _subscription(facts: Facts, name: str) -> Iterator[Broken]:
             '"at_most_once" or "at_least_once", as the durability of the stream is "quorum": '
             "strongly consistent global tables have no transactions",
         )
+    skips = facts.text("subscriptions", name, "on_expired") == "skip"
+    if skips and stream in streams and facts.number("streams", str(stream), "retention_days") is None:
+        yield Broken((*table, "on_expired"), '"skip"', f'"halt", as nothing of stream "{stream}" expires')
     first = facts.number("subscriptions", name, "retry", "backoff_seconds")
     most = facts.number("subscriptions", name, "retry", "backoff_max_seconds")
     if first is not None and most is not None and most < first:

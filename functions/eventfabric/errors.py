@@ -23,6 +23,7 @@
     ├── LogError                     the log cannot be read on: the lane stops
     │   ├── UndecodableRecordError
     │   ├── DivergenceError
+    │   ├── ExpiredUnreadError       records expired before they were delivered
     │   └── MissingRecordError       a backfill or a proof needs one that is not there
     ├── NotDeadError                 what is to be redriven or discarded is no dead letter
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
@@ -234,6 +235,10 @@ class UndecodableRecordError(LogError):
 
 class DivergenceError(LogError):
     """The record does not extend the chain that was verified before it."""
+
+
+class ExpiredUnreadError(LogError):
+    """Records of the lane expired before they were delivered, and the subscription halts there (`on_expired`)."""
 
 
 class MissingRecordError(LogError):

@@ -95,6 +95,13 @@ class Log(Protocol):
         """
         ...
 
+    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
+        """Have the lane's newest record, which ends at `newest`, not expire before `until_seconds` since 1970.
+
+        Nothing happens where it is not the newest (any more), never expires, or would expire later.
+        """
+        ...
+
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         """The records whose first sequence is `start` or later, consistent, in order; holes are not hidden.
 

@@ -178,3 +178,28 @@ def test_an_undecodable_record_is_raised_where_it_is_the_first_and_ends_the_page
         backend.log.read(LANE, Sequence(1), records_max=10)
     assert (raised.value.lane, raised.value.sequence) == (LANE, 1) or raised.value.lane == str(LANE)
     assert all_sequences(backend, 2, records_max=10) == [2]
+
+
+class TestKeep:
+    """Putting off the expiry of the newest record."""
+
+    def test_the_newest_record_expires_later_and_is_the_same(self, backend: Backend) -> None:
+        first, second = (replace(record(n), expires_at=1_790_000_100) for n in (0, 1))
+        second = replace(second, sequence=Sequence(1))
+        for one in (first, second):
+            assert backend.log.append(one) is None
+        backend.log.keep(LANE, second.tail, 1_790_000_200)
+        found = backend.log.read(LANE, Sequence(0), records_max=2).records
+        assert found == (first, replace(second, expires_at=1_790_000_200))
+        # Never earlier than it would.
+        backend.log.keep(LANE, second.tail, 1_790_000_150)
+        assert backend.log.read(LANE, Sequence(1), records_max=1).records == found[1:]
+
+    def test_nothing_happens_to_a_lane_that_went_on_is_empty_or_never_expires(self, backend: Backend) -> None:
+        backend.log.keep(LANE, EMPTY_TAIL, 1_790_000_200)
+        first = replace(record(0), expires_at=1_790_000_100)
+        backend.log.append(first)
+        backend.log.append(record(1))
+        backend.log.keep(LANE, first.tail, 1_790_000_200)
+        backend.log.keep(LANE, record(1).tail, 1_790_000_200)
+        assert backend.log.read(LANE, Sequence(0), records_max=9).records == (first, record(1))

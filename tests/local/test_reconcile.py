@@ -1,6 +1,7 @@
 """Reconciliation on the local fabric, by the function that is deployed, and by the command line."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,26 @@ def test_wrong_input_is_refused(
     cli: CommandLine, endpoint: str, arguments: tuple[str, ...], complaint: str
 ) -> None:
     assert complaint in cli.refused("reconcile", *arguments, "--endpoint-url", endpoint, code=2)
+
+
+def test_the_newest_record_of_a_quiet_lane_expires_later_in_every_region() -> None:
+    day_seconds = 86_400
+    streams = definition().streams
+    kept = replace(streams["orders"], retention_days=1)
+    defined = replace(definition(), streams={**streams, "orders": kept})
+    with LocalFabric(defined, handlers={"all": ignore, "near": ignore}) as fabric:
+        publish(fabric, range(12))
+        fabric.settle(timers=True)
+        fabric.operations(US).reconcile("orders", repair=True)
+        before = items(fabric, US)
+        fabric.clock.advance(seconds=0.6 * day_seconds)
+        fabric.operations(US).reconcile("orders", repair=True)
+        fabric.settle()
+        after = items(fabric, US)
+        newest = {item["pk"]["S"]: item for item in after}.values()
+        moved = [new for old, new in zip(before, after, strict=True) if new != old]
+        assert moved == list(newest)
+        assert all(
+            int(one["x"]["N"]) >= int(min(i["x"]["N"] for i in before)) + day_seconds / 2 for one in moved
+        )
+        assert items(fabric, EU) == after

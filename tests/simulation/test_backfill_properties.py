@@ -74,6 +74,9 @@ class CountingReads:
     def append(self, record: Record) -> Record | None:
         return self._log.append(record)
 
+    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
+        self._log.keep(lane, newest, until_seconds)
+
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         page = self._log.read(lane, start, records_max=records_max, before=before)
         if records_max > 1:

@@ -270,7 +270,8 @@ class World:
         """The record that puts these events at a tail; not written."""
         self._batches += 1
         batch = batch_of(events, self._batches.to_bytes(16, "big"))
-        return record_at(at, of, batch, now_ms=self.clock.now_ms(), retention_seconds=None)
+        kept = self.stream.retention_seconds
+        return record_at(at, of, batch, now_ms=self.clock.now_ms(), retention_seconds=kept)
 
     def put(self, *events: Event, of: Lane = LANE, log_lane_tail: Tail | None = None) -> Record:
         """Append one record with these events to a lane of the origin; returns it."""

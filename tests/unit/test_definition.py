@@ -230,6 +230,10 @@ QUORUM = STREAM + 'durability = "quorum"\n'
             "strongly consistent global tables have no TTL",
         ),
         (
+            FABRIC + STREAM + SUBSCRIPTION + 'on_expired = "skip"',
+            'subscriptions.billing.on_expired: found "skip", allowed: "halt", as nothing of stream "orders" expires',
+        ),
+        (
             FABRIC.replace(', "ap-south-1"', "") + QUORUM,
             "streams.orders.regions: found eu-west-1, us-east-1, "
             'allowed: exactly three Regions, as durability is "quorum"',

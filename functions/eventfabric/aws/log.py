@@ -28,6 +28,23 @@ class AwsLog:
 
     def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
         """See ports.Log. One Query of one item, without its payload."""
+        return _tail_of(self._newest(lane, before))
+
+    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
+        """See ports.Log. One Query as for the tail, and one UpdateItem."""
+        header = self._newest(lane, None)
+        if header is None or _tail_of(header) != newest:
+            return
+        with named_failures("keep the newest record"):
+            try:
+                self._client.update_item(
+                    TableName=self._table, **cast(Any, record_item.keep_update(header, until_seconds))
+                )
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+
+    def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
         condition, values = "#pk = :pk", {":pk": {"S": str(lane)}}
         if before is not None:
             condition, values = f"{condition} AND #sk < :before", {**values, ":before": {"N": str(before)}}
@@ -42,10 +59,7 @@ class AwsLog:
                 ConsistentRead=True,
                 Limit=1,
             )["Items"]
-        if not found:
-            return EMPTY_TAIL
-        item = cast(Item, found[0])
-        return record_item.from_item({**item, "d": {"B": b""}}).tail
+        return cast(Item, found[0]) if found else None
 
     def append(self, record: Record) -> Record | None:
         """See ports.Log. One PutItem."""
@@ -82,3 +96,7 @@ class AwsLog:
                     raise
                 return Page(tuple(records), more=True)
         return Page(tuple(records), more="LastEvaluatedKey" in answer)
+
+
+def _tail_of(header: Item | None) -> Tail:
+    return record_item.from_item({**header, "d": {"B": b""}}).tail if header else EMPTY_TAIL

@@ -114,7 +114,7 @@ class Faults:
         raise SimulatedCrash(f"after {name}, call {number}")
 
     def log(self, log: Log) -> Log:
-        """The log through these faults: log.tail, log.append, log.read."""
+        """The log through these faults: log.tail, log.append, log.keep, log.read."""
         return _Log(log, self)
 
     def ledger(self, ledger: Ledger) -> Ledger:
@@ -147,6 +147,9 @@ class _Log:
 
     def append(self, record: Record) -> Record | None:
         return self._faults.call("log.append", lambda: self._log.append(record))
+
+    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
+        self._faults.call("log.keep", lambda: self._log.keep(lane, newest, until_seconds))
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         return self._faults.call(

@@ -1,5 +1,7 @@
 """The log on a table in memory."""
 
+from contextlib import suppress
+
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.memory.requests import Requests
 from eventfabric.memory.table import ConditionFailedError, MemoryTable
@@ -7,6 +9,7 @@ from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Record, Tail
 from eventfabric.ports import Page
 from eventfabric.wire import record_item
+from eventfabric.wire.keys import Item
 
 
 class MemoryLog:
@@ -18,11 +21,23 @@ class MemoryLog:
 
     def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
         """See ports.Log. One query of one item."""
+        return _tail_of(self._newest(lane, before))
+
+    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
+        """See ports.Log. One query as for the tail, and one update."""
+        header = self._newest(lane, None)
+        if header is None or _tail_of(header) != newest:
+            return
+        request = record_item.keep_update(header, until_seconds)
+        with suppress(ConditionFailedError):
+            self._requests.send("update", lambda: self._table.write("Update", request))
+
+    def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
         end = None if before is None else {"N": str(before)}
         found, _ = self._requests.send(
             "query", lambda: self._table.query({"S": str(lane)}, end=end, limit=1, newest_first=True)
         )
-        return record_item.from_item({**found[0], "d": {"B": b""}}).tail if found else EMPTY_TAIL
+        return found[0] if found else None
 
     def append(self, record: Record) -> Record | None:
         """See ports.Log. One conditional put."""
@@ -49,3 +64,7 @@ class MemoryLog:
                     raise
                 return Page(tuple(records), more=True)
         return Page(tuple(records), more=more)
+
+
+def _tail_of(header: Item | None) -> Tail:
+    return record_item.from_item({**header, "d": {"B": b""}}).tail if header else EMPTY_TAIL

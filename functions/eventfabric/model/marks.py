@@ -19,6 +19,8 @@ class Mark:
     end: Sequence = EMPTY_TAIL.sequence
     since_ms: int = 0
     cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
+    kept_until: int = 0
+    """Seconds since 1970 to which the newest record's expiry was put off, the lane being quiet; 0: it was not."""
 
 
 @dataclass(frozen=True, slots=True)

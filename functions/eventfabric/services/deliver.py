@@ -23,6 +23,7 @@ from eventfabric.services.begin import Beginnings, has_begun
 from eventfabric.services.breaker import Breaker
 from eventfabric.services.context import VisitContext
 from eventfabric.services.endings import Ended, Stopped
+from eventfabric.services.expiry import pass_expired
 from eventfabric.services.pace import Pace
 from eventfabric.services.retry import RetryPolicy
 from eventfabric.services.run import Run
@@ -211,6 +212,11 @@ class Deliverer:
             if stretch.stop is not None:
                 return self._at_the_end(visit, Stopped(stretch.stop), doorbell)
             if stretch.hole:
+                passed = pass_expired(self._context_of(doorbell.lane), visit, page.records)
+                if passed is True:
+                    continue
+                if passed:
+                    return self._at_the_end(visit, passed, doorbell)
                 self._telemetry.add(Metric.LANES_WAITING)
                 return self._at_the_end(visit, Outcome.HOLE, doorbell)
             if not (page.more or stretch.cut):

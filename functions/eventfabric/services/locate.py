@@ -7,7 +7,7 @@ from eventfabric import limits
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Lane, Region, Sequence
-from eventfabric.model.record import UNKNOWN_CHAIN, Tail
+from eventfabric.model.record import UNKNOWN_CHAIN, Record, Tail
 from eventfabric.model.start import AtTime, Start
 from eventfabric.ports import Log
 
@@ -46,6 +46,18 @@ def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: Kept | None =
         if oldest is None or start.sequence <= oldest.sequence:
             return oldest
     return _at_sequence(log, lane, start.sequence, end)
+
+
+def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: Kept) -> bool:
+    """Whether the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
+
+    They were appended between the record before them and the following one; where that is gone too, nothing says that
+    they are younger. One read.
+    """
+    if to_ms(following.time) > kept.settled_ms:
+        return False
+    before = log.tail(lane, before=base)
+    return before.sequence < base or to_ms(before.time) < kept.from_ms
 
 
 def _at_sequence(log: Log, lane: Lane, sequence: Sequence, end: Tail) -> Cursor:

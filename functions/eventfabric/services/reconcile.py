@@ -31,9 +31,10 @@ from eventfabric.model.identity import (
 )
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import ParkedState
-from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
+from eventfabric.model.parked import Parked, ParkedState
+from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
 from eventfabric.ports import Ports
+from eventfabric.services.locate import has_expired, kept_in
 from eventfabric.services.replica import Replica
 from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.telemetry import Metric, Telemetry
@@ -77,6 +78,7 @@ class Reconciler:
         self._region = region
         self._ports = ports
         self._log = ports.log_of(stream)
+        self._retention = stream.retention_seconds
         self._telemetry = telemetry
         self._now_ms = ports.clock.now_ms()
 
@@ -119,7 +121,7 @@ class Reconciler:
         replica = Replica(
             self._name, self._region, log=self._log, elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
             regions=[Region(name) for name in self._stream.definition.regions],
-            expires=self._stream.retention_seconds is not None, now_ms=self._now_ms, repairs=repair,
+            expires=self._retention is not None, now_ms=self._now_ms, repairs=repair,
         )  # fmt: skip
         after: dict[LaneIndex, Mark] = {}
         bells = _Bells()
@@ -130,6 +132,7 @@ class Reconciler:
             yield from examined.findings
             mark = examined.mark
             if examined.tail != EMPTY_TAIL:
+                mark = self._keep(lane, before, mark, examined.tail, repair=repair)
                 cursors: dict[str, tuple[int, int]] = {}
                 for look in self._looks(lane, before, mark, examined.tail, standings):
                     yield from self._watch(look, bells, repair=repair)
@@ -140,6 +143,18 @@ class Reconciler:
         self._ring(bells)
         if after != marks.lanes:
             self._ports.ledger.mark(self._name, origin, marks, Marks(after))
+
+    def _keep(self, lane: Lane, before: Mark, mark: Mark, tail: Tail, *, repair: bool) -> Mark:
+        """Put off the expiry of a quiet lane's newest record once half its time is over: it holds the lane's place."""
+        kept_seconds = self._retention
+        if kept_seconds is None or lane.origin != self._region:
+            return mark
+        put_off = before.kept_until if before.sequence == tail.sequence else 0
+        until, now = max(to_ms(tail.time) // 1000 + kept_seconds, put_off), self._now_ms // 1000
+        if repair and until - now < kept_seconds / 2:
+            put_off = now + kept_seconds
+            self._log.keep(lane, tail, put_off)
+        return replace(mark, kept_until=put_off)
 
     def _looks(
         self, lane: Lane, before: Mark, mark: Mark, tail: Tail, standings: dict[str, Standing]
@@ -168,51 +183,76 @@ class Reconciler:
             waiting = sum(len(one.waiting) - 1 for one in dead)
             detail = f"{len(dead)} dead letters, {waiting} events wait behind them"
             yield self._finding(FindingKind.DEAD, look, dead[0].first.sequence, detail)
+        oldest = self._oldest_waiting(look)
+        if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
+            yield from self._expired(look, oldest, bells, repair=repair)
+            return
+        yield from self._expiring(look, oldest, parked)
         if not look.runs:
             return
-        overdue_ms = self._now_ms - 1000 * limits.UNRUNG_SECONDS
-        late = [one for one in parked if one.is_due(overdue_ms)]
-        found = None
-        if late:
-            late_seconds = (self._now_ms - min(one.due_ms for one in late)) // 1000
-            found = self._finding(
-                FindingKind.PARKED_OVERDUE,
-                look,
-                late[0].first.sequence,
-                f"{len(late)} keys, {late_seconds} s late",
-            )
-        elif (waits := self._waits_since(look)) is not None and waits <= overdue_ms:
-            behind = look.tail.sequence - look.cursor.sequence
-            found = self._finding(
-                FindingKind.UNRUNG, look, look.cursor.sequence,
-                f"{behind} events wait, the oldest {(self._now_ms - waits) // 1000} s",
-            )  # fmt: skip
-            yield from self._expiring(look, waits)
+        found = self._overdue(look, parked) or (self._unrung(look, oldest) if oldest else None)
         if found is not None:
             if repair:
                 bells.add(look)
             yield replace(found, is_repaired=repair)
 
-    def _waits_since(self, look: _Look) -> int | None:
-        """Since when an event waits at a cursor that does not move, in milliseconds since 1970; None: none does.
+    def _overdue(self, look: _Look, parked: list[Parked]) -> Finding | None:
+        late = [one for one in parked if one.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
+        if not late:
+            return None
+        late_seconds = (self._now_ms - min(one.due_ms for one in late)) // 1000
+        detail = f"{len(late)} keys, {late_seconds} s late"
+        return self._finding(FindingKind.PARKED_OVERDUE, look, late[0].first.sequence, detail)
 
-        Reads a record only where the cursor has been idle for long.
-        """
+    def _oldest_waiting(self, look: _Look) -> Record | None:
+        """The first record that waits; read where that may be too long: the cursor is idle, or records expire."""
         cursor = look.cursor
         if cursor.sequence >= min(look.tail.sequence, look.mark.sequence):
             return None  # all is delivered that can be
-        if cursor.written_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
+        if self._retention is None and not self._is_idle(cursor):
             return None
         page = self._log.read(look.lane, cursor.base, records_max=1)
-        return max(cursor.written_ms, to_ms(page.records[0].time)) if page.records else None
+        return page.records[0] if page.records else None
 
-    def _expiring(self, look: _Look, waits_since_ms: int) -> Iterator[Finding]:
-        kept = self._stream.retention_seconds
-        if kept is not None and self._now_ms - waits_since_ms > 1000 * kept * limits.EXPIRES_SOON_SHARE:
-            days = (waits_since_ms + 1000 * kept - self._now_ms) / 86_400_000
-            yield self._finding(
-                FindingKind.EXPIRES_SOON, look, look.cursor.sequence, f"expires in {days:.1f} days, unread"
-            )
+    def _is_idle(self, cursor: Cursor) -> bool:
+        return cursor.written_ms <= self._now_ms - 1000 * limits.UNRUNG_SECONDS
+
+    def _unrung(self, look: _Look, oldest: Record) -> Finding | None:
+        waits_since_ms = max(look.cursor.written_ms, to_ms(oldest.time))
+        if waits_since_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
+            return None
+        behind = look.tail.sequence - look.cursor.sequence
+        detail = f"{behind} events wait, the oldest {(self._now_ms - waits_since_ms) // 1000} s"
+        return self._finding(FindingKind.UNRUNG, look, look.cursor.sequence, detail)
+
+    def _expiring(self, look: _Look, oldest: Record | None, parked: list[Parked]) -> Iterator[Finding]:
+        """A warning while it is time: how old the oldest events are that are not handled, dead letters too."""
+        if self._retention is None or not (oldest or parked):
+            return
+        # A parked event was appended before it first failed; that is near enough for a warning.
+        since_ms = [one.failure.first_ms for one in parked] + ([to_ms(oldest.time)] if oldest else [])
+        age_ms = self._now_ms - min(since_ms)
+        if age_ms > 1000 * self._retention * limits.EXPIRES_SOON_SHARE:
+            hours = (1000 * self._retention - age_ms) / 3_600_000
+            behind = look.tail.sequence - look.cursor.sequence
+            detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest expires in {hours:.1f} hours"
+            yield self._finding(FindingKind.EXPIRES_SOON, look, look.cursor.sequence, detail)
+
+    def _expired(self, look: _Look, following: Record, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
+        """What was verified here, and is not here any more."""
+        kept = kept_in(look.lane, look.lane.origin, retention_seconds=self._retention, now_ms=self._now_ms)
+        assert kept is not None, "nothing expires without a retention"
+        on_expired = look.subscription.definition.on_expired
+        if has_expired(self._log, look.lane, look.cursor.base, following, kept):
+            detail = f"{following.sequence - look.cursor.sequence} events expired: on_expired is {on_expired}"
+            found = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
+        else:
+            detail = f"nothing is there before {following.sequence}, and it cannot have expired yet"
+            found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
+        skips = repair and found.kind is FindingKind.EXPIRED_UNREAD and on_expired == "skip"
+        if skips:
+            bells.add(look)  # its next delivery goes on behind them
+        yield replace(found, is_repaired=skips)
 
     def _cursor(self, look: _Look) -> Finding | None:
         """What is wrong with where the cursor stands."""
@@ -248,7 +288,8 @@ class Reconciler:
         else:
             before = self._log.tail(look.lane, before=cursor.base)
             right = (before.sequence, before.chain) == (cursor.base, cursor.chain)
-            right = right or (before == EMPTY_TAIL and self._stream.retention_seconds is not None)
+            # Where the record before it has expired, nothing is left to compare.
+            right = right or (before.sequence < cursor.base and self._retention is not None)
             if right and cursor.sequence != cursor.base:
                 holder = self._log.tail(look.lane, before=Sequence(cursor.base + 1))
                 right = cursor.base <= cursor.sequence < holder.sequence

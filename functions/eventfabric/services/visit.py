@@ -37,7 +37,7 @@ class Visit:
         probes: bool,
     ) -> None:
         self._in = context
-        self._key = key
+        self.key = key
         self.cursor = _crash_counted(state.cursor(context.region))
         if state.cursor(context.region).attempting:
             self._crashed_at(self.cursor.sequence, self.cursor.crashes)
@@ -158,7 +158,7 @@ class Visit:
         within, now_ms = self._in, self._in.clock.now_ms()
         before = self._parked.get(of.id if of else within.policy.parking_id(event, place))
         if before is None and len(self._parked) >= limits.PARKED_KEYS_MAX:
-            raise ParkedFullError(f"lane {self._key.lane} has parked {len(self._parked)} keys")
+            raise ParkedFullError(f"lane {self.key.lane} has parked {len(self._parked)} keys")
         excused = before is not None and within.breaker.circuit().excuses(before.failure.last_ms)
         parked = within.policy.park(event, place, failed, before, now_ms=now_ms, excused=excused)
         if parked.state is ParkedState.RETRYING:
@@ -169,7 +169,7 @@ class Visit:
                 parked = self._judged(parked, before is None, handled_beside)
         self._set(parked)
         if self._opened:
-            within.breaker.ring_probe(self._key.lane, failed=True)
+            within.breaker.ring_probe(self.key.lane, failed=True)
         return self._opened
 
     def _judged(self, parked: Parked, newly: bool, handled_beside: int) -> Parked:
@@ -178,7 +178,7 @@ class Visit:
         if not policy.is_used_up(parked):
             retrying = sum(each.state is ParkedState.RETRYING for each in self._parked.values())
             parked_keys = retrying + 1 if newly else 0  # that a key fails again makes no more of them
-            self._opened = breaker.failed(self._key.lane, parked.id, parked_keys, handled_beside)
+            self._opened = breaker.failed(self.key.lane, parked.id, parked_keys, handled_beside)
         elif breaker.suspects_outage(parked.failure.first_ms):
             self._opened = breaker.open_for(f"nothing succeeds; last {parked.failure.error_type}")
         else:
@@ -188,9 +188,7 @@ class Visit:
     def wait(self, parked: Parked, place: Place) -> None:
         """One more event of a parked key; ParkedFullError."""
         if len(parked.waiting) >= limits.PARKED_EVENTS_MAX and parked.waiting[-1].sequence < place.sequence:
-            raise ParkedFullError(
-                f"{len(parked.waiting)} events of a key of lane {self._key.lane} are parked"
-            )
+            raise ParkedFullError(f"{len(parked.waiting)} events of a key of lane {self.key.lane} are parked")
         joined = parked.joined_by(place)
         if joined is not parked:
             self._set(joined)
@@ -205,7 +203,7 @@ class Visit:
 
     def _event_of(self, parked: Parked) -> Event | None:
         """The first waiting event, or what replaces it; None where its record has expired."""
-        lane, place = self._key.lane, parked.first
+        lane, place = self.key.lane, parked.first
         if parked.replacement is not None:
             return unpack_one(parked.replacement, lane, place.sequence)
         record = self._record
@@ -231,7 +229,7 @@ class Visit:
     def _crashed_at(self, sequence: Sequence, crashes: int) -> None:
         self._in.telemetry.add(Metric.EVENTS_CRASHED)
         self._in.telemetry.tell(
-            LogEvent.EVENT_CRASHED, lane=str(self._key.lane), sequence=sequence, crashes=crashes
+            LogEvent.EVENT_CRASHED, lane=str(self.key.lane), sequence=sequence, crashes=crashes
         )
 
     def _commit_here(self) -> Ended | None:
@@ -251,7 +249,7 @@ class Visit:
 
     def settle(self, noted: Seq[Record]) -> RaceLost | None:
         """Decide about noted batches, and commit that before any of their events is handed out; the cursor stays."""
-        decided, elsewhere = settle_notes(self._in, self._key, noted)
+        decided, elsewhere = settle_notes(self._in, self.key, noted)
         outcome = self.commit(self.cursor, decided=decided) if decided else None
         if outcome is not None:
             return only_race(outcome)
@@ -276,7 +274,7 @@ class Visit:
         self._ring_timers(changes)
         try:
             outcome = self._in.ledger.commit(
-                self._key, self.cursor, moved, parked=changes, writes=writes, decided=decided
+                self.key, self.cursor, moved, parked=changes, writes=writes, decided=decided
             )
         except RefusedError as error:
             # State's own puts are never wrong by themselves: one of the writes is, so it is their event's failure.
@@ -318,7 +316,7 @@ class Visit:
         if parked is not None:
             self._in.telemetry.tell(
                 event,
-                lane=str(self._key.lane),
+                lane=str(self.key.lane),
                 sequence=parked.first.sequence,
                 error_type=parked.failure.error_type,
                 attempts=parked.failure.attempts,
@@ -333,10 +331,10 @@ class Visit:
                 continue
             if change.before is not None and change.before.due_ms == after.due_ms:
                 continue
-            bell = Doorbell(self._key.stream, self._key.lane, Sequence(0), again=after.due_ms)
+            bell = Doorbell(self.key.stream, self.key.lane, Sequence(0), again=after.due_ms)
             delay_seconds = max(0, ceil((after.due_ms - self._in.clock.now_ms()) / 1000))
             if not self._in.doorbells.ring_later(self._in.subscription.name, bell, delay_seconds):
-                raise OutcomeUnknownError("ring later", f"the timer of lane {self._key.lane} was not sent")
+                raise OutcomeUnknownError("ring later", f"the timer of lane {self.key.lane} was not sent")
 
     def handled(self, events: int, oldest_ms: int | None = None) -> None:
         """Events were handled and are committed; the oldest was appended at `oldest_ms`."""

@@ -36,6 +36,16 @@ def conditional_put(record: Record) -> dict[str, Any]:
     }
 
 
+def keep_update(header: Item, until_seconds: int) -> dict[str, Any]:
+    """The update by which a record that is still there, and would expire earlier, does so then."""
+    return {
+        "Key": {"pk": header["pk"], "sk": header["sk"]},
+        "UpdateExpression": "SET x = :until",
+        "ConditionExpression": "x < :until",
+        "ExpressionAttributeValues": {":until": {"N": str(until_seconds)}},
+    }
+
+
 def from_item(item: Item) -> Record:
     """The record of an item; UndecodableRecordError where this version cannot read it."""
     try:
