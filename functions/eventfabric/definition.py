@@ -124,6 +124,7 @@ Regions: TypeAlias = Annotated[tuple[RegionName, ...], Len(1)]
 Durability: TypeAlias = Literal["regional", "replicated", "quorum"]
 Guarantee: TypeAlias = Literal["at_most_once", "at_least_once", "exactly_once"]
 Order: TypeAlias = Literal["key", "none"]
+OnLate: TypeAlias = Literal["deliver", "reconcile", "dead_letter"]
 OnExpired: TypeAlias = Literal["halt", "skip"]
 Deliver: TypeAlias = Literal["origin", "everywhere", "one"]
 
@@ -259,6 +260,14 @@ class Subscription(_Table):
             "its first doorbell in a Region on. A time: with what was published then or later."
         ),
     ] = "earliest"
+    on_late: Annotated[
+        OnLate,
+        Doc(
+            "What to do with an event that comes late: one of its key that was published later, in another Region, "
+            'is handled already. "deliver": hand it out, with `event.late`. "reconcile": to the second function '
+            'of the handler. "dead_letter": set it aside for somebody.'
+        ),
+    ] = "deliver"
     on_expired: Annotated[
         OnExpired,
         Doc(

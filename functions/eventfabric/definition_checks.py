@@ -159,6 +159,10 @@ def _subscription(facts: Facts, name: str) -> Iterator[Broken]:
             '"at_most_once" or "at_least_once", as the durability of the stream is "quorum": '
             "strongly consistent global tables have no transactions",
         )
+    late = facts.text("subscriptions", name, "on_late")
+    if late == "dead_letter" and facts.text("subscriptions", name, "guarantee") == "at_most_once":
+        allowed = '"deliver" or "reconcile", as guarantee is "at_most_once", which sets nothing aside'
+        yield Broken((*table, "on_late"), '"dead_letter"', allowed)
     skips = facts.text("subscriptions", name, "on_expired") == "skip"
     if skips and stream in streams and facts.number("streams", str(stream), "retention_days") is None:
         yield Broken((*table, "on_expired"), '"skip"', f'"halt", as nothing of stream "{stream}" expires')

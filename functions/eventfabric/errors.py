@@ -31,6 +31,7 @@
     ├── SettingError                 an argument that sets something up is out of its bounds
     ├── FailoverError                lanes cannot be handed over as was asked
     ├── BackfillError                what is asked of a backfill cannot be done: every problem
+    ├── LateEventError           a later event of its key was handed out before (`on_late` is "dead_letter")
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── HandlerExitedError           a handler raised SystemExit or its like
     ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
@@ -322,6 +323,10 @@ class IndeterminateTransactionError(EventFabricError):
 
     retryable = True
     no_effect = False
+
+
+class LateEventError(EventFabricError):
+    """An event was published before one of its key that is handled already, and the subscription takes none so."""
 
 
 class HandlerExitedError(EventFabricError):

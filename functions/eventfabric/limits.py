@@ -76,6 +76,10 @@ TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 """A handler's writes in one commit; the cursor, and a parked key that its event leaves, take the last places."""
 
+LATE_AFTER_SECONDS: Final = 60
+"""How old an event must be when it is handed out for anybody to look whether it came late: a look costs reads."""
+LATE_RECORDS_MAX: Final = 2_000
+"""Records of another Region's lane that one such look reads."""
 NOTED_RECORDS_MAX: Final = 20
 """Records with a note that one page of a lane run looks up, each with two reads."""
 DECISION_KEPT_SECONDS: Final = 90 * 24 * 3600

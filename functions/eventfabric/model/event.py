@@ -29,10 +29,13 @@ class Event:
         source: who says so, a URI reference; at publish: the fabric's.
         headers: CloudEvents extension attributes: names of lower-case letters and digits, values str, int or bool.
 
-    `origin`, `lane` and `sequence` are where the log has it; None before it is published.
+    `origin`, `lane` and `sequence` are where the log has it; None before it is published. `later`: of an event that
+    came late, the one of its key that was published later, in another Region, and handed out before.
     """
 
-    __slots__ = ("_payload", "_time", "headers", "id", "key", "lane", "origin", "sequence", "source", "type")
+    __slots__ = (
+        "_payload", "_time", "headers", "id", "key", "lane", "later", "origin", "sequence", "source", "type",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -55,6 +58,12 @@ class Event:
         self.origin: Region | None = None
         self.lane: Lane | None = None
         self.sequence: Sequence | None = None
+        self.later: Event | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether an event of its key that was published later was handed out before it, as far as its Region knows."""
+        return self.later is not None
 
     @property
     def data(self) -> Any:
@@ -106,6 +115,7 @@ class Event:
         event.origin = lane.origin
         event.lane = lane
         event.sequence = sequence
+        event.later = None
         return event
 
     def _content(self) -> tuple[object, ...]:

@@ -87,6 +87,7 @@ class Runtime:
             handler=self.observe(
                 SubscriberHandler(
                     target, clock=ports.clock, transactional=definition.guarantee == "exactly_once",
+                    reconciles_late=definition.on_late == "reconcile",
                     steps=StepMaker(
                         StreamName(stream.name), SubscriptionName(subscription.name),
                         cache(lambda: ports.steps_of(stream)),

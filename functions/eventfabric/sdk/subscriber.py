@@ -18,7 +18,9 @@ from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.wants import name_of, payload_decoder, wanted_by
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+S = TypeVar("S")
 _log = getLogger("eventfabric")
 
 
@@ -41,10 +43,19 @@ class Subscriber(Generic[P, R]):
                 f"{name_of(function)}: batch = {batch!r}, allowed: 1 to {limits.RECORD_EVENTS_MAX}"
             )
         self.batch = (batch or limits.RECORD_EVENTS_MAX) if self.collect else 1
+        self.when_late: Subscriber[..., Any] | None = None
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
+
+    def late(self, function: Callable[Q, S]) -> Callable[Q, S]:
+        """Declare what handles an event that comes late, for `on_late = "reconcile"`: as decorator, `@charge.late`.
+
+        It is called like any handler, an event at a time; `event.later` is the one that was handled before.
+        """
+        self.when_late = Subscriber(function)
+        return function
 
 
 @overload
@@ -68,8 +79,10 @@ class SubscriberHandler:
     """ports.Handler over a user's handler."""
 
     def __init__(
-        self, target: Callable[..., Any], *, clock: Clock, transactional: bool, steps: StepMaker | None = None
-    ) -> None:
+        self, target: Callable[..., Any], *, clock: Clock, transactional: bool, steps: StepMaker | None = None,
+        reconciles_late: bool = False,
+    ) -> None:  # fmt: skip
+        """HandlerError: the target cannot be called as it asks for, or lacks the function for late events."""
         wanted: Subscriber[..., Any] = target if isinstance(target, Subscriber) else Subscriber(target)
         self._function: Callable[..., Any] = wanted.function
         self._decode = None if wanted.payload_type is None else payload_decoder(wanted.payload_type)
@@ -79,9 +92,19 @@ class SubscriberHandler:
         self._steps = steps
         self._told = False
         self.batch_events_max = wanted.batch
+        self._when_late: SubscriberHandler | None = None
+        if reconciles_late:
+            if wanted.when_late is None:
+                allowed = f"with a function declared by @{name_of(target).rpartition(':')[2]}.late"
+                raise HandlerError(f'{name_of(target)}: on_late is "reconcile", allowed: {allowed}')
+            self._when_late = SubscriberHandler(
+                wanted.when_late, clock=clock, transactional=transactional, steps=steps
+            )
 
     def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
         """See ports.Handler."""
+        if self._when_late is not None and events[0].late:
+            return self._when_late.attempt(events, attempt)
         transaction = Transaction() if self._transactional else None
         delivery = Delivery(
             events, attempt, self._clock, transaction, self._steps, collects=self._collect is not None

@@ -206,6 +206,7 @@ class Deliverer:
                 return self._at_the_end(visit, Stopped(error), doorbell)
             if stretch.noted:
                 stretch = Stretch(visit.cursor, page.records, self._types, visit.stepped_over)
+            visit.lateness.mark(stretch)
             ended = visit.handle_at_most_once(stretch) if self._commits_first else Run(visit, stretch).run()
             if ended is not None:
                 return self._at_the_end(visit, ended, doorbell)

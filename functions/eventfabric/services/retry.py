@@ -5,16 +5,24 @@ from traceback import format_exception
 
 from eventfabric import limits
 from eventfabric.definition import Subscription
-from eventfabric.errors import HandlerError, UndecodablePayloadError, UnknownStepError, said_by, storable
+from eventfabric.errors import (
+    HandlerError,
+    LateEventError,
+    UndecodablePayloadError,
+    UnknownStepError,
+    said_by,
+    storable,
+)
 from eventfabric.model.event import Event
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.ports import Entropy
 
 CRASHED = "Crashed"
 EXPIRED = "RecordExpired"
-_PERMANENT = (UndecodablePayloadError, HandlerError)
+_PERMANENT = (UndecodablePayloadError, HandlerError, LateEventError)
 _DECLARED = "declared permanent, or of a type that the handler cannot take: edit it or discard it"
 _UNKNOWN = "find out whether the effect happened, say so with `eventfabric steps settle`, then redrive"
+_LATE = "one of its key that was published later is handled: compare them, then redrive or discard this one"
 _HINTS = {
     CRASHED: "the process died or hung while this event alone was being attempted: look at memory and time-outs",
     EXPIRED: "its record is no longer in the log: discard it",
@@ -100,7 +108,7 @@ class RetryPolicy:
             version=before.version if before else 0,
         )
         if self.is_permanent(failed.error):
-            return dead(parked, _UNKNOWN if isinstance(failed.error, UnknownStepError) else _DECLARED)
+            return dead(parked, _hint_of(failed.error))
         return parked
 
     def used_up(self, parked: Parked) -> Parked:
@@ -157,6 +165,12 @@ def _history(before: Parked | None) -> Failure | None:
     if before is None or not (before.failure.attempts or before.failure.crashes):
         return None
     return before.failure
+
+
+def _hint_of(error: BaseException) -> str:
+    if isinstance(error, LateEventError):
+        return _LATE
+    return _UNKNOWN if isinstance(error, UnknownStepError) else _DECLARED
 
 
 def dead(parked: Parked, hint: str) -> Parked:

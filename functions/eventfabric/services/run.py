@@ -14,7 +14,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 
 from eventfabric import limits
-from eventfabric.errors import ParkedFullError
+from eventfabric.errors import LateEventError, ParkedFullError
 from eventfabric.model.commit import RaceLost, Write
 from eventfabric.model.event import Event
 from eventfabric.services.endings import Ended, Stopped, only_race, refusal
@@ -39,7 +39,7 @@ class Run:
         self._visit = visit
         self._stretch = stretch
         self._index = 0
-        self._single_until = 0
+        self._single_until = len(stretch.events) if stretch.late else 0
         self._group: list[_Entry] = []
         self._keys: set[str] = set()
         self._writes_count = 0
@@ -89,6 +89,11 @@ class Run:
 
     def _attempt(self, at: int, batch: Seq[Event]) -> Ended | None:
         visit, after = self._visit, self._index
+        if self._stretch.late and visit.refuses_late and (later := batch[0].later) is not None:
+            error = LateEventError(
+                f"event {later.id} of its key, published later in {later.origin}, is handled"
+            )
+            return self._failed(at, batch, Failed(error, 0), after)
         # Before the attempt: afterwards the events were in the hands of a handler.
         keys = frozenset(event.key for event in batch) if visit.transactional else frozenset()
         if not self._keys.isdisjoint(keys):

@@ -37,6 +37,7 @@ class Stretch:
         self.events: list[Event] = []
         # Not read from the events later on: those are in the hands of a handler by then.
         self.sequences: list[Sequence] = []
+        self.late = False
         self.hole = False
         self.stop: LogError | None = None
         self.end: Sequence = cursor.sequence

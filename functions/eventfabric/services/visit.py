@@ -15,6 +15,7 @@ from eventfabric.model.record import Record
 from eventfabric.services.attempts import attempt
 from eventfabric.services.context import VisitContext
 from eventfabric.services.endings import Ended, OutOfTime, Stopped, only_race, refusal
+from eventfabric.services.late import Lateness
 from eventfabric.services.notes import settle_notes
 from eventfabric.services.retry import CRASHED, EXPIRED, Failed
 from eventfabric.services.stretch import Stretch
@@ -51,6 +52,8 @@ class Visit:
         self.careful = (
             after_crash or self.cursor.crashes > 0 or any(p.attempting for p in self._stored.values())
         )
+        self.lateness = Lateness(context, key)
+        self.refuses_late = context.subscription.definition.on_late == "dead_letter"
         self.transactional = context.subscription.definition.guarantee == "exactly_once"
         self._opened = False
         self._record: Record | None = None
@@ -120,7 +123,7 @@ class Visit:
 
     def handle_at_most_once(self, stretch: Stretch) -> Ended | None:
         """The cursor first, over as much as there is time for; a failure after it is final, and counted."""
-        size, index = self.batch_events_max, 0
+        size, index = 1 if stretch.late else self.batch_events_max, 0
         while index < len(stretch.events) or self.cursor.sequence < stretch.end:
             until = min(index + size * self._in.pace.room_for(self.deadline_ms), len(stretch.events))
             if until == index < len(stretch.events):
@@ -213,7 +216,9 @@ class Visit:
             if record is None:
                 return None
             self._record = record
-        return unpack(record)[place.sequence - place.base]
+        event = unpack(record)[place.sequence - place.base]
+        self.lateness.mark_one(event, record.time, replay=place.replay)
+        return event
 
     def _write_down_retry(self, parked: Parked, event: Event) -> Ended | None:
         """Note that the key's first event is about to be attempted; or that it crashed too often, and is dead."""
