@@ -16,9 +16,9 @@ from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import Settled
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.breaker import Breaker
-from eventfabric.services.deliver import Deliverer
-from eventfabric.services.retry import RetryPolicy
+from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.standing import Standings
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import Topology

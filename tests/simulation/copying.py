@@ -14,9 +14,9 @@ from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Reg
 from eventfabric.model.record import Batch, Record, record_at
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Clock, Log, Ports
-from eventfabric.services.backfill import Backfiller
-from eventfabric.services.backfill_request import Wanted
-from eventfabric.services.copy_slice import Copied
+from eventfabric.services.upkeep.backfill import Backfiller
+from eventfabric.services.upkeep.backfill_request import Wanted
+from eventfabric.services.upkeep.copy_slice import Copied
 from eventfabric.topology import Topology
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item, record_key

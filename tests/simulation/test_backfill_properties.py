@@ -13,7 +13,7 @@ from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Record, Tail
 from eventfabric.ports import Log, Page
 from eventfabric.sdk.backfill import plan, run_backfill, work
-from eventfabric.services.backfill import spread
+from eventfabric.services.upkeep.backfill import spread
 from tests.simulation.copying import SOURCE, TARGET, Copying, lane
 from tests.simulation.turns import Turns
 

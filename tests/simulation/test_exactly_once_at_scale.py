@@ -7,7 +7,7 @@ from random import Random
 from eventfabric.errors import PortError
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from eventfabric.model.event import Event
-from eventfabric.services.deliver import Deliverer
+from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.telemetry import Metric
 from tests.simulation.world import LANE, Recorder, World, event
 

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from eventfabric.model.finding import Finding
-from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.upkeep.reconcile import Reconciler
 from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
 from tests.unit.failing import Failing, retry, world_of
 

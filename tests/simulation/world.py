@@ -32,10 +32,10 @@ from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.ports import Attempt, Handler, Ledger, Ports, Write
 from eventfabric.services.append import Appender
-from eventfabric.services.breaker import Breaker
-from eventfabric.services.deliver import Deliverer, LaneResult
+from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.deliver import Deliverer, LaneResult
+from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.relay import relay
-from eventfabric.services.retry import RetryPolicy
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.telemetry import LogEvent, Metric

@@ -7,7 +7,7 @@ from eventfabric.memory.table import MemoryTable
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.record import Record, chain_of
-from eventfabric.services.prove import Prover
+from eventfabric.services.upkeep.prove import Prover
 from eventfabric.wire import cursor_item, record_item
 from tests.simulation.world import LANE, World, event
 from tests.unit.failing import Failing, world_of

@@ -11,8 +11,8 @@ from eventfabric.model.backfill import BackfillState, Planned
 from eventfabric.model.identity import Sequence
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.sdk.backfill import run_backfill
-from eventfabric.services.backfill import Backfiller
-from eventfabric.services.copy_slice import Ending
+from eventfabric.services.upkeep.backfill import Backfiller
+from eventfabric.services.upkeep.copy_slice import Ending
 from tests.simulation.copying import SOURCE, TARGET, Copying, lane
 
 

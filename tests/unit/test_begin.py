@@ -8,8 +8,8 @@ from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtTime
-from eventfabric.services.breaker import Breaker
-from eventfabric.services.deliver import Outcome
+from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.wire.doorbell import ANY_TAIL

@@ -13,8 +13,8 @@ from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.breaker import Breaker
-from eventfabric.services.deliver import Deliverer, Outcome
+from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.deliver import Deliverer, Outcome
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.telemetry import Metric

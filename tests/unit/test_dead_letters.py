@@ -13,7 +13,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.parked import ParkedState, Settled
 from eventfabric.services.dead_letters import DeadLetters, Wanted
-from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.telemetry import Metric, NoTelemetry
 from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import unpack_one

@@ -1,4 +1,4 @@
-"""Owns the decisions of services.deliver, one by one: where a lane goes on, stops or waits, and what is committed."""
+"""Owns the decisions of the deliverer, one by one: where a lane goes on, stops or waits, and what is committed."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import replace
@@ -11,7 +11,7 @@ from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Chain, Sequence
 from eventfabric.model.record import Record, Tail, chain_of
-from eventfabric.services.deliver import Outcome
+from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
 from eventfabric.wire.doorbell import from_body

@@ -1,4 +1,4 @@
-"""Owns the decisions of services.deliver about handlers' own transactions: what commits together, and what not."""
+"""Owns the decisions of the deliverer about handlers' own transactions: what commits together, and what not."""
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Seq
@@ -9,7 +9,7 @@ import pytest
 from eventfabric.limits import TRANSACTION_WRITES_MAX
 from eventfabric.model.event import Event
 from eventfabric.ports import Attempt, Write
-from eventfabric.services.deliver import Outcome
+from eventfabric.services.delivery.deliver import Outcome
 from tests.simulation.world import EFFECTS, HOME, World, add_one, event
 
 Writes = Mapping[str, Seq[Write]]
@@ -84,7 +84,7 @@ def test_events_that_write_one_item_are_committed_one_by_one() -> None:
 def refused(world: World, key: str) -> str:
     """Why the first event of a parked key was refused."""
     failure = world.parked()[key].failure
-    assert failure.error_type == "eventfabric.services.retry:RefusedWriteError"
+    assert failure.error_type == "eventfabric.services.delivery.retry:RefusedWriteError"
     return failure.message.partition(":")[0]
 
 

@@ -7,8 +7,8 @@ import pytest
 from eventfabric.errors import ExpiredUnreadError
 from eventfabric.model.finding import FindingKind
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.deliver import Outcome
-from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.telemetry import LogEvent, Metric
 from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, World, event, lane
 from tests.unit.failing import Failing, named, retry, world_of

@@ -15,7 +15,7 @@ from eventfabric.memory.clock import MemoryClock
 from eventfabric.ports import Attempt, Write
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.subscriber import SubscriberHandler
-from eventfabric.services.deliver import Outcome
+from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.wire.item_size import item_bytes
 from tests.simulation.world import World, event
 from tests.unit.failing import retry

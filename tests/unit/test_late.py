@@ -13,8 +13,8 @@ from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.subscriber import SubscriberHandler
-from eventfabric.services.deliver import Outcome
-from eventfabric.services.failover import Failover
+from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.upkeep.failover import Failover
 from eventfabric.telemetry import LogEvent, Metric
 from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, Recorder, World, event, lane
 from tests.unit.failing import Failing, retry

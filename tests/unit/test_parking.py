@@ -11,7 +11,7 @@ from eventfabric.errors import ParkedFullError, PortError, UndecodablePayloadErr
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.deliver import Outcome
+from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import EFFECTS, HOME, LANE, World, event, topology

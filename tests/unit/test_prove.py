@@ -11,8 +11,8 @@ from eventfabric.memory.faults import Faults
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Chain, Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
-from eventfabric.services.prove import Prover
-from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.upkeep.prove import Prover
+from eventfabric.services.upkeep.reconcile import Reconciler
 from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
 from tests.unit.proving import chained, delivered, proof, proofs, put, put_cursor, remove, wrong
 

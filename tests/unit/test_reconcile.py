@@ -14,7 +14,7 @@ from eventfabric.model.cursor import LaneKey
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Chain, Sequence, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
-from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.wire import cursor_item
 from eventfabric.wire.keys import Item
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event

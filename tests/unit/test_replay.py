@@ -13,7 +13,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import LaneIndex
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.start import AtTime
-from eventfabric.services.deliver import Outcome
+from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
 from tests.simulation.world import AWAY, LANE, Recorder, World, event, lane
 from tests.unit.failing import FEW, Failing, drained, named, waiting, world_of

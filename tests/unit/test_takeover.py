@@ -12,9 +12,9 @@ from eventfabric.model.owner import Owner
 from eventfabric.model.parked import ParkedState
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.dead_letters import DeadLetters
-from eventfabric.services.deliver import Outcome
-from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.services.survey import LaneStanding, lanes_of, survey, tails_of
+from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.wire.keys import is_parked, ledger_region_and_kind
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recorder, World, event
 from tests.unit.failing import BAD_ORDER, FEW, Failing, named, retry, world_of

@@ -17,8 +17,8 @@ from eventfabric.errors import EventFabricError, PortError, UnknownNameError
 if TYPE_CHECKING:
     from eventfabric.model.backfill import Backfill, LaneReport, Report
     from eventfabric.model.slice import SliceProgress
-    from eventfabric.services.backfill import Backfiller
-    from eventfabric.services.backfill_request import Wanted
+    from eventfabric.services.upkeep.backfill import Backfiller
+    from eventfabric.services.upkeep.backfill_request import Wanted
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True)
 
@@ -65,7 +65,7 @@ class _Place:
 
         from eventfabric.aws.clients import Clients
         from eventfabric.aws.log import AwsLog
-        from eventfabric.services.backfill import Backfiller
+        from eventfabric.services.upkeep.backfill import Backfiller
 
         session = boto3.Session(profile_name=self.from_profile or self.access.profile)
         clients = Clients(source, session=session, endpoint_url=self.from_endpoint_url)
@@ -128,7 +128,7 @@ def backfill(
     if context.invoked_subcommand is not None:
         return
     from eventfabric.limits import BACKFILL_WORKERS
-    from eventfabric.services.backfill_request import Wanted, ranges_of
+    from eventfabric.services.upkeep.backfill_request import Wanted, ranges_of
 
     if source is None or target is None:
         raise typer.BadParameter("say --from and --to, or one of: resume, cancel, show")

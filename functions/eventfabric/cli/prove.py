@@ -16,7 +16,7 @@ from eventfabric.cli.output import say, show_json, show_table, stderr
 
 if TYPE_CHECKING:
     from eventfabric.model.proof import Exempt, LaneProof
-    from eventfabric.services.prove import Prover, Watch
+    from eventfabric.services.upkeep.prove import Prover, Watch
 
 _READERS = 8
 _COLUMNS = ("subscription", "lane", "from", "up to", "events", "except", "proven")

@@ -43,7 +43,7 @@ from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.failover import Failover
+from eventfabric.services.upkeep.failover import Failover
 from eventfabric.topology import Topology
 from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
 

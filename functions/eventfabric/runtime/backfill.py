@@ -9,9 +9,9 @@ from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.runtime.wiring import current
-from eventfabric.services.backfill import Backfiller
-from eventfabric.services.backfill_request import Wanted, ranges_of
-from eventfabric.services.copy_slice import Ending
+from eventfabric.services.upkeep.backfill import Backfiller
+from eventfabric.services.upkeep.backfill_request import Wanted, ranges_of
+from eventfabric.services.upkeep.copy_slice import Ending
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from eventfabric.errors import PortError
 from eventfabric.model.identity import Lane
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
-from eventfabric.services.deliver import LaneResult
+from eventfabric.services.delivery.deliver import LaneResult
 from eventfabric.wire.doorbell import Doorbell, from_body
 
 

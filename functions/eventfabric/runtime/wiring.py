@@ -16,9 +16,9 @@ from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
-from eventfabric.services.breaker import Breaker
-from eventfabric.services.deliver import Deliverer
-from eventfabric.services.retry import RetryPolicy
+from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.settings import Settings

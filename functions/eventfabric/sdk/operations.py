@@ -15,16 +15,16 @@ from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Ports, Steps
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, result_text
-from eventfabric.services.backfill import Backfiller
-from eventfabric.services.backfill_request import Wanted, ranges_of
-from eventfabric.services.breaker import Breaker
 from eventfabric.services.dead_letters import DeadLetters
-from eventfabric.services.failover import Failover
-from eventfabric.services.prove import Prover
-from eventfabric.services.reconcile import Reconciler
+from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.replay import Replay
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
+from eventfabric.services.upkeep.backfill import Backfiller
+from eventfabric.services.upkeep.backfill_request import Wanted, ranges_of
+from eventfabric.services.upkeep.failover import Failover
+from eventfabric.services.upkeep.prove import Prover
+from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 

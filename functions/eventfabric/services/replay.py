@@ -22,10 +22,10 @@ from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState,
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
+from eventfabric.services.delivery.retry import parking_id
+from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.locate import kept_in, locate
-from eventfabric.services.retry import parking_id
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
-from eventfabric.services.stretch import Stretch
 from eventfabric.services.survey import lanes_of
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell

@@ -1,0 +1,42 @@
+"""Attempts: events through the handler, as many times at once as they are to be tried."""
+
+from collections.abc import Sequence as Seq
+
+from eventfabric import limits
+from eventfabric.model.commit import Write
+from eventfabric.model.event import Event
+from eventfabric.ports import Attempt
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.endings import OutOfTime
+from eventfabric.services.delivery.retry import Failed
+from eventfabric.telemetry import Metric
+
+
+def attempt(
+    within: VisitContext,
+    events: Seq[Event],
+    *,
+    most: int,
+    attempts: int,
+    replay: bool,
+    deadline_ms: int,
+    epoch: int,
+) -> Seq[Write] | Failed | OutOfTime:
+    """The handler's writes, or what at `most` so many tries came to, after `attempts` that failed before."""
+    for number in range(1, most + 1):
+        if not within.pace.fits(deadline_ms):
+            return "out of time"
+        one = Attempt(within.subscription.name, attempts + number, deadline_ms, replay, epoch)
+        try:
+            writes = within.handler.attempt(events, one)
+            if len(writes) <= limits.TRANSACTION_WRITES_MAX:
+                return writes
+            raise ValueError(f"found {len(writes)} writes, allowed: at most {limits.TRANSACTION_WRITES_MAX}")
+        except Exception as error:  # whatever user code raises is the event's failure, never the fabric's
+            within.telemetry.add(Metric.EVENTS_FAILED, len(events))
+            failed = Failed(error, number)
+            if within.policy.is_permanent(error) or len(events) > 1:
+                return failed  # of several, who is to blame comes out one by one
+        finally:
+            within.pace.ended()
+    return failed

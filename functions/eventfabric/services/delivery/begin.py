@@ -1,0 +1,103 @@
+"""Begin: with which event a lane starts for a subscription that has no cursor in it yet.
+
+    earliest    the first event: nothing is read or written, unless that has expired
+    a time      the first record that was appended then or later
+    latest      the same, with a time that is pinned once for the subscription and Region: that of the record whose
+                doorbell was the first; so what is published after it is missed in no lane
+
+A lane that has begun is asked nothing of this.
+"""
+
+from dataclasses import replace
+
+from eventfabric.definition import parse_time_ms
+from eventfabric.model.cursor import START, Cursor, LaneKey
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
+from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.start import AtTime
+from eventfabric.ports import Clock, Ledger, Log
+from eventfabric.services.locate import kept_in, locate
+from eventfabric.services.standing import Standings
+from eventfabric.topology import SubscriptionTopology
+from eventfabric.wire.doorbell import Doorbell
+
+
+class Beginnings:
+    """Where the lanes of one subscription begin in one Region. `pinned`: no lane needs to pin it any more."""
+
+    def __init__(
+        self,
+        subscription: SubscriptionTopology,
+        *,
+        log: Log,
+        ledger: Ledger,
+        standings: Standings,
+        clock: Clock,
+    ) -> None:
+        self._subscription = subscription
+        self._log = log
+        self._ledger = ledger
+        self._standings = standings
+        self._clock = clock
+        self._own: HybridTime | None = None
+        self._start = subscription.definition.start
+        self.is_earliest = self._start == "earliest"
+
+    def begin(self, key: LaneKey, doorbell: Doorbell, *, epoch: int, ledger: Ledger) -> bool | None:
+        """Whether the lane is to be looked at anew, since its cursor was put where it begins.
+
+        False: it begins with the first event. None: where it begins is still to come.
+        """
+        start = self._at(doorbell)
+        return None if start is None else self._put(key, start, epoch=epoch, ledger=ledger)
+
+    def skip_expired(self, key: LaneKey, *, epoch: int, ledger: Ledger) -> bool:
+        """The same for a lane whose first event is not here: it begins with the oldest that is kept."""
+        return self._subscription.retention_seconds is not None and bool(
+            self._put(key, AtTime(0), epoch=epoch, ledger=ledger)
+        )
+
+    def pin(self, doorbell: Doorbell) -> None:
+        """Have what is published from now on be missed in no lane, though nothing is delivered yet."""
+        if self._start == "latest":
+            self._pinned(doorbell)
+
+    def _put(self, key: LaneKey, start: AtTime, *, epoch: int, ledger: Ledger) -> bool | None:
+        lane, now_ms = key.lane, self._clock.now_ms()
+        kept = kept_in(
+            lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
+        )
+        begins = locate(self._log, lane, start, end=self._log.tail(lane), kept=kept)
+        if begins is None or not begins.sequence:
+            return None if begins is None else False
+        # Whether that lost a race is seen by reading the state again.
+        ledger.commit(key, START, replace(begins, epoch=epoch, began=begins.sequence))
+        return True
+
+    def _at(self, doorbell: Doorbell) -> AtTime | None:
+        if self._start == "latest":
+            pinned = self._pinned(doorbell)
+            return None if pinned is None else AtTime(to_ms(pinned))
+        ms = parse_time_ms(self._start)
+        assert ms is not None, "the definition was checked"
+        return AtTime(ms) if ms <= self._clock.now_ms() else None
+
+    def _pinned(self, doorbell: Doorbell) -> HybridTime | None:
+        """What the Region pinned that delivers the lane by the definition, or else this one; None: no record rang."""
+        starts = self._standings.known.starts
+        first = Region(self._subscription.owner(doorbell.lane.origin) or self._ledger.region)
+        known = starts.get(first, starts.get(self._ledger.region, self._own))
+        if known is not None:
+            return known
+        rang = self._log.tail(doorbell.lane, before=doorbell.tail)
+        if rang == EMPTY_TAIL:
+            return None
+        stream, name = StreamName(doorbell.stream), SubscriptionName(self._subscription.name)
+        self._own = self._ledger.pin(stream, name, rang.time)
+        return self._own
+
+
+def has_begun(cursors: dict[Region, Cursor], region: Region, epoch: int) -> bool:
+    """Whether a Region has a cursor, or goes on from another's."""
+    return region in cursors or (epoch > 0 and bool(cursors))

@@ -1,0 +1,203 @@
+"""Breaker: tells an outage of what is downstream from events that fail, and stops deliveries meanwhile.
+
+    CLOSED ── enough keys fail, as a share or in one lane ──> OPEN ── a probe every while ──> one event attempted
+       ^                                                       ^                                │           │
+       │                                                       └────────── it fails ────────────┘           │
+       └── every lane is rung <────────────────────────────── it is handled ────────────────────────────────┘
+
+Failures are counted by keys, so that one poison event, tried again and again, is no outage. What the window holds is
+this process's; what it decides stands in the ledger. While open, nothing is attempted but probes, and failures since
+the window began use up no attempts.
+"""
+
+from collections import deque
+from dataclasses import replace
+from math import ceil
+from zlib import crc32
+
+from eventfabric import limits
+from eventfabric.errors import OutcomeUnknownError, storable
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.ports import Clock, Doorbells
+from eventfabric.services.standing import Standings
+from eventfabric.telemetry import LogEvent, Metric, Telemetry
+from eventfabric.topology import SubscriptionTopology
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+
+_COUNTED_TOGETHER_MS = 1_000
+_PROBES_SPREAD_MS = 5_000
+
+
+class Breaker:
+    """The circuit of one subscription in one Region, as one process sees and moves it."""
+
+    def __init__(
+        self,
+        subscription: SubscriptionTopology,
+        *,
+        lanes: list[Lane],
+        standings: Standings,
+        doorbells: Doorbells,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._definition = subscription.definition.breaker
+        self._stream = StreamName(subscription.definition.stream)
+        self._name = SubscriptionName(subscription.name)
+        self._lanes = lanes
+        self._standings = standings
+        self._doorbells = doorbells
+        self._clock = clock
+        self._telemetry = telemetry
+        self._circuit = Circuit()
+        self._goes_last: dict[Lane, int] = {}
+        self._failed: deque[tuple[int, str]] = deque()
+        self._handled: deque[tuple[int, int]] = deque(maxlen=limits.CIRCUIT_WINDOW_SECONDS)
+
+    def circuit(self) -> Circuit:
+        """How the circuit stands."""
+        self._circuit = self._standings.now().circuit
+        if self._circuit.rings_owed:
+            self._ring_all()
+        return self._circuit
+
+    def take_probe(self) -> bool:
+        """Whether this lane may probe the open circuit now; no other may until the next probe is due."""
+        now_ms = self._clock.now_ms()
+        if now_ms < self._circuit.probe_ms:
+            return False
+        return self._switch(replace(self._circuit, probe_ms=now_ms + 1000 * limits.CIRCUIT_PROBE_SECONDS))
+
+    def give_back_probe(self) -> None:
+        """The lane had nothing to try: the next that comes may probe."""
+        if self._circuit.state is CircuitState.OPEN:
+            self._switch(replace(self._circuit, probe_ms=self._clock.now_ms()))
+
+    def ring_probe(self, lane: Lane, *, failed: bool = False) -> None:
+        """Have a lane that waits for the open circuit rung when the next probe is due. Raises OutcomeUnknownError.
+
+        Each lane that waits competes for the probe, at a moment of its own, and one that `failed` lets the others go
+        first: for one that has nothing but poison events, they must not wait for ever.
+        """
+        circuit = self.circuit()
+        if circuit.state is not CircuitState.OPEN:
+            return
+        now_ms = self._clock.now_ms()
+        probe_ms = max(circuit.probe_ms, now_ms)
+        if failed:
+            self._goes_last[lane] = circuit.probe_ms
+        at_ms = probe_ms + crc32(f"{lane}+{probe_ms}".encode()) % _PROBES_SPREAD_MS
+        if self._goes_last.get(lane) == circuit.probe_ms:
+            at_ms += _PROBES_SPREAD_MS
+        bell = Doorbell(self._stream, lane, ANY_TAIL, again=at_ms)
+        if not self._doorbells.ring_later(self._name, bell, ceil((at_ms - now_ms) / 1000)):
+            raise OutcomeUnknownError("ring later", f"the probe of lane {lane} was not sent")
+
+    def handled(self, events: int) -> None:
+        """Events were handled: what is downstream is up."""
+        if not events:
+            return
+        now_ms = self._clock.now_ms()
+        if self._handled and now_ms - self._handled[-1][0] < _COUNTED_TOGETHER_MS:
+            began_ms, before = self._handled.pop()
+            self._handled.append((began_ms, before + events))
+        else:
+            self._handled.append((now_ms, events))
+        self.close()
+
+    def failed(self, lane: Lane, parking_id: str, retrying_in_lane: int, handled_beside: int = 0) -> bool:
+        """A key's first event failed; whether the circuit is open from now on.
+
+        `handled_beside`: events that were handled, of which `handled` is told once they are committed.
+        """
+        now_ms = self._clock.now_ms()
+        self._forget(now_ms)
+        name = f"{lane}/{parking_id}"
+        if all(name != known for _, known in self._failed):
+            self._failed.append((now_ms, name))
+        failures = len(self._failed)
+        share = failures / (failures + handled_beside + sum(events for _, events in self._handled))
+        if failures >= limits.CIRCUIT_FAILURES_MIN and share >= self._definition.failure_ratio:
+            return self._open(f"{failures} keys failed, {share:.0%} of what was attempted")
+        if retrying_in_lane >= self._definition.parked_keys:
+            return self._open(f"{retrying_in_lane} keys of lane {lane} are parked")
+        return False
+
+    def suspects_outage(self, since_ms: int) -> bool:
+        """Whether nothing was handled since, and this was not the only key that failed: then nobody is to blame yet."""
+        self._forget(self._clock.now_ms())
+        return len(self._failed) > 1 and not any(at_ms >= since_ms for at_ms, _ in self._handled)
+
+    def open_for(self, reason: str) -> bool:
+        """Open the circuit; whether it is open now."""
+        return self._open(reason)
+
+    def _forget(self, now_ms: int) -> None:
+        oldest_ms = now_ms - 1000 * limits.CIRCUIT_WINDOW_SECONDS
+        for window in (self._failed, self._handled):
+            while window and window[0][0] < oldest_ms:
+                window.popleft()
+
+    def _open(self, reason: str) -> bool:
+        now_ms = self._clock.now_ms()
+        began_ms = self._failed[0][0] if self._failed else now_ms
+        opened = self._switch(
+            Circuit(
+                CircuitState.OPEN,
+                reason,
+                since_ms=now_ms,
+                probe_ms=now_ms + 1000 * limits.CIRCUIT_PROBE_SECONDS,
+                suspect_from_ms=began_ms,
+                suspect_to_ms=now_ms,
+            )
+        )
+        if opened:
+            self._telemetry.add(Metric.CIRCUITS_OPENED)
+            self._telemetry.tell(LogEvent.CIRCUIT_OPENED, reason=reason)
+        return self._circuit.state is not CircuitState.CLOSED
+
+    def close(self) -> None:
+        """Let deliveries go on, if the circuit is open, and ring every lane."""
+        if self._circuit.state is CircuitState.OPEN:
+            self._go_on()
+
+    def pause(self, reason: str) -> bool:
+        """Stop deliveries until `resume`, by hand; False where somebody else moved the circuit."""
+        now_ms, said = self._clock.now_ms(), storable(reason)
+        return self._switch(replace(self.circuit(), state=CircuitState.PAUSED, reason=said, since_ms=now_ms))
+
+    def resume(self) -> bool:
+        """Let deliveries go on, paused or open, and ring every lane; False where somebody else moved the circuit."""
+        return self.circuit().state is CircuitState.CLOSED or self._go_on()
+
+    def _go_on(self) -> bool:
+        now_ms, before = self._clock.now_ms(), self._circuit
+        excused_to_ms = now_ms if before.state is CircuitState.OPEN else before.suspect_to_ms
+        closed = Circuit(
+            since_ms=now_ms,
+            suspect_from_ms=before.suspect_from_ms,
+            suspect_to_ms=excused_to_ms,
+            rings_owed=True,
+        )
+        if not self._switch(closed):
+            return False
+        self._failed.clear()
+        self._telemetry.add(Metric.CIRCUITS_CLOSED)
+        self._telemetry.tell(LogEvent.CIRCUIT_CLOSED)
+        self._ring_all()
+        return True
+
+    def _ring_all(self) -> None:
+        """Ring every lane: what came while the circuit was open was not delivered. Owed until all went out."""
+        now_ms = self._clock.now_ms()
+        owned = [lane for lane in self._lanes if self._standings.owns(lane.origin)]
+        bells = [Doorbell(self._stream, lane, ANY_TAIL, again=now_ms) for lane in owned]
+        if not self._doorbells.ring(self._name, bells):
+            self._switch(replace(self._circuit, rings_owed=False))
+
+    def _switch(self, to: Circuit) -> bool:
+        """Move the circuit unless somebody else did; then theirs is taken over."""
+        switched = self._standings.switch(self._circuit, to)
+        self._circuit = self._standings.known.circuit
+        return switched

@@ -1,0 +1,33 @@
+"""What all visits of a subscription share."""
+
+from dataclasses import dataclass
+
+from eventfabric.model.identity import Region
+from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
+from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.pace import Pace
+from eventfabric.services.delivery.retry import RetryPolicy
+from eventfabric.telemetry import Telemetry
+from eventfabric.topology import SubscriptionTopology
+
+
+@dataclass(frozen=True, slots=True)
+class VisitContext:
+    """The ports and services of a visit."""
+
+    subscription: SubscriptionTopology
+    region: Region
+    log: Log
+    ledger: Ledger
+    doorbells: Doorbells
+    handler: Handler
+    policy: RetryPolicy
+    breaker: Breaker
+    pace: Pace
+    clock: Clock
+    telemetry: Telemetry
+
+    @property
+    def decides_alone(self) -> Region | None:
+        """This Region where every Region delivers for itself; None where one that delivers a lane does so for all."""
+        return self.region if self.subscription.definition.deliver == "everywhere" else None

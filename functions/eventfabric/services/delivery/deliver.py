@@ -1,0 +1,257 @@
+"""Deliver: from a lane's cursor, hand the unbroken run of events to a subscription, then move the cursor.
+
+    state = cursor and parked keys of the lane         one read
+    doorbell's tail not beyond it, no key due          DUPLICATE
+    keys that are due: their events in order           a commit for each key
+    records from the cursor, unbroken, each extending the chain        one read a page
+    wanted events in order to the handler, those of parked keys to their keys
+    cursor and parked keys moved together, if nobody else moved them   one write a page
+
+A failing event parks its key; the others go on. After a crash a page is gone through carefully: see visit.py.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from eventfabric import limits
+from eventfabric.errors import LogError
+from eventfabric.model.circuit import CircuitState
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
+from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, RaceLost
+from eventfabric.services.delivery.begin import Beginnings, has_begun
+from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.endings import Ended, Stopped
+from eventfabric.services.delivery.expiry import pass_expired
+from eventfabric.services.delivery.pace import Pace
+from eventfabric.services.delivery.retry import RetryPolicy
+from eventfabric.services.delivery.run import Run
+from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.takeover import take_over
+from eventfabric.services.delivery.visit import Visit
+from eventfabric.services.standing import Standings, ledger_of
+from eventfabric.telemetry import Metric, Telemetry
+from eventfabric.topology import SubscriptionTopology
+from eventfabric.wire.doorbell import Doorbell
+
+
+class Outcome(Enum):
+    """How a lane run ended."""
+
+    DELIVERED = "delivered"
+    DUPLICATE = "duplicate"
+    NOT_OWNER = "not_owner"
+    HOLE = "hole"
+    NOT_BEGUN = "not_begun"
+    """The subscription begins later than with what is in the log."""
+    WAITING = "waiting"
+    """The circuit is open, or the subscription paused: the lane is rung when that ends."""
+    HANDED_BACK = "handed_back"
+    """Out of time, or through the careful part: the lane was rung anew for the rest."""
+    STOPPED = "stopped"
+    CONTENDED = "contended"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneResult:
+    """How a lane run ended, and why where it must be said.
+
+    `done`: the doorbell has served. Otherwise it must come again.
+    """
+
+    outcome: Outcome
+    cause: BaseException | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.outcome not in (Outcome.STOPPED, Outcome.CONTENDED)
+
+
+class Deliverer:
+    """Delivers the lanes of one subscription in one Region.
+
+    Invariant: the cursor is moved only over events that were handled, parked or filtered, and only from where it was
+    read. Holds no state of a lane between runs.
+    """
+
+    def __init__(
+        self,
+        subscription: SubscriptionTopology,
+        *,
+        region: Region,
+        log: Log,
+        ledger: Ledger,
+        doorbells: Doorbells,
+        handler: Handler,
+        policy: RetryPolicy,
+        standings: Standings,
+        breaker: Breaker,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self.subscription = subscription
+        self._region = region
+        self._log = log
+        self._ledger = ledger
+        self._doorbells = doorbells
+        self._standings = standings
+        self._breaker = breaker
+        self._beginnings = Beginnings(subscription, log=log, ledger=ledger, standings=standings, clock=clock)
+        self._clock = clock
+        self._telemetry = telemetry
+        self._commits_first = subscription.definition.guarantee == "at_most_once"
+        types = subscription.definition.types
+        self._types = None if types is None else frozenset(types)
+        self._context = VisitContext(
+            subscription=subscription, region=region, log=log, ledger=ledger, doorbells=doorbells,
+            handler=handler, policy=policy, breaker=breaker, pace=Pace(clock), clock=clock, telemetry=telemetry,
+        )  # fmt: skip
+
+    def deliver(self, doorbell: Doorbell, *, deadline_ms: int, receive_count: int = 1) -> LaneResult:
+        """Deliver the doorbell's lane until its log ends, it fails, or `deadline_ms` (milliseconds since 1970).
+
+        A doorbell that was received before means that its invocation crashed: then the lane goes carefully.
+        Raises what the ports raise: then nothing that was not committed counts, and the doorbell must come again.
+        """
+        lane = doorbell.lane
+        owner = self._standings.owner(lane.origin)
+        if owner is not None and owner.region != self._region:
+            # Somebody rang here, so what is known may be old; that ring is not to be lost.
+            owner = self._standings.read_owner(lane.origin)
+            if owner is None or owner.region != self._region:
+                return LaneResult(Outcome.NOT_OWNER)
+        circuit = self._breaker.circuit()
+        probes = circuit.state is CircuitState.OPEN and self._breaker.take_probe()
+        if circuit.state is not CircuitState.CLOSED and not probes:
+            self._breaker.ring_probe(lane)
+            self._beginnings.pin(doorbell)
+            return LaneResult(Outcome.WAITING)
+        context = self._context_of(lane)
+        ledger = context.ledger
+        key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)
+        begins_later = not self._beginnings.is_earliest
+        for _ in range(limits.LANE_RACES_MAX):
+            state = ledger.state(key)
+            if owner is not None and self._standings.is_in_doubt(state.written_ms):
+                owner = self._standings.ask(lane.origin)
+                if owner is None or owner.region != self._region:
+                    return LaneResult(Outcome.NOT_OWNER)
+            if owner is not None and state.epoch > owner.epoch:
+                owner = self._standings.read_owner(lane.origin)
+                if owner is None or owner.region != self._region or state.epoch > owner.epoch:
+                    return LaneResult(Outcome.NOT_OWNER)
+            epoch = owner.epoch if owner is not None else 0
+            if begins_later and not has_begun(state.cursors, ledger.region, epoch):
+                begun = self._beginnings.begin(key, doorbell, epoch=epoch, ledger=ledger)
+                if begun is None:
+                    return self._not_begun(probes)
+                if begun:
+                    continue
+            if owner is not None and state.cursor(ledger.region).epoch < owner.epoch:
+                now_ms = self._clock.now_ms()
+                if not take_over(key, state, owner.epoch, ledger=ledger, log=self._log, now_ms=now_ms):
+                    return LaneResult(Outcome.HOLE)
+                continue
+            visit = Visit(
+                context,
+                key,
+                state,
+                deadline_ms=deadline_ms,
+                after_crash=receive_count > 1,
+                probes=probes,
+            )
+            result = self._visit(visit, doorbell)
+            probes = visit.probes
+            at_a_hole = result is not None and result.outcome is Outcome.HOLE and not visit.cursor.version
+            if at_a_hole and self._beginnings.skip_expired(key, epoch=epoch, ledger=ledger):
+                continue
+            if result is not None:
+                return result
+            self._telemetry.add(Metric.COMMITS_LOST)
+        return LaneResult(Outcome.CONTENDED)
+
+    def _not_begun(self, probes: bool) -> LaneResult:
+        if probes:
+            self._breaker.give_back_probe()
+        return LaneResult(Outcome.NOT_BEGUN)
+
+    def _context_of(self, lane: Lane) -> VisitContext:
+        ledger = ledger_of(self._ledger, self.subscription, lane.origin)
+        return (
+            self._context
+            if ledger is self._ledger
+            else replace(self._context, ledger=ledger, region=ledger.region)
+        )
+
+    def _visit(self, visit: Visit, doorbell: Doorbell) -> LaneResult | None:
+        """Keys that are due, then page after page until the lane's log ends; None where a commit lost its race."""
+        due = visit.due()
+        if doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:
+            self._telemetry.add(Metric.DOORBELLS_DUPLICATE)
+            if visit.probes:
+                self._breaker.give_back_probe()
+            return LaneResult(Outcome.DUPLICATE)
+        if not visit.probes:
+            ended = visit.retry(due)
+            if ended is not None:
+                return self._result(ended, doorbell)
+        while True:
+            try:
+                page = self._log.read(doorbell.lane, visit.cursor.base, records_max=limits.PAGE_RECORDS_MAX)
+                stretch = Stretch(visit.cursor, page.records, self._types, visit.stepped_over)
+                if stretch.noted and (lost := visit.settle(stretch.noted)) is not None:
+                    return self._result(lost, doorbell)
+            except LogError as error:
+                return self._at_the_end(visit, Stopped(error), doorbell)
+            if stretch.noted:
+                stretch = Stretch(visit.cursor, page.records, self._types, visit.stepped_over)
+            visit.lateness.mark(stretch)
+            ended = visit.handle_at_most_once(stretch) if self._commits_first else Run(visit, stretch).run()
+            if ended is not None:
+                return self._at_the_end(visit, ended, doorbell)
+            if stretch.stop is not None:
+                return self._at_the_end(visit, Stopped(stretch.stop), doorbell)
+            if stretch.hole:
+                passed = pass_expired(self._context_of(doorbell.lane), visit, page.records)
+                if passed is True:
+                    continue
+                if passed:
+                    return self._at_the_end(visit, passed, doorbell)
+                self._telemetry.add(Metric.LANES_WAITING)
+                return self._at_the_end(visit, Outcome.HOLE, doorbell)
+            if not (page.more or stretch.cut):
+                return self._at_the_end(visit, Outcome.DELIVERED, doorbell)
+            if visit.careful or self._clock.now_ms() >= visit.deadline_ms:
+                # Pages without a wanted event make no attempt that would have noticed the time.
+                return self._hand_back(doorbell)
+
+    def _at_the_end(self, visit: Visit, end: Ended | Outcome, doorbell: Doorbell) -> LaneResult | None:
+        """A probe goes on with the keys that failed: new events tell more of what is downstream than those."""
+        if visit.began_as_probe and isinstance(end, Stopped | Outcome):
+            ended = visit.retry(visit.due())
+            if ended is not None:
+                return self._result(ended, doorbell)
+            if visit.probes:
+                self._breaker.give_back_probe()
+        return LaneResult(end) if isinstance(end, Outcome) else self._result(end, doorbell)
+
+    def _result(self, ended: Ended, doorbell: Doorbell) -> LaneResult | None:
+        match ended:
+            case RaceLost():
+                return None
+            case Stopped(cause):
+                self._telemetry.add(Metric.LANES_STOPPED)
+                return LaneResult(Outcome.STOPPED, cause)
+            case "out of time":
+                return self._hand_back(doorbell)
+            case _:
+                return LaneResult(Outcome.WAITING)
+
+    def _hand_back(self, doorbell: Doorbell) -> LaneResult:
+        """Ring the lane anew: a doorbell that only came again would look like one after a crash."""
+        # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
+        again = replace(doorbell, again=max(self._clock.now_ms(), doorbell.again + 1))
+        if self._doorbells.ring(self.subscription.name, [again]):
+            return LaneResult(Outcome.STOPPED, None)
+        return LaneResult(Outcome.HANDED_BACK)

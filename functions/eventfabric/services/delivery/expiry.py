@@ -1,0 +1,48 @@
+"""Expiry: what becomes of a lane whose next records expired before they were delivered. Never in silence."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from eventfabric.errors import ExpiredUnreadError
+from eventfabric.model.commit import RaceLost
+from eventfabric.model.identity import Sequence
+from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.endings import Stopped, only_race
+from eventfabric.services.delivery.visit import Visit
+from eventfabric.services.locate import has_expired, kept_in
+from eventfabric.telemetry import LogEvent, Metric
+
+
+def pass_expired(context: VisitContext, visit: Visit, records: Iterable[Record]) -> RaceLost | Stopped | bool:
+    """Whether the cursor was moved over records that expired, as the subscription asks; False: nothing has expired.
+
+    `records`: what a read from the cursor on found. Stopped, with an ExpiredUnreadError: the subscription halts.
+    """
+    subscription, lane, cursor = context.subscription, visit.key.lane, visit.cursor
+    kept = kept_in(
+        lane, context.region, retention_seconds=subscription.retention_seconds, now_ms=context.clock.now_ms()
+    )
+    following = next((record for record in records if record.sequence > cursor.base), None)
+    if kept is None or following is None or not cursor.version:
+        return False
+    if not has_expired(context.log, lane, cursor.base, following, kept):
+        return False
+    skipped = following.sequence - cursor.sequence
+    if subscription.definition.on_expired == "halt":
+        reason = (
+            f"it and all before {following.sequence} expired before they were delivered ({skipped} events)"
+        )
+        return Stopped(ExpiredUnreadError(lane, cursor.sequence, reason))
+    at = following.sequence
+    lost = visit.commit(
+        replace(
+            cursor, sequence=at, base=at, chain=UNKNOWN_CHAIN, attempting=False, crashes=0,
+            replay_until=cursor.replay_until if cursor.replay_until > at else Sequence(0),
+        )
+    )  # fmt: skip
+    if lost is not None:
+        return only_race(lost)
+    context.telemetry.add(Metric.EVENTS_EXPIRED, skipped)
+    context.telemetry.tell(LogEvent.EVENTS_SKIPPED, lane=str(lane), sequence=cursor.sequence, events=skipped)
+    return True

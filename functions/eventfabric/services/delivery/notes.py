@@ -1,0 +1,50 @@
+"""Notes: of a batch that may stand in two lanes, which copy is delivered.
+
+A publisher that had no reply in one Region appends the batch in the next, with a note of where the first copy may be.
+Whoever comes to the noted copy decides, once, before any of its events is handed out:
+
+    decided before               as it was decided
+    the first copy is here       other: the noted copy is stepped over, the first is delivered in its own lane
+    it is not                    noted: the noted copy is delivered; the first, should it come, is stepped over
+
+The decision stands beside the state of the first copy's lane, where its deliverer reads it with the cursor. It is
+committed with the noted lane's cursor unmoved, so that of two visits only one decides. A crash behind it leaves a
+promise that holds: the noted lane comes to that record again, and finds it decided.
+"""
+
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+
+from eventfabric import limits
+from eventfabric.model.commit import Decided
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.decision import Decision
+from eventfabric.model.identity import BatchId
+from eventfabric.model.record import Note, Record
+from eventfabric.services.delivery.context import VisitContext
+
+
+def settle_notes(
+    context: VisitContext, key: LaneKey, noted: Seq[Record]
+) -> tuple[list[Decided], set[BatchId]]:
+    """What is now decided, and which batches are delivered elsewhere; two reads for each that was not decided yet."""
+    alone, decided, elsewhere = context.decides_alone, list[Decided](), set[BatchId]()
+    for record in noted:
+        assert record.note is not None, "only records with a note are settled"
+        of = replace(key, lane=record.note.lane)
+        state = context.ledger.state(of)
+        wins = record.batch_id in state.won_by(alone)
+        if not state.is_decided(record.batch_id, alone):
+            wins = not _is_here(context, record.note, record)
+            decision = Decision(context.region, record.batch_id, noted_wins=wins)
+            kept_seconds = (context.subscription.retention_seconds or 0) + limits.DECISION_KEPT_SECONDS
+            decided.append(Decided(of, decision, context.clock.now_ms() // 1000 + kept_seconds))
+        if not wins:
+            elsewhere.add(record.batch_id)
+    return decided, elsewhere
+
+
+def _is_here(context: VisitContext, note: Note, record: Record) -> bool:
+    """Whether this Region has the first copy: at the noted sequence or nowhere, for its put was tried at no other."""
+    found = context.log.read(note.lane, note.sequence, records_max=1).records
+    return bool(found) and found[0].sequence == note.sequence and found[0].batch_id == record.batch_id

@@ -1,0 +1,43 @@
+"""Pace: whether one more attempt fits into what is left of an invocation, by how long attempts took lately."""
+
+from eventfabric.ports import Clock
+
+_DECAY = 0.9
+
+
+class Pace:
+    """Of one function instance. A slow attempt is remembered, and slowly forgotten."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._expected_ms: float | None = None
+        self._attempted_until_ms = -1
+        self._began_ms = 0
+
+    def fits(self, deadline_ms: int) -> bool:
+        """Whether to begin an attempt. The first of an invocation always fits, or a slow handler would never run."""
+        self._began_ms = self._clock.now_ms()
+        if self._began_ms >= deadline_ms:
+            return False
+        if (
+            deadline_ms == self._attempted_until_ms
+            and self._began_ms + (self._expected_ms or 0) > deadline_ms
+        ):
+            return False
+        self._attempted_until_ms = deadline_ms
+        return True
+
+    def ended(self) -> None:
+        """The attempt is over, however it ended."""
+        took_ms = self._clock.now_ms() - self._began_ms
+        self._expected_ms = max(took_ms, (self._expected_ms or 0) * _DECAY)
+
+    def room_for(self, deadline_ms: int) -> int:
+        """How many attempts surely fit: one while nothing is known, and always one of a fresh invocation."""
+        left_ms = deadline_ms - self._clock.now_ms()
+        if left_ms <= 0:
+            return 0
+        if self._expected_ms is None:
+            return 1
+        fresh = deadline_ms != self._attempted_until_ms
+        return max(int(fresh), int(left_ms / max(self._expected_ms, 1.0)))

@@ -1,0 +1,187 @@
+"""Retry: what a failed attempt means for its event, by its subscription's policy. Decides; writes nothing."""
+
+from dataclasses import dataclass, replace
+from traceback import format_exception
+
+from eventfabric import limits
+from eventfabric.definition import Subscription
+from eventfabric.errors import (
+    HandlerError,
+    LateEventError,
+    UndecodablePayloadError,
+    UnknownStepError,
+    said_by,
+    storable,
+)
+from eventfabric.model.event import Event
+from eventfabric.model.parked import Failure, Parked, ParkedState, Place
+from eventfabric.ports import Entropy
+
+CRASHED = "Crashed"
+EXPIRED = "RecordExpired"
+_PERMANENT = (UndecodablePayloadError, HandlerError, LateEventError)
+_DECLARED = "declared permanent, or of a type that the handler cannot take: edit it or discard it"
+_UNKNOWN = "find out whether the effect happened, say so with `eventfabric steps settle`, then redrive"
+_LATE = "one of its key that was published later is handled: compare them, then redrive or discard this one"
+_HINTS = {
+    CRASHED: "the process died or hung while this event alone was being attempted: look at memory and time-outs",
+    EXPIRED: "its record is no longer in the log: discard it",
+}
+
+
+class RefusedWriteError(Exception):
+    """DynamoDB refused a write of the handler's transaction: the handler's failure, as if it had raised this itself."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(f"{code}: {message}" if message else code)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Attempts in a row that failed, and what the last one raised."""
+
+    error: BaseException
+    tries: int
+
+
+def parking_id(definition: Subscription, key: str, place: Place) -> str:
+    """What waits together: the events of a key, or where no order is kept each event by itself."""
+    return f"k/{key}" if definition.order == "key" else f"s/{place.sequence}"
+
+
+class RetryPolicy:
+    """The retry rules of one subscription."""
+
+    def __init__(self, definition: Subscription, *, entropy: Entropy, code_version: str = "") -> None:
+        self._retry = definition.retry
+        self._definition = definition
+        self._permanent = frozenset(definition.retry.permanent)
+        self._entropy = entropy
+        self._code_version = code_version
+        self.tries_at_once = min(1 + definition.retry.immediate, definition.retry.attempts)
+
+    def parking_id(self, event: Event, place: Place) -> str:
+        """What waits together: the events of a key, or where no order is kept each event by itself."""
+        return parking_id(self._definition, event.key, place)
+
+    def is_permanent(self, error: BaseException) -> bool:
+        """Whether no further attempt can mend it: the subscription says so, or the handler cannot take the event."""
+        names = {f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__}
+        return isinstance(error, _PERMANENT) or not self._permanent.isdisjoint(names)
+
+    def is_used_up(self, parked: Parked) -> bool:
+        """Whether the first event has had all its attempts."""
+        return parked.failure.attempts >= self._retry.attempts
+
+    def park(
+        self, event: Event, place: Place, failed: Failed, before: Parked | None, *, now_ms: int, excused: bool
+    ) -> Parked:
+        """The key after its first event failed (again); dead where no further attempt is due to it.
+
+        `excused`: its earlier failures were an outage's, and count for nothing.
+        """
+        last = _history(before)
+        attempts = failed.tries + (last.attempts if last and not excused else 0)
+        failure = Failure(
+            error_type=f"{type(failed.error).__module__}:{type(failed.error).__qualname__}",
+            message=said_by(failed.error)[: limits.FAILURE_MESSAGE_CHARACTERS_MAX],
+            trace=_trace(failed.error),
+            hint="",
+            attempts=attempts,
+            crashes=last.crashes if last else 0,
+            first_ms=last.first_ms if last else now_ms,
+            last_ms=now_ms,
+            code_version=self._code_version,
+            trace_id=_trace_id(event),
+            event_id=event.id or "",
+            event_type=event.type,
+        )
+        parked = Parked(
+            id=before.id if before else self.parking_id(event, place),
+            key=event.key,
+            state=ParkedState.RETRYING,
+            waiting=before.waiting if before else (place,),
+            due_ms=now_ms + self._wait_ms(attempts),
+            failure=failure,
+            replacement=before.replacement if before else None,
+            version=before.version if before else 0,
+        )
+        if self.is_permanent(failed.error):
+            return dead(parked, _hint_of(failed.error))
+        return parked
+
+    def used_up(self, parked: Parked) -> Parked:
+        """Dead, since its attempts are."""
+        seconds = (parked.failure.last_ms - parked.failure.first_ms) / 1000
+        return dead(
+            parked, f"failed {parked.failure.attempts} times in {seconds:.0f} s: mend the cause, then redrive"
+        )
+
+    def without_attempt(
+        self, event_key: str, parking_id: str, place: Place, before: Parked | None, *, event: Event | None,
+        kind: str, crashes: int, now_ms: int,
+    ) -> Parked:  # fmt: skip
+        """Dead without being run (again): it crashed too often, or its record is gone, and so `event` is None."""
+        last = _history(before)
+        named = before.failure if before else None
+        failure = Failure(
+            error_type=kind,
+            message=f"{crashes} attempts of it alone were never heard of again" if crashes else _HINTS[kind],
+            # Where it only crashed, the trace is of whichever event failed before it.
+            trace=last.trace if last and last.attempts else "",
+            hint=_HINTS[kind],
+            attempts=last.attempts if last else 0,
+            crashes=crashes,
+            first_ms=last.first_ms if last else now_ms,
+            last_ms=now_ms,
+            code_version=self._code_version,
+            trace_id=_trace_id(event) if event else named.trace_id if named else "",
+            event_id=event.id or "" if event else named.event_id if named else "",
+            event_type=event.type if event else named.event_type if named else "",
+        )
+        waiting = before.waiting if before else (place,)
+        replacement, version = (before.replacement, before.version) if before else (None, 0)
+        return Parked(
+            parking_id,
+            event_key,
+            ParkedState.DEAD,
+            waiting,
+            0,
+            failure,
+            replacement=replacement,
+            version=version,
+        )
+
+    def _wait_ms(self, attempts: int) -> int:
+        """Exponential, with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)."""
+        doublings = max(0, attempts - self.tries_at_once)
+        most = min(self._retry.backoff_max_seconds, self._retry.backoff_seconds * 2.0 ** min(doublings, 32))
+        return max(1, round(1000 * most * self._entropy.fraction()))
+
+
+def _history(before: Parked | None) -> Failure | None:
+    """What is known of the first event's earlier attempts; None where it had none since it became the first."""
+    if before is None or not (before.failure.attempts or before.failure.crashes):
+        return None
+    return before.failure
+
+
+def _hint_of(error: BaseException) -> str:
+    if isinstance(error, LateEventError):
+        return _LATE
+    return _UNKNOWN if isinstance(error, UnknownStepError) else _DECLARED
+
+
+def dead(parked: Parked, hint: str) -> Parked:
+    """The key, waiting for somebody from now on."""
+    return replace(parked, state=ParkedState.DEAD, due_ms=0, failure=replace(parked.failure, hint=hint))
+
+
+def _trace_id(event: Event) -> str:
+    return str(event.headers.get("traceparent", ""))
+
+
+def _trace(error: BaseException) -> str:
+    """The end of the trace, which is the handler's."""
+    return storable("".join(format_exception(error)))[-limits.FAILURE_TRACE_CHARACTERS_MAX :]

@@ -1,0 +1,186 @@
+"""Run: the events of one stretch through the handler, in groups that commit together.
+
+Under exactly_once the writes of a group commit with the cursor, never two events of one key in one group, so that a
+handler reads what it wrote for the key before.
+
+Careful, after a crash: event by event, each attempt written down before it and each commit after it, so that only the
+event that was being attempted is blamed for the next crash:
+
+    commit [attempting e5, crashes 1] ── attempt e5 ── commit [e6]
+                                            └── the process dies: the next visit reads 'attempting e5': crashes 2
+"""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, replace
+
+from eventfabric import limits
+from eventfabric.errors import LateEventError, ParkedFullError
+from eventfabric.model.commit import RaceLost, Write
+from eventfabric.model.event import Event
+from eventfabric.services.delivery.endings import Ended, Stopped, only_race, refusal
+from eventfabric.services.delivery.retry import Failed
+from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.visit import Visit
+
+
+@dataclass(slots=True)
+class _Entry:
+    """Events that were attempted together, from `index` of their stretch on, and what they want written."""
+
+    index: int
+    events: Seq[Event]
+    writes: Seq[Write]
+
+
+class Run:
+    """A stretch's events, from first to last. `index`: the next event; up to `single_until` they go one by one."""
+
+    def __init__(self, visit: Visit, stretch: Stretch) -> None:
+        self._visit = visit
+        self._stretch = stretch
+        self._index = 0
+        self._single_until = len(stretch.events) if stretch.late else 0
+        self._group: list[_Entry] = []
+        self._keys: set[str] = set()
+        self._writes_count = 0
+
+    def run(self) -> Ended | None:
+        count = len(self._stretch.events)
+        while True:
+            try:
+                at, batch = self._next()
+            except ParkedFullError as error:
+                return self._flush(self._index) or Stopped(error)
+            if batch:
+                ended = self._attempt(at, batch)
+            elif self._index < count:
+                ended = self._flush(self._index)  # so many keys changed that they need a commit of their own
+            else:
+                ended = self._flush(count)
+                if ended is None and self._index >= count:
+                    return None
+            if ended is not None:
+                return ended
+
+    def _next(self) -> tuple[int, Seq[Event]]:
+        """The next events to attempt together, and the index of the first; those of parked keys are stepped over."""
+        visit, events = self._visit, self._stretch.events
+        alone = visit.careful or visit.probes or self._index < self._single_until
+        size = 1 if alone else visit.batch_events_max
+        if not visit.has_parked:
+            at, self._index = self._index, min(self._index + size, len(events))
+            return at, events[at : self._index]
+        at, batch = self._index, list[Event]()
+        while self._index < len(events) and len(batch) < size and self._has_room(1):
+            event, place = events[self._index], self._stretch.place(self._index)
+            parked = visit.parked_with(event, place)
+            if parked is not None:
+                try:
+                    visit.wait(parked, place)
+                except ParkedFullError:
+                    if batch:
+                        break
+                    raise
+            else:
+                at = at if batch else self._index
+                batch.append(event)
+            self._index += 1
+        return at, batch
+
+    def _attempt(self, at: int, batch: Seq[Event]) -> Ended | None:
+        visit, after = self._visit, self._index
+        if self._stretch.late and visit.refuses_late and (later := batch[0].later) is not None:
+            error = LateEventError(
+                f"event {later.id} of its key, published later in {later.origin}, is handled"
+            )
+            return self._failed(at, batch, Failed(error, 0), after)
+        # Before the attempt: afterwards the events were in the hands of a handler.
+        keys = frozenset(event.key for event in batch) if visit.transactional else frozenset()
+        if not self._keys.isdisjoint(keys):
+            ended = self._flush(at)
+            if ended is not None or self._index != after:
+                return ended
+        if visit.careful:
+            ended, runs = self._write_down(at, batch[0])
+            if ended is not None or not runs:
+                return ended
+        tried = visit.attempt(batch, replay=self._stretch.replay)
+        if isinstance(tried, str):
+            return self._flush(at) or "out of time"
+        if isinstance(tried, Failed):
+            return self._failed(at, batch, tried, after)
+        if not self._has_room(len(tried)):
+            ended = self._flush(at)
+            if ended is not None or self._index != after:
+                return ended
+        self._group.append(_Entry(at, batch, tried))
+        if visit.transactional:
+            self._keys |= keys
+            self._writes_count += len(tried)
+        return self._flush(after) if visit.careful or visit.probes else None
+
+    def _failed(self, at: int, batch: Seq[Event], failed: Failed, after: int) -> Ended | None:
+        """Park the event; of several, go through them one by one. `after`: the index after them."""
+        if len(batch) > 1:
+            self._index, self._single_until = at, self._index
+            return None
+        if not self._has_room(1):
+            ended, index = self._flush(at), self._index
+            if ended is not None or self._index != index:
+                return ended
+        try:
+            beside = sum(len(entry.events) for entry in self._group)
+            waits = self._visit.park(batch[0], self._stretch.place(at), failed, handled_beside=beside)
+        except ParkedFullError as error:
+            return self._flush(at) or Stopped(error)
+        return (self._flush(after) or "circuit open") if waits else None
+
+    def _has_room(self, actions: int) -> bool:
+        """Whether the commit that is being prepared can take so many actions more."""
+        taken = self._writes_count + self._visit.changes_count
+        return taken + actions < limits.TRANSACTION_ACTIONS_MAX  # one place is the cursor's
+
+    def _write_down(self, at: int, event: Event) -> tuple[Ended | None, bool]:
+        """Note that the event is about to be attempted; whether it is to run: not where it crashed too often."""
+        place = self._stretch.place(at)
+        here = self._stretch.cursor_at(place.sequence)
+        crashes = self._visit.crashes_at(place.sequence)
+        if crashes >= limits.CRASHES_MAX:
+            self._visit.crashed(event, place, crashes)
+            # The lane is rung anew: the next crash is counted by a doorbell of its own.
+            return self._flush(self._index) or "out of time", False
+        lost = self._visit.commit(replace(here, attempting=True, crashes=crashes))
+        return (None if lost is None else only_race(lost)), True
+
+    def _flush(self, index: int) -> Ended | None:
+        """Commit all up to the event of that index. May set `_index` back, to go one by one after a refusal."""
+        group, self._group, self._keys, self._writes_count = self._group, [], set(), 0
+        writes = [write for entry in group for write in entry.writes]
+        outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), writes)
+        if outcome is None:
+            self._handled(group)
+            return None
+        if isinstance(outcome, RaceLost):
+            return outcome
+        # One by one: each event stands for its own writes, and two that touch one item no longer meet.
+        for number, entry in enumerate(group):
+            after = group[number + 1].index if number + 1 < len(group) else index
+            if len(group) > 1:
+                outcome = self._visit.commit(
+                    self._stretch.cursor_at(self._stretch.before(after)), entry.writes
+                )
+            if outcome is None:
+                self._handled([entry])
+            elif isinstance(outcome, RaceLost):
+                return outcome
+            elif len(entry.events) > 1:
+                self._index, self._single_until = entry.index, entry.index + len(entry.events)
+                return None
+            else:
+                ended = self._failed(entry.index, entry.events, Failed(refusal(outcome), 1), after)
+                if ended is not None:
+                    return ended
+        return self._flush(index)
+
+    def _handled(self, group: Seq[_Entry]) -> None:
+        self._visit.handled(sum(len(entry.events) for entry in group), self._stretch.oldest_ms)

@@ -1,0 +1,124 @@
+"""What of a page of the log can be delivered from a cursor on."""
+
+from bisect import bisect_right
+from collections.abc import Collection
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+
+from eventfabric import limits
+from eventfabric.errors import DivergenceError, LogError
+from eventfabric.model.cursor import Cursor
+from eventfabric.model.event import Event
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import BatchId, Sequence
+from eventfabric.model.parked import Place
+from eventfabric.model.record import Record
+from eventfabric.wire.payload_codec import unpack
+
+
+class Stretch:
+    """The unbroken, verified records of a page and their wanted events, with the places that those have in the log.
+
+    `hole`: the page has a record beyond the unbroken run. `stop`: why the run cannot go past `end`. A stretch is all
+    `replay` or all new, and has not too many `noted` records: with `cut`, more may stand behind its end.
+    """
+
+    def __init__(
+        self,
+        cursor: Cursor,
+        records: Seq[Record],
+        types: frozenset[str] | None,
+        stepped_over: Collection[BatchId] = (),
+    ) -> None:
+        """`stepped_over`: batches whose events are delivered in another lane."""
+        self.start = cursor
+        self.records: list[Record] = []
+        self.noted: list[Record] = []
+        self.events: list[Event] = []
+        # Not read from the events later on: those are in the hands of a handler by then.
+        self.sequences: list[Sequence] = []
+        self.late = False
+        self.hole = False
+        self.stop: LogError | None = None
+        self.end: Sequence = cursor.sequence
+        self.replay = cursor.is_replay
+        self.cut = False
+        expected, chain = cursor.base, cursor.chain
+        for record in records:
+            if self.replay and expected >= cursor.replay_until:
+                self.cut = True
+                break
+            if record.sequence != expected:
+                self._misplaced(record, expected)
+                break
+            if not record.extends(chain):
+                self.stop = DivergenceError(
+                    record.lane, record.sequence, "does not extend the chain verified before it"
+                )
+                break
+            if types is None or not types.isdisjoint(record.types):
+                if record.note is not None:
+                    if len(self.noted) == limits.NOTED_RECORDS_MAX:
+                        self.cut = True
+                        break
+                    self.noted.append(record)
+                try:
+                    if record.batch_id not in stepped_over:
+                        self._take(unpack(record), record.sequence, types)
+                except LogError as error:
+                    self.stop = error
+                    break
+            self.records.append(record)
+            expected, chain = record.tail.sequence, record.chain
+            self.end = max(expected, cursor.sequence)
+        if self.replay and self.end > cursor.replay_until:
+            self.end, self.cut = cursor.replay_until, True
+
+    def _take(self, events: list[Event], base: Sequence, types: frozenset[str] | None) -> None:
+        skipped = max(0, self.start.sequence - base)
+        end = min(len(events), self.start.replay_until - base) if self.replay else len(events)
+        if types is None and not skipped and end == len(events):
+            self.events += events
+            self.sequences += [Sequence(number) for number in range(base, base + len(events))]
+            return
+        for index in range(skipped, end):
+            if types is None or events[index].type in types:
+                self.events.append(events[index])
+                self.sequences.append(Sequence(base + index))
+
+    def _misplaced(self, record: Record, expected: Sequence) -> None:
+        if record.sequence > expected:
+            self.hole = True
+        else:
+            self.stop = DivergenceError(
+                record.lane, record.sequence, f"overlaps the record before sequence {expected}"
+            )
+
+    def place(self, index: int) -> Place:
+        """Where the event of that index stands."""
+        sequence = self.sequences[index]
+        holder = bisect_right(self.records, sequence, key=lambda record: record.sequence) - 1
+        return Place(self.records[holder].sequence, sequence, self.replay)
+
+    def before(self, index: int) -> Sequence:
+        """The sequence up to which all is done when every event before that index is."""
+        return self.sequences[index] if index < len(self.sequences) else self.end
+
+    def cursor_at(self, sequence: Sequence) -> Cursor:
+        """The cursor whose next sequence is `sequence`, from start to end of the stretch."""
+        base, chain = self.start.base, self.start.chain
+        for record in self.records:
+            if record.tail.sequence > sequence:
+                break
+            base, chain = record.tail.sequence, record.chain
+        crashes = self.start.crashes if sequence == self.start.sequence else 0
+        replay_until = self.start.replay_until if sequence < self.start.replay_until else Sequence(0)
+        return replace(
+            self.start, sequence=sequence, base=base, chain=chain, attempting=False, crashes=crashes,
+            replay_until=replay_until,
+        )  # fmt: skip
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the stretch's first record was appended, in milliseconds since 1970; None: latency says nothing here."""
+        return to_ms(self.records[0].time) if self.records and not self.replay else None

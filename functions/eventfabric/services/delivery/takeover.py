@@ -1,0 +1,72 @@
+"""Takeover: how a Region goes on with a lane that another delivered before, from what was replicated of its state.
+
+    former owner  cursor 40, digest of its parked keys, the first event that waits in one: 17
+    here          do the parked keys that came make that digest?   yes: go on at 40 with them     no: go on at 17
+
+Items replicate in no order, so a cursor may be here before the parked keys that stand beside it. Without them the
+events that wait in them would be lost; so where they do not match, the lane goes on where nothing was left behind.
+What is handled twice then is bounded by what had not been replicated.
+"""
+
+from dataclasses import replace
+
+from eventfabric import limits
+from eventfabric.model.commit import Committed
+from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes
+from eventfabric.ports import Ledger, Log
+
+
+def take_over(key: LaneKey, state: LaneState, epoch: int, *, ledger: Ledger, log: Log, now_ms: int) -> bool:
+    """Have this Region's state go on from the latest owner's, with that epoch; False where the log is not here yet.
+
+    Whether it did is seen by reading the state again: a race may have been lost. A change of state of any size, in
+    commits that each leave the lane with its former epoch, but the last.
+    """
+    region = ledger.region
+    own, stored = state.cursor(region), dict(state.parked.get(region, {}))
+    found = _goes_on(key, state, log, now_ms)
+    if found is None:
+        return False
+    cursor, parked = found
+    changes = [
+        ParkedChange(stored.get(each), parked.get(each))
+        for each in sorted(stored.keys() | parked.keys())
+        if stored.get(each) != parked.get(each)
+    ]
+    for first in range(0, max(len(changes), 1), limits.TRANSACTION_WRITES_MAX):
+        some = changes[first : first + limits.TRANSACTION_WRITES_MAX]
+        stored = after_changes(stored, some)
+        is_last = first + limits.TRANSACTION_WRITES_MAX >= len(changes)
+        to = replace(cursor, version=own.version, epoch=epoch) if is_last else own
+        outcome = ledger.commit(key, own, to.beside(stored), parked=some)
+        if not isinstance(outcome, Committed):
+            return True
+        own = outcome.cursor
+    return True
+
+
+def _goes_on(
+    key: LaneKey, state: LaneState, log: Log, now_ms: int
+) -> tuple[Cursor, dict[str, Parked]] | None:
+    """Cursor and parked keys to go on with, as far as they are here."""
+    latest = state.latest
+    if latest is None:
+        return START, {}
+    theirs, parked = state.cursors[latest], state.parked.get(latest, {})
+    theirs = replace(theirs, attempting=False)
+    if theirs.low is None:
+        return theirs, {}
+    if digest_of(parked) == theirs.parked:
+        return theirs, {each: _due(found, now_ms) for each, found in parked.items()}
+    tail = log.tail(key.lane, before=theirs.low.base)
+    if tail.sequence != theirs.low.base:
+        return None
+    low = theirs.low
+    return replace(theirs, sequence=low.sequence, base=low.base, chain=tail.chain, crashes=0), {}
+
+
+def _due(parked: Parked, now_ms: int) -> Parked:
+    """The key as another Region's: its timer is there, so it is due at once."""
+    due_ms = now_ms if parked.state is ParkedState.RETRYING else parked.due_ms
+    return replace(parked, due_ms=due_ms, attempting=False)

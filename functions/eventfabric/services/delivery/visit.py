@@ -1,0 +1,398 @@
+"""Visit: one look at a lane's state, the keys that are due, and the commits that follow from it."""
+
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+from math import ceil
+
+from eventfabric import limits
+from eventfabric.errors import LogError, OutcomeUnknownError, ParkedFullError, RefusedError
+from eventfabric.model.commit import Committed, Decided, RaceLost, SameItemTwice, Write, WriteRefused
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Sequence
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Place, after_changes
+from eventfabric.model.record import Record
+from eventfabric.services.delivery.attempts import attempt
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped, only_race, refusal
+from eventfabric.services.delivery.late import Lateness
+from eventfabric.services.delivery.notes import settle_notes
+from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
+from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.wire.doorbell import Doorbell
+from eventfabric.wire.payload_codec import unpack, unpack_one
+
+
+class Visit:
+    """One visit to a lane. `cursor` and the parked keys are as they were read, or as the last commit left them."""
+
+    def __init__(
+        self,
+        context: VisitContext,
+        key: LaneKey,
+        state: LaneState,
+        *,
+        deadline_ms: int,
+        after_crash: bool,
+        probes: bool,
+    ) -> None:
+        self._in = context
+        self.key = key
+        self.cursor = _crash_counted(state.cursor(context.region))
+        if state.cursor(context.region).attempting:
+            self._crashed_at(self.cursor.sequence, self.cursor.crashes)
+        self.stepped_over = set(state.won_by(context.decides_alone))
+        self._stored = state.parked.get(context.region, {})
+        self._parked = dict(self._stored)
+        self._changed: set[str] = set()
+        self._timers: set[int] = set()
+        self.deadline_ms = deadline_ms
+        self.began_as_probe = self.probes = probes
+        self.careful = (
+            after_crash or self.cursor.crashes > 0 or any(p.attempting for p in self._stored.values())
+        )
+        self.lateness = Lateness(context, key)
+        self.refuses_late = context.subscription.definition.on_late == "dead_letter"
+        self.transactional = context.subscription.definition.guarantee == "exactly_once"
+        self._opened = False
+        self._record: Record | None = None
+
+    def due(self) -> list[Parked]:
+        """The keys to be tried again now, in the order of their events.
+
+        A probe may try any that retries, first the one whose last try is the longest ago: one poison key must not be
+        all that is ever probed.
+        """
+        now_ms = self._in.clock.now_ms() + limits.TIMER_EARLY_MILLISECONDS
+        found = [
+            parked
+            for parked in self._stored.values()
+            if parked.is_due(2**62 if self.probes or parked.attempting else now_ms)
+        ]
+        # What was being attempted when the process died comes first, so that no other crash is put down to it.
+        found.sort(key=lambda parked: (parked.failure.last_ms if self.probes else 0, parked.first.sequence))
+        return sorted(found, key=lambda parked: not parked.attempting)
+
+    def retry(self, due: Seq[Parked]) -> Ended | None:
+        """Each key's events in order, until one fails or none waits."""
+        for parked in due:
+            try:
+                ended = self._retry_key(parked.id)
+            except LogError as error:
+                ended = self._commit_here() or Stopped(error)
+            if ended is not None:
+                return ended
+        return None
+
+    def _retry_key(self, parking_id: str) -> Ended | None:
+        while (parked := self._parked.get(parking_id)) and parked.state is ParkedState.RETRYING:
+            event = self._event_of(parked)
+            if event is None:
+                self._bury(parked.key, parked.id, parked.first, parked, EXPIRED, None)
+                break
+            if self.careful:
+                ended = self._write_down_retry(parked, event)
+                if ended is not None:
+                    return ended
+                parked = self._parked[parking_id]
+                if parked.state is ParkedState.DEAD:
+                    return "out of time"  # the next crash is counted by a doorbell of its own
+            tried = self.attempt([event], attempts=parked.failure.attempts, replay=parked.first.replay)
+            if isinstance(tried, str):
+                self._set(replace(parked, attempting=False))
+                return self._commit_here() or tried
+            if not isinstance(tried, Failed):
+                rest = parked.without_first()
+                self._set(rest) if rest else self._free(parked.id)
+                if not (tried or self.careful or self.transactional or self.probes):
+                    self.handled(1)
+                    continue
+                refused = self._commit_refused(tried)
+                if refused is None:
+                    self.handled(1)
+                    continue
+                if isinstance(refused, RaceLost):
+                    return refused
+                self._set(parked)
+                tried = refused
+            waits = self.park(event, parked.first, tried, of=parked)
+            lost = self._commit_here()
+            return lost or ("circuit open" if waits else None)
+        return self._commit_here()
+
+    def handle_at_most_once(self, stretch: Stretch) -> Ended | None:
+        """The cursor first, over as much as there is time for; a failure after it is final, and counted."""
+        size, index = 1 if stretch.late else self.batch_events_max, 0
+        while index < len(stretch.events) or self.cursor.sequence < stretch.end:
+            until = min(index + size * self._in.pace.room_for(self.deadline_ms), len(stretch.events))
+            if until == index < len(stretch.events):
+                return "out of time"
+            outcome = self.commit(stretch.cursor_at(stretch.before(until)))
+            if outcome is not None:
+                return only_race(outcome)
+            for start in range(index, until, size):
+                events = stretch.events[start : min(start + size, until)]
+                tried = self.attempt(events, tries=1, replay=stretch.replay)
+                if isinstance(tried, str):
+                    self._in.telemetry.add(Metric.EVENTS_DROPPED, len(events))
+                elif not isinstance(tried, Failed):
+                    self.handled(len(events))
+            index = until
+        return None
+
+    def attempt(
+        self, events: Seq[Event], *, replay: bool, attempts: int = 0, tries: int | None = None
+    ) -> Seq[Write] | Failed | OutOfTime:
+        """The handler's writes, or what its tries came to, after `attempts` that failed before."""
+        most = tries or (1 if self.probes or attempts else self._in.policy.tries_at_once)
+        return attempt(
+            self._in, events, most=most, attempts=attempts, replay=replay, deadline_ms=self.deadline_ms,
+            epoch=self.cursor.epoch,
+        )  # fmt: skip
+
+    def park(
+        self, event: Event, place: Place, failed: Failed, *, of: Parked | None = None, handled_beside: int = 0
+    ) -> bool:
+        """Set the event's key aside, or keep the parked one there; whether the lane is to wait, its circuit open.
+
+        `handled_beside`: events that were handled and are not committed yet. ParkedFullError.
+        """
+        within, now_ms = self._in, self._in.clock.now_ms()
+        before = self._parked.get(of.id if of else within.policy.parking_id(event, place))
+        if before is None and len(self._parked) >= limits.PARKED_KEYS_MAX:
+            raise ParkedFullError(f"lane {self.key.lane} has parked {len(self._parked)} keys")
+        excused = before is not None and within.breaker.circuit().excuses(before.failure.last_ms)
+        parked = within.policy.park(event, place, failed, before, now_ms=now_ms, excused=excused)
+        if parked.state is ParkedState.RETRYING:
+            if self.probes:
+                # An outage's failure, as far as is known. Parked all the same, so that the next probe tries another.
+                self._opened = True
+            else:
+                parked = self._judged(parked, before is None, handled_beside)
+        self._set(parked)
+        if self._opened:
+            within.breaker.ring_probe(self.key.lane, failed=True)
+        return self._opened
+
+    def _judged(self, parked: Parked, newly: bool, handled_beside: int) -> Parked:
+        """Dead where its attempts are used up, and that does not look like an outage. May open the circuit."""
+        policy, breaker = self._in.policy, self._in.breaker
+        if not policy.is_used_up(parked):
+            retrying = sum(each.state is ParkedState.RETRYING for each in self._parked.values())
+            parked_keys = retrying + 1 if newly else 0  # that a key fails again makes no more of them
+            self._opened = breaker.failed(self.key.lane, parked.id, parked_keys, handled_beside)
+        elif breaker.suspects_outage(parked.failure.first_ms):
+            self._opened = breaker.open_for(f"nothing succeeds; last {parked.failure.error_type}")
+        else:
+            return policy.used_up(parked)
+        return parked
+
+    def wait(self, parked: Parked, place: Place) -> None:
+        """One more event of a parked key; ParkedFullError."""
+        if len(parked.waiting) >= limits.PARKED_EVENTS_MAX and parked.waiting[-1].sequence < place.sequence:
+            raise ParkedFullError(f"{len(parked.waiting)} events of a key of lane {self.key.lane} are parked")
+        joined = parked.joined_by(place)
+        if joined is not parked:
+            self._set(joined)
+
+    def _set(self, parked: Parked) -> None:
+        self._parked[parked.id] = parked
+        self._changed.add(parked.id)
+
+    def _free(self, parking_id: str) -> None:
+        del self._parked[parking_id]
+        self._changed.add(parking_id)
+
+    def _event_of(self, parked: Parked) -> Event | None:
+        """The first waiting event, or what replaces it; None where its record has expired."""
+        lane, place = self.key.lane, parked.first
+        if parked.replacement is not None:
+            return unpack_one(parked.replacement, lane, place.sequence)
+        record = self._record
+        if record is None or record.sequence != place.base:
+            page = self._in.log.read(lane, place.base, records_max=1)
+            record = page.records[0] if page.records and page.records[0].sequence == place.base else None
+            if record is None:
+                return None
+            self._record = record
+        event = unpack(record)[place.sequence - place.base]
+        self.lateness.mark_one(event, record.time, replay=place.replay)
+        return event
+
+    def _write_down_retry(self, parked: Parked, event: Event) -> Ended | None:
+        """Note that the key's first event is about to be attempted; or that it crashed too often, and is dead."""
+        crashes = parked.failure.crashes + (1 if parked.attempting else 0)
+        if parked.attempting:
+            self._crashed_at(parked.first.sequence, crashes)
+        if crashes >= limits.CRASHES_MAX:
+            self._bury(parked.key, parked.id, parked.first, parked, CRASHED, event, crashes)
+        else:
+            self._set(replace(parked, attempting=True, failure=replace(parked.failure, crashes=crashes)))
+        return self._commit_here()
+
+    def _crashed_at(self, sequence: Sequence, crashes: int) -> None:
+        self._in.telemetry.add(Metric.EVENTS_CRASHED)
+        self._in.telemetry.tell(
+            LogEvent.EVENT_CRASHED, lane=str(self.key.lane), sequence=sequence, crashes=crashes
+        )
+
+    def _commit_here(self) -> Ended | None:
+        """Commit parked keys; the cursor stays."""
+        outcome = self.commit(self.cursor)
+        return None if outcome is None else only_race(outcome)
+
+    def _commit_refused(self, writes: Seq[Write]) -> Failed | RaceLost | None:
+        outcome = self.commit(self.cursor, writes)
+        return (
+            None
+            if outcome is None
+            else outcome
+            if isinstance(outcome, RaceLost)
+            else Failed(refusal(outcome), 1)
+        )
+
+    def settle(self, noted: Seq[Record]) -> RaceLost | None:
+        """Decide about noted batches, and commit that before any of their events is handed out; the cursor stays."""
+        decided, elsewhere = settle_notes(self._in, self.key, noted)
+        outcome = self.commit(self.cursor, decided=decided) if decided else None
+        if outcome is not None:
+            return only_race(outcome)
+        self.stepped_over |= elsewhere
+        if decided:
+            self._in.telemetry.add(Metric.COPIES_SETTLED, len(decided))
+        return None
+
+    def commit(
+        self, moved: Cursor, writes: Seq[Write] = (), *, decided: Seq[Decided] = ()
+    ) -> RaceLost | WriteRefused | SameItemTwice | None:
+        """Commit the cursor, the parked keys that changed and the writes; None where that is done."""
+        changes = [
+            ParkedChange(before, after)
+            for parking_id in sorted(self._changed)
+            if (before := self._stored.get(parking_id)) != (after := self._passed(parking_id, moved.sequence))
+        ]
+        moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
+        moved = moved.beside(after_changes(self._stored, changes))
+        if moved == self.cursor and not changes and not writes and not decided:
+            return None
+        self._ring_timers(changes)
+        try:
+            outcome = self._in.ledger.commit(
+                self.key, self.cursor, moved, parked=changes, writes=writes, decided=decided
+            )
+        except RefusedError as error:
+            # State's own puts are never wrong by themselves: one of the writes is, so it is their event's failure.
+            if error.retryable or not writes:
+                raise
+            return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
+        if not isinstance(outcome, Committed):
+            return outcome
+        self.cursor = outcome.cursor
+        for change in changes:
+            self._stands(change)
+        self._changed = {each for each in self._changed if self._parked.get(each) != self._stored.get(each)}
+        return None
+
+    def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
+        """The parked key with none of its events that the cursor has not passed: those would be handled twice."""
+        parked = self._parked.get(parking_id)
+        return None if parked is None else parked.before(end) or self._stored.get(parking_id)
+
+    def _stands(self, change: ParkedChange) -> None:
+        """Take over a change that is committed."""
+        before, after, telemetry = change.before, change.after, self._in.telemetry
+        if after is None:
+            del self._stored[before.id if before else ""]
+            telemetry.add(Metric.KEYS_FREED)
+            self._tell(LogEvent.KEY_FREED, before)
+            return
+        stored = replace(after, version=(before.version if before else 0) + 1)
+        self._stored[stored.id] = stored
+        self._parked[stored.id] = replace(self._parked[stored.id], version=stored.version)
+        if before is None:
+            telemetry.add(Metric.KEYS_PARKED)
+            self._tell(LogEvent.KEY_PARKED, after)
+        if after.state is ParkedState.DEAD and (before is None or before.state is not ParkedState.DEAD):
+            telemetry.add(Metric.DEAD_LETTERS)
+            self._tell(LogEvent.DEAD_LETTER, after)
+
+    def _tell(self, event: LogEvent, parked: Parked | None) -> None:
+        if parked is not None:
+            self._in.telemetry.tell(
+                event,
+                lane=str(self.key.lane),
+                sequence=parked.first.sequence,
+                error_type=parked.failure.error_type,
+                attempts=parked.failure.attempts,
+                crashes=parked.failure.crashes,
+            )
+
+    def _ring_timers(self, changes: Seq[ParkedChange]) -> None:
+        """Have the lane rung when a key is due. Before the commit: a timer too many is harmless, one too few is not."""
+        for change in changes:
+            after = change.after
+            if after is None or after.state is not ParkedState.RETRYING or after.attempting:
+                continue
+            if change.before is not None and change.before.due_ms == after.due_ms:
+                continue
+            bell = Doorbell(self.key.stream, self.key.lane, Sequence(0), again=after.due_ms)
+            delay_seconds = max(0, ceil((after.due_ms - self._in.clock.now_ms()) / 1000))
+            if not self._in.doorbells.ring_later(self._in.subscription.name, bell, delay_seconds):
+                raise OutcomeUnknownError("ring later", f"the timer of lane {self.key.lane} was not sent")
+
+    def handled(self, events: int, oldest_ms: int | None = None) -> None:
+        """Events were handled and are committed; the oldest was appended at `oldest_ms`."""
+        if not events:
+            return
+        within = self._in
+        within.telemetry.add(Metric.EVENTS_HANDLED, events)
+        if oldest_ms is not None:
+            within.telemetry.add(Metric.DELIVERY_LATENCY, within.clock.now_ms() - oldest_ms)
+        if not self._opened:
+            within.breaker.handled(events)
+            self.probes = False
+
+    @property
+    def batch_events_max(self) -> int:
+        """Events that the handler takes at once."""
+        return self._in.handler.batch_events_max
+
+    @property
+    def has_parked(self) -> bool:
+        """Whether any key of the lane is parked."""
+        return bool(self._parked)
+
+    @property
+    def changes_count(self) -> int:
+        """Parked keys that the next commit changes."""
+        return len(self._changed)
+
+    def parked_with(self, event: Event, place: Place) -> Parked | None:
+        """The parked key that the event has to wait in."""
+        return self._parked.get(self._in.policy.parking_id(event, place))
+
+    def crashes_at(self, sequence: Sequence) -> int:
+        """How often an attempt of that event alone was begun and never heard of again."""
+        return self.cursor.crashes if self.cursor.sequence == sequence else 0
+
+    def crashed(self, event: Event, place: Place, crashes: int) -> None:
+        """Set the event aside, dead: it crashed too often to be run again."""
+        self._bury(event.key, self._in.policy.parking_id(event, place), place, None, CRASHED, event, crashes)
+
+    def _bury(
+        self, key: str, parking_id: str, place: Place, before: Parked | None, kind: str, event: Event | None,
+        crashes: int = 0,
+    ) -> None:  # fmt: skip
+        """Dead, without being run (again)."""
+        now_ms = self._in.clock.now_ms()
+        self._set(
+            self._in.policy.without_attempt(
+                key, parking_id, place, before, event=event, kind=kind, crashes=crashes, now_ms=now_ms
+            )
+        )
+
+
+def _crash_counted(cursor: Cursor) -> Cursor:
+    """The cursor with an attempt that was begun, and never heard of again, counted as a crash of its event."""
+    return replace(cursor, attempting=False, crashes=cursor.crashes + 1) if cursor.attempting else cursor

@@ -1,0 +1,165 @@
+"""Prove: that what a subscription handled is the log, lane by lane, and with which exceptions. Changes nothing.
+
+    the log of a lane     [ 0 ]──[ 3 ]──[ 4 ]──[ 9 ]──[ 12 ] ...      every link computed anew, the lane read once
+                                             │      │
+    billing               chain x before 9 ──┘      │                 the same as the log's: handled exactly this
+    audit                        chain y before 12 ─┘
+
+A record that was changed, removed, inserted, doubled or moved anywhere before a cursor breaks a link, or the chain at
+the cursor. Memory follows the exceptions, never the log.
+"""
+
+from collections.abc import Callable, Iterator
+
+from eventfabric.errors import LogError, SettingError
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.marks import Marks
+from eventfabric.model.owner import Standing
+from eventfabric.model.proof import LaneProof
+from eventfabric.model.record import Record
+from eventfabric.ports import Ledger, Ports
+from eventfabric.services.locate import kept_in
+from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
+from eventfabric.services.survey import lanes_of
+from eventfabric.services.upkeep.claim import Claim, exceptions_of
+from eventfabric.services.upkeep.trail import Trail
+from eventfabric.topology import StreamTopology, SubscriptionTopology
+
+Watch = Callable[[int], None]
+
+
+class Prover:
+    """Some subscriptions of one stream, as far as one Region delivers them. Its lanes may be proven at once."""
+
+    def __init__(
+        self,
+        stream: StreamTopology,
+        subscriptions: list[SubscriptionTopology],
+        ports: Ports,
+        *,
+        lane: Lane | None = None,
+    ) -> None:
+        """Reads who delivers what. `lane`: only this one; SettingError: the stream has no such lane."""
+        self.stream = stream
+        self._name = StreamName(stream.name)
+        self._ports = ports
+        self._log = ports.log_of(stream)
+        self._region = ports.ledger.region
+        every = lanes_of(stream)
+        if lane is not None and lane not in every:
+            raise SettingError("lane", str(lane), f"{every[0]} to {every[-1]}")
+        # Before any cursor is read: what reconciliation saw of one is then older than the cursor.
+        self._marks: dict[Region, Marks] = {
+            origin: ports.ledger.marks(self._name, origin) for origin in {one.origin for one in every}
+        }
+        self._standings: list[tuple[SubscriptionTopology, Standing]] = [
+            (one, Standings(one, ledger=ports.ledger, clock=ports.clock).read()) for one in subscriptions
+        ]
+        self.lanes = [
+            one
+            for one in every
+            if lane in (None, one)
+            and any(is_delivered_by(self._region, of, one.origin, known) for of, known in self._standings)
+        ]
+
+    def prove(self, lane: Lane, *, watch: Watch = lambda events: None) -> list[LaneProof]:
+        """One proof for each subscription that has a cursor in the lane; whatever it comes to, it is in the proof.
+
+        One read of the state for each subscription, and the lane's log once, up to the furthest cursor. `watch`: told
+        of the events of each record that is verified.
+        """
+        claims = list(self._claims(lane))
+        if claims:
+            kept = kept_in(
+                lane, self._region, retention_seconds=self.stream.retention_seconds,
+                now_ms=self._ports.clock.now_ms(),
+            )  # fmt: skip
+            self._hold(claims, Trail(self._log, lane, expired_ms=kept.from_ms if kept else None), lane, watch)
+        return [claim.proof() for claim in claims]
+
+    def _hold(self, claims: list[Claim], trail: Trail, lane: Lane, watch: Watch) -> None:
+        """Hold the claims against the trail."""
+        end = max(claim.end for claim in claims)
+        for claim in claims:
+            claim.start(trail)
+        try:
+            for record in trail.walk(end):
+                for claim in claims:
+                    claim.meet(trail, record)
+                watch(record.count)
+            if any(claim.wants_successor for claim in claims):
+                next(trail.walk(Sequence(trail.at.sequence + 1)), None)
+        except LogError as error:
+            for claim in claims:
+                claim.stop(error)
+            return
+        tail = trail.at.sequence if trail.at.sequence >= end else self._log.tail(lane).sequence
+        for claim in claims:
+            claim.finish(trail, tail)
+
+    def _claims(self, lane: Lane) -> Iterator[Claim]:
+        for subscription, standing in self._standings:
+            if not is_delivered_by(self._region, subscription, lane.origin, standing):
+                continue
+            ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
+            key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
+            state = ledger.state(key)
+            owner = owner_of(subscription, lane.origin, standing)
+            region = ledger.region
+            if (
+                not subscription.shares_state
+                and owner is not None
+                and state.cursor(region).epoch < owner.epoch
+            ):
+                region = state.latest or region  # handed over, and not taken over yet
+            stood_at = self._stood_at(subscription, lane, state.cursor(ledger.region))
+            cursor = state.cursor(region)
+            if not cursor.version and not stood_at:
+                continue
+            alone = region if owner is None else None
+            settled = ledger.settled(key, by=alone)
+            types = subscription.definition.types
+            claim = Claim(
+                key, region, cursor, sees_from=self._region,
+                exceptions=exceptions_of(state.parked.get(region, {}).values(), settled),
+                types=None if types is None else frozenset(types),
+                elsewhere=_Copies(ledger, key, state, alone).where,
+            )  # fmt: skip
+            if stood_at:
+                claim.contradict_back(stood_at)
+            yield claim
+
+    def _stood_at(self, subscription: SubscriptionTopology, lane: Lane, cursor: Cursor) -> int:
+        """Where reconciliation saw this Region's cursor, if that is further on than it is now without a replay."""
+        seen = self._marks[lane.origin].of(lane.index).cursors.get(subscription.name)
+        if seen is None or cursor.replay_until or seen[0] != cursor.epoch:
+            return 0
+        return seen[1] if cursor.sequence < seen[1] else 0
+
+
+class _Copies:
+    """Which records of a lane are stepped over, since their batch's other copy is the one that is delivered."""
+
+    def __init__(self, ledger: Ledger, key: LaneKey, state: LaneState, alone: Region | None) -> None:
+        self._ledger = ledger
+        self._key = key
+        self._alone = alone
+        self._won = state.won_by(alone)
+        self._states: dict[Lane, LaneState] = {}
+
+    def where(self, record: Record) -> str:
+        """Where the other copy stands, as far as is known; empty: this one is delivered."""
+        if record.batch_id in self._won:
+            return "another lane, by a note that its publisher left there"
+        if record.note is None:
+            return ""
+        state = self._state_of(record.note.lane)
+        decided = state.is_decided(record.batch_id, self._alone)
+        wins = record.batch_id in state.won_by(self._alone)
+        return f"{record.note.lane}@{record.note.sequence}" if decided and not wins else ""
+
+    def _state_of(self, lane: Lane) -> LaneState:
+        if lane not in self._states:
+            self._states[lane] = self._ledger.state(LaneKey(self._key.stream, self._key.subscription, lane))
+        return self._states[lane]

@@ -1,0 +1,329 @@
+"""Reconcile: one pass over a stream in one Region, for what no doorbell will tell; repairs what is safe to repair.
+
+    each origin's lanes    the log: unbroken, verified, equal to the origin's             services/upkeep/replica.py
+    each subscription that this Region delivers
+                           cursor within the log and on its chain, moving where events wait
+                           parked keys tried when they should, dead ones counted
+                           nobody writes who does not own
+
+A pass reads one item of marks an origin, the tail of each lane, the records that are new, and the state of each lane
+for each subscription. Log records that were verified are not read again, except by a full pass.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from eventfabric import limits
+from eventfabric.errors import PortError
+from eventfabric.model.circuit import CircuitState
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import (
+    GENERATION_FIRST,
+    Lane,
+    LaneIndex,
+    Region,
+    Sequence,
+    StreamName,
+    SubscriptionName,
+)
+from eventfabric.model.marks import Mark, Marks
+from eventfabric.model.owner import Owner, Standing
+from eventfabric.model.parked import Parked, ParkedState
+from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
+from eventfabric.ports import Ports
+from eventfabric.services.locate import has_expired, kept_in
+from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
+from eventfabric.services.upkeep.replica import Replica
+from eventfabric.telemetry import Metric, Telemetry
+from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+
+_MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One lane for one subscription, at one pass."""
+
+    subscription: SubscriptionTopology
+    lane: Lane
+    mark: Mark
+    tail: Tail
+    state: LaneState
+    cursor: Cursor
+    owner: Owner | None
+    runs: bool
+    """Whether the circuit is closed."""
+
+
+@dataclass
+class _Bells:
+    """What is to be rung at the end of a pass, by subscription."""
+
+    lanes: dict[str, set[Lane]] = field(default_factory=dict)
+
+    def add(self, look: _Look) -> None:
+        self.lanes.setdefault(look.subscription.name, set()).add(look.lane)
+
+
+class Reconciler:
+    """One stream in one Region."""
+
+    def __init__(self, stream: StreamTopology, *, region: Region, ports: Ports, telemetry: Telemetry) -> None:
+        self._stream = stream
+        self._name = StreamName(stream.name)
+        self._region = region
+        self._ports = ports
+        self._log = ports.log_of(stream)
+        self._retention = stream.retention_seconds
+        self._telemetry = telemetry
+        self._now_ms = ports.clock.now_ms()
+
+    def run(self, *, repair: bool, full: bool = False) -> Iterator[Finding]:
+        """The findings of one pass, lane by lane; with `repair`, what is safe to repair is. Interrupt it at will."""
+        self._now_ms = self._ports.clock.now_ms()
+        standings = {one.name: self._standing(one) for one in self._stream.subscriptions}
+        for origin in self._stream.definition.regions:
+            for found in self._origin(Region(origin), standings, repair=repair, full=full):
+                self._count(found)
+                yield found
+
+    def _standing(self, subscription: SubscriptionTopology) -> Standing:
+        """What all Regions that answer know of a subscription; noted where that is nothing new to this one."""
+        name = SubscriptionName(subscription.name)
+        standing = self._ports.ledger.standing(self._name, name)
+        elsewhere: list[Owner] = []
+        for region in subscription.regions:
+            if region != self._region:
+                with suppress(PortError):  # then it is not the one that knows better
+                    elsewhere += self._ports.at(Region(region)).ledger.standing(self._name, name).owners
+        known = {(one.origin, one.by): one.epoch for one in standing.owners}
+        news = [one for one in elsewhere if one.epoch > known.get((one.origin, one.by), 0)]
+        if not news:
+            self._ports.ledger.see(self._name, name)
+        return replace(standing, owners=(*standing.owners, *news))
+
+    def _count(self, found: Finding) -> None:
+        if found.is_repaired:
+            self._telemetry.add(Metric.FINDINGS_REPAIRED)
+        elif found.is_alarm:
+            self._telemetry.add(Metric.FINDINGS_ALARMED)
+        elif found.kind is FindingKind.REPLICATION_DELAY:
+            self._telemetry.add(Metric.LANES_BEHIND)
+
+    def _origin(
+        self, origin: Region, standings: dict[str, Standing], *, repair: bool, full: bool
+    ) -> Iterator[Finding]:
+        marks = self._ports.ledger.marks(self._name, origin)
+        replica = Replica(
+            self._name, self._region, log=self._log, elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
+            regions=[Region(name) for name in self._stream.definition.regions],
+            expires=self._retention is not None, now_ms=self._now_ms, repairs=repair,
+        )  # fmt: skip
+        after: dict[LaneIndex, Mark] = {}
+        bells = _Bells()
+        for number in range(self._stream.definition.lanes):
+            index = LaneIndex(number)
+            lane, before = Lane(origin, GENERATION_FIRST, index), marks.of(index)
+            examined = replica.examine(lane, before, full=full)
+            yield from examined.findings
+            mark = examined.mark
+            if examined.tail != EMPTY_TAIL:
+                mark = self._keep(lane, before, mark, examined.tail, repair=repair)
+                cursors: dict[str, tuple[int, int]] = {}
+                for look in self._looks(lane, before, mark, examined.tail, standings):
+                    yield from self._watch(look, bells, repair=repair)
+                    cursors[look.subscription.name] = (look.cursor.epoch, look.cursor.sequence)
+                mark = replace(mark, cursors=cursors)
+            if mark != Mark():
+                after[index] = mark
+        self._ring(bells)
+        if after != marks.lanes:
+            self._ports.ledger.mark(self._name, origin, marks, Marks(after))
+
+    def _keep(self, lane: Lane, before: Mark, mark: Mark, tail: Tail, *, repair: bool) -> Mark:
+        """Put off the expiry of a quiet lane's newest record once half its time is over: it holds the lane's place."""
+        kept_seconds = self._retention
+        if kept_seconds is None or lane.origin != self._region:
+            return mark
+        put_off = before.kept_until if before.sequence == tail.sequence else 0
+        until, now = max(to_ms(tail.time) // 1000 + kept_seconds, put_off), self._now_ms // 1000
+        if repair and until - now < kept_seconds / 2:
+            put_off = now + kept_seconds
+            self._log.keep(lane, tail, put_off)
+        return replace(mark, kept_until=put_off)
+
+    def _looks(
+        self, lane: Lane, before: Mark, mark: Mark, tail: Tail, standings: dict[str, Standing]
+    ) -> Iterator[_Look]:
+        """What each subscription that this Region delivers the lane for looks like."""
+        for subscription in self._stream.subscriptions:
+            standing = standings[subscription.name]
+            if not is_delivered_by(self._region, subscription, lane.origin, standing):
+                continue
+            ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
+            state = ledger.state(LaneKey(self._name, SubscriptionName(subscription.name), lane))
+            yield _Look(
+                subscription, lane, replace(mark, cursors=before.cursors), tail, state, state.cursor(ledger.region),
+                owner_of(subscription, lane.origin, standing), standing.circuit.state is CircuitState.CLOSED,
+            )  # fmt: skip
+
+    def _watch(self, look: _Look, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
+        yield from self._stale_owners(look)
+        wrong = self._cursor(look)
+        if wrong is not None:
+            yield wrong
+            return
+        parked = list(look.state.parked.get(self._home(look), {}).values())
+        dead = [one for one in parked if one.state is ParkedState.DEAD]
+        if dead:
+            waiting = sum(len(one.waiting) - 1 for one in dead)
+            detail = f"{len(dead)} dead letters, {waiting} events wait behind them"
+            yield self._finding(FindingKind.DEAD, look, dead[0].first.sequence, detail)
+        oldest = self._oldest_waiting(look)
+        if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
+            yield from self._expired(look, oldest, bells, repair=repair)
+            return
+        yield from self._expiring(look, oldest, parked)
+        if not look.runs:
+            return
+        found = self._overdue(look, parked) or (self._unrung(look, oldest) if oldest else None)
+        if found is not None:
+            if repair:
+                bells.add(look)
+            yield replace(found, is_repaired=repair)
+
+    def _overdue(self, look: _Look, parked: list[Parked]) -> Finding | None:
+        late = [one for one in parked if one.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
+        if not late:
+            return None
+        late_seconds = (self._now_ms - min(one.due_ms for one in late)) // 1000
+        detail = f"{len(late)} keys, {late_seconds} s late"
+        return self._finding(FindingKind.PARKED_OVERDUE, look, late[0].first.sequence, detail)
+
+    def _oldest_waiting(self, look: _Look) -> Record | None:
+        """The first record that waits; read where that may be too long: the cursor is idle, or records expire."""
+        cursor = look.cursor
+        if cursor.sequence >= min(look.tail.sequence, look.mark.sequence):
+            return None  # all is delivered that can be
+        if self._retention is None and not self._is_idle(cursor):
+            return None
+        page = self._log.read(look.lane, cursor.base, records_max=1)
+        return page.records[0] if page.records else None
+
+    def _is_idle(self, cursor: Cursor) -> bool:
+        return cursor.written_ms <= self._now_ms - 1000 * limits.UNRUNG_SECONDS
+
+    def _unrung(self, look: _Look, oldest: Record) -> Finding | None:
+        waits_since_ms = max(look.cursor.written_ms, to_ms(oldest.time))
+        if waits_since_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
+            return None
+        behind = look.tail.sequence - look.cursor.sequence
+        detail = f"{behind} events wait, the oldest {(self._now_ms - waits_since_ms) // 1000} s"
+        return self._finding(FindingKind.UNRUNG, look, look.cursor.sequence, detail)
+
+    def _expiring(self, look: _Look, oldest: Record | None, parked: list[Parked]) -> Iterator[Finding]:
+        """A warning while it is time: how old the oldest events are that are not handled, dead letters too."""
+        if self._retention is None or not (oldest or parked):
+            return
+        # A parked event was appended before it first failed; that is near enough for a warning.
+        since_ms = [one.failure.first_ms for one in parked] + ([to_ms(oldest.time)] if oldest else [])
+        age_ms = self._now_ms - min(since_ms)
+        if age_ms > 1000 * self._retention * limits.EXPIRES_SOON_SHARE:
+            hours = (1000 * self._retention - age_ms) / 3_600_000
+            behind = look.tail.sequence - look.cursor.sequence
+            detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest expires in {hours:.1f} hours"
+            yield self._finding(FindingKind.EXPIRES_SOON, look, look.cursor.sequence, detail)
+
+    def _expired(self, look: _Look, following: Record, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
+        """What was verified here, and is not here any more."""
+        kept = kept_in(look.lane, look.lane.origin, retention_seconds=self._retention, now_ms=self._now_ms)
+        assert kept is not None, "nothing expires without a retention"
+        on_expired = look.subscription.definition.on_expired
+        if has_expired(self._log, look.lane, look.cursor.base, following, kept):
+            detail = f"{following.sequence - look.cursor.sequence} events expired: on_expired is {on_expired}"
+            found = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
+        else:
+            detail = f"nothing is there before {following.sequence}, and it cannot have expired yet"
+            found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
+        skips = repair and found.kind is FindingKind.EXPIRED_UNREAD and on_expired == "skip"
+        if skips:
+            bells.add(look)  # its next delivery goes on behind them
+        yield replace(found, is_repaired=skips)
+
+    def _cursor(self, look: _Look) -> Finding | None:
+        """What is wrong with where the cursor stands."""
+        cursor, seen = look.cursor, look.mark.cursors.get(look.subscription.name)
+        if cursor.version == 0:
+            return None
+        if (
+            seen is not None
+            and seen[0] == cursor.epoch
+            and cursor.sequence < seen[1]
+            and not cursor.replay_until
+        ):
+            return self._finding(
+                FindingKind.CURSOR_BACK, look, cursor.sequence, f"stood at {seen[1]} at the last pass"
+            )
+        if cursor.sequence > look.tail.sequence:
+            tail = self._log.tail(look.lane)  # the lane may have grown since
+            if cursor.sequence > tail.sequence and cursor.epoch == 0:
+                return self._finding(
+                    FindingKind.CURSOR_AHEAD, look, cursor.sequence, f"the lane ends at {tail.sequence}"
+                )
+            return None
+        if cursor.chain == UNKNOWN_CHAIN:
+            return None  # a replay went back to the oldest record that is kept
+        if seen == (cursor.epoch, cursor.sequence) or cursor.base > look.mark.sequence:
+            return None
+        return self._off_chain(look)
+
+    def _off_chain(self, look: _Look) -> Finding | None:
+        cursor, mark = look.cursor, look.mark
+        if cursor.sequence == cursor.base == mark.sequence:
+            right = cursor.chain == mark.chain
+        else:
+            before = self._log.tail(look.lane, before=cursor.base)
+            right = (before.sequence, before.chain) == (cursor.base, cursor.chain)
+            # Where the record before it has expired, nothing is left to compare.
+            right = right or (before.sequence < cursor.base and self._retention is not None)
+            if right and cursor.sequence != cursor.base:
+                holder = self._log.tail(look.lane, before=Sequence(cursor.base + 1))
+                right = cursor.base <= cursor.sequence < holder.sequence
+        if right:
+            return None
+        detail = f"its record begins at {cursor.base}, by a chain that is not the log's there"
+        return self._finding(FindingKind.CURSOR_BROKEN, look, cursor.sequence, detail)
+
+    def _stale_owners(self, look: _Look) -> Iterator[Finding]:
+        """Cursors of former owners that moved when these should have known."""
+        owner = look.owner
+        if owner is None or owner.epoch == 0 or look.subscription.shares_state:
+            return
+        grace_ms = 1000 * (
+            limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS + limits.SETTLE_SECONDS
+        )
+        for region, cursor in look.state.cursors.items():
+            if region != owner.region and cursor.epoch < owner.epoch:
+                late_ms = cursor.written_ms - owner.since_ms
+                if late_ms > grace_ms:
+                    yield self._finding(
+                        FindingKind.STALE_OWNER, look, cursor.sequence,
+                        f"{region} wrote its cursor {late_ms // 1000} s after {owner.region} took over",
+                    )  # fmt: skip
+
+    def _ring(self, bells: _Bells) -> None:
+        again = self._now_ms // _MINUTE_MS
+        for name, lanes in bells.lanes.items():
+            rung = [Doorbell(self._name, lane, ANY_TAIL, again=again) for lane in sorted(lanes, key=str)]
+            self._ports.doorbells.ring(name, rung)
+
+    def _home(self, look: _Look) -> Region:
+        return Region(look.subscription.home(look.lane.origin) or self._region)
+
+    def _finding(self, kind: FindingKind, look: _Look, sequence: int, detail: str) -> Finding:
+        name = SubscriptionName(look.subscription.name)
+        return Finding(kind, self._name, look.lane, self._region, Sequence(sequence), detail, name)

@@ -1,0 +1,204 @@
+"""Replica: one lane of one Region's log, compared with itself and with its origin. Reads only what is new.
+
+mark: verified up to 40, chain c        records from 40 on, each extending the chain before        new mark
+the origin's record that ends there has the same chain: everything up to there is equal, by one comparison
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from eventfabric import limits
+from eventfabric.errors import LogError, PortError
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
+from eventfabric.model.marks import Mark
+from eventfabric.model.record import EMPTY_TAIL, Record, Tail
+from eventfabric.ports import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What became of a lane: its mark from now on, where its log ends, and what was found."""
+
+    mark: Mark
+    tail: Tail
+    findings: tuple[Finding, ...]
+
+
+class Replica:
+    """The lanes of one stream in one Region. `elsewhere`: the logs of other Regions, which may have what is missing."""
+
+    def __init__(
+        self, stream: StreamName, region: Region, *, log: Log, elsewhere: Callable[[Region], Log],
+        regions: Iterable[Region], expires: bool, now_ms: int, repairs: bool,
+    ) -> None:  # fmt: skip
+        self._stream = stream
+        self._region = region
+        self._log = log
+        self._elsewhere = elsewhere
+        self._others = [other for other in regions if other != region]
+        self._expires = expires
+        self._now_ms = now_ms
+        self._repairs = repairs
+
+    def examine(self, lane: Lane, mark: Mark, *, full: bool = False) -> Examined:
+        """Verify what is new (or all), compare it with the origin, and copy what is missing if that is wanted."""
+        tail = self._log.tail(lane)
+        try:
+            origin = None if lane.origin == self._region else self._elsewhere(lane.origin).tail(lane)
+        except PortError as error:
+            found = self._finding(FindingKind.UNREACHABLE, lane, tail.sequence, f"{lane.origin}: {error}")
+            return self._examined(lane, mark, tail, None, [found], full=full)
+        return self._examined(lane, mark, tail, origin, [], full=full)
+
+    def _examined(
+        self, lane: Lane, mark: Mark, tail: Tail, origin: Tail | None, findings: list[Finding], *, full: bool
+    ) -> Examined:
+        if tail.sequence < mark.sequence:
+            detail = f"verified up to {mark.sequence}, but the log ends at {tail.sequence}"
+            lost = self._mended(
+                self._finding(FindingKind.HOLE, lane, tail.sequence, detail), tail, mark.sequence
+            )
+            return Examined(mark, Tail(mark.sequence, mark.chain, tail.time), (*findings, lost))
+        if full:
+            mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
+        verified, wrong = self._verify(lane, mark, tail)
+        if wrong is None and verified.sequence == tail.sequence and verified.chain != tail.chain:
+            wrong = self._finding(
+                FindingKind.DIVERGENCE,
+                lane,
+                tail.sequence,
+                "the last record's chain is not what was verified",
+            )
+        if wrong is not None:
+            return Examined(_at(mark, verified), tail, (*findings, wrong))
+        found: Finding | None
+        if verified.sequence < tail.sequence:
+            found = self._gap(lane, mark, verified, f"records stand behind it, up to {tail.sequence}")
+        elif origin is None or (origin.sequence, origin.chain) == (verified.sequence, verified.chain):
+            return Examined(
+                replace(_at(mark, verified), end=EMPTY_TAIL.sequence, since_ms=0), tail, tuple(findings)
+            )
+        elif origin.sequence > verified.sequence:
+            found = self._compared(lane, verified) or self._behind(lane, mark, verified, origin)
+        else:
+            found = self._origin_lost(lane, origin)
+        if found is None:
+            return Examined(_at(mark, verified), tail, tuple(findings))
+        stuck_since_ms = mark.since_ms if mark.since_ms and mark.end == verified.sequence else self._now_ms
+        marked = replace(_at(mark, verified), end=verified.sequence, since_ms=stuck_since_ms)
+        end = (
+            tail.sequence
+            if verified.sequence < tail.sequence
+            else origin.sequence
+            if origin
+            else tail.sequence
+        )
+        return Examined(marked, tail, (*findings, self._mended(found, verified, end)))
+
+    def _verify(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
+        """The end of the unbroken, verified run, and what ended it, if that is a record."""
+        at = Tail(mark.sequence, mark.chain, tail.time)
+        try:
+            for record in self._records(lane, mark.sequence, tail):
+                if record.sequence > at.sequence:
+                    if at.sequence == EMPTY_TAIL.sequence and self._expires:
+                        at = record.tail  # what was before it has expired; nothing tells its chain
+                        continue
+                    return at, None
+                wrong = None
+                if record.sequence < at.sequence:
+                    wrong = f"overlaps the record before sequence {at.sequence}"
+                elif not record.extends(at.chain):
+                    wrong = "does not extend the chain of the record before it"
+                if wrong:
+                    return at, self._finding(FindingKind.DIVERGENCE, lane, record.sequence, wrong)
+                at = record.tail
+        except LogError as error:
+            return at, self._finding(FindingKind.DIVERGENCE, lane, at.sequence, str(error))
+        return at, None
+
+    def _records(self, lane: Lane, start: Sequence, tail: Tail) -> Iterator[Record]:
+        while start < tail.sequence:
+            page = self._log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX)
+            yield from page.records
+            if not page.records or not page.more:
+                return
+            start = Sequence(page.records[-1].sequence + 1)
+
+    def _gap(self, lane: Lane, mark: Mark, verified: Tail, detail: str) -> Finding:
+        """A record is missing: not here yet, or after the settle time, and in the origin itself at once, a hole."""
+        settled = mark.end == verified.sequence and self._stuck_seconds(mark) >= limits.SETTLE_SECONDS
+        kind = FindingKind.HOLE if settled or lane.origin == self._region else FindingKind.REPLICATION_DELAY
+        return self._finding(kind, lane, verified.sequence, detail)
+
+    def _behind(self, lane: Lane, mark: Mark, verified: Tail, origin: Tail) -> Finding:
+        stalled = mark.end == verified.sequence and self._stuck_seconds(mark) >= limits.STALL_SECONDS
+        kind = FindingKind.REPLICATION_STALL if stalled else FindingKind.REPLICATION_DELAY
+        return self._finding(
+            kind,
+            lane,
+            verified.sequence,
+            f"{origin.sequence - verified.sequence} events behind {lane.origin}",
+        )
+
+    def _compared(self, lane: Lane, verified: Tail) -> Finding | None:
+        """Whether the origin has the same up to here."""
+        theirs = self._elsewhere(lane.origin).tail(lane, before=verified.sequence)
+        if verified.sequence == theirs.sequence and verified.chain == theirs.chain:
+            return None
+        if verified.sequence == EMPTY_TAIL.sequence or (self._expires and theirs == EMPTY_TAIL):
+            return None
+        return self._finding(
+            FindingKind.DIVERGENCE, lane, verified.sequence, f"{lane.origin} has another record before it"
+        )
+
+    def _origin_lost(self, lane: Lane, origin: Tail) -> Finding | None:
+        """The origin has less, or other records. Less is its own hole, which its own pass finds."""
+        ours = self._log.tail(lane, before=origin.sequence)
+        if origin == EMPTY_TAIL or (ours.sequence, ours.chain) == (origin.sequence, origin.chain):
+            return None
+        return self._finding(
+            FindingKind.DIVERGENCE, lane, origin.sequence, f"{lane.origin} has another record before it"
+        )
+
+    def _mended(self, found: Finding, at: Tail, end: Sequence) -> Finding:
+        """The finding, repaired by copying what is missing if that is wanted and some Region has it."""
+        if not self._repairs or found.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):
+            return found
+        sources = [found.lane.origin, *self._others]
+        for source in dict.fromkeys(region for region in sources if region != self._region):
+            try:
+                if self._copy(found.lane, self._elsewhere(source), at, end):
+                    return replace(found, is_repaired=True, detail=f"{found.detail}; copied from {source}")
+            except (PortError, LogError):
+                continue
+        return found
+
+    def _copy(self, lane: Lane, source: Log, at: Tail, end: Sequence) -> bool:
+        """Put identical records from `at` up to `end`, as far as they extend the chain; whether it got there."""
+        sequence, chain = at.sequence, at.chain
+        while sequence < end:
+            page = source.read(lane, sequence, records_max=limits.PAGE_RECORDS_MAX)
+            for record in page.records:
+                if record.sequence != sequence or not record.extends(chain):
+                    return False
+                there = self._log.append(record)
+                if there is not None and there.chain != record.chain:
+                    return False
+                sequence, chain = record.tail.sequence, record.chain
+                if sequence >= end:
+                    return True
+            if not page.more:
+                return False
+        return True
+
+    def _stuck_seconds(self, mark: Mark) -> float:
+        return (self._now_ms - mark.since_ms) / 1000 if mark.since_ms else 0.0
+
+    def _finding(self, kind: FindingKind, lane: Lane, sequence: Sequence, detail: str) -> Finding:
+        return Finding(kind, self._stream, lane, self._region, sequence, detail)
+
+
+def _at(mark: Mark, verified: Tail) -> Mark:
+    return replace(mark, sequence=verified.sequence, chain=Chain(verified.chain))

@@ -1,0 +1,56 @@
+"""Walk: over what a log has of a lane, each record verified against the one before it, from gap to gap."""
+
+from collections import deque
+
+from eventfabric import limits
+from eventfabric.errors import DivergenceError
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import Record
+from eventfabric.model.slice import Seam
+from eventfabric.ports import Log
+
+
+class Walk:
+    """One way through a lane up to `end`. `at`: everything from its start to there is verified.
+
+    Who meets a gap and knows what is in it sets `at` behind it, and goes on.
+    """
+
+    def __init__(self, log: Log, lane: Lane, start: Seam, end: Sequence) -> None:
+        self.at = start
+        self._log = log
+        self._lane = lane
+        self._end = end
+        self._last: Sequence | None = None
+        self._ahead: deque[Record] = deque()
+
+    def step(self) -> Sequence | None:
+        """Go on by one page at most; where the gap that was met ends, or None where page or lane ended first.
+
+        Costs one read of a tail at first, and then one read a page, none where nothing is there.
+        DivergenceError: a record does not extend the chain, or lies over another.
+        """
+        if self._last is None:
+            self._last = self._log.tail(self._lane, before=self._end).sequence
+        if not self._ahead and self.at.sequence < self._last:
+            page = self._log.read(
+                self._lane, self.at.sequence, records_max=limits.PAGE_RECORDS_MAX, before=self._end
+            )
+            self._ahead.extend(page.records)
+            if not self._ahead:  # expired meanwhile
+                self._last = self.at.sequence
+        while self._ahead:
+            record = self._ahead[0]
+            if record.sequence > self.at.sequence:
+                return record.sequence
+            self._verify(record)
+            self.at = Seam.of(record.tail)
+            self._ahead.popleft()
+        return self._end if self._last <= self.at.sequence < self._end else None
+
+    def _verify(self, record: Record) -> None:
+        if record.sequence < self.at.sequence or record.tail.sequence > self._end:
+            across = self.at.sequence if record.sequence < self.at.sequence else self._end
+            raise DivergenceError(self._lane, record.sequence, f"lies across sequence {across}")
+        if self.at.chain is not None and not record.extends(self.at.chain):
+            raise DivergenceError(self._lane, record.sequence, "does not extend the chain before it")
