@@ -16,7 +16,7 @@ from eventfabric.limits import LANES_DEFAULT, LANES_MAX, NAME_CHARACTERS_MAX, TY
 
 RESERVED_STREAM_NAMES: Final = ("ledger",)
 """Tables `<fabric>-<name>` that are the fabric's own."""
-RESERVED_SUBSCRIPTION_ENDINGS: Final = ("backfill", "dead", "reconcile", "relay", "timer", "timers")
+RESERVED_SUBSCRIPTION_ENDINGS: Final = ("backfill", "dead", "lookup", "reconcile", "relay", "timer", "timers")
 """Queues and functions `<fabric>-<subscription>-<ending>` are the fabric's own."""
 QUORUM_REGIONS: Final = 3
 """A strongly consistent global table has exactly three Regions."""

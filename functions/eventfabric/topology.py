@@ -25,6 +25,15 @@ TIMER_ENTRY: Final = "handlers.timer.handle"
 BACKFILL_ENTRY: Final = "handlers.backfill.handle"
 RECONCILE_ENTRY: Final = "handlers.reconcile.handle"
 
+DEPLOYED_DEFINITION: Final = "definition.json"
+"""Where the resolved definition stands in the zip of the functions."""
+LAMBDA_SETS: Final = frozenset({ENVIRONMENT_REGION})
+"""Variables that Lambda sets itself, and lets nobody else set."""
+RECONCILE_MINUTES: Final = 5
+"""From one pass of reconciliation to the next."""
+RELAY_RECORD_AGE_SECONDS: Final = 3600
+"""How long the relay is given a record again for which it could not ring; reconciliation rings for what is older."""
+
 
 @dataclass(frozen=True)
 class TableTopology:
@@ -53,13 +62,12 @@ class QueueTopology:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """SQS attributes of both queues: high-throughput FIFO, deduplication per group, encrypted."""
+        """SQS attributes of both queues: high-throughput FIFO, deduplication per group."""
         return {
             "FifoQueue": "true",
             "DeduplicationScope": "messageGroup",
             "FifoThroughputLimit": "perMessageGroupId",
             "VisibilityTimeout": str(self.visibility_timeout_seconds),
-            "SqsManagedSseEnabled": "true",
         }
 
 
@@ -82,6 +90,16 @@ class FunctionTopology:
     entry: str
     environment: dict[str, str]
     timeout_seconds: int = limits.FUNCTION_TIMEOUT_SECONDS
+    memory_megabytes: int = 512
+    """Its share of a CPU grows with it: 1,769 MB are one."""
+    may_recur: bool = False
+    """Whether it and a queue may invoke each other without end: each retry of a parked key is one round."""
+
+    @property
+    def deployed_environment(self) -> dict[str, str]:
+        """What the deployment sets: Lambda sets the rest."""
+        own = {name: value for name, value in self.environment.items() if name not in LAMBDA_SETS}
+        return {ENVIRONMENT_DEFINITION: DEPLOYED_DEFINITION, **own}
 
 
 @dataclass(frozen=True)
@@ -229,16 +247,23 @@ class Topology:
 
     def relay_function(self, region: str) -> FunctionTopology:
         """The function that a Region's stream tables invoke."""
-        return FunctionTopology(f"{self.fabric}-relay", RELAY_ENTRY, {ENVIRONMENT_REGION: region})
+        return FunctionTopology(
+            f"{self.fabric}-relay", RELAY_ENTRY, {ENVIRONMENT_REGION: region}, memory_megabytes=256
+        )
 
     def deliver_function(self, subscription: str, region: str) -> FunctionTopology:
         """The function that a subscription's queue invokes in a Region."""
         environment = {ENVIRONMENT_REGION: region, ENVIRONMENT_SUBSCRIPTION: subscription}
-        return FunctionTopology(self.subscription(subscription).function_name, DELIVER_ENTRY, environment)
+        return FunctionTopology(
+            self.subscription(subscription).function_name, DELIVER_ENTRY, environment, may_recur=True
+        )
 
     def timer_function(self, region: str) -> FunctionTopology:
         """The function that a Region's timer queues invoke."""
-        return FunctionTopology(f"{self.fabric}-timer", TIMER_ENTRY, {ENVIRONMENT_REGION: region})
+        return FunctionTopology(
+            f"{self.fabric}-timer", TIMER_ENTRY, {ENVIRONMENT_REGION: region}, memory_megabytes=256,
+            may_recur=True,
+        )  # fmt: skip
 
     def backfill_function(self, region: str) -> FunctionTopology:
         """The function that copies what a Region's logs lack, as a state machine asks it to."""
@@ -253,6 +278,59 @@ class Topology:
             f"{self.fabric}-reconcile", RECONCILE_ENTRY, {ENVIRONMENT_REGION: region},
             timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
         )  # fmt: skip
+
+    def functions(self, region: str) -> list[FunctionTopology]:
+        """All functions of a Region."""
+        return [
+            self.relay_function(region),
+            self.timer_function(region),
+            self.reconcile_function(region),
+            self.backfill_function(region),
+            *(self.deliver_function(one.name, region) for one in self.subscriptions_in(region)),
+        ]
+
+    def streams_in(self, region: str) -> list[StreamTopology]:
+        """The streams of a Region."""
+        return [one for one in self.streams.values() if region in one.definition.regions]
+
+    def subscriptions_in(self, region: str) -> list[SubscriptionTopology]:
+        """The subscriptions of a Region's streams: each has queues and a function there, whoever delivers."""
+        return [one for one in self.subscriptions.values() if region in one.regions]
+
+    @property
+    def tables(self) -> list[TableTopology]:
+        """Every table: the streams' logs, then the ledgers."""
+        return [*(stream.table for stream in self.streams.values()), *self.ledgers]
+
+    @property
+    def home(self) -> str:
+        """The Region from which tables that span Regions are deployed."""
+        return self.regions[0]
+
+    @property
+    def key_alias(self) -> str:
+        """The name of the key, one in each Region, with which tables and queues are encrypted."""
+        return f"alias/{self.fabric}"
+
+    @property
+    def relay_dead_name(self) -> str:
+        """The queue that says for which stretch of a DynamoDB stream the relay gave up."""
+        return f"{self.fabric}-relay-dead"
+
+    @property
+    def lookup_name(self) -> str:
+        """The function that tells a deployment which stream each table has in its Region."""
+        return f"{self.fabric}-lookup"
+
+    @property
+    def backfill_machine_name(self) -> str:
+        """The state machine that drives backfills into a Region."""
+        return f"{self.fabric}-backfill"
+
+    @property
+    def reconcile_schedule_name(self) -> str:
+        """The schedule that starts reconciliation."""
+        return f"{self.fabric}-reconcile"
 
     def subscription_of_timers(self, queue: str) -> SubscriptionTopology:
         """The subscription whose timer queue that is; UnknownNameError."""

@@ -1,0 +1,338 @@
+"""What each function, and each person, may do: exact actions on exact resources, by the part of the keys they need.
+
+The deployment renders it as IAM policies, the local fabric holds every call of a function against it, and tests compare
+both. Pure; it names what the adapters in `aws/` call, and nothing that they do not.
+
+    log      partitions `<origin>/...` (records) and `once/<origin>/...` (notes of ids published once)
+    ledger   partitions `<stream>/<subscription>`, `<stream>/<subscription>/...`, `<stream>/marks/...`, `backfill...`
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from eventfabric.topology import (
+    BACKFILL_ENTRY,
+    DELIVER_ENTRY,
+    ENVIRONMENT_REGION,
+    ENVIRONMENT_SUBSCRIPTION,
+    RECONCILE_ENTRY,
+    RELAY_ENTRY,
+    TIMER_ENTRY,
+    FunctionTopology,
+    StreamTopology,
+    SubscriptionTopology,
+    TableTopology,
+    Topology,
+)
+
+_READ_STREAM = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+_TAKE = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+_RING = ("GetQueueUrl", "SendMessage")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """An AWS resource of the account; `name` is what follows the account in its ARN, and may end with `*`."""
+
+    service: str
+    region: str
+    name: str
+
+    def arn(self, *, partition: str, account: str) -> str:
+        """Its ARN in an account."""
+        return f"arn:{partition}:{self.service}:{self.region}:{account}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Something that is allowed, and `why`. Only what begins a partition key with one of `leading_keys`, if any.
+
+    `alias`: of KMS keys only one that has this alias, and only on behalf of DynamoDB and SQS. `wildcard`: why a resource
+    ends with `*`, where one does.
+    """
+
+    why: str
+    actions: tuple[str, ...]
+    resources: tuple[Resource, ...]
+    leading_keys: tuple[str, ...] = ()
+    alias: str | None = None
+    wildcard: str = ""
+
+    @property
+    def conditions(self) -> dict[str, dict[str, list[str]]]:
+        """As IAM writes them: operator, key, values."""
+        if self.alias is not None:
+            regions = sorted({resource.region for resource in self.resources})
+            through = [
+                f"{service}.{region}.amazonaws.com" for region in regions for service in ("dynamodb", "sqs")
+            ]
+            return {
+                "StringEquals": {"kms:ViaService": through},
+                "ForAnyValue:StringEquals": {"kms:ResourceAliases": [self.alias]},
+            }
+        if self.leading_keys:
+            return {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(self.leading_keys)}}
+        return {}
+
+    def allows(self, action: str, resource: Resource, keys: Collection[str] = ()) -> bool:
+        """Whether it allows a call, of DynamoDB on items with these partition keys."""
+        return (
+            action in self.actions
+            and any(_matches(resource, allowed) for allowed in self.resources)
+            and (not self.leading_keys or all(_is_like(key, self.leading_keys) for key in keys))
+        )
+
+
+def of_function(topology: Topology, function: FunctionTopology) -> list[Statement]:
+    """What a function of a Region may do; not what its subscription's handler does on its own."""
+    region = function.environment[ENVIRONMENT_REGION]
+    match function.entry:
+        case found if found == RELAY_ENTRY:
+            statements = _relay(topology, region)
+        case found if found == DELIVER_ENTRY:
+            subscription = topology.subscription(function.environment[ENVIRONMENT_SUBSCRIPTION])
+            statements = _deliver(topology, subscription, region)
+        case found if found == TIMER_ENTRY:
+            statements = _timer(topology, region)
+        case found if found == RECONCILE_ENTRY:
+            statements = _reconcile(topology, region)
+        case found if found == BACKFILL_ENTRY:
+            statements = _backfill(topology, region)
+        case _:
+            raise ValueError(f"no function has the entry {function.entry}")
+    return [*statements, _key(topology, _regions_of(statements) or [region])]
+
+
+def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
+    """What a producer of a stream may do: append to each Region's own lanes there, and read the log; no ledger."""
+    origins = stream.definition.regions
+    appends = [
+        Statement(
+            f"append what is published in {region}",
+            ("dynamodb:PutItem",),
+            (_table(stream.table, region),),
+            leading_keys=(f"{region}/*", f"once/{region}/*"),
+        )
+        for region in origins
+    ]
+    return [*appends, _read_log(stream, origins), _key(topology, origins)]
+
+
+def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
+    """What the command line does for a stream: look, redrive, discard, replay, reconcile, backfill, fail over, prove."""
+    regions, ledger = stream.definition.regions, topology.ledger_of(stream.name)
+    queues = [q for s in stream.subscriptions for q in (s.queue.name, s.timers.name)]
+    dead = [q for s in stream.subscriptions for q in (s.queue.dead_letter_name, s.timers.dead_letter_name)]
+    statements = [
+        _read_log(stream, regions),
+        _write_log(stream, regions, ("PutItem", "UpdateItem")),
+        Statement(
+            "see and change the state of the stream's subscriptions",
+            _dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
+            tuple(_table(ledger, region) for region in regions),
+            leading_keys=(f"{stream.name}/*",),
+        ),
+        _backfills(topology, topology.regions),
+        Statement(
+            "start and watch backfills by state machine",
+            tuple(f"states:{name}" for name in ("StartExecution", "ListExecutions")),
+            tuple(Resource("states", r, f"stateMachine:{topology.backfill_machine_name}") for r in regions),
+        ),
+    ]
+    if queues:
+        statements += [
+            _sqs("ring, now or later", _RING, queues, regions),
+            _sqs(
+                "count and redrive doorbells that no function could answer",
+                ("GetQueueUrl", *_TAKE), dead, regions,
+            ),
+        ]  # fmt: skip
+    return [*statements, _key(topology, _regions_of(statements))]
+
+
+def is_allowed(
+    statements: Iterable[Statement], action: str, resource: Resource, keys: Collection[str] = ()
+) -> bool:
+    """Whether a call is allowed by any of them."""
+    return any(statement.allows(action, resource, keys) for statement in statements)
+
+
+def _relay(topology: Topology, region: str) -> list[Statement]:
+    streams = topology.streams_in(region)
+    statements = [
+        Statement(
+            "read the tables' streams",
+            _dynamodb(*_READ_STREAM),
+            tuple(Resource("dynamodb", region, f"table/{stream.table.name}/stream/*") for stream in streams),
+            wildcard="A stream's name is the time at which it was switched on.",
+        ),
+        Statement(
+            "say for which stretch it gave up",
+            ("sqs:SendMessage",),
+            (Resource("sqs", region, topology.relay_dead_name),),
+        ),
+    ]
+    names = [one.queue.name for one in topology.subscriptions_in(region)]
+    if names:
+        statements.append(_sqs("ring", _RING, names, [region]))
+    for stream in streams:
+        if stream.subscriptions:
+            statements.append(_read_standings(topology, stream, [region]))
+    return statements
+
+
+def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str) -> list[Statement]:
+    stream = topology.stream(subscription.definition.stream)
+    ledger = topology.ledger_of(stream.name)
+    name = f"{stream.name}/{subscription.name}"
+    statements = [
+        _sqs(
+            "take its doorbells, and put them off",
+            (*_TAKE, "ChangeMessageVisibility", *_RING),
+            [subscription.queue.name],
+            [region],
+        ),
+        _sqs("ring later", _RING, [subscription.timers.name], [region]),
+        _read_log(stream, [region]),
+        Statement(
+            "keep the state of its lanes, and its steps",
+            _dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
+            (_table(ledger, region),),
+            leading_keys=(name, f"{name}/*"),
+        ),
+    ]
+    others = [other for other in subscription.regions if other != region]
+    if others:
+        statements.append(
+            Statement(
+                "ask other Regions who delivers",
+                _dynamodb("Query"),
+                tuple(_table(ledger, other) for other in others),
+                leading_keys=(name,),
+            )
+        )
+    return statements
+
+
+def _timer(topology: Topology, region: str) -> list[Statement]:
+    subscriptions = topology.subscriptions_in(region)
+    if not subscriptions:
+        return []
+    return [
+        _sqs(
+            "take doorbells whose time has come", _TAKE, [one.timers.name for one in subscriptions], [region]
+        ),
+        _sqs("ring", _RING, [one.queue.name for one in subscriptions], [region]),
+    ]
+
+
+def _reconcile(topology: Topology, region: str) -> list[Statement]:
+    statements: list[Statement] = []
+    for stream in topology.streams_in(region):
+        ledger = topology.ledger_of(stream.name)
+        statements += [
+            _read_log(stream, stream.definition.regions),
+            _write_log(stream, [region], ("PutItem", "UpdateItem")),
+            Statement(
+                f"look at the state of {stream.name}'s subscriptions, note the pass",
+                _dynamodb("Query", "GetItem", "PutItem"),
+                (_table(ledger, region),),
+                leading_keys=(f"{stream.name}/*",),
+            ),
+        ]
+        others = [other for other in stream.definition.regions if other != region]
+        if others and stream.subscriptions:
+            statements.append(_read_standings(topology, stream, others))
+    names = [one.queue.name for one in topology.subscriptions_in(region)]
+    return [*statements, _sqs("ring again", _RING, names, [region])] if names else statements
+
+
+def _backfill(topology: Topology, region: str) -> list[Statement]:
+    statements: list[Statement] = [_backfills(topology, [region])]
+    for stream in topology.streams_in(region):
+        statements += [
+            _read_log(stream, stream.definition.regions),
+            _write_log(stream, [region], ("PutItem",)),
+        ]
+    return statements
+
+
+def _backfills(topology: Topology, regions: Sequence[str]) -> Statement:
+    return Statement(
+        "keep plans and resume points of backfills",
+        _dynamodb("Query", "GetItem", "PutItem"),
+        tuple(_table(topology.ledger, region) for region in regions),
+        leading_keys=("backfill", "backfill/*"),
+    )
+
+
+def _read_standings(topology: Topology, stream: StreamTopology, regions: Sequence[str]) -> Statement:
+    return Statement(
+        f"see who delivers {stream.name}",
+        _dynamodb("Query"),
+        tuple(_table(topology.ledger_of(stream.name), region) for region in regions),
+        leading_keys=tuple(f"{stream.name}/{one.name}" for one in stream.subscriptions),
+    )
+
+
+def _read_log(stream: StreamTopology, regions: Sequence[str]) -> Statement:
+    return Statement(
+        f"read the log of {stream.name}",
+        _dynamodb("Query"),
+        tuple(_table(stream.table, region) for region in regions),
+        leading_keys=_lanes(stream),
+    )
+
+
+def _write_log(stream: StreamTopology, regions: Sequence[str], actions: Sequence[str]) -> Statement:
+    return Statement(
+        f"copy what the log of {stream.name} lacks",
+        _dynamodb(*actions),
+        tuple(_table(stream.table, region) for region in regions),
+        leading_keys=_lanes(stream),
+    )
+
+
+def _lanes(stream: StreamTopology) -> tuple[str, ...]:
+    return tuple(f"{origin}/*" for origin in stream.definition.regions)
+
+
+def _key(topology: Topology, regions: Sequence[str]) -> Statement:
+    """Tables and queues are encrypted with a key of the fabric's: who uses them uses it, through them."""
+    return Statement(
+        "read and write what is encrypted",
+        tuple(f"kms:{name}" for name in ("Decrypt", "DescribeKey", "GenerateDataKey")),
+        tuple(Resource("kms", region, "key/*") for region in regions),
+        alias=topology.key_alias,
+        wildcard="No policy can name a key by its alias; the condition does.",
+    )
+
+
+def _sqs(why: str, actions: Sequence[str], queues: Sequence[str], regions: Sequence[str]) -> Statement:
+    return Statement(
+        why,
+        tuple(f"sqs:{name}" for name in dict.fromkeys(actions)),
+        tuple(Resource("sqs", region, queue) for region in regions for queue in queues),
+    )
+
+
+def _dynamodb(*actions: str) -> tuple[str, ...]:
+    return tuple(f"dynamodb:{action}" for action in actions)
+
+
+def _table(table: TableTopology, region: str) -> Resource:
+    return Resource("dynamodb", region, f"table/{table.name}")
+
+
+def _regions_of(statements: Iterable[Statement]) -> list[str]:
+    return sorted({resource.region for statement in statements for resource in statement.resources})
+
+
+def _matches(resource: Resource, allowed: Resource) -> bool:
+    same = (resource.service, resource.region) == (allowed.service, allowed.region)
+    return same and fnmatchcase(resource.name, allowed.name)
+
+
+def _is_like(key: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)

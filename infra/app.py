@@ -1,0 +1,92 @@
+"""The CDK app, `python -m infra.app`: reads a definition, checks it, stages the functions and declares the stacks.
+
+Context: `definition` (path, default infra/fabric.toml), `account`, `code_signing_config` (ARN). What is wrong with a
+definition is said in one message, before any stack is made.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eventfabric.definition import Definition
+from eventfabric.definition_file import handler_folders, read_definition
+from eventfabric.errors import EventFabricError
+from eventfabric.topology import Topology
+from infra.node import choose_node
+from infra.staging import stage
+from infra.wheels import unpacked_wheels
+
+if TYPE_CHECKING:
+    import aws_cdk as cdk
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The functions' code: a folder, and the hash of its content."""
+
+    path: Path
+    hash: str
+
+
+def main() -> int:
+    """Synthesise; 1 and a message on standard error where the definition cannot be deployed."""
+    choose_node()
+    import aws_cdk as cdk
+
+    app = cdk.App(analytics_reporting=False, context=context())
+    path = Path(app.node.try_get_context("definition") or ROOT / "infra" / "fabric.toml")
+    try:
+        definition = checked_definition(path)
+        functions = next(folder for folder in handler_folders(path) if folder.is_dir())
+        wheels = unpacked_wheels(functions, cache=BUILD / "wheels")
+        target = BUILD / "functions" / definition.fabric.name
+        staged = Staged(target, stage(definition, functions=functions, target=target, wheels=wheels))
+        declare(app, definition, staged)
+    except EventFabricError as error:
+        print(f"cannot be deployed: {error}", file=sys.stderr)
+        return 1
+    app.synth()
+    return 0
+
+
+def checked_definition(path: Path) -> Definition:
+    """The definition, whose handlers exist and whose Regions can have its tables; DefinitionError."""
+    from infra.checks import check_regions
+
+    definition = read_definition(path, check_handlers=True)
+    check_regions(definition, where=str(path))
+    return definition
+
+
+def declare(app: "cdk.App", definition: Definition, staged: Staged) -> Any:
+    """All stacks of the definition, held against the AwsSolutions rules; a FabricStacks."""
+    import aws_cdk as cdk
+    import cdk_nag
+
+    from infra.fabric import FabricStacks
+
+    stacks = FabricStacks(
+        app,
+        Topology(definition),
+        code_path=str(staged.path),
+        code_hash=staged.hash,
+        account=app.node.try_get_context("account"),
+        signing_config_arn=app.node.try_get_context("code_signing_config"),
+    )
+    cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
+    return stacks
+
+
+def context() -> dict[str, Any]:
+    """That of cdk.json, so that whoever synthesises without the CDK's command line gets the same."""
+    context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+    return context
+
+
+if __name__ == "__main__":
+    sys.exit(main())

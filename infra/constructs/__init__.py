@@ -1,0 +1,1 @@
+"""Small constructs, one for each thing that stacks are made of."""

@@ -1,0 +1,97 @@
+"""The state machine that drives backfills into a Region."""
+
+from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from eventfabric.permissions import Resource
+from eventfabric.state_machine import backfill_state_machine
+from infra.constructs.function import LOG_DAYS
+from infra.constructs.policies import arn_of, wildcard_rule
+from infra.nag import acknowledge
+
+_DELIVER_LOGS = (
+    "CreateLogDelivery",
+    "DeleteLogDelivery",
+    "DescribeLogGroups",
+    "DescribeResourcePolicies",
+    "GetLogDelivery",
+    "ListLogDeliveries",
+    "PutResourcePolicy",
+    "UpdateLogDelivery",
+)
+_TRACE = ("GetSamplingRules", "GetSamplingTargets", "PutTelemetryRecords", "PutTraceSegments")
+
+
+class BackfillMachine(Construct):
+    """`eventfabric.state_machine` for the backfill function of the stack's Region."""
+
+    def __init__(self, scope: Construct, id: str, *, name: str, function: lambda_.IFunction) -> None:
+        super().__init__(scope, id)
+        stack = Stack.of(self)
+        executions = Resource("states", stack.region, f"execution:{name}/*")
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+        policy = iam.Policy(
+            self,
+            "Policy",
+            roles=[role],
+            statements=[
+                _allow(["lambda:InvokeFunction"], function.function_arn),
+                # A distributed map starts executions of its own machine.
+                _allow(
+                    ["states:StartExecution"],
+                    arn_of(stack, Resource("states", stack.region, f"stateMachine:{name}")),
+                ),
+                _allow(
+                    ["states:DescribeExecution", "states:RedriveExecution", "states:StopExecution"],
+                    arn_of(stack, executions),
+                ),
+                _allow([f"logs:{action}" for action in _DELIVER_LOGS], "*"),
+                _allow([f"xray:{action}" for action in _TRACE], "*"),
+            ],
+        )
+        log = logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/vendedlogs/states/{name}",
+            retention=LOG_DAYS,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.machine = sfn.CfnStateMachine(
+            self,
+            "Machine",
+            state_machine_name=name,
+            role_arn=role.role_arn,
+            definition_string=stack.to_json_string(
+                backfill_state_machine(function.function_arn, partition=stack.partition)
+            ),
+            logging_configuration=sfn.CfnStateMachine.LoggingConfigurationProperty(
+                destinations=[
+                    sfn.CfnStateMachine.LogDestinationProperty(
+                        cloud_watch_logs_log_group=sfn.CfnStateMachine.CloudWatchLogsLogGroupProperty(
+                            log_group_arn=log.log_group_arn
+                        )
+                    )
+                ],
+                include_execution_data=False,
+                level="ALL",
+            ),
+            tracing_configuration=sfn.CfnStateMachine.TracingConfigurationProperty(enabled=True),
+        )
+        self.machine.node.add_dependency(policy)
+        acknowledge(
+            policy,
+            {
+                "IAM5[Resource::*]": "Log deliveries and X-Ray have no resources that a policy could name.",
+                wildcard_rule(stack, executions): (
+                    "The runs of a distributed map get their names when they start; the machine's are named."
+                ),
+            },
+        )
+
+
+def _allow(actions: list[str], resource: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=actions, resources=[resource])

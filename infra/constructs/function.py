@@ -1,0 +1,88 @@
+"""A Lambda function as topology declares it, with a role that may do what permissions declare, and nothing else."""
+
+from collections.abc import Iterable
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from eventfabric.permissions import Resource, Statement
+from eventfabric.topology import FunctionTopology
+from infra.constructs.policies import arn_of, policy_statement, reasons, wildcard_rule
+from infra.nag import acknowledge
+
+RUNTIME = lambda_.Runtime.PYTHON_3_13
+LOG_DAYS = logs.RetentionDays.THREE_MONTHS
+
+
+class FabricFunction(Construct):
+    """One function of one Region; its log group is its own, and goes with it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        function: FunctionTopology,
+        statements: Iterable[Statement],
+        *,
+        code: lambda_.Code,
+        signing: lambda_.ICodeSigningConfig | None = None,
+        retries: int | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        self.role = logging_role(self, function.name)
+        declared, stack = list(statements), Stack.of(self)
+        for statement in declared:
+            self.role.add_to_policy(policy_statement(stack, statement))
+        acknowledge(self.role, reasons(stack, declared))
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            function_name=function.name,
+            runtime=RUNTIME,
+            architecture=lambda_.Architecture.ARM_64,
+            handler=function.entry,
+            code=code,
+            role=self.role,
+            environment=function.deployed_environment,
+            timeout=Duration.seconds(function.timeout_seconds),
+            memory_size=function.memory_megabytes,
+            log_group=log_group_of(self, function.name),
+            # SQS and the function may invoke each other more often than Lambda takes for a mistake.
+            recursive_loop=lambda_.RecursiveLoop.ALLOW
+            if function.may_recur
+            else lambda_.RecursiveLoop.TERMINATE,
+            retry_attempts=retries,
+            code_signing_config=signing,
+        )
+        acknowledge(
+            self.function,
+            {"L1": "Python 3.13 is the newest runtime for which every wheel in the zip is tested."},
+        )
+
+
+def log_group_of(scope: Construct, function_name: str) -> logs.LogGroup:
+    """The log group that Lambda writes to."""
+    return logs.LogGroup(
+        scope,
+        "Logs",
+        log_group_name=f"/aws/lambda/{function_name}",
+        retention=LOG_DAYS,
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+
+
+def logging_role(scope: Construct, function_name: str) -> iam.Role:
+    """A role for Lambda that may write the function's own log."""
+    stack = Stack.of(scope)
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    log = Resource("logs", stack.region, f"log-group:/aws/lambda/{function_name}:*")
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[arn_of(stack, log)]
+        )
+    )
+    acknowledge(role, {wildcard_rule(stack, log): "Lambda gives log streams their names."})
+    return role

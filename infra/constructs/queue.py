@@ -1,0 +1,77 @@
+"""Queues, each with a dead-letter queue that takes from it alone."""
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from eventfabric.topology import QueueTopology, TimerQueueTopology
+from infra.nag import acknowledge
+
+DEAD_LETTER_DAYS = 14
+DOORBELL_DAYS = 4
+_DATA_KEY_HOURS = 1
+"""How long SQS uses one data key: a call of KMS an hour and queue, not one a message."""
+
+
+class DoorbellQueue(Construct):
+    """The queue of a subscription, or its timers. It holds doorbells only, so nothing is lost with it."""
+
+    def __init__(
+        self, scope: Construct, id: str, queue: QueueTopology | TimerQueueTopology, *, key: kms.IKey
+    ) -> None:
+        super().__init__(scope, id)
+        fifo = isinstance(queue, QueueTopology)
+        stack = Stack.of(self)
+        source = sqs.Queue.from_queue_arn(
+            self, "Source", f"arn:{stack.partition}:sqs:{stack.region}:{stack.account}:{queue.name}"
+        )
+        self.dead = _queue(
+            self, "Dead", queue.dead_letter_name, key=key, fifo=fifo, keep_days=DEAD_LETTER_DAYS,
+            visibility_seconds=queue.visibility_timeout_seconds,
+            allows=sqs.RedriveAllowPolicy(
+                redrive_permission=sqs.RedrivePermission.BY_QUEUE, source_queues=[source]
+            ),
+        )  # fmt: skip
+        self.queue = _queue(
+            self, "Queue", queue.name, key=key, fifo=fifo, keep_days=DOORBELL_DAYS,
+            visibility_seconds=queue.visibility_timeout_seconds,
+            dead=sqs.DeadLetterQueue(queue=self.dead, max_receive_count=queue.receive_count_max),
+        )  # fmt: skip
+
+
+class FailureQueue(Construct):
+    """A queue that only takes what Lambda gave up on: a dead-letter queue by use, with no source of its own."""
+
+    def __init__(self, scope: Construct, id: str, name: str, *, key: kms.IKey) -> None:
+        super().__init__(scope, id)
+        self.queue = _queue(
+            self, "Dead", name, key=key, fifo=False, keep_days=DEAD_LETTER_DAYS, visibility_seconds=30,
+            allows=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
+        )  # fmt: skip
+        acknowledge(
+            self.queue, {"SQS3": "It is a dead-letter queue: of an event source mapping, not of a queue."}
+        )
+
+
+def _queue(
+    scope: Construct, id: str, name: str, *, key: kms.IKey, fifo: bool, keep_days: int, visibility_seconds: int,
+    dead: sqs.DeadLetterQueue | None = None, allows: sqs.RedriveAllowPolicy | None = None,
+) -> sqs.Queue:  # fmt: skip
+    return sqs.Queue(
+        scope,
+        id,
+        queue_name=name,
+        fifo=True if fifo else None,
+        deduplication_scope=sqs.DeduplicationScope.MESSAGE_GROUP if fifo else None,
+        fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID if fifo else None,
+        visibility_timeout=Duration.seconds(visibility_seconds),
+        retention_period=Duration.days(keep_days),
+        encryption=sqs.QueueEncryption.KMS,
+        encryption_master_key=key,
+        data_key_reuse=Duration.hours(_DATA_KEY_HOURS),
+        enforce_ssl=True,
+        dead_letter_queue=dead,
+        redrive_allow_policy=allows,
+        removal_policy=RemovalPolicy.DESTROY,
+    )

@@ -1,0 +1,65 @@
+"""The ARN of a table's DynamoDB stream in the Region of the stack, found when the stack is deployed.
+
+A stream's ARN ends with the time at which it was switched on, which each Region decides for itself, so nothing in a
+template of another Region can name it.
+"""
+
+from pathlib import Path
+
+from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from eventfabric.permissions import Resource
+from eventfabric.topology import TableTopology
+from infra.constructs.function import RUNTIME, log_group_of, logging_role
+from infra.constructs.policies import arn_of
+from infra.nag import acknowledge
+
+_CODE = Path(__file__).parent.parent / "lookup" / "stream_arn.py"
+_TIMEOUT_MINUTES = 5
+
+
+class StreamArns(Construct):
+    """Finds the stream ARNs of these tables; `of` each."""
+
+    def __init__(self, scope: Construct, id: str, *, name: str, tables: list[TableTopology]) -> None:
+        super().__init__(scope, id)
+        stack = Stack.of(self)
+        role = logging_role(self, name)
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["dynamodb:DescribeTable"],
+                resources=[
+                    arn_of(stack, Resource("dynamodb", stack.region, f"table/{table.name}"))
+                    for table in tables
+                ],
+            )
+        )
+        self._function = lambda_.Function(
+            self,
+            "Function",
+            function_name=name,
+            runtime=RUNTIME,
+            architecture=lambda_.Architecture.ARM_64,
+            handler="index.handle",
+            code=lambda_.Code.from_inline(_CODE.read_text()),
+            role=role,
+            timeout=Duration.minutes(_TIMEOUT_MINUTES),
+            memory_size=256,
+            log_group=log_group_of(self, name),
+        )
+        acknowledge(self._function, {"L1": "The runtime of all functions of the fabric."})
+
+    def of(self, table: TableTopology) -> str:
+        """The ARN, as a token."""
+        found = CustomResource(
+            self,
+            table.name,
+            service_token=self._function.function_arn,
+            service_timeout=Duration.minutes(_TIMEOUT_MINUTES + 1),
+            resource_type="Custom::EventFabricStreamArn",
+            properties={"TableName": table.name, "StreamView": table.stream_view},
+        )
+        return found.get_att_string("StreamArn")

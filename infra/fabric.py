@@ -1,0 +1,62 @@
+"""Owns how a topology becomes the stacks of an app, and in which order they are deployed."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+
+from eventfabric.topology import Topology
+from infra.stacks.cell import CellStack
+from infra.stacks.keys import KeyStack
+from infra.stacks.log import LogStack, owning_region
+
+
+class FabricStacks:
+    """All stacks of a fabric. Order: every Region's keys, then the logs, then the cells."""
+
+    def __init__(
+        self,
+        app: cdk.App,
+        topology: Topology,
+        *,
+        code_path: str,
+        code_hash: str,
+        account: str | None = None,
+        signing_config_arn: str | None = None,
+    ) -> None:
+        name = topology.fabric
+
+        def env(region: str) -> cdk.Environment:
+            return cdk.Environment(account=account, region=region)
+
+        self.keys = {
+            region: KeyStack(app, f"{name}-keys-{region}", topology, env=env(region))
+            for region in topology.regions
+        }
+        owned = {
+            region: [t for t in topology.tables if owning_region(topology, t) == region]
+            for region in topology.regions
+        }
+        self.logs = {
+            region: LogStack(app, f"{name}-log-{region}", topology, tables=tables, env=env(region))
+            for region, tables in owned.items()
+            if tables
+        }
+        self.cells = {
+            region: CellStack(
+                app,
+                f"{name}-cell-{region}",
+                topology,
+                code=lambda_.Code.from_asset(
+                    code_path, asset_hash=code_hash, asset_hash_type=cdk.AssetHashType.CUSTOM
+                ),
+                env=env(region),
+                signing_config_arn=signing_config_arn,
+            )
+            for region in topology.regions
+        }
+        for log in self.logs.values():
+            for key in self.keys.values():
+                log.add_stack_dependency(key, "a replica is encrypted with its Region's key")
+        for cell in self.cells.values():
+            for log in self.logs.values():
+                cell.add_stack_dependency(log, "a cell looks up its Region's streams")
+        cdk.Tags.of(app).add("eventfabric", name)

@@ -1,0 +1,48 @@
+"""Answers CloudFormation: the stream ARN of a table in this Region.
+
+It is deployed inline, so it imports nothing of ours and stays below 4,096 characters.
+"""
+
+import json
+import time
+import urllib.request
+from typing import Any
+
+import boto3
+
+_PATIENCE_SECONDS = 30
+"""Of each invocation, kept for the answer."""
+
+
+def handle(event: dict[str, Any], context: Any) -> None:
+    """Answer a request in any case: without an answer the stack waits until its time is up."""
+    table = event["ResourceProperties"]["TableName"]
+    answer = {"Status": "SUCCESS", "PhysicalResourceId": table}
+    try:
+        if event["RequestType"] != "Delete":
+            answer["Data"] = {"StreamArn": stream_arn(table, context)}
+    except Exception as error:  # whatever it is, CloudFormation must hear of it
+        answer |= {"Status": "FAILED", "Reason": f"stream of table {table}: {error}"}
+    for name in ("StackId", "RequestId", "LogicalResourceId"):
+        answer[name] = event[name]
+    body = json.dumps(answer).encode()
+    request = urllib.request.Request(
+        event["ResponseURL"], data=body, method="PUT", headers={"Content-Type": ""}
+    )
+    urllib.request.urlopen(request, timeout=20)
+
+
+def stream_arn(table: str, context: Any) -> str:
+    """The ARN, once the table, a new replica perhaps, is active here and has one."""
+    client = boto3.client("dynamodb")
+    while True:
+        try:
+            found = client.describe_table(TableName=table)["Table"]
+            if found["TableStatus"] in ("ACTIVE", "UPDATING") and "LatestStreamArn" in found:
+                return found["LatestStreamArn"]
+            state = f"is {found['TableStatus']}, with no stream"
+        except client.exceptions.ResourceNotFoundException:
+            state = "is not in this Region"
+        if context.get_remaining_time_in_millis() < 1000 * _PATIENCE_SECONDS:
+            raise TimeoutError(f"it {state}; deploy the log stack first")
+        time.sleep(5)

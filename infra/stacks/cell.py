@@ -1,0 +1,131 @@
+"""A cell: all that one Region needs to relay, deliver, retry, reconcile and fill itself; equal in every Region.
+
+It holds no data. Its resources find tables and keys by name, so that no cell refers to another stack.
+"""
+
+import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from eventfabric import limits
+from eventfabric.permissions import of_function
+from eventfabric.topology import (
+    RECONCILE_MINUTES,
+    RELAY_RECORD_AGE_SECONDS,
+    FunctionTopology,
+    SubscriptionTopology,
+    Topology,
+)
+from infra.constructs.backfill import BackfillMachine
+from infra.constructs.function import FabricFunction
+from infra.constructs.queue import DoorbellQueue, FailureQueue
+from infra.constructs.schedule import FunctionSchedule
+from infra.constructs.stream_arn import StreamArns
+
+
+class CellStack(cdk.Stack):
+    """The cell of one Region. `functions`: the deployed functions by name, for what else may be granted to them."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        topology: Topology,
+        *,
+        code: lambda_.Code,
+        env: cdk.Environment,
+        signing_config_arn: str | None = None,
+    ) -> None:
+        assert env.region is not None
+        super().__init__(
+            scope, id, env=env, description=f"Event fabric {topology.fabric}: the cell of {env.region}."
+        )
+        self.topology, self._home = topology, env.region
+        self._code = code
+        self._signing = (
+            None
+            if signing_config_arn is None
+            else lambda_.CodeSigningConfig.from_code_signing_config_arn(self, "Signing", signing_config_arn)
+        )
+        self._key = kms.Alias.from_alias_name(self, "Key", topology.key_alias)
+        self.functions: dict[str, FabricFunction] = {}
+        self._timer = self._function("Timer", topology.timer_function(self._home))
+        for subscription in topology.subscriptions_in(self._home):
+            self._deliver(subscription)
+        self._relay()
+        self._upkeep()
+
+    def _function(
+        self, id: str, function: FunctionTopology, *, retries: int | None = None
+    ) -> lambda_.Function:
+        made = FabricFunction(
+            self, id, function, of_function(self.topology, function),
+            code=self._code, signing=self._signing, retries=retries,
+        )  # fmt: skip
+        self.functions[function.name] = made
+        return made.function
+
+    def _deliver(self, subscription: SubscriptionTopology) -> None:
+        """Doorbells of a subscription to its function, and its timers to the timer function."""
+        doorbells = DoorbellQueue(self, f"Doorbells-{subscription.name}", subscription.queue, key=self._key)
+        timers = DoorbellQueue(self, f"Timers-{subscription.name}", subscription.timers, key=self._key)
+        function = self._function(
+            f"Deliver-{subscription.name}", self.topology.deliver_function(subscription.name, self._home)
+        )
+        for target, source, batch in (
+            (function, doorbells, subscription.queue.batch_max),
+            (self._timer, timers, subscription.timers.batch_max),
+        ):
+            lambda_.EventSourceMapping(
+                source,
+                "Mapping",
+                target=target,
+                event_source_arn=source.queue.queue_arn,
+                batch_size=batch,
+                report_batch_item_failures=True,
+            )
+
+    def _relay(self) -> None:
+        """Each stream table's DynamoDB stream to the relay."""
+        failed = FailureQueue(self, "RelayDead", self.topology.relay_dead_name, key=self._key)
+        relay = self._function("Relay", self.topology.relay_function(self._home))
+        tables = [stream.table for stream in self.topology.streams_in(self._home)]
+        arns = StreamArns(self, "StreamArns", name=self.topology.lookup_name, tables=tables)
+        mappings = Construct(self, "RelayMappings")
+        for table in tables:
+            lambda_.CfnEventSourceMapping(
+                Construct(mappings, table.name),
+                "Mapping",
+                function_name=relay.function_name,
+                event_source_arn=arns.of(table),
+                starting_position="TRIM_HORIZON",  # LATEST would miss what is published meanwhile
+                batch_size=limits.RELAY_BATCH_MAX,
+                bisect_batch_on_function_error=True,
+                function_response_types=["ReportBatchItemFailures"],
+                maximum_record_age_in_seconds=RELAY_RECORD_AGE_SECONDS,
+                maximum_retry_attempts=-1,
+                destination_config=lambda_.CfnEventSourceMapping.DestinationConfigProperty(
+                    on_failure=lambda_.CfnEventSourceMapping.OnFailureProperty(
+                        destination=failed.queue.queue_arn
+                    )
+                ),
+                # Records never change; what expires is no news.
+                filter_criteria=lambda_.CfnEventSourceMapping.FilterCriteriaProperty(
+                    filters=[lambda_.CfnEventSourceMapping.FilterProperty(pattern='{"eventName":["INSERT"]}')]
+                ),
+            )
+
+    def _upkeep(self) -> None:
+        """What runs on a schedule or on demand."""
+        # The next pass comes soon, and finds what a failed one left.
+        reconcile = self._function("Reconcile", self.topology.reconcile_function(self._home), retries=0)
+        FunctionSchedule(
+            self,
+            "ReconcileSchedule",
+            name=self.topology.reconcile_schedule_name,
+            function=reconcile,
+            minutes=RECONCILE_MINUTES,
+        )
+        backfill = self._function("Backfill", self.topology.backfill_function(self._home))
+        BackfillMachine(self, "BackfillMachine", name=self.topology.backfill_machine_name, function=backfill)

@@ -1,0 +1,57 @@
+"""The tables: every stream's log, and the ledgers. All that a fabric could lose is in this stack and the keys'."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from eventfabric.permissions import Statement, operator, publisher
+from eventfabric.topology import TableTopology, Topology
+from infra.constructs.policies import in_policies, policy_statement, reasons
+from infra.constructs.table import FabricTable
+from infra.nag import acknowledge
+
+
+class LogStack(cdk.Stack):
+    """The tables that are deployed from one Region, and the policies of their streams' publishers and operators.
+
+    A global table belongs to one stack in one of its Regions: the fabric's home, or its first where it is not there.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        topology: Topology,
+        *,
+        tables: list[TableTopology],
+        env: cdk.Environment,
+    ) -> None:
+        super().__init__(
+            scope,
+            id,
+            env=env,
+            description=f"Event fabric {topology.fabric}: logs and ledgers, from {env.region}.",
+        )
+        for table in tables:
+            FabricTable(self, table.name, table, fabric=topology.fabric, key_alias=topology.key_alias)
+        for stream in topology.streams.values():
+            if stream.table in tables:
+                self._policies(f"{stream.table.name}-publisher", publisher(topology, stream))
+                self._policies(f"{stream.table.name}-operator", operator(topology, stream))
+
+    def _policies(self, name: str, statements: list[Statement]) -> None:
+        """One managed policy, or a few, for users to attach to roles of theirs."""
+        for number, group in enumerate(in_policies(statements), 1):
+            suffix = "" if number == 1 else f"-{number}"
+            policy = iam.ManagedPolicy(
+                self,
+                name + suffix,
+                managed_policy_name=name + suffix,
+                statements=[policy_statement(self, statement) for statement in group],
+            )
+            acknowledge(policy, reasons(self, group))
+
+
+def owning_region(topology: Topology, table: TableTopology) -> str:
+    """The Region whose log stack has the table."""
+    return topology.home if topology.home in table.regions else table.regions[0]

@@ -1,0 +1,94 @@
+"""Owns what is in the zip of the functions: an allow-list of our own code, the user's, and the wheels they need.
+
+    eventfabric/...    what functions import; no command line, local fabric, reading of definitions, deployment
+    handlers/...       the entry points
+    subscribers/...    the user's handlers
+    definition.json    the definition, resolved
+    and what infra/wheels.py unpacked
+
+One folder serves all functions of all Regions. Its hash covers names and bytes alone, so that the same input is the
+same asset on any machine.
+"""
+
+import shutil
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from eventfabric.definition import Definition, to_json
+from eventfabric.topology import DEPLOYED_DEFINITION
+
+SHIPPED = ("aws", "model", "runtime", "sdk", "services", "wire")
+"""Packages of eventfabric that functions import."""
+LEFT_OUT = (
+    "cli",
+    "definition_checks.py",
+    "definition_file.py",
+    "definition_reference.py",
+    "handler_lookup.py",
+    "local",
+    "memory",
+    "permissions.py",
+    "state_machine.py",
+)
+"""What they do not; a test holds that nothing is in neither list."""
+SHIPPED_MODULES = (
+    "__init__.py",
+    "definition.py",
+    "errors.py",
+    "limits.py",
+    "ports.py",
+    "py.typed",
+    "settings.py",
+    "telemetry.py",
+    "topology.py",
+)
+USER_FOLDER = "subscribers"
+_NEVER = ("__pycache__", "requirements.txt")
+
+
+def stage(definition: Definition, *, functions: Path, target: Path, wheels: Path | None) -> str:
+    """Fill the folder `target` anew; its content hash.
+
+    Args:
+        definition: goes along, resolved.
+        functions: the folder with eventfabric, handlers and subscribers.
+        target: the folder to fill; what is there already is deleted.
+        wheels: a folder of unpacked wheels; None: without any, for templates that are only looked at.
+    """
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True)
+    if wheels is not None:
+        shutil.copytree(wheels, target, dirs_exist_ok=True)
+    for source in _own_files(functions):
+        copy = target / source.relative_to(functions)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+    (target / DEPLOYED_DEFINITION).write_bytes(to_json(definition))
+    return hash_of(target)
+
+
+def _own_files(functions: Path) -> Iterator[Path]:
+    library = functions / "eventfabric"
+    yield from (library / name for name in SHIPPED_MODULES)
+    for folder in (*(library / name for name in SHIPPED), functions / "handlers", functions / USER_FOLDER):
+        yield from files_in(folder)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files that are worth shipping, sorted by name."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part in _NEVER for part in path.relative_to(folder).parts)
+    )
+
+
+def hash_of(folder: Path) -> str:
+    """A digest over names and bytes of all files."""
+    digest = sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name, content = path.relative_to(folder).as_posix().encode(), path.read_bytes()
+        digest.update(f"{len(name)}:{len(content)}:".encode() + name + content)
+    return digest.hexdigest()

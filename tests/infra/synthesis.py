@@ -1,0 +1,81 @@
+"""Synthesises definitions once a session, and shows what came of them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from eventfabric.definition import Definition
+from eventfabric.topology import Topology
+from infra.app import ROOT, Staged, context, declare
+from infra.node import choose_node
+from infra.staging import stage
+
+ACCOUNT = "123456789012"
+PARTITION = "aws"
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """A cloud assembly: its templates, by stack name."""
+
+    definition: Definition
+    folder: Path
+
+    @cached_property
+    def topology(self) -> Topology:
+        return Topology(self.definition)
+
+    @cached_property
+    def templates(self) -> dict[str, dict[str, Any]]:
+        """As they are written."""
+        return {
+            path.name.removesuffix(".template.json"): json.loads(path.read_text())
+            for path in sorted(self.folder.glob("*.template.json"))
+        }
+
+    def resources(self, kind: str, *, stack: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and body of every resource of a type, of stacks whose name begins so."""
+        for name, template in self.templates.items():
+            if name.startswith(stack):
+                for logical_id, body in template["Resources"].items():
+                    if body["Type"] == kind:
+                        yield f"{name}/{logical_id}", resolved(body, template)
+
+    def properties(self, kind: str, *, stack: str = "") -> list[dict[str, Any]]:
+        """The properties of every resource of a type."""
+        return [body.get("Properties", {}) for _, body in self.resources(kind, stack=stack)]
+
+
+def synthesise(definition: Definition, folder: Path) -> Synthesised:
+    """The assembly, which the AwsSolutions rules let pass; RuntimeError where they do not."""
+    choose_node()
+    import aws_cdk as cdk
+
+    code = folder / "code"
+    staged = Staged(code, stage(definition, functions=ROOT / "functions", target=code, wheels=None))
+    app = cdk.App(analytics_reporting=False, context=context(), outdir=str(folder / "cdk.out"))
+    declare(app, definition, staged)
+    app.synth()
+    return Synthesised(definition, folder / "cdk.out")
+
+
+def resolved(value: Any, template: Mapping[str, Any]) -> Any:
+    """The value with pseudo parameters, joins and references as text; a reference to a resource is its name or ARN."""
+    match value:
+        case {"Ref": str(name)} if name.startswith("AWS::"):
+            return {"AWS::AccountId": ACCOUNT, "AWS::Partition": PARTITION}[name]
+        case {"Ref": str(name)}:
+            return f"<{name}>"
+        case {"Fn::GetAtt": [str(name), str(attribute)]}:
+            return f"<{name}.{attribute}>"
+        case {"Fn::Join": [str(separator), list(parts)]}:
+            return separator.join(str(resolved(part, template)) for part in parts)
+        case dict():
+            return {key: resolved(inner, template) for key, inner in value.items()}
+        case list():
+            return [resolved(inner, template) for inner in value]
+        case _:
+            return value

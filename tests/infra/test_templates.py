@@ -1,0 +1,257 @@
+"""What the templates hold: queues, tables, functions and mappings as topology declares them, and nothing besides."""
+
+import json
+from typing import Any
+
+from eventfabric import limits
+from eventfabric.topology import QueueTopology, TableTopology
+from infra.stacks.log import owning_region
+from tests.infra.synthesis import Synthesised
+
+QUEUE = "AWS::SQS::Queue"
+TABLE = "AWS::DynamoDB::GlobalTable"
+FUNCTION = "AWS::Lambda::Function"
+MAPPING = "AWS::Lambda::EventSourceMapping"
+
+
+def by_name(found: list[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
+    named = {one[key]: one for one in found}
+    assert len(named) == len(found), "a name twice"
+    return named
+
+
+def cell(synthesised: Synthesised, region: str) -> str:
+    return f"{synthesised.topology.fabric}-cell-{region}"
+
+
+def test_every_table_of_the_topology_is_there_once_and_no_other(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = f"{topology.fabric}-log-{region}"
+        made = {one["TableName"] for one in synthesised.properties(TABLE, stack=stack)}
+        assert made == {t.name for t in topology.tables if owning_region(topology, t) == region}
+    assert len(synthesised.properties(TABLE)) == len(topology.tables)
+
+
+def test_tables_have_the_keys_regions_streams_and_expiry_that_topology_says(synthesised: Synthesised) -> None:
+    made = by_name(synthesised.properties(TABLE), "TableName")
+    for table in synthesised.topology.tables:
+        _is_as_declared(made[table.name], table)
+
+
+def _is_as_declared(made: dict[str, Any], table: TableTopology) -> None:
+    types = {one["AttributeName"]: one["AttributeType"] for one in made["AttributeDefinitions"]}
+    assert types == {"pk": "S", "sk": table.sort_key_type}
+    assert [(k["AttributeName"], k["KeyType"]) for k in made["KeySchema"]] == [
+        ("pk", "HASH"),
+        ("sk", "RANGE"),
+    ]
+    assert [replica["Region"] for replica in made["Replicas"]] == list(table.regions)
+    assert made["StreamSpecification"] == {"StreamViewType": table.stream_view}
+    expiry = made.get("TimeToLiveSpecification", {"AttributeName": None, "Enabled": False})
+    assert expiry == {"AttributeName": table.expiry_attribute, "Enabled": table.expiry_attribute is not None}
+    assert made.get("MultiRegionConsistency") == ("STRONG" if table.is_quorum else None)
+
+
+def test_every_replica_is_protected_recoverable_and_encrypted_with_its_own_regions_key(
+    synthesised: Synthesised,
+) -> None:
+    for table in synthesised.properties(TABLE):
+        assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+        for replica in table["Replicas"]:
+            assert replica["DeletionProtectionEnabled"] is True
+            assert replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+            key = replica["SSESpecification"]["KMSMasterKeyId"]
+            assert key == f"arn:aws:kms:{replica['Region']}:123456789012:{synthesised.topology.key_alias}"
+
+
+def test_tables_and_keys_are_retained(synthesised: Synthesised) -> None:
+    for kind in (TABLE, "AWS::KMS::Key", "AWS::KMS::Alias"):
+        found = list(synthesised.resources(kind))
+        assert found
+        for name, body in found:
+            assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
+
+
+def test_every_region_has_a_key_that_is_rotated_under_the_alias(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = f"{topology.fabric}-keys-{region}"
+        [key], [alias] = (
+            synthesised.properties("AWS::KMS::Key", stack=stack),
+            synthesised.properties("AWS::KMS::Alias", stack=stack),
+        )
+        assert key["EnableKeyRotation"] is True
+        assert alias["AliasName"] == topology.key_alias
+
+
+def test_every_queue_of_the_topology_is_there_in_each_region_of_its_stream_and_no_other(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        made = by_name(synthesised.properties(QUEUE, stack=cell(synthesised, region)), "QueueName")
+        declared = {topology.relay_dead_name}
+        for subscription in topology.subscriptions_in(region):
+            for queue in (subscription.queue, subscription.timers):
+                declared |= {queue.name, queue.dead_letter_name}
+        assert set(made) == declared
+
+
+def test_every_queue_has_a_dead_letter_queue_that_takes_from_it_alone(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = cell(synthesised, region)
+        made = by_name(synthesised.properties(QUEUE, stack=stack), "QueueName")
+        ids = {
+            body["Properties"]["QueueName"]: name for name, body in synthesised.resources(QUEUE, stack=stack)
+        }
+        for subscription in topology.subscriptions_in(region):
+            for queue in (subscription.queue, subscription.timers):
+                redrive = made[queue.name]["RedrivePolicy"]
+                dead_id = ids[queue.dead_letter_name].partition("/")[2]
+                assert redrive == {
+                    "deadLetterTargetArn": f"<{dead_id}.Arn>",
+                    "maxReceiveCount": queue.receive_count_max,
+                }
+                source = f"arn:aws:sqs:{region}:123456789012:{queue.name}"
+                assert made[queue.dead_letter_name]["RedriveAllowPolicy"] == {
+                    "redrivePermission": "byQueue",
+                    "sourceQueueArns": [source],
+                }
+        assert made[topology.relay_dead_name]["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
+
+
+def test_fifo_queues_are_high_throughput_as_topology_says_and_the_others_are_not_fifo(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for subscription in topology.subscriptions.values():
+        for made in synthesised.properties(QUEUE):
+            if made["QueueName"] in (subscription.queue.name, subscription.queue.dead_letter_name):
+                settings = {
+                    name: made[name]
+                    for name in (
+                        "FifoQueue",
+                        "DeduplicationScope",
+                        "FifoThroughputLimit",
+                        "VisibilityTimeout",
+                    )
+                }
+                assert {k: str(v).lower() for k, v in settings.items()} == {
+                    k: v.lower() for k, v in subscription.queue.attributes.items()
+                }
+            elif made["QueueName"] == subscription.timers.name:
+                assert "FifoQueue" not in made
+
+
+def test_a_message_stays_invisible_for_six_times_as_long_as_its_function_may_run(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = cell(synthesised, region)
+        queues = {name: body["Properties"] for name, body in synthesised.resources(QUEUE, stack=stack)}
+        functions = {name: body["Properties"] for name, body in synthesised.resources(FUNCTION, stack=stack)}
+        for mapping in synthesised.properties(MAPPING, stack=stack):
+            queue = queues.get(f"{stack}/{mapping['EventSourceArn'][1:-5]}")
+            if queue is not None:
+                function = functions[f"{stack}/{mapping['FunctionName'][1:-1]}"]
+                assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+
+
+def test_queues_are_encrypted_with_the_fabrics_key_and_take_requests_over_tls_only(
+    synthesised: Synthesised,
+) -> None:
+    for stack in (cell(synthesised, region) for region in synthesised.topology.regions):
+        secured = set()
+        for policy in synthesised.properties("AWS::SQS::QueuePolicy", stack=stack):
+            [statement] = policy["PolicyDocument"]["Statement"]
+            assert statement["Effect"] == "Deny"
+            assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+            secured |= set(policy["Queues"])
+        for name, body in synthesised.resources(QUEUE, stack=stack):
+            assert body["Properties"]["KmsMasterKeyId"].endswith(synthesised.topology.key_alias)
+            assert f"<{name.partition('/')[2]}>" in secured
+
+
+def test_every_function_of_the_topology_is_there_and_no_other_but_the_lookup(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        made = by_name(synthesised.properties(FUNCTION, stack=cell(synthesised, region)), "FunctionName")
+        lookup = made.pop(topology.lookup_name)
+        assert len(lookup["Code"]["ZipFile"]) < 4096
+        assert set(made) == {function.name for function in topology.functions(region)}
+        for function in topology.functions(region):
+            found = made[function.name]
+            assert found["Handler"] == function.entry
+            assert found["Environment"]["Variables"] == function.deployed_environment
+            assert found["Timeout"] == function.timeout_seconds
+            assert found["MemorySize"] == function.memory_megabytes
+            assert found["RecursiveLoop"] == ("Allow" if function.may_recur else "Terminate")
+            assert (found["Runtime"], found["Architectures"]) == ("python3.13", ["arm64"])
+
+
+def test_all_functions_of_all_regions_run_the_same_code(synthesised: Synthesised) -> None:
+    assets = {one["Code"]["S3Key"] for one in synthesised.properties(FUNCTION) if "S3Key" in one["Code"]}
+    assert len(assets) == 1
+
+
+def test_each_queue_invokes_its_function_and_reports_what_failed(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = cell(synthesised, region)
+        names = {
+            f"<{name.partition('/')[2]}.Arn>": body["Properties"]["QueueName"]
+            for name, body in synthesised.resources(QUEUE, stack=stack)
+        } | {
+            f"<{name.partition('/')[2]}>": body["Properties"]["FunctionName"]
+            for name, body in synthesised.resources(FUNCTION, stack=stack)
+        }
+        mapped = {}
+        for mapping in synthesised.properties(MAPPING, stack=stack):
+            assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            if mapping["EventSourceArn"] in names:
+                mapped[names[mapping["EventSourceArn"]]] = names[mapping["FunctionName"]]
+                assert mapping["BatchSize"] == limits.DOORBELL_BATCH_MAX
+        declared = {}
+        for subscription in topology.subscriptions_in(region):
+            declared[subscription.queue.name] = subscription.function_name
+            declared[subscription.timers.name] = topology.timer_function(region).name
+        assert mapped == declared
+
+
+def test_the_relay_reads_each_stream_of_its_region_from_the_start_by_an_arn_looked_up_there(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = cell(synthesised, region)
+        tables = {
+            f"<{name.partition('/')[2]}.StreamArn>": body["Properties"]["TableName"]
+            for name, body in synthesised.resources("Custom::EventFabricStreamArn", stack=stack)
+        }
+        assert set(tables.values()) == {stream.table.name for stream in topology.streams_in(region)}
+        relayed = [m for m in synthesised.properties(MAPPING, stack=stack) if m["EventSourceArn"] in tables]
+        assert {tables[mapping["EventSourceArn"]] for mapping in relayed} == set(tables.values())
+        for mapping in relayed:
+            assert mapping["StartingPosition"] == "TRIM_HORIZON"
+            assert mapping["BisectBatchOnFunctionError"] is True
+            assert mapping["BatchSize"] == limits.RELAY_BATCH_MAX
+            assert "OnFailure" in mapping["DestinationConfig"]
+            [only] = mapping["FilterCriteria"]["Filters"]
+            assert json.loads(only["Pattern"]) == {"eventName": ["INSERT"]}
+
+
+def test_no_stack_refers_to_another(synthesised: Synthesised) -> None:
+    for name, template in synthesised.templates.items():
+        assert "Fn::ImportValue" not in json.dumps(template), name
+        assert not template.get("Outputs"), name
+
+
+def test_names_of_queues_and_functions_are_equal_in_all_regions_of_a_stream(shop: Synthesised) -> None:
+    queue = shop.topology.subscription("billing").queue
+    assert isinstance(queue, QueueTopology)
+    assert sum(one["QueueName"] == queue.name for one in shop.properties(QUEUE)) == len(shop.topology.regions)
