@@ -71,6 +71,20 @@ def test_an_event_is_published_listed_rung_for_and_shown(cli: CommandLine, endpo
     assert shown["event"] in record["events"]
 
 
+def test_a_fabric_on_this_machine_needs_no_credentials_and_an_account_does(
+    cli: CommandLine, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    assert cli.run("lanes", "--endpoint-url", endpoint).code == 0
+    # Nothing is listening there, and nothing is sent: without credentials no request is made.
+    assert "Unable to locate credentials" in cli.refused(
+        "lanes", "--endpoint-url", "http://fabric.invalid", code=1
+    )
+
+
 def test_without_json_a_receipt_is_one_line(cli: CommandLine, endpoint: str) -> None:
     ran = cli.run("publish", "orders", "--key", "k", "--type", "t", "--endpoint-url", endpoint)
     assert (ran.code, ran.out.count("\n")) == (0, 1)

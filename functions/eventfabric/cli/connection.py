@@ -1,13 +1,17 @@
 """The options by which a command finds its fabric, and what it gets for them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 
 if TYPE_CHECKING:
+    from boto3 import Session
+
+    from eventfabric.aws.clients import Clients
     from eventfabric.aws.dead_queues import DeadQueues
     from eventfabric.ports import Ports
     from eventfabric.sdk.fabric import Fabric
@@ -89,24 +93,17 @@ class Connection:
 
     def fabric(self) -> "Fabric":
         """The SDK, connected."""
-        import boto3
-
         from eventfabric.sdk.fabric import Fabric
 
-        session = boto3.Session(profile_name=self.profile)
         return Fabric.from_definition(
-            self.path, region=self.region, session=session, endpoint_url=self.endpoint_url
+            self.path, region=self.region, session=self._session, endpoint_url=self.endpoint_url
         )
 
     def ports(self) -> "Ports":
         """The ports of the Region."""
-        import boto3
-
-        from eventfabric.aws.clients import Clients
         from eventfabric.aws.region import aws_ports
 
-        session = boto3.Session(profile_name=self.profile)
-        return aws_ports(self.topology, Clients(self.region, session=session, endpoint_url=self.endpoint_url))
+        return aws_ports(self.topology, self._clients)
 
     def operations(self) -> "Operations":
         """What operators do."""
@@ -116,16 +113,20 @@ class Connection:
 
     def dead_queues(self) -> "DeadQueues":
         """The dead-letter queues of the Region."""
-        import boto3
-
-        from eventfabric.aws.clients import Clients
         from eventfabric.aws.dead_queues import DeadQueues
-        from eventfabric.aws.region import aws_ports
 
-        session = boto3.Session(profile_name=self.profile)
-        clients = Clients(self.region, session=session, endpoint_url=self.endpoint_url)
-        ports = aws_ports(self.topology, clients)
-        return DeadQueues(clients.sqs, ports.doorbells, ports.clock)
+        ports = self.ports()
+        return DeadQueues(self._clients.sqs, ports.doorbells, ports.clock)
+
+    @cached_property
+    def _session(self) -> "Session":
+        return session_for(self.profile, self.endpoint_url)
+
+    @cached_property
+    def _clients(self) -> "Clients":
+        from eventfabric.aws.clients import Clients
+
+        return Clients(self.region, session=self._session, endpoint_url=self.endpoint_url)
 
     def stream(self, name: str | None) -> "StreamTopology":
         """The stream of that name, or the only one; UnknownNameError, WrongRegionError."""
@@ -139,6 +140,19 @@ class Connection:
         stream = self.topology.stream(name)
         stream.check_region(self.region)
         return stream
+
+
+def session_for(profile: str | None, endpoint_url: str | None) -> "Session":
+    """The session of a profile. A server on this machine is no account: where nobody gave credentials, any will do."""
+    from boto3 import Session
+
+    session = Session(profile_name=profile)
+    if urlsplit(endpoint_url or "").hostname in _LOOPBACK and session.get_credentials() is None:
+        return Session("local", "local", region_name=session.region_name)
+    return session
+
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _check_endpoint(url: str | None) -> None:
