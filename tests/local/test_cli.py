@@ -71,20 +71,6 @@ def test_an_event_is_published_listed_rung_for_and_shown(cli: CommandLine, endpo
     assert shown["event"] in record["events"]
 
 
-def test_a_fabric_on_this_machine_needs_no_credentials_and_an_account_does(
-    cli: CommandLine, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    assert cli.run("lanes", "--endpoint-url", endpoint).code == 0
-    # Nothing is listening there, and nothing is sent: without credentials no request is made.
-    assert "Unable to locate credentials" in cli.refused(
-        "lanes", "--endpoint-url", "http://fabric.invalid", code=1
-    )
-
-
 def test_without_json_a_receipt_is_one_line(cli: CommandLine, endpoint: str) -> None:
     ran = cli.run("publish", "orders", "--key", "k", "--type", "t", "--endpoint-url", endpoint)
     assert (ran.code, ran.out.count("\n")) == (0, 1)
@@ -265,16 +251,24 @@ def test_a_fabric_that_cannot_start_says_why(
     assert said in cli.refused("local", "up", *options, code=code)
 
 
-def test_without_credentials_nothing_is_waited_for(
-    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def no_credentials(cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_a_fabric_on_this_machine_needs_no_credentials(cli: CommandLine, endpoint: str) -> None:
+    assert cli.run("lanes", "--endpoint-url", endpoint).code == 0
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_without_credentials_nothing_is_waited_for(cli: CommandLine, tmp_path: Path) -> None:
     start, events = monotonic(), tmp_path / "events.jsonl"
     events.write_text("".join(SAMPLE[:2]))
-    at = ("--endpoint-url", UNREACHABLE)
+    at = ("--endpoint-url", "http://fabric.invalid")  # nobody's: without credentials nothing is sent
     said = cli.refused("publish", "orders", "--key", "k", "--type", "t", *at, code=1)
     assert said == "eventfabric: read the tail: Unable to locate credentials\n"
     file = cli.run("publish", "orders", "--events", events, "--json", *at)
