@@ -48,8 +48,8 @@ class Resource:
 class Statement:
     """Something that is allowed, and `why`. Only what begins a partition key with one of `leading_keys`, if any.
 
-    `alias`: of KMS keys only one that has this alias, and only on behalf of DynamoDB and SQS. `wildcard`: why a resource
-    ends with `*`, where one does.
+    `alias`: of KMS keys only one that has this alias, and only on behalf of DynamoDB and SQS. `wildcard`: why a
+    resource ends with `*`, where one does.
     """
 
     why: str
@@ -120,7 +120,7 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
 
 
 def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
-    """What the command line does for a stream: look, redrive, discard, replay, reconcile, backfill, fail over, prove."""
+    """What the command line does for a stream: look, redrive, replay, reconcile, backfill, fail over, prove."""
     regions, ledger = stream.definition.regions, topology.ledger_of(stream.name)
     queues = [q for s in stream.subscriptions for q in (s.queue.name, s.timers.name)]
     dead = [q for s in stream.subscriptions for q in (s.queue.dead_letter_name, s.timers.dead_letter_name)]
