@@ -1,7 +1,90 @@
-"""Owns the wheels in the zip: those of scripts/locks/functions.txt, and the user's, for Lambda's platform."""
+"""Owns the wheels in the zip: those of scripts/locks/functions.txt, and the user's, for Lambda's platform. No Docker.
 
+They are fetched once for each change of a lock, and kept unpacked in a cache, so that synthesis needs no network then.
+The fabric's own are verified by their hashes; the user's `subscribers/requirements.txt` may have hashes of its own, and
+may not ask for other versions of what the fabric brings.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
 from pathlib import Path
+from tempfile import mkdtemp
+
+from eventfabric.errors import EventFabricError
+from eventfabric.topology import LAMBDA_ARCHITECTURE, LAMBDA_PYTHON
+
+LOCK = Path(__file__).resolve().parent.parent / "scripts" / "locks" / "functions.txt"
+REQUIREMENTS = "requirements.txt"
+_MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
+_MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
+"""Lambda's Python 3.12 and later run on Amazon Linux 2023, whose C library is 2.34."""
 
 
-def unpacked_wheels(functions: Path, *, cache: Path) -> Path | None:
-    return None
+class WheelsError(EventFabricError):
+    """The functions need a package that there is no wheel of for Lambda's platform, or that cannot be fetched."""
+
+
+def unpacked_wheels(functions: Path, *, cache: Path) -> Path:
+    """The folder with all wheels unpacked, from the cache or fetched into it; WheelsError.
+
+    `functions` is the folder in which `subscribers/requirements.txt` says what the user's handlers need, if anything.
+    """
+    user = functions / "subscribers" / REQUIREMENTS
+    asked = [LOCK.read_bytes(), user.read_bytes() if user.is_file() else b"", *map(str.encode, _platform())]
+    folder = cache / sha256(b"\0".join(asked)).hexdigest()[:16]
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    work = Path(mkdtemp(prefix="fetching-", dir=cache))
+    try:
+        _fetch(work / "own", ["--require-hashes", "--no-deps", "--requirement", str(LOCK)])
+        if user.is_file():
+            pins = work / "pins.txt"
+            pins.write_text(pins_of(LOCK.read_text()))
+            _fetch(work / "user", ["--requirement", str(user), "--constraint", str(pins)])
+            _add(work / "user", work / "own")
+        # Only what is whole gets the name.
+        (work / "own").rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+def pins_of(lock: str) -> str:
+    """The versions of a lock, without its hashes, as constraints for others."""
+    return "\n".join(re.findall(r"^([A-Za-z0-9._-]+==[^ ;\\]+)", lock, re.MULTILINE)) + "\n"
+
+
+def _platform() -> list[str]:
+    machine = _MACHINES[LAMBDA_ARCHITECTURE]
+    return [
+        *("--python-version", LAMBDA_PYTHON, "--implementation", "cp"),
+        *(word for tag in _MANYLINUX for word in ("--platform", f"{tag}_{machine}")),
+    ]
+
+
+def _fetch(target: Path, wanted: list[str]) -> None:
+    """Unpack wheels into a folder; never runs a package's own code."""
+    command = [
+        *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
+        *("--no-compile", "--only-binary", ":all:", "--target", str(target), *_platform(), *wanted),
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        reasons = [
+            line for line in ran.stderr.splitlines() if line.startswith("ERROR")
+        ] or ran.stderr.splitlines()
+        raise WheelsError(f"packages of the functions: {' '.join(reasons)}")
+    shutil.rmtree(target / "bin", ignore_errors=True)
+
+
+def _add(source: Path, target: Path) -> None:
+    """What is not there yet: what both have is of the same version."""
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_file() and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)

@@ -8,6 +8,7 @@ from pathlib import Path
 from eventfabric.definition import Definition, from_json
 from eventfabric.errors import DefinitionError, Problem
 from eventfabric.topology import (
+    ENVIRONMENT_CODE_FOLDER,
     ENVIRONMENT_CODE_VERSION,
     ENVIRONMENT_DEFINITION,
     ENVIRONMENT_ENDPOINT,
@@ -35,12 +36,17 @@ class Settings:
         if missing:
             raise DefinitionError([Problem(name, "nothing", "set by the deployment") for name in missing])
         return cls(
-            definition=from_json(Path(environment[ENVIRONMENT_DEFINITION]).read_bytes()),
+            definition=from_json(_in_the_zip(environment).read_bytes()),
             region=environment[ENVIRONMENT_REGION],
             subscription=environment.get(ENVIRONMENT_SUBSCRIPTION),
             endpoint_url=environment.get(ENVIRONMENT_ENDPOINT),
             code_version=environment.get(ENVIRONMENT_CODE_VERSION, ""),
         )
+
+
+def _in_the_zip(environment: Mapping[str, str]) -> Path:
+    """The definition of a function: a path within its zip, which Lambda unpacks wherever it says."""
+    return Path(environment.get(ENVIRONMENT_CODE_FOLDER, ""), environment[ENVIRONMENT_DEFINITION])
 
 
 def definition_path(environment: Mapping[str, str] = environ) -> Path:

@@ -18,6 +18,8 @@ ENVIRONMENT_SUBSCRIPTION: Final = "EVENTFABRIC_SUBSCRIPTION"
 ENVIRONMENT_REGION: Final = "AWS_REGION"
 ENVIRONMENT_ENDPOINT: Final = "AWS_ENDPOINT_URL"
 ENVIRONMENT_CODE_VERSION: Final = "AWS_LAMBDA_FUNCTION_VERSION"
+ENVIRONMENT_CODE_FOLDER: Final = "LAMBDA_TASK_ROOT"
+"""Where Lambda has unpacked the zip."""
 
 RELAY_ENTRY: Final = "handlers.relay.handle"
 DELIVER_ENTRY: Final = "handlers.deliver.handle"
@@ -25,6 +27,9 @@ TIMER_ENTRY: Final = "handlers.timer.handle"
 BACKFILL_ENTRY: Final = "handlers.backfill.handle"
 RECONCILE_ENTRY: Final = "handlers.reconcile.handle"
 
+LAMBDA_PYTHON: Final = "3.13"
+"""The runtime of all functions; scripts/lock pins their wheels for it."""
+LAMBDA_ARCHITECTURE: Final = "arm64"
 DEPLOYED_DEFINITION: Final = "definition.json"
 """Where the resolved definition stands in the zip of the functions."""
 LAMBDA_SETS: Final = frozenset({ENVIRONMENT_REGION})

@@ -9,11 +9,12 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from eventfabric.permissions import Resource, Statement
-from eventfabric.topology import FunctionTopology
+from eventfabric.topology import LAMBDA_ARCHITECTURE, LAMBDA_PYTHON, FunctionTopology
 from infra.constructs.policies import arn_of, policy_statement, reasons, wildcard_rule
 from infra.nag import acknowledge
 
-RUNTIME = lambda_.Runtime.PYTHON_3_13
+RUNTIME = lambda_.Runtime(f"python{LAMBDA_PYTHON}", lambda_.RuntimeFamily.PYTHON, supports_inline_code=True)
+ARCHITECTURE = lambda_.Architecture.custom(LAMBDA_ARCHITECTURE)
 LOG_DAYS = logs.RetentionDays.THREE_MONTHS
 
 
@@ -42,7 +43,7 @@ class FabricFunction(Construct):
             "Function",
             function_name=function.name,
             runtime=RUNTIME,
-            architecture=lambda_.Architecture.ARM_64,
+            architecture=ARCHITECTURE,
             handler=function.entry,
             code=code,
             role=self.role,

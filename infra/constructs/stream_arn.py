@@ -13,7 +13,7 @@ from constructs import Construct
 
 from eventfabric.permissions import Resource
 from eventfabric.topology import TableTopology
-from infra.constructs.function import RUNTIME, log_group_of, logging_role
+from infra.constructs.function import ARCHITECTURE, RUNTIME, log_group_of, logging_role
 from infra.constructs.policies import arn_of
 from infra.nag import acknowledge
 
@@ -42,7 +42,7 @@ class StreamArns(Construct):
             "Function",
             function_name=name,
             runtime=RUNTIME,
-            architecture=lambda_.Architecture.ARM_64,
+            architecture=ARCHITECTURE,
             handler="index.handle",
             code=lambda_.Code.from_inline(_CODE.read_text()),
             role=role,

@@ -5,7 +5,11 @@ import sys
 
 from scripts.benchmarks.measure import Section, Target
 
-_MODULES = ("boto3", "eventfabric.sdk.fabric", "handlers.relay", "handlers.deliver")
+_MODULES = (
+    "boto3",
+    "eventfabric.sdk.fabric",
+    *(f"handlers.{name}" for name in ("relay", "deliver", "timer", "reconcile", "backfill")),
+)
 _TIMED = "from time import perf_counter as now; started = now(); import {}; print(now() - started)"
 
 

@@ -27,6 +27,7 @@ from eventfabric.local.chaos import Chaos, ChaoticDoorbells
 from eventfabric.local.clock import LocalClock, MovableClock, seconds_of
 from eventfabric.local.faults import Faults, reachable
 from eventfabric.local.feed import TableFeed
+from eventfabric.local.guard import Guard
 from eventfabric.local.handled import HandledLog
 from eventfabric.local.invoke import Function, no_account
 from eventfabric.local.meter import Meter
@@ -39,12 +40,18 @@ from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Faults as CallFaults
 from eventfabric.model.identity import Region
 from eventfabric.ports import Handler, Ports
-from eventfabric.runtime import deliver, relay, timer
+from eventfabric.runtime import backfill, deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.upkeep.failover import Failover
-from eventfabric.topology import Topology
+from eventfabric.topology import (
+    BACKFILL_ENTRY,
+    ENVIRONMENT_REGION,
+    RECONCILE_ENTRY,
+    FunctionTopology,
+    Topology,
+)
 from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
 
 if TYPE_CHECKING:
@@ -85,6 +92,7 @@ class LocalFabric:
         self.regions = self._chosen(regions)
         self.clock: MovableClock = clock or LocalClock()
         self.meter = Meter()
+        self.guard = Guard(self.topology)
         self.chaos = Chaos(Random(seed))
         self._handlers = self._known(handlers or {})
         self._replication = replication or Replication()
@@ -115,6 +123,8 @@ class LocalFabric:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+        if error is None and self.guard.denied:
+            raise PermissionError(f"denied, here as in an account: {'; '.join(self.guard.denied)}")
 
     def region(self, name: str, *, failover: Seq[str] = ()) -> Fabric:
         """The SDK connected to one Region; with `failover`, a Fabric of its own that goes to others where it must."""
@@ -159,6 +169,12 @@ class LocalFabric:
         for link in self._links.values():
             moved |= link.step()
         return moved
+
+    def invoke(self, function: FunctionTopology, event: dict[str, Any]) -> dict[str, Any]:
+        """Invoke a function that nothing here invokes by itself, of those that reconcile and fill; its answer."""
+        entry = {RECONCILE_ENTRY: reconcile.handle, BACKFILL_ENTRY: backfill.handle}[function.entry]
+        runtime = self._runtime(self._check_region(function.environment[ENVIRONMENT_REGION]), None)
+        return Function(function, runtime, entry).invoke(event)
 
     def operations(self, region: str) -> Operations:
         """What operators do in a Region. Its waits are this fabric's `run_for`."""
@@ -212,8 +228,9 @@ class LocalFabric:
         # Before the routing: each Region has a table of that name, of which one is used.
         for clients in self._clients.values():
             provision(self.topology, clients)
-            self.meter.watch(clients.dynamodb)
-            self.meter.watch(clients.sqs)
+            for client in (clients.dynamodb, clients.sqs):
+                self.meter.watch(client)
+                self.guard.watch(client)
         self._strict = strict_tables(self.topology, self.regions)
         route(self._clients, self.topology)
         self._links = {

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from eventfabric.local.guard import acting
+from eventfabric.permissions import of_function
 from eventfabric.ports import Clock
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.topology import ENVIRONMENT_ENDPOINT, FunctionTopology
@@ -43,6 +45,7 @@ class Function:
         self.topology = topology
         self.runtime = runtime
         self._entry = entry
+        self._allowed = of_function(runtime.topology, topology)
         self.invocations = 0
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +58,7 @@ class Function:
             deadline_ms=clock.now_ms() + self.topology.timeout_seconds * 1000,
             aws_request_id=f"{self.topology.name}-{self.invocations}",
         )
-        with using(self.runtime), _environment(self.topology.environment):
+        with using(self.runtime), _environment(self.topology.environment), acting(self._allowed):
             try:
                 answer: dict[str, Any] = self._entry(event, context)
             except (
