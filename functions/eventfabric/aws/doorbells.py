@@ -1,18 +1,22 @@
 """The doorbells on SQS FIFO queues."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
-from contextlib import suppress
+from contextlib import contextmanager
+from logging import getLogger
 from math import ceil
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eventfabric import limits
+from eventfabric.aws.clients import error_code
 from eventfabric.wire.doorbell import Doorbell, to_body
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
+
+_logger = getLogger(__name__)
 
 
 class AwsDoorbells:
@@ -34,7 +38,9 @@ class AwsDoorbells:
         return failed
 
     def _send(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
-        try:
+        # Sent or not, whoever rings must ring again: a doorbell that comes twice is dropped or costs one read.
+        failed = list(doorbells)
+        with _told("ring", subscription):
             answer = self._client.send_message_batch(
                 QueueUrl=self._url(self._queue_name(subscription)),
                 Entries=[
@@ -47,14 +53,15 @@ class AwsDoorbells:
                     for index, doorbell in enumerate(doorbells)
                 ],
             )
-        except (ClientError, BotoCoreError):
-            # Sent or not, whoever rings must ring again: a doorbell that comes twice is dropped or costs one read.
-            return list(doorbells)
-        return [doorbells[int(failure["Id"])] for failure in answer.get("Failed", ())]
+            refused = answer.get("Failed", ())
+            failed = [doorbells[int(failure["Id"])] for failure in refused]
+            if refused:
+                _tell("ring", subscription, ", ".join(sorted({failure["Code"] for failure in refused})))
+        return failed
 
     def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
         """See ports.Doorbells. One DeleteMessageBatch."""
-        with suppress(ClientError, BotoCoreError):
+        with _told("answer", subscription):
             self._client.delete_message_batch(
                 QueueUrl=self._url(self._queue_name(subscription)),
                 Entries=[{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(receipt_handles)],
@@ -62,7 +69,7 @@ class AwsDoorbells:
 
     def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
         """See ports.Doorbells. One ChangeMessageVisibilityBatch."""
-        with suppress(ClientError, BotoCoreError):
+        with _told("hide", subscription):
             self._client.change_message_visibility_batch(
                 QueueUrl=self._url(self._queue_name(subscription)),
                 Entries=[
@@ -73,17 +80,32 @@ class AwsDoorbells:
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """See ports.Doorbells. One SendMessage to the timer queue."""
-        try:
+        sent = False
+        with _told("ring later", subscription):
             self._client.send_message(
                 QueueUrl=self._url(self._timers_name(subscription)),
                 MessageBody=to_body(doorbell),
                 DelaySeconds=min(ceil(delay_seconds), limits.TIMER_DELAY_SECONDS_MAX),
             )
-        except (ClientError, BotoCoreError):
-            return False
-        return True
+            sent = True
+        return sent
 
     def _url(self, name: str) -> str:
         if name not in self._urls:
             self._urls[name] = self._client.get_queue_url(QueueName=name)["QueueUrl"]
         return self._urls[name]
+
+
+@contextmanager
+def _told(verb: str, subscription: str) -> Iterator[None]:
+    """No doorbell is worth a failure, as each is rung again; but a lasting reason must show, such as a lacking grant."""
+    try:
+        yield
+    except ClientError as error:
+        _tell(verb, subscription, error_code(error))
+    except BotoCoreError as error:
+        _tell(verb, subscription, type(error).__name__)
+
+
+def _tell(verb: str, subscription: str, reason: str) -> None:
+    _logger.warning("could not %s doorbells of %s: %s", verb, subscription, reason)
