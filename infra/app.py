@@ -46,7 +46,10 @@ def main() -> int:
         wheels = unpacked_wheels(functions, cache=BUILD / "wheels")
         target = BUILD / "functions" / definition.fabric.name
         staged = Staged(target, stage(definition, functions=functions, target=target, wheels=wheels))
-        declare(app, definition, staged)
+        stacks = declare(app, definition, staged)
+        from infra.extensions import extend
+
+        extend(stacks, path)
     except EventFabricError as error:
         print(f"cannot be deployed: {error}", file=sys.stderr)
         return 1

@@ -22,11 +22,8 @@ class FabricStacks:
         account: str | None = None,
         signing_config_arn: str | None = None,
     ) -> None:
-        name = topology.fabric
-
-        def env(region: str) -> cdk.Environment:
-            return cdk.Environment(account=account, region=region)
-
+        self.app, self.topology, self._account = app, topology, account
+        name, env = topology.fabric, self.env
         self.keys = {
             region: KeyStack(app, f"{name}-keys-{region}", topology, env=env(region))
             for region in topology.regions
@@ -60,3 +57,7 @@ class FabricStacks:
             for log in self.logs.values():
                 cell.add_stack_dependency(log, "a cell looks up its Region's streams")
         cdk.Tags.of(app).add("eventfabric", name)
+
+    def env(self, region: str) -> cdk.Environment:
+        """Where the stacks of a Region go."""
+        return cdk.Environment(account=self._account, region=region)

@@ -34,10 +34,8 @@ class FabricFunction(Construct):
     ) -> None:
         super().__init__(scope, id)
         self.role = logging_role(self, function.name)
-        declared, stack = list(statements), Stack.of(self)
-        for statement in declared:
-            self.role.add_to_policy(policy_statement(stack, statement))
-        acknowledge(self.role, reasons(stack, declared))
+        for statement in statements:
+            self.grant(statement)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -62,6 +60,12 @@ class FabricFunction(Construct):
             self.function,
             {"L1": "Python 3.13 is the newest runtime for which every wheel in the zip is tested."},
         )
+
+    def grant(self, statement: Statement) -> None:
+        """Let the function do one thing more, such as what a handler of yours does with tables of its own."""
+        stack = Stack.of(self)
+        self.role.add_to_policy(policy_statement(stack, statement))
+        acknowledge(self.role, reasons(stack, [statement]))
 
 
 def log_group_of(scope: Construct, function_name: str) -> logs.LogGroup:

@@ -25,7 +25,7 @@ from infra.constructs.stream_arn import StreamArns
 
 
 class CellStack(cdk.Stack):
-    """The cell of one Region. `functions`: the deployed functions by name, for what else may be granted to them."""
+    """The cell of one Region. `functions`: its functions by name, for extensions to grant them what else they need."""
 
     def __init__(
         self,

@@ -1,0 +1,49 @@
+"""The sample's own resources: the tables that the shop's handlers write, and what each handler may do with them."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from constructs import Construct
+
+from eventfabric.permissions import Resource, Statement
+from infra.fabric import FabricStacks
+
+HANDLERS = {
+    "shop-billing": ("shop-charges", "UpdateItem"),
+    "shop-shipping": ("shop-labels", "PutItem"),
+    "shop-analytics": ("shop-facts", "BatchWriteItem"),
+}
+"""By function: its handler's table, and the one thing that it does there. See functions/subscribers."""
+
+
+class ShopTables(cdk.Stack):
+    """The shop's tables in one Region; each Region has its own."""
+
+    def __init__(self, scope: Construct, id: str, *, env: cdk.Environment) -> None:
+        super().__init__(scope, id, env=env, description=f"The shop's own tables in {env.region}.")
+        for table, _ in HANDLERS.values():
+            dynamodb.TableV2(
+                self,
+                table,
+                table_name=table,
+                partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
+                point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                    point_in_time_recovery_enabled=True
+                ),
+                removal_policy=cdk.RemovalPolicy.RETAIN,
+                deletion_protection=True,
+            )
+
+
+def extend(stacks: FabricStacks) -> None:
+    """Make the tables before each Region's cell, and let the handlers use them."""
+    for region, cell in stacks.cells.items():
+        own = ShopTables(stacks.app, f"shop-tables-{region}", env=stacks.env(region))
+        cell.add_stack_dependency(own, "handlers write to tables that are there")
+        for name, (table, action) in HANDLERS.items():
+            cell.functions[name].grant(
+                Statement(
+                    "write what its handler writes",
+                    (f"dynamodb:{action}",),
+                    (Resource("dynamodb", region, f"table/{table}"),),
+                )
+            )
