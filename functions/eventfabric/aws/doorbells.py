@@ -98,7 +98,7 @@ class AwsDoorbells:
 
 @contextmanager
 def _told(verb: str, subscription: str) -> Iterator[None]:
-    """No doorbell is worth a failure, as each is rung again; but a lasting reason must show, such as a lacking grant."""
+    """No doorbell is worth a failure, as each is rung again; but a lasting reason, such as a lacking grant, is said."""
     try:
         yield
     except ClientError as error:
