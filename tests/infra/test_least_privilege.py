@@ -1,0 +1,227 @@
+"""Policies allow what eventfabric.permissions declares, and nothing besides; roles trust only whoever uses them."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from eventfabric.permissions import Resource, operator, publisher
+from eventfabric.permissions import of_function as permissions_of
+from infra.stacks.log import owning_region
+from tests.infra.grants import (
+    MANAGED_POLICY,
+    ROLE,
+    Grant,
+    arn,
+    declared,
+    logging,
+    policies,
+    policies_of_role,
+)
+from tests.infra.synthesis import Synthesised
+
+FUNCTION = "AWS::Lambda::Function"
+SCHEDULE = "AWS::Scheduler::Schedule"
+MACHINE = "AWS::StepFunctions::StateMachine"
+TRUSTED = {
+    FUNCTION: "lambda.amazonaws.com",
+    SCHEDULE: "scheduler.amazonaws.com",
+    MACHINE: "states.amazonaws.com",
+}
+"""By the type of what uses a role: who takes it on."""
+
+
+def role_of(kind: str, properties: Mapping[str, Any]) -> str:
+    """The logical id of the role that a resource uses."""
+    match kind:
+        case "AWS::Lambda::Function":
+            arn = properties["Role"]
+        case "AWS::Scheduler::Schedule":
+            arn = properties["Target"]["RoleArn"]
+        case _:
+            arn = properties["RoleArn"]
+    return str(arn).removeprefix("<").removesuffix(".Arn>")
+
+
+def roles_in_use(synthesised: Synthesised) -> dict[str, list[tuple[str, str]]]:
+    """By stack and logical id of the role: type and name of what uses it."""
+    used: dict[str, list[tuple[str, str]]] = {}
+    for kind in TRUSTED:
+        for name, body in synthesised.resources(kind):
+            stack = name.partition("/")[0]
+            used.setdefault(f"{stack}/{role_of(kind, body['Properties'])}", []).append((kind, name))
+    return used
+
+
+def function_roles(synthesised: Synthesised, region: str) -> dict[str, str]:
+    """The roles of a cell's functions, by the function's name."""
+    stack = f"{synthesised.topology.fabric}-cell-{region}"
+    return {
+        body["Properties"]["FunctionName"]: role_of(FUNCTION, body["Properties"])
+        for _, body in synthesised.resources(FUNCTION, stack=stack)
+    }
+
+
+def test_no_policy_allows_an_action_by_a_wildcard(synthesised: Synthesised) -> None:
+    found = list(policies(synthesised))
+    assert found
+    assert [(one.logical_id, g) for one in found for g in one.grants if "*" in g.action] == []
+
+
+def test_a_wildcard_among_the_resources_has_its_reason_written_beside_it(synthesised: Synthesised) -> None:
+    wild = [(one, grant) for one in policies(synthesised) for grant in one.grants if "*" in grant.resource]
+    assert wild
+    unexplained = [
+        f"{one.stack}/{one.logical_id}: {grant.action} on {grant.resource}"
+        for one, grant in wild
+        if not one.acknowledged.get(grant.resource)
+    ]
+    assert unexplained == []
+
+
+def test_only_what_has_no_name_of_its_own_is_named_by_a_wildcard(synthesised: Synthesised) -> None:
+    streams = tuple(
+        f"dynamodb:{name}" for name in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+    )
+    nameless = ("logs:", "xray:", "kms:", "states:", *streams)
+    for one in policies(synthesised):
+        for grant in one.grants:
+            if "*" in grant.resource:
+                assert grant.action.startswith(nameless), f"{one.logical_id}: {grant}"
+            if grant.action.startswith("kms:"):
+                aliases = json.loads(grant.conditions)["ForAnyValue:StringEquals"]["kms:ResourceAliases"]
+                assert aliases == [synthesised.topology.key_alias]
+
+
+def test_each_function_may_do_what_permissions_declare_and_write_its_log_and_nothing_else(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack, roles = f"{topology.fabric}-cell-{region}", function_roles(synthesised, region)
+        for function in topology.functions(region):
+            wanted = declared(permissions_of(topology, function)) | logging(region, function.name)
+            made = policies_of_role(synthesised, stack, roles[function.name])
+            assert sorted(wanted - made) == [], f"{function.name} lacks"
+            assert sorted(made - wanted) == [], f"{function.name} has besides"
+
+
+def test_the_lookup_may_describe_the_tables_of_its_region_and_nothing_else(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        role = function_roles(synthesised, region)[topology.lookup_name]
+        tables = [Resource("dynamodb", region, f"table/{s.table.name}") for s in topology.streams_in(region)]
+        made = policies_of_role(synthesised, f"{topology.fabric}-cell-{region}", role)
+        wanted = {Grant("dynamodb:DescribeTable", arn(table)) for table in tables}
+        assert made == wanted | logging(region, topology.lookup_name)
+
+
+def test_publishers_and_operators_may_do_what_permissions_declare_and_nothing_else(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    names = Counter(one["ManagedPolicyName"] for one in synthesised.properties(MANAGED_POLICY))
+    assert set(names.values()) == {1}
+    placed = 0
+    for stream in topology.streams.values():
+        stack = f"{topology.fabric}-log-{owning_region(topology, stream.table)}"
+        for person, statements in (("publisher", publisher), ("operator", operator)):
+            first = f"{stream.table.name}-{person}"
+            named = {
+                name.partition("/")[2]
+                for name, body in synthesised.resources(MANAGED_POLICY, stack=stack)
+                if body["Properties"]["ManagedPolicyName"].removeprefix(first).strip("-").isdecimal()
+                or body["Properties"]["ManagedPolicyName"] == first
+            }
+            placed += len(named)
+            parts = [one.grants for one in policies(synthesised) if one.logical_id in named]
+            assert frozenset().union(*parts) == declared(statements(topology, stream)), first
+    assert placed == len(names), "a managed policy that is nobody's"
+
+
+def test_no_policy_of_one_stream_reaches_the_log_of_another_nor_its_state(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    others_logs = {
+        stream.name: {f"table/{other.table.name}" for other in topology.streams.values() if other != stream}
+        for stream in topology.streams.values()
+    }
+    of_one_stream = {
+        f"{stream.name}: {person}": (stream, declared(statements(topology, stream)))
+        for stream in topology.streams.values()
+        for person, statements in (("publisher", publisher), ("operator", operator))
+    }
+    for region in topology.regions:
+        roles = function_roles(synthesised, region)
+        for one in topology.subscriptions_in(region):
+            made = policies_of_role(synthesised, f"{topology.fabric}-cell-{region}", roles[one.function_name])
+            of_one_stream[f"{one.name} in {region}"] = (topology.stream(one.definition.stream), made)
+    for who, (stream, grants) in of_one_stream.items():
+        for grant in grants:
+            name = grant.resource.split(":", 5)[5]
+            assert not any(name == log or name.startswith(f"{log}/") for log in others_logs[stream.name]), who
+            if grant.action.startswith("dynamodb:") and name == f"table/{topology.ledger.name}":
+                keys = json.loads(grant.conditions)["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+                assert all(key.partition("/")[0] in (stream.name, "backfill") for key in keys), who
+
+
+def test_every_role_is_used_once_and_trusts_the_service_of_what_uses_it_alone(
+    synthesised: Synthesised,
+) -> None:
+    used = roles_in_use(synthesised)
+    assert {name for name, _ in synthesised.resources(ROLE)} == set(used)
+    for name, body in synthesised.resources(ROLE):
+        [(kind, _)] = used[name]
+        [statement] = body["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Action"] == "sts:AssumeRole"
+        assert statement["Effect"] == "Allow"
+        assert statement["Principal"] == {"Service": TRUSTED[kind]}
+
+
+def test_the_schedule_and_the_state_machine_may_invoke_their_own_function_and_no_other(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = f"{topology.fabric}-cell-{region}"
+        functions = {
+            body["Properties"]["FunctionName"]: f"<{name.partition('/')[2]}.Arn>"
+            for name, body in synthesised.resources(FUNCTION, stack=stack)
+        }
+        for kind, function in (
+            (SCHEDULE, topology.reconcile_function(region)),
+            (MACHINE, topology.backfill_function(region)),
+        ):
+            [(_, body)] = synthesised.resources(kind, stack=stack)
+            grants = policies_of_role(synthesised, stack, role_of(kind, body["Properties"]))
+            invoked = {grant.resource for grant in grants if grant.action.startswith("lambda:")}
+            assert invoked == {functions[function.name]}
+
+
+def test_the_state_machine_starts_stops_and_logs_its_own_executions_and_nothing_else(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    name = topology.backfill_machine_name
+    for region in topology.regions:
+        stack = f"{topology.fabric}-cell-{region}"
+        [(_, body)] = synthesised.resources(MACHINE, stack=stack)
+        grants = policies_of_role(synthesised, stack, role_of(MACHINE, body["Properties"]))
+        machine, runs = (
+            arn(Resource("states", region, f"{kind}:{name}")) for kind in ("stateMachine", "execution")
+        )
+        of_states = {(g.action, g.resource) for g in grants if g.action.startswith("states:")}
+        assert of_states == {
+            ("states:StartExecution", machine),
+            ("states:DescribeExecution", f"{runs}/*"),
+            ("states:RedriveExecution", f"{runs}/*"),
+            ("states:StopExecution", f"{runs}/*"),
+        }
+        everywhere = {grant.action for grant in grants if grant.resource == "*"}
+        assert {action.partition(":")[0] for action in everywhere} == {"logs", "xray"}
+        assert not any("Create" in a and "Delivery" not in a for a in everywhere)
+
+
+def test_a_key_is_used_by_whom_policies_of_its_own_account_allow_it(synthesised: Synthesised) -> None:
+    for key in synthesised.properties("AWS::KMS::Key"):
+        [statement] = key["KeyPolicy"]["Statement"]
+        assert statement["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
