@@ -6,7 +6,10 @@ import pytest
 
 from eventfabric.definition_file import parse_definition, read_definition
 from infra.app import ROOT
+from infra.node import choose_node
 from tests.infra.synthesis import Synthesised, synthesise
+
+choose_node()  # before a test module imports the CDK's library
 
 WIDE = """
 [fabric]

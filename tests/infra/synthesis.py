@@ -49,14 +49,14 @@ class Synthesised:
         return [body.get("Properties", {}) for _, body in self.resources(kind, stack=stack)]
 
 
-def synthesise(definition: Definition, folder: Path) -> Synthesised:
-    """The assembly, which the AwsSolutions rules let pass; RuntimeError where they do not."""
+def synthesise(definition: Definition, folder: Path, **more: str) -> Synthesised:
+    """The assembly, which the AwsSolutions rules let pass; RuntimeError where they do not. `more` is added context."""
     choose_node()
     import aws_cdk as cdk
 
     code = folder / "code"
     staged = Staged(code, stage(definition, functions=ROOT / "functions", target=code, wheels=None))
-    app = cdk.App(analytics_reporting=False, context=context(), outdir=str(folder / "cdk.out"))
+    app = cdk.App(analytics_reporting=False, context={**context(), **more}, outdir=str(folder / "cdk.out"))
     declare(app, definition, staged)
     app.synth()
     return Synthesised(definition, folder / "cdk.out")

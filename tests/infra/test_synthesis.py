@@ -1,0 +1,83 @@
+"""Synthesis needs no network, and the same input gives the same templates wherever and however it is started."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from uuid import uuid4
+
+import pytest
+
+from infra.app import BUILD, ROOT
+from infra.wheels import unpacked_wheels
+
+REFUSING = """
+import runpy, socket, sys
+def refuse(*given, **named):
+    raise OSError("this test has no network")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+sys.argv = ["infra.app"]
+runpy.run_module("infra.app", run_name="__main__")
+"""
+"""Runs the app where nothing can be connected to."""
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A fabric's name that no other test has: its code is staged under it."""
+    unique = f"same-{uuid4().hex[:8]}"
+    yield unique
+    shutil.rmtree(BUILD / "functions" / unique, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cached() -> None:
+    """The wheels are there: a fresh clone fetches them once."""
+    unpacked_wheels(ROOT / "functions", cache=BUILD / "wheels")
+
+
+def without_network() -> list[str]:
+    """What a command begins with, to have no network at all; nothing where that takes rights that we lack."""
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode != 0:
+        return []
+    return [unshare, "-rn"]
+
+
+def synthesised(project: Path, *, name: str, seed: int) -> dict[str, bytes]:
+    """The templates that the app writes for a definition that lies in `project`, by file name."""
+    (project / "infra").mkdir(parents=True)
+    (project / "functions" / "subscribers").mkdir(parents=True)
+    (project / "functions" / "subscribers" / "count.py").write_text("def record(event, delivery): ...\n")
+    definition = project / "infra" / "fabric.toml"
+    definition.write_text(
+        f'[fabric]\nname = "{name}"\nregions = ["eu-west-1", "us-east-1"]\n[streams.orders]\n[streams.parcels]\n'
+        '[subscriptions.count]\nstream = "orders"\nhandler = "subscribers.count:record"\n'
+    )
+    environment = [(key, value) for key, value in os.environ.items() if not key.startswith("CDK_")]
+    Random(seed).shuffle(environment)
+    ran = subprocess.run(
+        [*without_network(), sys.executable, "-c", REFUSING],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+        env={
+            **dict(environment),
+            "PYTHONHASHSEED": str(seed),
+            "CDK_OUTDIR": str(project / "cdk.out"),
+            "CDK_CONTEXT_JSON": f'{{"definition": "{definition}"}}',
+        },
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return {path.name: path.read_bytes() for path in (project / "cdk.out").glob("*.template.json")}
+
+
+@pytest.mark.usefixtures("cached")
+def test_two_syntheses_without_network_in_two_places_give_equal_bytes(tmp_path: Path, name: str) -> None:
+    first = synthesised(tmp_path / "one", name=name, seed=1)
+    second = synthesised(tmp_path / "elsewhere" / "two", name=name, seed=2)
+    regions = ("eu-west-1", "us-east-1")
+    stacks = {f"{name}-{kind}-{region}" for kind in ("keys", "cell") for region in regions}
+    assert {stack.removesuffix(".template.json") for stack in first} >= stacks
+    assert first == second
