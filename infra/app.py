@@ -1,7 +1,8 @@
 """The CDK app, `python -m infra.app`: reads a definition, checks it, stages the functions and declares the stacks.
 
-Context: `definition` (path, default infra/fabric.toml), `account`, `code_signing_config` (ARN). What is wrong with a
-definition is said in one message, before any stack is made.
+Context: `definition` (path, default infra/fabric.toml), `account`, `code_signing_config` (ARN), `platform` (that of
+the wheels: `lambda`, or `host` for emulators that run functions on this machine). What is wrong with a definition is
+said in one message, before any stack is made.
 """
 
 import json
@@ -15,8 +16,8 @@ from eventfabric.definition_file import handler_folders, read_definition
 from eventfabric.errors import EventFabricError
 from eventfabric.topology import Topology
 from infra.node import choose_node
-from infra.staging import stage
-from infra.wheels import unpacked_wheels
+from infra.staging import LIBRARY, stage
+from infra.wheels import platform_named, unpacked_wheels
 
 if TYPE_CHECKING:
     import aws_cdk as cdk
@@ -38,32 +39,27 @@ def main() -> int:
     choose_node()
     import aws_cdk as cdk
 
+    from infra.checks import check_regions
+    from infra.extensions import extend
+
     app = cdk.App(analytics_reporting=False, context=context())
     path = Path(app.node.try_get_context("definition") or ROOT / "infra" / "fabric.toml")
     try:
-        definition = checked_definition(path)
-        functions = next(folder for folder in handler_folders(path) if folder.is_dir())
-        wheels = unpacked_wheels(functions, cache=BUILD / "wheels")
+        check_regions(read_definition(path), where=str(path))
+        functions = next((folder for folder in handler_folders(path) if folder.is_dir()), LIBRARY)
+        platform = platform_named(app.node.try_get_context("platform") or "lambda")
+        wheels = unpacked_wheels(functions, cache=BUILD / "wheels", platform=platform)
+        # Looked up where they will be: what only this machine has is not in the zip.
+        definition = read_definition(path, check_handlers=True, search_path=[functions, wheels])
         target = BUILD / "functions" / definition.fabric.name
         staged = Staged(target, stage(definition, functions=functions, target=target, wheels=wheels))
         stacks = declare(app, definition, staged)
-        from infra.extensions import extend
-
         extend(stacks, path)
     except EventFabricError as error:
         print(f"cannot be deployed: {error}", file=sys.stderr)
         return 1
     app.synth()
     return 0
-
-
-def checked_definition(path: Path) -> Definition:
-    """The definition, whose handlers exist and whose Regions can have its tables; DefinitionError."""
-    from infra.checks import check_regions
-
-    definition = read_definition(path, check_handlers=True)
-    check_regions(definition, where=str(path))
-    return definition
 
 
 def declare(app: "cdk.App", definition: Definition, staged: Staged) -> Any:

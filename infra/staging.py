@@ -2,7 +2,7 @@
 
     eventfabric/...    what functions import; no command line, local fabric, reading of definitions, deployment
     handlers/...       the entry points
-    subscribers/...    the user's handlers
+    subscribers/...    the user's handlers, and whatever else is beside them
     definition.json    the definition, resolved
     and what infra/wheels.py unpacked
 
@@ -43,7 +43,8 @@ SHIPPED_MODULES = (
     "telemetry.py",
     "topology.py",
 )
-USER_FOLDER = "subscribers"
+LIBRARY = Path(__file__).resolve().parent.parent / "functions"
+OURS = ("eventfabric", "handlers")
 _NEVER = ("__pycache__", "requirements.txt")
 
 
@@ -52,7 +53,7 @@ def stage(definition: Definition, *, functions: Path, target: Path, wheels: Path
 
     Args:
         definition: goes along, resolved.
-        functions: the folder with eventfabric, handlers and subscribers.
+        functions: the user's folder, with `subscribers`; it may be the one that eventfabric and handlers are in.
         target: the folder to fill; what is there already is deleted.
         wheels: a folder of unpacked wheels; None: without any, for templates that are only looked at.
     """
@@ -61,19 +62,24 @@ def stage(definition: Definition, *, functions: Path, target: Path, wheels: Path
     target.mkdir(parents=True)
     if wheels is not None:
         shutil.copytree(wheels, target, dirs_exist_ok=True)
-    for source in _own_files(functions):
-        copy = target / source.relative_to(functions)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)
+    for folder, sources in ((LIBRARY, _own_files()), (functions, _files_of_the_user(functions))):
+        for source in sources:
+            copy = target / source.relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
     (target / DEPLOYED_DEFINITION).write_bytes(to_json(definition))
     return hash_of(target)
 
 
-def _own_files(functions: Path) -> Iterator[Path]:
-    library = functions / "eventfabric"
+def _own_files() -> Iterator[Path]:
+    library = LIBRARY / "eventfabric"
     yield from (library / name for name in SHIPPED_MODULES)
-    for folder in (*(library / name for name in SHIPPED), functions / "handlers", functions / USER_FOLDER):
+    for folder in (*(library / name for name in SHIPPED), LIBRARY / "handlers"):
         yield from files_in(folder)
+
+
+def _files_of_the_user(functions: Path) -> Iterator[Path]:
+    return (path for path in files_in(functions) if path.relative_to(functions).parts[0] not in OURS)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -81,8 +87,12 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not any(part in _NEVER for part in path.relative_to(folder).parts)
+        if path.is_file() and not any(_is_left_out(part) for part in path.relative_to(folder).parts)
     )
+
+
+def _is_left_out(part: str) -> bool:
+    return part in _NEVER or part.startswith(".")
 
 
 def hash_of(folder: Path) -> str:

@@ -9,8 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from platform import machine
 from tempfile import mkdtemp
 
 from eventfabric.errors import EventFabricError
@@ -23,31 +26,69 @@ _MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux20
 """Lambda's Python 3.12 and later run on Amazon Linux 2023, whose C library is 2.34."""
 
 
+@dataclass(frozen=True)
+class Platform:
+    """What functions run on: `named` tells it from others in the cache, `options` have pip choose wheels for it."""
+
+    named: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+def linux(python: str, machine: str) -> Platform:
+    """A Python such as `3.13` on Linux, and a machine such as `aarch64`."""
+    options = (
+        *("--python-version", python, "--implementation", "cp"),
+        *(word for tag in _MANYLINUX for word in ("--platform", f"{tag}_{machine}")),
+    )
+    return Platform(named=options, options=options)
+
+
+LAMBDA = linux(LAMBDA_PYTHON, _MACHINES[LAMBDA_ARCHITECTURE])
+HOST = Platform(named=(sys.version, sys.platform, machine()))
+"""This machine and interpreter, as emulators of Lambda let functions run on it."""
+PLATFORMS = {"lambda": LAMBDA, "host": HOST}
+
+
 class WheelsError(EventFabricError):
     """The functions need a package that there is no wheel of for Lambda's platform, or that cannot be fetched."""
 
 
-def unpacked_wheels(functions: Path, *, cache: Path) -> Path:
+def platform_named(name: str) -> Platform:
+    """One of PLATFORMS; WheelsError."""
+    if name not in PLATFORMS:
+        raise WheelsError(f"platform: found {name}, allowed: {' or '.join(PLATFORMS)}")
+    return PLATFORMS[name]
+
+
+def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA, lock: Path = LOCK) -> Path:
     """The folder with all wheels unpacked, from the cache or fetched into it; WheelsError.
 
-    `functions` is the folder in which `subscribers/requirements.txt` says what the user's handlers need, if anything.
+    `functions` is the folder in which `subscribers/requirements.txt` says what the user's handlers need, if anything;
+    `lock` is what else is needed, with hashes.
     """
     user = functions / "subscribers" / REQUIREMENTS
-    asked = [LOCK.read_bytes(), user.read_bytes() if user.is_file() else b"", *map(str.encode, _platform())]
+    asked = [
+        lock.read_bytes(),
+        user.read_bytes() if user.is_file() else b"",
+        *map(str.encode, platform.named),
+    ]
     folder = cache / sha256(b"\0".join(asked)).hexdigest()[:16]
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix="fetching-", dir=cache))
     try:
-        _fetch(work / "own", ["--require-hashes", "--no-deps", "--requirement", str(LOCK)])
+        _fetch(work / "own", [*platform.options, "--require-hashes", "--no-deps", "--requirement", str(lock)])
         if user.is_file():
             pins = work / "pins.txt"
-            pins.write_text(pins_of(LOCK.read_text()))
-            _fetch(work / "user", ["--requirement", str(user), "--constraint", str(pins)])
+            pins.write_text(pins_of(lock.read_text()))
+            _fetch(work / "user", [*platform.options, "--requirement", str(user), "--constraint", str(pins)])
             _add(work / "user", work / "own")
-        # Only what is whole gets the name.
-        (work / "own").rename(folder)
+        # Only what is whole gets the name; another process may have been first, with the same.
+        with suppress(OSError):
+            (work / "own").rename(folder)
+        if not folder.is_dir():
+            raise WheelsError(f"packages of the functions: {work / 'own'} cannot become {folder}")
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
@@ -58,19 +99,11 @@ def pins_of(lock: str) -> str:
     return "\n".join(re.findall(r"^([A-Za-z0-9._-]+==[^ ;\\]+)", lock, re.MULTILINE)) + "\n"
 
 
-def _platform() -> list[str]:
-    machine = _MACHINES[LAMBDA_ARCHITECTURE]
-    return [
-        *("--python-version", LAMBDA_PYTHON, "--implementation", "cp"),
-        *(word for tag in _MANYLINUX for word in ("--platform", f"{tag}_{machine}")),
-    ]
-
-
 def _fetch(target: Path, wanted: list[str]) -> None:
     """Unpack wheels into a folder; never runs a package's own code."""
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
-        *("--no-compile", "--only-binary", ":all:", "--target", str(target), *_platform(), *wanted),
+        *("--no-compile", "--only-binary", ":all:", "--target", str(target), *wanted),
     ]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode != 0:

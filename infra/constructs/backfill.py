@@ -1,5 +1,7 @@
 """The state machine that drives backfills into a Region."""
 
+import json
+
 from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -65,7 +67,8 @@ class BackfillMachine(Construct):
             "Machine",
             state_machine_name=name,
             role_arn=role.role_arn,
-            definition_string=stack.to_json_string(
+            # Not by `to_json_string`: it takes out every null, and a null says that a result is not kept.
+            definition_string=json.dumps(
                 backfill_state_machine(function.function_arn, partition=stack.partition)
             ),
             logging_configuration=sfn.CfnStateMachine.LoggingConfigurationProperty(

@@ -1,0 +1,182 @@
+"""Owns the emulator: its environment, its process, its certificate, and what it does not do like AWS.
+
+It is the PyPI package `ministack`, in an environment of its own, on loopback, over TLS, with IAM enforced. Functions
+run in processes of the Python that it runs on itself, so their zip is staged for this machine.
+"""
+
+import gc
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+import trustme
+
+from scripts.acceptance.target import AcceptanceError, Target
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = ROOT / "scripts" / "locks" / "emulator.txt"
+ACCOUNT = "000000000000"
+ROOT_KEY = "test"
+START_SECONDS = 60
+STATE_SECONDS = 75
+HEALTH = "/_ministack/health"
+
+
+class Emulator:
+    """One emulator with its state in a folder; it can be stopped and started again with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._python = _environment()
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._certificate, self._private_key = _certificate(folder)
+        self.log = folder / "emulator.log"
+
+    @property
+    def target(self) -> Target:
+        """Where it listens, as its root user."""
+        url = f"https://127.0.0.1:{self._port}"
+        trusted = str(self._certificate)
+        return Target(
+            {
+                "AWS_ENDPOINT_URL": url,
+                # Host names of buckets do not resolve on loopback.
+                "AWS_ENDPOINT_URL_S3": url,
+                "AWS_ACCESS_KEY_ID": ROOT_KEY,
+                "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
+                "AWS_CA_BUNDLE": trusted,
+                "NODE_EXTRA_CA_CERTS": trusted,
+                "SSL_CERT_FILE": trusted,
+            },
+            ACCOUNT,
+            is_emulator=True,
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it answers; AcceptanceError."""
+        state = self._folder / "state"
+        state.mkdir(exist_ok=True)
+        temporary = self._folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self._folder),
+            "TMPDIR": str(temporary),
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self._port),
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "AUTH": "true",
+            "PERSIST_STATE": "1",
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(state / "s3"),
+            "STATE_DIR": str(state),
+            "USE_SSL": "1",
+            "MINISTACK_SSL_CERT": str(self._certificate),
+            "MINISTACK_SSL_KEY": str(self._private_key),
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        }
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._python), "-m", "ministack.app"],
+                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
+                start_new_session=True,
+            )  # fmt: skip
+        until = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise AcceptanceError(f"the emulator does not start:\n{self.log.read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Kill it, and the processes of its functions, which are of its group."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def restart(self) -> None:
+        """Stop it and start it again with its state; AcceptanceError where it did not write its state in time."""
+        assert self._process is not None
+        # It waits for its clients to say that they are done, at most half a minute.
+        gc.collect()
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STATE_SECONDS)
+        self.stop()
+        path = self._folder / "state" / "lambda.json"
+        if not path.is_file():
+            raise AcceptanceError(f"the emulator did not write its state within {STATE_SECONDS} s")
+        # It keeps how far mappings have read DynamoDB streams, but not the streams: they would read nothing more.
+        state = json.loads(path.read_text())
+        state["payload"]["dynamodb_stream_positions"] = {}
+        path.write_text(json.dumps(state))
+        self.start()
+
+    def keep_log(self) -> None:
+        """Where its last words can be read when its folder is gone: build/e2e.log."""
+        if self.log.is_file():
+            shutil.copyfile(self.log, ROOT / "build" / "e2e.log")
+
+    def _answers(self) -> bool:
+        trusted = ssl.create_default_context(cafile=str(self._certificate))
+        try:
+            url = f"https://127.0.0.1:{self._port}{HEALTH}"
+            with urllib.request.urlopen(url, timeout=2, context=trusted) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+def _environment() -> Path:
+    """The Python of the emulator's environment, made once for each change of its lock."""
+    digest = sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    folder = ROOT / "build" / f"emulator-{digest}"
+    python = folder / "bin" / "python"
+    if python.is_file():
+        return python
+    making = folder.with_name(f"{folder.name}.{os.getpid()}")
+    for command in (
+        [sys.executable, "-m", "venv", str(making)],
+        [str(making / "bin" / "python"), "-m", "pip", "-q", "--disable-pip-version-check", "--no-input", "install",
+         "--require-hashes", "--no-deps", "-r", str(LOCK)],
+    ):  # fmt: skip
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ran.returncode != 0:
+            shutil.rmtree(making, ignore_errors=True)
+            raise AcceptanceError(f"the emulator cannot be installed: {ran.stderr[-2000:]}")
+    try:
+        making.rename(folder)
+    except OSError:
+        shutil.rmtree(making, ignore_errors=True)
+    return python
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for loopback, with the authority that signed it, and its key."""
+    authority = trustme.CA()
+    made = authority.issue_cert("127.0.0.1", "localhost")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    chain = [*(one.bytes() for one in made.cert_chain_pems), authority.cert_pem.bytes()]
+    certificate.write_bytes(b"".join(chain))
+    made.private_key_pem.write_to_path(str(key))
+    return certificate, key

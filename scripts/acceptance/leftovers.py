@@ -1,0 +1,107 @@
+"""Owns what is left of a fabric in an account: finding it, and deleting what is retained on purpose."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from scripts.acceptance.fabric import DeployedFabric, wait_until
+from scripts.acceptance.target import Target
+
+REPLICA_SECONDS = 1200
+"""AWS takes minutes to remove a replica."""
+
+
+def leftovers(target: Target, regions: tuple[str, ...], fabric: str) -> set[str]:
+    """Everything of a fabric that is there, as `Region kind name`."""
+    found = {f"{regions[0]} {kind} {name}" for kind, name in _of_account(target, regions[0], fabric)}
+    for region in regions:
+        found |= {f"{region} {kind} {name}" for kind, name in _of_region(target, region, fabric)}
+    return found
+
+
+def retained(fabric: DeployedFabric) -> set[str]:
+    """What `cdk destroy` leaves on purpose: tables and keys, which hold events."""
+    tables = {f"{region} table {table.name}" for table in fabric.topology.tables for region in table.regions}
+    return tables | {f"{region} key alias {fabric.topology.key_alias}" for region in fabric.regions}
+
+
+def delete_retained(fabric: DeployedFabric) -> None:
+    """Delete the tables with all their replicas, and the keys after the shortest delay that KMS has."""
+    for table in fabric.topology.tables:
+        for region in table.regions:
+            _delete_protection(fabric.target.client("dynamodb", region), table.name)
+        home = fabric.target.client("dynamodb", table.regions[0])
+        for region in table.regions[1:]:
+            with suppress(ClientError):
+                home.update_table(TableName=table.name, ReplicaUpdates=[{"Delete": {"RegionName": region}}])
+            wait_until(lambda home=home, name=table.name: not _replicas(home, name), REPLICA_SECONDS)  # type: ignore[misc]
+        for region in table.regions:
+            with suppress(ClientError):
+                fabric.target.client("dynamodb", region).delete_table(TableName=table.name)
+    for region in fabric.regions:
+        kms = fabric.target.client("kms", region)
+        for alias in _aliases(kms, fabric.topology.key_alias):
+            kms.delete_alias(AliasName=alias["AliasName"])
+            kms.schedule_key_deletion(KeyId=alias["TargetKeyId"], PendingWindowInDays=7)
+
+
+def _delete_protection(client: Any, table: str) -> None:
+    with suppress(ClientError):
+        client.update_table(TableName=table, DeletionProtectionEnabled=False)
+        wait_until(lambda: client.describe_table(TableName=table)["Table"]["TableStatus"] == "ACTIVE", 60)
+
+
+def _replicas(client: Any, table: str) -> list[Any]:
+    found: list[Any] = client.describe_table(TableName=table)["Table"].get("Replicas", [])
+    return [one for one in found if one["RegionName"] != client.meta.region_name]
+
+
+def _aliases(kms: Any, wanted: str) -> list[Any]:
+    pages = kms.get_paginator("list_aliases").paginate()
+    return [alias for page in pages for alias in page["Aliases"] if alias["AliasName"] == wanted]
+
+
+def _of_account(target: Target, region: str, fabric: str) -> Iterator[tuple[str, str]]:
+    iam = target.client("iam", region)
+    for role in _pages(iam, "list_roles", "Roles"):
+        if _is_of(role["RoleName"], fabric):
+            yield "role", role["RoleName"]
+    for policy in _pages(iam, "list_policies", "Policies", Scope="Local"):
+        if _is_of(policy["PolicyName"], fabric):
+            yield "policy", policy["PolicyName"]
+
+
+def _of_region(target: Target, region: str, fabric: str) -> Iterator[tuple[str, str]]:
+    listed: list[tuple[str, str, str, str, str | None]] = [
+        ("dynamodb", "list_tables", "TableNames", "table", None),
+        ("sqs", "list_queues", "QueueUrls", "queue", None),
+        ("lambda", "list_functions", "Functions", "function", "FunctionName"),
+        ("lambda", "list_event_source_mappings", "EventSourceMappings", "mapping", "FunctionArn"),
+        ("stepfunctions", "list_state_machines", "stateMachines", "state machine", "name"),
+        ("scheduler", "list_schedules", "Schedules", "schedule", "Name"),
+        ("logs", "describe_log_groups", "logGroups", "log group", "logGroupName"),
+        ("cloudwatch", "describe_alarms", "MetricAlarms", "alarm", "AlarmName"),
+        ("cloudwatch", "list_dashboards", "DashboardEntries", "dashboard", "DashboardName"),
+        ("kms", "list_aliases", "Aliases", "key alias", "AliasName"),
+    ]
+    for service, operation, key, kind, name in listed:
+        client = target.client(service, region)
+        for one in _pages(client, operation, key):
+            found = one if name is None else one[name]
+            if any(_is_of(part, fabric) for part in found.replace(":", "/").split("/")):
+                yield kind, found
+    stacks = _pages(target.client("cloudformation", region), "describe_stacks", "Stacks")
+    for stack in stacks:
+        if _is_of(stack["StackName"], fabric) and stack["StackStatus"] != "DELETE_COMPLETE":
+            yield "stack", stack["StackName"]
+
+
+def _is_of(name: str, fabric: str) -> bool:
+    return name == fabric or name.startswith(f"{fabric}-")
+
+
+def _pages(client: Any, operation: str, key: str, **request: Any) -> Iterator[Any]:
+    for page in client.get_paginator(operation).paginate(**request):
+        yield from page.get(key, [])

@@ -1,0 +1,63 @@
+"""Owns the roles in which the test publishes and operates: only the managed policies that the log stack made."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from scripts.acceptance.target import Person, Target
+
+PATIENCE_SECONDS = 60
+"""IAM tells its news to the other services within seconds."""
+
+
+@contextmanager
+def person(target: Target, region: str, name: str, policies: list[str]) -> Iterator[Person]:
+    """A role of that name with those policies (their names), and its credentials; deleted afterwards."""
+    iam = target.client("iam", region)
+    whoami = target.client("sts", region).get_caller_identity()["Arn"]
+    partition = whoami.split(":")[1]
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:{partition}:iam::{target.account}:root"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    attached = [f"arn:{partition}:iam::{target.account}:policy/{policy}" for policy in policies]
+    try:
+        for policy in attached:
+            iam.attach_role_policy(RoleName=name, PolicyArn=policy)
+        yield Person(name, arn, assume(target, region, arn))
+    finally:
+        with suppress(ClientError, BotoCoreError):
+            for policy in attached:
+                iam.detach_role_policy(RoleName=name, PolicyArn=policy)
+            for inline in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+                iam.delete_role_policy(RoleName=name, PolicyName=inline)
+            iam.delete_role(RoleName=name)
+
+
+def assume(target: Target, region: str, arn: str) -> dict[str, str]:
+    """Credentials of a role."""
+    sts = target.client("sts", region)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            found = sts.assume_role(RoleArn=arn, RoleSessionName="acceptance")["Credentials"]
+        except ClientError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(2)
+            continue
+        return {
+            "AWS_ACCESS_KEY_ID": found["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": found["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": found["SessionToken"],
+        }

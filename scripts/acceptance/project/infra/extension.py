@@ -1,0 +1,36 @@
+"""The one table that the acceptance test's handlers write, in each Region; it goes with the stacks."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+
+from eventfabric.permissions import Resource, Statement
+from infra.fabric import FabricStacks
+from infra.nag import acknowledge
+
+WRITERS = ("exact", "everywhere", "troubled", "nosy", "others", "added")
+
+
+def extend(stacks: FabricStacks) -> None:
+    """Make the table before each Region's cell, and let the handlers write it."""
+    fabric = stacks.topology.fabric
+    for region, cell in stacks.cells.items():
+        own = cdk.Stack(stacks.app, f"{fabric}-seen-{region}", env=stacks.env(region))
+        table = dynamodb.TableV2(
+            own,
+            "Seen",
+            table_name=f"{fabric}-seen",
+            partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        acknowledge(table, {"DDB3": "It is filled and looked at once, and then deleted."})
+        cell.add_stack_dependency(own, "handlers write to a table that is there")
+        for name in WRITERS:
+            function = cell.functions.get(f"{fabric}-{name}")
+            if function is not None:
+                function.grant(
+                    Statement(
+                        "note what was handled",
+                        ("dynamodb:UpdateItem",),
+                        (Resource("dynamodb", region, f"table/{fabric}-seen"),),
+                    )
+                )

@@ -1,0 +1,335 @@
+"""Owns the order of things: deploy, publish, look, break, redeploy, destroy; and what must hold at each.
+
+A check that fails is noted and the next one goes on; a step that cannot be done at all ends the run.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from eventfabric.topology import Topology
+from scripts.acceptance.cdk import Cdk
+from scripts.acceptance.differences import add_replicas, allow_batches
+from scripts.acceptance.emulator import Emulator
+from scripts.acceptance.fabric import DeployedFabric, wait_until
+from scripts.acceptance.leftovers import delete_retained, leftovers, retained
+from scripts.acceptance.people import assume, person
+from scripts.acceptance.target import AcceptanceError, Person, Target
+
+EVENTS_PER_KEY = 8
+KEYS = 4
+SUBSCRIPTIONS = ("exact", "everywhere", "troubled")
+DENIED = ("AccessDenied", "AccessDeniedException")
+BY_KEY = ("write another Region's lanes", "another subscription's state")
+"""What only a condition on partition keys refuses."""
+
+
+@dataclass
+class Check:
+    """Something that must hold: `problem` is empty where it does."""
+
+    name: str
+    problem: str = ""
+
+
+@dataclass
+class Report:
+    """What was checked, and how long each step took, in seconds."""
+
+    checks: list[Check] = field(default_factory=list)
+    steps: dict[str, float] = field(default_factory=dict)
+    made_up_for: list[str] = field(default_factory=list)
+    """What was done beside the deployment, as the emulator does not."""
+    not_checked: list[str] = field(default_factory=list)
+    """What could not be, and why."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there were checks, and all hold."""
+        return bool(self.checks) and not any(check.problem for check in self.checks)
+
+
+class Scenario:
+    """One run on one target. `tell` takes what happens, a line at a time."""
+
+    def __init__(
+        self, target: Target, fabric: DeployedFabric, folder: Path, tell: Callable[[str], None],
+        *, emulator: Emulator | None = None, patience_seconds: float,
+    ) -> None:  # fmt: skip
+        self._target, self._fabric, self._tell, self._emulator = target, fabric, tell, emulator
+        self._cdk = Cdk(target, fabric.definition, folder, tell)
+        self._patience_seconds = patience_seconds
+        self.report = Report()
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self._tell(f"== {name}")
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.report.steps[name] = round(time.monotonic() - began, 1)
+
+    def _check(self, name: str, problem: str) -> None:
+        self.report.checks.append(Check(name, problem))
+        self._tell(f"{'FAILED' if problem else 'holds'}: {name}{': ' + problem if problem else ''}")
+
+    @property
+    def _topology(self) -> Topology:
+        return self._fabric.topology
+
+    def run(self) -> None:
+        """All of it."""
+        with ExitStack() as people:
+            self._deploy()
+            with self._step("people"):
+                name, home = self._fabric.name, self._fabric.home
+                orders, other = f"{name}-orders", f"{name}-other"
+                publisher = people.enter_context(
+                    person(self._target, home, f"{name}-producer", [f"{orders}-publisher"])
+                )
+                operator = people.enter_context(
+                    person(
+                        self._target,
+                        home,
+                        f"{name}-person",
+                        self._policies(f"{orders}-operator", f"{other}-operator"),
+                    )
+                )
+                allow_batches(self._target, home, name)
+            self._publish(publisher)
+            self._deliveries()
+            self._privileges(publisher)
+            self._operate(operator)
+            self._upkeep(operator)
+            if self._emulator is not None:
+                self._restart(self._emulator, publisher)
+            self._redeploy(publisher)
+        self._destroy()
+
+    def _policies(self, *names: str) -> list[str]:
+        """Those policies, and their continuations where one is not long enough."""
+        iam = self._target.client("iam", self._fabric.home)
+        pages = iam.get_paginator("list_policies").paginate(Scope="Local")
+        there = [policy["PolicyName"] for page in pages for policy in page["Policies"]]
+        return sorted(one for one in there for name in names if one == name or one.startswith(f"{name}-"))
+
+    def _deploy(self) -> None:
+        name = self._fabric.name
+        with self._step("bootstrap"):
+            self._cdk.bootstrap(list(self._fabric.regions))
+        with self._step("deploy keys and logs"):
+            self._cdk.deploy(f"{name}-keys-*", f"{name}-log-*")
+            self.report.made_up_for += add_replicas(self._target, self._topology, self._fabric.home)
+        with self._step("deploy all"):
+            self._cdk.deploy()
+            allow_batches(self._target, self._fabric.home, name)
+
+    def _publish(self, publisher: Person) -> None:
+        with self._step("publish"), ThreadPoolExecutor() as processes:
+            running = [
+                processes.submit(self._fabric.publish, publisher, region, self._keys(region), EVENTS_PER_KEY)
+                for region in self._fabric.regions
+            ]
+            for one in running:
+                one.result()
+        with self._step("publish trouble"):
+            home = self._fabric.home
+            for type, key in (("Poison", "poison"), ("Flaky", "flaky"), ("Probe", "probe")):
+                self._fabric.publish(publisher, home, [key], 1, type=type)
+
+    def _keys(self, region: str) -> list[str]:
+        return [f"{region}-{number}" for number in range(KEYS)]
+
+    def _deliveries(self) -> None:
+        with self._step("deliveries"):
+            self._delivered("everything was delivered once and in order, in both Regions", SUBSCRIPTIONS)
+            home = self._fabric.home
+            arrived = wait_until(lambda: "troubled/flaky" in self._fabric.seen(home), self._patience_seconds)
+            found = self._fabric.seen(home).get("troubled/flaky")
+            self._check(
+                "what failed twice was tried again, and handled once",
+                "" if arrived and found == ["0"] else f"found {found}",
+            )
+
+    def _delivered(self, name: str, subscriptions: tuple[str, ...]) -> None:
+        wait_until(lambda: not self._fabric.wrong(subscriptions), self._patience_seconds)
+        self._check(name, "; ".join(self._fabric.wrong(subscriptions)[:5]))
+
+    def _privileges(self, publisher: Person) -> None:
+        with self._step("privileges"):
+            home, name = self._fabric.home, self._fabric.name
+            dynamodb = self._target.client("dynamodb", home, publisher.credentials)
+            query = {
+                "KeyConditionExpression": "pk = :pk",
+                "ExpressionAttributeValues": {":pk": {"S": f"{home}/0.0"}},
+            }
+            here, away = ({"pk": {"S": f"{region}/0.0"}, "sk": {"N": "0"}} for region in self._fabric.regions)
+            # Were it allowed, it would do nothing.
+            never = {"ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(pk)"}
+            for what, call in {
+                "read the ledger": lambda: dynamodb.query(TableName=f"{name}-ledger", **query),
+                "append to another stream": lambda: dynamodb.put_item(
+                    TableName=f"{name}-other", Item=here, **never
+                ),
+                "delete what is published": lambda: dynamodb.delete_item(
+                    TableName=f"{name}-orders", Key=here, **never
+                ),
+                "write another Region's lanes": lambda: dynamodb.put_item(
+                    TableName=f"{name}-orders", Item=away, **never
+                ),
+            }.items():
+                self._refused(f"the publisher cannot {what}", _answer(call))
+            wait_until(lambda: "nosy/list tables" in self._fabric.seen(home), self._patience_seconds)
+            seen = self._fabric.seen(home)
+            for what in (
+                "another stream's log",
+                "write the log",
+                "list tables",
+                "another subscription's state",
+            ):
+                for answer in seen.get(f"nosy/{what}", ["nothing"]):
+                    self._refused(f"a deployed function is refused: {what}", answer)
+
+    def _refused(self, name: str, answer: str) -> None:
+        if self._target.is_emulator and name.endswith(BY_KEY):
+            self.report.not_checked.append(f"{name}: the emulator knows no condition on partition keys")
+        else:
+            self._check(name, "" if answer in DENIED else f"it was told {answer}")
+
+    def _operate(self, operator: Person) -> None:
+        with self._step("operate"):
+            home, fabric = self._fabric.home, self._fabric
+            letters = fabric.command(operator, home, "dead-letters", "list", "troubled")
+            problem = "" if len(letters) == 1 else f"found {json.dumps(letters)[:300]}"
+            self._check("the poisonous event alone is a dead letter", problem)
+            for region in fabric.regions:
+                proof = fabric.command(operator, region, "prove", codes=(0, 1))
+                self._check(f"the cursors of {region} prove what was handled", _unproven(proof))
+
+    def _upkeep(self, operator: Person) -> None:
+        with self._step("upkeep"):
+            topology = self._topology
+            for region in self._fabric.regions:
+                answer = self._fabric.invoke(region, topology.reconcile_function(region).name, {})
+                # The poisonous event waits for somebody where it was published.
+                wanted = {"dead": 1} if region == self._fabric.home else {}
+                found = answer["findings"]
+                self._check(
+                    f"reconciliation of {region} finds nothing but what is dead",
+                    "" if found == {"orders": wanted, "other": {}} else json.dumps(found),
+                )
+            self._check("a backfill ends well", self._backfill())
+
+    def _backfill(self) -> str:
+        """Run the state machine of the Region that is copied into; why it did not end well."""
+        away = self._fabric.away
+        client = self._target.client("stepfunctions", away)
+        wanted = self._topology.backfill_machine_name
+        machines = client.get_paginator("list_state_machines").paginate()
+        [arn] = [
+            m["stateMachineArn"] for page in machines for m in page["stateMachines"] if m["name"] == wanted
+        ]
+        asked = json.dumps({"stream": "orders", "source": self._fabric.home})
+        execution = client.start_execution(stateMachineArn=arn, input=asked)["executionArn"]
+
+        def state() -> Any:
+            return client.describe_execution(executionArn=execution)
+
+        wait_until(lambda: state()["status"] != "RUNNING", self._patience_seconds)
+        found = state()
+        if found["status"] != "SUCCEEDED":
+            said = self._fabric.last_words(away, self._topology.backfill_function(away).name)
+            return f"{found['status']}: {found.get('error')} {found.get('cause')}\n{said}"
+        report = json.loads(found["output"])
+        return "" if report["state"] == "done" else str(report)
+
+    def _restart(self, emulator: Emulator, publisher: Person) -> None:
+        """Stop the emulator with all its state, start it again, and go on."""
+        with self._step("restart"):
+            # A message that a killed function held comes back when its visibility timeout is over: in 12 minutes.
+            self._check("the queues run empty", "" if self._is_quiet() else "messages are left")
+            emulator.restart()
+            # It forgets who assumed which role.
+            publisher.credentials = assume(self._target, self._fabric.home, publisher.arn)
+            for region in self._fabric.regions:
+                self._fabric.publish(publisher, region, self._keys(region), 2)
+            self._delivered(
+                "after a restart with its state, everything is delivered once and in order", SUBSCRIPTIONS
+            )
+
+    def _is_quiet(self) -> bool:
+        """Whether no queue holds a message, in time."""
+        queues = [
+            (self._target.client("sqs", region), queue.name)
+            for region in self._fabric.regions
+            for subscription in self._topology.subscriptions_in(region)
+            for queue in (subscription.queue, subscription.timers)
+        ]
+
+        def held() -> int:
+            names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+            answers = [
+                client.get_queue_attributes(
+                    QueueUrl=client.get_queue_url(QueueName=name)["QueueUrl"], AttributeNames=names
+                )["Attributes"]
+                for client, name in queues
+            ]
+            return sum(int(answer[name]) for answer in answers for name in names)
+
+        return wait_until(lambda: held() == 0, self._patience_seconds)
+
+    def _redeploy(self, publisher: Person) -> None:
+        with self._step("deploy one more subscription"):
+            self._fabric.add_subscription()
+            self._cdk.deploy()
+            allow_batches(self._target, self._fabric.home, self._fabric.name)
+            for region in self._fabric.regions:
+                self._fabric.publish(publisher, region, self._keys(region), 2)
+            self._delivered(
+                "a subscription that is added gets everything from the earliest on, and others go on",
+                (*SUBSCRIPTIONS, "added"),
+            )
+
+    def _destroy(self) -> None:
+        with self._step("destroy"):
+            self._cdk.destroy()
+            kept, left = retained(self._fabric), self._left()
+            self._check("what is destroyed leaves what is retained", _missing(kept, left))
+            self._check("what is destroyed leaves nothing else", _missing(left, kept))
+        with self._step("clean up"):
+            delete_retained(self._fabric)
+            self._check("nothing is left", _missing(self._left(), set()))
+
+    def _left(self) -> set[str]:
+        return leftovers(self._target, self._fabric.regions, self._fabric.name)
+
+
+def _answer(call: Callable[[], Any]) -> str:
+    """What AWS says to a call."""
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "allowed"
+
+
+def _unproven(proof: Any) -> str:
+    """What a proof leaves open."""
+    if proof["proven"] and proof["lanes"]:
+        return ""
+    return json.dumps([lane for lane in proof["lanes"] if not lane["proven"]])[:600] or "no lane at all"
+
+
+def _missing(wanted: set[str], found: set[str]) -> str:
+    return ", ".join(sorted(wanted - found))
+
+
+__all__ = ["AcceptanceError", "Check", "Report", "Scenario"]

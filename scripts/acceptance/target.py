@@ -1,0 +1,61 @@
+"""Owns where a fabric is deployed to: an account, or an endpoint that behaves like one."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from boto3 import Session
+
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+
+
+class AcceptanceError(Exception):
+    """A step could not be done at all, so what comes after it cannot be tested."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to deploy, and as whom: `environment` is added to that of every process that talks to it."""
+
+    environment: Mapping[str, str]
+    account: str
+    is_emulator: bool = False
+    """The emulator of this folder, or another of its kind: what it does not do like AWS is made up for."""
+
+    def session(self, credentials: Mapping[str, str] | None = None) -> Session:
+        """The deployer's, or somebody else's."""
+        found = {**self.environment, **(credentials or {})}
+        return Session(
+            aws_access_key_id=found.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=found.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=found.get("AWS_SESSION_TOKEN"),
+        )
+
+    def client(self, service: Any, region: str, credentials: Mapping[str, str] | None = None) -> Any:
+        """A client of the deployer, or of somebody else."""
+        return self.session(credentials).client(
+            service,
+            region_name=region,
+            endpoint_url=self.environment.get("AWS_ENDPOINT_URL"),
+            verify=self.environment.get("AWS_CA_BUNDLE"),
+        )
+
+    def process_environment(self, credentials: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of a process that talks to the target, as the deployer or as somebody else.
+
+        Somebody else has no profile and no other credentials than those.
+        """
+        inherited = dict(os.environ)
+        if credentials is not None:
+            inherited = {k: v for k, v in inherited.items() if not k.startswith("AWS_") or k in ENDPOINTS}
+        return {**inherited, **self.environment, **(credentials or {})}
+
+
+@dataclass
+class Person:
+    """A role that may do what some managed policies allow, and nothing else; made for the test, and deleted."""
+
+    name: str
+    arn: str
+    credentials: dict[str, str]
