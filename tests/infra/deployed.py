@@ -1,0 +1,98 @@
+"""The zip of the functions as Lambda runs it, on this machine: its wheels, its Python where there is one.
+
+A process has the zip and the standard library on its path, and nothing of this project's environment.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from platform import machine
+from shutil import which
+
+from eventfabric.definition_file import read_definition
+from eventfabric.topology import ENVIRONMENT_REGION, LAMBDA_PYTHON, FunctionTopology
+from infra.app import BUILD, ROOT
+from infra.staging import stage
+from infra.wheels import HOST, Platform, linux, unpacked_wheels
+
+CACHE = BUILD / "wheels"
+RUNTIME_LOCK = ROOT / "scripts" / "locks" / "runtime.txt"
+DEFINITION = ROOT / "infra" / "fabric.toml"
+FUNCTIONS = ROOT / "functions"
+_SAYS_VERSION = "import platform; print('.'.join(platform.python_version_tuple()[:2]))"
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python of this machine, and which wheels are for it."""
+
+    path: str
+    platform: Platform
+
+
+@cache
+def interpreter() -> Interpreter:
+    """The Python that Lambda has, where this machine has it too; else the one that runs the tests."""
+    for candidate in _candidates():
+        ran = subprocess.run([candidate, "-I", "-S", "-c", _SAYS_VERSION], capture_output=True, text=True)
+        if ran.returncode == 0 and ran.stdout.strip() == LAMBDA_PYTHON and sys.platform == "linux":
+            return Interpreter(candidate, linux(LAMBDA_PYTHON, machine()))
+    return Interpreter(sys.executable, HOST)
+
+
+def _candidates() -> list[str]:
+    """Where a Python of Lambda's version may be: the path, and where pyenv and uv keep theirs."""
+    name, home = f"python{LAMBDA_PYTHON}", Path.home()
+    pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
+    uv = home / ".local" / "share" / "uv" / "python"
+    kept = [
+        *pyenv.glob(f"{LAMBDA_PYTHON}.*/bin/{name}"),
+        *uv.glob(f"cpython-{LAMBDA_PYTHON}.*/bin/{name}"),
+    ]
+    return [found for found in (which(name), *map(str, sorted(kept))) if found is not None]
+
+
+def stage_sample(target: Path, platform: Platform) -> str:
+    """The sample's zip for a platform, as a folder; its hash."""
+    definition = read_definition(DEFINITION, check_handlers=True)
+    wheels = unpacked_wheels(FUNCTIONS, cache=CACHE, platform=platform)
+    return stage(definition, functions=FUNCTIONS, target=target, wheels=wheels)
+
+
+def runtime_client() -> Path:
+    """The folder with Lambda's runtime client, which Lambda has beside the zip."""
+    return unpacked_wheels(ROOT / "nothing", cache=CACHE, platform=interpreter().platform, lock=RUNTIME_LOCK)
+
+
+def environment(function: FunctionTopology, zip_folder: Path, **more: str) -> Mapping[str, str]:
+    """What the deployment sets, and what Lambda does; nothing else."""
+    region = function.environment[ENVIRONMENT_REGION]
+    return {
+        **function.deployed_environment,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{LAMBDA_PYTHON}",
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_megabytes),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SESSION_TOKEN": "testing",
+        "LAMBDA_TASK_ROOT": str(zip_folder),
+        "_HANDLER": function.entry,
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        **more,
+    }
+
+
+def command(code: str, *path: Path) -> list[str]:
+    """Runs `code` with these folders and the standard library on its path."""
+    folders = [str(folder) for folder in path]
+    return [interpreter().path, "-I", "-S", "-B", "-c", f"import sys; sys.path[:0] = {folders!r}\n{code}"]

@@ -1,0 +1,197 @@
+"""The zip of the functions: small, complete, of our own and nothing that functions do not need, the same everywhere."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from eventfabric.definition import from_json
+from eventfabric.definition_file import read_definition
+from eventfabric.topology import DEPLOYED_DEFINITION, LAMBDA_PYTHON, Topology
+from infra.staging import LEFT_OUT, LIBRARY, SHIPPED, SHIPPED_MODULES, files_in, hash_of
+from infra.wheels import LAMBDA
+from tests.infra.deployed import DEFINITION, FUNCTIONS, command, environment, interpreter, stage_sample
+
+AWS_SDK = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
+"""What Lambda's runtime has too; the zip brings the versions that were tested."""
+OWN_MEGABYTES_MAX = 15
+NOT_SHIPPED = (
+    "aws_cdk",
+    "constructs",
+    "jsii",
+    "moto",
+    "pydantic",
+    "pydantic_core",
+    "typer",
+    "rich",
+    "pytest",
+    "mypy",
+)
+HANDLERS = ("relay", "deliver", "timer", "reconcile", "backfill")
+SUBSCRIBERS = ("analytics", "billing", "shipping", "tables", "clients")
+IMPORTED = {
+    *(
+        "annotated_types",
+        "aws_lambda_powertools",
+        "backports",
+        "boto3",
+        "botocore",
+        "dateutil",
+        "eventfabric",
+    ),
+    *("handlers", "jmespath", "msgspec", "s3transfer", "six", "typing_extensions", "urllib3"),
+}
+"""Top-level packages of the zip that a cold start imports; scripts/bench says what that takes."""
+POWERTOOLS = {"data_classes", "jmespath_utils", "typing"}
+"""Utilities of Powertools that it imports, each at its price: idempotency and batch would double it."""
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample's zip for Lambda, as a folder."""
+    folder = Path(tmp_path_factory.mktemp("zip")) / "lambda"
+    stage_sample(folder, LAMBDA)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def runnable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with wheels that run here."""
+    folder = Path(tmp_path_factory.mktemp("zip")) / "here"
+    stage_sample(folder, interpreter().platform)
+    return folder
+
+
+def size_of(folder: Path, *, without: tuple[str, ...] = ()) -> int:
+    return sum(
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] not in without
+    )
+
+
+def test_it_is_small_beside_the_sdk_of_aws(deployed: Path) -> None:
+    assert 1_000_000 < size_of(deployed, without=AWS_SDK) <= OWN_MEGABYTES_MAX * 1_000_000
+    assert size_of(deployed) < 250_000_000, "Lambda unpacks no more"
+
+
+def test_it_holds_nothing_of_the_command_line_the_local_fabric_the_deployment_or_the_tests(
+    deployed: Path,
+) -> None:
+    names = {path.name for path in deployed.iterdir()}
+    assert names & {*NOT_SHIPPED, "infra", "tests", "scripts", "bin"} == set()
+    assert {path.name for path in (deployed / "eventfabric").iterdir()} == {*SHIPPED, *SHIPPED_MODULES}
+    assert not [path for path in deployed.rglob("*") if path.name in ("__pycache__", "requirements.txt")]
+
+
+def test_all_that_is_compiled_in_it_is_compiled_for_lambda(deployed: Path) -> None:
+    compiled = sorted(path.name for path in deployed.rglob("*.so"))
+    assert compiled
+    tag = f"cpython-{LAMBDA_PYTHON.replace('.', '')}-aarch64-linux-gnu.so"
+    assert [name for name in compiled if not name.endswith((tag, ".abi3.so"))] == []
+
+
+def test_every_part_of_the_library_is_either_shipped_or_left_out() -> None:
+    placed = [*SHIPPED, *SHIPPED_MODULES, *LEFT_OUT]
+    there = {path.name for path in (LIBRARY / "eventfabric").iterdir() if path.name != "__pycache__"}
+    assert set(placed) == there
+    assert len(placed) == len(set(placed))
+
+
+def test_it_has_every_handler_and_every_subscriber_of_the_sample(deployed: Path) -> None:
+    for folder in ("handlers", "subscribers"):
+        shipped = {path.relative_to(deployed) for path in (deployed / folder).rglob("*") if path.is_file()}
+        assert shipped == {path.relative_to(FUNCTIONS) for path in files_in(FUNCTIONS / folder)} != set()
+
+
+def test_its_definition_reads_back_equal(deployed: Path) -> None:
+    assert from_json((deployed / DEPLOYED_DEFINITION).read_bytes()) == read_definition(DEFINITION)
+
+
+def test_its_hash_is_the_same_in_another_place_at_another_time(deployed: Path, tmp_path: Path) -> None:
+    again = tmp_path / "another" / "place"
+    assert stage_sample(again, LAMBDA) == hash_of(deployed)
+    for path in again.rglob("*"):
+        os.utime(path, (0, 0))
+    assert hash_of(again) == hash_of(deployed)
+
+
+def test_its_hash_changes_with_every_byte_and_every_name(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12")
+    (tmp_path / "b").write_bytes(b"3")
+    seen = [hash_of(tmp_path)]
+    for name, content in (("a", b"1"), ("b", b"23"), ("c", b"")):
+        (tmp_path / name).write_bytes(content)
+        seen.append(hash_of(tmp_path))
+    (tmp_path / "c").rename(tmp_path / "d")
+    seen.append(hash_of(tmp_path))
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_byte_of_any_file_changes_the_hash_of_the_zip(deployed: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    # One file of each kind and place; what all of them together weigh makes no difference to the hash.
+    for name in ("handlers/relay.py", "eventfabric/limits.py", "subscribers/billing.py", DEPLOYED_DEFINITION):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(deployed / name, copy / name)
+    before = hash_of(copy)
+    for path in [path for path in copy.rglob("*") if path.is_file()]:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert hash_of(copy) != before, path
+        path.write_bytes(content)
+    assert hash_of(copy) == before
+
+
+_REPORT = """
+import importlib, json
+importlib.import_module({module!r})
+files = {{name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}}
+import sysconfig
+print(json.dumps([files, sysconfig.get_paths()["stdlib"]]))
+"""
+
+
+def imported(module: str, folder: Path) -> tuple[dict[str, Path], Path]:
+    """Every module with a file that an import loads in a fresh interpreter, and where the standard library is."""
+    topology = Topology(read_definition(DEFINITION))
+    function = topology.deliver_function("billing", topology.home)
+    ran = subprocess.run(
+        command(_REPORT.format(module=module), folder),
+        cwd=folder, env=environment(function, folder), capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    files, stdlib = json.loads(ran.stdout.splitlines()[-1])
+    return {name: Path(file) for name, file in files.items()}, Path(stdlib)
+
+
+@pytest.mark.parametrize(
+    "module", [*(f"handlers.{name}" for name in HANDLERS), *(f"subscribers.{name}" for name in SUBSCRIBERS)]
+)
+def test_what_functions_import_is_in_the_zip_or_in_pythons_library(module: str, runnable: Path) -> None:
+    files, stdlib = imported(module, runnable)
+    elsewhere = {
+        name: file
+        for name, file in files.items()
+        if not file.is_relative_to(runnable)
+        and (not file.is_relative_to(stdlib) or "site-packages" in file.parts)
+    }
+    assert elsewhere == {}
+    assert files[module].is_relative_to(runnable)
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_a_cold_start_imports_the_packages_that_are_listed_and_no_others(name: str, runnable: Path) -> None:
+    files, _ = imported(f"handlers.{name}", runnable)
+    from_zip = {module for module, file in files.items() if file.is_relative_to(runnable)}
+    assert {module.partition(".")[0] for module in from_zip} == IMPORTED
+    utilities = (
+        module.split(".") for module in from_zip if module.startswith("aws_lambda_powertools.utilities.")
+    )
+    assert {parts[2] for parts in utilities} <= POWERTOOLS
+    handlers = {module for module in from_zip if module.startswith("handlers.")}
+    assert handlers == {f"handlers.{name}"}
