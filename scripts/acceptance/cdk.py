@@ -76,9 +76,13 @@ class Cdk:
             stderr=subprocess.STDOUT, text=True,
         ) as process:  # fmt: skip
             assert process.stdout is not None
-            for line in process.stdout:
-                lines.append(line.rstrip())
-                self._tell(line.strip())
+            try:
+                for line in process.stdout:
+                    lines.append(line.rstrip())
+                    self._tell(line.strip())
+            except BaseException:
+                process.kill()
+                raise
         if process.returncode != 0:
             raise AcceptanceError(f"cdk {arguments[0]} failed:\n" + "\n".join(lines[-40:]))
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from eventfabric import limits
+from eventfabric.state_machine import backfill_state_machine
 from eventfabric.topology import QueueTopology, TableTopology
 from infra.stacks.log import owning_region
 from tests.infra.synthesis import Synthesised
@@ -255,3 +256,22 @@ def test_names_of_queues_and_functions_are_equal_in_all_regions_of_a_stream(shop
     queue = shop.topology.subscription("billing").queue
     assert isinstance(queue, QueueTopology)
     assert sum(one["QueueName"] == queue.name for one in shop.properties(QUEUE)) == len(shop.topology.regions)
+
+
+def test_the_state_machine_of_the_template_is_the_one_that_is_declared_nulls_included(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        stack = cell(synthesised, region)
+        [machine] = synthesised.properties("AWS::StepFunctions::StateMachine", stack=stack)
+        written = json.loads(machine["DefinitionString"])
+        function = written["States"]["Begin"]["Parameters"]["FunctionName"]
+        [named] = [
+            body["Properties"]["FunctionName"]
+            for name, body in synthesised.resources(FUNCTION, stack=stack)
+            if f"<{name.partition('/')[2]}.Arn>" == function
+        ]
+        assert named == topology.backfill_function(region).name
+        assert written == backfill_state_machine(function)
+        assert written["States"]["Copy"]["ResultPath"] is None

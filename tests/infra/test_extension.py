@@ -1,0 +1,83 @@
+"""A user's own resources beside the definition: declared with the fabric's stacks, or refused by name."""
+
+from pathlib import Path
+
+import pytest
+
+from eventfabric.definition_file import read_definition
+from infra.app import ROOT, Staged, context, declare
+from infra.extensions import ExtensionError, extend
+from infra.node import choose_node
+from infra.staging import stage
+from tests.infra.synthesis import Synthesised, resolved
+
+DEFINITION = ROOT / "infra" / "fabric.toml"
+
+
+def synthesised(folder: Path, beside: Path) -> Synthesised:
+    choose_node()
+    import aws_cdk as cdk
+
+    definition = read_definition(DEFINITION)
+    code = folder / "code"
+    staged = Staged(code, stage(definition, functions=ROOT / "functions", target=code, wheels=None))
+    app = cdk.App(analytics_reporting=False, context=context(), outdir=str(folder / "cdk.out"))
+    extend(declare(app, definition, staged), beside)
+    app.synth()
+    return Synthesised(definition, folder / "cdk.out")
+
+
+@pytest.fixture(scope="session")
+def shop_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """The sample, with its extension."""
+    return synthesised(tmp_path_factory.mktemp("shop"), DEFINITION)
+
+
+def test_the_samples_extension_makes_its_tables_in_every_region_before_the_cell(
+    shop_with_tables: Synthesised,
+) -> None:
+    for region in shop_with_tables.topology.regions:
+        made = shop_with_tables.properties("AWS::DynamoDB::GlobalTable", stack=f"shop-tables-{region}")
+        assert {one["TableName"] for one in made} == {"shop-charges", "shop-labels", "shop-facts"}
+        for one in made:
+            [replica] = one["Replicas"]
+            assert replica["DeletionProtectionEnabled"] is True
+            assert replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+
+
+@pytest.mark.parametrize(
+    ("subscription", "action", "table"),
+    [
+        ("billing", "dynamodb:UpdateItem", "shop-charges"),
+        ("shipping", "dynamodb:PutItem", "shop-labels"),
+        ("analytics", "dynamodb:BatchWriteItem", "shop-facts"),
+    ],
+)
+def test_each_handler_of_the_sample_may_write_its_own_table_and_no_other(
+    shop_with_tables: Synthesised, subscription: str, action: str, table: str
+) -> None:
+    topology = shop_with_tables.topology
+    for region in topology.regions:
+        stack = f"{topology.fabric}-cell-{region}"
+        own = [
+            (statement["Action"], resolved(statement["Resource"], {}))
+            for name, body in shop_with_tables.resources("AWS::IAM::Policy", stack=stack)
+            if name.partition("/")[2].startswith(f"Deliver{subscription}Role")
+            for statement in body["Properties"]["PolicyDocument"]["Statement"]
+            if "shop-charges" in str(statement)
+            or "shop-labels" in str(statement)
+            or "shop-facts" in str(statement)
+        ]
+        assert own == [(action, f"arn:aws:dynamodb:{region}:123456789012:table/{table}")]
+
+
+def test_without_an_extension_nothing_is_added(tmp_path: Path) -> None:
+    found = synthesised(tmp_path, tmp_path / "fabric.toml")
+    assert not [name for name in found.templates if name.startswith("shop-tables")]
+
+
+@pytest.mark.parametrize("text", ["", "extend = 3\n", "def extends(stacks): ...\n"])
+def test_an_extension_without_the_function_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "extension.py").write_text(text)
+    with pytest.raises(ExtensionError, match=r"extension\.py: found no function extend, allowed: def extend"):
+        synthesised(tmp_path / "out", tmp_path / "fabric.toml")
