@@ -1,11 +1,29 @@
 """The closed list of metrics, which is also their documentation, and the sink that takes them."""
 
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+NAMESPACE: Final = "eventfabric"
+"""Under which CloudWatch keeps the metrics. Each has two dimensions: `fabric`, and the one that it names."""
+
+
+class Dimension(StrEnum):
+    """What a metric is told of, beside the fabric. The Region is where the metric is kept."""
+
+    STREAM = "stream"
+    SUBSCRIPTION = "subscription"
+
+
+class Unit(StrEnum):
+    """What a metric counts in, as CloudWatch names it."""
+
+    COUNT = "Count"
+    MILLISECONDS = "Milliseconds"
+    SECONDS = "Seconds"
 
 
 class Metric(StrEnum):
-    """Every metric of the fabric. Dimensions: fabric, and stream or subscription."""
+    """Every metric of the fabric: what was counted, and below how things stood at a pass of reconciliation."""
 
     DOORBELLS_RUNG = "DoorbellsRung"
     """Doorbells sent. Unit: Count."""
@@ -45,14 +63,57 @@ class Metric(StrEnum):
     """Lane runs that stopped at an event or record that cannot be passed. Unit: Count."""
     LANES_WAITING = "LanesWaiting"
     """Lane runs that met a hole: a record that is not here yet. Unit: Count."""
-    LANES_BEHIND = "LanesBehind"
-    """Lanes of a replica that were behind their origin at a pass, and moving. Unit: Count."""
-    FINDINGS_REPAIRED = "FindingsRepaired"
-    """What reconciliation found and repaired. Unit: Count."""
-    FINDINGS_ALARMED = "FindingsAlarmed"
-    """What reconciliation found that somebody is to look at. Unit: Count."""
     DELIVERY_LATENCY = "DeliveryLatency"
     """Append to commit, of each run's oldest event. Unit: Milliseconds."""
+    PASSES_COMPLETED = "PassesCompleted"
+    """Passes of reconciliation that came to their end. Unit: Count."""
+    FINDINGS_REPAIRED = "FindingsRepaired"
+    """What reconciliation found and repaired. Unit: Count."""
+
+    OLDEST_UNDELIVERED = "OldestUndelivered"
+    """Age of the oldest event that no cursor has passed: delay. Events of parked keys are not meant. Unit: Seconds."""
+    KEYS_RETRYING = "KeysRetrying"
+    """Parked keys whose first event is tried again. Unit: Count."""
+    KEYS_DEAD = "KeysDead"
+    """Parked keys whose first event is a dead letter. Unit: Count."""
+    CIRCUIT_OPEN = "CircuitOpen"
+    """1 while deliveries stop because what is downstream seems to be down, else 0; told when it changes, too.
+    Unit: Count.
+    """
+    LANES_BEHIND = "LanesBehind"
+    """Lanes of a replica that are behind their origin, and moving. Unit: Count."""
+    LANES_STALLED = "LanesStalled"
+    """Lanes of a replica that are behind their origin, and do not move; they are copied. Unit: Count."""
+    LANES_UNREACHABLE = "LanesUnreachable"
+    """Lanes that were compared with nothing: the Region of their origin did not answer. Unit: Count."""
+    FINDINGS_ALARMED = "FindingsAlarmed"
+    """What reconciliation found that somebody is to look at. Unit: Count."""
+
+    @property
+    def dimension(self) -> Dimension:
+        """Of what it is told."""
+        return Dimension.STREAM if self in _OF_STREAMS else Dimension.SUBSCRIPTION
+
+    @property
+    def unit(self) -> Unit:
+        """What it counts in."""
+        return _UNITS.get(self, Unit.COUNT)
+
+
+_OF_STREAMS: Final = frozenset(
+    {
+        Metric.DOORBELLS_RUNG,
+        Metric.DOORBELLS_FAILED,
+        Metric.STREAM_RECORDS_IGNORED,
+        Metric.PASSES_COMPLETED,
+        Metric.FINDINGS_REPAIRED,
+        Metric.LANES_BEHIND,
+        Metric.LANES_STALLED,
+        Metric.LANES_UNREACHABLE,
+        Metric.FINDINGS_ALARMED,
+    }
+)
+_UNITS: Final = {Metric.DELIVERY_LATENCY: Unit.MILLISECONDS, Metric.OLDEST_UNDELIVERED: Unit.SECONDS}
 
 
 class LogEvent(StrEnum):
@@ -70,10 +131,14 @@ class LogEvent(StrEnum):
 
 
 class Telemetry(Protocol):
-    """Takes metrics and log events."""
+    """Takes metrics and log events. `of`: the stream or subscription, where a function serves several."""
 
-    def add(self, metric: Metric, value: float = 1) -> None:
-        """Add to a metric."""
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
+        """Add to a metric that counts; of a duration, one more value."""
+        ...
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
+        """Say how a metric stands now, nought included."""
         ...
 
     def tell(self, event: LogEvent, **about: object) -> None:
@@ -84,7 +149,10 @@ class Telemetry(Protocol):
 class NoTelemetry:
     """Takes everything and forgets it."""
 
-    def add(self, metric: Metric, value: float = 1) -> None:
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
+        """Forget."""
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
         """Forget."""
 
     def tell(self, event: LogEvent, **about: object) -> None:

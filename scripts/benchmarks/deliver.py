@@ -99,7 +99,7 @@ class LaneRun:
             region=Region(REGION),
             subscription="all",
             ports=aws_ports(topology, clients),
-            telemetry=EmfTelemetry(fabric="bench", service="all", logger=logger),
+            telemetry=EmfTelemetry(fabric="bench", subscription="all", logger=logger),
             logger=logger,
             handlers={"all": handler},
         )

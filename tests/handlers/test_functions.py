@@ -158,7 +158,7 @@ def test_an_event_goes_from_stream_record_to_doorbell_to_handler() -> None:
 def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
     logs = StringIO()
     logger = Logger(service="test-logs", stream=logs)
-    world = World(fail_on="1", telemetry=EmfTelemetry(fabric="shop", service="all", logger=logger))
+    world = World(fail_on="1", telemetry=EmfTelemetry(fabric="shop", subscription="billing", logger=logger))
     world.fabric.publish("orders", key="customer-17", type="Placed", data={"card": "4111"}, id="1")
     world.relay()
     world.deliver()
@@ -296,14 +296,19 @@ def test_a_lost_reply_of_a_port_brings_the_doorbell_back() -> None:
 def test_metrics_are_written_once_an_invocation_in_embedded_metric_format(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    world = World(telemetry=EmfTelemetry(fabric="shop", service="all", logger=Logger(service="test")))
+    world = World(
+        telemetry=EmfTelemetry(fabric="shop", subscription="billing", logger=Logger(service="test"))
+    )
     world.fabric.publish("orders", key="a", type="Placed", id="1")
     world.relay()
     world.deliver()
     rung, delivered = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert rung["DoorbellsRung"] == [1.0]
     assert delivered["EventsHandled"] == [1.0]
-    assert (delivered["fabric"], delivered["service"]) == ("shop", "all")
+    assert rung["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["fabric", "stream"]]
+    assert (rung["fabric"], rung["stream"]) == ("shop", "orders")
+    assert delivered["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["fabric", "subscription"]]
+    assert (delivered["fabric"], delivered["subscription"]) == ("shop", "billing")
 
 
 def test_settings_say_what_the_environment_lacks(tmp_path: Path) -> None:

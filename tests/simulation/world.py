@@ -100,12 +100,16 @@ class Counting:
 
     totals: dict[Metric, float] = field(default_factory=dict)
     told: list[LogEvent] = field(default_factory=list)
+    gauges: dict[tuple[Metric, str | None], float] = field(default_factory=dict)
 
     def tell(self, event: LogEvent, **about: object) -> None:
         self.told.append(event)
 
-    def add(self, metric: Metric, value: float = 1) -> None:
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
         self.totals[metric] = self.totals.get(metric, 0) + value
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
+        self.gauges[metric, of] = value
 
 
 class Recorder:

@@ -27,11 +27,14 @@ class CountingTelemetry:
         """See telemetry.Telemetry."""
         self._logger.warning(event.value, extra=about)
 
-    def add(self, metric: Metric, value: float = 1) -> None:
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
         """See telemetry.Telemetry."""
         self.sums[metric] += value
         if self._whole is not None:
             self._whole.add(metric, value)
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
+        """See telemetry.Telemetry. What stands is no sum: only who asks the pass itself sees it."""
 
 
 class LocalSubscription:

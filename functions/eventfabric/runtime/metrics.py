@@ -3,44 +3,57 @@
 from collections import defaultdict
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
-from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.telemetry import NAMESPACE, LogEvent, Metric, Unit
 
-_NAMESPACE = "eventfabric"
+_FABRIC = "fabric"
 
 
 class EmfTelemetry:
     """telemetry.Telemetry on Powertools: metrics wait for `flush` (sums; of a duration every value), logs do not."""
 
-    def __init__(self, *, fabric: str, service: str, logger: Logger) -> None:
+    def __init__(self, *, fabric: str, subscription: str | None = None, logger: Logger) -> None:
+        """`subscription`: of which the function's metrics are, where they do not say."""
         self._logger = logger
-        self._provider = AmazonCloudWatchEMFProvider(namespace=_NAMESPACE, service=service)
+        # Powertools would add a dimension of its own, named by the environment: alarms ask for exactly two.
+        self._provider = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service="")
         self._fabric = fabric
-        self._sums: defaultdict[Metric, float] = defaultdict(float)
-        self._milliseconds: list[float] = []
+        self._subscription = subscription
+        self._values: defaultdict[tuple[str, str], dict[Metric, list[float]]] = defaultdict(dict)
 
-    def add(self, metric: Metric, value: float = 1) -> None:
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
         """See telemetry.Telemetry."""
-        if metric is Metric.DELIVERY_LATENCY:
-            self._milliseconds.append(value)
+        values = self._of(metric, of)
+        if metric.unit is Unit.MILLISECONDS:
+            values.setdefault(metric, []).append(value)
         elif value:
-            self._sums[metric] += value
+            values[metric] = [sum(values.get(metric, ())) + value]
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
+        """See telemetry.Telemetry."""
+        self._of(metric, of)[metric] = [value]
+
+    def _of(self, metric: Metric, of: str | None) -> dict[Metric, list[float]]:
+        name = of or self._subscription
+        assert name is not None, f"nobody said of which {metric.dimension} {metric} is"
+        return self._values[metric.dimension, name]
 
     def tell(self, event: LogEvent, **about: object) -> None:
         """See telemetry.Telemetry."""
         self._logger.warning(event.value, extra=about)
 
     def flush(self) -> None:
-        """Write what was added; nothing where nothing was."""
-        if not self._sums and not self._milliseconds:
-            return
-        self._provider.add_dimension(name="fabric", value=self._fabric)
-        for metric, total in self._sums.items():
-            self._provider.add_metric(name=metric, unit=MetricUnit.Count, value=total)
-        for value in self._milliseconds:
-            self._provider.add_metric(name=Metric.DELIVERY_LATENCY, unit=MetricUnit.Milliseconds, value=value)
-        self._provider.flush_metrics()
-        self._sums.clear()
-        self._milliseconds.clear()
+        """Write what was added, a line for each stream and subscription; nothing where nothing was."""
+        for (dimension, name), metrics in self._values.items():
+            if not metrics:
+                continue
+            self._provider.add_dimension(name=_FABRIC, value=self._fabric)
+            self._provider.add_dimension(name=dimension, value=name)
+            for metric, values in metrics.items():
+                for value in values:
+                    self._provider.add_metric(name=metric, unit=metric.unit, value=value)
+            if self._provider.metric_set:  # Powertools wrote it itself if it was full
+                self._provider.flush_metrics()
+            self._provider.clear_metrics()
+        self._values.clear()

@@ -18,7 +18,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for stream in runtime.topology.streams.values():
         if runtime.region in stream.definition.regions:
             found[stream.name] = _pass(runtime, stream.name, full=full)
-    runtime.flush()
+            runtime.flush()  # so that what stops the next stream's pass does not hide this one's
     return {"findings": {name: dict(counts) for name, counts in found.items()}}
 
 

@@ -47,7 +47,9 @@ def _read(runtime: Runtime, stream_record: dict[str, Any]) -> Appended | None:
         runtime.logger.error("a stream record is not the log's", extra={"reason": str(error)})
         appended = None
     if appended is None:
-        runtime.telemetry.add(Metric.STREAM_RECORDS_IGNORED)
+        table = _table_of(stream_record.get("eventSourceARN", ""))
+        streams = {stream.table.name: stream.name for stream in runtime.topology.streams.values()}
+        runtime.telemetry.add(Metric.STREAM_RECORDS_IGNORED, of=streams.get(table, table or "unknown"))
     return appended
 
 

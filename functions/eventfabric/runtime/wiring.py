@@ -135,7 +135,7 @@ def _of_the_environment() -> Runtime:
         region=Region(settings.region),
         subscription=settings.subscription,
         ports=aws_ports(topology, Clients(settings.region, endpoint_url=settings.endpoint_url)),
-        telemetry=EmfTelemetry(fabric=topology.fabric, service=service, logger=logger),
+        telemetry=EmfTelemetry(fabric=topology.fabric, subscription=settings.subscription, logger=logger),
         logger=logger,
         code_version=settings.code_version,
     )

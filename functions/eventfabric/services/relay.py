@@ -38,6 +38,6 @@ def relay(
         ]
         refused = doorbells.ring(subscription.name, bells)
         failed.update(bell.lane for bell in refused)
-        telemetry.add(Metric.DOORBELLS_RUNG, len(bells) - len(refused))
-        telemetry.add(Metric.DOORBELLS_FAILED, len(refused))
+        telemetry.add(Metric.DOORBELLS_RUNG, len(bells) - len(refused), of=stream.name)
+        telemetry.add(Metric.DOORBELLS_FAILED, len(refused), of=stream.name)
     return next((change.position for change in seen if change.lane in failed), None)

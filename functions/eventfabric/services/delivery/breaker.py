@@ -154,6 +154,7 @@ class Breaker:
         )
         if opened:
             self._telemetry.add(Metric.CIRCUITS_OPENED)
+            self._telemetry.gauge(Metric.CIRCUIT_OPEN, 1)
             self._telemetry.tell(LogEvent.CIRCUIT_OPENED, reason=reason)
         return self._circuit.state is not CircuitState.CLOSED
 
@@ -184,6 +185,7 @@ class Breaker:
             return False
         self._failed.clear()
         self._telemetry.add(Metric.CIRCUITS_CLOSED)
+        self._telemetry.gauge(Metric.CIRCUIT_OPEN, 0)
         self._telemetry.tell(LogEvent.CIRCUIT_CLOSED)
         self._ring_all()
         return True

@@ -6,8 +6,9 @@
                            parked keys tried when they should, dead ones counted
                            nobody writes who does not own
 
-A pass reads one item of marks an origin, the tail of each lane, the records that are new, and the state of each lane
-for each subscription. Log records that were verified are not read again, except by a full pass.
+A pass reads one item of marks an origin, the tail of each lane, the records that are new, the state of each lane for
+each subscription, and where that lags, the first record that waits. Log records that were verified are not read again,
+except by a full pass. When it is through, it tells how everything stands: services/upkeep/vitals.py.
 """
 
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from eventfabric.ports import Ports
 from eventfabric.services.locate import has_expired, kept_in
 from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.upkeep.replica import Replica
+from eventfabric.services.upkeep.vitals import Vitals
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
@@ -81,15 +83,20 @@ class Reconciler:
         self._retention = stream.retention_seconds
         self._telemetry = telemetry
         self._now_ms = ports.clock.now_ms()
+        self._vitals = Vitals(stream)
 
     def run(self, *, repair: bool, full: bool = False) -> Iterator[Finding]:
         """The findings of one pass, lane by lane; with `repair`, what is safe to repair is. Interrupt it at will."""
         self._now_ms = self._ports.clock.now_ms()
+        self._vitals = Vitals(self._stream)
         standings = {one.name: self._standing(one) for one in self._stream.subscriptions}
         for origin in self._stream.definition.regions:
             for found in self._origin(Region(origin), standings, repair=repair, full=full):
-                self._count(found)
+                if found.is_repaired:
+                    self._telemetry.add(Metric.FINDINGS_REPAIRED, of=self._stream.name)
+                self._vitals.found(found)
                 yield found
+        self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:
         """What all Regions that answer know of a subscription; noted where that is nothing new to this one."""
@@ -105,14 +112,6 @@ class Reconciler:
         if not news:
             self._ports.ledger.see(self._name, name)
         return replace(standing, owners=(*standing.owners, *news))
-
-    def _count(self, found: Finding) -> None:
-        if found.is_repaired:
-            self._telemetry.add(Metric.FINDINGS_REPAIRED)
-        elif found.is_alarm:
-            self._telemetry.add(Metric.FINDINGS_ALARMED)
-        elif found.kind is FindingKind.REPLICATION_DELAY:
-            self._telemetry.add(Metric.LANES_BEHIND)
 
     def _origin(
         self, origin: Region, standings: dict[str, Standing], *, repair: bool, full: bool
@@ -173,17 +172,19 @@ class Reconciler:
 
     def _watch(self, look: _Look, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
         yield from self._stale_owners(look)
+        parked = list(look.state.parked.get(self._home(look), {}).values())
+        self._vitals.parked(look.subscription.name, parked)
         wrong = self._cursor(look)
         if wrong is not None:
             yield wrong
             return
-        parked = list(look.state.parked.get(self._home(look), {}).values())
         dead = [one for one in parked if one.state is ParkedState.DEAD]
         if dead:
             waiting = sum(len(one.waiting) - 1 for one in dead)
             detail = f"{len(dead)} dead letters, {waiting} events wait behind them"
             yield self._finding(FindingKind.DEAD, look, dead[0].first.sequence, detail)
         oldest = self._oldest_waiting(look)
+        self._note_age(look, oldest)
         if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
             yield from self._expired(look, oldest, bells, repair=repair)
             return
@@ -205,17 +206,25 @@ class Reconciler:
         return self._finding(FindingKind.PARKED_OVERDUE, look, late[0].first.sequence, detail)
 
     def _oldest_waiting(self, look: _Look) -> Record | None:
-        """The first record that waits; read where that may be too long: the cursor is idle, or records expire."""
+        """The first record that waits."""
         cursor = look.cursor
         if cursor.sequence >= min(look.tail.sequence, look.mark.sequence):
             return None  # all is delivered that can be
-        if self._retention is None and not self._is_idle(cursor):
-            return None
-        page = self._log.read(look.lane, cursor.base, records_max=1)
+        return self._first(look.lane, cursor.base)
+
+    def _first(self, lane: Lane, start: Sequence) -> Record | None:
+        page = self._log.read(lane, start, records_max=1)
         return page.records[0] if page.records else None
 
-    def _is_idle(self, cursor: Cursor) -> bool:
-        return cursor.written_ms <= self._now_ms - 1000 * limits.UNRUNG_SECONDS
+    def _note_age(self, look: _Look, oldest: Record | None) -> None:
+        """How long the oldest event waits that is news to the subscription: no replay, and not before its beginning."""
+        cursor = look.cursor
+        if cursor.version == 0 and look.subscription.definition.start != "earliest":
+            return  # where it begins in this lane, its first doorbell says
+        if cursor.is_replay:
+            oldest = self._first(look.lane, cursor.replay_until)
+        if oldest is not None:
+            self._vitals.waits(look.subscription.name, to_ms(oldest.time))
 
     def _unrung(self, look: _Look, oldest: Record) -> Finding | None:
         waits_since_ms = max(look.cursor.written_ms, to_ms(oldest.time))
