@@ -121,6 +121,14 @@ BeginsAt: TypeAlias = Annotated[
 ]
 Regions: TypeAlias = Annotated[tuple[RegionName, ...], Len(1)]
 
+TopicArn: TypeAlias = Annotated[
+    str,
+    Pattern(
+        r"^arn:aws[a-z-]*:sns:[a-z]{2,4}(-[a-z]+){1,2}-[1-9]:\d{12}:[A-Za-z0-9_-]{1,256}$",
+        "the ARN of an SNS topic (not FIFO), such as arn:aws:sns:us-east-1:111122223333:on-call",
+    ),
+]
+
 Durability: TypeAlias = Literal["regional", "replicated", "quorum"]
 Guarantee: TypeAlias = Literal["at_most_once", "at_least_once", "exactly_once"]
 Order: TypeAlias = Literal["key", "none"]
@@ -147,6 +155,13 @@ class FabricSection(_Table):
             "Regions of the fabric. The first is its home, from which tables that span Regions are deployed."
         ),
     ]
+    alarm_actions: Annotated[
+        tuple[TopicArn, ...],
+        Doc(
+            "SNS topics that are told of every alarm, and of its end. An alarm tells those of its own Region.",
+            default="nobody is told",
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +227,21 @@ class Breaker(_Table):
         Annotated[int, Interval(ge=1, le=1000)],
         Doc("Parked keys of one lane, from which on deliveries stop."),
     ] = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slo(_Table):
+    """How fast deliveries are to be, and how often they may be slower: a service level objective in each Region."""
+
+    latency_ms: Annotated[
+        Annotated[int, Interval(ge=1, le=86_400_000)],
+        Doc("Milliseconds from append to commit. A minute is good if 99% of its runs took no longer."),
+    ]
+    on_time_ratio: Annotated[
+        Annotated[float, Interval(ge=0.5, le=0.9999)],
+        Doc("Share of the minutes with deliveries that are to be good."),
+    ] = 0.99
+    days: Annotated[Annotated[int, Interval(ge=1, le=90)], Doc("The last so many days are counted.")] = 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +315,9 @@ class Subscription(_Table):
     breaker: Annotated[
         Breaker, Doc("When to stop attempting, because what is downstream seems to be down.")
     ] = Breaker()
+    slo: Annotated[
+        Slo | None, Doc("How fast deliveries are to be, and how often they may be slower.", default="none")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,6 +99,7 @@ def broken_rules(facts: Facts) -> Iterator[Broken]:
 def _fabric(facts: Facts) -> Iterator[Broken]:
     regions = facts.texts("fabric", "regions")
     yield from _duplicates(("fabric", "regions"), regions)
+    yield from _alarm_actions(facts, regions)
     used = [facts.regions(stream) for stream in facts.names("streams")]
     known = [regions_of_stream for regions_of_stream in used if regions_of_stream is not None]
     if not used or len(known) < len(used):
@@ -108,6 +109,24 @@ def _fabric(facts: Facts) -> Iterator[Broken]:
             yield Broken(
                 ("fabric", "regions", place), _quoted(region), "a Region that at least one stream has"
             )
+
+
+def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[Broken]:
+    """CloudWatch tells only topics of the alarm's own Region: a Region without one would fall silent unnoticed."""
+    path: Path = ("fabric", "alarm_actions")
+    topics = facts.texts("fabric", "alarm_actions")
+    yield from _duplicates(path, topics)
+    if not topics or regions is None:
+        return
+    of_topics = [topic.split(":")[3] for topic in topics]
+    for place, region in enumerate(of_topics):
+        if region not in regions:
+            yield Broken((*path, place), _quoted(topics[place]), f"a topic in one of {_list(regions)}")
+    lacking = [region for region in regions if region not in of_topics]
+    if lacking:
+        yield Broken(
+            path, f"none in {_list(lacking)}", "none at all, or a topic in each Region of the fabric"
+        )
 
 
 def _stream(facts: Facts, name: str) -> Iterator[Broken]:

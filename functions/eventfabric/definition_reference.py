@@ -25,6 +25,7 @@ from eventfabric.definition import (
     Pattern,
     PowersOfTwo,
     Retry,
+    Slo,
     Stream,
     Subscription,
 )
@@ -38,6 +39,7 @@ _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("subscriptions.NAME", Subscription),
     ("subscriptions.NAME.retry", Retry),
     ("subscriptions.NAME.breaker", Breaker),
+    ("subscriptions.NAME.slo", Slo),
 )
 _FOUND_CHARACTERS_MAX: Final = 80
 
@@ -230,6 +232,8 @@ Rules between keys:
 - `durability = "quorum"` takes exactly three Regions, no `retention_days` and no `exactly_once` subscription:
   the tables that it uses have neither expiry nor transactions. `durability = "regional"` takes exactly one.
 - `region` goes with `deliver = "one"`, and is a Region of the stream.
+- `alarm_actions` are in Regions of the fabric, and where there are any, each Region has one.
+- A subscription without a table `slo` has no objective.
 - Lists hold each value once; `backoff_max_seconds` is at least `backoff_seconds`.
 - `{_RESERVED}` names no stream, and no subscription's name ends in {_ENDINGS}: the fabric uses those itself.
 - Handlers and exception types exist: looked up in the source when the fabric is deployed, never imported."""

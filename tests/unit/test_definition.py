@@ -95,7 +95,7 @@ QUORUM = STREAM + 'durability = "quorum"\n'
             FABRIC + STREAM + 'name = "orders"',
             'streams.orders.name: found "orders", allowed: no such key: the name is the table\'s',
         ),
-        (STREAM, "fabric: found nothing, allowed: a table with: name, regions"),
+        (STREAM, "fabric: found nothing, allowed: a table with: name, regions, alarm_actions"),
         (FABRIC, "streams: found nothing, allowed: tables with names of their own, at least one"),
         (
             FABRIC + "[streams]",

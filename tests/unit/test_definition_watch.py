@@ -1,0 +1,81 @@
+"""What a definition says of alarms and objectives, and what it may not say."""
+
+import pytest
+
+from eventfabric.definition import Slo, from_json, to_json
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import DefinitionError
+
+FABRIC = '[fabric]\nname = "shop"\nregions = ["us-east-1", "eu-west-1"]\n'
+STREAM = "[streams.orders]\n"
+SUBSCRIPTION = '[subscriptions.billing]\nstream = "orders"\nhandler = "subscribers.billing:charge"\n'
+HERE, THERE = (f"arn:aws:sns:{region}:111122223333:on-call" for region in ("us-east-1", "eu-west-1"))
+
+
+def with_topics(*topics: str) -> str:
+    return FABRIC + f"alarm_actions = [{', '.join(map(repr, topics))}]\n" + STREAM
+
+
+def with_slo(text: str) -> str:
+    return FABRIC + STREAM + SUBSCRIPTION + f"[subscriptions.billing.slo]\n{text}\n"
+
+
+def problem(text: str) -> str:
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition(text)
+    [found] = caught.value.problems
+    return str(found)
+
+
+def test_nobody_is_told_of_alarms_and_no_objective_is_set_unless_the_definition_says_so() -> None:
+    definition = parse_definition(FABRIC + STREAM + SUBSCRIPTION)
+    assert definition.fabric.alarm_actions == ()
+    assert definition.subscriptions["billing"].slo is None
+
+
+def test_topics_of_every_region_are_taken_and_ship_with_the_code() -> None:
+    definition = parse_definition(with_topics(HERE, THERE))
+    assert definition.fabric.alarm_actions == (HERE, THERE)
+    assert from_json(to_json(definition)) == definition
+
+
+def test_a_region_whose_alarms_would_tell_nobody_is_refused() -> None:
+    found = problem(with_topics(HERE))
+    assert found == (
+        "fabric.alarm_actions: found none in eu-west-1, "
+        "allowed: none at all, or a topic in each Region of the fabric"
+    )
+
+
+def test_a_topic_of_another_region_is_refused_for_no_alarm_could_tell_it() -> None:
+    elsewhere = HERE.replace("us-east-1", "ap-south-1")
+    assert problem(with_topics(HERE, THERE, elsewhere)) == (
+        f'fabric.alarm_actions[2]: found "{elsewhere}", allowed: a topic in one of us-east-1, eu-west-1'
+    )
+
+
+@pytest.mark.parametrize("topic", [f"{HERE}.fifo", "on-call", HERE.replace("sns", "sqs")])
+def test_what_is_no_topic_is_refused(topic: str) -> None:
+    assert "allowed: the ARN of an SNS topic" in problem(with_topics(topic, THERE))
+
+
+def test_an_objective_needs_a_latency_and_has_defaults_for_the_rest() -> None:
+    definition = parse_definition(with_slo("latency_ms = 500"))
+    assert definition.subscriptions["billing"].slo == Slo(latency_ms=500, on_time_ratio=0.99, days=28)
+    assert from_json(to_json(definition)) == definition
+    assert problem(with_slo("days = 7")) == (
+        "subscriptions.billing.slo.latency_ms: found nothing, allowed: a whole number from 1 to 86400000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("latency_ms = 0", "a whole number from 1 to 86400000"),
+        ("latency_ms = 500\non_time_ratio = 1.0", "a number from 0.5 to 0.9999"),
+        ("latency_ms = 500\ndays = 91", "a whole number from 1 to 90"),
+        ("latency_ms = 500\nweeks = 4", "latency_ms, on_time_ratio, days"),
+    ],
+)
+def test_an_objective_that_cannot_be_is_refused(text: str, allowed: str) -> None:
+    assert problem(with_slo(text)).endswith(f"allowed: {allowed}")
