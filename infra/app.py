@@ -1,14 +1,15 @@
 """The CDK app, `python -m infra.app`: reads a definition, checks it, stages the functions and declares the stacks.
 
-Context: `definition` (path, default infra/fabric.toml), `account`, `code_signing_config` (ARN), `platform` (that of
-the wheels: `lambda`, or `host` for emulators that run functions on this machine). What is wrong with a definition is
-said in one message, before any stack is made.
+Context: `definition` (path, default infra/fabric.toml), `account`, `code_signing_config` (ARNs, one for each Region,
+with commas between them), `platform` (that of the wheels: `lambda`, or `host` for emulators that run functions on this
+machine). What is wrong is said in one message, before any code is staged and any stack is made.
 """
 
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from eventfabric.definition import Definition
@@ -39,26 +40,30 @@ def main() -> int:
     choose_node()
     import aws_cdk as cdk
 
-    from infra.checks import check_regions
-    from infra.extensions import extend
+    from infra.checks import check_regions, signing_configs
+    from infra.extensions import extension_beside
 
     app = cdk.App(analytics_reporting=False, context=context())
-    path = Path(app.node.try_get_context("definition") or ROOT / "infra" / "fabric.toml")
-    try:
-        check_regions(read_definition(path), where=str(path))
-        functions = next((folder for folder in handler_folders(path) if folder.is_dir()), LIBRARY)
-        platform = platform_named(app.node.try_get_context("platform") or "lambda")
-        wheels = unpacked_wheels(functions, cache=BUILD / "wheels", platform=platform)
-        # Looked up where they will be: what only this machine has is not in the zip.
-        definition = read_definition(path, check_handlers=True, search_path=[functions, wheels])
-        target = BUILD / "functions" / definition.fabric.name
-        staged = Staged(target, stage(definition, functions=functions, target=target, wheels=wheels))
-        stacks = declare(app, definition, staged)
-        extend(stacks, path)
-    except EventFabricError as error:
-        print(f"cannot be deployed: {error}", file=sys.stderr)
-        return 1
-    app.synth()
+    path = Path(str(app.node.try_get_context("definition") or ROOT / "infra" / "fabric.toml"))
+    # Synthesis copies what is staged into the assembly, where it can be looked at.
+    with TemporaryDirectory(prefix="eventfabric-functions-") as folder:
+        try:
+            read = read_definition(path)
+            check_regions(read, where=str(path))
+            signing_configs(app.node.try_get_context("code_signing_config"), read)
+            extend = extension_beside(path)
+            functions = next((one for one in handler_folders(path) if one.is_dir()), LIBRARY)
+            platform = platform_named(app.node.try_get_context("platform") or "lambda")
+            wheels = unpacked_wheels(functions, cache=BUILD / "wheels", platform=platform)
+            # Looked up where they will be: what only this machine has is not in the zip.
+            definition = read_definition(path, check_handlers=True, search_path=[functions, wheels])
+            target = Path(folder, definition.fabric.name)
+            staged = Staged(target, stage(definition, functions=functions, target=target, wheels=wheels))
+            extend(declare(app, definition, staged))
+        except EventFabricError as error:
+            print(f"cannot be deployed: {error}", file=sys.stderr)
+            return 1
+        app.synth()
     return 0
 
 
@@ -67,6 +72,7 @@ def declare(app: "cdk.App", definition: Definition, staged: Staged) -> Any:
     import aws_cdk as cdk
     import cdk_nag
 
+    from infra.checks import signing_configs
     from infra.fabric import FabricStacks
 
     stacks = FabricStacks(
@@ -75,7 +81,7 @@ def declare(app: "cdk.App", definition: Definition, staged: Staged) -> Any:
         code_path=str(staged.path),
         code_hash=staged.hash,
         account=app.node.try_get_context("account"),
-        signing_config_arn=app.node.try_get_context("code_signing_config"),
+        signing_configs=signing_configs(app.node.try_get_context("code_signing_config"), definition),
     )
     cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
     return stacks

@@ -1,5 +1,8 @@
-"""Owns what a definition may not ask of an account, beyond what a definition may not say: which Regions there are."""
+"""Owns what may not be asked of an account, beyond what a definition may not say: which Regions there are, and what of
+one Region is of no use in another.
+"""
 
+import re
 from collections.abc import Iterator
 
 from aws_cdk import region_info
@@ -20,6 +23,27 @@ def check_regions(definition: Definition, *, where: str) -> None:
     problems = [*_unknown(definition), *_quorums(definition)]
     if problems:
         raise DefinitionError(problems, where=where)
+
+
+def signing_configs(given: object, definition: Definition) -> dict[str, str]:
+    """The code signing configs of the context, by Region; none, or one for each, since Lambda takes none of another.
+
+    `given`: ARNs, as a list or as one text with commas between them. DefinitionError.
+    """
+    texts = given.split(",") if isinstance(given, str) else given or []
+    arns = [str(one).strip() for one in texts] if isinstance(texts, list | tuple) else [str(texts)]
+    if not arns:
+        return {}
+    found = {match[1]: match[0] for match in map(_SIGNING_CONFIG.fullmatch, arns) if match}
+    if len(found) != len(arns) or set(found) != set(definition.fabric.regions):
+        shape = "arn:...:lambda:<Region>:<account>:code-signing-config:csc-..."
+        regions = ", ".join(definition.fabric.regions)
+        allowed = f"one {shape} for each of {regions}, with commas between them"
+        raise DefinitionError([Problem("code_signing_config", ", ".join(arns), allowed)], where="context")
+    return found
+
+
+_SIGNING_CONFIG = re.compile(r"arn:[a-z-]+:lambda:([a-z0-9-]+):\d{12}:code-signing-config:csc-[0-9a-z]+")
 
 
 def _unknown(definition: Definition) -> Iterator[Problem]:

@@ -1,5 +1,7 @@
 """Owns how a topology becomes the stacks of an app, and in which order they are deployed."""
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 
@@ -7,10 +9,11 @@ from eventfabric.topology import Topology
 from infra.stacks.cell import CellStack
 from infra.stacks.keys import KeyStack
 from infra.stacks.log import LogStack, owning_region
+from infra.stacks.watch import WatchStack
 
 
 class FabricStacks:
-    """All stacks of a fabric. Order: every Region's keys, then the logs, then the cells."""
+    """All stacks of a fabric. Order: every Region's keys, then the logs, the cells, and what watches them."""
 
     def __init__(
         self,
@@ -20,7 +23,7 @@ class FabricStacks:
         code_path: str,
         code_hash: str,
         account: str | None = None,
-        signing_config_arn: str | None = None,
+        signing_configs: Mapping[str, str] | None = None,
     ) -> None:
         self.app, self.topology, self._account = app, topology, account
         name, env = topology.fabric, self.env
@@ -46,10 +49,16 @@ class FabricStacks:
                     code_path, asset_hash=code_hash, asset_hash_type=cdk.AssetHashType.CUSTOM
                 ),
                 env=env(region),
-                signing_config_arn=signing_config_arn,
+                signing_config_arn=(signing_configs or {}).get(region),
             )
             for region in topology.regions
         }
+        self.watches = {
+            region: WatchStack(app, f"{name}-watch-{region}", topology, env=env(region))
+            for region in topology.regions
+        }
+        for region, watch in self.watches.items():
+            watch.add_stack_dependency(self.cells[region], "what is not there yet is not watched")
         for log in self.logs.values():
             for key in self.keys.values():
                 log.add_stack_dependency(key, "a replica is encrypted with its Region's key")

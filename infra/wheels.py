@@ -30,6 +30,7 @@ _MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux20
 class Platform:
     """What functions run on: `named` tells it from others in the cache, `options` have pip choose wheels for it."""
 
+    title: str
     named: tuple[str, ...]
     options: tuple[str, ...] = ()
 
@@ -40,11 +41,11 @@ def linux(python: str, machine: str) -> Platform:
         *("--python-version", python, "--implementation", "cp"),
         *(word for tag in _MANYLINUX for word in ("--platform", f"{tag}_{machine}")),
     )
-    return Platform(named=options, options=options)
+    return Platform(f"Python {python} on Linux ({machine})", named=options, options=options)
 
 
 LAMBDA = linux(LAMBDA_PYTHON, _MACHINES[LAMBDA_ARCHITECTURE])
-HOST = Platform(named=(sys.version, sys.platform, machine()))
+HOST = Platform("this Python and machine", named=(sys.version, sys.platform, machine()))
 """This machine and interpreter, as emulators of Lambda let functions run on it."""
 PLATFORMS = {"lambda": LAMBDA, "host": HOST}
 
@@ -82,7 +83,15 @@ def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA
         if user.is_file():
             pins = work / "pins.txt"
             pins.write_text(pins_of(lock.read_text()))
-            _fetch(work / "user", [*platform.options, "--requirement", str(user), "--constraint", str(pins)])
+            wanted = [*platform.options, "--requirement", str(user), "--constraint", str(pins)]
+            try:
+                _fetch(work / "user", wanted)
+            except WheelsError as error:
+                ours = " ".join(pins.read_text().split())
+                raise WheelsError(
+                    f"{user}: found {error}; allowed: packages with wheels for {platform.title}, "
+                    f"and of what the fabric brings only its versions: {ours}"
+                ) from error
             _add(work / "user", work / "own")
         # Only what is whole gets the name; another process may have been first, with the same.
         with suppress(OSError):
@@ -110,7 +119,7 @@ def _fetch(target: Path, wanted: list[str]) -> None:
         reasons = [
             line for line in ran.stderr.splitlines() if line.startswith("ERROR")
         ] or ran.stderr.splitlines()
-        raise WheelsError(f"packages of the functions: {' '.join(reasons)}")
+        raise WheelsError(f"packages that cannot be fetched ({' '.join(reasons)})")
     shutil.rmtree(target / "bin", ignore_errors=True)
 
 

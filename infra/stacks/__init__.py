@@ -1,1 +1,1 @@
-"""Three kinds of stack: keys and a cell in each Region, the log in the home Region."""
+"""Four kinds of stack: keys, a cell and a watch in each Region, the log in the home Region."""

@@ -5,23 +5,56 @@ from pathlib import Path
 import pytest
 
 from eventfabric.definition_file import read_definition
+from eventfabric.errors import DefinitionError
 from infra.app import ROOT
+from infra.checks import signing_configs
 from tests.infra.synthesis import Synthesised, synthesise
 
-CONFIG = "arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-0123456789abcdef0"
+REGIONS = ("us-east-1", "eu-west-1")
+CONFIGS = [
+    f"arn:aws:lambda:{region}:123456789012:code-signing-config:csc-0123456789abcdef{number}"
+    for number, region in enumerate(REGIONS)
+]
+DEFINITION = read_definition(ROOT / "infra" / "fabric.toml")
 FUNCTION = "AWS::Lambda::Function"
 
 
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    definition = read_definition(ROOT / "infra" / "fabric.toml")
-    return synthesise(definition, Path(tmp_path_factory.mktemp("signed")), code_signing_config=CONFIG)
+    folder = Path(tmp_path_factory.mktemp("signed"))
+    return synthesise(DEFINITION, folder, code_signing_config=", ".join(CONFIGS))
 
 
-def test_every_function_of_the_zip_has_the_config_that_the_context_names(signed: Synthesised) -> None:
-    zipped = [one for one in signed.properties(FUNCTION) if "S3Key" in one["Code"]]
-    assert len(zipped) == sum(len(signed.topology.functions(region)) for region in signed.topology.regions)
-    assert {one["CodeSigningConfigArn"] for one in zipped} == {CONFIG}
+def test_every_function_of_the_zip_has_the_config_of_its_region(signed: Synthesised) -> None:
+    assert set(signed.topology.regions) == set(REGIONS)
+    for region, config in zip(REGIONS, CONFIGS, strict=True):
+        stack = f"{signed.topology.fabric}-cell-{region}"
+        zipped = [one for one in signed.properties(FUNCTION, stack=stack) if "S3Key" in one["Code"]]
+        assert len(zipped) == len(signed.topology.functions(region))
+        assert {one["CodeSigningConfigArn"] for one in zipped} == {config}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        CONFIGS[0],
+        [CONFIGS[0], CONFIGS[0]],
+        [*CONFIGS, CONFIGS[0].replace("us-east-1", "us-west-2")],
+        "csc-1",
+        7,
+    ],
+)
+def test_anything_but_one_config_for_each_region_is_refused(given: object) -> None:
+    with pytest.raises(
+        DefinitionError, match=r"code_signing_config: found .* allowed: one arn:.* us-east-1, eu-west-1"
+    ):
+        signing_configs(given, DEFINITION)
+
+
+def test_configs_may_stand_in_a_list_or_in_one_text() -> None:
+    assert signing_configs(CONFIGS, DEFINITION) == dict(zip(REGIONS, CONFIGS, strict=True))
+    assert signing_configs(",".join(CONFIGS), DEFINITION) == signing_configs(CONFIGS, DEFINITION)
+    assert signing_configs(None, DEFINITION) == {}
 
 
 def test_a_function_whose_code_is_in_the_template_is_not_signed_since_lambda_refuses_that(

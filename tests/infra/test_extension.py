@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.definition_file import read_definition
 from infra.app import ROOT, Staged, context, declare
-from infra.extensions import ExtensionError, extend
+from infra.extensions import ExtensionError, extension_beside
 from infra.node import choose_node
 from infra.staging import stage
 from tests.infra.synthesis import Synthesised, resolved
@@ -22,7 +22,7 @@ def synthesised(folder: Path, beside: Path) -> Synthesised:
     code = folder / "code"
     staged = Staged(code, stage(definition, functions=ROOT / "functions", target=code, wheels=None))
     app = cdk.App(analytics_reporting=False, context=context(), outdir=str(folder / "cdk.out"))
-    extend(declare(app, definition, staged), beside)
+    extension_beside(beside)(declare(app, definition, staged))
     app.synth()
     return Synthesised(definition, folder / "cdk.out")
 

@@ -4,10 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from uuid import uuid4
 
 import pytest
 
@@ -25,14 +23,6 @@ runpy.run_module("infra.app", run_name="__main__")
 """Runs the app where nothing can be connected to."""
 
 
-@pytest.fixture
-def name() -> Iterator[str]:
-    """A fabric's name that no other test has: its code is staged under it."""
-    unique = f"same-{uuid4().hex[:8]}"
-    yield unique
-    shutil.rmtree(BUILD / "functions" / unique, ignore_errors=True)
-
-
 @pytest.fixture(scope="session")
 def cached() -> None:
     """The wheels are there: a fresh clone fetches them once."""
@@ -47,14 +37,14 @@ def without_network() -> list[str]:
     return [unshare, "-rn"]
 
 
-def synthesised(project: Path, *, name: str, seed: int) -> dict[str, bytes]:
+def synthesised(project: Path, *, seed: int) -> dict[str, bytes]:
     """The templates that the app writes for a definition that lies in `project`, by file name."""
     (project / "infra").mkdir(parents=True)
     (project / "functions" / "subscribers").mkdir(parents=True)
     (project / "functions" / "subscribers" / "count.py").write_text("def record(event, delivery): ...\n")
     definition = project / "infra" / "fabric.toml"
     definition.write_text(
-        f'[fabric]\nname = "{name}"\nregions = ["eu-west-1", "us-east-1"]\n[streams.orders]\n[streams.parcels]\n'
+        '[fabric]\nname = "same"\nregions = ["eu-west-1", "us-east-1"]\n[streams.orders]\n[streams.parcels]\n'
         '[subscriptions.count]\nstream = "orders"\nhandler = "subscribers.count:record"\n'
     )
     environment = [(key, value) for key, value in os.environ.items() if not key.startswith("CDK_")]
@@ -74,10 +64,10 @@ def synthesised(project: Path, *, name: str, seed: int) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("cached")
-def test_two_syntheses_without_network_in_two_places_give_equal_bytes(tmp_path: Path, name: str) -> None:
-    first = synthesised(tmp_path / "one", name=name, seed=1)
-    second = synthesised(tmp_path / "elsewhere" / "two", name=name, seed=2)
+def test_two_syntheses_without_network_in_two_places_give_equal_bytes(tmp_path: Path) -> None:
+    first = synthesised(tmp_path / "one", seed=1)
+    second = synthesised(tmp_path / "elsewhere" / "two", seed=2)
     regions = ("eu-west-1", "us-east-1")
-    stacks = {f"{name}-{kind}-{region}" for kind in ("keys", "cell") for region in regions}
+    stacks = {f"same-{kind}-{region}" for kind in ("keys", "cell") for region in regions}
     assert {stack.removesuffix(".template.json") for stack in first} >= stacks
     assert first == second

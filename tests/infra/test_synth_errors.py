@@ -1,0 +1,232 @@
+"""What cannot be deployed is said in one message, with what, where and what is allowed; nothing is written."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from infra.app import BUILD, ROOT
+from infra.staging import LIBRARY
+from infra.wheels import unpacked_wheels
+
+HANDLER = '[subscriptions.count]\nstream = "orders"\nhandler = "subscribers.count:record"\n'
+REST = f"[streams.orders]\n{HANDLER}"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A user's own project, outside this one: a definition, and a folder of handlers."""
+
+    folder: Path
+    name: str
+
+    @property
+    def definition(self) -> Path:
+        return self.folder / "infra" / "fabric.toml"
+
+    @property
+    def subscribers(self) -> Path:
+        return self.folder / "functions" / "subscribers"
+
+    @property
+    def staged(self) -> list[Path]:
+        """The code that the assembly has: a folder, once there is one."""
+        return [path for path in (self.folder / "cdk.out").glob("asset.*") if path.is_dir()]
+
+    def write(self, rest: str = REST, *, regions: str = '"eu-west-1"') -> None:
+        self.definition.write_text(f'[fabric]\nname = "{self.name}"\nregions = [{regions}]\n{rest}')
+
+    def synthesise(
+        self, context: Mapping[str, object], *, folder: Path = ROOT
+    ) -> "subprocess.CompletedProcess[str]":
+        """`python -m infra.app`, as the CDK's command line runs it."""
+        given = {"definition": str(self.definition), **context}
+        return subprocess.run(
+            [sys.executable, "-m", "infra.app"],
+            cwd=folder, capture_output=True, text=True, check=False, timeout=300,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "CDK_OUTDIR": str(self.folder / "cdk.out"),
+                "CDK_CONTEXT_JSON": json.dumps(given),
+            },
+        )  # fmt: skip
+
+    def refused(self, **context: object) -> str:
+        """The one message with which a synthesis ends that changes nothing."""
+        ran = self.synthesise(context)
+        assert ran.returncode == 1, ran.stderr
+        assert ran.stdout == ""
+        assert ran.stderr.count("cannot be deployed: ") == 1
+        assert ran.stderr.startswith("cannot be deployed: ")
+        assert "Traceback" not in ran.stderr
+        assert list((self.folder / "cdk.out").rglob("*")) == []  # the CDK makes the folder at once
+        return ran.stderr
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path / "their", "their")
+    made.definition.parent.mkdir(parents=True)
+    made.subscribers.mkdir(parents=True)
+    (made.subscribers / "count.py").write_text("def record(event, delivery): ...\n")
+    made.write()
+    return made
+
+
+@pytest.fixture(scope="session")
+def cached() -> None:
+    """The wheels are there: a fresh clone fetches them once."""
+    unpacked_wheels(ROOT / "functions", cache=BUILD / "wheels")
+
+
+def region(text: str) -> Callable[[Project], None]:
+    return lambda project: project.write(regions=text)
+
+
+def quorum(text: str) -> Callable[[Project], None]:
+    return lambda project: project.write('[streams.orders]\ndurability = "quorum"\n', regions=text)
+
+
+def content(written: bytes) -> Callable[[Project], object]:
+    return lambda project: project.definition.write_bytes(written)
+
+
+def extension(text: str) -> Callable[[Project], object]:
+    return lambda project: project.definition.with_name("extension.py").write_text(text)
+
+
+def folder_instead(project: Project) -> None:
+    project.definition.unlink()
+    project.definition.mkdir()
+
+
+WRONG: dict[str, tuple[Callable[[Project], object], tuple[str, ...]]] = {
+    "a key that no definition has": (
+        lambda project: project.write(f"[streams.orders]\nlane = 4\n{HANDLER}"),
+        ("streams.orders.lane", "an unknown key", "lanes"),
+    ),
+    "two faults": (
+        lambda project: project.write(f"[streams.orders]\nlanes = -1\n{HANDLER}colour = 1\n"),
+        ("streams.orders.lanes: found -1", "subscriptions.count.colour: found an unknown key"),
+    ),
+    "an unknown Region": (
+        region('"eu-west-1", "mars-north-1"'),
+        ("fabric.regions[1]", '"mars-north-1"', "a Region of AWS"),
+    ),
+    "Regions of two partitions": (
+        region('"eu-west-1", "cn-north-1"'),
+        ("fabric.regions[1]", "of partition aws-cn", "a Region of aws, as eu-west-1"),
+    ),
+    "a quorum of Regions that AWS does not have": (
+        quorum('"eu-west-1", "us-east-1", "ap-northeast-1"'),
+        ("streams.orders.regions", "eu-west-1, us-east-1, ap-northeast-1", "us-east-1, us-east-2, us-west-2"),
+    ),
+    "no TOML": (content(b"[fabric\n"), ("fabric.toml:1", "a syntax error", "TOML 1.0")),
+    "an empty file": (content(b""), ("fabric: found nothing", "streams: found nothing, allowed: tables")),
+    "a binary file": (
+        content(b"\x00\xff\xfe"),
+        ("fabric.toml", "bytes that are not UTF-8", "allowed: UTF-8"),
+    ),
+    "no file": (
+        lambda project: project.definition.unlink(),
+        ("fabric.toml", "no such file", "a definition in TOML"),
+    ),
+    "a folder": (
+        folder_instead,
+        ("fabric.toml", "is a directory", "a definition in TOML"),
+    ),
+    "an extension that does not compile": (
+        extension("x = (\n"),
+        ("extension.py, line 1", "a syntax error", "allowed: Python"),
+    ),
+    "an extension without its function": (
+        extension("x = 1\n"),
+        ("extension.py", "no function extend", "def extend(stacks: FabricStacks)"),
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_it_is_refused_in_one_message_that_says_where_and_what_is_allowed(
+    wrong: str, project: Project
+) -> None:
+    change, told = WRONG[wrong]
+    change(project)
+    message = project.refused()
+    assert str(project.definition.parent) in message
+    assert [part for part in told if part not in message] == [], message
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_handler_that_is_not_there_is_refused(project: Project) -> None:
+    (project.subscribers / "count.py").write_text("def other(event, delivery): ...\n")
+    assert "subscriptions.count.handler" in (message := project.refused())
+    assert "no record in module subscribers.count" in message
+    (project.subscribers / "count.py").unlink()
+    assert "no module subscribers.count" in project.refused()
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_handler_that_only_this_machine_has_is_refused(project: Project) -> None:
+    project.write(REST.replace("subscribers.count:record", "pytest:main"))
+    assert "no module pytest" in project.refused()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("eventfabric-has-no-such-package==99", "eventfabric-has-no-such-package==99"),
+        ("!! no requirement", "!! no"),
+    ],
+)
+@pytest.mark.usefixtures("cached")
+def test_requirements_that_cannot_be_met_are_refused(line: str, told: str, project: Project) -> None:
+    requirements = project.subscribers / "requirements.txt"
+    requirements.write_text(f"{line}\n")
+    message = project.refused()
+    assert [
+        part for part in (str(requirements), told, "Python 3.13 on Linux (aarch64)") if part not in message
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("context", "told"),
+    [
+        ({"platform": "windows"}, "platform: found windows, allowed: lambda or host"),
+        ({"code_signing_config": "csc-1"}, "context: code_signing_config: found csc-1, allowed: one arn:"),
+        ({"definition": "nothing/here.toml"}, "nothing/here.toml: found no readable file"),
+        ({"definition": 7}, "7: found no readable file"),
+    ],
+)
+def test_context_that_means_nothing_is_refused(
+    context: dict[str, object], told: str, project: Project
+) -> None:
+    assert told in project.refused(**context)
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_project_elsewhere_named_by_a_relative_path_gets_our_functions_and_its_own_handlers(
+    project: Project,
+) -> None:
+    (project.subscribers / "more").mkdir()
+    (project.subscribers / "more" / "data.json").write_text("{}")
+    # What it has installed, or copied, of this project is not what is deployed.
+    for ours in ("eventfabric/limits.py", "handlers/relay.py"):
+        copy = project.folder / "functions" / ours
+        copy.parent.mkdir()
+        copy.write_text("raise SystemExit('not this one')\n")
+    ran = project.synthesise({"definition": "infra/fabric.toml"}, folder=project.folder)
+    assert ran.returncode == 0, ran.stderr
+    [staged] = project.staged
+    for ours in ("eventfabric/limits.py", "handlers/relay.py"):
+        assert (staged / ours).read_bytes() == (LIBRARY / ours).read_bytes()
+    theirs = {
+        path.relative_to(staged).as_posix() for path in (staged / "subscribers").rglob("*") if path.is_file()
+    }
+    assert theirs == {"subscribers/count.py", "subscribers/more/data.json"}
