@@ -1,0 +1,31 @@
+"""What watches a Region: alarms, objectives, and in the home Region the dashboard of all.
+
+A stack of its own, and the last: it refers to nothing but names, so that it can be left out where a target has no such
+resources, and deployed anew without touching what runs.
+"""
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from eventfabric.alarms import alarms_of, objectives_of, topics_in
+from eventfabric.topology import Topology
+from infra.constructs.alarm import FabricAlarm, FabricObjective
+from infra.constructs.dashboard import FabricDashboard
+
+
+class WatchStack(cdk.Stack):
+    """The watch of one Region. Alarms tell the topics of the definition that are in it; nobody, where there is none."""
+
+    def __init__(self, scope: Construct, id: str, topology: Topology, *, env: cdk.Environment) -> None:
+        region = env.region
+        assert region is not None
+        super().__init__(
+            scope, id, env=env, description=f"Event fabric {topology.fabric}: the watch of {region}."
+        )
+        topics = topics_in(topology, region)
+        for alarm in alarms_of(topology, region):
+            FabricAlarm(self, alarm.name, alarm, topics=topics)
+        for objective in objectives_of(topology, region):
+            FabricObjective(self, objective.name, objective)
+        if region == topology.home:
+            FabricDashboard(self, "Dashboard", topology)

@@ -1,0 +1,329 @@
+"""What watches a fabric: the alarms and objectives that are declared, and a dashboard that shows what there is."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from eventfabric.alarms import RUNBOOK, Alarm, Missing, Series, alarms_of, anchor, objectives_of
+from eventfabric.definition_file import parse_definition
+from eventfabric.runtime.metrics import EmfTelemetry
+from eventfabric.telemetry import NAMESPACE, Dimension, Metric
+from eventfabric.topology import Topology
+from infra.app import ROOT
+from tests.infra.synthesis import Synthesised, synthesise
+
+ALARM = "AWS::CloudWatch::Alarm"
+OBJECTIVE = "AWS::ApplicationSignals::ServiceLevelObjective"
+DASHBOARD = "AWS::CloudWatch::Dashboard"
+OF_AWS = {
+    "AWS/Lambda": (
+        {"Errors", "Throttles", "IteratorAge", "RecursiveInvocationsDropped", "Duration"},
+        ("FunctionName",),
+    ),
+    "AWS/SQS": (
+        {
+            "ApproximateNumberOfMessagesVisible",
+            "NumberOfMessagesSent",
+            "NumberOfMessagesReceived",
+            "NumberOfEmptyReceives",
+            "NumberOfMessagesDeleted",
+        },
+        ("QueueName",),
+    ),
+    "AWS/DynamoDB": ({"ConsumedWriteCapacityUnits", "ConsumedReadCapacityUnits"}, ("TableName",)),
+    "AWS/ApplicationSignals": ({"BurnRate"}, ("SloName", "BurnRateWindowMinutes")),
+}
+"""What AWS documents of its own metrics: names and dimensions."""
+
+
+def watch(synthesised: Synthesised, region: str) -> str:
+    return f"{synthesised.topology.fabric}-watch-{region}"
+
+
+def made_alarms(synthesised: Synthesised, region: str) -> dict[str, dict[str, Any]]:
+    return {one["AlarmName"]: one for one in synthesised.properties(ALARM, stack=watch(synthesised, region))}
+
+
+def headings() -> set[str]:
+    text = (ROOT / RUNBOOK).read_text(encoding="utf-8")
+    return {anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+def emitted(topology: Topology, capsys: pytest.CaptureFixture[str]) -> set[Series]:
+    """Every metric of every stream and subscription, as the functions write them."""
+    names = {
+        Dimension.STREAM: list(topology.streams),
+        Dimension.SUBSCRIPTION: list(topology.subscriptions),
+    }
+    telemetry = EmfTelemetry(fabric=topology.fabric, logger=Logger(service="test"))
+    for metric in Metric:
+        for name in names[metric.dimension]:
+            telemetry.add(metric, of=name)
+    capsys.readouterr()
+    telemetry.flush()
+    found = set()
+    for line in capsys.readouterr().out.splitlines():
+        blob = json.loads(line)
+        [directive] = blob["_aws"]["CloudWatchMetrics"]
+        for dimensions in directive["Dimensions"]:
+            values = tuple((name, blob[name]) for name in dimensions)
+            found |= {Series(directive["Namespace"], one["Name"], values) for one in directive["Metrics"]}
+    return found
+
+
+def lines_of(body: dict[str, Any]) -> Iterator[tuple[Series, dict[str, Any]]]:
+    """Every metric of a dashboard, with its options."""
+    for widget in body["widgets"]:
+        for line in widget["properties"].get("metrics", ()):
+            if isinstance(line[0], str):
+                *parts, options = line[2:]
+                pairs = tuple(zip(parts[::2], parts[1::2], strict=True))
+                yield Series(line[0], line[1], pairs), options
+
+
+def dashboard(synthesised: Synthesised) -> dict[str, Any]:
+    [made] = synthesised.properties(DASHBOARD)
+    body: dict[str, Any] = json.loads(made["DashboardBody"])
+    return body
+
+
+def test_every_alarm_is_made_as_it_is_declared_and_no_other(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        made, declared = made_alarms(synthesised, region), alarms_of(topology, region)
+        assert set(made) == {alarm.name for alarm in declared}
+        assert len(made) == len(declared), "a name twice"
+        for alarm in declared:
+            _is_as_declared(made[alarm.name], alarm)
+    assert len(synthesised.properties(ALARM)) == sum(len(alarms_of(topology, r)) for r in topology.regions)
+
+
+def _is_as_declared(made: dict[str, Any], alarm: Alarm) -> None:
+    dimensions = tuple((one["Name"], one["Value"]) for one in made["Dimensions"])
+    assert Series(made["Namespace"], made["MetricName"], dimensions) == alarm.series
+    assert made["Statistic"] == alarm.rule.statistic
+    assert made["TreatMissingData"] == alarm.rule.missing
+    assert (made["EvaluationPeriods"], made["DatapointsToAlarm"]) == (
+        alarm.rule.periods,
+        alarm.rule.datapoints,
+    )
+    assert (made["Period"], made["Threshold"]) == (alarm.rule.period_seconds, alarm.rule.threshold)
+    assert made["ComparisonOperator"].startswith("LessThan" if alarm.rule.is_below else "GreaterThan")
+    assert made["AlarmDescription"] == alarm.description
+
+
+def test_each_subscription_is_watched_for_delay_and_for_outage_wherever_it_has_a_function(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    endings = {
+        *("delayed", "circuit-open", "keys-failing", "dead-letters", "doorbells-dead", "timers-dead"),
+        *("fails", "throttled", "recursion-stopped"),
+    }
+    for region in topology.regions:
+        names = set(made_alarms(synthesised, region))
+        for one in topology.subscriptions_in(region):
+            assert {f"{one.function_name}-{ending}" for ending in endings} <= names
+
+
+def test_each_stream_is_watched_in_each_of_its_regions_and_replication_only_where_there_is_any(
+    synthesised: Synthesised,
+) -> None:
+    topology = synthesised.topology
+    for region in topology.regions:
+        names = set(made_alarms(synthesised, region))
+        for stream in topology.streams_in(region):
+            name = f"{topology.fabric}-{stream.name}"
+            assert {f"{name}-not-reconciled", f"{name}-findings"} <= names
+            replicated = len(stream.definition.regions) > 1
+            assert ({f"{name}-stalled", f"{name}-unreachable"} <= names) == replicated
+
+
+def test_each_alarm_says_what_it_means_and_which_section_of_the_runbook_to_open(
+    synthesised: Synthesised,
+) -> None:
+    there = headings()
+    for region in synthesised.topology.regions:
+        for name, made in made_alarms(synthesised, region).items():
+            means, _, link = made["AlarmDescription"].partition(f" See {RUNBOOK}#")
+            assert means.endswith("."), name
+            assert link in there, f"{name}: {RUNBOOK} has no section #{link}"
+            assert len(made["AlarmDescription"]) <= 1024
+
+
+def test_links_within_the_runbook_lead_somewhere() -> None:
+    links = set(re.findall(r"\]\(#([^)]+)\)", (ROOT / RUNBOOK).read_text(encoding="utf-8")))
+    assert links - headings() == set()
+
+
+def test_alarms_and_dashboard_name_only_metrics_that_there_are(
+    synthesised: Synthesised, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topology = synthesised.topology
+    ours = emitted(topology, capsys)
+    named = [alarm.series for region in topology.regions for alarm in alarms_of(topology, region)]
+    named += [one.series for region in topology.regions for one in objectives_of(topology, region)]
+    named += [series for series, _ in lines_of(dashboard(synthesised))]
+    for series in named:
+        if series.namespace == NAMESPACE:
+            assert series in ours
+        elif series.name == "ReplicationLatency":
+            assert tuple(name for name, _ in series.dimensions) == ("TableName", "ReceivingRegion")
+        else:
+            names, dimensions = OF_AWS[series.namespace]
+            assert series.name in names
+            assert tuple(name for name, _ in series.dimensions) == dimensions
+
+
+def test_what_alarms_and_dashboard_are_about_is_deployed(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    kinds = {
+        "FunctionName": {
+            one["FunctionName"] for one in synthesised.properties("AWS::Lambda::Function") if one
+        },
+        "QueueName": {one["QueueName"] for one in synthesised.properties("AWS::SQS::Queue")},
+        "TableName": {one["TableName"] for one in synthesised.properties("AWS::DynamoDB::GlobalTable")},
+        "SloName": {one["Name"] for one in synthesised.properties(OBJECTIVE)},
+    }
+    named = [alarm.series for region in topology.regions for alarm in alarms_of(topology, region)]
+    for series in [*named, *(series for series, _ in lines_of(dashboard(synthesised)))]:
+        for name, value in series.dimensions:
+            assert name not in kinds or value in kinds[name], series
+
+
+def test_what_a_pass_tells_stands_until_the_next_and_that_none_came_is_an_alarm_itself(
+    synthesised: Synthesised,
+) -> None:
+    gauges = {
+        Metric.OLDEST_UNDELIVERED,
+        Metric.KEYS_RETRYING,
+        Metric.KEYS_DEAD,
+        Metric.CIRCUIT_OPEN,
+        Metric.LANES_STALLED,
+        Metric.LANES_UNREACHABLE,
+        Metric.FINDINGS_ALARMED,
+    }
+    for region in synthesised.topology.regions:
+        for alarm in alarms_of(synthesised.topology, region):
+            wanted = Missing.AS_BEFORE if alarm.series.name in gauges else Missing.FINE
+            if alarm.series.name == Metric.PASSES_COMPLETED:
+                wanted = Missing.BAD
+            assert alarm.rule.missing is wanted, alarm.name
+
+
+def test_the_dashboard_is_one_of_the_home_region_and_shows_every_region(synthesised: Synthesised) -> None:
+    topology = synthesised.topology
+    [(name, body)] = synthesised.resources(DASHBOARD)
+    assert name.startswith(watch(synthesised, topology.home))
+    assert body["Properties"]["DashboardName"] == topology.fabric
+    found = list(lines_of(dashboard(synthesised)))
+    assert {options["region"] for _, options in found} == set(topology.regions)
+    stats = {options["stat"] for series, options in found if series.name == Metric.DELIVERY_LATENCY}
+    assert stats == {"p50", "p90", "p99"}
+
+
+def test_widgets_do_not_overlap_and_fit_the_page(synthesised: Synthesised) -> None:
+    taken: set[tuple[int, int]] = set()
+    for widget in dashboard(synthesised)["widgets"]:
+        assert widget["x"] + widget["width"] <= 24
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        assert taken.isdisjoint(cells)
+        taken |= cells
+
+
+def test_formulas_use_lines_of_their_own_widget_and_each_id_once(synthesised: Synthesised) -> None:
+    formulas = 0
+    for widget in dashboard(synthesised)["widgets"]:
+        metrics = widget["properties"].get("metrics", [])
+        ids = [line[-1]["id"] for line in metrics if "id" in line[-1]]
+        assert len(ids) == len(set(ids))
+        for line in metrics:
+            if "expression" in line[0]:
+                formulas += 1
+                assert set(re.findall(r"m\d+", line[0]["expression"])) <= set(ids)
+    assert formulas
+
+
+def test_the_samples_objective_is_made_in_both_regions_and_burns_to_an_alarm(shop: Synthesised) -> None:
+    for region in shop.topology.regions:
+        [made] = shop.properties(OBJECTIVE, stack=watch(shop, region))
+        assert made["Name"] == "shop-billing-latency"
+        assert made["Goal"] == {
+            "AttainmentGoal": 99,
+            "Interval": {"RollingInterval": {"Duration": 28, "DurationUnit": "DAY"}},
+        }
+        [query] = made["Sli"]["SliMetric"]["MetricDataQueries"]
+        assert (made["Sli"]["MetricThreshold"], made["Sli"]["ComparisonOperator"]) == (
+            1000,
+            "LessThanOrEqualTo",
+        )
+        assert (query["MetricStat"]["Stat"], query["MetricStat"]["Period"]) == ("p99", 60)
+        burning = made_alarms(shop, region)["shop-billing-latency-burning"]
+        assert burning["Threshold"] == 13.44
+        assert {"Name": "SloName", "Value": made["Name"]} in burning["Dimensions"]
+
+
+def test_no_objective_is_made_where_none_is_declared(wide: Synthesised) -> None:
+    assert wide.properties(OBJECTIVE) == []
+
+
+TOPICS = {region: f"arn:aws:sns:{region}:111122223333:on-call" for region in ("us-east-1", "eu-west-1")}
+TOLD = f"""
+[fabric]
+name = "told"
+regions = ["us-east-1", "eu-west-1"]
+alarm_actions = {json.dumps(list(TOPICS.values()))}
+
+[streams.orders]
+
+[subscriptions.one]
+stream = "orders"
+handler = "subscribers.analytics:record"
+deliver = "one"
+region = "eu-west-1"
+slo = {{ latency_ms = 200, on_time_ratio = 0.9, days = 1 }}
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    return synthesise(parse_definition(TOLD), Path(tmp_path_factory.mktemp("told")))
+
+
+def test_every_alarm_tells_the_topic_of_its_own_region_when_it_goes_off_and_when_it_is_over(
+    told: Synthesised,
+) -> None:
+    for region, topic in TOPICS.items():
+        made = made_alarms(told, region)
+        assert made
+        for one in made.values():
+            assert (one["AlarmActions"], one["OKActions"]) == ([topic], [topic])
+
+
+def test_without_topics_nobody_is_told(shop: Synthesised) -> None:
+    assert not any("AlarmActions" in one or "OKActions" in one for one in shop.properties(ALARM))
+
+
+def test_an_objective_is_made_only_where_its_subscription_is_delivered(told: Synthesised) -> None:
+    assert told.properties(OBJECTIVE, stack=watch(told, "us-east-1")) == []
+    [objective] = objectives_of(told.topology, "eu-west-1")
+    # A day's budget may burn no faster than at the rate that just lasts; no rate is asked for that cannot be.
+    assert (objective.goal_percent, objective.burn_rate_max) == (90.0, 1.0)
+
+
+def test_the_watch_comes_after_its_cell_and_refers_to_nothing_but_names(shop: Synthesised) -> None:
+    manifest = json.loads((shop.folder / "manifest.json").read_text())
+    for region in shop.topology.regions:
+        stack = manifest["artifacts"][watch(shop, region)]
+        assert f"shop-cell-{region}" in stack["dependencies"]
+        template = json.dumps(shop.templates[watch(shop, region)]["Resources"])
+        assert "Fn::" not in template
