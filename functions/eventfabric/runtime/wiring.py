@@ -16,6 +16,7 @@ from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
+from eventfabric.sdk.tracing import TracedHandler
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.retry import RetryPolicy
@@ -85,14 +86,17 @@ class Runtime:
             ledger=ports.ledger,
             doorbells=ports.doorbells,
             handler=self.observe(
-                SubscriberHandler(
-                    target, clock=ports.clock, transactional=definition.guarantee == "exactly_once",
-                    reconciles_late=definition.on_late == "reconcile",
-                    steps=StepMaker(
-                        StreamName(stream.name), SubscriptionName(subscription.name),
-                        cache(lambda: ports.steps_of(stream)),
-                        tuple(Region(name) for name in subscription.regions if name != self.region),
+                TracedHandler(
+                    SubscriberHandler(
+                        target, clock=ports.clock, transactional=definition.guarantee == "exactly_once",
+                        reconciles_late=definition.on_late == "reconcile",
+                        steps=StepMaker(
+                            StreamName(stream.name), SubscriptionName(subscription.name),
+                            cache(lambda: ports.steps_of(stream)),
+                            tuple(Region(name) for name in subscription.regions if name != self.region),
+                        ),
                     ),
+                    subscription,
                 )
             ),
             policy=RetryPolicy(definition, entropy=ports.entropy, code_version=self.code_version),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from sys import modules
 
 from eventfabric import limits
 from eventfabric.errors import EventTooLargeError, InvalidEventError, Problem, SettingError
@@ -19,6 +20,7 @@ from eventfabric.model.identity import (
 from eventfabric.model.payload import Kind, Payload, encode_json
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Entropy
+from eventfabric.sdk import tracing
 from eventfabric.sdk.route import Route
 from eventfabric.services.append import Appended
 from eventfabric.topology import StreamTopology
@@ -92,6 +94,8 @@ class Outgoing:
             source = self._source
         if not known:
             check_event(id=id_, type=type_, key=key, source=source, headers=headers)
+        if tracing.API in modules:
+            headers = tracing.with_context(headers)
         if data.__class__ is dict:
             kind, content = _JSON, encode_json(data)
         else:

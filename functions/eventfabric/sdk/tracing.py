@@ -1,0 +1,110 @@
+"""Trace context through the log: from who publishes, in the headers of an event, to the span its handler runs in.
+
+    publish within a span        headers: traceparent, tracestate, unless the caller gave some
+    deliver, one event           span `process <stream>`, of the publisher's trace
+    deliver, several at once     span `process <stream>`, linked to each publisher's
+
+By OpenTelemetry's API, and only where the process has imported that itself: who does not use it pays a look into
+`sys.modules`. W3C's format whatever propagator is set: names of headers are letters and digits.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Seq
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from eventfabric import limits
+from eventfabric.model.commit import Write
+from eventfabric.model.event import Event, HeaderValue
+from eventfabric.ports import Attempt, Handler
+from eventfabric.topology import SubscriptionTopology
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+API: Final = "opentelemetry.trace"
+"""The module that whoever uses OpenTelemetry has imported."""
+_PARENT, _STATE = "traceparent", "tracestate"
+
+
+def with_context(headers: Mapping[str, HeaderValue] | None) -> Mapping[str, HeaderValue] | None:
+    """The headers, with the context of the current span if there is one and they have none. Needs the API."""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    if headers and (_PARENT in headers or len(headers) + 2 > limits.HEADERS_MAX):
+        return headers
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    if _PARENT not in carrier:
+        return headers
+    if len(carrier.get(_STATE, "")) > limits.HEADER_VALUE_CHARACTERS_MAX:
+        del carrier[_STATE]  # the specification lets it go where there is no room
+    return {**(headers or {}), **carrier}
+
+
+class TracedHandler:
+    """ports.Handler: another one, in a span of the kind CONSUMER. The span carries no key and no data."""
+
+    def __init__(self, handler: Handler, subscription: SubscriptionTopology) -> None:
+        self._handler = handler
+        self._stream = subscription.definition.stream
+        self._subscription = subscription.name
+        self.batch_events_max = handler.batch_events_max
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        """See ports.Handler."""
+        if API not in sys.modules:
+            return self._handler.attempt(events, attempt)
+        with self._span(events, attempt):
+            return self._handler.attempt(events, attempt)
+
+    @contextmanager
+    def _span(self, events: Seq[Event], attempt: Attempt) -> Iterator[None]:
+        """By OpenTelemetry's conventions for messaging; what the handler raises is recorded, and sets the status."""
+        from opentelemetry import trace
+
+        parents = [parent for event in events if (parent := _context_of(event)) is not None]
+        ambient = trace.get_current_span().get_span_context()
+        if len(events) == 1 and parents:
+            parent = parents[0]
+            links = [trace.Link(ambient)] if ambient.is_valid else []
+        else:
+            parent = None
+            links = [trace.Link(trace.get_current_span(one).get_span_context()) for one in parents]
+        attributes: dict[str, str | int] = {
+            "messaging.system": "eventfabric",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": self._stream,
+            "messaging.destination.subscription.name": self._subscription,
+            "messaging.destination.partition.id": str(events[0].lane),
+            "eventfabric.attempt": attempt.number,
+        }
+        if len(events) == 1:
+            attributes["messaging.message.id"] = events[0].id or ""
+        else:
+            attributes["messaging.batch.message_count"] = len(events)
+        with trace.get_tracer("eventfabric").start_as_current_span(
+            f"process {self._stream}",
+            context=parent,
+            kind=trace.SpanKind.CONSUMER,
+            attributes=attributes,
+            links=links,
+        ):
+            yield
+
+
+def _context_of(event: Event) -> "Context | None":
+    """The context that the event was published in, upon the current one; None where it has none that can be read."""
+    from opentelemetry import trace
+    from opentelemetry.context import get_current
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    if _PARENT not in event.headers:
+        return None
+    carrier = {name: str(event.headers[name]) for name in (_PARENT, _STATE) if name in event.headers}
+    before = get_current()
+    found = TraceContextTextMapPropagator().extract(carrier, context=before)
+    published = trace.get_current_span(found).get_span_context()
+    return found if published.is_valid and published.is_remote else None
