@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from aws_cdk import Annotations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
@@ -12,6 +13,7 @@ from eventfabric.alarms import RUNBOOK, Series, of_function, of_metric, of_queue
 from eventfabric.telemetry import Metric
 from eventfabric.topology import SubscriptionTopology, TableTopology, Topology
 
+METRICS_MAX = 2_500
 _COLUMNS, _WIDTH, _HEIGHT = 24, 8, 6
 _SQS_REQUESTS = (
     "NumberOfMessagesSent",
@@ -27,12 +29,17 @@ class FabricDashboard(Construct):
 
     def __init__(self, scope: Construct, id: str, topology: Topology) -> None:
         super().__init__(scope, id)
+        body = body_of(topology)
         cloudwatch.CfnDashboard(
             self,
             "Dashboard",
             dashboard_name=topology.fabric,
-            dashboard_body=json.dumps(body_of(topology), separators=(",", ":")),
+            dashboard_body=json.dumps(body, separators=(",", ":")),
         )
+        metrics = sum(len(widget["properties"].get("metrics", ())) for widget in body["widgets"])
+        if metrics > METRICS_MAX:
+            told = f"the dashboard has {metrics} metrics; CloudWatch allows {METRICS_MAX:,}"
+            Annotations.of(self).add_warning_v2("eventfabric:dashboard", told)
 
 
 def body_of(topology: Topology) -> dict[str, Any]:
@@ -109,7 +116,7 @@ class _Page:
             [
                 self._graph("DynamoDB write units", self._units("ConsumedWriteCapacityUnits")),
                 self._graph("DynamoDB read units", self._units("ConsumedReadCapacityUnits")),
-                self._graph("SQS requests, nearly", self._sums(self._queues())),
+                *(self._requests(region) for region in self.topology.regions),
                 self._graph("Lambda GB-seconds", self._sums(self._functions())),
             ],
         )
@@ -172,12 +179,15 @@ class _Page:
             for region in table.regions:
                 yield _line(of(table), region, "Sum", f"{table.name} {region}")
 
-    def _queues(self) -> Iterator[tuple[str, str, list[Series], str]]:
-        for region in self.topology.regions:
-            for one in self.topology.subscriptions_in(region):
-                for queue in (one.queue.name, one.timers.name):
-                    series = [of_queue(queue, name) for name in _SQS_REQUESTS]
-                    yield f"{queue} {region}", region, series, "+".join("{}" for _ in series)
+    def _requests(self, region: str) -> dict[str, Any]:
+        """A graph of its own for each Region: one takes 500 metrics."""
+        return self._graph(f"SQS requests in {region}, nearly", self._sums(self._queues(region)))
+
+    def _queues(self, region: str) -> Iterator[tuple[str, str, list[Series], str]]:
+        for one in self.topology.subscriptions_in(region):
+            for queue in (one.queue.name, one.timers.name):
+                series = [of_queue(queue, name) for name in _SQS_REQUESTS]
+                yield queue, region, series, "+".join("{}" for _ in series)
 
     def _functions(self) -> Iterator[tuple[str, str, list[Series], str]]:
         for region in self.topology.regions:

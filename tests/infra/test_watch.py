@@ -15,6 +15,7 @@ from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.telemetry import NAMESPACE, Dimension, Metric
 from eventfabric.topology import Topology
 from infra.app import ROOT
+from infra.constructs.dashboard import METRICS_MAX, body_of
 from tests.infra.synthesis import Synthesised, synthesise
 
 ALARM = "AWS::CloudWatch::Alarm"
@@ -251,6 +252,19 @@ def test_formulas_use_lines_of_their_own_widget_and_each_id_once(synthesised: Sy
                 formulas += 1
                 assert set(re.findall(r"m\d+", line[0]["expression"])) <= set(ids)
     assert formulas
+
+
+def test_a_dashboard_and_a_graph_hold_what_forty_subscriptions_in_two_regions_bring() -> None:
+    many = "".join(
+        f'[subscriptions.s{number}]\nstream = "orders"\nhandler = "subscribers.any:handle"\n'
+        for number in range(40)
+    )
+    fabric = '[fabric]\nname = "many"\nregions = ["us-east-1", "eu-west-1"]\n[streams.orders]\n'
+    body = body_of(Topology(parse_definition(fabric + many)))
+    counts = [len(widget["properties"].get("metrics", ())) for widget in body["widgets"]]
+    assert max(counts) <= 500
+    assert sum(counts) <= METRICS_MAX
+    assert len(counts) <= 500
 
 
 def test_the_samples_objective_is_made_in_both_regions_and_burns_to_an_alarm(shop: Synthesised) -> None:
