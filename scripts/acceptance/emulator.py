@@ -16,14 +16,13 @@ import sys
 import time
 import urllib.request
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 
 import trustme
 
 from scripts.acceptance.target import AcceptanceError, Target
+from scripts.install import ROOT, InstallError, installed
 
-ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "scripts" / "locks" / "emulator.txt"
 ACCOUNT = "000000000000"
 ROOT_KEY = "test"
@@ -142,27 +141,20 @@ class Emulator:
 
 
 def _environment() -> Path:
-    """The Python of the emulator's environment, made once for each change of its lock."""
-    digest = sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    folder = ROOT / "build" / f"emulator-{digest}"
-    python = folder / "bin" / "python"
-    if python.is_file():
-        return python
-    making = folder.with_name(f"{folder.name}.{os.getpid()}")
-    for command in (
-        [sys.executable, "-m", "venv", str(making)],
-        [str(making / "bin" / "python"), "-m", "pip", "-q", "--disable-pip-version-check", "--no-input", "install",
-         "--require-hashes", "--no-deps", "-r", str(LOCK)],
-    ):  # fmt: skip
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ran.returncode != 0:
-            shutil.rmtree(making, ignore_errors=True)
-            raise AcceptanceError(f"the emulator cannot be installed: {ran.stderr[-2000:]}")
+    """The Python of the emulator's environment; AcceptanceError."""
+    pip = ["{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
     try:
-        making.rename(folder)
-    except OSError:
-        shutil.rmtree(making, ignore_errors=True)
-    return python
+        folder = installed(
+            "emulator",
+            LOCK.read_bytes() + sys.version.encode(),
+            [
+                [sys.executable, "-m", "venv", "{folder}"],
+                [*pip, "install", "--require-hashes", "--no-deps", "--requirement", str(LOCK)],
+            ],
+        )
+    except InstallError as error:
+        raise AcceptanceError(str(error)) from error
+    return folder / "bin" / "python"
 
 
 def _free_port() -> int:

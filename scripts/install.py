@@ -1,0 +1,40 @@
+"""Owns how tools that are not in the environment are installed: once for each lock, whole or not at all."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence as Seq
+from hashlib import sha256
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class InstallError(Exception):
+    """A tool cannot be installed."""
+
+
+def installed(name: str, lock: bytes, commands: Seq[Seq[str]]) -> Path:
+    """The folder build/<name>-<digest of the lock>, made by these commands if it is not there; InstallError.
+
+    `{folder}` in a command is where to install to: another folder, which gets the name when all is in it.
+    """
+    folder = ROOT / "build" / f"{name}-{sha256(lock).hexdigest()[:16]}"
+    if folder.is_dir():
+        return folder
+    making = folder.with_name(f"{folder.name}.{os.getpid()}")
+    making.mkdir(parents=True)
+    try:
+        for command in commands:
+            words = [word.replace("{folder}", str(making)) for word in command]
+            ran = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
+            if ran.returncode != 0:
+                raise InstallError(f"{name} cannot be installed: {ran.stderr[-2000:]}")
+        try:
+            making.rename(folder)
+        except OSError:  # another process was faster
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return folder
