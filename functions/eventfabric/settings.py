@@ -12,6 +12,7 @@ from eventfabric.topology import (
     ENVIRONMENT_CODE_VERSION,
     ENVIRONMENT_DEFINITION,
     ENVIRONMENT_ENDPOINT,
+    ENVIRONMENT_FUNCTION,
     ENVIRONMENT_REGION,
     ENVIRONMENT_SUBSCRIPTION,
 )
@@ -28,6 +29,8 @@ class Settings:
     subscription: str | None
     endpoint_url: str | None
     code_version: str = ""
+    function: str = ""
+    """Its name."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = environ) -> "Settings":
@@ -41,6 +44,7 @@ class Settings:
             subscription=environment.get(ENVIRONMENT_SUBSCRIPTION),
             endpoint_url=environment.get(ENVIRONMENT_ENDPOINT),
             code_version=environment.get(ENVIRONMENT_CODE_VERSION, ""),
+            function=environment.get(ENVIRONMENT_FUNCTION, ""),
         )
 
 

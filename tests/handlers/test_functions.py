@@ -316,8 +316,12 @@ def test_settings_say_what_the_environment_lacks(tmp_path: Path) -> None:
         Settings.from_environment({"AWS_REGION": US})
     path = tmp_path / "definition.json"
     path.write_bytes(to_json(TOPOLOGY.definition))
-    settings = Settings.from_environment({"AWS_REGION": US, "EVENTFABRIC_DEFINITION": str(path)})
-    assert settings.definition == TOPOLOGY.definition
+    environment = {"AWS_REGION": US, "EVENTFABRIC_DEFINITION": str(path)}
+    settings = Settings.from_environment({**environment, "AWS_LAMBDA_FUNCTION_NAME": "shop-timer"})
+    assert (settings.definition, settings.function) == (TOPOLOGY.definition, "shop-timer")
+    # In its zip, wherever Lambda has unpacked that.
+    unpacked = {**environment, "EVENTFABRIC_DEFINITION": path.name, "LAMBDA_TASK_ROOT": str(tmp_path)}
+    assert Settings.from_environment(unpacked).definition == TOPOLOGY.definition
 
 
 def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> None:
@@ -332,3 +336,27 @@ def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> No
     assert telemetry.sums[Metric.FINDINGS_REPAIRED] == 1
     fabric.deliver()
     assert len(fabric.seen) == 1
+
+
+def test_a_pass_writes_how_everything_stands_a_line_for_each_stream_and_subscription(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Named by the environment as Powertools reads it, which would be a dimension more.
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("POWERTOOLS_SERVICE_NAME", "shop-reconcile")
+        fabric = World(telemetry=EmfTelemetry(fabric="shop", logger=Logger(service="test")))
+    fabric.fabric.publish("orders", key="a", type="Placed")
+    fabric.clock.advance(120)
+    with using(fabric.runtime(None)):
+        handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+    blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [of_stream] = [blob for blob in blobs if "stream" in blob]
+    [of_subscription] = [blob for blob in blobs if "subscription" in blob]
+    assert len(blobs) == 2
+    assert (of_stream["PassesCompleted"], of_stream["LanesStalled"]) == ([1.0], [0.0])
+    assert (of_subscription["OldestUndelivered"], of_subscription["CircuitOpen"]) == ([120.0], [0.0])
+    for blob, dimension in ((of_stream, "stream"), (of_subscription, "subscription")):
+        [directive] = blob["_aws"]["CloudWatchMetrics"]
+        assert directive["Dimensions"] == [["fabric", dimension]]
+    units = {one["Name"]: one["Unit"] for one in directive["Metrics"]}
+    assert units["OldestUndelivered"] == "Seconds"

@@ -132,8 +132,7 @@ def current() -> Runtime:
 def _of_the_environment() -> Runtime:
     settings = Settings.from_environment()
     topology = Topology(settings.definition)
-    service = settings.subscription or "relay"
-    logger = Logger(service=f"{topology.fabric}-{service}", serialize_stacktrace=False)
+    logger = Logger(service=settings.function or topology.fabric, serialize_stacktrace=False)
     return Runtime(
         topology=topology,
         region=Region(settings.region),
