@@ -94,6 +94,24 @@ def test_parked_keys_that_are_not_here_yet_are_not_lost_with_their_cursor() -> N
     assert away.cursor().sequence == 4
 
 
+def test_a_parked_key_whose_record_is_not_here_yet_waits_for_it_and_is_not_dead() -> None:
+    world = world_of(Failing({"a1": 1}), *named("a1"), **FEW)
+    world.put(*named("b1"))
+    world.deliver()
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    first = away.table.items[0]
+    away.table.write("Delete", {"Key": {"pk": first["pk"], "sk": first["sk"]}})
+    hand_over(away)
+    assert away.deliver().done
+    assert away.parked()["a"].state is ParkedState.RETRYING
+    assert away.recorder.ids() == []
+    away.table.write("Put", {"Item": first})
+    away.relay_all()
+    away.deliver_all()
+    assert (away.recorder.ids(), away.parked()) == (["a1"], {})
+
+
 def test_a_key_that_the_former_owner_freed_does_not_come_back() -> None:
     failing = Failing({"a1": 1})
     world = world_of(failing, *named("a1", "b1"), **FEW)

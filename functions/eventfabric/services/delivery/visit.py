@@ -19,9 +19,9 @@ from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.delivery.notes import settle_notes
 from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
 from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.waiting import Absent, WaitingEvents
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.doorbell import Doorbell
-from eventfabric.wire.payload_codec import unpack, unpack_one
 
 
 class Visit:
@@ -53,10 +53,10 @@ class Visit:
             after_crash or self.cursor.crashes > 0 or any(p.attempting for p in self._stored.values())
         )
         self.lateness = Lateness(context, key)
+        self._waiting = WaitingEvents(context, key.lane, self.lateness)
         self.refuses_late = context.subscription.definition.on_late == "dead_letter"
         self.transactional = context.subscription.definition.guarantee == "exactly_once"
         self._opened = False
-        self._record: Record | None = None
 
     def due(self) -> list[Parked]:
         """The keys to be tried again now, in the order of their events.
@@ -87,8 +87,10 @@ class Visit:
 
     def _retry_key(self, parking_id: str) -> Ended | None:
         while (parked := self._parked.get(parking_id)) and parked.state is ParkedState.RETRYING:
-            event = self._event_of(parked)
-            if event is None:
+            event = self._waiting.first_of(parked)
+            if event is Absent.NOT_HERE:
+                break  # another Region's record: it rings itself when it comes
+            if event is Absent.EXPIRED:
                 self._bury(parked.key, parked.id, parked.first, parked, EXPIRED, None)
                 break
             if self.careful:
@@ -203,22 +205,6 @@ class Visit:
     def _free(self, parking_id: str) -> None:
         del self._parked[parking_id]
         self._changed.add(parking_id)
-
-    def _event_of(self, parked: Parked) -> Event | None:
-        """The first waiting event, or what replaces it; None where its record has expired."""
-        lane, place = self.key.lane, parked.first
-        if parked.replacement is not None:
-            return unpack_one(parked.replacement, lane, place.sequence)
-        record = self._record
-        if record is None or record.sequence != place.base:
-            page = self._in.log.read(lane, place.base, records_max=1)
-            record = page.records[0] if page.records and page.records[0].sequence == place.base else None
-            if record is None:
-                return None
-            self._record = record
-        event = unpack(record)[place.sequence - place.base]
-        self.lateness.mark_one(event, record.time, replay=place.replay)
-        return event
 
     def _write_down_retry(self, parked: Parked, event: Event) -> Ended | None:
         """Note that the key's first event is about to be attempted; or that it crashed too often, and is dead."""

@@ -1,0 +1,59 @@
+"""Waiting: the events that wait in parked keys, read from the log again."""
+
+from enum import Enum
+
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.parked import Parked
+from eventfabric.model.record import Record
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.late import Lateness
+from eventfabric.services.locate import has_expired, kept_in
+from eventfabric.wire.payload_codec import unpack, unpack_one
+
+
+class Absent(Enum):
+    """Why an event that waits cannot be read."""
+
+    EXPIRED = "its record is gone for good"
+    NOT_HERE = "its record has not come from its Region yet"
+
+
+class WaitingEvents:
+    """The waiting events of one lane, for one visit. Keeps the record that was read last."""
+
+    def __init__(self, context: VisitContext, lane: Lane, lateness: Lateness) -> None:
+        self._in = context
+        self._lane = lane
+        self._lateness = lateness
+        self._record: Record | None = None
+
+    def first_of(self, parked: Parked) -> Event | Absent:
+        """A key's first waiting event, or what replaces it."""
+        place = parked.first
+        if parked.replacement is not None:
+            return unpack_one(parked.replacement, self._lane, place.sequence)
+        record = self._record
+        if record is None or record.sequence != place.base:
+            found = self._read(place.base)
+            if isinstance(found, Absent):
+                return found
+            record = self._record = found
+        event = unpack(record)[place.sequence - place.base]
+        self._lateness.mark_one(event, record.time, replay=place.replay)
+        return event
+
+    def _read(self, base: Sequence) -> Record | Absent:
+        within, lane = self._in, self._lane
+        page = within.log.read(lane, base, records_max=1)
+        found = page.records[0] if page.records else None
+        if found is not None and found.sequence == base:
+            return found
+        if lane.origin == within.region:
+            return Absent.EXPIRED
+        # Parked keys replicate, too, and in no order with the log: after a takeover the record may come behind them.
+        retention_seconds = within.subscription.retention_seconds
+        kept = kept_in(lane, within.region, retention_seconds=retention_seconds, now_ms=within.clock.now_ms())
+        if kept is None or found is None or not has_expired(within.log, lane, base, found, kept):
+            return Absent.NOT_HERE
+        return Absent.EXPIRED
