@@ -49,14 +49,23 @@ class Link:
         self._clock = clock
         self._reader = source.stream.reader()
 
-    def pass_on(self, count: int = _ALL, choose: Chooser = first) -> int:
-        """Copy up to `count` changes, in an order that keeps to each item's own; how many passed."""
-        if self.cut:
-            return 0
+    @property
+    def has_news(self) -> bool:
+        """Whether a change of the source's own waits to pass."""
+        self._drop_foreign()
+        return bool(self._reader.pending)
+
+    def _drop_foreign(self) -> None:
         foreign = [
             change for change in self._reader.pending if self._owner(change.keys) != self.source.region
         ]
         self._reader.confirm(foreign)
+
+    def pass_on(self, count: int = _ALL, choose: Chooser = first) -> int:
+        """Copy up to `count` changes, in an order that keeps to each item's own; how many passed."""
+        if self.cut:
+            return 0
+        self._drop_foreign()
         now = self._clock.now_ms()
         taken = self._reader.take(count, choose, only=lambda change: change.at_ms + self.lag_ms <= now)
         for change in taken:

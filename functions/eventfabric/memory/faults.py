@@ -31,9 +31,13 @@ from eventfabric.ports import (
     Handler,
     Ledger,
     Log,
+    Occupied,
+    Outbox,
     Page,
+    SameItemTwice,
     Steps,
     Write,
+    WriteRefused,
 )
 from eventfabric.wire.doorbell import Doorbell
 
@@ -124,6 +128,10 @@ class Faults:
     def doorbells(self, doorbells: Doorbells) -> Doorbells:
         """The doorbells through these faults: doorbells.ring and doorbells.ring_later (both say what was not sent)."""
         return _Doorbells(doorbells, self)
+
+    def outbox(self, outbox: Outbox) -> Outbox:
+        """The outbox through these faults: outbox.append."""
+        return _Outbox(outbox, self)
 
     def steps(self, steps: Steps) -> Steps:
         """The steps through these faults: steps.begin, steps.finish, steps.forget, steps.look."""
@@ -232,6 +240,16 @@ class _Doorbells:
             )
         except (ThrottledError, OutcomeUnknownError):
             return False
+
+
+class _Outbox:
+    def __init__(self, outbox: Outbox, faults: Faults) -> None:
+        self._outbox, self._faults = outbox, faults
+
+    def append(
+        self, records: Seq[tuple[str, Record]], writes: Seq[Write], *, token: bytes
+    ) -> Occupied | WriteRefused | SameItemTwice | None:
+        return self._faults.call("outbox.append", lambda: self._outbox.append(records, writes, token=token))
 
 
 class _Steps:

@@ -112,6 +112,11 @@ class MemoryQueue:
             received.append(self._hand_out(message, now))
         return received
 
+    def next_due_ms(self) -> int | None:
+        """When a message that is in flight is next to be received again; None where nothing is in flight."""
+        now = self._clock.now_ms()
+        return min((m.visible_ms for m in self._messages if m.visible_ms > now), default=None)
+
     def delete(self, receipt_handle: str) -> None:
         """Forget a message in flight; RefusedError where the handle is no longer good: the message comes again."""
         self._messages.remove(self._in_flight(receipt_handle, "delete"))

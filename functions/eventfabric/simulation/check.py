@@ -1,0 +1,51 @@
+"""All checkers, and what they say of a history."""
+
+from collections.abc import Callable
+from typing import Final
+
+from eventfabric.simulation.checkers import (
+    backfill_gap,
+    breaker_attempts,
+    cursor_regression,
+    duplicate_effect,
+    false_alarm,
+    held_up_key,
+    innocent_dead_letter,
+    lost_event,
+    reordered_key,
+    replica_divergence,
+    skipped_sequence,
+    stuck_lane,
+    unreported_finding,
+    zombie_commit,
+)
+from eventfabric.simulation.checkers.verdict import Result, Verdict
+from eventfabric.simulation.history import History
+
+_MODULES: Final = (
+    lost_event,
+    reordered_key,
+    duplicate_effect,
+    skipped_sequence,
+    cursor_regression,
+    innocent_dead_letter,
+    stuck_lane,
+    held_up_key,
+    zombie_commit,
+    replica_divergence,
+    backfill_gap,
+    false_alarm,
+    unreported_finding,
+    breaker_attempts,
+)
+CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {one.NAME: one.check for one in _MODULES}
+
+
+def verdicts(history: History) -> list[Verdict]:
+    """What every checker says."""
+    return [check(history) for check in CHECKERS.values()]
+
+
+def failures(history: History) -> list[Verdict]:
+    """What is invalid."""
+    return [one for one in verdicts(history) if one.result is Result.INVALID]

@@ -1,0 +1,1 @@
+"""The checkers: one file each, named for the anomaly that it looks for; pure functions of a history."""

@@ -1,0 +1,101 @@
+"""Duplicate effect: an event is handed out again, or takes effect again, though it is known to be handled.
+
+What a handover may repeat is what its Region had not been told of; a crash, what was not committed.
+"""
+
+from collections import Counter, defaultdict
+
+from eventfabric.simulation import history
+from eventfabric.simulation.checkers.verdict import Anomaly, Delivering, Facts, Verdict, verdict
+from eventfabric.simulation.history import History
+
+NAME = "duplicate_effect"
+
+
+def check(of: History) -> Verdict:
+    """No effect twice, no attempt behind a cursor that was read, nothing appended twice."""
+    facts = Facts(of)
+    return verdict(NAME, [*_effects(facts), *_attempts(facts), *_appends(facts)])
+
+
+def _effects(facts: Facts) -> list[Anomaly]:
+    """Under exactly_once: one for each event, replay, and handover that had not heard of it."""
+    anomalies: list[Anomaly] = []
+    counts: Counter[tuple[str, str, str]] = Counter()
+    repeats = _takeovers(facts)
+    places = defaultdict(list)
+    for one in facts.logged.values():
+        places[one.id].append(one)
+    for number, entry in enumerate(facts.entries):
+        if not isinstance(entry, history.EffectMade):
+            continue
+        group = facts.group(entry.subscription, entry.region)
+        key = (entry.subscription, group, entry.id)
+        counts[key] += 1
+        allowed = 1 + facts.replays(entry.subscription, group, before=number)
+        for one in places[entry.id]:
+            allowed += sum(
+                at < number and one.sequence >= start
+                for at, start in repeats[entry.subscription, group, one.lane]
+            )
+        if counts[key] > allowed:
+            anomalies.append(
+                Anomaly(
+                    f"{entry.subscription} took effect {counts[key]} times for {entry.id}, allowed: {allowed}",
+                    number,
+                )
+            )
+    return anomalies
+
+
+def _takeovers(facts: Facts) -> "defaultdict[tuple[str, str, str], list[tuple[int, int]]]":
+    """By subscription, group and lane: when a Region took over, and from which sequence on it may repeat."""
+    found: defaultdict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+    for number, entry in enumerate(facts.entries):
+        if isinstance(entry, history.CursorMoved) and not entry.copied:
+            before = entry.before.epoch if entry.before else 0
+            if entry.after.epoch > before:
+                group = facts.group(entry.subscription, entry.region)
+                start = (
+                    entry.after.sequence
+                    if entry.after.low < 0
+                    else min(entry.after.low, entry.after.sequence)
+                )
+                found[entry.subscription, group, entry.lane].append((number, start))
+    return found
+
+
+def _attempts(facts: Facts) -> list[Anomaly]:
+    """Who read that an event is behind the cursor, and waits in no parked key, does not hand it out again."""
+    anomalies: list[Anomaly] = []
+    delivering = Delivering(facts)
+    over: dict[tuple[str, str, str], tuple[int, frozenset[int]]] = {}
+    for number, entry in enumerate(facts.entries):
+        delivering.feed(entry)
+        if isinstance(entry, history.LaneRead):
+            stand = delivering.cursors.get((entry.region, entry.subscription, entry.lane))
+            waiting = frozenset(
+                sequence
+                for one in delivering.parked[entry.region, entry.subscription, entry.lane].values()
+                for sequence in one.waiting
+            )
+            over[entry.actor, entry.subscription, entry.lane] = (stand.sequence if stand else 0, waiting)
+        elif isinstance(entry, history.AttemptBegan) and not entry.replay:
+            for place in entry.events:
+                end, waiting = over.get((entry.actor, entry.subscription, place.lane), (0, frozenset()))
+                if place.sequence < end and place.sequence not in waiting:
+                    what = f"{entry.subscription} was handed {place.id} again: {place.lane} had been read at {end}"
+                    anomalies.append(Anomaly(what, number))
+    return anomalies
+
+
+def _appends(facts: Facts) -> list[Anomaly]:
+    """An event stands in the log once, unless its record says where it may stand, too."""
+    anomalies: list[Anomaly] = []
+    seen: dict[str, str] = {}
+    for one in sorted(facts.logged.values(), key=lambda one: one.entry):
+        place = f"{one.lane}@{one.sequence}"
+        if one.id in seen and one.batch not in facts.noted:
+            anomalies.append(Anomaly(f"{one.id} was appended at {seen[one.id]} and at {place}", one.entry))
+        seen[one.id] = place
+    return anomalies

@@ -1,0 +1,44 @@
+"""False alarm: reconciliation calls somebody for what nobody did, and nothing went wrong."""
+
+from typing import Final
+
+from eventfabric.simulation import history
+from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Verdict, verdict
+from eventfabric.simulation.history import History
+
+NAME = "false_alarm"
+_NEVER: Final = ("divergence", "cursor_ahead", "cursor_broken", "cursor_back", "stale_owner")
+_EXPIRY: Final = ("expires_soon", "expired_unread")
+
+
+def check(of: History) -> Verdict:
+    """Alarms of what can only be somebody's doing, where nobody did it; of expiry, where nothing expires."""
+    facts = Facts(of)
+    anomalies: list[Anomaly] = []
+    touched = {entry.lane for entry in of.entries if isinstance(entry, history.Tampered)}
+    for number, entry in enumerate(of.entries):
+        if not isinstance(entry, history.Found) or not entry.alarm or entry.lane in touched:
+            continue
+        if entry.finding == "stale_owner" and _went_on(of, number, entry):
+            continue
+        wrong = entry.finding in _NEVER or (entry.finding in _EXPIRY and not facts.plan.retention_days)
+        if wrong:
+            what = (
+                f"{entry.region} found {entry.finding} of {entry.lane}@{entry.sequence} {entry.subscription}"
+            )
+            anomalies.append(Anomaly(what, number))
+    return verdict(NAME, anomalies)
+
+
+def _went_on(of: History, number: int, found: history.Found) -> bool:
+    """Whether a Region did write a cursor after its lane was handed over, as a machine that stood still may."""
+    epoch, origin = 0, found.lane.partition("/")[0]
+    for entry in of.entries[:number]:
+        if isinstance(entry, history.HandedOver):
+            is_it = (entry.subscription, entry.origin) == (found.subscription, origin)
+            epoch = max(epoch, entry.epoch) if is_it else epoch
+        elif isinstance(entry, history.CursorMoved) and not entry.copied:
+            is_it = (entry.subscription, entry.lane) == (found.subscription, found.lane)
+            if is_it and entry.after.epoch < epoch:
+                return True
+    return False

@@ -1,0 +1,229 @@
+"""Owns what a checker says, and the facts of a history that several of them need."""
+
+from collections import defaultdict
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from eventfabric.simulation import history
+from eventfabric.simulation.history import History
+from eventfabric.simulation.plan import PlannedSubscription
+
+ANOMALIES_MAX: Final = 5
+"""Of one checker, told of one history."""
+
+
+class Result(StrEnum):
+    """What a checker found. `unknown`: this history cannot tell."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    UNKNOWN = "unknown"
+
+
+class Anomaly(msgspec.Struct, frozen=True):
+    """One thing that must not be: what, and the entry of the history at which it shows."""
+
+    what: str
+    entry: int
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What one checker says of a history."""
+
+    checker: str
+    result: Result
+    anomalies: tuple[Anomaly, ...] = ()
+
+
+def verdict(checker: str, anomalies: list[Anomaly], *, unknown: bool = False) -> Verdict:
+    """Invalid with any anomaly, else valid, or unknown."""
+    if anomalies:
+        return Verdict(checker, Result.INVALID, tuple(anomalies[:ANOMALIES_MAX]))
+    return Verdict(checker, Result.UNKNOWN if unknown else Result.VALID)
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """One event as the log of its origin holds it; `entry`: where the history tells of its append."""
+
+    id: str
+    key: str
+    type: str
+    lane: str
+    sequence: int
+    batch: str
+    entry: int
+
+
+class Facts:
+    """What a history says of its log, and of who is to deliver what."""
+
+    def __init__(self, of: History) -> None:
+        self.plan = of.plan
+        self.entries = of.entries
+
+    @cached_property
+    def logged(self) -> dict[tuple[str, int], Logged]:
+        """Every event of the log, by lane and sequence."""
+        found: dict[tuple[str, int], Logged] = {}
+        for number, entry in enumerate(self.entries):
+            if isinstance(entry, history.Appended) and not entry.copied:
+                for index, id_ in enumerate(entry.ids):
+                    place = (entry.lane, entry.sequence + index)
+                    if place not in found:
+                        found[place] = Logged(
+                            id_, entry.keys[index], entry.types[index], *place, entry.batch, number
+                        )
+        return found
+
+    @cached_property
+    def lanes(self) -> dict[str, list[Logged]]:
+        """The events of each lane, in order."""
+        found: defaultdict[str, list[Logged]] = defaultdict(list)
+        for one in sorted(self.logged.values(), key=lambda one: (one.lane, one.sequence)):
+            found[one.lane].append(one)
+        return found
+
+    @cached_property
+    def batches(self) -> dict[str, set[str]]:
+        """The lanes in which each batch stands."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for one in self.logged.values():
+            found[one.batch].add(one.lane)
+        return found
+
+    def copies(self, one: Logged) -> list[Logged]:
+        """The same event in other lanes, of a batch whose publisher did not know where it stands."""
+        if len(self.batches[one.batch]) == 1:
+            return []
+        return [
+            other
+            for other in self.logged.values()
+            if other.batch == one.batch and other.id == one.id and other.lane != one.lane
+        ]
+
+    @cached_property
+    def noted(self) -> set[str]:
+        """Batches that may stand in two lanes."""
+        return {entry.batch for entry in self.entries if isinstance(entry, history.Appended) and entry.note}
+
+    @cached_property
+    def removed(self) -> set[tuple[str, int]]:
+        """Places whose record went from its origin's log."""
+        return {
+            (entry.lane, entry.sequence + index)
+            for entry in self.entries
+            if isinstance(entry, history.Removed) and entry.lane.startswith(f"{entry.region}/")
+            for index in range(entry.count)
+        }
+
+    @cached_property
+    def changed_lanes(self) -> set[str]:
+        """Lanes that were changed behind the fabric's back in a way that nothing mends."""
+        return {
+            entry.lane
+            for entry in self.entries
+            if isinstance(entry, history.Tampered) and entry.what == "copy changed"
+        }
+
+    @cached_property
+    def subscriptions(self) -> dict[str, PlannedSubscription]:
+        """By name."""
+        return {one.name: one for one in self.plan.subscriptions}
+
+    @cached_property
+    def end(self) -> history.Ended | None:
+        """The last entry, if the history came to its end."""
+        last = self.entries[-1] if self.entries else None
+        return last if isinstance(last, history.Ended) else None
+
+    def group(self, subscription: str, region: str) -> str:
+        """Who hands out a lane together: the Regions among which it is handed over, or each by itself."""
+        return region if self.subscriptions[subscription].deliver == "everywhere" else ""
+
+    def groups(self, subscription: str) -> list[str]:
+        """Every such group."""
+        return list(self.plan.regions) if self.subscriptions[subscription].deliver == "everywhere" else [""]
+
+    def wants(self, subscription: str, one: Logged) -> bool:
+        """Whether a subscription is to be handed an event."""
+        types = self.subscriptions[subscription].types
+        return not types or one.type in types
+
+    def replays(self, subscription: str, group: str, *, before: int | None = None) -> int:
+        """How often somebody began to replay it."""
+        return sum(
+            isinstance(entry, history.Happened)
+            and entry.what == "replay_begins"
+            and entry.about.endswith(f" {subscription}")
+            and (not group or entry.about.startswith(f"{group} "))
+            for entry in self.entries[:before]
+        )
+
+
+class Delivering:
+    """How far each lane is for each group, entry by entry: feed it the entries in order."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.handled: set[tuple[str, str, str, int]] = set()
+        """Subscription, group, lane and sequence of every event whose handler returned (or whose effect is made)."""
+        self.discarded: set[tuple[str, str, str, int]] = set()
+        self.parked: defaultdict[tuple[str, str, str], dict[str, history.ParkedStand]] = defaultdict(dict)
+        """By Region, subscription and lane: what stands in its parked keys."""
+        self.cursors: dict[tuple[str, str, str], history.CursorStand] = {}
+        """By Region, subscription and lane."""
+        self.began: dict[tuple[str, str, str], int] = {}
+        """By subscription, group and lane: the first event that was ever to be handed out."""
+        self._of_id: defaultdict[str, list[Logged]] = defaultdict(list)
+        for one in facts.logged.values():
+            self._of_id[one.id].append(one)
+
+    def feed(self, entry: history.AnyEntry) -> None:
+        """One more entry."""
+        facts = self.facts
+        match entry:
+            case history.AttemptEnded() if not entry.error:
+                if facts.subscriptions[entry.subscription].guarantee != "exactly_once":
+                    self._note(entry.subscription, entry.region, entry.events)
+            case history.EffectMade():
+                group = facts.group(entry.subscription, entry.region)
+                for one in self._of_id[entry.id]:
+                    self.handled.add((entry.subscription, group, one.lane, one.sequence))
+            case history.Settled() if entry.action == "discarded":
+                group = facts.group(entry.subscription, entry.region)
+                self.discarded.add((entry.subscription, group, entry.lane, entry.sequence))
+            case history.KeyChanged() if not entry.copied:
+                parked = self.parked[entry.writer, entry.subscription, entry.lane]
+                if entry.after is None:
+                    parked.pop(entry.id, None)
+                else:
+                    parked[entry.id] = entry.after
+            case history.CursorMoved() if not entry.copied:
+                self.cursors[entry.writer, entry.subscription, entry.lane] = entry.after
+                if entry.after.began:
+                    group = facts.group(entry.subscription, entry.region)
+                    self.began[entry.subscription, group, entry.lane] = entry.after.began
+
+    def _note(self, subscription: str, region: str, events: tuple[history.EventPlace, ...]) -> None:
+        group = self.facts.group(subscription, region)
+        for place in events:
+            self.handled.add((subscription, group, place.lane, place.sequence))
+
+    def waits(self, region: str, subscription: str, lane: str, sequence: int) -> bool:
+        """Whether an event waits in a parked key."""
+        return any(sequence in one.waiting for one in self.parked[region, subscription, lane].values())
+
+    def is_over(self, subscription: str, group: str, one: Logged) -> bool:
+        """Whether nobody is to hand the event out any more: handled, discarded, gone, elsewhere, or never wanted."""
+        facts, place = self.facts, (subscription, group, one.lane, one.sequence)
+        if place in self.handled or place in self.discarded or not facts.wants(subscription, one):
+            return True
+        if (one.lane, one.sequence) in facts.removed:
+            return True
+        if one.sequence < self.began.get((subscription, group, one.lane), 0):
+            return True
+        copies = facts.copies(one)
+        return any((subscription, group, copy.lane, copy.sequence) in self.handled for copy in copies)

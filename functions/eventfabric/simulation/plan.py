@@ -1,0 +1,113 @@
+"""Owns the plan of a simulation: everything that a seed decides before it begins, as plain data that can be shrunk."""
+
+from typing import Literal
+
+import msgspec
+
+Durability = Literal["regional", "replicated", "quorum"]
+
+
+class Conduct(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What handlers do with one event, until the code is mended: of each attempt that is made of it.
+
+    `crashes` times the process dies, `hangs` times nothing comes back in time, `fails` times it raises; then, with
+    `permanent`, it raises what no attempt can mend.
+    """
+
+    crashes: int = 0
+    hangs: int = 0
+    fails: int = 0
+    permanent: bool = False
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether the first attempt handles it."""
+        return self == FINE
+
+
+FINE = Conduct()
+
+
+class PlannedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event to be published."""
+
+    id: str
+    key: str
+    type: str = "placed"
+    conduct: Conduct = FINE
+
+
+class Publish(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One call of a producer in a Region. `how`: one, many, once, transaction, or acks2."""
+
+    after_seconds: float
+    producer: int
+    events: tuple[PlannedEvent, ...]
+    how: str = "many"
+
+
+class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something done to the fabric. `what` names it; see simulation/happenings.py."""
+
+    after_seconds: float
+    what: str
+    region: str = ""
+    other: str = ""
+    seconds: float = 0.0
+    number: int = 0
+
+
+class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A subscription, by what matters of its definition."""
+
+    name: str
+    guarantee: str = "at_least_once"
+    order: str = "key"
+    deliver: str = "origin"
+    on_late: str = "deliver"
+    on_expired: str = "halt"
+    start: str = "earliest"
+    types: tuple[str, ...] = ()
+    batch: int = 1
+    immediate: int = 0
+    attempts: int = 4
+    failure_ratio: float = 0.5
+    parked_keys: int = 100
+    consumers: int = 1
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is simulated. `producers`: the Region of each; `failover`: whether they go to other Regions."""
+
+    seed: int
+    profile: str
+    regions: tuple[str, ...]
+    lanes: int
+    durability: str
+    subscriptions: tuple[PlannedSubscription, ...]
+    producers: tuple[str, ...]
+    publishes: tuple[Publish, ...]
+    happenings: tuple[Happening, ...]
+    rates: dict[str, float]
+    retention_days: int = 0
+    failover: bool = False
+    shards: int = 1
+    slowness: float = 1.0
+
+    def rate(self, fault: str) -> float:
+        """How often a fault happens, as a share of what it can hit."""
+        return self.rates.get(fault, 0.0)
+
+    @property
+    def events(self) -> dict[str, PlannedEvent]:
+        """Every event that is to be published, by its id."""
+        return {event.id: event for publish in self.publishes for event in publish.events}
+
+    @property
+    def size(self) -> int:
+        """How much there is in it; of two plans that show the same, the smaller one is kept."""
+        events = sum(len(publish.events) + 1 for publish in self.publishes)
+        consumers = sum(one.consumers + 2 for one in self.subscriptions)
+        return (
+            events + consumers + len(self.happenings) + len(self.rates) + 2 * len(self.regions) + self.lanes
+        )

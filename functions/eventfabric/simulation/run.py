@@ -1,0 +1,104 @@
+"""Runs one plan: a phase in which everything may fail, then one in which nothing does and everything must drain."""
+
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.errors import EventFabricError
+from eventfabric.sdk.operations import Operations
+from eventfabric.simulation import happenings, history
+from eventfabric.simulation.functions import QueuePoller, RelayPoller, TimerPoller, reconcile_in
+from eventfabric.simulation.history import History
+from eventfabric.simulation.network import Courier
+from eventfabric.simulation.plan import Plan
+from eventfabric.simulation.process import Process
+from eventfabric.simulation.producers import Producer
+from eventfabric.simulation.schedule import START_MS, StepsExceededError
+from eventfabric.simulation.world import World
+
+STEPS_MAX: Final = 60_000
+"""Turns of the phase with faults."""
+DRAIN_STEPS_MAX: Final = 60_000
+"""Turns in which everything must have drained once nothing fails any more."""
+_ROUND_SECONDS: Final = limits.UNRUNG_SECONDS + 100
+DRAIN_ROUNDS: Final = 2 + limits.STALL_SECONDS // _ROUND_SECONDS
+"""Passes of reconciliation: enough for a replica to be found stalled, and what follows from that to be found."""
+
+
+def simulate(plan: Plan) -> History:
+    """What comes of a plan; the same plan gives the same history, byte for byte."""
+    world = World(plan)
+    try:
+        quiet, why = _run(world)
+        world.note(
+            history.Ended, "world", steps=world.schedule.steps, quiet=quiet, why=why, waiting=world.waiting(),
+            ends=world.ends(), circuits=world.circuits(),
+        )  # fmt: skip
+    finally:
+        world.schedule.close()
+    return History(plan, world.entries)
+
+
+def _run(world: World) -> tuple[bool, str]:
+    _start(world)
+    seconds = [one.after_seconds for one in world.plan.publishes]
+    last_seconds = max([*seconds, *(one.after_seconds for one in world.plan.happenings)], default=0.0)
+    try:
+        world.schedule.run(
+            until_us=START_MS * 1000 + int(last_seconds * 1_000_000) + 30_000_000, steps_max=STEPS_MAX
+        )
+        _heal(world)
+        for number in range(DRAIN_ROUNDS):
+            world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+            world.schedule.now_us += _ROUND_SECONDS * 1_000_000
+            for region in world.plan.regions:
+                full = number in (0, DRAIN_ROUNDS - 1)
+                world.schedule.spawn(f"reconcile {region}", reconcile_in, world, region, full=full)
+        world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+    except StepsExceededError as error:
+        return False, str(error)
+    return True, ""
+
+
+def _start(world: World) -> None:
+    plan, topology = world.plan, world.topology
+    for region in plan.regions:
+        for shard in range(plan.shards):
+            RelayPoller(world, region, shard).start()
+        for other in plan.regions:
+            if other != region:
+                Courier(world, region, other).start()
+    for one in plan.subscriptions:
+        for region in topology.subscription(one.name).regions:
+            TimerPoller(world, region, one.name).start()
+            for number in range(one.consumers):
+                QueuePoller(world, region, one.name, number).start()
+    for number in range(len(plan.producers)):
+        Producer(world, number).start()
+    for number, happening in enumerate(plan.happenings):
+        happenings.begin(world, happening, number)
+
+
+def _heal(world: World) -> None:
+    """Nothing fails from now on: Regions are back, links joined, handlers mended, what was paused goes on."""
+    world.healed = world.is_mended = True
+    world.down.clear()
+    world.code += 1
+    for region in list(world.lost):
+        world.return_of(region)
+    for region in world.plan.regions:
+        for other in world.plan.regions:
+            world.join(region, other)
+    world.note(history.Healed, "world")
+    for region in world.plan.regions:
+        for one in world.topology.subscriptions_in(region):
+            world.schedule.spawn(f"resume {one.name} {region}", _resume, world, region, one.name)
+
+
+def _resume(world: World, region: str, name: str) -> None:
+    operations = Operations(world.topology, region, Process(world, f"resume {name} {region}", region).ports)
+    for _ in range(10):
+        try:
+            if operations.circuit(name).state.value != "paused" or operations.resume(name):
+                return
+        except EventFabricError:
+            continue
