@@ -1,0 +1,119 @@
+"""Mutation testing: small changes of the code, one at a time; each is killed by a test, or survives. Exit code 1: too
+many survive.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Sequence as Seq
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts.install import ROOT, InstallError, installed
+from scripts.mutation.mutants import DEAD, KEPT, Fate, Mutant, Verdict, Verdicts, files_under, parsed
+from scripts.mutation.report import figures, page, survivors
+from scripts.mutation.suite import SuiteError, baseline
+
+LOCK = ROOT / "scripts" / "locks" / "mutation.txt"
+SHARE_MIN = 0.9
+PROGRESS_SECONDS = 60
+
+
+def main(
+    paths: Annotated[list[str] | None, typer.Argument(help="Files or folders; default: all.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes at once.")] = os.cpu_count() or 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Try again what has a verdict.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Try nothing; print what is known.")] = False,
+    write: Annotated[Path | None, typer.Option(help="Write the page of survivors there too.")] = None,
+) -> None:
+    """Mutate services/ and model/, and say which mutants the unit and simulation tests do not kill.
+
+    Stop it at any time: verdicts are kept in build/mutation, and the next run goes on. A verdict holds until its
+    function changes; that a mutant survived, until a test file changes that runs its line.
+
+    Examples: scripts/mutate functions/eventfabric/services/append.py; nice scripts/mutate --write docs/mutants.md
+    """
+    try:
+        mutants = _generated(files_under(paths or []))
+        verdicts = Verdicts(KEPT / "verdicts.jsonl")
+        if not report:
+            _try(mutants, verdicts, workers=workers, fresh=fresh)
+    except (InstallError, SuiteError, ValueError) as error:
+        raise SystemExit(f"scripts/mutate: {error}") from error
+    known = [(mutant, found) for mutant in mutants if (found := verdicts.of(mutant))]
+    print(survivors(known))
+    print(figures(known))
+    if write is not None:
+        write.write_text(page(known), encoding="utf-8")
+    if len(known) < len(mutants):
+        print(f"{len(mutants) - len(known)} mutants have no verdict yet", file=sys.stderr)
+        raise typer.Exit(1)
+    if sum(found.fate in DEAD for _, found in known) < SHARE_MIN * len(known):
+        raise typer.Exit(1)
+
+
+def _generated(files: Seq[str]) -> list[Mutant]:
+    """The mutants of these files; InstallError."""
+    pip = ["{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    tool = installed(
+        "mutation",
+        LOCK.read_bytes() + sys.version.encode(),
+        [
+            [sys.executable, "-m", "venv", "{folder}"],
+            [*pip, "install", "--require-hashes", "--no-deps", "--requirement", str(LOCK)],
+        ],
+    )
+    command = [str(tool / "bin" / "python"), str(ROOT / "scripts" / "mutation" / "generate.py"), *files]
+    return parsed(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def _try(mutants: Seq[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool) -> None:
+    """Try the mutants whose fate is not known; SuiteError."""
+    from scripts.mutation.judge import Judge
+
+    # The code of this very folder, wherever the environment's installed package points to.
+    sys.path.insert(0, str(ROOT / "functions"))
+    if fresh:
+        verdicts.forget(mutants)
+    progress = _Progress(len(mutants))
+    progress.say("measuring the tests, unless they are known ...")
+    found = baseline(workers)
+
+    def tell(mutant: Mutant, verdict: Verdict) -> None:
+        verdicts.add(verdict)
+        progress.step(verdict)
+
+    left = [one for one in mutants if (known := verdicts.of(one)) is None or known.fate not in DEAD]
+    progress.say(f"{len(mutants)} mutants, {len(left)} of them to try")
+    Judge(found, known=verdicts.of, tell=tell, workers=workers).run(left)
+
+
+class _Progress:
+    """Says on standard error how far it is; pytest, which runs around it, takes the usual one."""
+
+    def __init__(self, mutants: int) -> None:
+        self._out = os.dup(2)
+        self._said = time.monotonic()
+        self._fates: Counter[Fate] = Counter()
+
+    def say(self, text: str) -> None:
+        os.write(self._out, f"{text}\n".encode())
+
+    def step(self, verdict: Verdict) -> None:
+        self._fates[verdict.fate] += 1
+        if time.monotonic() - self._said >= PROGRESS_SECONDS:
+            self._said = time.monotonic()
+            self.say(_counts(self._fates.elements()))
+
+
+def _counts(fates: Iterable[Fate]) -> str:
+    counted = Counter(fates)
+    return ", ".join(f"{counted[fate]} {fate}" for fate in Fate if counted[fate])
+
+
+typer.run(main)

@@ -1,0 +1,189 @@
+"""Owns the trial of mutants: each in a process of its own, by the tests that run its lines, until one fails.
+
+Most mutants stand within a function. Then the tests are collected once, and each fork only puts the mutated code into
+the functions that exist. What stands outside (defaults, constants, fields) takes effect at import: such a mutant gets
+a process that imports everything anew.
+"""
+
+import gc
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from types import CodeType, FunctionType, ModuleType
+
+from scripts.install import ROOT
+from scripts.mutation.forks import Ended, Wire, run_forked
+from scripts.mutation.mutants import FOLDERS, Fate, Mutant, Verdict
+from scripts.mutation.suite import SUITES, Baseline, Suite, session
+
+IMPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class _Trial:
+    mutant: Mutant
+    tests: Seq[str]
+    codes: Seq[tuple[FunctionType, CodeType]] = ()
+
+
+class Judge:
+    """Tries mutants and tells each verdict as it falls.
+
+    Tests that killed a mutant of the same function go first, then the quickest: most mutants fall to the first or
+    second test.
+    """
+
+    def __init__(
+        self,
+        baseline: Baseline,
+        *,
+        known: Callable[[Mutant], Verdict | None],
+        tell: Callable[[Mutant, Verdict], None],
+        workers: int,
+    ) -> None:
+        self._baseline = baseline
+        self._known = known
+        self._tell = tell
+        self._workers = workers
+        self._kills: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+
+    def run(self, mutants: Seq[Mutant]) -> None:
+        """Try these mutants."""
+        within = [one for one in mutants if one.function]
+        left: list[Mutant] = [one for one in mutants if not one.function]
+        if within:
+            session(SUITES, lambda suite: left.extend(self._try_within(within, suite)))
+        for trial, ended in run_forked(self._trials(left), self._in_a_new_import, self._workers):
+            self._note(trial, ended)
+
+    def _try_within(self, mutants: Seq[Mutant], suite: Suite) -> list[Mutant]:
+        """Try mutants of functions; returns those whose functions were not found."""
+        functions = Functions()
+        not_found: list[Mutant] = []
+
+        def trials() -> Iterator[_Trial]:
+            for trial in self._trials(mutants):
+                codes = functions.mutated(trial.mutant)
+                if codes:
+                    yield _Trial(trial.mutant, trial.tests, codes)
+                else:
+                    not_found.append(trial.mutant)
+
+        def child(trial: _Trial, wire: Wire) -> None:
+            for function, code in trial.codes:
+                function.__code__ = code
+            suite.run_until_failure(trial.tests, self._baseline.seconds, wire)
+
+        gc.collect()
+        gc.freeze()  # the forks share what is here, as long as nobody walks over it
+        for trial, ended in run_forked(trials(), child, self._workers):
+            self._note(trial, ended)
+        return not_found
+
+    def _in_a_new_import(self, trial: _Trial, wire: Wire) -> None:
+        _silence()
+        _import_mutated(trial.mutant)
+        files = sorted({test.partition("::")[0] for test in trial.tests})
+        wire.begin("import", IMPORT_SECONDS)
+        session(files, lambda suite: suite.run_until_failure(trial.tests, self._baseline.seconds, wire))
+
+    def _trials(self, mutants: Seq[Mutant]) -> Iterator[_Trial]:
+        for mutant in mutants:
+            tests = self._baseline.tests_of(mutant)
+            known = self._known(mutant)
+            if not tests:
+                self._tell(mutant, Verdict(mutant.id, Fate.UNTESTED))
+                continue
+            if known is not None and known.fate is Fate.SURVIVED:
+                digests = self._baseline.digests
+                tests = [one for one in tests if known.tried.get(_file(one)) != digests[_file(one)]]
+                if not tests:
+                    continue
+            kills = self._kills[mutant.path, mutant.function]
+            yield _Trial(mutant, sorted(tests, key=lambda test: -kills[test]))
+
+    def _note(self, trial: _Trial, ended: Ended) -> None:
+        mutant, tried = trial.mutant, {}
+        if ended.fate is Fate.SURVIVED:
+            files = {_file(test) for test in self._baseline.tests_of(mutant)}
+            tried = {file: self._baseline.digests[file] for file in sorted(files)}
+        else:
+            self._kills[mutant.path, mutant.function][ended.by] += 1
+        self._tell(mutant, Verdict(mutant.id, ended.fate, ended.by, tried))
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
+
+
+class Functions:
+    """The functions of this process that mutants may stand in."""
+
+    def __init__(self) -> None:
+        folders = tuple(str(ROOT / folder) for folder in FOLDERS)
+        self._known: defaultdict[tuple[str, str, int], list[FunctionType]] = defaultdict(list)
+        for one in gc.get_objects():
+            if isinstance(one, FunctionType) and one.__code__.co_filename.startswith(folders):
+                self._known[_name(one.__code__)].append(one)
+
+    def mutated(self, mutant: Mutant) -> list[tuple[FunctionType, CodeType]]:
+        """The functions that hold a mutant, each with its mutated code; empty where that cannot be put in."""
+        module = compile(mutant.source(), str(ROOT / mutant.path), "exec", dont_inherit=True)
+        return [
+            (function, code)
+            for code in _codes_in(module)
+            if code.co_qualname == mutant.function
+            for function in self._known[_name(code)]
+            if function.__code__ != code and function.__code__.co_freevars == code.co_freevars
+        ]
+
+
+def _name(code: CodeType) -> tuple[str, str, int]:
+    return code.co_filename, code.co_qualname, code.co_firstlineno
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            yield one
+            yield from _codes_in(one)
+
+
+class _Mutated(importlib.machinery.SourceFileLoader):
+    """Loads one module from mutated source."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        super().__init__(mutant.module, str(ROOT / mutant.path))
+        self._source = mutant.source()
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(self._source, self.path, "exec", dont_inherit=True)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(
+        self, fullname: str, path: object, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self._mutant.module:
+            return None
+        return importlib.util.spec_from_loader(fullname, _Mutated(self._mutant))
+
+
+def _import_mutated(mutant: Mutant) -> None:
+    assert mutant.module not in sys.modules
+    sys.meta_path.insert(0, _Finder(mutant))
+
+
+def _silence() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)

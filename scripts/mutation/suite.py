@@ -1,0 +1,234 @@
+"""Owns the tests that judge: what a pytest session of them is, what each costs, and which lines each runs.
+
+Nothing in them is left to chance: no plugin but Hypothesis', which draws the same few examples each time and does not
+look for the smallest that fails.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Seq
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import TypedDict
+
+import pytest
+from coverage import Coverage
+from hypothesis import Phase, is_hypothesis_test, settings
+
+from scripts.install import ROOT
+from scripts.mutation.forks import Wire, run_forked
+from scripts.mutation.mutants import FOLDERS, KEPT, Fate, Mutant
+
+SUITES = ("tests/unit", "tests/simulation")
+EXAMPLES_MAX = 40
+# A survivor costs the time of all tests that run its line. So of a test with many cases (seeds, above all) only as
+# many judge as take this long together, spread over all; and of one that takes longer, one case, up to a bound.
+TEST_SECONDS_MAX = 0.5
+CASE_SECONDS_MAX = 1.0
+
+
+class SuiteError(Exception):
+    """The tests do not pass without any mutant."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the tests do without any mutant.
+
+    `seconds`: processor time of each test; `lines`: for each file and line, which of `tests` run it.
+    """
+
+    seconds: dict[str, float]
+    tests: list[str]
+    lines: dict[str, dict[str, list[int]]]
+
+    def tests_of(self, mutant: Mutant) -> list[str]:
+        """The tests that a mutant may fail, quickest first: of a line in no function, all that run its file."""
+        lines = self.lines.get(mutant.path, {})
+        if mutant.function:
+            within = range(mutant.first_line, mutant.last_line + 1)
+            found = {test for line in within for test in lines.get(str(line), ())}
+        else:
+            found = {test for tests in lines.values() for test in tests}
+        names = [self.tests[test] for test in found]
+        return sorted(self.judging.intersection(names), key=lambda test: (self.seconds[test], test))
+
+    @cached_property
+    def judging(self) -> frozenset[str]:
+        """The tests that are quick enough."""
+        return frozenset(_judging(self.seconds))
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Of each file of tests, as it is."""
+        files = {test.partition("::")[0] for test in self.tests}
+        return {file: sha256((ROOT / file).read_bytes()).hexdigest()[:12] for file in files}
+
+
+class _Part(TypedDict):
+    """What one process measured, as it writes it."""
+
+    seconds: dict[str, float]
+    failed: list[str]
+    lines: dict[str, dict[int, list[str]]]
+
+
+class Suite:
+    """A pytest session whose tests are run one by one, by name, as `run` asks."""
+
+    def __init__(self, run: Callable[["Suite"], None]) -> None:
+        self._run = run
+        self._items: dict[str, pytest.Item] = {}
+        self._failed = False
+
+    @property
+    def tests(self) -> Seq[str]:
+        """The names of all."""
+        return list(self._items)
+
+    def passes(self, test: str) -> bool:
+        """Run one test."""
+        self._failed = False
+        item = self._items[test]
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+        return not self._failed
+
+    def run_until_failure(self, tests: Seq[str], seconds: dict[str, float], wire: Wire) -> None:
+        """Run tests until one fails; the wire hears of each, and whether all passed. Unknown ones are left out."""
+        for test in tests:
+            if test in self._items:
+                wire.begin(test, seconds[test])
+                if not self.passes(test):
+                    return
+        wire.passed()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Hook."""
+        for item in items:
+            _calm(item)
+            self._items[item.nodeid] = item
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Hook, in place of pytest's own."""
+        if not session.testsfailed:  # else not all could be collected
+            self._run(self)
+        return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Hook."""
+        self._failed |= report.failed
+
+
+def _calm(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+        test = getattr(item.obj, "__func__", item.obj)
+        given = test._hypothesis_internal_use_settings
+        test._hypothesis_internal_use_settings = settings(
+            given,
+            max_examples=min(given.max_examples, EXAMPLES_MAX),
+            derandomize=True,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],
+            report_multiple_bugs=False,
+        )
+
+
+def session(paths: Seq[str], run: Callable[[Suite], None]) -> None:
+    """Collect the tests of these paths, and call `run` with them unless that fails."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    options = [f"--rootdir={ROOT}", "-p_hypothesis_pytestplugin", "-pno:cacheprovider", "-pno:terminal"]
+    pytest.main([*options, *(str(ROOT / path) for path in paths)], plugins=[Suite(run)])
+
+
+def baseline(workers: int) -> Baseline:
+    """Measured, or as it was measured on the very same files; SuiteError where a test fails."""
+    kept = KEPT / f"baseline-{_digest()}.json"
+    if kept.exists():
+        return Baseline(**json.loads(kept.read_text(encoding="utf-8")))
+    parts = [KEPT / f"part-{os.getpid()}.{number}" for number in range(workers)]
+    KEPT.mkdir(parents=True, exist_ok=True)
+
+    def measure_part(number: int, wire: Wire) -> None:
+        wire.begin("measure", 3600)
+        session(SUITES, lambda suite: _measure(suite, suite.tests[number::workers], parts[number]))
+        wire.passed()
+
+    try:
+        for _, ended in run_forked(iter(range(workers)), measure_part, workers):
+            if ended.fate is not Fate.SURVIVED:
+                raise SuiteError(f"the tests ended by {ended.fate}")
+        if not all(part.exists() for part in parts):
+            raise SuiteError("the tests cannot be collected: see scripts/test")
+        measured = _joined([json.loads(part.read_text(encoding="utf-8")) for part in parts])
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    kept.write_text(json.dumps(asdict(measured)), encoding="utf-8")
+    return measured
+
+
+def _measure(suite: Suite, tests: Seq[str], into: Path) -> None:
+    seconds: dict[str, float] = {}
+    failed = []
+    for test in tests:
+        began = time.process_time()
+        if not suite.passes(test):
+            failed.append(test)
+        seconds[test] = time.process_time() - began
+    # A second time, slower: measured time is without the measuring of lines.
+    coverage = Coverage(data_file=None, config_file=False, source=[str(ROOT / one) for one in FOLDERS])
+    coverage.start()
+    for test in tests:
+        coverage.switch_context(test)
+        if not suite.passes(test):
+            failed.append(test)
+    coverage.stop()
+    data = coverage.get_data()
+    lines = {
+        Path(file).relative_to(ROOT).as_posix(): data.contexts_by_lineno(file)
+        for file in data.measured_files()
+    }
+    part: _Part = {"seconds": seconds, "failed": failed, "lines": lines}
+    into.write_text(json.dumps(part), encoding="utf-8")
+
+
+def _joined(parts: Seq[_Part]) -> Baseline:
+    failed = sorted({test for part in parts for test in part["failed"]})
+    if failed:
+        raise SuiteError("tests fail without any mutant:\n  " + "\n  ".join(failed))
+    seconds = dict(sorted((test, took) for part in parts for test, took in part["seconds"].items()))
+    tests = list(seconds)
+    number = {test: at for at, test in enumerate(tests)}
+    lines: dict[str, dict[str, list[int]]] = {}
+    for part in parts:
+        for file, by_line in part["lines"].items():
+            for line, contexts in by_line.items():
+                known = lines.setdefault(file, {}).setdefault(str(line), [])
+                known += [number[test] for test in contexts if test in number]
+    return Baseline(seconds, tests, lines)
+
+
+def _judging(seconds: dict[str, float]) -> Iterator[str]:
+    for _, group in groupby(seconds, lambda test: test.partition("[")[0]):
+        cases = list(group)
+        each = sum(seconds[case] for case in cases) / len(cases)
+        if each <= CASE_SECONDS_MAX:
+            count = max(1, int(min(len(cases) * each, TEST_SECONDS_MAX) / each)) if each else len(cases)
+            yield from (cases[at * len(cases) // count] for at in range(count))
+
+
+def _digest() -> str:
+    digest = sha256(f"{EXAMPLES_MAX}".encode())
+    for file in sorted(_files()):
+        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _files() -> Iterator[Path]:
+    for folder in ("functions", *SUITES):
+        yield from (ROOT / folder).rglob("*.py")
