@@ -22,8 +22,7 @@ from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.simulation import history
 from eventfabric.simulation.observed import ObservedHandler
 from eventfabric.simulation.process import Process
-from eventfabric.simulation.subscribers import handler_for
-from eventfabric.simulation.world import STREAM, World
+from eventfabric.simulation.world import World
 from eventfabric.telemetry import LogEvent, Metric
 
 Entry = Callable[[dict[str, Any], Any], Any]
@@ -50,10 +49,8 @@ class Telemetry:
             return
         kind, lane, repaired = FindingKind(str(about["kind"])), str(about["lane"]), bool(about["repaired"])
         sequence = Sequence(int(str(about["sequence"])))
-        found = Finding(
-            kind, StreamName(STREAM), Lane.parse(lane), Region(self._process.region), sequence, "",
-            is_repaired=repaired,
-        )  # fmt: skip
+        stream, region = StreamName(self._process.world.plan.stream), Region(self._process.region)
+        found = Finding(kind, stream, Lane.parse(lane), region, sequence, "", is_repaired=repaired)
         self._process.tell(
             history.Found, region=self._process.region, lane=lane, finding=kind.value,
             subscription=str(about["subscription"] or ""), sequence=int(sequence), repaired=repaired,
@@ -116,7 +113,7 @@ class Function:
             ports=process.ports,
             telemetry=Telemetry(process),
             logger=_LOGGER,
-            handlers={} if name is None else {name: handler_for(process, name)},
+            handlers={} if name is None else {name: world.handler_for(process, name)},
             observe=lambda handler: ObservedHandler(handler, process),
             code_version=str(world.code),
         )
@@ -158,7 +155,7 @@ class RelayPoller(Poller):
     def __init__(self, world: World, region: str, shard: int) -> None:
         super().__init__(Function(world, f"relay {region} {shard}", region, relay.handle))
         self._shard = shard
-        self._table = world.topology.stream(STREAM).table.name
+        self._table = world.topology.stream(world.plan.stream).table.name
         self._reader = world.cloud.regions[region].table(self._table).stream.reader()
 
     def poll(self) -> None:

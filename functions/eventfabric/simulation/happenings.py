@@ -16,7 +16,7 @@ from eventfabric.simulation import history
 from eventfabric.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.simulation.plan import Happening
 from eventfabric.simulation.process import Process
-from eventfabric.simulation.world import STREAM, World
+from eventfabric.simulation.world import World
 
 _PASSES_A_DAY: Final = 5
 
@@ -103,7 +103,7 @@ def reconcile(world: World, happening: Happening) -> None:
 
 def expire(world: World, happening: Happening) -> None:
     """Expiry removes what is past its time from a Region's own lanes."""
-    table = world.cloud.regions[happening.region].table(world.topology.stream(STREAM).table.name)
+    table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
     now_seconds = world.time.now_ms() // 1000
     for item in table.items:
         is_own = str(item["pk"]["S"]).startswith(f"{happening.region}/")
@@ -130,7 +130,7 @@ def days_pass(world: World, happening: Happening) -> None:
 
 def lose_copy(world: World, happening: Happening) -> None:
     """Somebody deletes a record of a Region's copy of another's lane."""
-    table = world.cloud.regions[happening.region].table(world.topology.stream(STREAM).table.name)
+    table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
     copies = [
         item for item in table.items
         if not str(item["pk"]["S"]).startswith((f"{happening.region}/", "once/"))
@@ -145,7 +145,7 @@ def lose_copy(world: World, happening: Happening) -> None:
 
 def change_copy(world: World, happening: Happening) -> None:
     """Somebody changes a record of a Region's copy of another's lane."""
-    table = world.cloud.regions[happening.region].table(world.topology.stream(STREAM).table.name)
+    table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
     copies = [
         item for item in table.items
         if not str(item["pk"]["S"]).startswith((f"{happening.region}/", "once/"))
@@ -247,7 +247,9 @@ def backfill(world: World, happening: Happening) -> None:
         return
     with _operator(world, happening) as (process, operations):
         process.tell(history.Happened, what="backfill_begins", about=f"{happening.region} {happening.other}")
-        report = operations.backfill(STREAM, source=happening.other, slice_events=1 + happening.number)
+        report = operations.backfill(
+            world.plan.stream, source=happening.other, slice_events=1 + happening.number
+        )
         process.tell(
             history.Backfilled, region=happening.region, source=happening.other,
             state=report.backfill.state.value,

@@ -1,10 +1,8 @@
 """Owns the plan of a simulation: everything that a seed decides before it begins, as plain data that can be shrunk."""
 
-from typing import Literal
+from typing import Any
 
 import msgspec
-
-Durability = Literal["regional", "replicated", "quorum"]
 
 
 class Conduct(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,6 +33,7 @@ class PlannedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str
     type: str = "placed"
     conduct: Conduct = FINE
+    data: Any = None
 
 
 class Publish(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,6 +88,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     publishes: tuple[Publish, ...]
     happenings: tuple[Happening, ...]
     rates: dict[str, float]
+    stream: str = "orders"
     retention_days: int = 0
     failover: bool = False
     shards: int = 1

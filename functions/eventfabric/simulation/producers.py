@@ -16,7 +16,7 @@ from eventfabric.simulation import history
 from eventfabric.simulation.plan import PlannedEvent, Publish
 from eventfabric.simulation.process import Process
 from eventfabric.simulation.schedule import START_MS
-from eventfabric.simulation.world import STREAM, World
+from eventfabric.simulation.world import World
 
 _SETTLE_TRIES = 3
 _TIMEOUT_SECONDS = 20.0
@@ -33,6 +33,7 @@ class Producer:
             (one for one in world.plan.publishes if one.producer == number), key=lambda one: one.after_seconds
         )
         self._numbers = count(1)
+        self._stream = world.plan.stream
 
     def start(self) -> None:
         """Begin to publish."""
@@ -97,11 +98,11 @@ class Producer:
                     yield from self._one(fabric, one)
             case _:
                 acks = 2 if call.how == "acks2" else 1
-                yield from fabric.publish_many(STREAM, [_event(one) for one in call.events], acks=acks)
+                yield from fabric.publish_many(self._stream, [_event(one) for one in call.events], acks=acks)
 
     def _one(self, fabric: Fabric, one: PlannedEvent) -> list[Receipt]:
         try:
-            return [fabric.publish(STREAM, key=one.key, type=one.type, data={}, id=one.id)]
+            return [fabric.publish(self._stream, key=one.key, type=one.type, data=one.data, id=one.id)]
         except IndeterminateAppendError as error:
             for _ in range(_SETTLE_TRIES - 1):
                 try:
@@ -112,7 +113,9 @@ class Producer:
 
     def _once(self, fabric: Fabric, one: PlannedEvent) -> Receipt:
         def publish() -> Receipt:
-            return fabric.publish(STREAM, key=one.key, type=one.type, data={}, id=one.id, once=True)
+            return fabric.publish(
+                self._stream, key=one.key, type=one.type, data=one.data, id=one.id, once=True
+            )
 
         for _ in range(_SETTLE_TRIES - 1):
             try:
@@ -126,7 +129,7 @@ class Producer:
     def _together(self, fabric: Fabric, call: Publish) -> list[Receipt]:
         transaction = fabric.transaction()
         for one in call.events:
-            transaction.publish(STREAM, key=one.key, type=one.type, data={}, id=one.id)
+            transaction.publish(self._stream, key=one.key, type=one.type, data=one.data, id=one.id)
         for _ in range(_SETTLE_TRIES - 1):
             try:
                 return transaction.commit()
@@ -136,4 +139,4 @@ class Producer:
 
 
 def _event(one: PlannedEvent) -> Event:
-    return Event(id=one.id, type=one.type, key=one.key, data={})
+    return Event(id=one.id, type=one.type, key=one.key, data=one.data)

@@ -26,7 +26,11 @@ DRAIN_ROUNDS: Final = 2 + limits.STALL_SECONDS // _ROUND_SECONDS
 
 def simulate(plan: Plan) -> History:
     """What comes of a plan; the same plan gives the same history, byte for byte."""
-    world = World(plan)
+    return simulate_in(World(plan))
+
+
+def simulate_in(world: World) -> History:
+    """What comes of the plan of a world that is new."""
     try:
         quiet, why = _run(world)
         world.note(
@@ -35,7 +39,7 @@ def simulate(plan: Plan) -> History:
         )  # fmt: skip
     finally:
         world.schedule.close()
-    return History(plan, world.entries)
+    return History(world.plan, world.entries)
 
 
 def _run(world: World) -> tuple[bool, str]:

@@ -1,5 +1,6 @@
 """Owns the simulated fabric: its cloud, who reaches whom, how often what fails, and the history that it makes."""
 
+from collections.abc import Callable
 from random import Random
 from typing import Any, cast
 
@@ -12,10 +13,10 @@ from eventfabric.simulation.observer import EFFECTS, Observer
 from eventfabric.simulation.plan import Plan, PlannedSubscription
 from eventfabric.simulation.process import Process
 from eventfabric.simulation.schedule import Schedule, SimulatedTime
+from eventfabric.simulation.subscribers import handler_for
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 
-STREAM = "orders"
 PERMANENT = "eventfabric.simulation.subscribers:RefusedForGood"
 _BASE_LATENCY_SECONDS = 0.004
 
@@ -29,7 +30,7 @@ def definition_of(plan: Plan) -> str:
         [fabric]
         name = "sim"
         regions = [{regions}]
-        [streams.{STREAM}]
+        [streams.{plan.stream}]
         lanes = {plan.lanes}
         durability = "{plan.durability}"
         {retention}
@@ -42,7 +43,7 @@ def _subscription(one: PlannedSubscription, plan: Plan) -> str:
     expired = f'on_expired = "{one.on_expired}"' if plan.retention_days else ""
     return f"""
         [subscriptions.{one.name}]
-        stream = "{STREAM}"
+        stream = "{plan.stream}"
         handler = "eventfabric.simulation.subscribers:stand_in"
         guarantee = "{one.guarantee}"
         order = "{one.order}"
@@ -69,13 +70,21 @@ class World:
     `healed`: nothing fails any more. `is_calm`: nothing fails for a moment. `lost`: the Regions that are gone for now.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        topology: Topology | None = None,
+        handlers: Callable[[Process, str], Callable[..., Any]] = handler_for,
+    ) -> None:
+        """`topology`: of somebody's own fabric, which the plan must fit. `handlers`: a process's handler by name."""
         self.plan = plan
+        self.handler_for = handlers
         self.random = Random(f"{plan.seed} world")
         self.schedule = Schedule(Random(f"{plan.seed} schedule"))
         self.time = SimulatedTime(self.schedule)
         self.entropy = SeededEntropy(plan.seed)
-        self.topology = Topology(parse_definition(definition_of(plan)))
+        self.topology = topology or Topology(parse_definition(definition_of(plan)))
         self.cloud = MemoryCloud.of(self.topology, clock=self.time, entropy=self.entropy)
         self.entries: list[history.AnyEntry] = []
         self.processes: list[Process] = []
@@ -92,8 +101,8 @@ class World:
         self._observers = self._made_observers()
 
     def _made_observers(self) -> list[Observer]:
-        stream = self.topology.stream(STREAM)
-        kinds = {stream.table.name: "log", self.topology.ledger_of(STREAM).name: "ledger"}
+        stream = self.topology.stream(self.plan.stream)
+        kinds = {stream.table.name: "log", self.topology.ledger_of(self.plan.stream).name: "ledger"}
         for region in self.cloud.regions.values():
             region.create_table(EFFECTS, key_names=("id",))
         kinds[EFFECTS] = "effects"
@@ -196,8 +205,8 @@ class World:
         """Where every lane ends, in every Region's log."""
         found: list[history.LaneEnd] = []
         for region in self.plan.regions:
-            log = self.cloud.log(self.topology, STREAM, region)
-            table = self.cloud.regions[region].table(self.topology.stream(STREAM).table.name)
+            log = self.cloud.log(self.topology, self.plan.stream, region)
+            table = self.cloud.regions[region].table(self.topology.stream(self.plan.stream).table.name)
             lanes: dict[str, int] = {}
             for item in table.items:
                 name = str(item["pk"]["S"])
@@ -214,7 +223,7 @@ class World:
         for subscription in self.topology.subscriptions.values():
             for region in subscription.regions:
                 ledger = self.cloud.ledger(self.topology, region)
-                standing = ledger.standing(StreamName(STREAM), SubscriptionName(subscription.name))
+                standing = ledger.standing(StreamName(self.plan.stream), SubscriptionName(subscription.name))
                 if standing.circuit.state.value != "closed":
                     found[f"{region}/{subscription.name}"] = standing.circuit.state.value
         return found
