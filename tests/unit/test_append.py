@@ -5,18 +5,51 @@ from typing import cast
 
 import pytest
 
+from eventfabric import limits
 from eventfabric.errors import (
     ContendedAppendError,
     IndeterminateAppendError,
     OutcomeUnknownError,
     RefusedError,
+    ThrottledError,
 )
+from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.record import Batch, Record
 from eventfabric.services.append import Appender
 from tests.simulation.world import LANE, World, batch_of, event, lane
 
 MINE = b"mine".ljust(16)
+
+
+class Waits(MemoryClock):
+    """A clock that remembers how long was slept by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        super().sleep(seconds)
+
+
+class Half:
+    """Entropy that always draws the middle."""
+
+    def bytes(self, count: int) -> bytes:
+        return bytes(count)
+
+    def fraction(self) -> float:
+        return 0.5
+
+
+def waits_of(world: World, faults: Faults) -> list[float]:
+    """How long an append waits, each time."""
+    clock = Waits()
+    appender = Appender(faults.log(world.origin_log), stream="orders", clock=clock, entropy=Half())
+    appender.append(LANE, mine())
+    return clock.seconds
 
 
 def mine(name: str = "mine", batch_id: bytes = MINE) -> Batch:
@@ -98,6 +131,45 @@ def test_a_lane_that_is_throttled_until_the_time_is_up_certainly_has_nothing() -
     assert world.logged_ids() == []
 
 
+def test_the_time_of_one_append_goes_before_the_appenders() -> None:
+    world = World()
+    throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED)
+    start = world.clock.now_ms()
+    with pytest.raises(ContendedAppendError) as raised:
+        world.appender(faults=throttled, timeout_seconds=600).append(LANE, mine(), timeout_seconds=5)
+    assert 5000 <= world.clock.now_ms() - start <= 6000
+    assert isinstance(raised.value.__cause__, ThrottledError)
+
+
+def test_each_wait_is_drawn_from_twice_the_time_of_the_one_before_up_to_a_bound() -> None:
+    throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if of_name <= 12 else None)
+    bounds = [limits.APPEND_BACKOFF_SECONDS * 2**number for number in range(12)]
+    expected = [min(limits.APPEND_BACKOFF_MAX_SECONDS, bound) / 2 for bound in bounds]
+    assert waits_of(World(), throttled) == [*expected, *[expected[-1]] * 12]
+
+
+def test_an_occupied_place_is_left_at_once_and_further_ones_after_a_wait() -> None:
+    for others in range(5):
+        world = World()
+
+        def rule(called: str, overall: int, of_name: int, world: World = world, others: int = others) -> None:
+            if called == "log.append" and of_name <= others:
+                world.put(event(f"other{of_name}"))
+
+        assert len(waits_of(world, Faults(rule))) == max(0, others - 1)
+
+
+def test_a_batch_that_is_refused_after_a_lost_reply_may_still_stand_there() -> None:
+    world = World()
+    batch = Batch(mine().id, 1, frozenset({"placed"}), bytes(500_000))
+    lost = Faults(nth(1, Fault.LOST_REQUEST, name="log.append"))
+    with pytest.raises(IndeterminateAppendError) as raised:
+        world.appender(faults=lost).append(LANE, batch)
+    assert isinstance(raised.value.__cause__, RefusedError)
+    assert str(raised.value.__cause__) in str(raised.value)
+    assert (raised.value.lane, raised.value.batch, raised.value.sequence) == (LANE, batch, 0)
+
+
 def test_a_batch_without_any_reply_says_what_may_stand_where() -> None:
     world = World()
     silent = Faults(lambda called, overall, of_name: Fault.LOST_REPLY if called == "log.append" else None)
@@ -107,7 +179,7 @@ def test_a_batch_without_any_reply_says_what_may_stand_where() -> None:
     error = raised.value
     assert not error.no_effect
     assert isinstance(error.__cause__, OutcomeUnknownError)
-    assert (error.stream, error.batch_id, error.sequence) == ("orders", MINE, 0)
+    assert (error.stream, error.batch, error.batch_id, error.sequence) == ("orders", mine(), MINE, 0)
     assert error.record == world.records()[0]
     assert 2000 <= world.clock.now_ms() - start <= 3000
 

@@ -59,6 +59,11 @@ def test_records_without_a_note_keep_the_chain_that_they_always_had() -> None:
     assert written().chain.hex() == "80a2204e2901041af5fd475b8e85719a"
 
 
+def test_records_with_a_note_keep_the_chain_that_they_always_had() -> None:
+    noted = replace(written(), note=Note(Lane(Region("eu-west-1"), Generation(0), LaneIndex(3)), Sequence(5)))
+    assert chain_of(EMPTY_TAIL.chain, noted).hex() == "38b50bc3fc62bfb288fa6f7287dffaad"
+
+
 @pytest.mark.parametrize("name", ["lane", "sequence"])
 def test_every_part_of_a_note_is_bound_by_the_chain(name: str) -> None:
     noted = record_at(
