@@ -9,6 +9,7 @@ from typing import Final
 
 from eventfabric.errors import EventFabricError
 from eventfabric.memory.faults import SimulatedCrash
+from eventfabric.memory.table import MemoryTable
 from eventfabric.model.identity import Sequence
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
@@ -17,6 +18,7 @@ from eventfabric.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.simulation.plan import Happening
 from eventfabric.simulation.process import Process
 from eventfabric.simulation.world import World
+from eventfabric.wire.keys import Item
 
 _PASSES_A_DAY: Final = 5
 
@@ -130,37 +132,37 @@ def days_pass(world: World, happening: Happening) -> None:
 
 def lose_copy(world: World, happening: Happening) -> None:
     """Somebody deletes a record of a Region's copy of another's lane."""
-    table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
-    copies = [
-        item for item in table.items
-        if not str(item["pk"]["S"]).startswith((f"{happening.region}/", "once/"))
-    ]  # fmt: skip
-    if not copies or world.plan.durability == "quorum":
-        return
-    item = copies[happening.number % len(copies)]
-    table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
-    world.look("tamperer")
-    _tampered(world, "copy lost", happening.region, str(item["pk"]["S"]), int(item["sk"]["N"]))
+    found = _a_copy(world, happening)
+    if found is not None:
+        table, item = found
+        _tampered(world, "copy lost", happening.region, item)
+        table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
+        world.look("tamperer")
 
 
 def change_copy(world: World, happening: Happening) -> None:
     """Somebody changes a record of a Region's copy of another's lane."""
+    found = _a_copy(world, happening)
+    if found is not None:
+        table, item = found
+        chain = bytes(item["c"]["B"])
+        _tampered(world, "copy changed", happening.region, item)
+        table.write("Put", {"Item": {**item, "c": {"B": bytes([chain[0] ^ 1]) + chain[1:]}}})
+        world.look("tamperer")
+
+
+def _a_copy(world: World, happening: Happening) -> tuple[MemoryTable, Item] | None:
+    """A record of another Region's lane; None where there is none."""
+    if world.plan.durability == "quorum":
+        return None
     table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
-    copies = [
-        item for item in table.items
-        if not str(item["pk"]["S"]).startswith((f"{happening.region}/", "once/"))
-    ]  # fmt: skip
-    if not copies or world.plan.durability == "quorum":
-        return
-    item = copies[happening.number % len(copies)]
+    own = (f"{happening.region}/", "once/")
+    copies = [item for item in table.items if not str(item["pk"]["S"]).startswith(own)]
+    return (table, copies[happening.number % len(copies)]) if copies else None
+
+
+def _tampered(world: World, what: str, region: str, item: Item) -> None:
     lane, sequence = str(item["pk"]["S"]), int(item["sk"]["N"])
-    chain = bytes(item["c"]["B"])
-    table.write("Put", {"Item": {**item, "c": {"B": bytes([chain[0] ^ 1]) + chain[1:]}}})
-    _tampered(world, "copy changed", happening.region, lane, sequence)
-    world.look("tamperer")
-
-
-def _tampered(world: World, what: str, region: str, lane: str, sequence: int) -> None:
     world.note(history.Tampered, "tamperer", what=what, region=region, lane=lane, sequence=sequence)
 
 

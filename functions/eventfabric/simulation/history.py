@@ -167,6 +167,7 @@ class HandedOver(Entry, frozen=True, kw_only=True):
     origin: str
     to: str
     epoch: int
+    since_ms: int = 0
     copied: bool = False
 
 

@@ -99,7 +99,7 @@ class Observer:
                 history.HandedOver,
                 {
                     "region": region, "subscription": _subscription_of(item), "origin": str(owner.origin),
-                    "to": str(owner.region), "epoch": owner.epoch, "copied": copied,
+                    "to": str(owner.region), "epoch": owner.epoch, "since_ms": owner.since_ms, "copied": copied,
                 },
             )]  # fmt: skip
         if is_circuit(kind) and item is not None and not copied:

@@ -32,13 +32,19 @@ def check(of: History) -> Verdict:
 
 def _went_on(of: History, number: int, found: history.Found) -> bool:
     """Whether a Region did write a cursor after its lane was handed over, as a machine that stood still may."""
-    epoch, origin = 0, found.lane.partition("/")[0]
-    for entry in of.entries[:number]:
-        if isinstance(entry, history.HandedOver):
-            is_it = (entry.subscription, entry.origin) == (found.subscription, origin)
-            epoch = max(epoch, entry.epoch) if is_it else epoch
-        elif isinstance(entry, history.CursorMoved) and not entry.copied:
-            is_it = (entry.subscription, entry.lane) == (found.subscription, found.lane)
-            if is_it and entry.after.epoch < epoch:
-                return True
-    return False
+    origin = found.lane.partition("/")[0]
+    handed = [
+        entry
+        for entry in of.entries[:number]
+        if isinstance(entry, history.HandedOver)
+        and (entry.subscription, entry.origin) == (found.subscription, origin)
+    ]
+    moved = [
+        entry
+        for entry in of.entries[:number]
+        if isinstance(entry, history.CursorMoved)
+        and not entry.copied
+        and (entry.subscription, entry.lane) == (found.subscription, found.lane)
+    ]
+    # By the handover's own time: whoever hands over may be held up before that is written.
+    return any(one.after.epoch < to.epoch and one.at_ms > to.since_ms for one in moved for to in handed)

@@ -8,7 +8,7 @@ NAME = "unreported_finding"
 
 
 def check(of: History) -> Verdict:
-    """A changed record is found to diverge; of a lost one, either that is found, or it is there again."""
+    """Of a changed or lost record, either that is found, or replication has put it right again."""
     facts = Facts(of)
     tampered = [
         (number, entry) for number, entry in enumerate(of.entries) if isinstance(entry, history.Tampered)
@@ -19,22 +19,18 @@ def check(of: History) -> Verdict:
         return verdict(NAME, [], unknown=True)
     anomalies: list[Anomaly] = []
     for number, deed in tampered:
-        later = of.entries[number:]
-        place = (deed.region, deed.lane)
+        later = of.entries[number + 2 :]  # behind the change itself
+        place, there = (deed.region, deed.lane), (deed.region, deed.lane, deed.sequence)
         found = {e.finding for e in later if isinstance(e, history.Found) and (e.region, e.lane) == place}
         mended = any(
-            isinstance(e, history.Appended) and (e.region, e.lane, e.sequence) == (*place, deed.sequence)
-            for e in later
+            isinstance(e, history.Appended) and (e.region, e.lane, e.sequence) == there for e in later
         )
         gone = any(
             isinstance(e, history.Removed) and (e.lane, e.sequence) == (deed.lane, deed.sequence)
             for e in later
         )
-        reported = "divergence" in found if deed.what == "copy changed" else bool(found) or mended
-        if not (reported or gone):
-            anomalies.append(
-                Anomaly(
-                    f"{deed.what}: {deed.lane}@{deed.sequence} in {deed.region}, and nobody says so", number
-                )
-            )
+        reported = "divergence" in found if deed.what == "copy changed" else bool(found)
+        if not (reported or mended or gone):
+            what = f"{deed.what}: {deed.lane}@{deed.sequence} in {deed.region}, and nobody says so"
+            anomalies.append(Anomaly(what, number))
     return verdict(NAME, anomalies)
