@@ -98,7 +98,8 @@ def test_a_decision_is_kept_for_as_long_as_the_first_copy_may_still_come(retenti
 
 @pytest.mark.parametrize("deliver", ["one", "everywhere"])
 def test_each_region_decides_for_itself_only_where_each_delivers_all(deliver: str) -> None:
-    world = World(deliver=deliver, **({"region": HOME} if deliver == "one" else {}))
+    settings: dict[str, Any] = {"region": HOME} if deliver == "one" else {}
+    world = World(deliver=deliver, **settings)
     first_copy(world)
     theirs = Decided(world.key_of(LANE), decision(True, AWAY), world.clock.now_ms() // 1000 + 60)
     ledger = world.cloud.ledger(world.topology, AWAY)
@@ -120,5 +121,5 @@ def test_of_two_visits_only_one_decides() -> None:
     (late, _) = settle_notes(context, world.key_of(NOTED_LANE), [record])
     first_copy(world)
     settled(world, record)
-    key: Any = world.key_of(OTHER_LANE)
-    assert isinstance(world.ledger.commit(key, START, START, decided=late), RaceLost)
+    lost = world.ledger.commit(world.key_of(OTHER_LANE), START, START, decided=late)
+    assert isinstance(lost, RaceLost)
