@@ -27,7 +27,8 @@ PROGRESS_SECONDS = 60
 def main(
     paths: Annotated[list[str] | None, typer.Argument(help="Files or folders; default: all.")] = None,
     workers: Annotated[int, typer.Option(help="Processes at once.")] = os.cpu_count() or 1,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Try again what has a verdict.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Try again all that has a verdict.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Try survivors again by all tests.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Try nothing; print what is known.")] = False,
     write: Annotated[Path | None, typer.Option(help="Write the page of survivors there too.")] = None,
 ) -> None:
@@ -42,14 +43,14 @@ def main(
         mutants = _generated(files_under(paths or []))
         verdicts = Verdicts(KEPT / "verdicts.jsonl")
         if not report:
-            _try(mutants, verdicts, workers=workers, fresh=fresh)
+            _try(mutants, verdicts, workers=workers, fresh=fresh, again=again)
     except (InstallError, SuiteError, ValueError) as error:
         raise SystemExit(f"scripts/mutate: {error}") from error
     known = [(mutant, found) for mutant in mutants if (found := verdicts.of(mutant))]
     print(survivors(known))
     print(figures(known))
     if write is not None:
-        write.write_text(page(known), encoding="utf-8")
+        write.write_text(page(known, len(mutants)), encoding="utf-8")
     if len(known) < len(mutants):
         print(f"{len(mutants) - len(known)} mutants have no verdict yet", file=sys.stderr)
         raise typer.Exit(1)
@@ -72,7 +73,7 @@ def _generated(files: Seq[str]) -> list[Mutant]:
     return parsed(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
-def _try(mutants: Seq[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool) -> None:
+def _try(mutants: Seq[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool, again: bool) -> None:
     """Try the mutants whose fate is not known; SuiteError."""
     from scripts.mutation.judge import Judge
 
@@ -80,6 +81,8 @@ def _try(mutants: Seq[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool)
     sys.path.insert(0, str(ROOT / "functions"))
     if fresh:
         verdicts.forget(mutants)
+    if again:
+        verdicts.forget(one for one in mutants if (known := verdicts.of(one)) and known.fate not in DEAD)
     progress = _Progress(len(mutants))
     progress.say("measuring the tests, unless they are known ...")
     found = baseline(workers)

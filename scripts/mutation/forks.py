@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from scripts.mutation.mutants import Fate
 
 # A test may use so many times the processor time that it took, and at least this much, before it counts as looping.
-CPU_FACTOR, CPU_SECONDS_MIN = 30, 10.0
+CPU_FACTOR, CPU_SECONDS_MIN = 30, 5.0
 SILENT_SECONDS_MAX = 300.0
 MEMORY_BYTES_MAX = 3 * 2**30
 

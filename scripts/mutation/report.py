@@ -1,22 +1,73 @@
-"""Owns how verdicts are told: the survivors one by one, and the figures."""
+"""Owns how verdicts are told: the figures, and the survivors with the reason why each may live."""
 
-from collections import Counter
+import re
+import tomllib
+from collections import Counter, defaultdict
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from pathlib import Path
 
 from scripts.mutation.mutants import DEAD, FOLDERS, Fate, Mutant, Verdict
 
 Known = Seq[tuple[Mutant, Verdict]]
+REASONS = Path(__file__).with_name("reasons.toml")
+_NONE = "No reason is known: a gap of the tests, or nobody has looked yet."
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why some survivors may live. All that is given must match: regular expressions, found anywhere."""
+
+    why: str
+    path: str = ""
+    function: str = ""
+    operator: str = ""
+    before: str = ""
+    after: str = ""
+
+    def holds(self, mutant: Mutant, before: str, after: str) -> bool:
+        """Whether it is the reason of a mutant, which replaces `before` by `after`."""
+        said = [mutant.path, mutant.function, mutant.operator, before, after]
+        wanted = [self.path, self.function, self.operator, self.before, self.after]
+        return all(re.search(pattern, text) for pattern, text in zip(wanted, said, strict=True))
+
+
+def reasons() -> list[Reason]:
+    """What is written down; the first that holds counts."""
+    with REASONS.open("rb") as file:
+        found = tomllib.load(file)["reason"]
+    return [
+        Reason(one["why"], **change)
+        for one in found
+        for change in one.get("of", [{key: one[key] for key in one if key != "why"}])
+    ]
 
 
 def survivors(known: Known) -> str:
-    """Each mutant that no test killed: where, and what it replaces by what."""
-    lines = []
+    """Each mutant that no test killed, by its reason: where, and what it replaces by what."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    written = reasons()
     for mutant, verdict in known:
         if verdict.fate not in DEAD:
             before, after = mutant.change()
-            where = f"{mutant.path}:{mutant.line} {mutant.function}"
-            lines.append(f"{where} ({verdict.fate})\n  - {before}\n  + {after}")
-    return "\n".join(lines)
+            why = next((one.why for one in written if one.holds(mutant, before, after)), _NONE)
+            untested = "" if verdict.fate is Fate.SURVIVED else " (untested)"
+            where = f"{mutant.path}:{mutant.line} {mutant.function}{untested}"
+            groups[why].append(f"{where}\n  - {_cut(before, after)}\n  + {_cut(after, before)}")
+    order = dict.fromkeys([*(one.why for one in written), _NONE])
+    return "\n\n".join(
+        f"## {why}\n\n{len(groups[why])} mutants.\n\n```diff\n" + "\n".join(groups[why]) + "\n```"
+        for why in order
+        if groups[why]
+    )
+
+
+def _cut(text: str, other: str, most: int = 100) -> str:
+    """The part of a long line where it is not as the other."""
+    same = next((at for at, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)
+    start = max(0, min(same - most // 2, len(text) - most))
+    cut = text[start : start + most]
+    return f"{'... ' if start else ''}{cut}{' ...' if start + most < len(text) else ''}"
 
 
 def figures(known: Known) -> str:
@@ -36,6 +87,15 @@ def figures(known: Known) -> str:
     return "\n".join(rows)
 
 
-def page(known: Known) -> str:
-    """The page of survivors."""
-    return f"{figures(known)}\n\n{survivors(known)}\n"
+def page(known: Known, mutants: int) -> str:
+    """docs/mutants.md."""
+    left = "" if len(known) == mutants else f"\n{mutants - len(known):,} more mutants have no verdict yet.\n"
+    return f"{_HEAD}\n{figures(known)}\n{left}\n{survivors(known)}\n"
+
+
+_HEAD = """# Mutants
+
+Written by `scripts/mutate --write docs/mutants.md`. mutmut's operators change `services/` and `model/`, one place at a
+time; the tests of `tests/unit` and `tests/simulation` that run the changed line are to fail. `scripts/mutate --help`
+says how to go on with a run; `scripts/mutation/reasons.toml` holds the reasons below.
+"""

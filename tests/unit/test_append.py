@@ -131,9 +131,10 @@ def test_a_lane_that_is_throttled_until_the_time_is_up_certainly_has_nothing() -
     assert world.logged_ids() == []
 
 
-def test_the_time_of_one_append_goes_before_the_appenders() -> None:
+@pytest.mark.parametrize("throttled_call", ["log.tail", "log.append"])
+def test_the_time_of_one_append_goes_before_the_appenders(throttled_call: str) -> None:
     world = World()
-    throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED)
+    throttled = Faults(lambda called, overall, of_name: Fault.THROTTLED if called == throttled_call else None)
     start = world.clock.now_ms()
     with pytest.raises(ContendedAppendError) as raised:
         world.appender(faults=throttled, timeout_seconds=600).append(LANE, mine(), timeout_seconds=5)
