@@ -166,9 +166,22 @@ def test_while_it_is_paused_the_first_doorbell_pins_all_the_same() -> None:
     put(world, "new 1", of=lane(1))
     assert world.deliver(lane(1)).outcome is Outcome.WAITING
     world.clock.advance(3_600)
+    put(world, "new 2")
     operator.resume()
     world.deliver_all()
-    assert sorted(world.recorder.ids()) == ["new 0", "new 1"]
+    assert sorted(world.recorder.ids()) == ["new 0", "new 1", "new 2"]
+
+
+def test_while_it_is_paused_a_subscription_that_begins_with_the_first_event_pins_nothing() -> None:
+    world = World()
+    standings = Standings(world.subscription, ledger=world.ledger, clock=world.clock)
+    Breaker(
+        world.subscription, lanes=lanes_of(world.stream), standings=standings,
+        doorbells=world.cloud.doorbells(world.topology, HOME), clock=world.clock, telemetry=world.telemetry,
+    ).pause("not yet")  # fmt: skip
+    put(world, "a")
+    assert world.deliver().outcome is Outcome.WAITING
+    assert pins(world) == {}
 
 
 @pytest.mark.parametrize("fault", list(Fault))
@@ -221,6 +234,33 @@ def test_who_takes_a_lane_over_begins_where_its_own_region_would_have() -> None:
     assert (away.cursor().epoch, away.cursor().began) == (1, 1)
     away.deliver(lane(1))
     assert away.recorder.ids() == ["new 2", "new 1"]
+
+
+def test_a_lane_that_was_handed_over_before_it_began_begins_with_its_owners_number() -> None:
+    world = World(start="latest")
+    put(world, "old")
+    world.cloud.replicate()
+    away = world.at(AWAY, handler=Recorder())
+    hand_over(away, epoch=3)
+    put(world, "new")
+    world.cloud.replicate()
+    away.deliver(tail=2)
+    assert away.recorder.ids() == ["new"]
+    assert (away.cursor().epoch, away.cursor().began) == (3, 1)
+
+
+def test_who_takes_over_a_lane_that_has_begun_asks_nothing_of_where_to_begin() -> None:
+    world = World(start="latest")
+    put(world, "old", "new 0")
+    world.deliver(tail=2)
+    put(world, "new 1")
+    world.cloud.replicate()
+    away = world.at(AWAY, handler=Recorder())
+    hand_over(away)
+    faults = Faults()
+    away.deliver(by=away.deliverer(faults=faults))
+    assert away.recorder.ids() == ["new 1"]
+    assert "log.tail" not in faults.calls
 
 
 def test_a_lane_whose_first_records_expired_begins_with_the_oldest_that_is_kept() -> None:

@@ -5,12 +5,16 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import ExpiredUnreadError
+from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
+from eventfabric.model.cursor import Cursor
 from eventfabric.model.finding import FindingKind
+from eventfabric.model.identity import Sequence
+from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.telemetry import LogEvent, Metric
-from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, World, event, lane
+from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, Recorder, World, event, lane
 from tests.unit.failing import Failing, named, retry, world_of
 
 DAYS = 4
@@ -146,6 +150,47 @@ class TestAfter:
         assert world.telemetry.totals[Metric.EVENTS_EXPIRED] == 2
         assert world.telemetry.told.count(LogEvent.EVENTS_SKIPPED) == 1
         assert reconciled(world) == []
+
+    def test_what_is_kept_of_a_replay_is_a_replay_behind_what_expired_of_it(self) -> None:
+        world = aged_world(on_expired="skip")
+        world.deliver()
+        world.put(event("b2", key="b"))
+        replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
+        (plan,) = [one for one in replay.plan(AtSequence(Sequence(0))) if one.lane == LANE]
+        replay.carry_out(plan)
+        assert world.cursor().replay_until == 4
+        world.clock.advance(2.5 * DAY_SECONDS)
+        expire(world)
+        world.recorder.events.clear()
+        world.recorder.replays.clear()
+        world.deliver()
+        assert world.recorder.told() == [("b1", True), ("b2", False)]
+        assert (world.cursor().sequence, world.cursor().replay_until) == (5, 0)
+
+    def test_a_halt_names_the_lane_and_the_event(self) -> None:
+        world = aged_world()
+        world.clock.advance(2.5 * DAY_SECONDS)
+        expire(world)
+        cause = world.deliver().cause
+        assert isinstance(cause, ExpiredUnreadError)
+        assert (cause.lane, cause.sequence) == (LANE, 1)
+
+    def test_what_crashed_before_it_expired_is_not_the_next_events_crash(self) -> None:
+        world = aged_world(on_expired="skip")
+        crash = Faults(nth(1, Fault.CRASH_BEFORE, name="handler.attempt"))
+        with pytest.raises(SimulatedCrash):
+            world.deliverer(faults=crash).deliver(
+                world.bell(), deadline_ms=world.clock.now_ms() + 60_000, receive_count=2
+            )
+        assert world.cursor().attempting
+        world.clock.advance(2.5 * DAY_SECONDS)
+        expire(world)
+        seen: list[Cursor] = []
+        handler = Recorder(before=lambda events: seen.append(world.cursor()))
+        world.deliver(by=world.deliverer(handler=handler))
+        assert handler.ids() == ["b1"]
+        # It goes carefully: the attempt of b1 is written down before it, as its first.
+        assert [(one.sequence, one.crashes) for one in seen] == [(3, 0)]
 
     def test_what_cannot_have_expired_is_a_hole_and_is_never_skipped(self) -> None:
         world = aged_world(on_expired="skip")
