@@ -51,6 +51,15 @@ def region_loss(world: World, happening: Happening) -> None:
         _tell(world, happening, what="region_return")
 
 
+def silence(world: World, happening: Happening) -> None:
+    """A Region's services give no reply for a while, whether they do what they are asked or not."""
+    _tell(world, happening)
+    world.silent.add(happening.region)
+    world.schedule.pause(happening.seconds)
+    world.silent.discard(happening.region)
+    _tell(world, happening, what="silence_end")
+
+
 def cut(world: World, happening: Happening) -> None:
     """Two Regions do not reach each other for a while."""
     _tell(world, happening)
@@ -262,10 +271,26 @@ def _name(world: World, happening: Happening) -> str:
     return world.plan.subscriptions[happening.number % len(world.plan.subscriptions)].name
 
 
-HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
-    one.__name__: one
-    for one in (
-        region_loss, cut, clock, outage, deploy, mend, split, reconcile, expire, days_pass, lose_copy, change_copy,
-        redrive, discard, replay, pause, failover, failback, backfill,
-    )
-}  # fmt: skip
+_ALL: Final = (
+    region_loss,
+    silence,
+    cut,
+    clock,
+    outage,
+    deploy,
+    mend,
+    split,
+    reconcile,
+    expire,
+    days_pass,
+    lose_copy,
+    change_copy,
+    redrive,
+    discard,
+    replay,
+    pause,
+    failover,
+    failback,
+    backfill,
+)
+HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {one.__name__: one for one in _ALL}

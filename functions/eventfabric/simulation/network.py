@@ -1,34 +1,37 @@
-"""Replication in the simulation: couriers between Regions, who take their time and keep no order across items."""
+"""Replication in the simulation: a courier for each table and pair of Regions, late and in no order across items."""
 
+from typing import Final
+
+from eventfabric.memory.cloud import Link
 from eventfabric.simulation.world import World
+
+_LATE_SHARE: Final = 0.5
+_LATE_SECONDS: Final = (5.0, 40.0, 200.0)
 
 
 class Courier:
-    """Takes changes from one Region to another."""
+    """Takes the changes of one table from one Region to another. Tables are not equally late."""
 
-    def __init__(self, world: World, source: str, target: str) -> None:
+    def __init__(self, world: World, link: Link) -> None:
         self._world = world
-        self._source = source
-        self._links = [
-            link for link in world.cloud.links if (link.source.region, link.target.region) == (source, target)
-        ]
-        self._name = f"replication {source} {target}"
+        self._link = link
+        self._source = link.source.region
+        self._name = f"replication {link.source.name} {self._source} {link.target.region}"
+        self._is_late = world.rate("lag") > 0 and world.random.random() < 0.5
 
     def start(self) -> None:
         """Begin."""
-        if self._links:
-            self._world.schedule.spawn(self._name, self._run)
+        self._world.schedule.spawn(self._name, self._run)
 
     def _run(self) -> None:
-        world = self._world
+        world, link = self._world, self._link
         while True:
-            open_links = [link for link in self._links if not link.cut and link.has_news]
-            if not open_links:
-                cut = any(link.cut for link in self._links)
-                world.schedule.wait("links" if cut else f"changes/{self._source}")
-                continue
-            world.schedule.pause(self._lag_seconds())
-            for link in open_links:
+            if link.cut:
+                world.schedule.wait("links")
+            elif not link.has_news:
+                world.schedule.wait(f"changes/{self._source}")
+            else:
+                world.schedule.pause(self._lag_seconds())
                 # Some changes at a time: what stands behind them, in other items, may well be there before.
                 link.pass_on(world.random.randint(1, 8), world.random.randrange)
                 world.look(self._name)
@@ -36,6 +39,7 @@ class Courier:
     def _lag_seconds(self) -> float:
         world = self._world
         lag = world.random.uniform(0.05, 1.5)
-        if world.rate("lag") and world.random.random() < world.rate("lag"):
-            lag += world.random.choice([5.0, 40.0, 200.0])
+        share = _LATE_SHARE if self._is_late else world.rate("lag")
+        if world.rate("lag") and world.random.random() < share:
+            lag += world.random.choice(_LATE_SECONDS)
         return lag

@@ -139,6 +139,8 @@ class Calls(Faults):
             process.is_stalled = True
             process.tell(history.Called, call="", fault="stall")
             process.breathe(process.random.uniform(*_STALL_SECONDS))
+        if self._region in process.world.silent:
+            return process.random.choice((Fault.LOST_REPLY, Fault.LOST_REQUEST))
         for name, kinds in _FAULTS:
             if process.draws(name):
                 return process.random.choice(kinds)
@@ -189,6 +191,9 @@ class SimulatedDoorbells:
                 kept.append(doorbell)
         if not kept:
             return []
+        if process.draws("bell_refused"):
+            process.tell(history.Called, call="doorbells.ring", fault="refused")
+            return kept
         try:
             return self._inner.ring(subscription, kept)
         finally:  # also where nobody hears that it was sent

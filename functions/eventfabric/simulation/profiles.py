@@ -1,6 +1,6 @@
-"""Profiles: how a seed draws its plan. Each says what it is for."""
+"""Profiles: how a seed draws its plan. Each says what it is for; `default` holds everything that may happen."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Final
 
@@ -15,174 +15,240 @@ from eventfabric.simulation.plan import (
 )
 
 REGIONS: Final = ("us-east-1", "eu-west-1", "ap-south-1")
-_FAULTS: Final = (
+FAULTS: Final = (
     "crash", "lost_reply", "lost_request", "throttle", "slow", "stale", "stall", "resend", "bell_lost", "bell_late",
-    "bell_kept", "record_again", "lag", "skew",
+    "bell_kept", "bell_refused", "record_again", "lag", "skew",
 )  # fmt: skip
-_GUARANTEES: Final = ("at_least_once", "exactly_once", "at_most_once")
+"""Every fault that has a rate; see process.py, functions.py and network.py for what each does."""
+_RATE_EXPONENTS: Final = (-2.5, -0.9)
+_ANYWHERE: Final = (
+    "deploy", "mend", "split", "reconcile", "reconcile", "clock", "outage", "redrive", "redrive", "discard", "replay",
+    "replay", "pause",
+)  # fmt: skip
+_BETWEEN: Final = ("region_loss", "region_loss", "silence", "cut", "failover", "failover", "failback")
+_COPIED: Final = ("backfill", "lose_copy")
 
 
+@dataclass(frozen=True)
 class Profile:
-    """What plans look like. `what`: in a line, for people; `draw`: the plan of a seed."""
+    """What plans look like: a seed picks among each field's values. `what`: in a line, for people.
 
-    def __init__(self, name: str, what: str, draw: Callable[[Random, int], Plan]) -> None:
-        self.name = name
-        self.what = what
-        self._draw = draw
+    Shares are of the seeds: `quiet_share` have no faults, `fault_share` of the others each fault; `bad` is the share
+    of events that handlers do not simply handle.
+    """
+
+    name: str
+    what: str
+    regions: tuple[int, ...] = (1, 2, 2, 3, 3)
+    quorum_share: float = 0.35
+    retention_share: float = 0.1
+    lanes: tuple[int, ...] = (1, 1, 2, 4)
+    guarantees: tuple[str, ...] = ("at_least_once", "exactly_once", "at_most_once")
+    delivers: tuple[str, ...] = ("origin", "origin", "one", "everywhere")
+    subscriptions: tuple[int, ...] = (1, 1, 2)
+    consumers: tuple[int, ...] = (1, 1, 2, 3)
+    seconds: tuple[float, ...] = (20.0, 120.0, 900.0)
+    publishes: tuple[int, ...] = (2, 4, 8, 14)
+    bad: tuple[float, ...] = (0.0, 0.0, 0.1, 0.4)
+    faults: tuple[str, ...] = FAULTS
+    quiet_share: float = 0.1
+    fault_share: float = 0.35
+    happenings: tuple[int, ...] = (0, 1, 2, 4, 6)
+    anywhere: tuple[str, ...] = _ANYWHERE
+    between: tuple[str, ...] = _BETWEEN
+    copied: tuple[str, ...] = _COPIED
+    tamper_share: float = 0.03
+    failover_share: float = 0.5
+    slowness: tuple[float, ...] = (0.5, 1.0, 1.0, 20.0, 200.0)
+    stall_rate_max: float = 0.02
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
-        return self._draw(Random(f"{seed} {self.name}"), seed)
+        return _Draw(self, Random(f"{seed} {self.name}")).plan(seed)
 
 
-def _default(random: Random, seed: int) -> Plan:
-    """Everything that may happen, some of it in each seed."""
-    regions = REGIONS[: random.choice((1, 2, 2, 3, 3))]
-    durability = "replicated"
-    if len(regions) == 1:
-        durability = "regional"
-    elif len(regions) == 3 and random.random() < 0.35:
-        durability = "quorum"
-    retention_days = 1 if durability != "quorum" and random.random() < 0.1 else 0
-    subscriptions = tuple(
-        _subscription(random, name, durability, regions)
-        for name in ("billing", "shipping")[: random.choice((1, 1, 2))]
-    )
-    seconds = random.choice((20.0, 120.0, 900.0))
-    producers = tuple(random.choice(regions) for _ in range(random.choice((1, 2, 2, 3))))
-    return Plan(
-        seed=seed,
-        profile="default",
-        regions=regions,
-        lanes=random.choice((1, 1, 2, 4)),
-        durability=durability,
-        subscriptions=subscriptions,
-        producers=producers,
-        publishes=_publishes(random, seconds, producers, durability),
-        happenings=_happenings(random, seconds, regions, durability, retention_days),
-        rates=_rates(random, _FAULTS),
-        retention_days=retention_days,
-        failover=len(regions) > 1 and random.random() < 0.5,
-        shards=random.choice((1, 1, 2)),
-        slowness=random.choice((0.5, 1.0, 1.0, 20.0, 200.0)),
-    )
+class _Draw:
+    """One plan in the making."""
 
+    def __init__(self, profile: Profile, random: Random) -> None:
+        self._of = profile
+        self._random = random
 
-def _subscription(
-    random: Random, name: str, durability: str, regions: tuple[str, ...]
-) -> PlannedSubscription:
-    guarantee = random.choice(_GUARANTEES)
-    if durability == "quorum" and guarantee == "exactly_once":
-        guarantee = "at_least_once"
-    return PlannedSubscription(
-        name=name,
-        guarantee=guarantee,
-        order=random.choice(("key", "key", "key", "none")),
-        deliver=random.choice(("origin", "origin", "one", "everywhere")),
-        on_late="deliver"
-        if guarantee == "at_most_once"
-        else random.choice(("deliver", "deliver", "dead_letter")),
-        on_expired=random.choice(("halt", "skip")),
-        start=random.choice(("earliest", "earliest", "earliest", "latest")),
-        types=("placed",) if random.random() < 0.3 else (),
-        batch=random.choice((1, 1, 3)),
-        immediate=random.choice((0, 0, 2)),
-        attempts=random.choice((1, 3, 4)),
-        failure_ratio=random.choice((0.5, 0.8, 1.0)),
-        parked_keys=random.choice((2, 100, 100)),
-        consumers=random.choice((1, 1, 2, 3)),
-    )
-
-
-def _publishes(
-    random: Random, seconds: float, producers: tuple[str, ...], durability: str
-) -> tuple[Publish, ...]:
-    keys = "abcdef"[: random.choice((1, 2, 4, 6))]
-    bad = random.choice((0.0, 0.0, 0.1, 0.4))
-    made, number = list[Publish](), 0
-    for _ in range(random.choice((2, 4, 8, 14))):
-        events: list[PlannedEvent] = []
-        for _ in range(random.choice((1, 1, 2, 4))):
-            number += 1
-            conduct = _conduct(random) if random.random() < bad else FINE
-            type_ = random.choice(("placed", "placed", "paid"))
-            events.append(PlannedEvent(f"e{number}", random.choice(keys), type_, conduct))
-        hows = ["many", "many", "one"]
-        hows += ["acks2"] if durability == "replicated" else []
-        hows += ["once", "transaction"] if durability != "quorum" else []
-        producer = random.randrange(len(producers))
-        made.append(
-            Publish(round(random.uniform(0, seconds), 3), producer, tuple(events), random.choice(hows))
+    def plan(self, seed: int) -> Plan:
+        of, random = self._of, self._random
+        self._regions = REGIONS[: random.choice(of.regions)]
+        self._durability = "replicated"
+        if len(self._regions) == 1:
+            self._durability = "regional"
+        elif len(self._regions) == 3 and random.random() < of.quorum_share:
+            self._durability = "quorum"
+        expires = self._durability != "quorum" and random.random() < of.retention_share
+        self._seconds = random.choice(of.seconds)
+        names = ("billing", "shipping")[: random.choice(of.subscriptions)]
+        producers = tuple(random.choice(self._regions) for _ in range(random.choice((1, 2, 2, 3))))
+        return Plan(
+            seed=seed,
+            profile=of.name,
+            regions=self._regions,
+            lanes=random.choice(of.lanes),
+            durability=self._durability,
+            subscriptions=tuple(self._subscription(name) for name in names),
+            producers=producers,
+            publishes=self._publishes(len(producers)),
+            happenings=self._happenings(expires=expires),
+            rates=self._rates(),
+            retention_days=1 if expires else 0,
+            failover=len(self._regions) > 1 and random.random() < of.failover_share,
+            shards=random.choice((1, 1, 2)),
+            slowness=random.choice(of.slowness),
         )
-    return tuple(made)
 
+    def _subscription(self, name: str) -> PlannedSubscription:
+        random = self._random
+        guarantee = random.choice(self._of.guarantees)
+        if self._durability == "quorum" and guarantee == "exactly_once":
+            guarantee = "at_least_once"
+        sets_aside = guarantee != "at_most_once"
+        return PlannedSubscription(
+            name=name,
+            guarantee=guarantee,
+            order=random.choice(("key", "key", "key", "none")),
+            deliver=random.choice(self._of.delivers),
+            on_late=random.choice(("deliver", "deliver", "dead_letter")) if sets_aside else "deliver",
+            on_expired=random.choice(("halt", "skip")),
+            start=random.choice(("earliest", "earliest", "earliest", "latest")),
+            types=("placed",) if random.random() < 0.3 else (),
+            batch=random.choice((1, 1, 3)),
+            immediate=random.choice((0, 0, 2)),
+            attempts=random.choice((1, 3, 4)),
+            failure_ratio=random.choice((0.5, 0.8, 1.0)),
+            parked_keys=random.choice((2, 100, 100)),
+            consumers=random.choice(self._of.consumers),
+        )
 
-def _conduct(random: Random) -> Conduct:
-    match random.randrange(6):
-        case 0:
-            return Conduct(crashes=random.choice((1, 2, 12)))
-        case 1:
-            return Conduct(hangs=1)
-        case 2:
-            return Conduct(permanent=True)
-        case 3:
-            return Conduct(fails=100)
-        case _:
-            return Conduct(fails=random.choice((1, 2, 3)))
+    def _publishes(self, producers: int) -> tuple[Publish, ...]:
+        random = self._random
+        keys = "abcdef"[: random.choice((1, 2, 4, 6))]
+        bad = random.choice(self._of.bad)
+        hows = ["many", "many", "one"]
+        hows += ["acks2"] if self._durability == "replicated" else []
+        hows += ["once", "transaction"] if self._durability != "quorum" else []
+        made, number = list[Publish](), 0
+        for _ in range(random.choice(self._of.publishes)):
+            events: list[PlannedEvent] = []
+            for _ in range(random.choice((1, 1, 2, 4))):
+                number += 1
+                conduct = self._conduct() if random.random() < bad else FINE
+                type_ = random.choice(("placed", "placed", "paid"))
+                events.append(PlannedEvent(f"e{number}", random.choice(keys), type_, conduct))
+            after_seconds = round(random.uniform(0, self._seconds), 3)
+            made.append(
+                Publish(after_seconds, random.randrange(producers), tuple(events), random.choice(hows))
+            )
+        return tuple(made)
 
+    def _conduct(self) -> Conduct:
+        random = self._random
+        match random.randrange(6):
+            case 0:
+                return Conduct(crashes=random.choice((1, 2, 12)))
+            case 1:
+                return Conduct(hangs=1)
+            case 2:
+                return Conduct(permanent=True)
+            case 3:
+                return Conduct(fails=100)
+            case _:
+                return Conduct(fails=random.choice((1, 2, 3)))
 
-def _happenings(
-    random: Random, seconds: float, regions: tuple[str, ...], durability: str, retention_days: int
-) -> tuple[Happening, ...]:
-    whats = [
-        "deploy",
-        "mend",
-        "split",
-        "reconcile",
-        "reconcile",
-        "clock",
-        "outage",
-        "redrive",
-        "discard",
-        "replay",
-        "pause",
-    ]
-    if len(regions) > 1:
-        whats += ["region_loss", "region_loss", "cut", "failover", "failover", "failback"]
-        whats += ["backfill", "lose_copy"] if durability == "replicated" else []
-    made: list[Happening] = []
-    for _ in range(random.choice((0, 1, 2, 4, 6))):
-        what, region = random.choice(whats), random.choice(regions)
-        other = random.choice([name for name in regions if name != region] or [""])
+    def _happenings(self, *, expires: bool) -> tuple[Happening, ...]:
+        of, random, regions = self._of, self._random, self._regions
+        whats = list(of.anywhere)
+        if len(regions) > 1:
+            whats += of.between
+            whats += of.copied if self._durability == "replicated" else ()
+        made = [self._happening(random.choice(whats)) for _ in range(random.choice(of.happenings)) if whats]
+        if expires:
+            made.append(Happening(self._seconds, "days_pass", regions[0], number=random.choice((1, 2))))
+        if len(regions) > 1 and self._durability == "replicated" and random.random() < of.tamper_share:
+            made.append(self._happening("change_copy"))
+        return tuple(sorted(made, key=lambda one: one.after_seconds))
+
+    def _happening(self, what: str) -> Happening:
+        random, region = self._random, self._random.choice(self._regions)
+        other = random.choice([name for name in self._regions if name != region] or [""])
         number = random.randrange(4)
         if what == "clock":
             number = random.choice((-1, 1)) * random.choice((700, 5_000, 90_000))
-        made.append(
-            Happening(
-                round(random.uniform(0, 1.2 * seconds), 3), what, region, other,
-                round(random.uniform(1, max(10, seconds)), 1), number,
-            )
-        )  # fmt: skip
-    if retention_days:
-        made.append(Happening(seconds, "days_pass", regions[0], number=random.choice((1, 2))))
-    if len(regions) > 1 and durability == "replicated" and random.random() < 0.03:
-        region = random.choice(regions)
-        made.append(
-            Happening(round(random.uniform(0, seconds), 3), "change_copy", region, number=random.randrange(9))
-        )
-    return tuple(sorted(made, key=lambda one: one.after_seconds))
+        after_seconds = round(random.uniform(0, 1.2 * self._seconds), 3)
+        lasts_seconds = round(random.uniform(1, max(10, self._seconds)), 1)
+        return Happening(after_seconds, what, region, other, lasts_seconds, number)
+
+    def _rates(self) -> dict[str, float]:
+        random = self._random
+        if random.random() < self._of.quiet_share:
+            return {}
+        rates = {
+            fault: round(10 ** random.uniform(*_RATE_EXPONENTS), 4)
+            for fault in self._of.faults
+            if random.random() < self._of.fault_share
+        }
+        if "stall" in rates:
+            rates["stall"] = min(rates["stall"], self._of.stall_rate_max)
+        return rates
 
 
-def _rates(random: Random, faults: tuple[str, ...]) -> dict[str, float]:
-    if random.random() < 0.1:
-        return {}
-    rates: dict[str, float] = {}
-    for fault in faults:
-        if random.random() < 0.35:
-            rates[fault] = round(10 ** random.uniform(-2.5, -0.9), 4)
-    if "stall" in rates:
-        rates["stall"] = min(rates["stall"], 0.02)
-    return rates
-
-
-PROFILES: Final = {one.name: one for one in (Profile("default", "everything that may happen", _default),)}
+_ALL: Final = (
+    Profile("default", "everything that may happen, some of it in each seed"),
+    Profile(
+        "calm", "nothing fails but events: what is slow or held up shows",
+        regions=(1, 2), quorum_share=0, retention_share=0, bad=(0.0, 0.2, 0.4), faults=(), happenings=(0,),
+        tamper_share=0, slowness=(0.5, 1.0),
+    ),
+    Profile(
+        "refused", "queues refuse doorbells, and nothing else fails",
+        regions=(1, 2), quorum_share=0, retention_share=0, faults=("bell_refused",), fault_share=1, quiet_share=0,
+        bad=(0.0,), happenings=(0,), tamper_share=0, slowness=(0.5, 1.0),
+    ),
+    Profile(
+        "races", "several consumers of few lanes, with doorbells again and machines that stand still",
+        regions=(1,), lanes=(1,), subscriptions=(1,), consumers=(3,), retention_share=0, seconds=(900.0, 3000.0),
+        publishes=(8, 14), stall_rate_max=0.1,
+        bad=(0.1, 0.4), faults=("stall", "slow", "stale", "bell_kept", "lost_reply", "resend"), fault_share=0.7,
+        happenings=(0, 2, 4), anywhere=("redrive", "replay", "reconcile"), slowness=(1.0, 200.0),
+    ),
+    Profile(
+        "quorum", "state that three Regions share, without transactions, and several consumers",
+        regions=(3,), quorum_share=1, lanes=(1,), subscriptions=(1,), consumers=(3,), retention_share=0,
+        delivers=("origin", "one"), seconds=(900.0, 3000.0), publishes=(8, 14), bad=(0.2, 0.5), stall_rate_max=0.1,
+        faults=("stall", "slow", "stale", "bell_kept", "lost_reply", "crash"), fault_share=0.6, happenings=(0, 2, 4),
+        anywhere=("redrive", "replay", "discard"), between=("failover",), slowness=(1.0, 200.0),
+    ),
+    Profile(
+        "failures", "many events fail, crash or hang; outages and operators",
+        regions=(1, 1, 2), quorum_share=0, retention_share=0, bad=(0.2, 0.5, 0.8), tamper_share=0,
+        faults=("crash", "bell_kept", "resend"), fault_share=0.3, quiet_share=0.4, happenings=(0, 2, 4),
+        anywhere=("outage", "outage", "redrive", "discard", "mend", "pause", "pause"), between=(), copied=(),
+    ),
+    Profile(
+        "regions", "Regions lost, cut and late; publishers that go elsewhere",
+        regions=(2, 3), quorum_share=0.1, retention_share=0, bad=(0.0, 0.2), failover_share=1,
+        faults=("lost_reply", "lost_request", "lag", "crash", "skew"), fault_share=0.6, happenings=(2, 4, 6),
+        anywhere=("reconcile",), between=("region_loss", "silence", "silence", "cut", "failover", "failback"),
+        slowness=(1.0, 20.0),
+    ),
+    Profile(
+        "handovers", "lanes handed from Region to Region and back",
+        regions=(2, 3), quorum_share=0.2, retention_share=0, bad=(0.2, 0.5), delivers=("origin", "one"),
+        faults=("lag", "crash", "bell_late"), fault_share=0.5, happenings=(2, 4, 6), anywhere=("redrive", "reconcile"),
+        between=("failover", "failover", "failback", "region_loss", "cut"), copied=(), slowness=(1.0, 20.0),
+    ),
+    Profile(
+        "upkeep", "records and doorbells lost or changed; reconciliation and backfill put it right, or say so",
+        regions=(2, 3), quorum_share=0, retention_share=0.2, bad=(0.0, 0.1), faults=("bell_lost", "lag", "lost_reply"),
+        fault_share=0.6, happenings=(2, 4, 6), anywhere=("reconcile",), between=("cut", "failover"),
+        copied=("backfill", "backfill", "lose_copy", "lose_copy"), tamper_share=0.3, slowness=(1.0, 20.0),
+    ),
+)  # fmt: skip
+PROFILES: Final = {one.name: one for one in _ALL}
+"""Every profile, by name."""

@@ -79,9 +79,8 @@ def _start(world: World) -> None:
     for region in plan.regions:
         for shard in range(plan.shards):
             RelayPoller(world, region, shard).start()
-        for other in plan.regions:
-            if other != region:
-                Courier(world, region, other).start()
+    for link in world.cloud.links:
+        Courier(world, link).start()
     for one in plan.subscriptions:
         for region in topology.subscription(one.name).regions:
             TimerPoller(world, region, one.name).start()
@@ -97,6 +96,7 @@ def _heal(world: World) -> None:
     """Nothing fails from now on: Regions are back, links joined, handlers mended, what was paused goes on."""
     world.healed = world.is_mended = True
     world.down.clear()
+    world.silent.clear()
     world.code += 1
     for region in list(world.lost):
         world.return_of(region)

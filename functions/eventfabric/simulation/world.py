@@ -68,6 +68,8 @@ class World:
     """One simulated fabric.
 
     `healed`: nothing fails any more. `is_calm`: nothing fails for a moment. `lost`: the Regions that are gone for now.
+    `silent`: those whose services do what they are asked, or not, and give no reply. `down`: subscriptions whose
+    downstream is.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class World:
         self.healed = False
         self.is_calm = False
         self.lost: set[str] = set()
+        self.silent: set[str] = set()
         self.down: set[str] = set()
         self.code = 0
         self.is_mended = False

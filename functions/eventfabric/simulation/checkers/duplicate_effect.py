@@ -69,6 +69,7 @@ def _attempts(facts: Facts) -> list[Anomaly]:
     """Who read that an event is behind the cursor, and waits in no parked key, does not hand it out again."""
     anomalies: list[Anomaly] = []
     delivering = Delivering(facts)
+    tried: set[tuple[str, str, str, int]] = set()
     over: dict[tuple[str, str, str], tuple[int, frozenset[int]]] = {}
     for number, entry in enumerate(facts.entries):
         delivering.feed(entry)
@@ -81,12 +82,29 @@ def _attempts(facts: Facts) -> list[Anomaly]:
             )
             over[entry.actor, entry.subscription, entry.lane] = (stand.sequence if stand else 0, waiting)
         elif isinstance(entry, history.AttemptBegan) and not entry.replay:
+            anomalies += _again(facts, entry, number, tried)
             for place in entry.events:
                 end, waiting = over.get((entry.actor, entry.subscription, place.lane), (0, frozenset()))
                 if place.sequence < end and place.sequence not in waiting:
                     what = f"{entry.subscription} was handed {place.id} again: {place.lane} had been read at {end}"
                     anomalies.append(Anomaly(what, number))
     return anomalies
+
+
+def _again(
+    facts: Facts, entry: history.AttemptBegan, number: int, tried: set[tuple[str, str, str, int]]
+) -> list[Anomaly]:
+    """At most once, in one Region: what is handed out again is a replay. A handover is looked at by its effects."""
+    if facts.subscriptions[entry.subscription].guarantee != "at_most_once":
+        return []
+    found: list[Anomaly] = []
+    for place in entry.events:
+        key = (entry.subscription, entry.region, place.lane, place.sequence)
+        handed_over = any(isinstance(one, history.HandedOver) for one in facts.entries[:number])
+        if key in tried and not handed_over:
+            found.append(Anomaly(f"{entry.subscription} was handed {place.id} twice, at most once", number))
+        tried.add(key)
+    return found
 
 
 def _appends(facts: Facts) -> list[Anomaly]:

@@ -17,7 +17,7 @@ def check(of: History) -> Verdict:
             anomalies += _foreign(facts, entry, number)
     if not _is_calm(facts):
         return verdict(NAME, anomalies, unknown=True)
-    return verdict(NAME, [*anomalies, *_late(facts)])
+    return verdict(NAME, [*anomalies, *_late(facts), *_overdue(facts)])
 
 
 def _foreign(facts: Facts, entry: history.KeyChanged, number: int) -> list[Anomaly]:
@@ -34,8 +34,8 @@ def _foreign(facts: Facts, entry: history.KeyChanged, number: int) -> list[Anoma
 
 
 def _is_calm(facts: Facts) -> bool:
-    """Whether nothing but events themselves failed: no fault, no circuit that opened, no process that died or hung."""
-    if facts.plan.rates or facts.plan.happenings or facts.plan.slowness > 20:
+    """Whether nothing failed but events, and what is tried again at once: no circuit opened, no process died."""
+    if facts.plan.rates.keys() - {"bell_refused"} or facts.plan.happenings or facts.plan.slowness > 20:
         return False
     if any(one.conduct.crashes or one.conduct.hangs for one in facts.plan.events.values()):
         return False
@@ -58,6 +58,24 @@ def _late(facts: Facts) -> list[Anomaly]:
                     if not _is_served(facts, delivering, name, group, one)
                 ]
         delivering.feed(entry)
+    return anomalies
+
+
+def _overdue(facts: Facts) -> list[Anomaly]:
+    """A key that is to be tried again is, soon after it is due: the longest wait is a minute."""
+    anomalies: list[Anomaly] = []
+    since_ms: dict[tuple[str, str, str, str], int] = {}
+    for number, entry in enumerate(facts.entries):
+        if not isinstance(entry, history.KeyChanged) or entry.copied:
+            continue
+        key = (entry.writer, entry.subscription, entry.lane, entry.id)
+        before_ms = since_ms.pop(key, entry.at_ms)
+        if entry.at_ms > before_ms + _SOON_MS:
+            waited = (entry.at_ms - before_ms) // 1000
+            what = f"{entry.subscription} tried key {entry.key} of {entry.lane} again after {waited} s"
+            anomalies.append(Anomaly(what, number))
+        if entry.after is not None and entry.after.state == "retrying":
+            since_ms[key] = entry.at_ms
     return anomalies
 
 

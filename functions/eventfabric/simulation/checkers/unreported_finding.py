@@ -33,4 +33,30 @@ def check(of: History) -> Verdict:
         if not (reported or mended or gone):
             what = f"{deed.what}: {deed.lane}@{deed.sequence} in {deed.region}, and nobody says so"
             anomalies.append(Anomaly(what, number))
+        if deed.what == "copy changed":
+            anomalies += _handed_out(of, number, deed)
     return verdict(NAME, anomalies)
+
+
+def _handed_out(of: History, number: int, deed: history.Tampered) -> list[Anomaly]:
+    """Whose cursor stands before the change delivers nothing from there on, as long as the record stands so."""
+    cursors: dict[tuple[str, str], int] = {}
+    reads: set[str] = set()
+    for index, entry in enumerate(of.entries):
+        match entry:
+            case history.CursorMoved() if not entry.copied and entry.lane == deed.lane:
+                cursors[entry.writer, entry.subscription] = entry.after.sequence
+            case history.Appended() if index > number + 1:
+                if (entry.region, entry.lane, entry.sequence) == (deed.region, deed.lane, deed.sequence):
+                    return []
+            case history.LaneRead() if index > number and entry.lane == deed.lane:
+                stands_before = cursors.get((entry.region, entry.subscription), 0) <= deed.sequence
+                (reads.add if stands_before else reads.discard)(entry.actor)
+            case history.AttemptBegan() if entry.region == deed.region and entry.actor in reads:
+                for place in entry.events:
+                    if place.lane == deed.lane and place.sequence >= deed.sequence:
+                        what = (
+                            f"{place.id} was handed out, at or behind the changed {deed.lane}@{deed.sequence}"
+                        )
+                        return [Anomaly(what, index)]
+    return []

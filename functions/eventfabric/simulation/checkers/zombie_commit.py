@@ -6,23 +6,33 @@ from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Verdict, ver
 from eventfabric.simulation.history import History
 
 NAME = "zombie_commit"
-_GRACE_MS = 1000 * (2 * limits.CIRCUIT_CACHE_SECONDS + 60)
-"""A warm function may believe for so long, by clocks that differ, what it has read of its standing."""
+_BELIEF_MS = 1000 * (limits.CIRCUIT_CACHE_SECONDS + 10)
+"""For so long a warm function may trust what it has read of its standing, with what calls take between."""
 
 
 def check(of: History) -> Verdict:
-    """Versions go up one by one; and who reads a lane after he could know of a handover does not write it any more."""
+    """Versions go up one by one; who was told of a handover does not go on; and nobody believes for ever."""
     facts = Facts(of)
     anomalies: list[Anomaly] = []
-    handed: dict[tuple[str, str, str], list[tuple[int, int, str]]] = {}
-    reads: dict[tuple[str, str, str], int] = {}
+    handed: dict[tuple[str, str, str], list[tuple[int, history.HandedOver]]] = {}
+    standings: dict[tuple[str, str], tuple[int, int]] = {}
+    reads: dict[tuple[str, str, str], tuple[int, int]] = {}
+    is_swift = facts.plan.slowness <= 20 and not facts.plan.rates.keys() & {"slow", "stale", "stall"}
     for number, entry in enumerate(of.entries):
         match entry:
             case history.HandedOver():
                 key = (entry.region, entry.subscription, entry.origin)
-                handed.setdefault(key, []).append((entry.at_ms, entry.epoch, entry.to))
+                handed.setdefault(key, []).append((number, entry))
+            case history.StandingRead():
+                standings[entry.actor, entry.subscription] = (number, entry.at_ms)
             case history.LaneRead():
-                reads[entry.actor, entry.subscription, entry.lane] = entry.at_ms
+                told, told_ms = standings.get((entry.actor, entry.subscription), (0, entry.at_ms))
+                reads[entry.actor, entry.subscription, entry.lane] = (told, entry.at_ms - told_ms)
+            case history.AttemptBegan() if is_swift:
+                _, believed_ms = reads.get((entry.actor, entry.subscription, entry.events[0].lane), (0, 0))
+                if believed_ms > _BELIEF_MS:
+                    what = f"{entry.actor} delivers by what it had read {believed_ms // 1000} s before"
+                    anomalies.append(Anomaly(what, number))
             case history.CursorMoved() | history.KeyChanged() if not entry.copied:
                 before, after = entry.before, entry.after
                 version = before.version if before else 0
@@ -30,26 +40,20 @@ def check(of: History) -> Verdict:
                     what = f"{entry.subscription} {entry.lane}: version {version} to {after.version}"
                     anomalies.append(Anomaly(what, number))
                 elif isinstance(entry, history.CursorMoved):
-                    anomalies += _fenced(facts, entry, number, handed, reads)
+                    anomalies += _fenced(entry, number, handed, reads)
     return verdict(NAME, anomalies)
 
 
 def _fenced(
-    facts: Facts, entry: history.CursorMoved, number: int,
-    handed: dict[tuple[str, str, str], list[tuple[int, int, str]]], reads: dict[tuple[str, str, str], int],
+    entry: history.CursorMoved, number: int,
+    handed: dict[tuple[str, str, str], list[tuple[int, history.HandedOver]]],
+    reads: dict[tuple[str, str, str], tuple[int, int]],
 ) -> list[Anomaly]:  # fmt: skip
-    """The clocks of a plan with clock jumps say nothing of who could know what."""
-    if any(one.what in ("clock", "days_pass") for one in facts.plan.happenings):
-        return []
+    """Who read his standing when the handover was there, and the lane after that, does not write it any more."""
     origin = entry.lane.partition("/")[0]
-    read_ms = reads.get((entry.actor, entry.subscription, entry.lane))
-    for at_ms, epoch, to in handed.get((entry.region, entry.subscription, origin), []):
-        if (
-            to != entry.region
-            and epoch > entry.after.epoch
-            and read_ms is not None
-            and read_ms > at_ms + _GRACE_MS
-        ):
+    told = reads.get((entry.actor, entry.subscription, entry.lane))
+    for there, to in handed.get((entry.region, entry.subscription, origin), []):
+        if to.to != entry.region and to.epoch > entry.after.epoch and told is not None and told[0] > there:
             what = f"{entry.region} wrote {entry.subscription} {entry.lane} at epoch {entry.after.epoch}"
-            return [Anomaly(f"{what}, handed to {to} at {epoch}", number)]
+            return [Anomaly(f"{what}, handed to {to.to} at {to.epoch}", number)]
     return []

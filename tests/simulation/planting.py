@@ -1,0 +1,67 @@
+"""Plants a bug: one place of the code as it would be if somebody had written it wrong, for a while."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from textwrap import dedent
+from types import FunctionType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Bug:
+    """`before` stands once in the function `where` (module:qualified.name); with the bug, `after` stands there."""
+
+    name: str
+    what: str
+    where: str
+    before: str
+    after: str
+    profile: str = "default"
+
+
+@contextmanager
+def planted(bug: Bug) -> Iterator[None]:
+    """The code with the bug. ValueError where the code is no more as the bug says."""
+    function = _function(bug.where)
+    wrong = _compiled(bug, function)
+    right = function.__code__
+    function.__code__ = wrong.__code__
+    try:
+        yield
+    finally:
+        function.__code__ = right
+
+
+def _function(where: str) -> FunctionType:
+    module, _, name = where.partition(":")
+    __import__(module)
+    found: Any = sys.modules[module]
+    for part in name.split("."):
+        found = inspect.getattr_static(found, part)
+    if isinstance(found, property):
+        found = found.fget
+    if isinstance(found, classmethod | staticmethod):
+        found = found.__func__
+    if not isinstance(found, FunctionType):
+        raise ValueError(f"{where}: found {type(found).__name__}, allowed: a function")
+    return found
+
+
+def _compiled(bug: Bug, function: FunctionType) -> FunctionType:
+    source = dedent(inspect.getsource(function))
+    if source.count(bug.before) != 1:
+        raise ValueError(
+            f"{bug.name}: {bug.where} holds {source.count(bug.before)} times {bug.before!r}, allowed: once"
+        )
+    tree = ast.parse(source.replace(bug.before, bug.after))
+    (definition,) = tree.body
+    assert isinstance(definition, ast.FunctionDef)
+    definition.decorator_list = []
+    made: dict[str, Any] = {}
+    exec(compile(tree, f"<{bug.name}>", "exec"), function.__globals__, made)
+    wrong: FunctionType = made[function.__name__]
+    return wrong
