@@ -21,6 +21,7 @@ def replay_of(
         ledger=faults.ledger(world.cloud.ledger(world.topology, HOME)),
         doorbells=faults.doorbells(world.cloud.doorbells(world.topology, HOME)),
         clock=world.clock,
+        entropy=world.entropy,
     )
 
 

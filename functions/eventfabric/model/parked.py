@@ -51,7 +51,9 @@ class Parked:
 
     `id` is the key, or of a subscription without order the event's sequence, so that nothing waits behind it.
     `attempting`: an attempt was written down before it began, and nothing was heard of it since. `replacement`: the
-    stored form of an event to be handled in place of the first. `version` counts the writes, 0 for none yet.
+    stored form of an event to be handled in place of the first. `version` counts the writes, from a number of the key's
+    own: parked, freed and parked again, it is never at a version where it stood before, so that whoever read it then
+    cannot take it for the same, even where nothing else fences him.
     """
 
     id: str
@@ -102,14 +104,20 @@ class ParkedChange:
     before: Parked | None
     after: Parked | None
 
+    @property
+    def version(self) -> int:
+        """The version at which the key is written."""
+        stands = self.before or self.after
+        assert stands is not None, "a change has a before or an after"
+        return stands.version + 1
+
 
 def after_changes(parked: Mapping[str, Parked], changes: Iterable[ParkedChange]) -> dict[str, Parked]:
     """The parked keys by their id after a commit of changes, at the versions that it writes."""
     after = dict(parked)
     for change in changes:
         if change.after is not None:
-            version = (change.before.version if change.before else 0) + 1
-            after[change.after.id] = replace(change.after, version=version)
+            after[change.after.id] = replace(change.after, version=change.version)
         elif change.before is not None:
             del after[change.before.id]
     return after

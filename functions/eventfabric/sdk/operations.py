@@ -131,6 +131,7 @@ class Operations:
         return Replay(
             found, stream, into=None if into is None else self.topology.subscription(into),
             log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
+            entropy=ports.entropy,
         )  # fmt: skip
 
     @property

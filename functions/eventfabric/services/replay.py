@@ -21,8 +21,8 @@ from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
-from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
-from eventfabric.services.delivery.retry import parking_id
+from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
+from eventfabric.services.delivery.retry import first_version, parking_id
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
@@ -94,6 +94,7 @@ class Replay:
         ledger: Ledger,
         doorbells: Doorbells,
         clock: Clock,
+        entropy: Entropy,
     ) -> None:
         if into is not None and into.name == source.name:
             raise ReplayRefusedError(f"{into.name} cannot be fed from itself: leave --into out to replay it")
@@ -111,6 +112,7 @@ class Replay:
         self._ledger = ledger
         self._doorbells = doorbells
         self._clock = clock
+        self._entropy = entropy
         self._owners: dict[Region, Owner | None] = {}
         types = self.target.definition.types
         self._types = None if types is None else frozenset(types)
@@ -249,10 +251,13 @@ class Replay:
             waiting.setdefault(parking_id(self.target.definition, key, place), []).append(place)
         if len(parked) + len(waiting) > limits.PARKED_KEYS_MAX:
             raise ReplayRefusedError(f"lane {lane} has {len(parked)} parked keys, and room for no more")
-        changes = tuple(
-            ParkedChange(None, Parked(name, key, ParkedState.RETRYING, tuple(some), now_ms, failure))
+        new = [
+            Parked(
+                name, key, ParkedState.RETRYING, tuple(some), now_ms, failure, version=first_version(self._entropy)
+            )
             for name, some in waiting.items()
-        )
+        ]  # fmt: skip
+        changes = tuple(ParkedChange(None, parked) for parked in new)
         self._check_changes(lane, changes, "would have to be made, an event each")
         to = read.beside(after_changes(parked, changes))
         return replace(plan, to=to, changes=changes, events=len(places))

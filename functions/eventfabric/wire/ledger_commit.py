@@ -69,7 +69,7 @@ class CommitRequest:
         before, after = change.before, change.after
         read_version = before.version if before else 0
         if after is not None:
-            stored = replace(after, version=read_version + 1)
+            stored = replace(after, version=change.version)
             return "Put", self._put(parked_item.to_item(key, region, stored, token=self.token), read_version)
         assert before is not None, "a change has a before or an after"
         delete = {"TableName": self._table, "Key": parked_key(key, region, before.id)}

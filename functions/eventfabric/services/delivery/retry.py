@@ -17,6 +17,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.ports import Entropy
 
+_VERSION_BYTES = 6
 CRASHED = "Crashed"
 EXPIRED = "RecordExpired"
 _PERMANENT = (UndecodablePayloadError, HandlerError, LateEventError)
@@ -105,7 +106,7 @@ class RetryPolicy:
             due_ms=now_ms + self._wait_ms(attempts),
             failure=failure,
             replacement=before.replacement if before else None,
-            version=before.version if before else 0,
+            version=before.version if before else first_version(self._entropy),
         )
         if self.is_permanent(failed.error):
             return dead(parked, _hint_of(failed.error))
@@ -141,7 +142,9 @@ class RetryPolicy:
             event_type=event.type if event else named.event_type if named else "",
         )
         waiting = before.waiting if before else (place,)
-        replacement, version = (before.replacement, before.version) if before else (None, 0)
+        replacement, version = (
+            (before.replacement, before.version) if before else (None, first_version(self._entropy))
+        )
         return Parked(
             parking_id,
             event_key,
@@ -158,6 +161,11 @@ class RetryPolicy:
         doublings = max(0, attempts - self.tries_at_once)
         most = min(self._retry.backoff_max_seconds, self._retry.backoff_seconds * 2.0 ** min(doublings, 32))
         return max(1, round(1000 * most * self._entropy.fraction()))
+
+
+def first_version(entropy: Entropy) -> int:
+    """What a newly parked key counts its writes from: a number that no other parking of it counts from."""
+    return int.from_bytes(entropy.bytes(_VERSION_BYTES), "big")
 
 
 def _history(before: Parked | None) -> Failure | None:

@@ -293,7 +293,7 @@ class Visit:
             telemetry.add(Metric.KEYS_FREED)
             self._tell(LogEvent.KEY_FREED, before)
             return
-        stored = replace(after, version=(before.version if before else 0) + 1)
+        stored = replace(after, version=change.version)
         self._stored[stored.id] = stored
         self._parked[stored.id] = replace(self._parked[stored.id], version=stored.version)
         if before is None:
