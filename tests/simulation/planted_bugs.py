@@ -9,6 +9,8 @@ BUGS = [
         "eventfabric.wire.record_item:conditional_put",
         '"ConditionExpression": "attribute_not_exists(pk)",',
         "",
+        by="lost_event",
+        seed=0,
     ),
     Bug(
         "retry at another sequence",
@@ -16,6 +18,8 @@ BUGS = [
         "eventfabric.services.append:_Try.run",
         "self._unsettled = record\n            self._wait(error)",
         "tail = None\n            self._wait(error)",
+        by="duplicate_effect",
+        seed=4,
     ),
     Bug(
         "own batch not recognised",
@@ -23,6 +27,8 @@ BUGS = [
         "eventfabric.services.append:_Try.run",
         "occupant is None or occupant.batch_id == self._batch.id",
         "occupant is None",
+        by="duplicate_effect",
+        seed=4,
     ),
     Bug(
         "acknowledged before it is known",
@@ -30,6 +36,8 @@ BUGS = [
         "eventfabric.services.append:_Try.run",
         "self._unsettled = record\n            self._wait(error)\n            continue",
         "return record",
+        by="lost_event",
+        seed=7,
     ),
     Bug(
         "no note of the first copy",
@@ -37,6 +45,8 @@ BUGS = [
         "eventfabric.sdk.route:Route._appended",
         "batch = replace(batch, note=Note(put.lane, put.sequence))",
         "pass",
+        by="duplicate_effect",
+        seed=7,
         profile="regions",
     ),
     Bug(
@@ -45,7 +55,10 @@ BUGS = [
         "eventfabric.services.delivery.notes:settle_notes",
         "elsewhere.add(record.batch_id)",
         "pass",
+        by="duplicate_effect",
+        seed=112,
         profile="regions",
+        seeds_max=400,
     ),
     Bug(
         "neither copy delivered",
@@ -53,7 +66,10 @@ BUGS = [
         "eventfabric.services.delivery.notes:settle_notes",
         "wins = not _is_here(context, record.note, record)",
         "wins = False",
+        by="lost_event",
+        seed=144,
         profile="regions",
+        seeds_max=400,
     ),
     Bug(
         "once is not once",
@@ -61,6 +77,8 @@ BUGS = [
         "eventfabric.sdk.outbox:publish_once",
         '"ConditionExpression": "attribute_not_exists(pk)",',
         "",
+        by="duplicate_effect",
+        seed=0,
     ),
     Bug(
         "doorbell lost by the relay",
@@ -68,6 +86,8 @@ BUGS = [
         "eventfabric.services.relay:relay",
         "return next((change.position for change in seen if change.lane in failed), None)",
         "return None",
+        by="held_up_key",
+        seed=12,
         profile="refused",
     ),
     Bug(
@@ -76,6 +96,8 @@ BUGS = [
         "eventfabric.wire.doorbell:Doorbell.deduplication_id",
         'f"{self.lane}@{self.tail}" + (f"+{self.again}" if self.again else "")',
         "str(self.lane)",
+        by="held_up_key",
+        seed=8,
         profile="calm",
     ),
     Bug(
@@ -84,6 +106,8 @@ BUGS = [
         "eventfabric.services.delivery.deliver:Deliverer.__init__",
         'subscription.definition.guarantee == "at_most_once"',
         "True",
+        by="lost_event",
+        seed=1,
     ),
     Bug(
         "cursor without condition",
@@ -91,6 +115,8 @@ BUGS = [
         "eventfabric.wire.ledger_commit:CommitRequest._put",
         "| unchanged(read_version)",
         "",
+        by="zombie_commit",
+        seed=0,
         profile="races",
     ),
     Bug(
@@ -99,7 +125,10 @@ BUGS = [
         "eventfabric.wire.ledger_commit:CommitRequest._change",
         'return "Delete", delete | unchanged(read_version)',
         'return "Delete", delete',
+        by="lost_event",
+        seed=886,
         profile="quorum",
+        seeds_max=1000,
     ),
     Bug(
         "effects beside the cursor",
@@ -108,6 +137,8 @@ BUGS = [
         "outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), writes)",
         "outcome = self._visit.commit(self._visit.cursor, writes) or "
         "self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)))",
+        by="duplicate_effect",
+        seed=5,
     ),
     Bug(
         "hole passed",
@@ -115,6 +146,8 @@ BUGS = [
         "eventfabric.services.delivery.stretch:Stretch.__init__",
         "self._misplaced(record, expected)\n            break",
         "chain = chain[:0]",
+        by="lost_event",
+        seed=6,
         profile="regions",
     ),
     Bug(
@@ -123,6 +156,8 @@ BUGS = [
         "eventfabric.services.delivery.stretch:Stretch.__init__",
         "if not record.extends(chain):",
         "if False:",
+        by="unreported_finding",
+        seed=22,
         profile="upkeep",
     ),
     Bug(
@@ -131,6 +166,8 @@ BUGS = [
         "eventfabric.services.delivery.deliver:Deliverer._visit",
         "if doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:",
         "if doorbell.tail <= visit.cursor.sequence:",
+        by="held_up_key",
+        seed=8,
         profile="calm",
     ),
     Bug(
@@ -139,6 +176,8 @@ BUGS = [
         "eventfabric.services.delivery.visit:Visit.parked_with",
         "return self._parked.get(self._in.policy.parking_id(event, place))",
         "return None",
+        by="lost_event",
+        seed=0,
         profile="failures",
     ),
     Bug(
@@ -147,6 +186,8 @@ BUGS = [
         "eventfabric.services.delivery.visit:Visit.wait",
         "if joined is not parked:",
         "if False:",
+        by="lost_event",
+        seed=0,
         profile="failures",
     ),
     Bug(
@@ -155,6 +196,8 @@ BUGS = [
         "eventfabric.model.parked:Parked.without_first",
         "if len(self.waiting) == 1:",
         "if True:",
+        by="lost_event",
+        seed=3,
         profile="failures",
     ),
     Bug(
@@ -163,6 +206,8 @@ BUGS = [
         "eventfabric.model.parked:Parked.first",
         "return self.waiting[0]",
         "return self.waiting[-1]",
+        by="lost_event",
+        seed=3,
         profile="failures",
     ),
     Bug(
@@ -171,6 +216,8 @@ BUGS = [
         "eventfabric.services.delivery.visit:Visit._ring_timers",
         "for change in changes:",
         "for change in ():",
+        by="held_up_key",
+        seed=8,
         profile="calm",
     ),
     Bug(
@@ -179,6 +226,8 @@ BUGS = [
         "eventfabric.services.delivery.run:Run._failed",
         "if len(batch) > 1:",
         "if False:",
+        by="lost_event",
+        seed=2,
         profile="failures",
     ),
     Bug(
@@ -187,6 +236,8 @@ BUGS = [
         "eventfabric.services.delivery.visit:Visit.__init__",
         "self.cursor = _crash_counted(state.cursor(context.region))",
         "self.cursor = replace(state.cursor(context.region), attempting=False, crashes=8 if after_crash else 0)",
+        by="innocent_dead_letter",
+        seed=1,
         profile="failures",
     ),
     Bug(
@@ -195,6 +246,8 @@ BUGS = [
         "eventfabric.services.delivery.retry:RetryPolicy.is_used_up",
         "return parked.failure.attempts >= self._retry.attempts",
         "return True",
+        by="innocent_dead_letter",
+        seed=2,
         profile="failures",
     ),
     Bug(
@@ -203,7 +256,10 @@ BUGS = [
         "eventfabric.services.delivery.waiting:WaitingEvents._read",
         "if lane.origin == within.region:",
         "if True:",
+        by="innocent_dead_letter",
+        seed=228,
         profile="handovers",
+        seeds_max=1000,
     ),
     Bug(
         "at most thrice",
@@ -211,6 +267,8 @@ BUGS = [
         "eventfabric.services.delivery.visit:Visit.handle_at_most_once",
         "tried = self.attempt(events, tries=1, replay=stretch.replay)",
         "tried = self.attempt(events, tries=3, replay=stretch.replay)",
+        by="duplicate_effect",
+        seed=3,
         profile="failures",
     ),
     Bug(
@@ -219,7 +277,10 @@ BUGS = [
         "eventfabric.services.delivery.breaker:Breaker.take_probe",
         "if now_ms < self._circuit.probe_ms:",
         "if False:",
+        by="breaker_attempts",
+        seed=65,
         profile="failures",
+        seeds_max=400,
     ),
     Bug(
         "pause ignored",
@@ -227,6 +288,8 @@ BUGS = [
         "eventfabric.services.delivery.deliver:Deliverer.deliver",
         "if circuit.state is not CircuitState.CLOSED and not probes:",
         "if circuit.state is CircuitState.OPEN and not probes:",
+        by="breaker_attempts",
+        seed=18,
         profile="failures",
     ),
     Bug(
@@ -235,7 +298,10 @@ BUGS = [
         "eventfabric.services.delivery.deliver:Deliverer.deliver",
         "if owner is not None and owner.region != self._region:\n        # Somebody",
         "if False:\n        # Somebody",
+        by="stuck_lane",
+        seed=53,
         profile="handovers",
+        seeds_max=400,
     ),
     Bug(
         "standing believed for ever",
@@ -243,6 +309,8 @@ BUGS = [
         "eventfabric.services.standing:Standings.now",
         "if fresh and self._known.circuit.state is CircuitState.CLOSED:",
         "if self._read_ms is not None:",
+        by="zombie_commit",
+        seed=1,
         profile="handovers",
     ),
     Bug(
@@ -251,6 +319,8 @@ BUGS = [
         "eventfabric.services.delivery.takeover:_goes_on",
         "if latest is None:",
         "if True:",
+        by="cursor_regression",
+        seed=7,
         profile="handovers",
     ),
     Bug(
@@ -259,6 +329,8 @@ BUGS = [
         "eventfabric.services.delivery.takeover:_goes_on",
         "if theirs.low is None:",
         "if True:",
+        by="reordered_key",
+        seed=7,
         profile="handovers",
     ),
     Bug(
@@ -267,6 +339,8 @@ BUGS = [
         "eventfabric.services.upkeep.reconcile:Reconciler._ring",
         "for name, lanes in bells.lanes.items():",
         "for name, lanes in ():",
+        by="lost_event",
+        seed=19,
         profile="upkeep",
     ),
     Bug(
@@ -275,6 +349,8 @@ BUGS = [
         "eventfabric.services.upkeep.replica:Replica._verify",
         "at = Tail(mark.sequence, mark.chain, tail.time)",
         "at = Tail(mark.sequence, mark.chain, tail.time)\n    return tail, None",
+        by="replica_divergence",
+        seed=1,
         profile="upkeep",
     ),
     Bug(
@@ -283,6 +359,8 @@ BUGS = [
         "eventfabric.services.upkeep.replica:Replica._mended",
         "if not self._repairs or found.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):",
         "if True:",
+        by="replica_divergence",
+        seed=1,
         profile="upkeep",
     ),
     Bug(
@@ -291,6 +369,8 @@ BUGS = [
         "eventfabric.services.upkeep.reconcile:Reconciler._off_chain",
         "right = cursor.chain == mark.chain",
         "right = cursor.sequence == 0",
+        by="false_alarm",
+        seed=0,
         profile="upkeep",
     ),
     Bug(
@@ -299,6 +379,8 @@ BUGS = [
         "eventfabric.services.upkeep.copy_slice:SliceCopier._put",
         "return self._insist(lambda: self._target.append(record))",
         "return None",
+        by="backfill_gap",
+        seed=29,
         profile="upkeep",
     ),
 ]

@@ -13,14 +13,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Bug:
-    """`before` stands once in the function `where` (module:qualified.name); with the bug, `after` stands there."""
+    """`before` stands once in the function `where` (module:qualified.name); with the bug, `after` stands there.
+
+    `profile` finds it, by the checker `by`, first at `seed`, as far as is known. `seeds_max`: so many are tried.
+    """
 
     name: str
     what: str
     where: str
     before: str
     after: str
+    by: str
+    seed: int
     profile: str = "default"
+    seeds_max: int = 50
 
 
 @contextmanager

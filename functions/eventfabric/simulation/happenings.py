@@ -21,6 +21,8 @@ from eventfabric.simulation.world import World
 from eventfabric.wire.keys import Item
 
 _PASSES_A_DAY: Final = 5
+_DRAINED: Final = 3
+"""By a happening's number, from 0 to 3: a handover that waits for what the other Region still has."""
 
 
 def begin(world: World, happening: Happening, number: int) -> None:
@@ -231,14 +233,15 @@ def pause(world: World, happening: Happening) -> None:
 
 
 def failover(world: World, happening: Happening) -> None:
-    """A Region takes over what another delivers; drained, where `number` says so and the other answers."""
+    """A Region takes over what another delivers; drained now and then, where the other answers."""
     with _operator(world, happening) as (process, operations):
         _tell(world, happening, "begins")
         one = operations.failover(happening.other)
-        if happening.number and world.reaches(happening.region, happening.other):
+        drains = happening.number == _DRAINED and world.reaches(happening.region, happening.other)
+        if drains:
             one.drain(process.breathe)
         one.hand_over("simulated")
-        if happening.number:
+        if drains:
             one.release(process.breathe)
         _tell(world, happening)
 

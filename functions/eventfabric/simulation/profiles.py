@@ -33,8 +33,8 @@ _COPIED: Final = ("backfill", "lose_copy")
 class Profile:
     """What plans look like: a seed picks among each field's values. `what`: in a line, for people.
 
-    Shares are of the seeds: `quiet_share` have no faults, `fault_share` of the others each fault; `bad` is the share
-    of events that handlers do not simply handle.
+    Shares are of the seeds: `quiet_share` have no faults, `fault_share` of the others each fault, and all of them those
+    of `always`; `bad` is the share of events that handlers do not simply handle.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Profile:
     publishes: tuple[int, ...] = (2, 4, 8, 14)
     bad: tuple[float, ...] = (0.0, 0.0, 0.1, 0.4)
     faults: tuple[str, ...] = FAULTS
+    always: tuple[str, ...] = ()
     quiet_share: float = 0.1
     fault_share: float = 0.35
     happenings: tuple[int, ...] = (0, 1, 2, 4, 6)
@@ -191,7 +192,7 @@ class _Draw:
         rates = {
             fault: round(10 ** random.uniform(*_RATE_EXPONENTS), 4)
             for fault in self._of.faults
-            if random.random() < self._of.fault_share
+            if fault in self._of.always or random.random() < self._of.fault_share
         }
         if "stall" in rates:
             rates["stall"] = min(rates["stall"], self._of.stall_rate_max)
@@ -239,9 +240,10 @@ _ALL: Final = (
     ),
     Profile(
         "handovers", "lanes handed from Region to Region and back",
-        regions=(2, 3), quorum_share=0.2, retention_share=0, bad=(0.2, 0.5), delivers=("origin", "one"),
-        faults=("lag", "crash", "bell_late"), fault_share=0.5, happenings=(2, 4, 6), anywhere=("redrive", "reconcile"),
-        between=("failover", "failover", "failback", "region_loss", "cut"), copied=(), slowness=(1.0, 20.0),
+        regions=(2, 3), quorum_share=0.2, retention_share=0, bad=(0.5, 0.8), delivers=("origin", "one"),
+        faults=("lag", "crash", "bell_late"), always=("lag",), fault_share=0.3, quiet_share=0, happenings=(4, 6, 8),
+        anywhere=("redrive", "reconcile"), between=("failover", "failover", "failback", "region_loss", "cut"),
+        copied=(), slowness=(1.0, 20.0),
     ),
     Profile(
         "upkeep", "records and doorbells lost or changed; reconciliation and backfill put it right, or say so",

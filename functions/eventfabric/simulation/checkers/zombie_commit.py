@@ -34,14 +34,21 @@ def check(of: History) -> Verdict:
                     what = f"{entry.actor} delivers by what it had read {believed_ms // 1000} s before"
                     anomalies.append(Anomaly(what, number))
             case history.CursorMoved() | history.KeyChanged() if not entry.copied:
-                before, after = entry.before, entry.after
-                version = before.version if before else 0
-                if after is not None and after.version != version + 1:
-                    what = f"{entry.subscription} {entry.lane}: version {version} to {after.version}"
-                    anomalies.append(Anomaly(what, number))
+                wrong = _versions(entry)
+                if wrong:
+                    anomalies.append(Anomaly(f"{entry.subscription} {entry.lane}: version {wrong}", number))
                 elif isinstance(entry, history.CursorMoved):
                     anomalies += _fenced(entry, number, handed, reads)
     return verdict(NAME, anomalies)
+
+
+def _versions(entry: history.CursorMoved | history.KeyChanged) -> str:
+    """What is wrong with the version that was written. A key that is parked counts from a number of its own."""
+    before, after = entry.before, entry.after
+    if after is None or (before is None and isinstance(entry, history.KeyChanged)):
+        return ""
+    version = before.version if before else 0
+    return "" if after.version == version + 1 else f"{version} to {after.version}"
 
 
 def _fenced(

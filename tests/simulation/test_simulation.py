@@ -1,0 +1,72 @@
+"""Whole fabrics under every fault: no checker finds anything, in any seed."""
+
+import logging
+
+import pytest
+
+from eventfabric.simulation import history
+from eventfabric.simulation.check import failures
+from eventfabric.simulation.profiles import FAULTS, PROFILES
+from eventfabric.simulation.run import simulate
+
+DEFAULT_SEEDS, OTHER_SEEDS, AT_ONCE = 2_000, 200, 100
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """A publisher says when a Region gives no reply; here that is all the time."""
+    logging.getLogger("eventfabric").setLevel(logging.CRITICAL)
+
+
+def assert_nothing_is_found(profile: str, seeds: range) -> None:
+    for seed in seeds:
+        found = failures(simulate(PROFILES[profile].plan(seed)))
+        assert not found, f"scripts/simulate --profile {profile} --seeds {seed}..{seed}"
+
+
+@pytest.mark.parametrize("first", range(0, DEFAULT_SEEDS, AT_ONCE))
+def test_no_seed_of_the_default_profile_has_a_finding(first: int) -> None:
+    assert_nothing_is_found("default", range(first, first + AT_ONCE))
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES.keys() - {"default"}))
+@pytest.mark.parametrize("first", range(0, OTHER_SEEDS, AT_ONCE))
+def test_no_seed_of_another_profile_has_a_finding(profile: str, first: int) -> None:
+    assert_nothing_is_found(profile, range(first, first + AT_ONCE))
+
+
+def test_every_fault_and_happening_takes_place() -> None:
+    seen: set[str] = set()
+    for seed in range(200):
+        plan = PROFILES["default"].plan(seed)
+        seen |= plan.rates.keys() | {one.what for one in plan.happenings}
+        for entry in simulate(plan).entries:
+            if isinstance(entry, history.Called):
+                seen.add(entry.fault.partition(" ")[0])
+            elif isinstance(entry, history.Crashed):
+                seen.add(entry.reason.partition(" ")[0])
+    of_calls = {
+        "crash_before",
+        "crash_after",
+        "lost_reply",
+        "lost_request",
+        "throttled",
+        "stall",
+        "resend",
+        "refused",
+    }
+    happenings = {
+        "region_loss", "silence", "cut", "clock", "outage", "deploy", "mend", "split", "reconcile", "days_pass",
+        "lose_copy", "redrive", "discard", "replay", "pause", "failover", "failback", "backfill",
+    }  # fmt: skip
+    assert {*FAULTS, *of_calls, *happenings} <= seen
+    assert {"before", "after"} <= seen  # processes died at calls
+    assert "its" in seen  # and in handlers, and because their time was up
+
+
+def test_what_drains_drains_in_bounded_steps_and_what_does_not_is_said() -> None:
+    plan = PROFILES["default"].plan(1)
+    end = simulate(plan).entries[-1]
+    assert isinstance(end, history.Ended)
+    assert end.quiet
+    assert end.waiting == 0
