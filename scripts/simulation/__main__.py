@@ -1,0 +1,114 @@
+"""Owns the command line of the simulator, `scripts/simulate`: which plans are tried, and what is said of them.
+
+Exit code 0: no checker found anything; 1: one did, or the simulator failed; 2: the arguments are no good;
+130: interrupted.
+"""
+
+import datetime
+import sys
+import time
+from collections.abc import Generator, Iterable
+from collections.abc import Sequence as Seq
+from contextlib import closing
+from functools import partial
+from itertools import count
+
+from eventfabric.simulation.hunt import hunt
+from eventfabric.simulation.plan import Plan
+from eventfabric.simulation.profiles import PROFILES
+from eventfabric.simulation.trial import Outcome, tried, try_seed
+from scripts.simulation import regressions
+from scripts.simulation.arguments import Arguments, parsed
+from scripts.simulation.findings import Kept, chosen, keep, write
+from scripts.simulation.progress import progress
+from scripts.simulation.report import Summary, as_json, print_failure, print_plan, print_summary
+
+FOUND, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Seq[str] | None = None) -> int:
+    """Simulate from the command line; returns the exit code."""
+    asked = parsed(arguments)
+    try:
+        if asked.regression:
+            return _regression(asked)
+        return _replay(asked, asked.plan) if asked.plan else _hunt(asked)
+    except regressions.RegressionError as error:
+        print(f"scripts/simulate: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("scripts/simulate: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _hunt(asked: Arguments) -> int:
+    summary, kept, interrupted = Summary(asked.profile), list[Kept](), False
+    begun = time.monotonic()
+    try:
+        with progress(asked.count, jobs=asked.jobs, profile=asked.profile) as shown:
+            with closing(_outcomes(asked, begun)) as outcomes:
+                for outcome in outcomes:
+                    summary.add(outcome)
+                    summary.seconds = time.monotonic() - begun
+                    shown.step(outcome)
+            for outcome in chosen(summary.failures):
+                shown.say(f"seed {outcome.seed}: {'shrinking' if asked.shrink else 'writing it down'} ...")
+                kept.append(_kept(asked, outcome))
+    except KeyboardInterrupt:
+        interrupted = True
+    if asked.json:
+        print(as_json(summary, kept, interrupted=interrupted))
+    else:
+        print_summary(summary)
+        for outcome in sorted(summary.failures, key=lambda one: one.seed):
+            print_failure(
+                outcome, asked.profile, next((one for one in kept if one.seed == outcome.seed), None)
+            )
+    if summary.failures:
+        return FOUND
+    return INTERRUPTED if interrupted else 0
+
+
+def _outcomes(asked: Arguments, begun: float) -> Generator[Outcome, None, None]:
+    ends = None if asked.minutes is None else begun + 60 * asked.minutes
+    seeds: Iterable[int] = count(asked.first) if asked.last is None else range(asked.first, asked.last + 1)
+    return hunt(
+        seeds,
+        partial(try_seed, asked.profile),
+        jobs=asked.jobs,
+        stop=lambda: ends is not None and time.monotonic() >= ends,
+    )
+
+
+def _kept(asked: Arguments, outcome: Outcome) -> Kept:
+    plan = PROFILES[asked.profile].plan(outcome.seed)
+    return keep(outcome, plan, asked.out / f"{asked.profile}-{outcome.seed}", shrinks=asked.shrink)
+
+
+def _replay(asked: Arguments, plan: Plan) -> int:
+    """A saved plan once more, with its history and its picture."""
+    outcome, history = tried(plan)
+    summary = Summary(plan.profile)
+    summary.add(outcome)
+    kept = write(outcome, history, asked.out / "replay")
+    if asked.json:
+        print(as_json(summary, [kept], interrupted=False))
+    else:
+        print_plan(outcome, kept)
+    return FOUND if outcome.signature else 0
+
+
+def _regression(asked: Arguments) -> int:
+    """Put a plan on the list, and say whether it is mended."""
+    plan = asked.plan or PROFILES[asked.profile].plan(asked.first)
+    today = datetime.datetime.now(datetime.UTC).date()
+    file = regressions.add(
+        asked.regression, plan, seed=asked.first, reason=asked.reason, path=regressions.LIST, today=today
+    )
+    outcome, _ = tried(plan)
+    print(f"{file}: {', '.join(sorted(outcome.signature)) or 'nothing is wrong any more'}")
+    return FOUND if outcome.signature else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,169 @@
+"""Owns what may be asked of `scripts/simulate`; anything else is one clear line and exit code 2."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from eventfabric.simulation.plan import Plan
+from eventfabric.simulation.profiles import PROFILES
+
+OUT = Path("build/simulation")
+_DEFAULT_LAST = 199
+_EXAMPLES = """examples:
+  scripts/simulate --seeds 0..999                    a thousand fabrics, decided by their seeds
+  scripts/simulate --seeds 100000.. --minutes 30     as many as there is time for
+  scripts/simulate --seeds 17..17 --profile default  one of them again, shrunk and drawn if anything is wrong
+  scripts/simulate --plan build/simulation/default-17/plan.json
+  scripts/simulate --regression late_copy --seeds 17..17 --reason "what was wrong and is mended"
+
+profiles:
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What is asked. `last`: None where only time ends it; `plan`: a saved one to be replayed."""
+
+    profile: str
+    first: int
+    last: int | None
+    minutes: float | None
+    jobs: int
+    json: bool
+    out: Path
+    shrink: bool
+    plan: Plan | None
+    regression: str
+    reason: str
+
+    @property
+    def count(self) -> int | None:
+        """How many seeds; None where nobody knows."""
+        return None if self.last is None else self.last - self.first + 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def parsed(arguments: Seq[str] | None) -> Arguments:
+    """The arguments; SystemExit."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.plan is not None and (given.seeds is not None or given.minutes is not None):
+        parser.error("--plan replays one plan: no --seeds, no --minutes")
+    default = (0, None if given.minutes is not None else _DEFAULT_LAST)
+    first, last = default if given.seeds is None else given.seeds
+    if last is None and given.minutes is None:
+        parser.error("seeds without an end need --minutes")
+    if bool(given.regression) != bool(given.reason):
+        parser.error("--regression needs --reason, and --reason --regression")
+    if given.regression and given.plan is None and (given.seeds is None or first != last):
+        parser.error("--regression needs one seed (--seeds 17..17) or --plan")
+    return Arguments(
+        profile=given.profile if given.plan is None else given.plan.profile,
+        first=first if given.plan is None else given.plan.seed,
+        last=last,
+        minutes=given.minutes,
+        jobs=given.jobs,
+        json=given.json,
+        out=given.out,
+        shrink=not given.no_shrink,
+        plan=given.plan,
+        regression=given.regression or "",
+        reason=given.reason,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    profiles = "\n".join(f"  {name:12} {one.what}" for name, one in PROFILES.items())
+    parser = _Parser(
+        prog="scripts/simulate",
+        description="Simulate whole fabrics, each decided by a seed, and check what must hold.",
+        epilog=_EXAMPLES + profiles,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--seeds", type=_seeds, metavar="A..B", help=f"both included; default: 0..{_DEFAULT_LAST}")
+    add("--profile", type=_profile, default="default", metavar="NAME", help="default: %(default)s")
+    add("--minutes", type=_minutes, metavar="M", help="begin no seed after so long; then A.. has no end")
+    add("--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="processes; default: one a core")
+    add("--json", action="store_true", help="print the summary as JSON")
+    add(
+        "--out",
+        type=Path,
+        default=OUT,
+        metavar="FOLDER",
+        help="where failures are kept; default: %(default)s",
+    )
+    add("--no-shrink", action="store_true", help="keep failing plans as they are")
+    add("--plan", type=_plan, metavar="FILE", help="replay a saved plan")
+    add(
+        "--regression",
+        type=_name,
+        metavar="NAME",
+        help="keep the plan of the seed, or of --plan, as a test",
+    )
+    add("--reason", default="", metavar="TEXT", help="of a regression: what was wrong")
+    return parser
+
+
+def _seeds(text: str) -> tuple[int, int | None]:
+    found = re.fullmatch(r"(\d+)(?:(\.\.)(\d*))?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: 0..99, 17, or 5.. with --minutes")
+    first = int(found[1])
+    if found[2] is None:
+        return first, first
+    last = int(found[3]) if found[3] else None
+    if last is not None and last < first:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    return first, last
+
+
+def _profile(text: str) -> str:
+    if text not in PROFILES:
+        raise argparse.ArgumentTypeError(f"there is no profile {text!r}; there is {', '.join(PROFILES)}")
+    return text
+
+
+def _minutes(text: str) -> float:
+    return _above_zero(text, float)
+
+
+def _jobs(text: str) -> int:
+    return round(_above_zero(text, int))
+
+
+def _above_zero(text: str, kind: type[float]) -> float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value
+
+
+def _plan(text: str) -> Plan:
+    try:
+        return msgspec.json.decode(Path(text).read_bytes(), type=Plan)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no plan: {error}") from error
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name: lower case letters, digits and _")
+    return text

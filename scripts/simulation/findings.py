@@ -1,0 +1,81 @@
+"""Keeps what fails: its plan, shrunk, with the history and the picture of that, in a folder a seed."""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from eventfabric.simulation.checkers.verdict import Verdict
+from eventfabric.simulation.history import History
+from eventfabric.simulation.plan import Plan
+from eventfabric.simulation.shrink import Shrunk, shrink
+from eventfabric.simulation.timeline import timeline
+from eventfabric.simulation.trial import Outcome, tried
+
+KEPT_MAX = 8
+"""Of one hunt: a defect that shows in every other seed is not kept a thousand times."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a seed. `verdicts`: of the kept plan. `runs`: in which it was shrunk, 0 where it was not."""
+
+    seed: int
+    folder: Path
+    verdicts: tuple[Verdict, ...] = ()
+    size_before: int = 0
+    size: int = 0
+    runs: int = 0
+    is_minimal: bool = True
+
+    @property
+    def plan(self) -> Path:
+        """The plan, which `scripts/simulate --plan` replays."""
+        return self.folder / "plan.json"
+
+    @property
+    def picture(self) -> Path:
+        """The picture of its history."""
+        return self.folder / "timeline.html"
+
+
+def chosen(failures: Seq[Outcome]) -> list[Outcome]:
+    """Failures that are worth keeping: one of each kind, then others, up to KEPT_MAX."""
+    in_order = sorted(failures, key=lambda one: one.seed)
+    kinds = {one.signature: one for one in reversed(in_order)}
+    first = sorted(kinds.values(), key=lambda one: one.seed)
+    return [*first, *(one for one in in_order if one not in first)][:KEPT_MAX]
+
+
+def keep(outcome: Outcome, plan: Plan, folder: Path, *, shrinks: bool) -> Kept:
+    """Shrink the plan of what failed, and write it down."""
+    if not outcome.ended:
+        # Tried again here, it would take this process with it.
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = Kept(outcome.seed, folder, size_before=plan.size, size=plan.size)
+        kept.plan.write_bytes(text_of(plan))
+        return kept
+    shrunk = Shrunk(plan, 0, is_minimal=True)
+    if shrinks:
+        shrunk = shrink(plan, lambda other: outcome.signature <= tried(other)[0].signature)
+    found, history = tried(shrunk.plan)
+    written = write(found, history, folder)
+    return Kept(
+        outcome.seed, folder, written.verdicts, plan.size, shrunk.plan.size, shrunk.runs, shrunk.is_minimal
+    )
+
+
+def write(outcome: Outcome, history: History, folder: Path) -> Kept:
+    """Write down a plan, what came of it, and its picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = Kept(outcome.seed, folder, outcome.verdicts, history.plan.size, history.plan.size)
+    kept.plan.write_bytes(text_of(history.plan))
+    (folder / "history.jsonl").write_bytes(history.encode())
+    kept.picture.write_text(timeline(history, list(outcome.verdicts), error=outcome.error), encoding="utf-8")
+    return kept
+
+
+def text_of(plan: Plan) -> bytes:
+    """A plan as JSON that people can read and change."""
+    return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"

@@ -1,0 +1,187 @@
+"""Owns how a hunt is told: what each checker said, what took place and how often, and each failure with what to do."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from eventfabric.simulation.checkers.verdict import Result, Verdict
+from eventfabric.simulation.trial import Outcome
+from scripts.simulation.findings import Kept
+
+_KINDS = ("faults", "happenings", "findings")
+_WIDTH_MIN = 100
+
+
+@dataclass
+class Summary:
+    """Of many outcomes; in whichever order they come, it is the same."""
+
+    profile: str
+    seconds: float = 0.0
+    seeds: int = 0
+    entries: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+    said: Counter[tuple[str, str]] = field(default_factory=Counter)
+    times: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in _KINDS})
+    in_seeds: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in _KINDS})
+    planned: Counter[str] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """One more seed."""
+        self.seeds += 1
+        self.entries += outcome.entries
+        self.said.update((one.checker, one.result.value) for one in outcome.verdicts)
+        self.planned.update(outcome.planned)
+        for kind in _KINDS:
+            counts: Mapping[str, int] = getattr(outcome.tally, kind)
+            self.times[kind].update(counts)
+            self.in_seeds[kind].update(counts.keys())
+        if outcome.signature:
+            self.failures.append(outcome)
+
+    @property
+    def rate(self) -> float:
+        """Seeds a second."""
+        return self.seeds / self.seconds if self.seconds else 0.0
+
+    @property
+    def checkers(self) -> list[str]:
+        """By name."""
+        return sorted({checker for checker, _ in self.said})
+
+
+def again(profile: str, seed: int) -> str:
+    """The command that tries a seed again."""
+    return f"scripts/simulate --seeds {seed}..{seed} --profile {profile}"
+
+
+def print_summary(summary: Summary) -> None:
+    """The tables, on standard output."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDTH_MIN)
+    checkers = Table("checker", title="What the checkers said", title_justify="left")
+    for result in Result:
+        checkers.add_column(result.value, justify="right")
+    for name in summary.checkers:
+        checkers.add_row(name, *(str(summary.said[name, result.value]) for result in Result))
+    took_place = Table("", "what", title="What took place", title_justify="left")
+    for column in ("times", "in seeds"):
+        took_place.add_column(column, justify="right")
+    for kind in _KINDS:
+        for number, (name, times) in enumerate(
+            sorted(summary.times[kind].items(), key=lambda one: (-one[1], one[0]))
+        ):
+            first = "" if number else kind
+            took_place.add_row(first, name, str(times), str(summary.in_seeds[kind][name]))
+        took_place.add_section()
+    for number, (name, seeds) in enumerate(sorted(summary.planned.items())):
+        took_place.add_row("" if number else "rates drawn", name, "", str(seeds))
+    console.print(took_place)
+    console.print(checkers)
+    print(
+        f"{summary.seeds} seeds in {summary.seconds:.1f} s ({summary.rate:.1f} seeds/s), "
+        f"{summary.entries} entries, {len(summary.failures)} failed"
+    )
+
+
+def print_failure(outcome: Outcome, profile: str, kept: Kept | None) -> None:
+    """One seed that failed, and what to do about it."""
+    print(f"\nseed {outcome.seed}: {', '.join(sorted(outcome.signature))}")
+    _print_what(outcome)
+    print(f"  again:   {again(profile, outcome.seed)}")
+    if kept is not None:
+        _print_kept(kept)
+
+
+def print_plan(outcome: Outcome, kept: Kept) -> None:
+    """What came of a saved plan."""
+    for result in (Result.VALID, Result.UNKNOWN):
+        names = [one.checker for one in outcome.verdicts if one.result is result]
+        print(f"{result.value}: {', '.join(names) or 'none'}")
+    print(f"failed: {', '.join(sorted(outcome.signature)) or 'none'}")
+    _print_what(outcome)
+    _print_kept(kept)
+
+
+def _print_what(outcome: Outcome) -> None:
+    for verdict in outcome.verdicts:
+        for anomaly in verdict.anomalies:
+            print(f"  {verdict.checker}: {anomaly.what}")
+    for line in outcome.error.splitlines():
+        print(f"  {line}")
+
+
+def _print_kept(kept: Kept) -> None:
+    if kept.runs:
+        how = "" if kept.is_minimal else ", and stopped there"
+        print(f"  shrunk:  size {kept.size_before} to {kept.size} in {kept.runs} runs{how}")
+    print(f"  plan:    scripts/simulate --plan {kept.plan}")
+    if kept.picture.exists():
+        print(f"  picture: {kept.picture}")
+
+
+def as_json(summary: Summary, kept: Seq[Kept], *, interrupted: bool) -> str:
+    """All of it, as one JSON document."""
+    of_seed = {one.seed: one for one in kept}
+    document = {
+        "profile": summary.profile,
+        "seeds": summary.seeds,
+        "seconds": round(summary.seconds, 3),
+        "seeds_per_second": round(summary.rate, 2),
+        "interrupted": interrupted,
+        "entries": summary.entries,
+        "checkers": {
+            name: {result.value: summary.said[name, result.value] for result in Result}
+            for name in summary.checkers
+        },
+        **{
+            kind: {
+                name: {"times": times, "seeds": summary.in_seeds[kind][name]}
+                for name, times in sorted(summary.times[kind].items())
+            }
+            for kind in _KINDS
+        },
+        "rates_drawn": dict(sorted(summary.planned.items())),
+        "failures": [
+            _failure(one, summary.profile, of_seed.get(one.seed))
+            for one in sorted(summary.failures, key=lambda one: one.seed)
+        ],
+    }
+    return json.dumps(document, indent=2)
+
+
+def _failure(outcome: Outcome, profile: str, kept: Kept | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "seed": outcome.seed,
+        "failed": sorted(outcome.signature),
+        "anomalies": _anomalies(outcome.verdicts),
+        "error": outcome.error,
+        "again": again(profile, outcome.seed),
+    }
+    if kept is not None:
+        found["kept"] = {
+            "folder": str(kept.folder),
+            "plan": str(kept.plan),
+            "picture": str(kept.picture),
+            "anomalies": _anomalies(kept.verdicts),
+            "size_before": kept.size_before,
+            "size": kept.size,
+            "runs": kept.runs,
+            "is_minimal": kept.is_minimal,
+        }
+    return found
+
+
+def _anomalies(verdicts: Seq[Verdict]) -> list[dict[str, Any]]:
+    return [
+        {"checker": one.checker, "what": anomaly.what, "entry": anomaly.entry}
+        for one in verdicts
+        for anomaly in one.anomalies
+    ]

@@ -1,0 +1,63 @@
+"""One seed, one history: byte for byte, twice, in a file, and in a process that hashes otherwise."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from eventfabric.simulation.history import History
+from eventfabric.simulation.profiles import PROFILES
+from eventfabric.simulation.trial import tried
+
+ROOT = Path(__file__).resolve().parents[2]
+SEEDS = range(12)
+DIGESTS = """
+from tests.simulation.test_history import SEEDS, digest
+print(*[digest(seed) for seed in SEEDS])
+"""
+
+
+def digest(seed: int) -> str:
+    """Of the history of a seed; of each seed in another profile."""
+    names = list(PROFILES)
+    return sha256(tried(PROFILES[names[seed % len(names)]].plan(seed))[1].encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_one_plan_twice_gives_the_same_bytes(name: str) -> None:
+    plan = PROFILES[name].plan(3)
+    _, first = tried(plan)
+    _, second = tried(plan)
+    assert first.encode() == second.encode()
+    assert PROFILES[name].plan(3) == plan
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "20000"])
+def test_a_fresh_process_that_hashes_otherwise_gives_the_same_bytes(hash_seed: str) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    told = subprocess.run(
+        [sys.executable, "-c", DIGESTS], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    )
+    assert told.stdout.split() == [digest(seed) for seed in SEEDS]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_what_is_written_is_read_as_it_was(name: str) -> None:
+    _, history = tried(PROFILES[name].plan(4))
+    again = History.decode(history.encode())
+    assert again == history
+    assert again.encode() == history.encode()
+
+
+@pytest.mark.parametrize("text", [b"{}", b'{"seed": 1', b"[]\n[]"])
+def test_anything_else_is_refused(text: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        History.decode(text)
+
+
+def test_another_seed_gives_another_history() -> None:
+    assert len({digest(seed) for seed in SEEDS}) == len(SEEDS)

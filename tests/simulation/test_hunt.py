@@ -1,0 +1,135 @@
+"""The hunt: outcomes depend on seeds alone, whatever breaks is told, and no process outlives it."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from eventfabric.simulation import trial
+from eventfabric.simulation.hunt import hunt
+from eventfabric.simulation.trial import Outcome, Tally, try_seed
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT = partial(try_seed, "default")
+
+
+def plain(seed: int) -> Outcome:
+    return Outcome(seed)
+
+
+def dies_at_one(seed: int) -> Outcome:
+    if seed == 1:
+        os._exit(7)
+    return Outcome(seed, tally=Tally({"process": os.getpid()}, {}, {}))
+
+
+def never_ends(seed: int) -> Outcome:
+    threading.Event().wait()
+    return Outcome(seed)
+
+
+def no_process_is_left() -> bool:
+    return not multiprocessing.active_children()
+
+
+def test_outcomes_are_the_same_whatever_the_number_of_processes() -> None:
+    seeds = range(40, 52)
+    alone = {one.seed: one for one in hunt(seeds, DEFAULT, jobs=1)}
+    together = {one.seed: one for one in hunt(seeds, DEFAULT, jobs=3)}
+    assert alone == together == {seed: DEFAULT(seed) for seed in seeds}
+    assert no_process_is_left()
+
+
+def test_seeds_without_end_end_when_it_is_time() -> None:
+    asked: list[bool] = []
+
+    def stop() -> bool:
+        asked.append(len(asked) >= 5)
+        return asked[-1]
+
+    found = list(hunt(count(), plain, jobs=2, stop=stop))
+    assert len(found) == 5
+    assert no_process_is_left()
+
+
+def test_there_may_be_fewer_seeds_than_processes_and_none_at_all() -> None:
+    assert [one.seed for one in hunt([9], plain, jobs=4)] == [9]
+    assert not list(hunt([], plain, jobs=2))
+
+
+def test_a_process_that_dies_fails_its_seed_and_is_replaced() -> None:
+    found = {one.seed: one for one in hunt(range(4), dies_at_one, jobs=1)}
+    assert sorted(found) == [0, 1, 2, 3]
+    assert (found[1].broke, found[1].ended) == ("process died", False)
+    assert "exit code 7" in found[1].error
+    processes = [found[seed].tally.faults["process"] for seed in (0, 2, 3)]
+    assert processes[0] != processes[1] == processes[2]
+
+
+def test_a_seed_without_end_is_given_up() -> None:
+    (found,) = hunt([1], never_ends, jobs=1, seed_seconds_max=0.2)
+    assert (found.broke, found.ended) == ("no end", False)
+    assert "0.2 s" in found.error
+    assert no_process_is_left()
+
+
+def test_who_stops_listening_leaves_no_process_behind() -> None:
+    outcomes = hunt(count(), plain, jobs=2)
+    next(outcomes)
+    assert not no_process_is_left()
+    outcomes.close()
+    assert no_process_is_left()
+
+
+def test_a_simulator_that_fails_fails_its_seed_with_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(world: object) -> NoReturn:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(trial, "simulate_in", broken)
+    outcome = try_seed("default", 3)
+    assert outcome.signature == {"KeyError in broken"}
+    assert "Traceback" in outcome.error
+    assert "a bug" in outcome.error
+    assert not outcome.verdicts
+    assert outcome.ended
+
+
+def test_a_profile_that_draws_no_plan_fails_its_seed() -> None:
+    outcome = try_seed("no such profile", 3)
+    assert (outcome.seed, outcome.broke) == (3, "KeyError in try_seed")
+
+
+def test_ctrl_c_leaves_no_process_behind() -> None:
+    """A terminal sends it to all processes at once."""
+    code = "from tests.simulation.test_hunt import print_workers; print_workers()"
+    hunter = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert hunter.stdout is not None
+    workers = {int(hunter.stdout.readline())}
+    while len(workers) < 2:
+        workers.add(int(hunter.stdout.readline()))
+    os.killpg(hunter.pid, signal.SIGINT)
+    _, errors = hunter.communicate(timeout=60)
+    assert errors.count("KeyboardInterrupt") == 1
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+
+def print_workers() -> None:
+    for outcome in hunt(count(2), dies_at_one, jobs=2):
+        print(outcome.tally.faults["process"], flush=True)
