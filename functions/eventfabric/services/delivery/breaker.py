@@ -74,11 +74,13 @@ class Breaker:
         if self._circuit.state is CircuitState.OPEN:
             self._switch(replace(self._circuit, probe_ms=self._clock.now_ms()))
 
-    def ring_probe(self, lane: Lane, *, failed: bool = False) -> None:
+    def ring_probe(self, lane: Lane, *, failed: bool = False, behind: int = 0) -> None:
         """Have a lane that waits for the open circuit rung when the next probe is due. Raises OutcomeUnknownError.
 
         Each lane that waits competes for the probe, at a moment of its own, and one that `failed` lets the others go
-        first: for one that has nothing but poison events, they must not wait for ever.
+        first: for one that has nothing but poison events, they must not wait for ever. `behind`: what told the doorbell
+        that is being answered from others; where it came before its time, by clocks that differ, its like would be
+        dropped by the queue.
         """
         circuit = self.circuit()
         if circuit.state is not CircuitState.OPEN:
@@ -90,7 +92,7 @@ class Breaker:
         at_ms = probe_ms + crc32(f"{lane}+{probe_ms}".encode()) % _PROBES_SPREAD_MS
         if self._goes_last.get(lane) == circuit.probe_ms:
             at_ms += _PROBES_SPREAD_MS
-        bell = Doorbell(self._stream, lane, ANY_TAIL, again=at_ms)
+        bell = Doorbell(self._stream, lane, ANY_TAIL, again=max(at_ms, behind + 1))
         if not self._doorbells.ring_later(self._name, bell, ceil((at_ms - now_ms) / 1000)):
             raise OutcomeUnknownError("ring later", f"the probe of lane {lane} was not sent")
 

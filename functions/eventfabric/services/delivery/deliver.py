@@ -124,7 +124,7 @@ class Deliverer:
         circuit = self._breaker.circuit()
         probes = circuit.state is CircuitState.OPEN and self._breaker.take_probe()
         if circuit.state is not CircuitState.CLOSED and not probes:
-            self._breaker.ring_probe(lane)
+            self._breaker.ring_probe(lane, behind=doorbell.again)
             self._beginnings.pin(doorbell)
             return LaneResult(Outcome.WAITING)
         context = self._context_of(lane)

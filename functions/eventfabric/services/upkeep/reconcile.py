@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.model.circuit import CircuitState
+from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.hybrid_clock import to_ms
@@ -58,7 +58,7 @@ class _Look:
     cursor: Cursor
     owner: Owner | None
     runs: bool
-    """Whether the circuit is closed."""
+    """Whether the circuit is closed, or open and its probe overdue: then nobody may have been rung for it."""
 
 
 @dataclass
@@ -134,7 +134,12 @@ class Reconciler:
                 mark = self._keep(lane, before, mark, examined.tail, repair=repair)
                 cursors: dict[str, tuple[int, int]] = {}
                 for look in self._looks(lane, before, mark, examined.tail, standings):
-                    yield from self._watch(look, bells, repair=repair)
+                    for found in self._watch(look, replica, bells, repair=repair):
+                        if (
+                            found.kind is FindingKind.HOLE
+                        ):  # behind the mark: the next pass verifies all of it anew
+                            mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
+                        yield found
                     cursors[look.subscription.name] = (look.cursor.epoch, look.cursor.sequence)
                 mark = replace(mark, cursors=cursors)
             if mark != Mark():
@@ -167,10 +172,15 @@ class Reconciler:
             state = ledger.state(LaneKey(self._name, SubscriptionName(subscription.name), lane))
             yield _Look(
                 subscription, lane, replace(mark, cursors=before.cursors), tail, state, state.cursor(ledger.region),
-                owner_of(subscription, lane.origin, standing), standing.circuit.state is CircuitState.CLOSED,
+                owner_of(subscription, lane.origin, standing), self._runs(standing.circuit),
             )  # fmt: skip
 
-    def _watch(self, look: _Look, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
+    def _runs(self, circuit: Circuit) -> bool:
+        overdue_ms = self._now_ms - 1000 * limits.UNRUNG_SECONDS
+        is_unprobed = circuit.state is CircuitState.OPEN and circuit.probe_ms < overdue_ms
+        return is_unprobed or circuit.state is CircuitState.CLOSED
+
+    def _watch(self, look: _Look, replica: Replica, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
         yield from self._stale_owners(look)
         parked = list(look.state.parked.get(self._home(look), {}).values())
         self._vitals.parked(look.subscription.name, parked)
@@ -186,7 +196,7 @@ class Reconciler:
         oldest = self._oldest_waiting(look)
         self._note_age(look, oldest)
         if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
-            yield from self._expired(look, oldest, bells, repair=repair)
+            yield from self._expired(look, oldest, replica, bells, repair=repair)
             return
         yield from self._expiring(look, oldest, parked)
         if not look.runs:
@@ -247,12 +257,19 @@ class Reconciler:
             detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest expires in {hours:.1f} hours"
             yield self._finding(FindingKind.EXPIRES_SOON, look, look.cursor.sequence, detail)
 
-    def _expired(self, look: _Look, following: Record, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
+    def _expired(
+        self, look: _Look, following: Record, replica: Replica, bells: _Bells, *, repair: bool
+    ) -> Iterator[Finding]:
         """What was verified here, and is not here any more."""
         kept = kept_in(look.lane, look.lane.origin, retention_seconds=self._retention, now_ms=self._now_ms)
         assert kept is not None, "nothing expires without a retention"
         on_expired = look.subscription.definition.on_expired
-        if has_expired(self._log, look.lane, look.cursor.base, following, kept):
+        if replica.kept_at_origin(look.lane, look.cursor.base, following.sequence) is not None:
+            detail = (
+                f"nothing is there before {following.sequence}, and {look.lane.origin} still has some of it"
+            )
+            found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
+        elif has_expired(self._log, look.lane, look.cursor.base, following, kept):
             detail = f"{following.sequence - look.cursor.sequence} events expired: on_expired is {on_expired}"
             found = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
         else:

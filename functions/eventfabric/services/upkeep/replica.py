@@ -12,7 +12,7 @@ from eventfabric.errors import LogError, PortError
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark
-from eventfabric.model.record import EMPTY_TAIL, Record, Tail
+from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
 from eventfabric.ports import Log
 
 
@@ -102,10 +102,13 @@ class Replica:
         try:
             for record in self._records(lane, mark.sequence, tail):
                 if record.sequence > at.sequence:
-                    if at.sequence == EMPTY_TAIL.sequence and self._expires:
-                        at = record.tail  # what was before it has expired; nothing tells its chain
-                        continue
-                    return at, None
+                    if at.sequence > EMPTY_TAIL.sequence or not self._expires:
+                        return at, None
+                    head = self.kept_at_origin(lane, at.sequence, record.sequence)
+                    if head is not None:
+                        return self._before(head, tail), None
+                    at = record.tail  # what was before it has expired; nothing tells its chain
+                    continue
                 wrong = None
                 if record.sequence < at.sequence:
                     wrong = f"overlaps the record before sequence {at.sequence}"
@@ -117,6 +120,26 @@ class Replica:
         except LogError as error:
             return at, self._finding(FindingKind.DIVERGENCE, lane, at.sequence, str(error))
         return at, None
+
+    def kept_at_origin(self, lane: Lane, start: Sequence, before: Sequence) -> Record | None:
+        """The first record from `start` on and before a sequence that the origin, another Region, has and keeps.
+
+        None also where that does not answer: then it is as if it had none, until a pass finds otherwise.
+        """
+        if lane.origin == self._region:
+            return None
+        try:
+            page = self._elsewhere(lane.origin).read(lane, start, records_max=1, before=before)
+        except (PortError, LogError):
+            return None
+        head = page.records[0] if page.records else None
+        expires_ms = 0 if head is None else 1000 * (head.expires_at or 0)
+        return head if expires_ms > self._now_ms else None
+
+    def _before(self, head: Record, tail: Tail) -> Tail:
+        """Where a lane goes on with a record that may be the first that is kept."""
+        is_first = head.sequence == EMPTY_TAIL.sequence
+        return Tail(head.sequence, EMPTY_TAIL.chain if is_first else UNKNOWN_CHAIN, tail.time)
 
     def _records(self, lane: Lane, start: Sequence, tail: Tail) -> Iterator[Record]:
         while start < tail.sequence:

@@ -1,0 +1,124 @@
+"""What the simulator found in seldom schedules, each in a few lines: see docs/guarantees.md for its seeds."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.memory.faults import Fault, Faults, at_random
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.ports import Log, Ports
+from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.topology import StreamTopology
+from eventfabric.wire.doorbell import from_body
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World
+from tests.unit.failing import Failing, named, world_of
+
+OF = (StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
+
+
+def opened(world: World, *, probe_seconds: float) -> None:
+    """Open the circuit; its next probe is due so many seconds from now."""
+    probe_ms = world.clock.now_ms() + int(1000 * probe_seconds)
+    to = Circuit(CircuitState.OPEN, "downstream is down", since_ms=world.clock.now_ms(), probe_ms=probe_ms)
+    assert world.ledger.switch(*OF, Circuit(), to)
+
+
+def reconciled(world: World, ports: Ports | None = None) -> list[Finding]:
+    reconciler = Reconciler(
+        world.stream, region=world.region, ports=ports or world.ports(), telemetry=world.telemetry
+    )
+    return list(reconciler.run(repair=True))
+
+
+def test_a_probes_doorbell_that_came_too_early_is_rung_again_by_another_that_no_queue_drops() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    opened(world, probe_seconds=60)
+    assert world.deliver().outcome is Outcome.WAITING
+    world.clock.advance(120)
+    body = world.timers.take()
+    assert body is not None
+    early = from_body(body)
+    world.clock.set_back(100)  # the machine that is rung has another clock
+    deliverer = world.deliverer()
+    assert deliverer.deliver(early, deadline_ms=world.clock.now_ms() + 60_000).outcome is Outcome.WAITING
+    world.clock.advance(120)
+    again = world.timers.take()
+    assert again is not None
+    assert from_body(again).deduplication_id != early.deduplication_id
+
+
+@pytest.mark.parametrize(("waited_seconds", "found"), [(200, []), (400, [FindingKind.UNRUNG])])
+def test_a_lane_that_waits_for_a_probe_that_nobody_makes_is_rung_by_reconciliation(
+    waited_seconds: int, found: list[FindingKind]
+) -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.deliver()
+    world.put(*named("a2"))
+    reconciled(world)
+    opened(world, probe_seconds=0)
+    world.clock.advance(waited_seconds)
+    assert [one.kind for one in reconciled(world)] == found
+    world.deliver_all()
+    assert world.recorder.ids() == (["a1", "a2"] if found else ["a1"])
+
+
+def a_replica_without_its_head() -> World:
+    """A lane of two records, the first of which is lost in the other Region before anybody delivered it there."""
+    world = world_of(Failing({}), *named("a1", "a2"), retention_days=1, deliver="everywhere")
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    head = away.table.items[0]
+    away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    return away
+
+
+@pytest.mark.parametrize("was_verified", [False, True])
+def test_the_lost_head_of_a_replica_is_a_hole_and_copied_while_its_origin_keeps_it(
+    was_verified: bool,
+) -> None:
+    away = a_replica_without_its_head()
+    if was_verified:
+        away.table.write("Put", {"Item": away.at(HOME).table.items[0]})
+        assert reconciled(away) == []
+        head = away.table.items[0]
+        away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    found: list[Finding] = []
+    for _ in range(3):
+        away.clock.advance(limits.UNRUNG_SECONDS + 1)
+        found += reconciled(away)
+    assert FindingKind.EXPIRED_UNREAD not in [one.kind for one in found]
+    assert any(one.kind is FindingKind.HOLE and one.is_repaired for one in found)
+    away.relay_all()
+    away.deliver_all()
+    assert away.recorder.ids() == ["a1", "a2"]
+
+
+def test_a_head_that_its_origin_does_not_keep_either_has_expired() -> None:
+    away = a_replica_without_its_head()
+    home = away.at(HOME)
+    head = home.table.items[0]
+    home.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    away.clock.advance(limits.UNRUNG_SECONDS + 1)
+    assert FindingKind.HOLE not in [one.kind for one in reconciled(away)]
+
+
+def test_a_pass_goes_on_where_the_origin_gives_no_reply_to_whether_it_keeps_a_head() -> None:
+    away = a_replica_without_its_head()
+    ports = away.ports()
+    silent = Faults(at_random(1.0, [Fault.LOST_REQUEST], seed=0, names=["log.read"]))
+
+    def at(region: Region) -> Ports:
+        there = away.ports(region)
+
+        def log_of(stream: StreamTopology) -> Log:
+            return silent.log(there.log_of(stream))
+
+        return replace(there, log_of=log_of)
+
+    found = reconciled(away, replace(ports, at=at))
+    assert silent.count("log.read") > 0
+    assert any(one.lane == LANE for one in found)
