@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -261,7 +262,7 @@ def test_idle_time_takes_little_room_and_the_order_of_entries_stays() -> None:
     layout = Layout(
         History(PLAN, [appended(seconds, sequence=number) for number, seconds in enumerate(hours)])
     )
-    steps = [after - before for before, after in zip(layout.x, layout.x[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(layout.x)]
     assert all(step > 0 for step in steps)
     assert max(steps) < 4 * min(steps)
     assert len(layout.idle) == 3
