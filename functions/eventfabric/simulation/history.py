@@ -150,13 +150,17 @@ class Settled(Entry, frozen=True, kw_only=True):
 
 
 class CopyDecided(Entry, frozen=True, kw_only=True):
-    """Which copy of a noted batch is delivered was decided, beside the lane where it may also stand."""
+    """Which copy of a noted batch is delivered is known in a Region, beside the lane where it may also stand.
+
+    `copied`: another Region decided it.
+    """
 
     region: str
     subscription: str
     lane: str
     batch: str
     noted_wins: bool
+    copied: bool = False
 
 
 class HandedOver(Entry, frozen=True, kw_only=True):

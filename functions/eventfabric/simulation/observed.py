@@ -65,7 +65,7 @@ class ObservedHandler:
         process.tell(history.AttemptBegan, number=attempt.number, code=process.world.code, **about)
         try:
             writes = self._inner.attempt(events, attempt)
-        except Exception as error:
+        except Exception as error:  # whatever it raised is noted, and the fabric's to judge
             process.breathe(0.0)  # a process that died in it does not hear of it
             process.tell(history.AttemptEnded, error=type(error).__name__, **about)
             raise

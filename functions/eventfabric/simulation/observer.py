@@ -120,12 +120,12 @@ class Observer:
         key = lane_key_of(change.keys)
         place = {"region": region, "subscription": str(key.subscription), "lane": str(key.lane)}
         if is_won(kind):
-            if item is None or copied:
+            if item is None:
                 return []
             decision = won_item.from_item(item)
             return [(
                 history.CopyDecided,
-                {**place, "batch": decision.batch_id.hex(), "noted_wins": decision.noted_wins},
+                {**place, "batch": decision.batch_id.hex(), "noted_wins": decision.noted_wins, "copied": copied},
             )]  # fmt: skip
         about: dict[str, Any] = {**place, "writer": str(writer), "copied": copied}
         if is_cursor(kind):

@@ -161,7 +161,7 @@ class _Resent(Faults):
             return effect()
         process.tell(history.Called, call=name, fault="resend")
         if process.random.random() < 0.5:
-            with suppress(Exception):
+            with suppress(Exception):  # nobody hears of a refusal either
                 effect()
             world.look(process.name)
         process.breathe(world.latency_seconds(process))

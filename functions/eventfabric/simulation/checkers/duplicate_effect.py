@@ -1,6 +1,7 @@
 """Duplicate effect: an event is handed out again, or takes effect again, though it is known to be handled.
 
-What a handover may repeat is what its Region had not been told of; a crash, what was not committed.
+What a handover may repeat is what its Region had not been told of; a crash, what was not committed; and of a batch that
+stands in two lanes, what a Region hands out before it is told that the other copy is delivered (decision 0015).
 """
 
 from collections import Counter, defaultdict
@@ -26,7 +27,13 @@ def _effects(facts: Facts) -> list[Anomaly]:
     places = defaultdict(list)
     for one in facts.logged.values():
         places[one.id].append(one)
+    told: dict[tuple[str, str, str], int] = {}
+    reads: dict[str, int] = {}
     for number, entry in enumerate(facts.entries):
+        if isinstance(entry, history.CopyDecided):
+            told.setdefault((entry.region, entry.subscription, entry.batch), number)
+        elif isinstance(entry, history.LaneRead):
+            reads[entry.actor] = number
         if not isinstance(entry, history.EffectMade):
             continue
         group = facts.group(entry.subscription, entry.region)
@@ -34,6 +41,8 @@ def _effects(facts: Facts) -> list[Anomaly]:
         counts[key] += 1
         allowed = 1 + facts.replays(entry.subscription, group, before=number)
         for one in places[entry.id]:
+            known = told.get((entry.region, entry.subscription, one.batch), number)
+            allowed += bool(facts.copies(one)) and known > reads.get(entry.actor, number)
             allowed += sum(
                 at < number and one.sequence >= start
                 for at, start in repeats[entry.subscription, group, one.lane]
