@@ -7,10 +7,13 @@ import pytest
 from eventfabric import limits
 from eventfabric.memory.faults import Fault, Faults, at_random
 from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.cursor import START
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.start import AtSequence
 from eventfabric.ports import Log, Ports
 from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.locate import locate
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import from_body
@@ -122,3 +125,12 @@ def test_a_pass_goes_on_where_the_origin_gives_no_reply_to_whether_it_keeps_a_he
     found = reconciled(away, replace(ports, at=at))
     assert silent.count("log.read") > 0
     assert any(one.lane == LANE for one in found)
+
+
+def test_a_sequence_in_a_record_behind_a_missing_one_is_waited_for_at_the_missing_one() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.put(*named("a2", "a3"))
+    head = world.table.items[0]
+    world.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    found = locate(world.log, LANE, AtSequence(Sequence(2)), end=world.log.tail(LANE))
+    assert found == START

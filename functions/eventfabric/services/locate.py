@@ -68,7 +68,8 @@ def _at_sequence(log: Log, lane: Lane, sequence: Sequence, end: Tail) -> Cursor:
         return _at_end(before)
     lowest = max(0, sequence - limits.RECORD_EVENTS_MAX + 1)
     base = _first(log, lane, lowest, sequence, lambda tail: tail.sequence > sequence)
-    return Cursor(sequence, base, log.tail(lane, before=base).chain)
+    before = log.tail(lane, before=base)
+    return Cursor(sequence, base, before.chain) if before.sequence == base else _at_end(before)
 
 
 def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: Kept | None) -> Cursor | None:
