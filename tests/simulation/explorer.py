@@ -1,0 +1,126 @@
+"""Explores every schedule of a few actors up to a bound: who runs next, and which call fails how.
+
+Stateless: each schedule runs from the beginning by the choices that make it, and the last choice that has another
+option left is changed for the next. Bounded by how often an actor is stopped though it could go on, and by how many
+calls fail; most bugs of concurrency need very few of either (Musuvathi and Qadeer, PLDI 2007).
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from greenlet import getcurrent, greenlet
+
+from eventfabric.errors import OutcomeUnknownError, PortError
+from eventfabric.memory.faults import Fault, Faults, SimulatedCrash
+
+T = TypeVar("T")
+FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQUEST)
+
+
+class Schedule:
+    """One schedule: follows the choices that it was given, then takes the first option each time."""
+
+    def __init__(self, choices: list[int], *, preemptions_max: int, faults_max: int) -> None:
+        self.choices = list(choices)
+        self.widths: list[int] = []
+        self._preemptions = preemptions_max
+        self._faults = faults_max
+        self._hub = getcurrent()
+
+    def choose(self, options: int) -> int:
+        """One of so many."""
+        at = len(self.widths)
+        self.widths.append(options)
+        if at == len(self.choices):
+            self.choices.append(0)
+        return self.choices[at]
+
+    def next(self) -> list[int] | None:
+        """The choices of another schedule; None where this was the last."""
+        for at in reversed(range(len(self.widths))):
+            if self.choices[at] + 1 < self.widths[at]:
+                return [*self.choices[:at], self.choices[at] + 1]
+        return None
+
+    def run(self, *actors: Callable[[], object]) -> None:
+        """Run the actors to their ends; one that crashes, or gives up, has ended."""
+
+        def body(actor: Callable[[], object]) -> None:
+            with suppress(SimulatedCrash, PortError):
+                actor()
+
+        ready = [greenlet(lambda one=one: body(one)) for one in actors]
+        running: greenlet | None = None
+        while ready:
+            goes_on = running is not None and not running.dead
+            first = [running] if goes_on and running is not None else []
+            others = [one for one in ready if one is not running]
+            options = [*first, *(others if not goes_on or self._preemptions else [])]
+            chosen = options[self.choose(len(options))]
+            self._preemptions -= goes_on and chosen is not running
+            running = chosen
+            running.switch()
+            ready = [one for one in ready if not one.dead]
+
+    def faults(self) -> Faults:
+        """Ports' calls that take turns, and fail as chosen."""
+        return _Turns(self)
+
+    def turn(self) -> None:
+        """Let others run, if somebody runs this as an actor."""
+        if getcurrent() is not self._hub:
+            self._hub.switch()
+
+    def fault(self) -> Fault | None:
+        """How the call that is being made fails."""
+        if not self._faults or getcurrent() is self._hub:
+            return None
+        chosen = self.choose(1 + len(FAULTS))
+        if not chosen:
+            return None
+        self._faults -= 1
+        return FAULTS[chosen - 1]
+
+
+class _Turns(Faults):
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self._schedule = schedule
+
+    def call(self, name: str, effect: Callable[[], T]) -> T:
+        self._schedule.turn()
+        fault = self._schedule.fault()
+        if fault is Fault.CRASH_BEFORE:
+            raise SimulatedCrash(name)
+        if fault is Fault.LOST_REQUEST:
+            raise OutcomeUnknownError(name, "explored: the request was lost")
+        if fault is None:
+            return effect()
+        with suppress(Exception):  # nobody hears of a refusal either
+            effect()
+        if fault is Fault.LOST_REPLY:
+            raise OutcomeUnknownError(name, "explored: the reply was lost")
+        raise SimulatedCrash(name)
+
+
+def explore(
+    scenario: Callable[[Schedule], None],
+    *,
+    preemptions_max: int,
+    faults_max: int,
+    schedules_max: int = 200_000,
+) -> int:
+    """Run the scenario in every schedule; how many there were. AssertionError names the choices that broke it."""
+    choices: list[int] | None = []
+    count = 0
+    while choices is not None:
+        schedule = Schedule(choices, preemptions_max=preemptions_max, faults_max=faults_max)
+        try:
+            scenario(schedule)
+        except AssertionError as error:
+            raise AssertionError(f"schedule {schedule.choices}: {error}") from error
+        count += 1
+        assert count <= schedules_max, f"more than {schedules_max} schedules"
+        choices = schedule.next()
+    return count

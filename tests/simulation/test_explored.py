@@ -1,0 +1,140 @@
+"""A model check of append and delivery with their fences: the real code, in every schedule up to a bound."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from eventfabric.errors import IndeterminateAppendError
+from eventfabric.model.identity import Region
+from eventfabric.model.owner import Owner
+from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.services.append import Appender
+from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.wire.payload_codec import unpack
+from tests.simulation.explorer import Schedule, explore
+from tests.simulation.planted_bugs import BUGS
+from tests.simulation.planting import planted
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, Recorder, World, batch_of, event
+from tests.unit.failing import FEW, Failing
+
+
+def appends(schedule: Schedule, producers: int = 2) -> None:
+    """Producers append to one lane: what was acknowledged stands there once, in an unbroken chain."""
+    world = World()
+    acknowledged: list[str] = []
+
+    def producer(number: int) -> Callable[[], None]:
+        log = schedule.faults().log(world.origin_log)
+        appender = Appender(log, stream=STREAM, clock=world.clock, entropy=world.entropy)
+        batch = batch_of([event(f"e{number}")], number.to_bytes(16, "big"))
+
+        def run() -> None:
+            try:
+                appender.append(LANE, batch)
+            except IndeterminateAppendError as error:
+                appender.append(LANE, batch, unsettled=error.record)  # type: ignore[arg-type]
+            acknowledged.append(f"e{number}")
+
+        return run
+
+    schedule.run(*(producer(number) for number in range(producers)))
+    chain, sequence, logged = EMPTY_TAIL.chain, 0, list[str]()
+    for record in world.records():
+        assert record.sequence == sequence
+        assert record.extends(chain)
+        chain, sequence = record.chain, record.tail.sequence
+        logged += [str(one.id) for one in unpack(record)]
+    assert max(Counter(logged).values(), default=1) == 1
+    assert set(acknowledged) <= set(logged)
+
+
+def deliveries(guarantee: str, failing: dict[str, int]) -> Callable[[Schedule], None]:
+    """Two consumers of one lane: every event once, or in order again, and nothing left behind."""
+
+    def scenario(schedule: Schedule) -> None:
+        world = World(guarantee=guarantee, **FEW)
+        world.put(event("a1", key="a"), event("b1", key="b"))
+        world.put(event("a2", key="a"))
+        recorder = Recorder(effects=guarantee == "exactly_once", before=Failing(dict(failing)))
+        consumers = [world.deliverer(handler=recorder, faults=schedule.faults()) for _ in range(2)]
+        schedule.run(*(one_run(world, consumer) for consumer in consumers))
+        world.handler = recorder
+        world.ring_all([LANE])
+        world.deliver_all()
+        assert world.cursor().sequence == 3
+        assert world.parked() == {}
+        seen = list(dict.fromkeys(recorder.ids()))
+        assert set(seen) == {"a1", "a2", "b1"}
+        assert seen.index("a1") < seen.index("a2")
+        if guarantee == "exactly_once":
+            assert world.effects() == {"a1": 1, "a2": 1, "b1": 1}
+
+    return scenario
+
+
+def handover(schedule: Schedule) -> None:
+    """A lane of shared state is handed to another Region while its owner delivers: nothing is lost, order holds."""
+    world = World(durability="quorum", **FEW)
+    world.put(event("a1", key="a"), event("b1", key="b"))
+    world.put(event("a2", key="a"))
+    recorder = Recorder(before=Failing({"a1": 1}))
+    away = world.at(AWAY, handler=recorder)
+    former = world.deliverer(handler=recorder, faults=schedule.faults())
+    new = away.deliverer(handler=recorder, faults=schedule.faults())
+
+    def take_over() -> None:
+        key = away.key_of(LANE)
+        away.ledger.hand_over(key.stream, key.subscription, None, Owner(HOME, AWAY, 1, AWAY))
+        away.deliver(by=new)
+
+    schedule.run(one_run(world, former), take_over)
+    for one in (away, world):
+        one.handler = recorder
+        one.clock.advance(1000)
+        one.ring_all([LANE])
+        one.deliver_all()
+    key = away.key_of(LANE)
+    state = away.ledger.acting_for(Region(HOME)).state(key)
+    assert state.cursor(HOME).sequence == 3
+    assert state.parked.get(HOME, {}) == {}
+    seen = list(dict.fromkeys(recorder.ids()))
+    assert set(seen) == {"a1", "a2", "b1"}
+    assert seen.index("a1") < seen.index("a2")
+
+
+def one_run(world: World, by: Deliverer) -> Callable[[], object]:
+    return lambda: world.deliver(by=by)
+
+
+@pytest.mark.parametrize(("producers", "faults_max"), [(3, 1), (2, 2)])
+def test_appends_in_every_schedule_with_faults(producers: int, faults_max: int) -> None:
+    scenario = partial(appends, producers=producers)
+    assert explore(scenario, preemptions_max=2, faults_max=faults_max) > 300
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+@pytest.mark.parametrize("failing", [{}, {"a1": 1}], ids=["all is well", "one event fails"])
+def test_two_consumers_in_every_schedule_with_a_fault(guarantee: str, failing: dict[str, int]) -> None:
+    assert explore(deliveries(guarantee, failing), preemptions_max=2, faults_max=1) > 300
+
+
+def test_a_handover_of_shared_state_in_every_schedule_with_a_fault() -> None:
+    assert explore(handover, preemptions_max=2, faults_max=1) > 300
+
+
+@pytest.mark.parametrize(
+    ("name", "scenario"),
+    [
+        ("retry at another sequence", appends),
+        ("own batch not recognised", appends),
+        ("unconditional append", appends),
+        ("cursor without condition", deliveries("exactly_once", {})),
+        ("waiting forgotten", deliveries("at_least_once", {"a1": 1})),
+    ],
+)
+def test_planted_bugs_break_a_schedule(name: str, scenario: Callable[[Schedule], None]) -> None:
+    (bug,) = [one for one in BUGS if one.name == name]
+    with planted(bug), pytest.raises(AssertionError, match="schedule"):
+        explore(scenario, preemptions_max=2, faults_max=1)
