@@ -30,6 +30,8 @@ EXAMPLES_MAX = 40
 # many judge as take this long together, picked by no pattern; and of one that takes longer, one case, up to a bound.
 TEST_SECONDS_MAX = 0.5
 CASE_SECONDS_MAX = 1.0
+MEASURED_SECONDS_MAX = 300.0
+"""Of one test while the tests are measured: the longest hunt takes a minute."""
 
 
 class SuiteError(Exception):
@@ -40,7 +42,7 @@ class SuiteError(Exception):
 class Baseline:
     """What the tests do without any mutant.
 
-    `seconds`: processor time of each test; `lines`: for each file and line, which of `tests` run it.
+    `seconds`: processor time of each test that judges; `lines`: for each file and line, which of `tests` run it.
     """
 
     seconds: dict[str, float]
@@ -55,13 +57,7 @@ class Baseline:
             found = {test for line in within for test in lines.get(str(line), ())}
         else:
             found = {test for tests in lines.values() for test in tests}
-        names = [self.tests[test] for test in found]
-        return sorted(self.judging.intersection(names), key=lambda test: (self.seconds[test], test))
-
-    @cached_property
-    def judging(self) -> frozenset[str]:
-        """The tests that are quick enough."""
-        return frozenset(_judging(self.seconds))
+        return sorted((self.tests[test] for test in found), key=lambda test: (self.seconds[test], test))
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -154,8 +150,10 @@ def baseline(workers: int) -> Baseline:
     KEPT.mkdir(parents=True, exist_ok=True)
 
     def measure_part(number: int, wire: Wire) -> None:
-        wire.begin("measure", 3600)
-        session(SUITES, lambda suite: _measure(suite, suite.tests[number::workers], parts[number]))
+        def measure(suite: Suite) -> None:
+            _measure(suite, _cases_of_tests(suite.tests)[number::workers], parts[number], wire)
+
+        session(SUITES, measure)
         wire.passed()
 
     try:
@@ -172,21 +170,32 @@ def baseline(workers: int) -> Baseline:
     return measured
 
 
-def _measure(suite: Suite, tests: Seq[str], into: Path) -> None:
+def _measure(suite: Suite, tests: Seq[Seq[str]], into: Path, wire: Wire) -> None:
+    """Run of each test as many cases as judge, then once more, slower, to see which lines they run."""
     seconds: dict[str, float] = {}
     failed = []
-    for test in tests:
-        began = time.process_time()
-        if not suite.passes(test):
-            failed.append(test)
-        seconds[test] = time.process_time() - began
-    # A second time, slower: measured time is without the measuring of lines.
+
+    def passes(case: str) -> None:
+        wire.begin(case, MEASURED_SECONDS_MAX)
+        if not suite.passes(case):
+            failed.append(case)
+
+    for cases in tests:
+        spent = 0.0
+        for case in cases:
+            began = time.process_time()
+            passes(case)
+            took = time.process_time() - began
+            spent += took
+            if took <= CASE_SECONDS_MAX:
+                seconds[case] = took
+            if spent >= TEST_SECONDS_MAX:
+                break
     coverage = Coverage(data_file=None, config_file=False, source=[str(ROOT / one) for one in FOLDERS])
     coverage.start()
-    for test in tests:
-        coverage.switch_context(test)
-        if not suite.passes(test):
-            failed.append(test)
+    for case in seconds:
+        coverage.switch_context(case)
+        passes(case)
     coverage.stop()
     data = coverage.get_data()
     lines = {
@@ -213,14 +222,14 @@ def _joined(parts: Seq[_Part]) -> Baseline:
     return Baseline(seconds, tests, lines)
 
 
-def _judging(seconds: dict[str, float]) -> Iterator[str]:
-    for _, group in groupby(seconds, lambda test: test.partition("[")[0]):
-        cases = list(group)
-        each = sum(seconds[case] for case in cases) / len(cases)
-        if each <= CASE_SECONDS_MAX:
-            count = max(1, int(min(len(cases) * each, TEST_SECONDS_MAX) / each)) if each else len(cases)
-            # Not every so many-th: cases repeat in patterns.
-            yield from sorted(cases, key=lambda case: sha256(case.encode()).digest())[:count]
+def _cases_of_tests(cases: Seq[str]) -> list[list[str]]:
+    """The cases of each test, in an order without a pattern: cases repeat in patterns."""
+    in_order = sorted(cases, key=lambda case: (_test(case), sha256(case.encode()).digest()))
+    return [list(group) for _, group in groupby(in_order, _test)]
+
+
+def _test(case: str) -> str:
+    return case.partition("[")[0]
 
 
 def _digest() -> str:
