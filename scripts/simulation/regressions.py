@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from eventfabric.simulation.kept import text_of
 from eventfabric.simulation.plan import Plan
 from scripts.install import ROOT
-from scripts.simulation.findings import text_of
 
 LIST = ROOT / "tests" / "simulation" / "regressions.toml"
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from eventfabric.simulation.checkers.verdict import Result, Verdict
+from eventfabric.simulation.kept import Kept
 from eventfabric.simulation.trial import Outcome
-from scripts.simulation.findings import Kept
 
 _KINDS = ("faults", "happenings", "findings")
 _WIDTH_MIN = 100

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from eventfabric.definition_file import parse_definition
-from eventfabric.simulation.plainer import PARTS, plainer
+from eventfabric.simulation.plainer import ALL, plainer
 from eventfabric.simulation.plan import (
     FINE,
     Conduct,
@@ -127,7 +127,7 @@ def test_nothing_more_can_go_from_a_minimal_plan() -> None:
         return len({event.key for event in plan.events.values()}) >= 2 and len(plan.regions) >= 2
 
     left = shrink(PLAN, shows).plan
-    smaller = [part.without(left, range(at, at + 1)) for part in PARTS for at in range(part.count(left))]
+    smaller = [part.without(left, range(at, at + 1)) for part in ALL.parts for at in range(part.count(left))]
     assert not [one for one in (*smaller, *plainer(left)) if one is not None and shows(one)]
     assert len(left.events) == 2
 

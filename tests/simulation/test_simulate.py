@@ -14,13 +14,13 @@ import pytest
 from eventfabric.simulation import trial
 from eventfabric.simulation.checkers.verdict import Anomaly, Result, Verdict
 from eventfabric.simulation.history import History
+from eventfabric.simulation.kept import KEPT_MAX, chosen, keep, text_of
 from eventfabric.simulation.plan import Plan
 from eventfabric.simulation.profiles import PROFILES
 from eventfabric.simulation.trial import Outcome, Tally
 from scripts.simulation import __main__ as simulation
-from scripts.simulation import findings, regressions
+from scripts.simulation import regressions
 from scripts.simulation.__main__ import main
-from scripts.simulation.findings import KEPT_MAX, chosen, text_of
 from scripts.simulation.report import Summary, as_json, print_failure, print_summary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,12 +199,14 @@ def test_a_summary_is_the_same_in_whichever_order_seeds_come(capsys: pytest.Capt
 
 
 def test_a_seed_that_took_its_process_along_is_told_without_trying_it_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(findings, "tried", None)
+    def never_again(plan: Plan) -> tuple[Outcome, History]:
+        raise AssertionError(f"seed {plan.seed} was tried again")
+
     lost = Outcome(4, broke="no end", error="it did not end within 300 s", ended=False)
     plan = PROFILES["default"].plan(4)
-    kept = findings.keep(lost, plan, tmp_path / "lost", shrinks=True)
+    kept = keep(lost, plan, tmp_path / "lost", shrinks=True, trial=never_again)
     assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == plan
     print_failure(lost, "default", kept)
     assert capsys.readouterr().out == (

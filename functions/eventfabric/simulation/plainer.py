@@ -5,6 +5,7 @@ durability asks for more Regions than there are.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -33,6 +34,14 @@ class Part:
     def __init__(self, count: Callable[[Plan], int], without: Callable[[Plan, range], Plan | None]) -> None:
         self.count = count
         self.without = without
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The ways in which plans of a kind get plainer. `parts`: what can be left out, the largest first."""
+
+    parts: tuple[Part, ...]
+    plainer: Callable[[Plan], Iterator[Plan]]
 
 
 def plainer(plan: Plan) -> Iterator[Plan]:
@@ -178,20 +187,23 @@ def _cut(them: tuple[T, ...], gone: range) -> tuple[T, ...]:
     return them[: gone.start] + them[gone.stop :]
 
 
-PARTS: Final = (
-    Part(
-        lambda plan: len(plan.happenings),
-        lambda plan, gone: replace(plan, happenings=_cut(plan.happenings, gone)),
-    ),
-    Part(
-        lambda plan: len(plan.publishes),
-        lambda plan, gone: replace(plan, publishes=_cut(plan.publishes, gone)),
-    ),
-    Part(lambda plan: len(plan.rates), _without_rates),
-    Part(lambda plan: len(plan.subscriptions), _without_subscriptions),
-    Part(lambda plan: len(plan.regions), _without_regions),
-    Part(lambda plan: len(_events(plan)), _without_events),
-    Part(lambda plan: sum(not event.conduct.is_fine for event in _events(plan)), _without_conducts),
-    Part(lambda plan: len(plan.producers), _without_producers),
+HAPPENINGS: Final = Part(
+    lambda plan: len(plan.happenings),
+    lambda plan, gone: replace(plan, happenings=_cut(plan.happenings, gone)),
 )
-"""What can be left out, the largest first."""
+PUBLISHES: Final = Part(
+    lambda plan: len(plan.publishes),
+    lambda plan, gone: replace(plan, publishes=_cut(plan.publishes, gone)),
+)
+RATES: Final = Part(lambda plan: len(plan.rates), _without_rates)
+SUBSCRIPTIONS: Final = Part(lambda plan: len(plan.subscriptions), _without_subscriptions)
+REGIONS: Final = Part(lambda plan: len(plan.regions), _without_regions)
+EVENTS: Final = Part(lambda plan: len(_events(plan)), _without_events)
+CONDUCTS: Final = Part(
+    lambda plan: sum(not event.conduct.is_fine for event in _events(plan)), _without_conducts
+)
+PRODUCERS: Final = Part(lambda plan: len(plan.producers), _without_producers)
+ALL: Final = Ways(
+    (HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, REGIONS, EVENTS, CONDUCTS, PRODUCERS), plainer
+)
+"""Of a plan that decides everything, the fabric too."""

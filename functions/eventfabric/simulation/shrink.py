@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from eventfabric.simulation.plainer import PARTS, Part, plainer
+from eventfabric.simulation.plainer import ALL, Part, Ways
 from eventfabric.simulation.plan import Plan
 
 RUNS_MAX: Final = 1_500
@@ -32,12 +32,13 @@ def shrink(
     plan: Plan,
     shows: Shows,
     *,
+    ways: Ways = ALL,
     runs_max: int = RUNS_MAX,
     other_seeds: tuple[int, ...] = OTHER_SEEDS,
     tell: Told = lambda plan, runs: None,
 ) -> Shrunk:
     """A minimal plan that `shows`, as the plan does; ValueError where it does not. `tell`: each step, as it is made."""
-    search = _Search(plan, shows, runs_max, tell)
+    search = _Search(plan, shows, ways, runs_max, tell)
     if not search.shows(plan):
         raise ValueError(f"seed {plan.seed} of profile {plan.profile} does not show it")
     try:
@@ -55,10 +56,11 @@ class _OutOfRunsError(Exception):
 class _Search:
     """`plan` is the smallest one so far, and shows it."""
 
-    def __init__(self, plan: Plan, shows: Shows, runs_max: int, tell: Told) -> None:
+    def __init__(self, plan: Plan, shows: Shows, ways: Ways, runs_max: int, tell: Told) -> None:
         self.plan = plan
         self.runs = 0
         self._shows = shows
+        self._ways = ways
         self._runs_max = runs_max
         self._tell = tell
         self._known: dict[bytes, bool] = {}
@@ -78,9 +80,9 @@ class _Search:
         before = None
         while before != self.plan:
             before = self.plan
-            for part in PARTS:
+            for part in self._ways.parts:
                 self._drop(part, other_seeds)
-            while any(self._is_taken(one, other_seeds) for one in plainer(self.plan)):
+            while any(self._is_taken(one, other_seeds) for one in self._ways.plainer(self.plan)):
                 pass
 
     def _drop(self, part: Part, other_seeds: tuple[int, ...]) -> None:

@@ -1,5 +1,6 @@
 """Keeps what fails: its plan, shrunk, with the history and the picture of that, in a folder a seed."""
 
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,13 @@ import msgspec
 
 from eventfabric.simulation.checkers.verdict import Verdict
 from eventfabric.simulation.history import History
+from eventfabric.simulation.plainer import ALL, Ways
 from eventfabric.simulation.plan import Plan
 from eventfabric.simulation.shrink import Shrunk, shrink
 from eventfabric.simulation.timeline import timeline
 from eventfabric.simulation.trial import Outcome, tried
 
+Trial = Callable[[Plan], tuple[Outcome, History]]
 KEPT_MAX = 8
 """Of one hunt: a defect that shows in every other seed is not kept a thousand times."""
 
@@ -31,7 +34,7 @@ class Kept:
 
     @property
     def plan(self) -> Path:
-        """The plan, which `scripts/simulate --plan` replays."""
+        """The plan, which `--plan` replays."""
         return self.folder / "plan.json"
 
     @property
@@ -48,8 +51,10 @@ def chosen(failures: Seq[Outcome]) -> list[Outcome]:
     return [*first, *(one for one in in_order if one not in first)][:KEPT_MAX]
 
 
-def keep(outcome: Outcome, plan: Plan, folder: Path, *, shrinks: bool) -> Kept:
-    """Shrink the plan of what failed, and write it down."""
+def keep(
+    outcome: Outcome, plan: Plan, folder: Path, *, shrinks: bool, trial: Trial = tried, ways: Ways = ALL
+) -> Kept:
+    """Shrink the plan of what failed, and write it down. `trial`: what comes of a plan."""
     if not outcome.ended:
         # Tried again here, it would take this process with it.
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,8 +63,8 @@ def keep(outcome: Outcome, plan: Plan, folder: Path, *, shrinks: bool) -> Kept:
         return kept
     shrunk = Shrunk(plan, 0, is_minimal=True)
     if shrinks:
-        shrunk = shrink(plan, lambda other: outcome.signature <= tried(other)[0].signature)
-    found, history = tried(shrunk.plan)
+        shrunk = shrink(plan, lambda other: outcome.signature <= trial(other)[0].signature, ways=ways)
+    found, history = trial(shrunk.plan)
     written = write(found, history, folder)
     return Kept(
         outcome.seed, folder, written.verdicts, plan.size, shrunk.plan.size, shrunk.runs, shrunk.is_minimal
