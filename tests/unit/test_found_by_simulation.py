@@ -1,6 +1,7 @@
 """What the simulator found in seldom schedules, each in a few lines: see docs/guarantees.md for its seeds."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -9,14 +10,16 @@ from eventfabric.memory.faults import Fault, Faults, at_random
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import START
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
-from eventfabric.model.start import AtSequence
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.record import Tail
+from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.ports import Log, Ports
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.locate import locate
+from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import from_body
+from eventfabric.wire.keys import Item
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World
 from tests.unit.failing import Failing, named, world_of
 
@@ -134,3 +137,38 @@ def test_a_sequence_in_a_record_behind_a_missing_one_is_waited_for_at_the_missin
     world.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
     found = locate(world.log, LANE, AtSequence(Sequence(2)), end=world.log.tail(LANE))
     assert found == START
+
+
+class _Arriving:
+    """ports.Log of which a lost head comes once the newest record was looked for so many times."""
+
+    def __init__(self, world: World, head: Item, *, after: int) -> None:
+        self._world = world
+        self._head = head
+        self._left = after
+
+    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+        if self._left == 0:
+            self._world.table.write("Put", {"Item": self._head})
+        self._left -= 1
+        return self._world.log.tail(lane, before=before)
+
+
+@pytest.mark.parametrize("after", range(7))
+@pytest.mark.parametrize("retention_seconds", [None, 86_400])
+def test_a_lane_begins_at_its_head_whenever_that_comes_while_it_is_looked_for(
+    after: int, retention_seconds: int | None
+) -> None:
+    world = world_of(Failing({}), *named("a1", "a2", "a3", "a4"))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    head = away.table.items[0]
+    away.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
+    end = away.log.tail(LANE)
+    kept = kept_in(
+        LANE, Region(AWAY), retention_seconds=retention_seconds, now_ms=away.clock.now_ms() + 1000
+    )
+    log = cast(Log, _Arriving(away, head, after=after))
+    found = locate(log, LANE, AtTime(away.clock.now_ms() - 60_000), end=end, kept=kept)
+    # Or it has not come yet, and that is known.
+    assert found == START or (found is None and retention_seconds is not None)

@@ -77,6 +77,9 @@ def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: Kept | None) -> Cur
         return _at_end(end)
     base = _first(log, lane, 0, end.sequence, lambda tail: to_ms(tail.time) >= ms)
     before = log.tail(lane, before=base)
+    if before.sequence and to_ms(before.time) >= ms:
+        # A replica shows records in any order: an earlier one came while this looked. It begins there, or before.
+        return _at_time(log, lane, ms, before, kept)
     if before.sequence == base or kept is None:
         return _at_end(before)
     first = log.tail(lane, before=Sequence(base + 1))
