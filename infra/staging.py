@@ -30,6 +30,7 @@ LEFT_OUT = (
     "local",
     "memory",
     "permissions.py",
+    "pytest_plugin.py",
     "simulation",
     "state_machine.py",
 )

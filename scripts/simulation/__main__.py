@@ -18,10 +18,11 @@ from eventfabric.simulation.kept import Kept, chosen, keep, write
 from eventfabric.simulation.plan import Plan
 from eventfabric.simulation.profiles import PROFILES
 from eventfabric.simulation.progress import progress
+from eventfabric.simulation.summary import Summary
 from eventfabric.simulation.trial import Outcome, tried, try_seed
 from scripts.simulation import regressions
 from scripts.simulation.arguments import Arguments, parsed
-from scripts.simulation.report import Summary, as_json, print_failure, print_plan, print_summary
+from scripts.simulation.report import as_json, print_failure, print_plan, print_summary
 
 FOUND, BAD_INPUT, INTERRUPTED = 1, 2, 130
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import msgspec
 
+from eventfabric.simulation.hunt import seed_range
 from eventfabric.simulation.plan import Plan
 from eventfabric.simulation.profiles import PROFILES
 
@@ -118,16 +119,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seeds(text: str) -> tuple[int, int | None]:
-    found = re.fullmatch(r"(\d+)(?:(\.\.)(\d*))?", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: 0..99, 17, or 5.. with --minutes")
-    first = int(found[1])
-    if found[2] is None:
-        return first, first
-    last = int(found[3]) if found[3] else None
-    if last is not None and last < first:
-        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
-    return first, last
+    try:
+        return seed_range(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _profile(text: str) -> str:

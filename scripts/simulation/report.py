@@ -1,10 +1,7 @@
 """Owns how a hunt is told: what each checker said, what took place and how often, and each failure with what to do."""
 
 import json
-from collections import Counter
-from collections.abc import Mapping
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -12,48 +9,10 @@ from rich.table import Table
 
 from eventfabric.simulation.checkers.verdict import Result, Verdict
 from eventfabric.simulation.kept import Kept
+from eventfabric.simulation.summary import KINDS, Summary
 from eventfabric.simulation.trial import Outcome
 
-_KINDS = ("faults", "happenings", "findings")
 _WIDTH_MIN = 100
-
-
-@dataclass
-class Summary:
-    """Of many outcomes; in whichever order they come, it is the same."""
-
-    profile: str
-    seconds: float = 0.0
-    seeds: int = 0
-    entries: int = 0
-    failures: list[Outcome] = field(default_factory=list)
-    said: Counter[tuple[str, str]] = field(default_factory=Counter)
-    times: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in _KINDS})
-    in_seeds: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in _KINDS})
-    planned: Counter[str] = field(default_factory=Counter)
-
-    def add(self, outcome: Outcome) -> None:
-        """One more seed."""
-        self.seeds += 1
-        self.entries += outcome.entries
-        self.said.update((one.checker, one.result.value) for one in outcome.verdicts)
-        self.planned.update(outcome.planned)
-        for kind in _KINDS:
-            counts: Mapping[str, int] = getattr(outcome.tally, kind)
-            self.times[kind].update(counts)
-            self.in_seeds[kind].update(counts.keys())
-        if outcome.signature:
-            self.failures.append(outcome)
-
-    @property
-    def rate(self) -> float:
-        """Seeds a second."""
-        return self.seeds / self.seconds if self.seconds else 0.0
-
-    @property
-    def checkers(self) -> list[str]:
-        """By name."""
-        return sorted({checker for checker, _ in self.said})
 
 
 def again(profile: str, seed: int) -> str:
@@ -74,7 +33,7 @@ def print_summary(summary: Summary) -> None:
     took_place = Table("", "what", title="What took place", title_justify="left")
     for column in ("times", "in seeds"):
         took_place.add_column(column, justify="right")
-    for kind in _KINDS:
+    for kind in KINDS:
         for number, (name, times) in enumerate(
             sorted(summary.times[kind].items(), key=lambda one: (-one[1], one[0]))
         ):
@@ -146,7 +105,7 @@ def as_json(summary: Summary, kept: Seq[Kept], *, interrupted: bool) -> str:
                 name: {"times": times, "seeds": summary.in_seeds[kind][name]}
                 for name, times in sorted(summary.times[kind].items())
             }
-            for kind in _KINDS
+            for kind in KINDS
         },
         "rates_drawn": dict(sorted(summary.planned.items())),
         "failures": [

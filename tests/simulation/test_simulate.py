@@ -17,11 +17,12 @@ from eventfabric.simulation.history import History
 from eventfabric.simulation.kept import KEPT_MAX, chosen, keep, text_of
 from eventfabric.simulation.plan import Plan
 from eventfabric.simulation.profiles import PROFILES
+from eventfabric.simulation.summary import Summary
 from eventfabric.simulation.trial import Outcome, Tally
 from scripts.simulation import __main__ as simulation
 from scripts.simulation import regressions
 from scripts.simulation.__main__ import main
-from scripts.simulation.report import Summary, as_json, print_failure, print_summary
+from scripts.simulation.report import as_json, print_failure, print_summary
 
 ROOT = Path(__file__).resolve().parents[2]
 BAD = (

@@ -15,6 +15,7 @@ from eventfabric.cli.prove import prove
 from eventfabric.cli.publish import publish
 from eventfabric.cli.reconcile import reconcile
 from eventfabric.cli.show import show
+from eventfabric.cli.simulate import simulate
 from eventfabric.errors import (
     BackfillError,
     DefinitionError,
@@ -55,6 +56,7 @@ app.command()(reconcile)
 app.command()(prove)
 app.command()(failover)
 app.command()(failback)
+app.command()(simulate)
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(dead_letters.app, name="dead-letters")

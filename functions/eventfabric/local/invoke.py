@@ -58,7 +58,7 @@ class Function:
             deadline_ms=clock.now_ms() + self.topology.timeout_seconds * 1000,
             aws_request_id=f"{self.topology.name}-{self.invocations}",
         )
-        with using(self.runtime), _environment(self.topology.environment), acting(self._allowed):
+        with using(self.runtime), environment(self.topology.environment), acting(self._allowed):
             try:
                 answer: dict[str, Any] = self._entry(event, context)
             except (
@@ -82,11 +82,11 @@ def no_account(endpoint_url: str | None) -> AbstractContextManager[None]:
     endpoints: dict[str, str | None] = {
         name: None for name in os.environ if name.startswith(ENVIRONMENT_ENDPOINT)
     }
-    return _environment({**_CREDENTIALS, **endpoints, ENVIRONMENT_ENDPOINT: endpoint_url})
+    return environment({**_CREDENTIALS, **endpoints, ENVIRONMENT_ENDPOINT: endpoint_url})
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     """These variables for a while; None: absent."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError
@@ -14,6 +14,7 @@ from eventfabric.ports import Clock
 from eventfabric.wire.keys import PK, SK, Item
 
 _TOKEN_MS: Final = 600_000
+Actions = Seq[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,15 @@ class SameItemTwiceError(Exception):
     """Two actions of the transaction touch one item."""
 
 
+class OtherTables(Protocol):
+    """Tables of a Region that are kept elsewhere: those of handlers, for whoever runs them on another emulator."""
+
+    def transact(self, actions: Actions) -> None:
+        """All of the writes, or none: TransactionCancelledError, SameItemTwiceError, RefusedError."""
+
+
 class MemoryRegion:
-    """One Region of a memory cloud."""
+    """One Region of a memory cloud. `others`: keeps the tables that are not here."""
 
     def __init__(self, name: str, *, clock: Clock) -> None:
         self.name = name
@@ -46,6 +54,7 @@ class MemoryRegion:
         self.tables: dict[str, MemoryTable] = {}
         self.queues: dict[str, MemoryQueue] = {}
         self.timers: dict[str, MemoryTimers] = {}
+        self.others: OtherTables | None = None
         self._tokens: dict[str, int] = {}
 
     def create_table(self, name: str, *, key_names: tuple[str, ...] = (PK, SK)) -> MemoryTable:
@@ -61,7 +70,7 @@ class MemoryRegion:
         except KeyError:
             raise RefusedError("write", f"ResourceNotFoundException: {name}") from None
 
-    def transact(self, actions: Seq[tuple[str, Mapping[str, Any]]], *, token: str) -> None:
+    def transact(self, actions: Actions, *, token: str) -> None:
         """All of the writes (action and request), or none: TransactionCancelledError, SameItemTwiceError, RefusedError.
 
         The same token within ten minutes is the same transaction, done once.
@@ -71,19 +80,40 @@ class MemoryRegion:
             return
         if not 0 < len(actions) <= limits.TRANSACTION_ACTIONS_MAX:
             raise RefusedError("transact", f"ValidationException: {len(actions)} actions, allowed: 1 to 100")
-        plans: list[tuple[MemoryTable, Plan]] = []
+        plans: list[tuple[MemoryTable, Plan] | None] = [None] * len(actions)
+        elsewhere: list[int] = []
         touched: set[tuple[str, tuple[Any, ...]]] = set()
-        for action, request in actions:
+        for number, (action, request) in enumerate(actions):
+            if self.others is not None and request["TableName"] not in self.tables:
+                elsewhere.append(number)
+                continue
             table = self.table(request["TableName"])
             plan = table.plan(action, request)
             if (table.name, plan.key) in touched:
                 raise SameItemTwiceError(f"{table.name} {plan.key}")
             touched.add((table.name, plan.key))
-            plans.append((table, plan))
-        if any(plan.refused for _, plan in plans):
-            raise TransactionCancelledError(
-                [Reason(plan.refused or "None", plan.message, plan.returned) for _, plan in plans]
-            )
-        for table, plan in plans:
-            table.apply(plan)
+            plans[number] = (table, plan)
+        reasons = [Reason("None") if one is None else _reason(one[1]) for one in plans]
+        if any(reason.code != "None" for reason in reasons):
+            raise TransactionCancelledError(reasons)
+        if self.others is not None and elsewhere:
+            # Nothing comes between this and what is applied below: both are written, or neither.
+            self._write_elsewhere(self.others, actions, elsewhere)
+        for one in plans:
+            if one is not None:
+                table, plan = one
+                table.apply(plan)
         self._tokens[token] = now
+
+    def _write_elsewhere(self, others: OtherTables, actions: Actions, numbers: Seq[int]) -> None:
+        try:
+            others.transact([actions[number] for number in numbers])
+        except TransactionCancelledError as cancelled:
+            reasons = [Reason("None")] * len(actions)
+            for number, reason in zip(numbers, cancelled.reasons, strict=True):
+                reasons[number] = reason
+            raise TransactionCancelledError(reasons) from None
+
+
+def _reason(plan: Plan) -> Reason:
+    return Reason(plan.refused or "None", plan.message, plan.returned)

@@ -193,6 +193,15 @@ class EffectMade(Entry, frozen=True, kw_only=True):
     count: int
 
 
+class EffectCalled(Entry, frozen=True, kw_only=True):
+    """Somebody's handler did something outside the fabric, such as a call of AWS. `id`: of the event in its hands."""
+
+    region: str
+    subscription: str
+    id: str
+    effect: str
+
+
 class AttemptBegan(Entry, frozen=True, kw_only=True):
     """Events are in the hands of a handler."""
 
@@ -299,7 +308,8 @@ class Ended(Entry, frozen=True, kw_only=True):
 
 AnyEntry = (
     Asked | Acknowledged | Unacknowledged | Appended | Removed | LaneRead | StandingRead | CursorMoved | KeyChanged
-    | Settled | CopyDecided | HandedOver | CircuitSwitched | EffectMade | AttemptBegan | AttemptEnded | RunEnded
+    | Settled | CopyDecided | HandedOver | CircuitSwitched | EffectMade | EffectCalled
+    | AttemptBegan | AttemptEnded | RunEnded
     | Crashed | Called | Happened | Tampered | Backfilled | Found | Healed | Ended
 )  # fmt: skip
 

@@ -6,6 +6,7 @@
 An outcome depends on its seed alone, whatever the number of workers and whoever else runs; their order does.
 """
 
+import re
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -24,7 +25,22 @@ _JOIN_SECONDS: Final = 10.0
 # Begun anew and not forked: no lock and no thread of whoever hunts comes along.
 _CONTEXT: Final = get_context("spawn")
 
+_RANGE: Final = re.compile(r"([0-9]+)(?:(\.\.)([0-9]*))?")
 Try = Callable[[int], Outcome]
+
+
+def seed_range(text: str) -> tuple[int, int | None]:
+    """The first and last seed of "0..99", "17", or "5.." (None: no end); ValueError."""
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no range of seeds: 0..99, 17, or 5.. with --minutes")
+    first = int(found[1])
+    if found[2] is None:
+        return first, first
+    last = int(found[3]) if found[3] else None
+    if last is not None and last < first:
+        raise ValueError(f"{text!r} ends before it begins")
+    return first, last
 
 
 def hunt(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from eventfabric.simulation.checkers.verdict import Verdict
 from eventfabric.simulation.history import History
 from eventfabric.simulation.plainer import ALL, Ways
 from eventfabric.simulation.plan import Plan
-from eventfabric.simulation.shrink import Shrunk, shrink
+from eventfabric.simulation.shrink import RUNS_MAX, NotShownError, Shrunk, shrink
 from eventfabric.simulation.timeline import timeline
 from eventfabric.simulation.trial import Outcome, tried
 
@@ -22,7 +23,7 @@ KEPT_MAX = 8
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a seed. `verdicts`: of the kept plan. `runs`: in which it was shrunk, 0 where it was not."""
+    """What is kept of a seed. `verdicts` and `history`: of the kept plan. `runs`: in which it was shrunk, or 0."""
 
     seed: int
     folder: Path
@@ -31,6 +32,7 @@ class Kept:
     size: int = 0
     runs: int = 0
     is_minimal: bool = True
+    history: History | None = None
 
     @property
     def plan(self) -> Path:
@@ -52,9 +54,16 @@ def chosen(failures: Seq[Outcome]) -> list[Outcome]:
 
 
 def keep(
-    outcome: Outcome, plan: Plan, folder: Path, *, shrinks: bool, trial: Trial = tried, ways: Ways = ALL
+    outcome: Outcome,
+    plan: Plan,
+    folder: Path,
+    *,
+    shrinks: bool,
+    trial: Trial = tried,
+    ways: Ways = ALL,
+    runs_max: int = RUNS_MAX,
 ) -> Kept:
-    """Shrink the plan of what failed, and write it down. `trial`: what comes of a plan."""
+    """Shrink the plan of what failed, in so many runs, and write it down. `trial`: what comes of a plan."""
     if not outcome.ended:
         # Tried again here, it would take this process with it.
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,18 +72,26 @@ def keep(
         return kept
     shrunk = Shrunk(plan, 0, is_minimal=True)
     if shrinks:
-        shrunk = shrink(plan, lambda other: outcome.signature <= trial(other)[0].signature, ways=ways)
+
+        def shows(other: Plan) -> bool:
+            return outcome.signature <= trial(other)[0].signature
+
+        # Of handlers that decide by chance it may not show again.
+        with suppress(NotShownError):
+            shrunk = shrink(plan, shows, ways=ways, runs_max=runs_max)
     found, history = trial(shrunk.plan)
     written = write(found, history, folder)
     return Kept(
-        outcome.seed, folder, written.verdicts, plan.size, shrunk.plan.size, shrunk.runs, shrunk.is_minimal
-    )
+        outcome.seed, folder, written.verdicts, plan.size, shrunk.plan.size, shrunk.runs, shrunk.is_minimal,
+        history,
+    )  # fmt: skip
 
 
 def write(outcome: Outcome, history: History, folder: Path) -> Kept:
     """Write down a plan, what came of it, and its picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = Kept(outcome.seed, folder, outcome.verdicts, history.plan.size, history.plan.size)
+    size = history.plan.size
+    kept = Kept(outcome.seed, folder, outcome.verdicts, size, size, history=history)
     kept.plan.write_bytes(text_of(history.plan))
     (folder / "history.jsonl").write_bytes(history.encode())
     kept.picture.write_text(timeline(history, list(outcome.verdicts), error=outcome.error), encoding="utf-8")

@@ -74,6 +74,7 @@ _PLAIN: Final[dict[type[history.Entry], str]] = {
     history.Asked: "asked", history.Acknowledged: "acknowledged", history.Unacknowledged: "unacknowledged",
     history.Removed: "removed", history.LaneRead: "read", history.StandingRead: "read",
     history.Settled: "settled", history.CopyDecided: "decided", history.EffectMade: "effect",
+    history.EffectCalled: "effect",
     history.AttemptBegan: "attempt", history.Crashed: "crashed", history.Happened: "happened",
     history.Tampered: "tampered", history.Backfilled: "backfilled", history.Healed: "healed",
     history.Ended: "ended",
@@ -136,6 +137,8 @@ def label_of(entry: AnyEntry) -> str:
             return entry.finding
         case history.Called():
             return entry.fault
+        case history.EffectCalled():
+            return entry.effect
         case history.Crashed():
             return entry.reason
         case _:

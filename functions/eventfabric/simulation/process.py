@@ -1,6 +1,7 @@
 """Owns a simulated machine: its ports, on which every call is a turn of the schedule and may fail as the seed says."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import suppress
 from random import Random
@@ -32,7 +33,10 @@ _FAULTS: Final = (
 
 
 class Process:
-    """One machine of a Region. `is_dead`: it makes no effect any more, whatever its code still tries."""
+    """One machine of a Region. `is_dead`: it makes no effect any more, whatever its code still tries.
+
+    `environment`: what its code is to find in the environment, where that is not only the fabric's own.
+    """
 
     def __init__(self, world: "World", name: str, region: str) -> None:
         self.world = world
@@ -43,6 +47,7 @@ class Process:
         self.is_dead = False
         self.is_stalled = False
         self.until_us: int | None = None
+        self.environment: Mapping[str, str] = {}
         self.ports = self._ports(region)
         world.processes.append(self)
 
@@ -61,6 +66,8 @@ class Process:
         """Let others run for so long. SimulatedCrash where the process did not survive that."""
         if not self.is_dead:
             self.world.schedule.pause(seconds)
+            if self.environment:
+                os.environ.update(self.environment)  # others ran meanwhile
         if self.is_dead:
             raise SimulatedCrash(self.name)
         if self.until_us is not None and self.world.schedule.now_us > self.until_us and not self.is_stalled:

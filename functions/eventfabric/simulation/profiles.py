@@ -65,10 +65,10 @@ class Profile:
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
-        return _Draw(self, Random(f"{seed} {self.name}")).plan(seed)
+        return Draw(self, Random(f"{seed} {self.name}")).plan(seed)
 
 
-class _Draw:
+class Draw:
     """One plan in the making."""
 
     def __init__(self, profile: Profile, random: Random) -> None:
@@ -96,8 +96,8 @@ class _Draw:
             subscriptions=tuple(self._subscription(name) for name in names),
             producers=producers,
             publishes=self._publishes(len(producers)),
-            happenings=self._happenings(expires=expires),
-            rates=self._rates(),
+            happenings=self.happenings(expires=expires),
+            rates=self.rates(),
             retention_days=1 if expires else 0,
             failover=len(self._regions) > 1 and random.random() < of.failover_share,
             shards=random.choice((1, 1, 2)),
@@ -162,7 +162,7 @@ class _Draw:
             case _:
                 return Conduct(fails=random.choice((1, 2, 3)))
 
-    def _happenings(self, *, expires: bool) -> tuple[Happening, ...]:
+    def happenings(self, *, expires: bool) -> tuple[Happening, ...]:
         of, random, regions = self._of, self._random, self._regions
         whats = list(of.anywhere)
         if len(regions) > 1:
@@ -185,7 +185,7 @@ class _Draw:
         lasts_seconds = round(random.uniform(1, max(10, self._seconds)), 1)
         return Happening(after_seconds, what, region, other, lasts_seconds, number)
 
-    def _rates(self) -> dict[str, float]:
+    def rates(self) -> dict[str, float]:
         random = self._random
         if random.random() < self._of.quiet_share:
             return {}

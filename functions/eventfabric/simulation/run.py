@@ -10,7 +10,7 @@ from eventfabric.simulation import happenings, history
 from eventfabric.simulation.functions import QueuePoller, RelayPoller, TimerPoller, reconcile_in
 from eventfabric.simulation.history import History
 from eventfabric.simulation.network import Courier
-from eventfabric.simulation.plan import Plan
+from eventfabric.simulation.plan import Happening, Plan
 from eventfabric.simulation.process import Process
 from eventfabric.simulation.producers import Producer
 from eventfabric.simulation.schedule import START_MS, StepsExceededError
@@ -54,6 +54,9 @@ def _run(world: World) -> tuple[bool, str]:
         )
         _heal(world)
         world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+        if world.redrives:
+            _redrive(world)
+            world.schedule.run(steps_max=DRAIN_STEPS_MAX)
         for number in range(_ROUNDS_MAX):
             before = len(world.entries)
             world.schedule.now_us += _ROUND_SECONDS * 1_000_000
@@ -107,6 +110,14 @@ def _heal(world: World) -> None:
     for region in world.plan.regions:
         for one in world.topology.subscriptions_in(region):
             world.schedule.spawn(f"resume {one.name} {region}", _resume, world, region, one.name)
+
+
+def _redrive(world: World) -> None:
+    """Every dead letter once more, now that nothing fails but by itself."""
+    for region in world.plan.regions:
+        for number in range(len(world.plan.subscriptions)):
+            again = Happening(0.0, "redrive", region, number=number)
+            world.schedule.spawn(f"redrive {number} {region}", happenings.redrive, world, again)
 
 
 def _resume(world: World, region: str, name: str) -> None:

@@ -20,6 +20,10 @@ Shows = Callable[[Plan], bool]
 Told = Callable[[Plan, int], None]
 
 
+class NotShownError(ValueError):
+    """The plan does not show what is to be shown."""
+
+
 class Shrunk(msgspec.Struct, frozen=True):
     """The smallest plan that was found. `runs`: how often the predicate was asked; `is_minimal`: nothing more goes."""
 
@@ -37,10 +41,10 @@ def shrink(
     other_seeds: tuple[int, ...] = OTHER_SEEDS,
     tell: Told = lambda plan, runs: None,
 ) -> Shrunk:
-    """A minimal plan that `shows`, as the plan does; ValueError where it does not. `tell`: each step, as it is made."""
+    """A minimal plan that `shows`, as the plan does; NotShownError. `tell`: each step, as it is made."""
     search = _Search(plan, shows, ways, runs_max, tell)
     if not search.shows(plan):
-        raise ValueError(f"seed {plan.seed} of profile {plan.profile} does not show it")
+        raise NotShownError(f"seed {plan.seed} of profile {plan.profile} does not show it")
     try:
         search.to_fixpoint(())
         search.to_fixpoint(other_seeds)

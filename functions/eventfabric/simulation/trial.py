@@ -59,25 +59,34 @@ def try_seed(profile: str, seed: int) -> Outcome:
     try:
         plan = PROFILES[profile].plan(seed)
     except Exception as error:  # a profile that draws no plan is as much of a failure as any
-        return Outcome(seed, broke=_place(error), error=traceback.format_exc())
+        return failed(error, History(Plan(seed, profile, (), 0, "", (), (), (), (), {}), []))
     return tried(plan)[0]
 
 
 def tried(plan: Plan) -> tuple[Outcome, History]:
     """What comes of a plan, with its history: as far as it came, where the simulator failed."""
     kept = History(plan, [])
-    planned = tuple(sorted(name for name, rate in plan.rates.items() if rate > 0))
     try:
-        with _silence():
+        with silence():
             world = World(plan)
             kept = History(plan, world.entries)
             kept = simulate_in(world)
             said = tuple(verdicts(kept))
     except Exception as error:  # whatever it is: of thousands of seeds, the others go on
-        text = traceback.format_exc()
-        told = tally(kept.entries)
-        return Outcome(plan.seed, (), told, planned, len(kept.entries), _place(error), text), kept
-    return Outcome(plan.seed, said, tally(kept.entries), planned, len(kept.entries)), kept
+        return failed(error, kept), kept
+    return Outcome(plan.seed, said, tally(kept.entries), planned(plan), len(kept.entries)), kept
+
+
+def failed(error: Exception, kept: History) -> Outcome:
+    """What a simulator that raised has come to."""
+    text = "".join(traceback.format_exception(error))
+    plan, told = kept.plan, tally(kept.entries)
+    return Outcome(plan.seed, (), told, planned(plan), len(kept.entries), _place(error), text)
+
+
+def planned(plan: Plan) -> tuple[str, ...]:
+    """The faults that have a rate."""
+    return tuple(sorted(name for name, rate in plan.rates.items() if rate > 0))
 
 
 def tally(entries: Iterable[history.AnyEntry]) -> Tally:
@@ -121,7 +130,7 @@ def _place(error: Exception) -> str:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Nobody reads what a thousand simulated processes log."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

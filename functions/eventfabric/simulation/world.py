@@ -78,9 +78,18 @@ class World:
         *,
         topology: Topology | None = None,
         handlers: Callable[[Process, str], Callable[..., Any]] = handler_for,
+        redrives: bool = False,
     ) -> None:
-        """`topology`: of somebody's own fabric, which the plan must fit. `handlers`: a process's handler by name."""
+        """A world in which nothing has happened yet.
+
+        Args:
+            plan: what will.
+            topology: of somebody's own fabric, which the plan must fit.
+            handlers: a process's handler by name.
+            redrives: whether dead letters are redriven once faults have ended.
+        """
         self.plan = plan
+        self.redrives = redrives
         self.handler_for = handlers
         self.random = Random(f"{plan.seed} world")
         self.schedule = Schedule(Random(f"{plan.seed} schedule"))

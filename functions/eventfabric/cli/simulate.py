@@ -1,0 +1,192 @@
+"""`eventfabric simulate`: which effects of your own handlers are not idempotent?"""
+
+import os
+import time
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eventfabric.cli.connection import Definition, Json
+from eventfabric.cli.output import complain, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from eventfabric.simulation.handlers import HandlersReport
+    from eventfabric.simulation.handlers.trials import Project
+
+OUT = Path("build/simulation")
+_SEEDS = "0..199"
+_CORES = os.cpu_count() or 1
+
+
+Events = Annotated[
+    Path | None,
+    typer.Option(help="Published: CloudEvents, a line each; else sample/events.jsonl beside the definition."),
+]
+Setup = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        help="Called before each run, with `regions` and `client(service, region)`, to make your own tables.",
+    ),
+]
+Only = Annotated[list[str] | None, typer.Option(help="Only this one; may be given again. Default: all.")]
+Seeds = Annotated[str | None, typer.Option(metavar="A..B", help=f"Both included; default: {_SEEDS}.")]
+Minutes = Annotated[
+    float | None, typer.Option(min=0.01, help="Begin no seed after so long; then `--seeds A..` has no end.")
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes; default: one a core.")]
+Failover = Annotated[
+    bool, typer.Option("--failover", help="Hand lanes over between Regions, too: that may repeat any effect.")
+]
+Replay = Annotated[
+    bool, typer.Option("--replay", help="Replay, too: that repeats what does not look at delivery.is_replay.")
+]
+KeptPlan = Annotated[Path | None, typer.Option(help="Run one plan again that was kept.")]
+Out = Annotated[Path, typer.Option(help="Where failures are kept, each with its picture.")]
+Shrink = Annotated[bool, typer.Option(help="Look for the shortest schedule that shows it.")]
+
+
+def simulate(
+    *,
+    events: Events = None,
+    setup: Setup = None,
+    subscription: Only = None,
+    seeds: Seeds = None,
+    minutes: Minutes = None,
+    jobs: Jobs = _CORES,
+    failover: Failover = False,
+    replay: Replay = False,
+    plan: KeptPlan = None,
+    out: Out = OUT,
+    shrink: Shrink = True,
+    definition: Definition = None,
+    json: Json = False,
+) -> None:
+    """Run your own handlers under crashes, lost replies and repeated doorbells: which effects are not idempotent?
+
+    The whole fabric runs in memory, what handlers call of AWS on moto; nothing leaves this machine. Each run is held
+    against runs of the same events without faults: what handlers called, and what stands in their tables and buckets.
+    Fakes of what is outside AWS say what happens with eventfabric.simulation.effect. Ends with 0 where no effect
+    differs, 1 where one does, 2 where the question is wrong.
+
+    Example: eventfabric simulate --definition infra/fabric.toml --setup subscribers.tables:make
+
+    Example: eventfabric simulate --subscription shipping --seeds 0.. --minutes 10 --json
+    """
+    try:
+        from eventfabric.simulation.handlers.trials import Project
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("greenlet", "moto"):
+            raise
+        complain(f"{error.name} is not installed: pip install 'eventfabric[local]'")
+        raise typer.Exit(1) from error
+    from eventfabric.definition_file import read_definition
+    from eventfabric.settings import definition_path
+
+    path = definition or definition_path()
+    read_definition(path)  # what is wrong with it comes before what depends on it
+    project = Project(
+        str(path),
+        str(_sample(events, path)),
+        setup,
+        tuple(subscription or ()),
+        failover=failover,
+        replay=replay,
+    )
+    if plan is not None:
+        if seeds is not None or minutes is not None:
+            raise typer.BadParameter("--plan runs one plan: no --seeds, no --minutes")
+        report = _replayed(project, plan, out)
+    else:
+        report = _hunted(project, seeds, minutes, jobs=jobs, out=out, shrinks=shrink)
+    if json:
+        show_json(report.as_json())
+    else:
+        _show(report)
+    if report.found:
+        raise typer.Exit(1)
+    if report.interrupted:
+        raise typer.Exit(130)
+
+
+def _sample(events: Path | None, definition: Path) -> Path:
+    from eventfabric.simulation.handlers.trials import SAMPLE
+
+    path = events or definition.parent / SAMPLE
+    if not path.is_file():
+        raise typer.BadParameter(f"--events: found no file {path}, allowed: CloudEvents in JSON, a line each")
+    return path
+
+
+def _hunted(
+    project: "Project",
+    seeds: str | None,
+    minutes: float | None,
+    *,
+    jobs: int,
+    out: Path,
+    shrinks: bool,
+) -> "HandlersReport":
+    from eventfabric.simulation.handlers.hunting import run_in_processes
+    from eventfabric.simulation.hunt import seed_range
+    from eventfabric.simulation.progress import progress
+
+    try:
+        first, last = seed_range(seeds or ("0.." if minutes is not None else _SEEDS))
+    except ValueError as error:
+        raise typer.BadParameter(f"--seeds: {error}") from error
+    if last is None and minutes is None:
+        raise typer.BadParameter(f"--seeds: {seeds!r} has no end, allowed: with --minutes")
+    ends = None if minutes is None else time.monotonic() + 60 * minutes
+    wanted = count(first) if last is None else range(first, last + 1)
+    total = None if last is None else last - first + 1
+    with progress(total, jobs=jobs, profile="handlers") as shown:
+        return run_in_processes(
+            project, wanted, jobs=jobs, out=out, shrinks=shrinks, shown=shown,
+            stop=lambda: ends is not None and time.monotonic() >= ends,
+        )  # fmt: skip
+
+
+def _replayed(project: "Project", path: Path, out: Path) -> "HandlersReport":
+    import msgspec
+
+    from eventfabric.simulation.handlers import HandlersReport
+    from eventfabric.simulation.handlers.trials import trials_of
+    from eventfabric.simulation.kept import write
+    from eventfabric.simulation.plan import Plan
+    from eventfabric.simulation.summary import Summary
+
+    trials = trials_of(project)
+    try:
+        plan = msgspec.json.decode(path.read_bytes(), type=Plan)
+    except msgspec.MsgspecError as error:
+        raise typer.BadParameter(f"--plan: {path} is no plan: {error}") from error
+    trials.check_plan(plan)
+    outcome, history = trials.tried(plan)
+    report = HandlersReport(Summary("handlers"), trials.names)
+    report.summary.add(outcome)
+    report.kept.append(write(outcome, history, out / "replay"))
+    return report
+
+
+def _show(report: "HandlersReport") -> None:
+    rows: list[tuple[Any, ...]] = [
+        (name, same, differs, unknown, _verdict(same, differs))
+        for name, same, differs, unknown in report.effects
+    ]
+    show_table("Effects, in seeds", ("effect", "as without faults", "not so", "cannot tell", ""), rows)
+    say(
+        "attempts that repeated one: "
+        + ", ".join(f"{name} {times:,}" for name, times in report.repeated.items())
+    )
+    for line in report.lines():
+        say(line)
+    say(
+        f"{report.summary.seeds} seeds in {report.summary.seconds:.1f} s, {len(report.summary.failures)} failed"
+    )
+
+
+def _verdict(same: int, differs: int) -> str:
+    return "NOT IDEMPOTENT" if differs else "idempotent, as far as was seen" if same else "not judged"

@@ -1,0 +1,67 @@
+"""Fixtures for tests of handlers, on a local fabric and under simulated faults, wherever this package is installed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from eventfabric.local import LocalFabric
+    from eventfabric.simulation.handlers import HandlersReport
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a project say where its definition is."""
+    parser.addini("eventfabric_definition", "the fabric's definition file", default="infra/fabric.toml")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, so that strict projects can use it."""
+    config.addinivalue_line(
+        "markers", "eventfabric(definition=..., handlers=..., ...): arguments of the fixture local_fabric"
+    )
+    config.addinivalue_line(
+        "markers",
+        "eventfabric_simulation(definition=..., events=..., ...): arguments of the fixture simulate_handlers",
+    )
+
+
+@pytest.fixture
+def local_fabric(request: pytest.FixtureRequest) -> "Iterator[LocalFabric]":
+    """A local fabric of the project's definition; `@pytest.mark.eventfabric(...)` gives LocalFabric's arguments."""
+    from eventfabric.local import LocalFabric  # moto takes a second to import: only tests that use it pay
+
+    definition, arguments = _arguments(request, "eventfabric")
+    with LocalFabric(definition, **arguments) as fabric:
+        yield fabric
+
+
+@pytest.fixture
+def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callable[..., HandlersReport]":
+    """Runs the project's own handlers under faults: `simulate_handlers(range(100)).check()`, in this process.
+
+    `@pytest.mark.eventfabric_simulation(...)` gives HandlerTrials' arguments. Events are, unless it says otherwise,
+    those of sample/events.jsonl beside the definition.
+    """
+    from eventfabric.simulation.handlers import HandlerTrials
+    from eventfabric.simulation.handlers.hunting import run_here
+    from eventfabric.simulation.handlers.trials import SAMPLE
+
+    definition, arguments = _arguments(request, "eventfabric_simulation")
+    if "events" not in arguments:
+        arguments["events"] = Path(definition).parent / SAMPLE
+    trials = HandlerTrials(definition, **arguments)
+
+    def simulate(seeds: Iterable[int] = range(100)) -> "HandlersReport":
+        return run_here(trials, seeds, out=tmp_path / "simulation")
+
+    return simulate
+
+
+def _arguments(request: pytest.FixtureRequest, marker_name: str) -> tuple[Any, dict[str, Any]]:
+    """The definition, and all else that a marker says."""
+    marker = request.node.get_closest_marker(marker_name)
+    arguments = dict(marker.kwargs) if marker else {}
+    path = request.config.rootpath / request.config.getini("eventfabric_definition")
+    return arguments.pop("definition", None) or path, arguments

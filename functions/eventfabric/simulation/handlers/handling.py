@@ -1,0 +1,180 @@
+"""Somebody's handler on a simulated machine: each call that it makes outside is a turn, and may fail.
+
+    before a call ── crash, throttle, request lost      after it ── crash, reply lost
+    after the handler returned ── crash, time-out, an exception of what comes behind it
+
+A crash raises what nothing catches but the simulation: `finally` and `with` blocks see it, unlike a real one.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from eventfabric.errors import said_by
+from eventfabric.sdk.delivery import Delivery
+from eventfabric.sdk.subscriber import Subscriber
+from eventfabric.simulation import history
+from eventfabric.simulation.acting import acting
+from eventfabric.simulation.handlers.effects import Call, Left
+from eventfabric.simulation.plan import FINE, Conduct
+from eventfabric.simulation.process import Calls, Process
+from eventfabric.simulation.subscribers import DownstreamDown, FailedForNow
+
+if TYPE_CHECKING:
+    from eventfabric.simulation.world import World
+
+T = TypeVar("T")
+_HANG_SECONDS: Final = 200.0
+_AFTER: Final = "after"
+
+
+class Tokens:
+    """Which calls the other side knows again by their token, and for how long."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._since_ms: dict[tuple[str, str], int] = {}
+
+    def knows(self, name: str, token: str | None, forgets_ms: int) -> bool:
+        """Whether it is a repetition; else it is remembered from now on. `forgets_ms`: 0 for never."""
+        if token is None:
+            return False
+        now_ms, since_ms = self._world.time.now_ms(), self._since_ms.get((name, token))
+        if since_ms is not None and (not forgets_ms or now_ms < since_ms + forgets_ms):
+            return True
+        self._since_ms[name, token] = now_ms
+        return False
+
+
+class Handling:
+    """What all handlers of one run share: what they left outside, and who goes wrong at which attempt."""
+
+    def __init__(self, world: "World", left: Left) -> None:
+        self.world = world
+        self.left = left
+        self.tokens = Tokens(world)
+        self.tries: Counter[tuple[str, str]] = Counter()
+        self.errors: dict[tuple[str, str], str] = {}
+        """What was raised last, by subscription and event."""
+        self._planned = world.plan.events
+
+    def handler_for(self, process: Process, name: str, target: Callable[..., Any]) -> Subscriber[..., Any]:
+        """The handler on one machine. Batches hold one event, so that each effect is known to be of one."""
+        function = self.world.topology.deliver_function(name, process.region)
+        process.environment = {**function.environment, "AWS_DEFAULT_REGION": process.region}
+        wanted = copy.copy(target) if isinstance(target, Subscriber) else Subscriber(target)
+        for one in (wanted, wanted.when_late):
+            if one is not None:
+                one.function = self._watched(one.function, process, name)
+                one.batch = 1
+        return wanted
+
+    def conduct_of(self, event: str) -> Conduct:
+        """How handlers fare with an event, unless they are mended."""
+        planned = self._planned.get(event)
+        return FINE if planned is None or self.world.is_mended else planned.conduct
+
+    def _watched(self, function: Callable[..., Any], process: Process, name: str) -> Callable[..., Any]:
+        @wraps(function)
+        def handle(given: Any, delivery: Delivery) -> Any:
+            attempt = Attempt(self, process, name, str(delivery.event.id))
+            try:
+                with attempt.running():
+                    returned = function(given, delivery)
+            except Exception as error:  # whatever it is, it is the fabric's to judge
+                self.errors[name, attempt.event] = said_by(error)
+                raise
+            self._note_writers(name, delivery)
+            attempt.end()
+            return returned
+
+        return handle
+
+    def _note_writers(self, name: str, delivery: Delivery) -> None:
+        if self.world.topology.subscription(name).definition.guarantee == "exactly_once":
+            for write in delivery.transaction.writes:
+                if write.action != "ConditionCheck":
+                    self.left.writers["dynamodb", str(write.request["TableName"])].add(name)
+
+
+class Attempt:
+    """acting.Act: one attempt of a handler."""
+
+    def __init__(self, of: Handling, process: Process, subscription: str, event: str) -> None:
+        self._of = of
+        self._process = process
+        self._subscription = subscription
+        self.event = event
+        self._calls = Calls(process, process.region)
+        self._crashes_at = ""
+        tried = of.tries[subscription, event]
+        of.tries[subscription, event] += 1
+        conduct = of.conduct_of(event)
+        if tried < conduct.crashes:
+            # At its second call, if it makes two, or once all is done.
+            self._crashes_at = process.random.choice(("1", _AFTER, _AFTER))
+        self._hangs = conduct.crashes <= tried < conduct.crashes + conduct.hangs
+        begins = conduct.crashes + conduct.hangs
+        self._fails = begins <= tried < begins + conduct.fails
+        self._made = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While the handler runs, what it calls is this attempt's."""
+        if self._subscription in self._of.world.down:
+            raise DownstreamDown
+        token = acting.set(self)
+        try:
+            yield
+        finally:
+            acting.reset(token)
+
+    def end(self) -> None:
+        """What goes wrong once the handler has returned."""
+        if self._crashes_at:
+            self._process.die(f"crashed when its handler had handled {self.event}")
+        if self._hangs:
+            self._process.breathe(_HANG_SECONDS)
+        if self._fails:
+            raise FailedForNow(self.event)
+
+    def call(self, name: str, effect: Callable[[], T], *, key: str | None = None, forgets_ms: int = 0) -> T:
+        """Make a call that takes effect each time, but where its key is known to the other side.
+
+        Raises:
+            PortError: no reply, or throttled.
+        """
+
+        def counted() -> T:
+            result = effect()
+            self.count(name, key, forgets_ms)
+            return result
+
+        return self.reach(name, counted)
+
+    def reach(self, name: str, effect: Callable[[], T]) -> T:
+        """Make a call that is not counted: of what it writes, the end is looked at. PortError."""
+        if self._crashes_at == str(self._made):
+            self._process.die(f"crashed in its handler of {self.event}, before {name}")
+        self._made += 1
+        return self._calls.call(name, effect)
+
+    def wrote(self, service: str, place: str, name: str) -> None:
+        """Note that the subscription writes a place."""
+        self._of.left.writers[service, place].add(self._subscription)
+        self._tell(name)
+
+    def count(self, name: str, key: str | None, forgets_ms: int) -> None:
+        """Count an effect, unless the other side knows its key."""
+        if not self._of.tokens.knows(name, key, forgets_ms):
+            self._of.left.calls[Call(self._subscription, self.event, name)] += 1
+            self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        self._process.tell(
+            history.EffectCalled, region=self._process.region, subscription=self._subscription, id=self.event,
+            effect=name,
+        )  # fmt: skip

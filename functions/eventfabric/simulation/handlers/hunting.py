@@ -1,0 +1,89 @@
+"""Runs many seeds of trials, keeps and shrinks what fails: for the command line in processes, for tests in this one."""
+
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from eventfabric.simulation.handlers.report import HandlersReport
+from eventfabric.simulation.handlers.trials import HandlerTrials, Project, trials_of, try_seed
+from eventfabric.simulation.handlers.workload import WAYS
+from eventfabric.simulation.hunt import hunt
+from eventfabric.simulation.kept import chosen, keep
+from eventfabric.simulation.progress import Progress
+from eventfabric.simulation.summary import Summary
+from eventfabric.simulation.trial import Outcome
+
+SHRINK_RUNS_MAX = 300
+
+
+def run_here(trials: HandlerTrials, seeds: Iterable[int], *, out: Path) -> HandlersReport:
+    """Try these seeds in this process; failures are kept under `out`. HandlersFailError."""
+    trials.check()
+    return _reported(trials, (trials.try_seed(seed) for seed in seeds), out=out, shrinks=True)
+
+
+def run_in_processes(
+    project: Project,
+    seeds: Iterable[int],
+    *,
+    jobs: int,
+    out: Path,
+    shrinks: bool,
+    shown: Progress,
+    stop: Callable[[], bool] = lambda: False,
+) -> HandlersReport:
+    """Try these seeds in so many processes, until `stop`. What HandlerTrials raises; HandlersFailError."""
+    trials = trials_of(project)
+    trials.check()
+    outcomes = hunt(seeds, partial(try_seed, project), jobs=jobs, stop=stop)
+    return _reported(trials, outcomes, out=out, shrinks=shrinks, shown=shown)
+
+
+def _reported(
+    trials: HandlerTrials,
+    outcomes: Generator[Outcome, None, None],
+    *,
+    out: Path,
+    shrinks: bool,
+    shown: Progress | None = None,
+) -> HandlersReport:
+    report = HandlersReport(Summary("handlers"), trials.names)
+    begun = time.monotonic()
+    try:
+        with closing(outcomes) as coming:
+            for outcome in coming:
+                report.summary.add(outcome)
+                report.summary.seconds = time.monotonic() - begun
+                if shown is not None:
+                    shown.step(outcome)
+        for outcome in _one_of_each(report.summary.failures):
+            if shown is not None:
+                shown.say(f"seed {outcome.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
+            plan, folder = trials.plan(outcome.seed), out / f"handlers-{outcome.seed}"
+            report.kept.append(
+                keep(
+                    outcome,
+                    plan,
+                    folder,
+                    shrinks=shrinks,
+                    trial=trials.tried,
+                    ways=WAYS,
+                    runs_max=SHRINK_RUNS_MAX,
+                )
+            )
+    except KeyboardInterrupt:
+        report.interrupted = True
+    return report
+
+
+def _one_of_each(failures: list[Outcome]) -> list[Outcome]:
+    """Failures that show each thing that is wrong once: what a person needs to see."""
+    found: list[Outcome] = []
+    seen: set[str] = set()
+    for one in sorted(chosen(failures), key=lambda one: (len(one.signature), one.seed)):
+        if not one.signature <= seen:
+            seen |= one.signature
+            found.append(one)
+    return found

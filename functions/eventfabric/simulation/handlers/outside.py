@@ -1,0 +1,222 @@
+"""The world outside the fabric in one run: AWS as moto has it, with the tables and queues that handlers use.
+
+Every call of AWS that a handler makes, by whichever client, is a call of its attempt. Owns the one hook into
+botocore for that. What a handler does in threads of its own is done, but it is in nobody's hands: nothing fails there.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import boto3
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto import mock_aws
+
+from eventfabric.aws.clients import cancellation, error_code
+from eventfabric.errors import OutcomeUnknownError, RefusedError, ThrottledError
+from eventfabric.local import moto_fixes
+from eventfabric.local.invoke import environment, no_account
+from eventfabric.memory.region import Actions, Reason, SameItemTwiceError, TransactionCancelledError
+from eventfabric.simulation.acting import acting
+from eventfabric.simulation.handlers.effects import Items, Place, item_text
+from eventfabric.simulation.handlers.handling import Attempt
+from eventfabric.topology import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
+
+if TYPE_CHECKING:
+    from eventfabric.simulation.world import World
+
+_READS: Final = re.compile(
+    "^(Get|List|Describe|Query|Scan|Head|BatchGet|TransactGet|Search|Select|Receive|Lookup|Filter|Check|Validate)"
+)
+_TOKEN: Final = re.compile("(Token|DeduplicationId|IdempotencyKey)$", re.IGNORECASE)
+_FORGETS_MS: Final = {"sqs": 300_000, "sns": 300_000}
+"""For how long FIFO queues and topics know a deduplication id (SQS developer guide, message deduplication ID)."""
+_BATCHES: Final = ("Entries", "PublishBatchRequestEntries", "Records")
+_NAMING: Final = (
+    "QueueUrl", "TopicArn", "StreamName", "DeliveryStreamName", "FunctionName", "stateMachineArn", "EventBusName",
+    "SecretId", "Name",
+)  # fmt: skip
+_STATE: Final = ("dynamodb", "s3")
+
+
+HANDLERS_FIND: Final = (ENVIRONMENT_REGION, "AWS_DEFAULT_REGION", ENVIRONMENT_SUBSCRIPTION)
+"""The variables that handlers find, each in its Region."""
+
+
+class Outside:
+    """What the setup is given, and what handlers find. `regions`: of the stream."""
+
+    def __init__(self, regions: tuple[str, ...]) -> None:
+        self.regions = regions
+
+    def client(self, service: str, region: str) -> Any:
+        """A boto3 client of a Region."""
+        return _client(service, region)
+
+    def state(self, places: set[tuple[str, str]]) -> dict[Place, Items]:
+        """What stands in tables and buckets that handlers wrote, in every Region."""
+        found: dict[Place, Items] = {}
+        for service, name in sorted(places):
+            for region in self.regions:
+                read = self._table if service == "dynamodb" else self._bucket
+                found[Place(service, name, region)] = dict(read(name, region))
+        return found
+
+    def _table(self, name: str, region: str) -> Iterator[tuple[str, dict[str, str]]]:
+        client = self.client("dynamodb", region)
+        try:
+            schema = client.describe_table(TableName=name)["Table"]["KeySchema"]
+        except client.exceptions.ResourceNotFoundException:
+            return
+        names = [part["AttributeName"] for part in schema]
+        for page in client.get_paginator("scan").paginate(TableName=name):
+            for item in page["Items"]:
+                text = item_text(item)
+                yield "/".join(text[part] for part in names), text
+
+    def _bucket(self, name: str, region: str) -> Iterator[tuple[str, dict[str, str]]]:
+        if region != self.regions[0]:
+            return  # buckets are of no Region here
+        for page in self.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=name):
+            for item in page.get("Contents", ()):
+                yield item["Key"], {"content": item["ETag"]}
+
+
+class _Tables:
+    """memory.region.OtherTables: handlers' tables on moto."""
+
+    def __init__(self, region: str) -> None:
+        self._client = _client("dynamodb", region)
+
+    def transact(self, actions: Actions) -> None:
+        """See OtherTables."""
+        try:
+            self._client.transact_write_items(TransactItems=[{name: request} for name, request in actions])
+        except ClientError as error:
+            if error_code(error) == "ValidationException" and "multiple operations on one item" in str(error):
+                raise SameItemTwiceError(str(error)) from error
+            refusals = cancellation(error)
+            if refusals is None:
+                raise RefusedError("transact", f"{error_code(error)}: {error}") from error
+            raise TransactionCancelledError(
+                [Reason(one.code, one.message, cast(Any, one.item)) for one in refusals]
+            ) from error
+
+
+@contextmanager
+def outside(world: "World", setup: Callable[[Outside], object] | None) -> Iterator[Outside]:
+    """A world outside that is empty but for what `setup` makes; all ports of handlers' tables lead there."""
+    with ExitStack() as stack:
+        stack.enter_context(no_account(None))
+        stack.enter_context(environment(dict.fromkeys(HANDLERS_FIND, world.plan.regions[0])))
+        stack.enter_context(moto_fixes.applied(now=lambda: world.time.now_ms() / 1000))
+        stack.enter_context(mock_aws())
+        stack.enter_context(_hooked())
+        found = Outside(world.plan.regions)
+        if setup is not None:
+            setup(found)
+        for name, region in world.cloud.regions.items():
+            region.others = _Tables(name)
+        yield found
+
+
+@cache
+def _client(service: str, region: str) -> Any:
+    session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local")
+    make = cast(Callable[..., Any], session.client)
+    return make(service, region_name=region, config=moto_fixes.client_config())
+
+
+@contextmanager
+def _hooked() -> Iterator[None]:
+    """Have every client's calls be calls of the attempt that makes them."""
+    hooked = cast(Any, BaseClient)
+    before = hooked._make_api_call
+
+    def call(client: BaseClient, operation: str, params: dict[str, Any]) -> Any:
+        act = acting.get()
+        if not isinstance(act, Attempt):
+            return before(client, operation, params)
+        return _called(act, client, operation, params, lambda: before(client, operation, params))
+
+    hooked._make_api_call = call
+    try:
+        yield
+    finally:
+        hooked._make_api_call = before
+
+
+def _called(
+    act: Attempt, client: BaseClient, operation: str, params: Mapping[str, Any], effect: Callable[[], Any]
+) -> Any:
+    service = client.meta.service_model.service_name
+    name = " ".join(part for part in (service, operation, _named(params)) if part)
+    try:
+        if _READS.match(operation):
+            return act.reach(name, effect)
+        if service in _STATE:
+            return act.reach(name, lambda: _written(act, service, name, params, effect))
+        # Of a batch, each entry counts; all come with the one call.
+        first, *others = _keys_of(service, params)
+        forgets_ms = _FORGETS_MS.get(service, 0)
+        result = act.call(name, effect, key=first, forgets_ms=forgets_ms)
+        for key in others:
+            act.count(name, key, forgets_ms)
+        return result
+    except ThrottledError as error:
+        throttled = {"Error": {"Code": "ThrottlingException", "Message": str(error)}}
+        status = {"ResponseMetadata": {"HTTPStatusCode": 400}}
+        raise ClientError(cast(Any, {**throttled, **status}), operation) from error
+    except OutcomeUnknownError as error:
+        raise ReadTimeoutError(endpoint_url=client.meta.endpoint_url) from error
+
+
+def _written(
+    act: Attempt, service: str, name: str, params: Mapping[str, Any], effect: Callable[[], Any]
+) -> Any:
+    result = effect()
+    for place in sorted(_places(service, params)):
+        act.wrote(service, place, name)
+    return result
+
+
+def _places(service: str, params: Mapping[str, Any]) -> set[str]:
+    """The tables or buckets that a call writes."""
+    if service == "s3":
+        return {str(params["Bucket"])} if "Bucket" in params else set()
+    single = {str(params["TableName"])} if "TableName" in params else set()
+    batched = set(params.get("RequestItems", ()))
+    transacted = {
+        str(request["TableName"]) for one in params.get("TransactItems", ()) for request in one.values()
+    }
+    return single | batched | transacted
+
+
+def _named(params: Mapping[str, Any]) -> str:
+    """What a call is about, by its name alone."""
+    for key in (*_NAMING, "TableName", "Bucket"):
+        if isinstance(params.get(key), str):
+            return re.split("[/:]", str(params[key]))[-1]
+    return " and ".join(sorted(_places("dynamodb", params)))
+
+
+def _keys_of(service: str, params: Mapping[str, Any]) -> list[str | None]:
+    """The token of each thing that a call makes happen; None where it has none."""
+    for name in _BATCHES:
+        entries = params.get(name)
+        if isinstance(entries, list) and entries:
+            return [_key_of(service, one) for one in entries]
+    return [_key_of(service, params)]
+
+
+def _key_of(service: str, params: Any) -> str | None:
+    if not isinstance(params, Mapping):
+        return None
+    for name, value in params.items():
+        is_token = _TOKEN.search(name) or (service == "stepfunctions" and name == "name")
+        if is_token and isinstance(value, str):
+            return value
+    return None

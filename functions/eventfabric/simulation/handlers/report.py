@@ -1,0 +1,128 @@
+"""Owns what is said of trials: each effect, whether it is idempotent, and the shortest schedule that shows it not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventfabric.simulation.checkers.verdict import Result, Verdict
+from eventfabric.simulation.handlers.story import story
+from eventfabric.simulation.handlers.trials import REPEATED, STUCK
+from eventfabric.simulation.history import History
+from eventfabric.simulation.kept import Kept
+from eventfabric.simulation.summary import Summary
+from eventfabric.simulation.trial import Outcome
+
+HINT = (
+    "An effect in DynamoDB: write it by the event's id, or on a condition, or with delivery.transaction (exactly_once);"
+    " one elsewhere: with delivery.once(...), whose key the other side knows again."
+)
+
+
+@dataclass
+class HandlersReport:
+    """What came of many seeds. `kept`: of each kind of failure one, shrunk, with its picture."""
+
+    summary: Summary
+    names: tuple[str, ...]
+    kept: list[Kept] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def found(self) -> list[str]:
+        """The effects that are not idempotent, and whatever else is wrong; in order."""
+        return sorted(set().union(*(one.signature for one in self.summary.failures)))
+
+    @property
+    def repeated(self) -> dict[str, int]:
+        """By subscription: how many attempts repeated an earlier one. Where none did, nothing is known."""
+        times = self.summary.times["happenings"]
+        return {name: times[f"{REPEATED}: {name}"] for name in self.names}
+
+    @property
+    def effects(self) -> list[tuple[str, int, int, int]]:
+        """Each effect, and the seeds in which it was as without faults, was not, or could not be judged."""
+        said = self.summary.said
+        return [
+            (
+                name,
+                said[name, Result.VALID.value],
+                said[name, Result.INVALID.value],
+                said[name, Result.UNKNOWN.value],
+            )
+            for name in self.summary.checkers
+        ]
+
+    def check(self) -> None:
+        """AssertionError, which tells all, where any effect is not idempotent."""
+        if self.found:
+            raise AssertionError("\n".join(["not idempotent under faults:", *self.lines()]))
+
+    def lines(self) -> Iterator[str]:
+        """What was found, for people: each kind of failure with its schedule."""
+        for kept in self.kept:
+            outcome = next(one for one in self.summary.failures if one.seed == kept.seed)
+            yield from _told(outcome, kept)
+        if self.found and any(one not in (STUCK,) for one in self.found):
+            yield ""
+            yield HINT
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for programs."""
+        return {
+            "seeds": self.summary.seeds,
+            "seconds": round(self.summary.seconds, 3),
+            "interrupted": self.interrupted,
+            "repeated": self.repeated,
+            "effects": {
+                name: {"same": same, "differs": differs, "unknown": unknown}
+                for name, same, differs, unknown in self.effects
+            },
+            "found": self.found,
+            "failures": [
+                _json_of(one, self.kept) for one in sorted(self.summary.failures, key=lambda one: one.seed)
+            ],
+        }
+
+
+def _told(outcome: Outcome, kept: Kept) -> Iterator[str]:
+    for verdict in kept.verdicts or outcome.verdicts:
+        if verdict.result is Result.INVALID:
+            yield ""
+            yield verdict.checker
+            yield from (f"  {one.what}" for one in verdict.anomalies)
+    if outcome.error:
+        yield from ("", *outcome.error.splitlines())
+    how = f", shrunk from size {kept.size_before} to {kept.size} in {kept.runs} runs" if kept.runs else ""
+    yield f"  seed {outcome.seed}{how}:"
+    if kept.history is not None:
+        yield from (f"    {line}" for line in story(kept.history, subscriptions_in(kept.verdicts)))
+    yield f"  plan:    {kept.plan}"
+    if kept.picture.exists():
+        yield f"  picture: {kept.picture}"
+
+
+def subscriptions_in(verdicts: tuple[Verdict, ...]) -> frozenset[str]:
+    """Whose effects are found wanting."""
+    wrong = [one.checker.partition(":")[0] for one in verdicts if one.result is Result.INVALID]
+    return frozenset(name for owners in wrong for name in owners.split(" and "))
+
+
+def _json_of(outcome: Outcome, kept: list[Kept]) -> dict[str, Any]:
+    of_seed = next((one for one in kept if one.seed == outcome.seed), None)
+    verdicts = (of_seed.verdicts if of_seed else ()) or outcome.verdicts
+    found: dict[str, Any] = {
+        "seed": outcome.seed,
+        "found": sorted(outcome.signature),
+        "what": {
+            one.checker: [anomaly.what for anomaly in one.anomalies]
+            for one in verdicts
+            if one.result is Result.INVALID
+        },
+        "error": outcome.error,
+    }
+    if of_seed is not None:
+        history: History | None = of_seed.history
+        found["plan"] = str(of_seed.plan)
+        found["picture"] = str(of_seed.picture)
+        found["schedule"] = story(history, subscriptions_in(of_seed.verdicts)) if history else []
+    return found

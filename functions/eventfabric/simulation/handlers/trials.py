@@ -1,0 +1,324 @@
+"""Owns trials of somebody's handlers: a plan is run with its faults, and its events without; what differs is told."""
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, replace
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+from eventfabric.definition import Definition
+from eventfabric.definition_file import handler_folders, read_definition
+from eventfabric.errors import EventFabricError, SettingError
+from eventfabric.local.invoke import environment, no_account
+from eventfabric.model.event import Event
+from eventfabric.sdk.cloudevents_file import read_cloudevents
+from eventfabric.sdk.subscriber import load_handler
+from eventfabric.simulation import history
+from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Result, Verdict
+from eventfabric.simulation.handlers.effects import Comparison, Difference, Left, compared
+from eventfabric.simulation.handlers.handling import Handling
+from eventfabric.simulation.handlers.outside import HANDLERS_FIND, Outside, outside
+from eventfabric.simulation.handlers.workload import NAME, Workload, calm_plans, profile_of
+from eventfabric.simulation.history import History
+from eventfabric.simulation.plan import Plan
+from eventfabric.simulation.run import simulate_in
+from eventfabric.simulation.trial import Outcome, failed, planned, silence, tally
+from eventfabric.simulation.world import World
+from eventfabric.topology import Topology
+
+SAMPLE: Final = Path("sample/events.jsonl")
+"""Where a project keeps its sample of events, beside its definition."""
+STUCK: Final = "nothing comes to rest"
+"""What is wrong where handlers leave a lane that never drains."""
+REPEATED: Final = "attempt repeated"
+_WHOLE_EVENTS: Final = 60
+Handlers = Mapping[str, Callable[..., Any]]
+Setup = Callable[[Outside], object]
+
+
+class HandlersFailError(EventFabricError):
+    """Handlers fail where nothing else does: there is nothing to compare with."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where somebody's definition, events and handlers are: what a process needs to try them. See HandlerTrials."""
+
+    definition: str
+    events: str
+    setup: str | None = None
+    subscriptions: tuple[str, ...] = ()
+    failover: bool = False
+    replay: bool = False
+
+
+@cache
+def trials_of(project: Project) -> "HandlerTrials":
+    """A project's trials, loaded once a process; what HandlerTrials raises, and HandlerError for the setup."""
+    # As on Lambda, where the project's functions are on the path.
+    folders = [str(folder) for folder in handler_folders(project.definition) if folder.is_dir()]
+    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
+    return HandlerTrials(
+        project.definition,
+        events=project.events,
+        setup=project.setup,
+        subscriptions=project.subscriptions,
+        failover=project.failover,
+        replay=project.replay,
+    )
+
+
+def try_seed(project: Project, seed: int) -> Outcome:
+    """What comes of a seed: for hunts, whose processes know a function by its name."""
+    return trials_of(project).try_seed(seed)
+
+
+class HandlerTrials:
+    """The handlers of one definition, ready to be tried.
+
+    Args:
+        definition: a definition, or the path of its file.
+        events: what is published: events, or the path of a file of CloudEvents, a line each.
+        handlers: functions that stand in for the definition's handlers, by subscription.
+        setup: called before each run with `regions` and `client(service, region)`, to make the handlers' own tables;
+            or where it is, as package.module:function.
+        subscriptions: only these; default all.
+        failover: whether lanes are handed over between Regions, which may repeat effects of any guarantee.
+        replay: whether operators replay, which repeats effects that are not told by `delivery.is_replay`.
+
+    Raises:
+        DefinitionError, HandlerError, UnknownNameError: as said there.
+        SettingError: no event for a subscription.
+    """
+
+    def __init__(
+        self,
+        definition: Definition | str | PathLike[str],
+        *,
+        events: Seq[Event] | str | PathLike[str],
+        handlers: Handlers | None = None,
+        setup: Setup | str | None = None,
+        subscriptions: Seq[str] = (),
+        failover: bool = False,
+        replay: bool = False,
+    ) -> None:
+        read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
+        topology = Topology(read)
+        self._errors: dict[tuple[str, str], str] = {}
+        for name in (*subscriptions, *(handlers or {})):
+            topology.subscription(name)
+        names = list(subscriptions) or list(topology.subscriptions)
+        self.definition = read
+        # Modules that make clients as they are imported find what they find on Lambda.
+        with no_account(None), environment(dict.fromkeys(HANDLERS_FIND, topology.home)):
+            self._setup: Setup | None = load_handler(setup, what="setup") if isinstance(setup, str) else setup
+            self._handlers = {
+                name: (handlers or {}).get(name) or load_handler(read.subscriptions[name].handler)
+                for name in names
+            }
+        sample = _read(events) if isinstance(events, str | PathLike) else list(events)
+        profile = profile_of(failover=failover, replay=replay)
+        self._workloads = [
+            Workload(
+                profile, stream, [one.definition for one in stream.subscriptions if one.name in names], sample
+            )
+            for stream in topology.streams.values()
+            if any(one.name in names for one in stream.subscriptions)
+        ]
+        self._check_sample([topology.subscription(name).definition.types for name in names], names, sample)
+        self.names = tuple(names)
+
+    def _check_sample(self, types: Seq[tuple[str, ...] | None], names: Seq[str], sample: Seq[Event]) -> None:
+        for name, wanted in zip(names, types, strict=True):
+            if not any(wanted is None or event.type in wanted for event in sample):
+                allowed = "one of " + ", ".join(wanted) if wanted else "any"
+                types_found = sorted({event.type for event in sample})
+                raise SettingError(f"events for subscription {name}", types_found, f"types: {allowed}")
+
+    def check(self) -> None:
+        """Run a part of the sample without faults; HandlersFailError where a handler fails all the same."""
+        for workload in self._workloads:
+            of, _ = self._run(workload.whole(_WHOLE_EVENTS))
+            permanent = {
+                name: {one.partition(":")[2] for one in self.definition.subscriptions[name].retry.permanent}
+                for name in self.names
+            }
+            for entry in of.entries:
+                if isinstance(entry, history.AttemptEnded) and entry.error:
+                    if entry.error in permanent[entry.subscription]:
+                        continue
+                    event = of.plan.events[entry.events[0].id]
+                    where = f"event {event.id} (type {event.type}, key {event.key!r})"
+                    raise HandlersFailError(
+                        f"subscription {entry.subscription}: its handler raises {entry.error} for {where}"
+                        f"{self._said(entry)}; without any fault it must handle the sample's events"
+                    )
+
+    def _said(self, entry: history.AttemptEnded) -> str:
+        said = self._errors.get((entry.subscription, entry.events[0].id))
+        return f": {said}" if said else ""
+
+    def try_seed(self, seed: int) -> Outcome:
+        """What comes of a seed."""
+        workload = self._workloads[seed % len(self._workloads)]
+        return self.tried(workload.plan(seed))[0]
+
+    def plan(self, seed: int) -> Plan:
+        """The plan of a seed."""
+        return self._workloads[seed % len(self._workloads)].plan(seed)
+
+    def check_plan(self, plan: Plan) -> None:
+        """SettingError where a plan is not of this definition's handlers; UnknownNameError."""
+        if plan.profile != NAME:
+            raise SettingError(
+                "plan", plan.profile, f"one of profile {NAME!r}, as `eventfabric simulate` keeps it"
+            )
+        Topology(self.definition).stream(plan.stream)
+        for one in plan.subscriptions:
+            if one.name not in self._handlers:
+                raise SettingError("plan", one.name, f"subscriptions {', '.join(self._handlers)}")
+
+    def tried(self, plan: Plan) -> tuple[Outcome, History]:
+        """What comes of a plan, with its history."""
+        kept = History(plan, [])
+        try:
+            kept, left = self._run(plan)
+            verdicts = self._judged(kept, left)
+        except Exception as error:  # whatever it is: of many seeds, the others go on
+            return failed(error, kept), kept
+        told = tally(kept.entries)
+        told.happenings.update({f"{REPEATED}: {name}": n for name, n in repeated(kept).items()})
+        return Outcome(plan.seed, tuple(verdicts), told, planned(plan), len(kept.entries)), kept
+
+    def _judged(self, of: History, left: Left) -> list[Verdict]:
+        end = of.entries[-1]
+        if not isinstance(end, history.Ended) or not end.quiet:
+            return [Verdict(STUCK, Result.INVALID, (Anomaly(getattr(end, "why", ""), len(of.entries) - 1),))]
+        if not _may_differ(of):
+            return []
+        calm = [self._run(plan)[1] for plan in calm_plans(of)]
+        at_most_once = frozenset(one.name for one in of.plan.subscriptions if one.guarantee == "at_most_once")
+        said = compared(left, calm, at_most_once=at_most_once)
+        return list(_verdicts(of, said, repeated(of)))
+
+    def _run(self, plan: Plan) -> tuple[History, Left]:
+        """One run, and what it left outside."""
+        left, topology = Left(), self._topology(plan)
+        with silence():
+            handling: Handling
+
+            def handler_for(process: Any, name: str) -> Callable[..., Any]:
+                return handling.handler_for(process, name, self._handlers[name])
+
+            world = World(plan, topology=topology, handlers=handler_for, redrives=True)
+            handling = Handling(world, left)
+            self._errors = handling.errors
+            with outside(world, self._setup) as there:
+                of = simulate_in(world)
+                left.state = there.state(set(left.writers))
+        left.unresolved = _unresolved(of)
+        return of, left
+
+    def _topology(self, plan: Plan) -> Topology:
+        """The fabric, as far as the plan needs it: fewer lanes, and every subscription from the beginning."""
+        kept = {one.name for one in plan.subscriptions}
+        streams = {plan.stream: replace(self.definition.streams[plan.stream], lanes=plan.lanes)}
+        subscriptions = {
+            name: replace(one, start="earliest")
+            for name, one in self.definition.subscriptions.items()
+            if name in kept
+        }
+        return Topology(replace(self.definition, streams=streams, subscriptions=subscriptions))
+
+
+def _read(path: str | PathLike[str]) -> list[Event]:
+    """The events of a file; MalformedCloudEventError for the first that is none."""
+    with Path(path).open("rb") as file:
+        found: list[Event] = []
+        for _, event in read_cloudevents(file, name=str(path)):
+            if not isinstance(event, Event):
+                raise event
+            found.append(event)
+    return found
+
+
+def _may_differ(of: History) -> bool:
+    """Whether anything happened to a handler: else its effects are those of a run without faults."""
+    return bool(repeated(of)) or any(
+        (isinstance(entry, history.Called) and " " in entry.call)
+        or (isinstance(entry, history.AttemptEnded) and entry.error)
+        for entry in of.entries
+    )
+
+
+def repeated(of: History) -> Counter[str]:
+    """How many attempts of events that were attempted before each subscription saw."""
+    tried: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    found: Counter[str] = Counter()
+    for entry in of.entries:
+        if isinstance(entry, history.AttemptBegan):
+            before = tried[entry.subscription, entry.region]
+            found[entry.subscription] += sum(place.id in before for place in entry.events)
+            before.update(place.id for place in entry.events)
+    return +found
+
+
+def _unresolved(of: History) -> set[tuple[str, str]]:
+    """Subscription and event of what still waits in the end, behind a dead letter or in a lane that stands still."""
+    facts = Facts(of)
+    waiting: dict[tuple[str, str, str, str], tuple[int, ...]] = {}
+    cursors: dict[tuple[str, str], int] = {}
+    for entry in of.entries:
+        if isinstance(entry, history.KeyChanged):
+            place = (entry.subscription, entry.writer, entry.lane, entry.id)
+            waiting[place] = entry.after.waiting if entry.after else ()
+        elif isinstance(entry, history.CursorMoved):
+            place_of_cursor = (entry.subscription, entry.lane)
+            cursors[place_of_cursor] = max(cursors.get(place_of_cursor, 0), entry.after.sequence)
+    found = {
+        (subscription, facts.logged[lane, sequence].id)
+        for (subscription, _, lane, _), sequences in waiting.items()
+        for sequence in sequences
+        if (lane, sequence) in facts.logged
+    }
+    for one in facts.logged.values():
+        for subscription in facts.subscriptions:
+            if facts.wants(subscription, one) and one.sequence >= cursors.get((subscription, one.lane), 0):
+                found.add((subscription, one.id))
+    return found
+
+
+def _verdicts(of: History, said: Comparison, again: Counter[str]) -> list[Verdict]:
+    by_effect: defaultdict[str, list[Difference]] = defaultdict(list)
+    for one in said.differences:
+        by_effect[one.effect].append(one)
+    found = [
+        Verdict(
+            effect, Result.INVALID, tuple(Anomaly(one.what, _entry_of(of, one)) for one in differences[:5])
+        )
+        for effect, differences in by_effect.items()
+    ]
+    for effect in sorted((said.seen | said.unsteady) - by_effect.keys()):
+        owners = effect.partition(":")[0].split(" and ")
+        tells = effect in said.seen and any(again[name] for name in owners)
+        found.append(Verdict(effect, Result.VALID if tells else Result.UNKNOWN))
+    return found
+
+
+def _entry_of(of: History, one: Difference) -> int:
+    """Where a difference shows: the last time that its effect was made, else the last repeated attempt."""
+    owners = set(one.effect.partition(":")[0].split(" and "))
+    shown = 0
+    for number, entry in enumerate(of.entries):
+        match entry:
+            case history.EffectCalled() if one.effect == f"{entry.subscription}: {entry.effect}":
+                if not one.events or entry.id in one.events:
+                    shown = number
+            case history.EffectCalled() | history.AttemptBegan() if entry.subscription in owners:
+                if not one.events:
+                    shown = number
+    return shown

@@ -1,0 +1,212 @@
+"""Draws plans for somebody's handlers: which of the sample's events are published, and what goes wrong meanwhile.
+
+A key's events come in the order of the sample, from one Region: what handlers do is then the same in every run without
+faults. Ids are new, so that a repetition in the sample is an event of its own.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence as Seq
+from random import Random
+from typing import Final
+
+from msgspec.structs import replace
+
+from eventfabric import limits
+from eventfabric.definition import Subscription
+from eventfabric.model.event import Event
+from eventfabric.simulation import history
+from eventfabric.simulation.history import History
+from eventfabric.simulation.plainer import CONDUCTS, EVENTS, HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, Ways
+from eventfabric.simulation.plan import (
+    FINE,
+    Conduct,
+    Plan,
+    PlannedEvent,
+    PlannedSubscription,
+    Publish,
+)
+from eventfabric.simulation.profiles import Draw, Profile
+from eventfabric.topology import StreamTopology
+
+NAME: Final = "handlers"
+LANES_MAX: Final = 4
+"""Fewer lanes than a fabric has: events of several keys meet in them."""
+WAYS: Final = Ways((HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, EVENTS, CONDUCTS), lambda plan: iter(()))
+"""What may be left out of such a plan: the events are somebody's own, and stay as they are."""
+_HANDOVERS: Final = ("failover", "failover", "failback")
+CALM_SLOWNESS: Final = (1.0, 20.0, 200.0)
+"""Of runs without faults, one after the other: how slow calls are decides who runs when."""
+
+
+def profile_of(*, failover: bool, replay: bool) -> Profile:
+    """What plans look like. What repeats effects by design, a handover and a replay, is for who asks for it."""
+    replays = ("replay", "replay") if replay else ()
+    return Profile(
+        NAME,
+        "somebody's handlers under faults",
+        consumers=(1, 2, 3),
+        bad=(0.0, 0.2, 0.5),
+        happenings=(0, 1, 2, 3),
+        anywhere=("deploy", "split", "reconcile", "clock", "outage", "redrive", "pause", *replays),
+        between=("region_loss", "silence", "cut", *(_HANDOVERS if failover else ())),
+        copied=(),
+        tamper_share=0.0,
+        slowness=(0.5, 1.0, 1.0, 20.0),
+    )
+
+
+class Workload(Draw):
+    """Plans of one stream."""
+
+    def __init__(
+        self, profile: Profile, stream: StreamTopology, subscriptions: Seq[Subscription], events: Seq[Event]
+    ) -> None:
+        super().__init__(profile, Random())
+        self._stream = stream
+        self._wanting = tuple(subscriptions)
+        wanted = [one.types for one in subscriptions]
+        self._events = [
+            event for event in events if any(types is None or event.type in types for types in wanted)
+        ]
+
+    @property
+    def events(self) -> Seq[Event]:
+        """Those of the sample that any of the subscriptions wants."""
+        return self._events
+
+    def plan(self, seed: int) -> Plan:
+        """The plan of a seed; the same, always."""
+        random = self._random = Random(f"{seed} {NAME} {self._stream.name}")
+        self._regions = self._stream.definition.regions
+        self._durability = self._stream.definition.durability
+        self._seconds = random.choice(self._of.seconds)
+        return self._plan(
+            seed,
+            self._calls(random.choice((1, 2, 4, 8, 14))),
+            happenings=self.happenings(expires=False),
+            rates=self.rates(),
+            shards=random.choice((1, 1, 2)),
+            slowness=random.choice(self._of.slowness),
+            consumers=random.choice(self._of.consumers),
+        )
+
+    def whole(self, most: int) -> Plan:
+        """Up to so many of the events, spread over the sample, without any fault."""
+        self._random, self._regions = Random(f"{NAME} {self._stream.name}"), self._stream.definition.regions
+        self._seconds = 60.0
+        chosen = self._events[:: max(1, len(self._events) // most)][:most]
+        return self._plan(0, self._publishing([_planned(n, one, FINE) for n, one in enumerate(chosen, 1)]))
+
+    def _plan(self, seed: int, publishes: tuple[Publish, ...], *, consumers: int = 1, **rest: object) -> Plan:
+        stream = self._stream.definition
+        base = Plan(
+            seed=seed,
+            profile=NAME,
+            regions=stream.regions,
+            lanes=min(LANES_MAX, stream.lanes),
+            durability=stream.durability,
+            subscriptions=tuple(_subscription(one, consumers) for one in self._wanting),
+            producers=stream.regions,
+            publishes=publishes,
+            happenings=(),
+            rates={},
+            stream=self._stream.name,
+        )
+        return replace(base, **rest) if rest else base
+
+    def _calls(self, count: int) -> tuple[Publish, ...]:
+        """Events of a few keys, in the order of the sample."""
+        random = self._random
+        by_key: defaultdict[str, list[int]] = defaultdict(list)
+        for number, event in enumerate(self._events):
+            by_key[event.key].append(number)
+        keys = random.sample(sorted(by_key), min(len(by_key), random.choice((1, 2, 4, 8))))
+        numbers: list[int] = []
+        while len(numbers) < count and keys:
+            for key in list(keys):
+                left = by_key[key]
+                if not left:
+                    keys.remove(key)
+                elif len(numbers) < count:
+                    at = (
+                        random.randrange(len(left))
+                        if key not in {self._events[n].key for n in numbers}
+                        else 0
+                    )
+                    numbers.append(left[at])
+                    by_key[key] = left[at + 1 :]
+        bad = random.choice(self._of.bad)
+        return self._publishing(
+            [
+                _planned(number, self._events[at], self._how() if random.random() < bad else FINE)
+                for number, at in enumerate(sorted(numbers), 1)
+            ]
+        )
+
+    def _how(self) -> Conduct:
+        """How handlers fare with an event: never so often that it is given up."""
+        most = min(one.retry.attempts for one in self._wanting) - 1
+        crashes_max = limits.CRASHES_MAX - 1
+        match self._random.randrange(4):
+            case 0:
+                return Conduct(hangs=1)
+            case 1 if most > 0:
+                return Conduct(fails=min(most, self._random.choice((1, 1, 2))))
+            case _:
+                return Conduct(crashes=min(crashes_max, self._random.choice((1, 1, 2))))
+
+    def _publishing(self, events: list[PlannedEvent]) -> tuple[Publish, ...]:
+        random = self._random
+        home = {key: random.randrange(len(self._regions)) for key in sorted({one.key for one in events})}
+        made: list[Publish] = []
+        at_seconds = sorted(round(random.uniform(0, self._seconds), 3) for _ in events)
+        left = list(zip(at_seconds, events, strict=True))
+        while left:
+            at, first = left.pop(0)
+            batch = [first]
+            most = random.choice((1, 1, 2, 4))
+            while left and len(batch) < most and home[left[0][1].key] == home[first.key]:
+                batch.append(left.pop(0)[1])
+            made.append(Publish(at, home[first.key], tuple(batch), random.choice(("many", "one"))))
+        return tuple(made)
+
+
+def calm_plans(of: History) -> list[Plan]:
+    """What a run published, in the same order, and nothing that goes wrong: several times, each at another pace."""
+    there = {
+        id_
+        for entry in of.entries
+        if isinstance(entry, history.Appended) and not entry.copied
+        for id_ in entry.ids
+    }
+    publishes = []
+    for one in of.plan.publishes:
+        kept = tuple(replace(event, conduct=FINE) for event in one.events if event.id in there)
+        if kept:
+            publishes.append(replace(one, events=kept))
+    calm = replace(of.plan, publishes=tuple(publishes), happenings=(), rates={}, failover=False, shards=1)
+    return [
+        replace(calm, seed=1000 * of.plan.seed + number, slowness=slowness)
+        for number, slowness in enumerate(CALM_SLOWNESS)
+    ]
+
+
+def _planned(number: int, event: Event, conduct: Conduct) -> PlannedEvent:
+    return PlannedEvent(f"e{number}", event.key, event.type, conduct, event.data)
+
+
+def _subscription(one: Subscription, consumers: int) -> PlannedSubscription:
+    return PlannedSubscription(
+        name=one.name,
+        guarantee=one.guarantee,
+        order=one.order,
+        deliver=one.deliver,
+        on_late=one.on_late,
+        on_expired=one.on_expired,
+        types=one.types or (),
+        immediate=one.retry.immediate,
+        attempts=one.retry.attempts,
+        failure_ratio=one.breaker.failure_ratio,
+        parked_keys=one.breaker.parked_keys,
+        consumers=consumers,
+    )

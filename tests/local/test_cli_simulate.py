@@ -1,0 +1,149 @@
+"""`eventfabric simulate` as users run it: their definition, their handlers, their events."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.local.cli_support import DEFINITION, ROOT, Ran
+
+DEFINITION_TEXT = """
+[fabric]
+name = "own"
+regions = ["us-east-1"]
+[streams.orders]
+durability = "regional"
+[subscriptions.mailer]
+stream = "orders"
+handler = "subscribers.mailer:send"
+"""
+HANDLER = """
+import boto3
+from eventfabric import Delivery, Event, subscriber
+
+dynamodb = boto3.client("dynamodb")  # as it is imported, as many do
+
+def make(outside):
+    for region in outside.regions:
+        outside.client("dynamodb", region).create_table(
+            TableName="mails", BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        )
+
+@subscriber
+def send(event: Event, delivery: Delivery) -> None:
+    dynamodb.update_item(
+        TableName="mails", Key={"id": {"S": event.key}}, UpdateExpression="ADD sent :one",
+        ExpressionAttributeValues={":one": {"N": "1"}},
+    )
+"""
+EVENT = {"specversion": "1.0", "source": "/test", "type": "placed", "partitionkey": "k1", "data": {"n": 1}}
+EFFECT = "mailer: dynamodb mails: sent"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of somebody's own, with a handler that adds up under at_least_once."""
+    folder = tmp_path / "own"
+    (folder / "infra/sample").mkdir(parents=True)
+    (folder / "functions/subscribers").mkdir(parents=True)
+    (folder / "infra/fabric.toml").write_text(DEFINITION_TEXT)
+    (folder / "functions/subscribers/__init__.py").touch()
+    (folder / "functions/subscribers/mailer.py").write_text(HANDLER)
+    lines = [json.dumps({**EVENT, "id": f"s{number}"}) for number in range(8)]
+    (folder / "infra/sample/events.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def simulate(*options: str, cwd: Path = ROOT) -> Ran:
+    # Its own `subscribers`: not the sample's, which an editable install puts on the path.
+    environment = {name: value for name, value in os.environ.items() if name != "AWS_DEFAULT_REGION"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "eventfabric.cli.main", "simulate", *options],
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    return Ran(ended.returncode, ended.stdout, ended.stderr)
+
+
+def test_the_samples_handlers_pass(tmp_path: Path) -> None:
+    ran = simulate("--setup", "subscribers.tables:make", "--seeds", "0..7", "--json", "--out", str(tmp_path))
+    assert ran.code == 0, ran.err
+    report = ran.json
+    assert (report["seeds"], report["found"], report["failures"]) == (8, [], [])
+    assert "billing: dynamodb shop-charges: charges" in report["effects"]
+    assert sum(report["repeated"].values()) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_idempotent_is_told_with_its_schedule_and_a_plan_that_shows_it_again(
+    project: Path,
+) -> None:
+    options = ("--setup", "subscribers.mailer:make")
+    ran = simulate(*options, "--seeds", "0..9", "--jobs", "1", cwd=project)
+    assert ran.code == 1, ran.err
+    assert EFFECT in ran.out
+    assert "NOT IDEMPOTENT" in ran.out
+    assert "sent of k1 is " in ran.out
+    assert ", time 2" in ran.out
+    plan = next(line.split()[1] for line in ran.out.splitlines() if line.strip().startswith("plan:"))
+    assert (project / plan).is_file()
+    assert (project / plan).with_name("timeline.html").is_file()
+    again = simulate(*options, "--plan", plan, "--json", cwd=project)
+    assert (again.code, again.json["found"]) == (1, [EFFECT])
+    assert any(", time 2" in line for line in again.json["failures"][0]["schedule"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--seeds", "5..3"), "'5..3' ends before it begins"),
+        (("--seeds", "x"), "'x' is no range of seeds"),
+        (("--seeds", "5.."), "has no end, allowed: with --minutes"),
+        (("--events", "nowhere.jsonl"), "found no file nowhere.jsonl"),
+        (("--events", "README.md"), "README.md:1"),
+        (("--setup", "nowhere:make"), "setup 'nowhere:make'"),
+        (("--subscription", "nobody"), "nobody"),
+        (("--definition", "nowhere.toml"), "nowhere.toml"),
+        (("--plan", "README.md"), "is no plan"),
+        (("--plan", "nowhere.json"), "nowhere.json"),
+        (("--plan", "x", "--seeds", "1..2"), "no --seeds"),
+        (("--jobs", "0"), "--jobs"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
+)
+def test_a_wrong_question_is_one_clear_line(options: tuple[str, ...], said: str) -> None:
+    ran = simulate("--definition", str(DEFINITION), *options)
+    assert ran.code in (1, 2)
+    assert said in " ".join(ran.err.split())
+    assert "Traceback" not in ran.err
+
+
+def test_a_handler_whose_tables_are_missing_is_said_before_anything_is_tried() -> None:
+    ran = simulate("--seeds", "0..3")
+    assert ran.code == 1
+    assert "ResourceNotFoundException" in ran.err
+    assert "without any fault" in ran.err
+
+
+def test_ctrl_c_tells_what_is_known_by_then(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "eventfabric.cli.main", "simulate", "--setup", "subscribers.tables:make"]
+    running = subprocess.Popen(
+        [*command, "--seeds", "0..", "--minutes", "10", "--jobs", "1", "--json", "--out", str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )  # fmt: skip
+    assert running.stderr is not None
+    for line in running.stderr:
+        if "seeds, " in line and not line.startswith("profile"):
+            break
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    report = json.loads(out)
+    assert report["interrupted"]
+    assert report["seeds"] > 0

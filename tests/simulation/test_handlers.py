@@ -1,0 +1,283 @@
+"""Somebody's own handlers under faults: what is not idempotent is found, with a short schedule, and nothing else is."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+import pytest
+
+from eventfabric.definition import Definition
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import HandlerError, SettingError, UnknownNameError
+from eventfabric.model.event import Event
+from eventfabric.simulation import effect, history
+from eventfabric.simulation.handlers import HandlersFailError, HandlersReport, HandlerTrials
+from eventfabric.simulation.handlers.handling import Tokens
+from eventfabric.simulation.handlers.hunting import run_here
+from eventfabric.simulation.handlers.trials import STUCK
+from eventfabric.simulation.handlers.workload import WAYS
+from eventfabric.simulation.kept import keep
+from eventfabric.simulation.plan import Conduct, Plan, PlannedEvent, Publish
+from tests.simulation import wrong_handlers
+from tests.simulation.wrong_handlers import RIGHT, WRONG
+
+SEEDS_MAX = 50
+RIGHT_SEEDS = 15
+EVENTS = [
+    Event(id=f"s{number}", key=f"k{number % 5}", type="placed" if number % 3 else "paid", data={"n": number})
+    for number in range(30)
+]
+
+
+def definition(guarantee: str = "at_least_once", *, regions: int = 1, more: str = "") -> Definition:
+    names = ("us-east-1", "eu-west-1")[:regions]
+    return parse_definition(f"""
+        [fabric]
+        name = "own"
+        regions = {json.dumps(names)}
+        [streams.orders]
+        durability = "{"replicated" if regions > 1 else "regional"}"
+        [subscriptions.taker]
+        stream = "orders"
+        handler = "nowhere:function"
+        guarantee = "{guarantee}"
+        {more}
+    """)
+
+
+def trials(handler: Callable[..., Any], guarantee: str = "at_least_once", **how: Any) -> HandlerTrials:
+    return HandlerTrials(
+        definition(guarantee, **how), events=EVENTS, handlers={"taker": handler}, setup=wrong_handlers.make
+    )
+
+
+def first_found(of: HandlerTrials) -> tuple[int, frozenset[str]]:
+    """The seeds that it took, and what is wrong."""
+    for seed in range(SEEDS_MAX):
+        outcome = of.try_seed(seed)
+        assert not outcome.error, outcome.error
+        if outcome.signature:
+            return seed + 1, outcome.signature
+    return SEEDS_MAX + 1, frozenset()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_handlers_effect_is_found_and_named(name: str) -> None:
+    handler, effect_name = WRONG[name]
+    seeds, found = first_found(trials(handler))
+    assert effect_name in found, f"{seeds} seeds found {sorted(found)}"
+    assert all(one.startswith("taker: ") for one in found)
+
+
+def test_half_of_the_wrong_handlers_are_found_within_ten_seeds() -> None:
+    assert median(first_found(trials(handler))[0] for handler, _ in WRONG.values()) <= 10
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_handler_is_not_blamed(name: str) -> None:
+    of = trials(RIGHT[name], regions=2)
+    outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
+    assert [one.error for one in outcomes if one.error] == []
+    assert {one.seed: sorted(one.signature) for one in outcomes if one.signature} == {}
+    assert any(one.tally.happenings.get("attempt repeated: taker") for one in outcomes)
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once"])
+def test_what_commits_with_the_cursor_may_add_up(guarantee: str) -> None:
+    of = trials(wrong_handlers.adds_up_in_the_transaction, guarantee, regions=2)
+    outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
+    assert {one.seed: sorted(one.signature) for one in outcomes if one.signature or one.error} == {}
+    assert any(verdict.checker == "taker: dynamodb rows: n" for one in outcomes for verdict in one.verdicts)
+
+
+def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
+    def found(*, replay: bool) -> set[str]:
+        of = HandlerTrials(
+            definition("exactly_once"), events=EVENTS, setup=wrong_handlers.make, replay=replay,
+            handlers={"taker": wrong_handlers.adds_up_in_the_transaction},
+        )  # fmt: skip
+        return set().union(*(of.try_seed(seed).signature for seed in range(SEEDS_MAX)))
+
+    assert found(replay=False) == set()
+    assert found(replay=True) == {"taker: dynamodb rows: n"}
+
+
+def test_at_most_once_may_lose_an_effect_and_repeats_none() -> None:
+    for name in ("puts_by_the_events_id", "charges_by_key"):
+        assert first_found(trials(RIGHT[name], "at_most_once"))[1] == frozenset()
+    assert first_found(trials(wrong_handlers.calls_without_a_key, "at_most_once"))[1] == frozenset()
+
+
+def test_the_same_seed_gives_the_same_history_twice() -> None:
+    of = trials(wrong_handlers.adds_up)
+    plan = of.plan(3)
+    assert of.tried(plan)[1].encode() == of.tried(plan)[1].encode()
+
+
+def test_what_is_found_is_shrunk_told_and_drawn(tmp_path: Path) -> None:
+    report = run_here(trials(wrong_handlers.adds_up), range(10), out=tmp_path)
+    assert report.found == ["taker: dynamodb rows: n"]
+    with pytest.raises(AssertionError) as raised:
+        report.check()
+    (kept,) = report.kept
+    told = str(raised.value)
+    assert "n of k" in told
+    assert "without faults" in told
+    assert "time 2" in told
+    assert len(kept.history.plan.events if kept.history else ()) == 1
+    assert kept.picture.read_text(encoding="utf-8").count("UpdateItem rows") >= 2
+    plan = msgspec.json.decode(kept.plan.read_bytes(), type=Plan)
+    assert "taker: dynamodb rows: n" in trials(wrong_handlers.adds_up).tried(plan)[0].signature
+    shown = report.as_json()
+    assert shown["found"] == report.found
+    assert shown["failures"][0]["schedule"]
+    assert shown["effects"]["taker: dynamodb rows: n"]["differs"] >= 1
+    assert shown["repeated"]["taker"] > 0
+
+
+def test_nothing_found_is_no_error(tmp_path: Path) -> None:
+    report = run_here(trials(wrong_handlers.puts_by_the_events_id), range(5), out=tmp_path)
+    report.check()
+    assert (report.found, report.kept, list(tmp_path.iterdir())) == ([], [], [])
+
+
+def test_a_handler_that_fails_without_faults_is_told_before_anything_is_tried(tmp_path: Path) -> None:
+    of = trials(wrong_handlers.fails)
+    with pytest.raises(
+        HandlersFailError, match=r"taker: its handler raises ValueError for event e\d+ .*no such order"
+    ):
+        run_here(of, range(3), out=tmp_path)
+
+
+def test_a_crash_between_two_calls_is_tried_too() -> None:
+    """The second of two effects is lost with the process, and the first made again."""
+    one = PlannedEvent("e1", "k1", "placed", Conduct(crashes=1), {"n": 1})
+    of = trials(wrong_handlers.steps_without_verify_and_twice)
+    base = msgspec.structs.replace(
+        of.plan(1), happenings=(), rates={}, publishes=(Publish(0.0, 0, (one,), "one"),)
+    )
+    reasons = {
+        entry.reason
+        for seed in range(12)
+        for entry in of.tried(msgspec.structs.replace(base, seed=seed))[1].entries
+        if isinstance(entry, history.Crashed)
+    }
+    assert reasons == {
+        "crashed in its handler of e1, before charge",
+        "crashed when its handler had handled e1",
+    }
+
+
+def test_a_queue_knows_a_deduplication_id_for_five_minutes_only() -> None:
+    class Time:
+        ms = 0
+
+        def now_ms(self) -> int:
+            return self.ms
+
+    class World:
+        time = Time()
+
+    world: Any = World()
+    tokens = Tokens(world)
+    assert not tokens.knows("sqs SendMessage", "t", 300_000)
+    world.time.ms = 299_999
+    assert tokens.knows("sqs SendMessage", "t", 300_000)
+    world.time.ms = 300_000
+    assert not tokens.knows("sqs SendMessage", "t", 300_000)
+    assert not tokens.knows("charge", "t", 0)
+    world.time.ms = 10**12
+    assert tokens.knows("charge", "t", 0)
+    assert not tokens.knows("charge", None, 0)
+
+
+def test_an_effect_outside_of_any_simulation_is_nothing() -> None:
+    effect("charge", key="k")
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "said"),
+    [
+        ({"events": []}, SettingError, "events for subscription taker"),
+        ({"subscriptions": ["nobody"]}, UnknownNameError, "nobody"),
+        ({"handlers": {"nobody": print}}, UnknownNameError, "nobody"),
+        ({"handlers": {}}, HandlerError, "nowhere"),
+        ({"setup": "nowhere:make"}, HandlerError, "setup 'nowhere:make'"),
+    ],
+)
+def test_what_cannot_be_tried_is_said_at_once(how: dict[str, Any], error: type[Exception], said: str) -> None:
+    arguments: dict[str, Any] = {"events": EVENTS, "handlers": {"taker": print}, **how}
+    with pytest.raises(error, match=said):
+        HandlerTrials(definition(), **arguments)
+
+
+def test_a_plan_of_other_handlers_is_refused() -> None:
+    of = trials(wrong_handlers.adds_up)
+    plan = of.plan(1)
+    of.check_plan(plan)
+    with pytest.raises(SettingError, match="allowed"):
+        of.check_plan(msgspec.structs.replace(plan, profile="default"))
+    with pytest.raises(UnknownNameError, match="events"):
+        of.check_plan(msgspec.structs.replace(plan, stream="events"))
+    other = msgspec.structs.replace(plan.subscriptions[0], name="giver")
+    with pytest.raises(SettingError, match="giver"):
+        of.check_plan(msgspec.structs.replace(plan, subscriptions=(other,)))
+
+
+def test_a_seed_that_breaks_the_simulation_is_told_and_others_go_on(tmp_path: Path) -> None:
+    calls = 0
+
+    def make(outside: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ZeroDivisionError
+        wrong_handlers.make(outside)
+
+    of = HandlerTrials(definition(), events=EVENTS, handlers={"taker": wrong_handlers.adds_up}, setup=make)
+    report = run_here(of, range(2), out=tmp_path)
+    (failure,) = report.summary.failures
+    assert failure.broke == "ZeroDivisionError in make"
+    assert (report.summary.seeds, report.found) == (2, ["ZeroDivisionError in make"])
+    # It does not show again, and is kept as it was.
+    (kept,) = report.kept
+    assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == of.plan(0)
+
+
+def test_a_lane_that_never_drains_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventfabric.simulation.run.DRAIN_STEPS_MAX", 3)
+    outcome = trials(wrong_handlers.adds_up).try_seed(0)
+    assert outcome.signature == {STUCK}
+
+
+def test_shrinking_keeps_the_events_as_they_are(tmp_path: Path) -> None:
+    of = trials(wrong_handlers.sends)
+    seed = next(seed for seed in range(SEEDS_MAX) if of.try_seed(seed).signature)
+    kept = keep(of.try_seed(seed), of.plan(seed), tmp_path, shrinks=True, trial=of.tried, ways=WAYS)
+    plan = msgspec.json.decode(kept.plan.read_bytes(), type=Plan)
+    sample = {(event.key, event.type, event.data["n"]) for event in EVENTS}
+    assert {(one.key, one.type, one.data["n"]) for one in plan.events.values()} <= sample
+    assert plan.size < of.plan(seed).size
+
+
+@pytest.mark.eventfabric_simulation(setup="subscribers.tables:make")
+def test_the_marker_tries_the_projects_own_handlers(
+    simulate_handlers: Callable[..., HandlersReport],
+) -> None:
+    report = simulate_handlers(range(8))
+    report.check()
+    assert sum(report.repeated.values()) > 0
+
+
+@pytest.mark.eventfabric_simulation(
+    definition=definition(),
+    events=EVENTS,
+    setup=wrong_handlers.make,
+    handlers={"taker": wrong_handlers.sends},
+)
+def test_the_marker_takes_handlers_of_a_test(simulate_handlers: Callable[..., HandlersReport]) -> None:
+    with pytest.raises(AssertionError, match="sqs SendMessage mails"):
+        simulate_handlers(range(10)).check()
