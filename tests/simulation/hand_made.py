@@ -85,19 +85,19 @@ class Hand:
     def moved(
         self, before: int | None, after: int, *, region: str = HOME, actor: str = "deliver 1", epoch: int = 0,
         epoch_before: int = 0, skips: int = 0, replay_until: int = 0, low: int = -1, copied_to: str = "",
-        lane: str = LANE,
+        lane: str = LANE, began: int = 0, after_s: float = 1,
     ) -> "Hand":  # fmt: skip
         """A cursor was written, at the next version."""
         version = self.version.get(region, 0)
         if not copied_to:
             self.version[region] = version + 1 + skips
         stand = CursorStand(
-            after, self.version.get(region, 1), epoch=epoch, replay_until=replay_until, low=low
+            after, self.version.get(region, 1), epoch=epoch, replay_until=replay_until, low=low, began=began
         )
         first = None if before is None else CursorStand(before, version, epoch=epoch_before)
         return self.tell(
             h.CursorMoved, actor=actor, region=copied_to or region, writer=region, subscription=SUB, lane=lane,
-            before=first, after=stand, copied=bool(copied_to),
+            before=first, after=stand, copied=bool(copied_to), after_s=after_s,
         )  # fmt: skip
 
     def parked(

@@ -383,4 +383,15 @@ BUGS = [
         seed=29,
         profile="upkeep",
     ),
+    Bug(
+        "beginning taken for read",
+        "what came while a lane's beginning was looked for counts as what stands before it",
+        "eventfabric.services.locate:_at_time",
+        "if before.sequence and to_ms(before.time) >= ms:",
+        "if False:",
+        by="skipped_sequence",
+        profile="beginnings",
+        seed=394,
+        seeds_max=600,
+    ),
 ]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from eventfabric.simulation import history as h
 from eventfabric.simulation.check import CHECKERS, verdicts
 from eventfabric.simulation.checkers.verdict import Result
@@ -113,6 +115,34 @@ def test_skipped_sequence() -> None:
     assert result("skipped_sequence", taken.history) is INVALID
     most = Hand(plan_of(PlannedSubscription(SUB, guarantee="at_most_once"))).appended("e1", 0).moved(None, 1)
     assert result("skipped_sequence", most.history) is VALID
+
+
+@pytest.mark.parametrize(
+    ("start", "retention_days", "after_s", "said"),
+    [
+        ("latest", 0, 1, VALID),
+        ("earliest", 0, 1, INVALID),
+        ("earliest", 1, 80_000, INVALID),
+        ("earliest", 1, 90_000, VALID),
+    ],
+)
+def test_skipped_sequence_where_a_lane_begins(
+    start: str, retention_days: int, after_s: int, said: Result
+) -> None:
+    plan = plan_of(PlannedSubscription(SUB, start=start), retention_days=retention_days)
+    hand = Hand(plan).appended("e1", 0).appended("e2", 1)
+    assert result("skipped_sequence", hand.moved(None, 1, began=1, after_s=after_s).history) is said
+
+
+def test_skipped_sequence_of_what_is_gone_only_later() -> None:
+    passed = (
+        Hand().appended("e1", 0).moved(None, 1).tell(h.Removed, region=HOME, lane=LANE, sequence=0, count=1)
+    )
+    assert result("skipped_sequence", passed.history) is INVALID
+    gone = (
+        Hand().appended("e1", 0).tell(h.Removed, region=HOME, lane=LANE, sequence=0, count=1).moved(None, 1)
+    )
+    assert result("skipped_sequence", gone.history) is VALID
 
 
 def test_cursor_regression() -> None:
@@ -266,6 +296,9 @@ def test_unreported_finding() -> None:
     handed_out = tampered().read(region=AWAY).began("e1", 0, region=AWAY)
     handed_out.tell(h.Found, region=AWAY, lane=LANE, finding="divergence", alarm=True)
     assert result("unreported_finding", handed_out.ended()) is INVALID
+    expired = tampered().read(region=AWAY)
+    expired.tell(h.Removed, region=AWAY, lane=LANE, sequence=0, count=1).began("e2", 1, region=AWAY)
+    assert result("unreported_finding", expired.ended()) is VALID  # what was changed is gone
     assert result("unreported_finding", one_handled().ended()) is UNKNOWN
 
 

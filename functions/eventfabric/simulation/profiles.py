@@ -246,6 +246,12 @@ _ALL: Final = (
         copied=(), slowness=(1.0, 20.0),
     ),
     Profile(
+        "beginnings", "lanes begin where a replica shows records late and in any order, of a stream that expires",
+        regions=(2, 3), quorum_share=0, retention_share=1, lanes=(1,), delivers=("everywhere", "one"),
+        faults=("lag", "slow", "stale", "lost_reply"), always=("lag", "slow"), quiet_share=0, anywhere=(),
+        happenings=(0, 1), between=("cut",), copied=(), tamper_share=0, slowness=(1.0, 20.0, 200.0),
+    ),
+    Profile(
         "upkeep", "records and doorbells lost or changed; reconciliation and backfill put it right, or say so",
         regions=(2, 3), quorum_share=0, retention_share=0.2, bad=(0.0, 0.1), faults=("bell_lost", "lag", "lost_reply"),
         fault_share=0.6, happenings=(2, 4, 6), anywhere=("reconcile",), between=("cut", "failover"),

@@ -46,7 +46,7 @@ def _handed_out(of: History, number: int, deed: history.Tampered) -> list[Anomal
         match entry:
             case history.CursorMoved() if not entry.copied and entry.lane == deed.lane:
                 cursors[entry.writer, entry.subscription] = entry.after.sequence
-            case history.Appended() if index > number + 1:
+            case history.Appended() | history.Removed() if index > number + 1:
                 if (entry.region, entry.lane, entry.sequence) == (deed.region, deed.lane, deed.sequence):
                     return []
             case history.LaneRead() if index > number and entry.lane == deed.lane:

@@ -11,6 +11,9 @@ from eventfabric.simulation import history
 from eventfabric.simulation.history import History
 from eventfabric.simulation.plan import PlannedSubscription
 
+_DAY_MS: Final = 86_400_000
+_SKEW_MS: Final = 300_000
+"""By how much clocks may be off: more than they jump."""
 ANOMALIES_MAX: Final = 5
 """Of one checker, told of one history."""
 
@@ -175,8 +178,10 @@ class Delivering:
         """By Region, subscription and lane: what stands in its parked keys."""
         self.cursors: dict[tuple[str, str, str], history.CursorStand] = {}
         """By Region, subscription and lane."""
-        self.began: dict[tuple[str, str, str], int] = {}
-        """By subscription, group and lane: the first event that was ever to be handed out."""
+        self.began: dict[tuple[str, str, str], tuple[int, int]] = {}
+        """By subscription, group and lane: the first event that was ever to be handed out, and since when."""
+        self.removed: set[tuple[str, int]] = set()
+        """Places whose record is gone from its origin's log by now."""
         self._of_id: defaultdict[str, list[Logged]] = defaultdict(list)
         for one in facts.logged.values():
             self._of_id[one.id].append(one)
@@ -192,6 +197,8 @@ class Delivering:
                 group = facts.group(entry.subscription, entry.region)
                 for one in self._of_id[entry.id]:
                     self.handled.add((entry.subscription, group, one.lane, one.sequence))
+            case history.Removed() if entry.lane.startswith(f"{entry.region}/"):
+                self.removed.update((entry.lane, entry.sequence + index) for index in range(entry.count))
             case history.Settled() if entry.action == "discarded":
                 group = facts.group(entry.subscription, entry.region)
                 self.discarded.add((entry.subscription, group, entry.lane, entry.sequence))
@@ -205,12 +212,23 @@ class Delivering:
                 self.cursors[entry.writer, entry.subscription, entry.lane] = entry.after
                 if entry.after.began:
                     group = facts.group(entry.subscription, entry.region)
-                    self.began[entry.subscription, group, entry.lane] = entry.after.began
+                    self.began.setdefault(
+                        (entry.subscription, group, entry.lane), (entry.after.began, entry.at_ms)
+                    )
 
     def _note(self, subscription: str, region: str, events: tuple[history.EventPlace, ...]) -> None:
         group = self.facts.group(subscription, region)
         for place in events:
             self.handled.add((subscription, group, place.lane, place.sequence))
+
+    def _is_before_it_began(self, subscription: str, group: str, one: Logged) -> bool:
+        """Whether the subscription chose to begin behind it, or had to since it was past its time."""
+        facts = self.facts
+        began, began_ms = self.began.get((subscription, group, one.lane), (0, 0))
+        if one.sequence >= began or facts.subscriptions[subscription].start != "earliest":
+            return one.sequence < began
+        age_ms, kept_ms = began_ms - facts.entries[one.entry].at_ms, facts.plan.retention_days * _DAY_MS
+        return kept_ms > 0 and age_ms >= kept_ms - _SKEW_MS
 
     def waits(self, region: str, subscription: str, lane: str, sequence: int) -> bool:
         """Whether an event waits in a parked key."""
@@ -221,9 +239,9 @@ class Delivering:
         facts, place = self.facts, (subscription, group, one.lane, one.sequence)
         if place in self.handled or place in self.discarded or not facts.wants(subscription, one):
             return True
-        if (one.lane, one.sequence) in facts.removed:
+        if (one.lane, one.sequence) in self.removed:
             return True
-        if one.sequence < self.began.get((subscription, group, one.lane), 0):
+        if self._is_before_it_began(subscription, group, one):
             return True
         copies = facts.copies(one)
         return any((subscription, group, copy.lane, copy.sequence) in self.handled for copy in copies)
