@@ -1,7 +1,7 @@
 """Owns the tests that judge: what a pytest session of them is, what each costs, and which lines each runs.
 
-Nothing in them is left to chance: no plugin but Hypothesis', which draws the same few examples each time and does not
-look for the smallest that fails.
+Nothing in them is left to chance: no plugin but our own and Hypothesis', which draws the same few examples each time
+and does not look for the smallest that fails.
 """
 
 import json
@@ -137,7 +137,8 @@ def _calm(item: pytest.Item) -> None:
 def session(paths: Seq[str], run: Callable[[Suite], None]) -> None:
     """Collect the tests of these paths, and call `run` with them unless that fails."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    options = [f"--rootdir={ROOT}", "-p_hypothesis_pytestplugin", "-pno:cacheprovider", "-pno:terminal"]
+    plugins = ["-p_hypothesis_pytestplugin", "-peventfabric.pytest_plugin"]
+    options = [f"--rootdir={ROOT}", *plugins, "-pno:cacheprovider", "-pno:terminal"]
     pytest.main([*options, *(str(ROOT / path) for path in paths)], plugins=[Suite(run)])
 
 

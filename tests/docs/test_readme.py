@@ -1,6 +1,7 @@
 """The README's Python runs as it stands there."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from re import DOTALL, findall
 from types import ModuleType
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from eventfabric.local import LocalFabric
+from eventfabric.simulation.handlers import HandlersReport
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS: list[str] = findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), DOTALL)
@@ -30,7 +32,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_block_is_run_by_a_test_here() -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
 @pytest.mark.usefixtures("credentials")
@@ -122,3 +124,16 @@ def test_test(local_fabric: LocalFabric) -> None:
     run = namespace["test_an_order_is_charged_once"]
     assert callable(run)
     run(local_fabric)
+
+
+@pytest.mark.eventfabric_simulation(setup="subscribers.tables:make")
+def test_simulate_handlers(
+    simulate_handlers: Callable[..., HandlersReport], request: pytest.FixtureRequest
+) -> None:
+    made: dict[str, Any] = {}
+    exec(block("simulate_handlers"), made)
+    test = made["test_a_repeated_event_changes_nothing"]
+    (mark,) = test.pytestmark
+    marked = request.node.get_closest_marker("eventfabric_simulation")
+    assert (mark.name, mark.kwargs) == (marked.name, marked.kwargs)
+    test(simulate_handlers)

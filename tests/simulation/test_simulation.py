@@ -1,6 +1,6 @@
 """Whole fabrics under every fault: no checker finds anything, in any seed."""
 
-import logging
+from collections.abc import Iterator
 
 import pytest
 
@@ -8,14 +8,16 @@ from eventfabric.simulation import history
 from eventfabric.simulation.check import failures
 from eventfabric.simulation.profiles import FAULTS, PROFILES
 from eventfabric.simulation.run import simulate
+from eventfabric.simulation.trial import silence
 
 DEFAULT_SEEDS, OTHER_SEEDS, AT_ONCE = 2_000, 200, 100
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
+def quiet() -> Iterator[None]:
     """A publisher says when a Region gives no reply; here that is all the time."""
-    logging.getLogger("eventfabric").setLevel(logging.CRITICAL)
+    with silence():
+        yield
 
 
 def assert_nothing_is_found(profile: str, seeds: range) -> None:
