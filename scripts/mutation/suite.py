@@ -25,6 +25,8 @@ from scripts.mutation.forks import Wire, run_forked
 from scripts.mutation.mutants import FOLDERS, KEPT, Fate, Mutant
 
 SUITES = ("tests/unit", "tests/simulation")
+NO_JUDGES = "test_ctrl_c_"
+"""Begin the names of tests of processes that they start: no mutant is in those, and signals are ours to send here."""
 EXAMPLES_MAX = 40
 # A survivor costs the time of all tests that run its line. So of a test with many cases (seeds, above all) only as
 # many judge as take this long together, picked by no pattern; and of one that takes longer, one case, up to a bound.
@@ -106,8 +108,9 @@ class Suite:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Hook."""
         for item in items:
-            _calm(item)
-            self._items[item.nodeid] = item
+            if not item.name.startswith(NO_JUDGES):
+                _calm(item)
+                self._items[item.nodeid] = item
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Hook, in place of pytest's own."""

@@ -271,14 +271,16 @@ def _unresolved(of: History) -> set[tuple[str, str]]:
     """Subscription and event of what still waits in the end, behind a dead letter or in a lane that stands still."""
     facts = Facts(of)
     waiting: dict[tuple[str, str, str, str], tuple[int, ...]] = {}
-    cursors: dict[tuple[str, str], int] = {}
+    cursors: defaultdict[tuple[str, str, str], int] = defaultdict(int)
     for entry in of.entries:
-        if isinstance(entry, history.KeyChanged):
-            place = (entry.subscription, entry.writer, entry.lane, entry.id)
-            waiting[place] = entry.after.waiting if entry.after else ()
-        elif isinstance(entry, history.CursorMoved):
-            place_of_cursor = (entry.subscription, entry.lane)
-            cursors[place_of_cursor] = max(cursors.get(place_of_cursor, 0), entry.after.sequence)
+        match entry:
+            case history.KeyChanged():
+                place = (entry.subscription, entry.writer, entry.lane, entry.id)
+                waiting[place] = entry.after.waiting if entry.after else ()
+            case history.CursorMoved():
+                # Regions that deliver a lane each for itself have a cursor each; else the furthest counts.
+                group = (entry.subscription, facts.group(entry.subscription, entry.writer), entry.lane)
+                cursors[group] = max(cursors[group], entry.after.sequence)
     found = {
         (subscription, facts.logged[lane, sequence].id)
         for (subscription, _, lane, _), sequences in waiting.items()
@@ -286,9 +288,10 @@ def _unresolved(of: History) -> set[tuple[str, str]]:
         if (lane, sequence) in facts.logged
     }
     for one in facts.logged.values():
-        for subscription in facts.subscriptions:
-            if facts.wants(subscription, one) and one.sequence >= cursors.get((subscription, one.lane), 0):
-                found.add((subscription, one.id))
+        for name in facts.subscriptions:
+            behind = any(one.sequence >= cursors[name, group, one.lane] for group in facts.groups(name))
+            if behind and facts.wants(name, one):
+                found.add((name, one.id))
     return found
 
 
