@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from pathlib import Path
+from random import Random
 from typing import Annotated
 
 import typer
@@ -92,6 +93,8 @@ def _try(mutants: Seq[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool,
         progress.step(verdict)
 
     left = [one for one in mutants if (known := verdicts.of(one)) is None or known.fate not in DEAD]
+    # In no order of their own, so that what is known when somebody stops it is a fair sample.
+    Random(len(mutants)).shuffle(left)
     progress.say(f"{len(mutants)} mutants, {len(left)} of them to try")
     Judge(found, known=verdicts.of, tell=tell, workers=workers).run(left)
 
