@@ -1,0 +1,172 @@
+"""ports.Steps and ports.Backfills against dictionaries: any operations in any order, on both adapters."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from eventfabric.model.backfill import Backfill, BackfillState
+from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
+from eventfabric.model.slice import SliceProgress
+from eventfabric.model.step import StepKey, StepState
+from tests.contract.backends import aws_backend
+from tests.contract.test_backfills_contract import MADE, lane, progress
+from tests.contract.test_log_stateful import Opened, in_memory
+
+IDS = ("20261114t093000-ab12", "20261115t000000-cd34")
+keys = st.builds(
+    StepKey,
+    st.just(StreamName("orders")),
+    st.sampled_from([SubscriptionName("billing"), SubscriptionName("shipping")]),
+    st.sampled_from(["charge", "mail"]),
+    st.sampled_from(["e1", "e/1"]),
+)
+ids, starts, lane_indexes = st.sampled_from(IDS), st.sampled_from([0, 100, 200]), st.sampled_from([1, 2, 11])
+
+
+class StepsMachine(RuleBasedStateMachine):
+    """`_kept` is what is known of each step, by key."""
+
+    opened: Opened
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._context = type(self).opened()
+        backend = self._context.__enter__()
+        self._clock, self._steps = backend.clock, backend.steps
+        self._kept: dict[StepKey, StepState] = {}
+
+    def teardown(self) -> None:
+        self._context.__exit__(None, None, None)
+
+    @rule(key=keys)
+    def begin(self, key: StepKey) -> None:
+        assert self._steps.begin(key) == self._kept.get(key)
+        self._kept.setdefault(key, StepState(done=False))
+
+    @rule(key=keys, number=st.integers(0, 9))
+    def finish(self, key: StepKey, number: int) -> None:
+        if key in self._kept:
+            self._steps.finish(key, str(number))
+            self._kept[key] = StepState(True, str(number))
+
+    @rule(key=keys)
+    def forget(self, key: StepKey) -> None:
+        self._steps.forget(key)
+        self._kept.pop(key, None)
+
+    @rule(key=keys)
+    def look(self, key: StepKey) -> None:
+        assert self._steps.look(key) == self._kept.get(key)
+
+    @rule(days=st.integers(1, 400))
+    def wait(self, days: int) -> None:
+        """Time alone changes nothing: expiry is for the table to carry out."""
+        self._clock.advance(86_400 * days)
+
+
+class BackfillsMachine(RuleBasedStateMachine):
+    """`_backfills` and `_slices` are what is noted, by id, and by id, lane and start."""
+
+    opened: Opened
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._context = type(self).opened()
+        self._port = self._context.__enter__().backfills
+        self._backfills: dict[str, Backfill] = {}
+        self._read: dict[str, Backfill] = {}
+        self._slices: dict[tuple[str, int, int], SliceProgress] = {}
+
+    def teardown(self) -> None:
+        self._context.__exit__(None, None, None)
+
+    @rule(id_=ids)
+    def read(self, id_: str) -> None:
+        """What somebody knows, who may act on it much later."""
+        found = self._port.find(id_)
+        assert found == self._backfills.get(id_)
+        if found is not None:
+            self._read[id_] = found
+
+    @rule(id_=ids, state=st.sampled_from(BackfillState))
+    def replace(self, id_: str, state: BackfillState) -> None:
+        """By what was read, at whatever time."""
+        read = self._read.get(id_)
+        to = replace(read or replace(MADE, id=id_), state=state)
+        wins = (read.version if read else 0) == (
+            self._backfills[id_].version if id_ in self._backfills else 0
+        )
+        noted = self._port.replace(read, to)
+        assert (noted is not None) == wins
+        if noted is not None:
+            assert noted == replace(to, version=noted.version)
+            self._backfills[id_] = self._read[id_] = noted
+
+    @rule(id_=ids, index=lane_indexes, start=starts)
+    def add(self, id_: str, index: int, start: int) -> None:
+        made = progress(index, start)
+        self._port.add(id_, [made])
+        self._slices.setdefault((id_, index, start), made)
+
+    @rule(id_=ids, index=lane_indexes, start=starts, further=st.integers(0, 100))
+    def save(self, id_: str, index: int, start: int, further: int) -> None:
+        place = (id_, index, start)
+        if place not in self._slices:
+            return
+        to = progress(index, start, at=start + further)
+        self._port.save(id_, to)
+        if to.at.sequence >= self._slices[place].at.sequence:
+            self._slices[place] = to
+
+    @rule(id_=ids, index=lane_indexes, start=starts)
+    def look_at_one(self, id_: str, index: int, start: int) -> None:
+        found = self._port.slice(id_, lane(index), Sequence(start))
+        assert found == self._slices.get((id_, index, start))
+
+    @rule(id_=ids, count=st.integers(1, 4))
+    def look_at_all(self, id_: str, count: int) -> None:
+        found: list[SliceProgress] = []
+        more, after = True, None
+        while more:
+            page, more = self._port.slices(id_, after=after, count=count)
+            assert len(page) <= count
+            found += page
+            if page:
+                after = (page[-1].slice.lane, page[-1].slice.start.sequence)
+        noted = [one for (of, _, _), one in self._slices.items() if of == id_]
+        in_order = sorted(noted, key=lambda one: (str(one.slice.lane), one.slice.start.sequence))
+        assert sorted(found, key=lambda one: (str(one.slice.lane), one.slice.start.sequence)) == in_order
+        assert len({one.slice.lane for one in found}) <= 1 or _is_lane_by_lane(found)
+
+    @invariant()
+    def all_are_listed(self) -> None:
+        assert sorted(self._port.all(), key=lambda one: one.id) == sorted(
+            self._backfills.values(), key=lambda one: one.id
+        )
+
+
+def _is_lane_by_lane(found: list[SliceProgress]) -> bool:
+    """Whether the slices of each lane stand together, and in order."""
+    lanes = [one.slice.lane for one in found]
+    together = sum(a != b for a, b in pairwise(lanes)) == len(set(lanes)) - 1
+    return together and all(
+        a.slice.start.sequence < b.slice.start.sequence
+        for a, b in pairwise(found)
+        if a.slice.lane == b.slice.lane
+    )
+
+
+@pytest.mark.parametrize(("opened", "examples"), [(in_memory, 300), (aws_backend, 15)], ids=["memory", "aws"])
+@pytest.mark.parametrize("machine", [StepsMachine, BackfillsMachine])
+def test_what_is_noted_is_as_the_operations_say(
+    machine: type[StepsMachine | BackfillsMachine], opened: Opened, examples: int
+) -> None:
+    made = type("Machine", (machine,), {"opened": staticmethod(opened)})
+    run_state_machine_as_test(
+        made,
+        settings=settings(max_examples=examples, stateful_step_count=40, deadline=None, derandomize=True),
+    )
