@@ -1,5 +1,7 @@
 """The publisher: packs, keeps the order of keys, reports each failure to its caller."""
 
+import gc
+import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from threading import Event as Flag
@@ -322,3 +324,20 @@ def test_a_lost_reply_is_settled_at_the_same_sequence() -> None:
         origin=world.fabric.region, lane=next(iter(world.lanes())), sequence=Sequence(0), event_id="1"
     )
     assert list(world.lanes().values()) == [["1"]]
+
+
+def test_a_publish_that_failed_leaves_nothing_behind_that_is_never_freed() -> None:
+    """An error knows the frames that it went through, and a frame its receipts, and a receipt its error."""
+
+    def publish() -> "weakref.ref[World]":
+        world = World(lambda name, *_: Fault.THROTTLED if name == "log.tail" else None)
+        pending = []
+        with pytest.raises(PublishFailedError), world.fabric.publisher("orders") as publisher:
+            pending.append(publisher.publish(key="a", type="T"))
+        with pytest.raises(ContendedAppendError):
+            pending[0].result()
+        return weakref.ref(world)
+
+    world = publish()
+    gc.collect()
+    assert world() is None

@@ -74,7 +74,7 @@ class _Bundle:
         return len(self.types) >= limits.RECORD_TYPES_MAX
 
 
-class PendingReceipt(msgspec.Struct, frozen=True, eq=False, gc=False):
+class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
     """The receipt to come of one event."""
 
     _bundle: _Bundle
