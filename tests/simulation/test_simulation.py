@@ -10,7 +10,7 @@ from eventfabric.simulation.profiles import FAULTS, PROFILES
 from eventfabric.simulation.run import simulate
 from eventfabric.simulation.trial import silence
 
-DEFAULT_SEEDS, OTHER_SEEDS, AT_ONCE = 2_000, 200, 100
+DEFAULT_SEEDS, OTHER_SEEDS, AT_ONCE = 2_000, 200, 20
 
 
 @pytest.fixture(autouse=True)
