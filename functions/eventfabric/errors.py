@@ -35,6 +35,7 @@
     ├── ParkedFullError              a lane halts: it has parked as much as it may
     ├── HandlerExitedError           a handler raised SystemExit or its like
     ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
+    ├── HandlersFailError        handlers cannot be simulated: they fail without any fault
     ├── NotUnknownError              the outcome of a step is known: nobody can settle it
     └── HandlerError                 a subscription's handler cannot be used as it is
         └── UnknownStepError         an effect outside may have happened or not: a person finds out
@@ -281,6 +282,10 @@ class SettingError(EventFabricError):
 
     def __init__(self, name: str, found: object, allowed: str) -> None:
         super().__init__(f"{name}: found {found!r:.80}, allowed: {allowed}")
+
+
+class HandlersFailError(EventFabricError):
+    """Handlers that are to be simulated, or what makes their tables, fail where nothing else does."""
 
 
 class NotDeadError(EventFabricError):

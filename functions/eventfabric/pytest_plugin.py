@@ -1,6 +1,7 @@
 """Fixtures for tests of handlers, on a local fabric and under simulated faults, wherever this package is installed."""
 
 from collections.abc import Callable, Iterable, Iterator
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,8 @@ def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callab
 
     definition, arguments = _arguments(request, "eventfabric_simulation")
     if "events" not in arguments:
-        arguments["events"] = Path(definition).parent / SAMPLE
+        beside = definition if isinstance(definition, str | PathLike) else _definition_of(request)
+        arguments["events"] = Path(beside).parent / SAMPLE
     trials = HandlerTrials(definition, **arguments)
 
     def simulate(seeds: Iterable[int] = range(100)) -> "HandlersReport":
@@ -63,5 +65,10 @@ def _arguments(request: pytest.FixtureRequest, marker_name: str) -> tuple[Any, d
     """The definition, and all else that a marker says."""
     marker = request.node.get_closest_marker(marker_name)
     arguments = dict(marker.kwargs) if marker else {}
-    path = request.config.rootpath / request.config.getini("eventfabric_definition")
-    return arguments.pop("definition", None) or path, arguments
+    return arguments.pop("definition", None) or _definition_of(request), arguments
+
+
+def _definition_of(request: pytest.FixtureRequest) -> Path:
+    """Where the project's definition is."""
+    path: Path = request.config.rootpath / request.config.getini("eventfabric_definition")
+    return path

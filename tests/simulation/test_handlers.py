@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from moto import mock_aws
 
+from eventfabric import Delivery, subscriber
 from eventfabric.definition import Definition
 from eventfabric.definition_file import parse_definition
-from eventfabric.errors import HandlerError, SettingError, UnknownNameError
+from eventfabric.errors import HandlerError, HandlersFailError, SettingError, UnknownNameError
 from eventfabric.model.event import Event
 from eventfabric.simulation import effect, history
-from eventfabric.simulation.handlers import HandlersFailError, HandlersReport, HandlerTrials
+from eventfabric.simulation.handlers import HandlersReport, HandlerTrials
 from eventfabric.simulation.handlers.handling import Tokens
 from eventfabric.simulation.handlers.hunting import run_here
 from eventfabric.simulation.handlers.trials import STUCK
@@ -237,11 +239,12 @@ def test_a_seed_that_breaks_the_simulation_is_told_and_others_go_on(tmp_path: Pa
             raise ZeroDivisionError
         wrong_handlers.make(outside)
 
-    of = HandlerTrials(definition(), events=EVENTS, handlers={"taker": wrong_handlers.adds_up}, setup=make)
+    right = {"taker": wrong_handlers.puts_by_the_events_id}
+    of = HandlerTrials(definition(), events=EVENTS, handlers=right, setup=make)
     report = run_here(of, range(2), out=tmp_path)
     (failure,) = report.summary.failures
-    assert failure.broke == "ZeroDivisionError in make"
-    assert (report.summary.seeds, report.found) == (2, ["ZeroDivisionError in make"])
+    assert failure.broke == "HandlersFailError in _set_up"
+    assert (report.summary.seeds, report.found) == (2, ["HandlersFailError in _set_up"])
     # It does not show again, and is kept as it was.
     (kept,) = report.kept
     assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == of.plan(0)
@@ -281,3 +284,53 @@ def test_the_marker_tries_the_projects_own_handlers(
 def test_the_marker_takes_handlers_of_a_test(simulate_handlers: Callable[..., HandlersReport]) -> None:
     with pytest.raises(AssertionError, match="sqs SendMessage mails"):
         simulate_handlers(range(10)).check()
+
+
+def test_a_repetition_that_makes_a_handler_fail_for_good_is_told() -> None:
+    seeds, found = first_found(trials(wrong_handlers.refuses_a_repetition))
+    assert "taker: dead letter" in found, seeds
+
+
+def test_trying_handlers_leaves_them_as_they_are() -> None:
+    handler = wrong_handlers.with_late
+    before = (handler.function, handler.when_late and handler.when_late.function, handler.batch)
+    of = HandlerTrials(
+        definition(more='on_late = "reconcile"'), events=EVENTS, handlers={"taker": handler},
+        setup=wrong_handlers.make,
+    )  # fmt: skip
+    for seed in range(3):
+        assert of.try_seed(seed).signature == frozenset()
+    assert (handler.function, handler.when_late and handler.when_late.function, handler.batch) == before
+
+
+def test_what_depends_on_the_order_of_keys_or_on_the_time_is_not_judged() -> None:
+    for handler in (wrong_handlers.notes_the_last_of_all, wrong_handlers.notes_the_second):
+        of = trials(handler)
+        outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
+        assert {one.seed: sorted(one.signature) for one in outcomes if one.signature or one.error} == {}
+
+
+def test_handlers_find_the_samples_source_time_and_headers(tmp_path: Path) -> None:
+    found: list[tuple[str | None, str, dict[str, Any]]] = []
+
+    @subscriber
+    def take(event: Event, delivery: Delivery) -> None:
+        assert event.time is not None
+        found.append((event.source, event.time.isoformat(), dict(event.headers)))
+
+    sample = [
+        Event(
+            id="s", key="k", type="placed", source="/shop", time="2026-01-05T08:00:06+00:00",
+            headers={"tenant": "t1"},
+        )
+    ]  # fmt: skip
+    run_here(
+        HandlerTrials(definition(), events=sample, handlers={"taker": take}), range(1), out=tmp_path
+    ).check()
+    assert {one[:2] for one in found} == {("/shop", "2026-01-05T08:00:06+00:00")}
+    assert all(one[2]["tenant"] == "t1" for one in found)
+
+
+def test_under_another_mock_nothing_is_tried(tmp_path: Path) -> None:
+    with mock_aws(), pytest.raises(HandlersFailError, match="mock_aws is active"):
+        run_here(trials(wrong_handlers.adds_up), range(1), out=tmp_path)

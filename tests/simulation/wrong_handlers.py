@@ -169,6 +169,16 @@ def charges_in_a_step(event: Event, delivery: Delivery) -> None:
 
 
 @subscriber
+def notes_the_last_of_all(event: Event, delivery: Delivery) -> None:
+    _put("last", of=str(event.id))
+
+
+@subscriber
+def notes_the_second(event: Event, delivery: Delivery) -> None:
+    _put(str(event.id), type=event.type, at=str(int(time.time())))
+
+
+@subscriber
 def reads(event: Event, delivery: Delivery) -> None:
     client("dynamodb").get_item(TableName=TABLE, Key={"id": {"S": event.key}})
 
@@ -191,3 +201,19 @@ def adds_up_in_the_transaction(event: Event, delivery: Delivery) -> None:
 @subscriber
 def fails(event: Event, delivery: Delivery) -> None:
     raise ValueError(f"no such order: {event.id}")
+
+
+@subscriber
+def refuses_a_repetition(event: Event, delivery: Delivery) -> None:
+    item = {"id": {"S": str(event.id)}}
+    client("dynamodb").put_item(TableName=TABLE, Item=item, ConditionExpression="attribute_not_exists(id)")
+
+
+@subscriber
+def with_late(event: Event, delivery: Delivery) -> None:
+    _put(str(event.id), type=event.type)
+
+
+@with_late.late
+def reconciles(event: Event, delivery: Delivery) -> None:
+    _put(str(event.id), type=event.type)

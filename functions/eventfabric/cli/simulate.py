@@ -66,10 +66,10 @@ def simulate(
 ) -> None:
     """Run your own handlers under crashes, lost replies and repeated doorbells: which effects are not idempotent?
 
-    The whole fabric runs in memory, what handlers call of AWS on moto; nothing leaves this machine. Each run is held
-    against runs of the same events without faults: what handlers called, and what stands in their tables and buckets.
-    Fakes of what is outside AWS say what happens with eventfabric.simulation.effect. Ends with 0 where no effect
-    differs, 1 where one does, 2 where the question is wrong.
+    The whole fabric runs in memory, what handlers call of AWS on moto. What they call by other means is called: put
+    fakes there, which say what happens with eventfabric.simulation.effect. Each run is held against runs of the same
+    events without faults: what handlers called, and what stands in their tables and buckets. Ends with 0 where no
+    effect differs, 1 where one does, 2 where nothing could be tried as it was asked.
 
     Example: eventfabric simulate --definition infra/fabric.toml --setup subscribers.tables:make
 
@@ -83,6 +83,7 @@ def simulate(
         complain(f"{error.name} is not installed: pip install 'eventfabric[local]'")
         raise typer.Exit(1) from error
     from eventfabric.definition_file import read_definition
+    from eventfabric.errors import HandlerError, HandlersFailError
     from eventfabric.settings import definition_path
 
     path = definition or definition_path()
@@ -95,12 +96,20 @@ def simulate(
         failover=failover,
         replay=replay,
     )
-    if plan is not None:
-        if seeds is not None or minutes is not None:
-            raise typer.BadParameter("--plan runs one plan: no --seeds, no --minutes")
-        report = _replayed(project, plan, out)
-    else:
-        report = _hunted(project, seeds, minutes, jobs=jobs, out=out, shrinks=shrink)
+    if plan is not None and (seeds is not None or minutes is not None):
+        raise typer.BadParameter("--plan runs one plan: no --seeds, no --minutes")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if plan is not None:
+            report = _replayed(project, plan, out)
+        else:
+            report = _hunted(project, seeds, minutes, jobs=jobs, out=out, shrinks=shrink)
+    except (HandlerError, HandlersFailError) as error:
+        complain(str(error))
+        raise typer.Exit(2) from error
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}")
+        raise typer.Exit(2) from error
     if json:
         show_json(report.as_json())
     else:
@@ -173,7 +182,7 @@ def _replayed(project: "Project", path: Path, out: Path) -> "HandlersReport":
 
 def _show(report: "HandlersReport") -> None:
     rows: list[tuple[Any, ...]] = [
-        (name, same, differs, unknown, _verdict(same, differs))
+        (name, same, differs, unknown, _verdict(name, same, differs))
         for name, same, differs, unknown in report.effects
     ]
     show_table("Effects, in seeds", ("effect", "as without faults", "not so", "cannot tell", ""), rows)
@@ -188,5 +197,7 @@ def _show(report: "HandlersReport") -> None:
     )
 
 
-def _verdict(same: int, differs: int) -> str:
+def _verdict(name: str, same: int, differs: int) -> str:
+    if differs and ": " not in name:
+        return "NEVER ENDS"
     return "NOT IDEMPOTENT" if differs else "idempotent, as far as was seen" if same else "not judged"

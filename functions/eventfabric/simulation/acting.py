@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Act(Protocol):
     """One attempt of a handler."""
 
-    def call(self, name: str, effect: Callable[[], T], *, key: str | None = None, forgets_ms: int = 0) -> T:
+    def call(self, name: str, effect: Callable[[], T], *, key: str | None = None) -> T:
         """Do something outside, as a call that may fail; see handling.Attempt."""
 
 

@@ -62,8 +62,12 @@ def keep(
     trial: Trial = tried,
     ways: Ways = ALL,
     runs_max: int = RUNS_MAX,
+    wanted: frozenset[str] = frozenset(),
 ) -> Kept:
-    """Shrink the plan of what failed, in so many runs, and write it down. `trial`: what comes of a plan."""
+    """Shrink the plan of what failed, in so many runs, and write it down.
+
+    `trial`: what comes of a plan. `wanted`: what the plan is to show in the end; default all that it does.
+    """
     if not outcome.ended:
         # Tried again here, it would take this process with it.
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +78,7 @@ def keep(
     if shrinks:
 
         def shows(other: Plan) -> bool:
-            return outcome.signature <= trial(other)[0].signature
+            return (wanted or outcome.signature) <= trial(other)[0].signature
 
         # Of handlers that decide by chance it may not show again.
         with suppress(NotShownError):

@@ -34,6 +34,9 @@ class PlannedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     type: str = "placed"
     conduct: Conduct = FINE
     data: Any = None
+    source: str | None = None
+    time: str | None = None
+    headers: dict[str, Any] = {}
 
 
 class Publish(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,5 +1,6 @@
 """Owns a simulated machine: its ports, on which every call is a turn of the schedule and may fail as the seed says."""
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
@@ -64,14 +65,24 @@ class Process:
 
     def breathe(self, seconds: float) -> None:
         """Let others run for so long. SimulatedCrash where the process did not survive that."""
-        if not self.is_dead:
+        if not self.is_dead and self.environment:
+            self._pause_own_code(seconds)
+        elif not self.is_dead:
             self.world.schedule.pause(seconds)
-            if self.environment:
-                os.environ.update(self.environment)  # others ran meanwhile
         if self.is_dead:
             raise SimulatedCrash(self.name)
         if self.until_us is not None and self.world.schedule.now_us > self.until_us and not self.is_stalled:
             self.die("its time was up")
+
+    def _pause_own_code(self, seconds: float) -> None:
+        """Others run in this thread meanwhile: somebody's own code finds its event loop and environment again."""
+        loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            self.world.schedule.pause(seconds)
+        finally:
+            asyncio._set_running_loop(loop)
+            os.environ.update(self.environment)
 
     def draws(self, fault: str) -> bool:
         """Whether a fault happens here and now."""

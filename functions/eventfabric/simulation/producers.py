@@ -139,4 +139,12 @@ class Producer:
 
 
 def _event(one: PlannedEvent) -> Event:
-    return Event(id=one.id, type=one.type, key=one.key, data=one.data)
+    return Event(
+        id=one.id,
+        type=one.type,
+        key=one.key,
+        data=one.data,
+        source=one.source,
+        time=one.time,
+        headers=one.headers,
+    )

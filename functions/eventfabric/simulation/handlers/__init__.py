@@ -8,6 +8,6 @@ Runs without faults say what is right; nobody has to. What differs between those
 
 from eventfabric.simulation.handlers.outside import Outside
 from eventfabric.simulation.handlers.report import HandlersReport
-from eventfabric.simulation.handlers.trials import HandlersFailError, HandlerTrials
+from eventfabric.simulation.handlers.trials import HandlerTrials
 
-__all__ = ["HandlerTrials", "HandlersFailError", "HandlersReport", "Outside"]
+__all__ = ["HandlerTrials", "HandlersReport", "Outside"]

@@ -8,7 +8,7 @@ A crash raises what nothing catches but the simulation: `finally` and `with` blo
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -66,6 +66,7 @@ class Handling:
         function = self.world.topology.deliver_function(name, process.region)
         process.environment = {**function.environment, "AWS_DEFAULT_REGION": process.region}
         wanted = copy.copy(target) if isinstance(target, Subscriber) else Subscriber(target)
+        wanted.when_late = copy.copy(wanted.when_late)
         for one in (wanted, wanted.when_late):
             if one is not None:
                 one.function = self._watched(one.function, process, name)
@@ -141,8 +142,14 @@ class Attempt:
         if self._fails:
             raise FailedForNow(self.event)
 
-    def call(self, name: str, effect: Callable[[], T], *, key: str | None = None, forgets_ms: int = 0) -> T:
-        """Make a call that takes effect each time, but where its key is known to the other side.
+    def call(self, name: str, effect: Callable[[], T], *, key: str | None = None) -> T:
+        """acting.Act."""
+        return self.send(name, effect, [key])
+
+    def send(
+        self, name: str, effect: Callable[[], T], keys: Iterable[str | None], *, forgets_ms: int = 0
+    ) -> T:
+        """Make a call that takes effect each time, for each of its keys that the other side does not know yet.
 
         Raises:
             PortError: no reply, or throttled.
@@ -150,7 +157,8 @@ class Attempt:
 
         def counted() -> T:
             result = effect()
-            self.count(name, key, forgets_ms)
+            for key in keys:
+                self._count(name, key, forgets_ms)
             return result
 
         return self.reach(name, counted)
@@ -162,14 +170,15 @@ class Attempt:
         self._made += 1
         return self._calls.call(name, effect)
 
-    def wrote(self, service: str, place: str, name: str) -> None:
+    def wrote(self, service: str, place: str, region: str, name: str) -> None:
         """Note that the subscription writes a place."""
+        self._of.left.regions.add(region)
         self._of.left.writers[service, place].add(self._subscription)
         self._tell(name)
 
-    def count(self, name: str, key: str | None, forgets_ms: int) -> None:
+    def _count(self, name: str, key: str | None, forgets_ms: int) -> None:
         """Count an effect, unless the other side knows its key."""
-        if not self._of.tokens.knows(name, key, forgets_ms):
+        if not self._of.tokens.knows(f"{self._process.region} {name}", key, forgets_ms):
             self._of.left.calls[Call(self._subscription, self.event, name)] += 1
             self._tell(name)
 

@@ -10,7 +10,7 @@ from eventfabric.simulation.handlers.report import HandlersReport
 from eventfabric.simulation.handlers.trials import HandlerTrials, Project, trials_of, try_seed
 from eventfabric.simulation.handlers.workload import WAYS
 from eventfabric.simulation.hunt import hunt
-from eventfabric.simulation.kept import chosen, keep
+from eventfabric.simulation.kept import KEPT_MAX, keep
 from eventfabric.simulation.progress import Progress
 from eventfabric.simulation.summary import Summary
 from eventfabric.simulation.trial import Outcome
@@ -58,32 +58,28 @@ def _reported(
                 report.summary.seconds = time.monotonic() - begun
                 if shown is not None:
                     shown.step(outcome)
-        for outcome in _one_of_each(report.summary.failures):
+        for outcome, wanted in _one_of_each(report.summary.failures):
             if shown is not None:
                 shown.say(f"seed {outcome.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
             plan, folder = trials.plan(outcome.seed), out / f"handlers-{outcome.seed}"
             report.kept.append(
                 keep(
-                    outcome,
-                    plan,
-                    folder,
-                    shrinks=shrinks,
-                    trial=trials.tried,
-                    ways=WAYS,
-                    runs_max=SHRINK_RUNS_MAX,
+                    outcome, plan, folder, shrinks=shrinks, trial=trials.tried, ways=WAYS, runs_max=SHRINK_RUNS_MAX,
+                    wanted=wanted,
                 )
-            )
+            )  # fmt: skip
     except KeyboardInterrupt:
         report.interrupted = True
     return report
 
 
-def _one_of_each(failures: list[Outcome]) -> list[Outcome]:
-    """Failures that show each thing that is wrong once: what a person needs to see."""
-    found: list[Outcome] = []
+def _one_of_each(failures: list[Outcome]) -> list[tuple[Outcome, frozenset[str]]]:
+    """Failures that show each thing that is wrong once, with what they are to show: what a person needs to see."""
+    found: list[tuple[Outcome, frozenset[str]]] = []
     seen: set[str] = set()
-    for one in sorted(chosen(failures), key=lambda one: (len(one.signature), one.seed)):
-        if not one.signature <= seen:
-            seen |= one.signature
-            found.append(one)
+    for one in sorted(failures, key=lambda one: (len(one.signature), one.seed)):
+        wanted = one.signature - seen
+        if wanted and len(found) < KEPT_MAX:
+            seen |= wanted
+            found.append((one, wanted))
     return found

@@ -14,9 +14,10 @@ import boto3
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
+from moto.core.models import botocore_stubber
 
 from eventfabric.aws.clients import cancellation, error_code
-from eventfabric.errors import OutcomeUnknownError, RefusedError, ThrottledError
+from eventfabric.errors import HandlersFailError, OutcomeUnknownError, RefusedError, ThrottledError, said_by
 from eventfabric.local import moto_fixes
 from eventfabric.local.invoke import environment, no_account
 from eventfabric.memory.region import Actions, Reason, SameItemTwiceError, TransactionCancelledError
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from eventfabric.simulation.world import World
 
 _READS: Final = re.compile(
-    "^(Get|List|Describe|Query|Scan|Head|BatchGet|TransactGet|Search|Select|Receive|Lookup|Filter|Check|Validate)"
+    "^(Get|List|Describe|Query|Scan|Head|BatchGet|TransactGet|Search|Select|Receive|Lookup|Filter|Check|Validate|Assume"
+    "|Decrypt|Encrypt|ReEncrypt|Generate|Sign|Verify|Detect|Translate|Analyze|Converse|InvokeModel|InvokeEndpoint"
+    "|DeleteMessage|ChangeMessageVisibility|PutMetricData|PutParameter|PutRule)"
 )
+"""Calls that change nothing, or nothing more when they are made again."""
 _TOKEN: Final = re.compile("(Token|DeduplicationId|IdempotencyKey)$", re.IGNORECASE)
 _FORGETS_MS: Final = {"sqs": 300_000, "sns": 300_000}
 """For how long FIFO queues and topics know a deduplication id (SQS developer guide, message deduplication ID)."""
@@ -40,6 +44,12 @@ _NAMING: Final = (
     "SecretId", "Name",
 )  # fmt: skip
 _STATE: Final = ("dynamodb", "s3")
+_IN_PARTIQL: Final = re.compile(r"(?:INTO|UPDATE|FROM)\s+\"?([\w.-]+)", re.IGNORECASE)
+_THROTTLED: Final = {
+    "dynamodb": "ProvisionedThroughputExceededException",
+    "s3": "SlowDown",
+    "sqs": "RequestThrottled",
+}
 
 
 HANDLERS_FIND: Final = (ENVIRONMENT_REGION, "AWS_DEFAULT_REGION", ENVIRONMENT_SUBSCRIPTION)
@@ -56,11 +66,11 @@ class Outside:
         """A boto3 client of a Region."""
         return _client(service, region)
 
-    def state(self, places: set[tuple[str, str]]) -> dict[Place, Items]:
-        """What stands in tables and buckets that handlers wrote, in every Region."""
+    def state(self, places: set[tuple[str, str]], regions: set[str]) -> dict[Place, Items]:
+        """What stands in tables and buckets that handlers wrote, in every Region, and in others that they wrote."""
         found: dict[Place, Items] = {}
         for service, name in sorted(places):
-            for region in self.regions:
+            for region in sorted({*self.regions, *regions}):
                 read = self._table if service == "dynamodb" else self._bucket
                 found[Place(service, name, region)] = dict(read(name, region))
         return found
@@ -110,6 +120,10 @@ class _Tables:
 def outside(world: "World", setup: Callable[[Outside], object] | None) -> Iterator[Outside]:
     """A world outside that is empty but for what `setup` makes; all ports of handlers' tables lead there."""
     with ExitStack() as stack:
+        if botocore_stubber.enabled:
+            raise HandlersFailError(
+                "mock_aws is active: simulate handlers outside of it, for it keeps what runs leave"
+            )
         stack.enter_context(no_account(None))
         stack.enter_context(environment(dict.fromkeys(HANDLERS_FIND, world.plan.regions[0])))
         stack.enter_context(moto_fixes.applied(now=lambda: world.time.now_ms() / 1000))
@@ -117,10 +131,18 @@ def outside(world: "World", setup: Callable[[Outside], object] | None) -> Iterat
         stack.enter_context(_hooked())
         found = Outside(world.plan.regions)
         if setup is not None:
-            setup(found)
+            _set_up(setup, found)
         for name, region in world.cloud.regions.items():
             region.others = _Tables(name)
         yield found
+
+
+def _set_up(setup: Callable[[Outside], object], found: Outside) -> None:
+    try:
+        setup(found)
+    except Exception as error:  # whatever somebody's own code raises
+        said = " ".join(said_by(error).split())
+        raise HandlersFailError(f"the setup raises {type(error).__name__}: {said}") from error
 
 
 @cache
@@ -158,16 +180,12 @@ def _called(
         if _READS.match(operation):
             return act.reach(name, effect)
         if service in _STATE:
-            return act.reach(name, lambda: _written(act, service, name, params, effect))
+            region = client.meta.region_name
+            return act.reach(name, lambda: _written(act, service, region, name, params, effect))
         # Of a batch, each entry counts; all come with the one call.
-        first, *others = _keys_of(service, params)
-        forgets_ms = _FORGETS_MS.get(service, 0)
-        result = act.call(name, effect, key=first, forgets_ms=forgets_ms)
-        for key in others:
-            act.count(name, key, forgets_ms)
-        return result
+        return act.send(name, effect, _keys_of(service, params), forgets_ms=_FORGETS_MS.get(service, 0))
     except ThrottledError as error:
-        throttled = {"Error": {"Code": "ThrottlingException", "Message": str(error)}}
+        throttled = {"Error": {"Code": _THROTTLED.get(service, "ThrottlingException"), "Message": str(error)}}
         status = {"ResponseMetadata": {"HTTPStatusCode": 400}}
         raise ClientError(cast(Any, {**throttled, **status}), operation) from error
     except OutcomeUnknownError as error:
@@ -175,11 +193,11 @@ def _called(
 
 
 def _written(
-    act: Attempt, service: str, name: str, params: Mapping[str, Any], effect: Callable[[], Any]
+    act: Attempt, service: str, region: str, name: str, params: Mapping[str, Any], effect: Callable[[], Any]
 ) -> Any:
     result = effect()
     for place in sorted(_places(service, params)):
-        act.wrote(service, place, name)
+        act.wrote(service, place, region, name)
     return result
 
 
@@ -192,7 +210,14 @@ def _places(service: str, params: Mapping[str, Any]) -> set[str]:
     transacted = {
         str(request["TableName"]) for one in params.get("TransactItems", ()) for request in one.values()
     }
-    return single | batched | transacted
+    statements = [params.get("Statement"), *(one.get("Statement") for one in _statements(params))]
+    told = {found for text in statements if isinstance(text, str) for found in _IN_PARTIQL.findall(text)}
+    return single | batched | transacted | told
+
+
+def _statements(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = params.get("Statements") or params.get("TransactStatements") or []
+    return [one for one in found if isinstance(one, Mapping)]
 
 
 def _named(params: Mapping[str, Any]) -> str:
@@ -208,7 +233,10 @@ def _keys_of(service: str, params: Mapping[str, Any]) -> list[str | None]:
     for name in _BATCHES:
         entries = params.get(name)
         if isinstance(entries, list) and entries:
-            return [_key_of(service, one) for one in entries]
+            where = {name: params[name] for name in ("QueueUrl", "TopicArn") if name in params}
+            return [
+                _key_of(service, {**where, **one} if isinstance(one, Mapping) else one) for one in entries
+            ]
     return [_key_of(service, params)]
 
 
@@ -219,4 +247,7 @@ def _key_of(service: str, params: Any) -> str | None:
         is_token = _TOKEN.search(name) or (service == "stepfunctions" and name == "name")
         if is_token and isinstance(value, str):
             return value
+    if str(params.get("QueueUrl", params.get("TopicArn", ""))).endswith(".fifo"):
+        # It would be refused without an id, unless it is known by its content.
+        return str(params.get("MessageBody", params.get("Message")))
     return None

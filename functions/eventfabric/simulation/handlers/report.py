@@ -62,7 +62,7 @@ class HandlersReport:
         for kept in self.kept:
             outcome = next(one for one in self.summary.failures if one.seed == kept.seed)
             yield from _told(outcome, kept)
-        if self.found and any(one not in (STUCK,) for one in self.found):
+        if any(": " in one for one in self.found):
             yield ""
             yield HINT
 
@@ -84,8 +84,16 @@ class HandlersReport:
         }
 
 
+def _shown(outcome: Outcome, kept: Kept) -> tuple[Verdict, ...]:
+    """What is wrong, as the kept plan shows it; else, where that shows nothing any more, as it was found."""
+    if any(one.result is Result.INVALID for one in kept.verdicts):
+        return kept.verdicts
+    return outcome.verdicts
+
+
 def _told(outcome: Outcome, kept: Kept) -> Iterator[str]:
-    for verdict in kept.verdicts or outcome.verdicts:
+    shown = _shown(outcome, kept)
+    for verdict in shown:
         if verdict.result is Result.INVALID:
             yield ""
             yield verdict.checker
@@ -95,7 +103,9 @@ def _told(outcome: Outcome, kept: Kept) -> Iterator[str]:
     how = f", shrunk from size {kept.size_before} to {kept.size} in {kept.runs} runs" if kept.runs else ""
     yield f"  seed {outcome.seed}{how}:"
     if kept.history is not None:
-        yield from (f"    {line}" for line in story(kept.history, subscriptions_in(kept.verdicts)))
+        yield from (f"    {line}" for line in story(kept.history, subscriptions_in(shown)))
+    if shown is not kept.verdicts and kept.verdicts:
+        yield "    (it did not show again: it may be decided by chance, by time, or by what a module keeps)"
     yield f"  plan:    {kept.plan}"
     if kept.picture.exists():
         yield f"  picture: {kept.picture}"
@@ -103,13 +113,22 @@ def _told(outcome: Outcome, kept: Kept) -> Iterator[str]:
 
 def subscriptions_in(verdicts: tuple[Verdict, ...]) -> frozenset[str]:
     """Whose effects are found wanting."""
-    wrong = [one.checker.partition(":")[0] for one in verdicts if one.result is Result.INVALID]
-    return frozenset(name for owners in wrong for name in owners.split(" and "))
+    wrong = [one for one in verdicts if one.result is Result.INVALID]
+    owners = [one.checker.partition(":")[0] for one in wrong if one.checker != STUCK]
+    raised = [
+        anomaly.what.partition(" raised ")
+        for one in wrong
+        for anomaly in one.anomalies
+        if one.checker == STUCK
+    ]
+    return frozenset(name for each in owners for name in each.split(" and ")) | {
+        who for who, said, _ in raised if said
+    }
 
 
 def _json_of(outcome: Outcome, kept: list[Kept]) -> dict[str, Any]:
     of_seed = next((one for one in kept if one.seed == outcome.seed), None)
-    verdicts = (of_seed.verdicts if of_seed else ()) or outcome.verdicts
+    verdicts = _shown(outcome, of_seed) if of_seed else outcome.verdicts
     found: dict[str, Any] = {
         "seed": outcome.seed,
         "found": sorted(outcome.signature),
@@ -124,5 +143,5 @@ def _json_of(outcome: Outcome, kept: list[Kept]) -> dict[str, Any]:
         history: History | None = of_seed.history
         found["plan"] = str(of_seed.plan)
         found["picture"] = str(of_seed.picture)
-        found["schedule"] = story(history, subscriptions_in(of_seed.verdicts)) if history else []
+        found["schedule"] = story(history, subscriptions_in(verdicts)) if history else []
     return found

@@ -52,7 +52,7 @@ def _said(entry: AnyEntry, subscriptions: frozenset[str], tried: dict[tuple[str,
             return f"CRASHES: {entry.reason}"
         case history.Called() if _is_of(entry.actor, subscriptions):
             return f"FAULT: {entry.fault.replace('_', ' ')}" + (f" of {entry.call}" if entry.call else "")
-        case history.Happened():
+        case history.Happened() if not entry.outcome.startswith("0 letters"):
             return f"{entry.what} {entry.about} {'' if entry.outcome == 'done' else entry.outcome}".strip()
         case history.Healed():
             return "no faults from here on"

@@ -4,6 +4,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache
 from os import PathLike
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from eventfabric.definition import Definition
 from eventfabric.definition_file import handler_folders, read_definition
-from eventfabric.errors import EventFabricError, SettingError
+from eventfabric.errors import HandlersFailError, SettingError
 from eventfabric.local.invoke import environment, no_account
 from eventfabric.model.event import Event
 from eventfabric.sdk.cloudevents_file import read_cloudevents
@@ -40,10 +41,6 @@ Handlers = Mapping[str, Callable[..., Any]]
 Setup = Callable[[Outside], object]
 
 
-class HandlersFailError(EventFabricError):
-    """Handlers fail where nothing else does: there is nothing to compare with."""
-
-
 @dataclass(frozen=True)
 class Project:
     """Where somebody's definition, events and handlers are: what a process needs to try them. See HandlerTrials."""
@@ -59,9 +56,6 @@ class Project:
 @cache
 def trials_of(project: Project) -> "HandlerTrials":
     """A project's trials, loaded once a process; what HandlerTrials raises, and HandlerError for the setup."""
-    # As on Lambda, where the project's functions are on the path.
-    folders = [str(folder) for folder in handler_folders(project.definition) if folder.is_dir()]
-    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
     return HandlerTrials(
         project.definition,
         events=project.events,
@@ -107,6 +101,10 @@ class HandlerTrials:
         replay: bool = False,
     ) -> None:
         read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
+        if not isinstance(definition, Definition):
+            # As on Lambda, where the project's functions are on the path.
+            folders = [str(folder) for folder in handler_folders(Path(definition)) if folder.is_dir()]
+            sys.path[:0] = [folder for folder in folders if folder not in sys.path]
         topology = Topology(read)
         self._errors: dict[tuple[str, str], str] = {}
         for name in (*subscriptions, *(handlers or {})):
@@ -160,7 +158,7 @@ class HandlerTrials:
 
     def _said(self, entry: history.AttemptEnded) -> str:
         said = self._errors.get((entry.subscription, entry.events[0].id))
-        return f": {said}" if said else ""
+        return f": {' '.join(said.split())}" if said else ""
 
     def try_seed(self, seed: int) -> Outcome:
         """What comes of a seed."""
@@ -197,7 +195,7 @@ class HandlerTrials:
     def _judged(self, of: History, left: Left) -> list[Verdict]:
         end = of.entries[-1]
         if not isinstance(end, history.Ended) or not end.quiet:
-            return [Verdict(STUCK, Result.INVALID, (Anomaly(getattr(end, "why", ""), len(of.entries) - 1),))]
+            return [_stuck(of)]
         if not _may_differ(of):
             return []
         calm = [self._run(plan)[1] for plan in calm_plans(of)]
@@ -208,7 +206,8 @@ class HandlerTrials:
     def _run(self, plan: Plan) -> tuple[History, Left]:
         """One run, and what it left outside."""
         left, topology = Left(), self._topology(plan)
-        with silence():
+        # What handlers print is for people, and not for who reads a report.
+        with silence(), redirect_stdout(sys.stderr):
             handling: Handling
 
             def handler_for(process: Any, name: str) -> Callable[..., Any]:
@@ -219,7 +218,7 @@ class HandlerTrials:
             self._errors = handling.errors
             with outside(world, self._setup) as there:
                 of = simulate_in(world)
-                left.state = there.state(set(left.writers))
+                left.state = there.state(set(left.writers), left.regions)
         left.unresolved = _unresolved(of)
         return of, left
 
@@ -267,31 +266,46 @@ def repeated(of: History) -> Counter[str]:
     return +found
 
 
-def _unresolved(of: History) -> set[tuple[str, str]]:
-    """Subscription and event of what still waits in the end, behind a dead letter or in a lane that stands still."""
+def _stuck(of: History) -> Verdict:
+    """That it never came to rest, and what handlers raised all the time."""
+    raised = Counter(
+        f"{entry.subscription} raised {entry.error}"
+        for entry in of.entries
+        if isinstance(entry, history.AttemptEnded) and entry.error
+    )
+    end = of.entries[-1]
+    whys = [end.why] if isinstance(end, history.Ended) and end.why else []
+    whys += [f"{what}, {times} times" for what, times in raised.most_common(3)]
+    return Verdict(STUCK, Result.INVALID, tuple(Anomaly(why, len(of.entries) - 1) for why in whys))
+
+
+def _unresolved(of: History) -> dict[tuple[str, str], str]:
+    """Subscription and event of what still waits in the end, behind a dead letter or in a lane that stands still.
+
+    With the error of what is dead; of what only waits, none.
+    """
     facts = Facts(of)
-    waiting: dict[tuple[str, str, str, str], tuple[int, ...]] = {}
+    waiting: dict[tuple[str, str, str, str], history.ParkedStand | None] = {}
     cursors: defaultdict[tuple[str, str, str], int] = defaultdict(int)
     for entry in of.entries:
         match entry:
             case history.KeyChanged():
                 place = (entry.subscription, entry.writer, entry.lane, entry.id)
-                waiting[place] = entry.after.waiting if entry.after else ()
+                waiting[place] = entry.after
             case history.CursorMoved():
                 # Regions that deliver a lane each for itself have a cursor each; else the furthest counts.
                 group = (entry.subscription, facts.group(entry.subscription, entry.writer), entry.lane)
                 cursors[group] = max(cursors[group], entry.after.sequence)
-    found = {
-        (subscription, facts.logged[lane, sequence].id)
-        for (subscription, _, lane, _), sequences in waiting.items()
-        for sequence in sequences
-        if (lane, sequence) in facts.logged
-    }
+    found: dict[tuple[str, str], str] = {}
+    for (subscription, _, lane, _), stand in waiting.items():
+        for number, sequence in enumerate(stand.waiting if stand else ()):
+            if stand and (lane, sequence) in facts.logged:
+                found[subscription, facts.logged[lane, sequence].id] = "" if number else stand.error
     for one in facts.logged.values():
         for name in facts.subscriptions:
             behind = any(one.sequence >= cursors[name, group, one.lane] for group in facts.groups(name))
             if behind and facts.wants(name, one):
-                found.add((name, one.id))
+                found.setdefault((name, one.id), "")
     return found
 
 

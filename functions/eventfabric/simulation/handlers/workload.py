@@ -16,7 +16,16 @@ from eventfabric.definition import Subscription
 from eventfabric.model.event import Event
 from eventfabric.simulation import history
 from eventfabric.simulation.history import History
-from eventfabric.simulation.plainer import CONDUCTS, EVENTS, HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, Ways
+from eventfabric.simulation.plainer import (
+    CONDUCTS,
+    EVENTS,
+    HAPPENINGS,
+    PUBLISHES,
+    RATES,
+    SUBSCRIPTIONS,
+    Ways,
+    plainer_conducts,
+)
 from eventfabric.simulation.plan import (
     FINE,
     Conduct,
@@ -31,11 +40,12 @@ from eventfabric.topology import StreamTopology
 NAME: Final = "handlers"
 LANES_MAX: Final = 4
 """Fewer lanes than a fabric has: events of several keys meet in them."""
-WAYS: Final = Ways((HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, EVENTS, CONDUCTS), lambda plan: iter(()))
+WAYS: Final = Ways((HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, EVENTS, CONDUCTS), plainer_conducts)
 """What may be left out of such a plan: the events are somebody's own, and stay as they are."""
 _HANDOVERS: Final = ("failover", "failover", "failback")
-CALM_SLOWNESS: Final = (1.0, 20.0, 200.0)
+CALM_SLOWNESS: Final = (1.0, 200.0)
 """Of runs without faults, one after the other: how slow calls are decides who runs when."""
+_APART_SECONDS: Final = 10.0
 
 
 def profile_of(*, failover: bool, replay: bool) -> Profile:
@@ -94,7 +104,15 @@ class Workload(Draw):
         """Up to so many of the events, spread over the sample, without any fault."""
         self._random, self._regions = Random(f"{NAME} {self._stream.name}"), self._stream.definition.regions
         self._seconds = 60.0
-        chosen = self._events[:: max(1, len(self._events) // most)][:most]
+        # Whole keys: what a later event stands for may need those before it.
+        keys = list(dict.fromkeys(event.key for event in self._events))
+        self._random.shuffle(keys)
+        kept = [event for key in keys for event in self._events if event.key == key]
+        chosen = kept[:most]
+        for types in (one.types for one in self._wanting):
+            if types is not None and not any(event.type in types for event in chosen):
+                key = next(event.key for event in kept if event.type in types)
+                chosen += [event for event in kept if event.key == key]
         return self._plan(0, self._publishing([_planned(n, one, FINE) for n, one in enumerate(chosen, 1)]))
 
     def _plan(self, seed: int, publishes: tuple[Publish, ...], *, consumers: int = 1, **rest: object) -> Plan:
@@ -115,7 +133,7 @@ class Workload(Draw):
         return replace(base, **rest) if rest else base
 
     def _calls(self, count: int) -> tuple[Publish, ...]:
-        """Events of a few keys, in the order of the sample."""
+        """The first events of a few keys, in the order of the sample."""
         random = self._random
         by_key: defaultdict[str, list[int]] = defaultdict(list)
         for number, event in enumerate(self._events):
@@ -128,13 +146,7 @@ class Workload(Draw):
                 if not left:
                     keys.remove(key)
                 elif len(numbers) < count:
-                    at = (
-                        random.randrange(len(left))
-                        if key not in {self._events[n].key for n in numbers}
-                        else 0
-                    )
-                    numbers.append(left[at])
-                    by_key[key] = left[at + 1 :]
+                    numbers.append(left.pop(0))
         bad = random.choice(self._of.bad)
         return self._publishing(
             [
@@ -167,7 +179,7 @@ class Workload(Draw):
             most = random.choice((1, 1, 2, 4))
             while left and len(batch) < most and home[left[0][1].key] == home[first.key]:
                 batch.append(left.pop(0)[1])
-            made.append(Publish(at, home[first.key], tuple(batch), random.choice(("many", "one"))))
+            made.append(Publish(at, home[first.key], tuple(batch)))
         return tuple(made)
 
 
@@ -185,14 +197,26 @@ def calm_plans(of: History) -> list[Plan]:
         if kept:
             publishes.append(replace(one, events=kept))
     calm = replace(of.plan, publishes=tuple(publishes), happenings=(), rates={}, failover=False, shards=1)
-    return [
-        replace(calm, seed=1000 * of.plan.seed + number, slowness=slowness)
-        for number, slowness in enumerate(CALM_SLOWNESS)
-    ]
+    plans = [replace(calm, slowness=slowness) for slowness in CALM_SLOWNESS]
+    plans.append(replace(calm, publishes=_keys_backwards(calm.publishes)))
+    return [replace(one, seed=1000 * of.plan.seed + number) for number, one in enumerate(plans)]
+
+
+def _keys_backwards(publishes: Seq[Publish]) -> tuple[Publish, ...]:
+    """The last key's events first, one after the other: what depends on the order of keys differs."""
+    single = [(event.key, one.producer, event) for one in publishes for event in one.events]
+    keys = list(dict.fromkeys(key for key, _, _ in single))[::-1]
+    single.sort(key=lambda one: keys.index(one[0]))
+    return tuple(
+        Publish(_APART_SECONDS * number, producer, (event,))
+        for number, (_, producer, event) in enumerate(single)
+    )
 
 
 def _planned(number: int, event: Event, conduct: Conduct) -> PlannedEvent:
-    return PlannedEvent(f"e{number}", event.key, event.type, conduct, event.data)
+    told = dict(event.headers) if event.headers else {}
+    time = None if event.time is None else event.time.isoformat()
+    return PlannedEvent(f"e{number}", event.key, event.type, conduct, event.data, event.source, time, told)
 
 
 def _subscription(one: Subscription, consumers: int) -> PlannedSubscription:
