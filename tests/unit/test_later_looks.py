@@ -1,0 +1,146 @@
+"""Owns where a look for later events goes, how far, and what of that it counts."""
+
+import pytest
+
+from eventfabric.limits import LATE_AFTER_SECONDS
+from eventfabric.memory.faults import Faults
+from eventfabric.model.identity import Sequence
+from eventfabric.model.start import AtSequence
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.upkeep.failover import Failover
+from eventfabric.telemetry import LogEvent
+from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, Recorder, World, event, lane
+from tests.unit.failing import FEW, Failing
+from tests.unit.test_late import late_of, lost_and_back, publish
+from tests.unit.test_later_events import deliver_there, lost
+
+
+def home_is_back(away: World) -> None:
+    """HOME is back, when all that was published is old."""
+    away.clock.advance(LATE_AFTER_SECONDS + 60)
+    away.cloud.heal(HOME)
+    away.cloud.replicate()
+
+
+def test_each_page_of_what_came_later_is_read_once() -> None:
+    away, faults = lost(), Faults()
+    deliver_there(away, "a2", *(f"c{number}" for number in range(250)))
+    home_is_back(away)
+    away.deliver(lane(0), by=away.deliverer(faults=faults))
+    assert faults.count("log.read") == 1 + 3
+    assert late_of(away)["a1"] == "a2"
+    assert LogEvent.LATE_UNKNOWN not in away.telemetry.told
+
+
+def test_what_was_published_before_is_not_read() -> None:
+    home, faults = World(), Faults()
+    away = home.at(AWAY)
+    deliver_there(away, *(f"c{number}" for number in range(250)))
+    home.clock.advance(1)
+    home.cloud.cut(HOME)
+    publish(home, "a1", "b1")
+    Failover(home.topology, source=HOME, target=AWAY, ports=home.ports(AWAY)).hand_over()
+    home.clock.advance(1)
+    deliver_there(away, "a2")
+    home_is_back(away)
+    away.deliver(lane(0), by=away.deliverer(faults=faults))
+    assert faults.count("log.read") == 1 + 1
+    assert late_of(away)["a1"] == "a2"
+
+
+def test_where_nothing_later_was_handed_out_nothing_is_left_unknown() -> None:
+    away = lost()
+    publish(away, "a2", origin=AWAY)
+    home_is_back(away)
+    away.deliver(lane(0))
+    assert late_of(away) == {"a1": None, "b1": None}
+    assert LogEvent.LATE_UNKNOWN not in away.telemetry.told
+
+
+def test_one_that_was_published_in_the_very_same_moment_is_not_later() -> None:
+    home = World()
+    home.cloud.cut(HOME)
+    publish(home, "x1")
+    home.clock.advance(1)
+    publish(home, "a1")
+    Failover(home.topology, source=HOME, target=AWAY, ports=home.ports(AWAY)).hand_over()
+    away = home.at(AWAY)
+    deliver_there(away, "a2", "x2")
+    logs = [home.cloud.log(home.topology, STREAM, region) for region in (HOME, AWAY)]
+    assert logs[0].tail(lane(0)).time == logs[1].tail(lane(0, AWAY), before=Sequence(1)).time
+    home_is_back(away)
+    away.deliver(lane(0))
+    assert [late_of(away)[name] for name in ("x1", "a1")] == ["x2", None]
+
+
+def test_each_event_is_compared_by_its_own_time_and_not_by_that_of_the_first_with_it() -> None:
+    away = lost()
+    deliver_there(away, "b2")
+    away.clock.advance(1)
+    publish(away, "b3")
+    home_is_back(away)
+    away.deliver(lane(0))
+    assert [late_of(away)[name] for name in ("a1", "b1", "b3")] == [None, "b2", None]
+
+
+def test_of_a_record_that_was_handed_out_in_part_only_that_part_counts() -> None:
+    away = lost()
+    of = lane(0, AWAY)
+    log = away.cloud.log(away.topology, STREAM, AWAY)
+    assert log.append(away.record(log.tail(of), event("a2", key="a"), event("b2", key="b"), of=of)) is None
+    away.recorder.before = lambda events: away.clock.advance(10)
+    assert away.deliver(of, time_ms=5_000).outcome is Outcome.HANDED_BACK
+    assert away.cursor(of).sequence == 1
+    home_is_back(away)
+    away.deliver(lane(0))
+    assert [late_of(away)[name] for name in ("a1", "b1")] == ["a2", None]
+
+
+def test_an_old_event_is_asked_about_whatever_comes_behind_it() -> None:
+    away = lost()
+    deliver_there(away, "a2")
+    away.clock.advance(LATE_AFTER_SECONDS + 60)
+    publish(away, "c9")
+    away.cloud.heal(HOME)
+    away.cloud.replicate()
+    away.deliver(lane(0))
+    assert [late_of(away)[name] for name in ("a1", "c9")] == ["a2", None]
+
+
+def test_records_that_were_handed_out_elsewhere_and_are_not_here_yet_hold_nothing_up() -> None:
+    world = World()
+    publish(world, "a1", "b1")
+    world.clock.advance(1)
+    away = world.at(AWAY)
+    deliver_there(away, "a2")
+    world.cloud.replicate()
+    deliver_there(away, "b2")
+    for link in world.cloud.links:
+        if link.source.name == world.topology.ledger.name:
+            link.pass_on()
+    world.clock.advance(LATE_AFTER_SECONDS + 1)
+    assert world.deliver(lane(0)).outcome is Outcome.DELIVERED
+    assert late_of(world) == {"a1": "a2", "b1": None}
+
+
+def test_a_replay_that_failed_is_not_late_when_it_is_tried_again() -> None:
+    away = lost_and_back(**FEW)
+    away.deliver(lane(0))
+    away.recorder.events.clear()
+    away.recorder.before = Failing({"a1": 2})
+    replay = Operations(away.topology, AWAY, away.ports()).replay(SUBSCRIPTION)
+    for plan in replay.plan(AtSequence(Sequence(0))):
+        replay.carry_out(plan)
+    away.deliver_all()
+    assert "a1" in away.recorder.ids()
+    assert not any(one.late for one in away.recorder.events)
+
+
+@pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once", "exactly_once"])
+def test_under_each_guarantee_late_events_are_handed_out_one_by_one(guarantee: str) -> None:
+    away = lost_and_back(guarantee=guarantee)
+    handler = Recorder(batch_events_max=10)
+    away.deliver(lane(0), by=away.deliverer(handler=handler))
+    assert [str(one.id) for one in handler.events] == ["a1", "b1", "c1"]
+    assert len(handler.attempts) == 3

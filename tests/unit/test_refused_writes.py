@@ -1,0 +1,30 @@
+"""Owns whose failure a refused write is, and what is said of it."""
+
+import pytest
+
+from eventfabric.ports import Write
+from eventfabric.services.delivery.deliver import Outcome
+from tests.simulation.world import EFFECTS, add_one
+from tests.unit.test_deliver_exactly_once import Writing, each_of_its_key, refused_write, world_of
+
+
+@pytest.mark.parametrize("refused", ["a", "b"])
+def test_of_two_events_that_commit_together_only_the_one_with_the_refused_write_is_parked(
+    refused: str,
+) -> None:
+    world = world_of(Writing({refused: (add_one("never"), refused_write())}), *each_of_its_key("ab"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert set(world.parked()) == {refused}
+    assert world.effects() == {{"a": "b", "b": "a"}[refused]: 1}
+    assert world.cursor().sequence == 2
+
+
+def test_a_write_that_dynamodb_does_not_take_at_all_is_named_by_its_code_with_all_that_was_said() -> None:
+    unused = {"ExpressionAttributeValues": {":unused": {"S": "x"}}}
+    put = {"TableName": EFFECTS, "Item": {"id": {"S": "x"}}, "ConditionExpression": "attribute_exists(id)"}
+    world = world_of(Writing({"a": (Write("Put", {**put, **unused}),)}), *each_of_its_key("a"))
+    world.deliver()
+    code, _, said = world.parked()["a"].failure.message.partition(": ")
+    assert code == "ValidationException"
+    assert said.startswith("ValidationException: ")
+    assert said.count(": ") > 1
