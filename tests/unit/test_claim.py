@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -272,7 +273,7 @@ class TestWhatIsExcepted:
         assert told(found) == [(ExceptionKind.DEAD, 1, "a1", "a")]
 
 
-def noted_first(**settings: object) -> tuple[World, Record]:
+def noted_first(**settings: Any) -> tuple[World, Record]:
     """A record of two events whose note says that it also stands in lane 1, where it was delivered first."""
     world = World(lanes=2, **settings)
     first = world.put(event("a1", key="a"), event("a2", key="a", type="other"), of=lane(1))
