@@ -32,7 +32,8 @@ DAY_SECONDS = 86_400
 
 def claim(world: World, **changes: int) -> Claim:
     """Of the stored cursor with changes, nothing held against it yet."""
-    cursor = replace(world.cursor(), **{name: Sequence(value) for name, value in changes.items()})
+    changed: dict[str, Any] = {name: Sequence(value) for name, value in changes.items()}
+    cursor = replace(world.cursor(), **changed)
     return Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
 
 

@@ -1,0 +1,66 @@
+"""What is said of data that is no JSON: where it is, what was found there, and what may be."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from eventfabric.errors import InvalidEventError, Problem
+from eventfabric.model.payload import Payload, encode_json
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "found"),
+    [
+        ({"price": [Decimal(1), Decimal("NaN")]}, "data.price[1]", "Decimal('NaN')"),
+        ({"price": Decimal("-Infinity")}, "data.price", "Decimal('-Infinity')"),
+        ({"price": {"net": NAN}}, "data.price.net", "nan"),
+        ([[None, float("-inf")]], "data[0][1]", "-inf"),
+        (frozenset({NAN}), "data[0]", "nan"),
+        ((1, {NAN}), "data[1][0]", "nan"),
+    ],
+    ids=repr,
+)
+def test_a_number_that_json_does_not_have_is_told_with_where_it_is(
+    data: object, path: str, found: str
+) -> None:
+    with pytest.raises(InvalidEventError) as raised:
+        encode_json(data)
+    assert raised.value.problems == (Problem(path, found, "a finite number"),)
+
+
+@pytest.mark.parametrize("data", [{"of": "NaN"}, ["Infinity"], {"E+": None}, "null"], ids=repr)
+def test_text_that_only_looks_like_such_a_number_is_kept(data: object) -> None:
+    assert Payload.of(data).decode() == data
+
+
+@pytest.mark.parametrize("data", [object(), 1j, range(3)], ids=["object", "complex", "range"])
+def test_what_is_no_json_at_all_is_told_by_its_type(data: object) -> None:
+    with pytest.raises(InvalidEventError) as raised:
+        encode_json(data)
+    (problem,) = raised.value.problems
+    assert (problem.path, problem.found.partition(" ")[0]) == ("data", type(data).__name__)
+
+
+class ModelOfAnotherLibrary:
+    """What encodes itself, as a pydantic model does."""
+
+    def __init__(self, values: Mapping[str, Any], text: str) -> None:
+        self.values = values
+        self.text = text
+
+    def model_dump_json(self) -> str:
+        return self.text
+
+    def model_dump(self) -> Mapping[str, Any]:
+        return self.values
+
+
+def test_a_model_that_writes_null_for_a_number_that_json_does_not_have_is_refused() -> None:
+    assert encode_json(ModelOfAnotherLibrary({"total": None}, '{"total":null}')) == b'{"total":null}'
+    with pytest.raises(InvalidEventError) as raised:
+        encode_json(ModelOfAnotherLibrary({"total": NAN}, '{"total":null}'))
+    assert raised.value.problems == (Problem("data.total", "nan", "a finite number"),)
