@@ -16,6 +16,7 @@ from eventfabric.definition_file import parse_definition
 from eventfabric.errors import HandlerError, HandlersFailError, SettingError, UnknownNameError
 from eventfabric.model.event import Event
 from eventfabric.simulation import effect, history
+from eventfabric.simulation.acting import acting
 from eventfabric.simulation.handlers import HandlersReport, HandlerTrials
 from eventfabric.simulation.handlers.handling import Tokens
 from eventfabric.simulation.handlers.hunting import run_here
@@ -198,6 +199,7 @@ def test_a_queue_knows_a_deduplication_id_for_five_minutes_only() -> None:
 
 def test_an_effect_outside_of_any_simulation_is_nothing() -> None:
     effect("charge", key="k")
+    assert acting.get() is None
 
 
 @pytest.mark.parametrize(

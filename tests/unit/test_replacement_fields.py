@@ -23,7 +23,7 @@ def test_what_a_replacement_has_is_its_own_and_the_rest_is_the_dead_events(own: 
     (dead,) = named("a1")
     expected = {"id": dead.id, "source": dead.source, "time": dead.stored_time}
     given = {name: OWN[name] for name in own}
-    replacement = Event(key="a", type="mended", data=1, **given)  # type: ignore[arg-type]
+    replacement = Event(key="a", type="mended", data=1, **given)  # type: ignore[arg-type]  # of any one field
     dead_letters(world).redrive(the_dead_letter(world), replacement=replacement)
     world.deliver_all()
     mended = world.recorder.events[0]

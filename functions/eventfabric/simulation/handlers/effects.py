@@ -62,13 +62,12 @@ class Left:
 class Difference:
     """An effect that is not what it is without faults: `effect` names it with its subscription, `what` says how.
 
-    `events`: those it is of, where that is known. `is_missing`: it should be there, and is not.
+    `events`: those it is of, where that is known.
     """
 
     effect: str
     what: str
     events: tuple[str, ...] = ()
-    is_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def _of_calls(
             made < min(counts) and call.subscription not in at_most_once and call.subscription not in unjudged
         ):
             what = f"{_times(made)} for {call.event}, which counts as handled; without faults {_times(min(counts))}"
-            yield Difference(name, what, (call.event,), is_missing=True)
+            yield Difference(name, what, (call.event,))
 
 
 class _Judge:
@@ -156,7 +155,7 @@ class _Judge:
                 what = (
                     f"{_number(found)}; without faults {_number(expected)}, under keys that differ each time"
                 )
-                yield Difference(whole, what, is_missing=found < expected)
+                yield Difference(whole, what)
             return
         for key in sorted(keys[0] | self._items.keys()):
             yield from self._of_item(key)
@@ -172,7 +171,7 @@ class _Judge:
                 if found is None
                 else f"an item {key} too many"
             )
-            yield Difference(name, what, is_missing=found is None)
+            yield Difference(name, what)
             return
         for attribute in sorted(found.keys() | expected.keys()):
             name = self._name(attribute)
@@ -180,13 +179,12 @@ class _Judge:
             if len(values) > 1:
                 self.unsteady.add(name)
                 continue
-            if found.get(attribute) != expected.get(attribute) and (
-                _tells_time(found.get(attribute)) and _tells_time(expected.get(attribute))
-            ):
+            differs = found.get(attribute) != expected.get(attribute)
+            if differs and _tells_time(found.get(attribute)) and _tells_time(expected.get(attribute)):
                 self.unsteady.add(name)
                 continue
             self.seen.add(name)
-            if found.get(attribute) != expected.get(attribute):
+            if differs:
                 stands = f"{attribute} of {key} is {found.get(attribute, 'absent')}"
                 yield Difference(name, f"{stands}; without faults {expected.get(attribute, 'absent')}")
 

@@ -79,11 +79,6 @@ class Workload(Draw):
             event for event in events if any(types is None or event.type in types for types in wanted)
         ]
 
-    @property
-    def events(self) -> Seq[Event]:
-        """Those of the sample that any of the subscriptions wants."""
-        return self._events
-
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
         random = self._random = Random(f"{seed} {NAME} {self._stream.name}")
