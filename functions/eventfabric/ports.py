@@ -53,6 +53,10 @@ class Clock(Protocol):
         """Milliseconds since 1970."""
         ...
 
+    def steady_ms(self) -> int:
+        """Milliseconds since some moment of this process: never set, but may stand while a function is frozen."""
+        ...
+
     def sleep(self, seconds: float) -> None:
         """Wait; a simulated clock moves instead."""
         ...

@@ -208,6 +208,15 @@ class TestAnExpiredHead:
         remove(world, records[2])
         assert (wrong(world), proof(world).start, proof(world).events) == (None, 5, 0)
 
+    def test_a_cursor_that_stands_beyond_the_record_that_expired_under_it_is_broken(self) -> None:
+        world = aged()
+        records = world.records()
+        remove(world, records[2])
+        put_cursor(world, sequence=Sequence(6), base=Sequence(4), chain=records[1].chain)
+        assert wrong(world) is None
+        put_cursor(world, sequence=Sequence(7), base=Sequence(4), chain=records[1].chain)
+        assert wrong(world) is FindingKind.CURSOR_BROKEN
+
     def test_what_is_excepted_of_it_is_told_by_what_the_ledger_knows(self) -> None:
         world = world_of(Failing({"a1": 9}), *named("a1", "a2", "b1"), retention_days=7, **ONCE)
         world.deliver()
@@ -260,6 +269,17 @@ class TestReplays:
         put(world, records[4])
         remove(world, records[5])
         assert wrong(world) is FindingKind.CURSOR_AHEAD
+
+    def test_what_was_decided_about_an_event_that_comes_again_excepts_nothing_until_it_came(self) -> None:
+        world = dead()
+        dead_letters(world).discard(the_dead_letter(world))
+        drained(world)
+        replay(world, 0)
+        assert (proof(world).events, told(proof(world))) == (0, [])
+        replay(world, 1)
+        assert told(proof(world)) == []
+        drained(world)
+        assert ExceptionKind.DEAD in [one.kind for one in proof(world).exceptions]
 
     def test_a_replay_of_a_key_is_excepted_event_by_event(self) -> None:
         world = delivered(records=2)

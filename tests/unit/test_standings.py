@@ -53,6 +53,16 @@ def test_a_closed_circuit_is_known_for_some_seconds_and_for_none_by_a_clock_that
     assert asking.reads() == reads
 
 
+@pytest.mark.parametrize("set_back_seconds", [90, 3_600])
+def test_a_clock_set_back_while_a_function_idles_makes_nothing_younger(set_back_seconds: float) -> None:
+    asking = Asking(World())
+    asking.standings.now()
+    asking.world.clock.advance(set_back_seconds + 1)
+    asking.world.clock.set_back(set_back_seconds)  # so that the wall clock says: a second
+    asking.standings.now()
+    assert asking.reads() == 2
+
+
 def test_a_circuit_that_is_not_closed_is_read_each_time() -> None:
     asking = Asking(World())
     assert asking.standings.switch(Circuit(), Circuit(CircuitState.OPEN))

@@ -3,7 +3,7 @@
 from os import urandom
 from random import random
 from threading import Lock
-from time import sleep, time_ns
+from time import monotonic_ns, sleep, time_ns
 
 
 class SystemClock:
@@ -12,6 +12,10 @@ class SystemClock:
     def now_ms(self) -> int:
         """Milliseconds since 1970."""
         return time_ns() // 1_000_000
+
+    def steady_ms(self) -> int:
+        """Milliseconds since some moment of this process."""
+        return monotonic_ns() // 1_000_000
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -1,6 +1,6 @@
 """The local clocks: one that only tests move, one that runs and can be moved on as well."""
 
-from time import sleep, time
+from time import monotonic, sleep, time
 from typing import Protocol
 
 from eventfabric.memory.clock import MemoryClock
@@ -11,6 +11,10 @@ class MovableClock(Protocol):
 
     def now_ms(self) -> int:
         """Milliseconds since 1970."""
+        ...
+
+    def steady_ms(self) -> int:
+        """Milliseconds since some moment of this process."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -35,6 +39,10 @@ class RunningClock:
     def now_ms(self) -> int:
         """Milliseconds since 1970."""
         return int((time() + self._ahead_seconds) * 1000)
+
+    def steady_ms(self) -> int:
+        """Milliseconds since some moment of this process."""
+        return int((monotonic() + self._ahead_seconds) * 1000)
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

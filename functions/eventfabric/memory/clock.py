@@ -10,10 +10,15 @@ class MemoryClock:
 
     def __init__(self, start_ms: int = START_MS) -> None:
         self._now_us = start_ms * 1000
+        self._set_us = 0
 
     def now_ms(self) -> int:
         """Milliseconds since 1970."""
         return self._now_us // 1000
+
+    def steady_ms(self) -> int:
+        """Milliseconds, whatever the wall clock was set to."""
+        return (self._now_us - self._set_us) // 1000
 
     def sleep(self, seconds: float) -> None:
         """Move on at once by as much as was to be waited."""
@@ -27,4 +32,6 @@ class MemoryClock:
 
     def set_back(self, seconds: float) -> None:
         """Jump back, as wall clocks do when somebody corrects them."""
-        self._now_us -= round(seconds * 1_000_000)
+        by_us = round(seconds * 1_000_000)
+        self._now_us -= by_us
+        self._set_us -= by_us

@@ -96,7 +96,7 @@ class _Try:
         self._batch = batch
         self._unsettled = unsettled
         self._timeout_ms = timeout_ms
-        self._deadline_ms = appender._clock.now_ms() + timeout_ms
+        self._until_ms = appender._clock.steady_ms() + timeout_ms
         self._tries = 0
 
     def run(self) -> Record:
@@ -143,7 +143,7 @@ class _Try:
     def _wait(self, cause: Exception | None) -> None:
         """Back off with full jitter, or give up when the time is up."""
         of = self._of
-        if of._clock.now_ms() >= self._deadline_ms:
+        if of._clock.steady_ms() >= self._until_ms:
             raise self._failure(cause) from cause
         most = min(
             limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16)

@@ -68,9 +68,9 @@ class OutboxAppend:
             ContendedTransactionError: nothing was written; others, or throttling, were in the way.
             IndeterminateTransactionError: no reply in time; `run` again settles it.
         """
-        deadline_ms = self._clock.now_ms() + self._timeout_ms
+        until_ms = self._clock.steady_ms() + self._timeout_ms
         while True:
-            records, token = self._unsettled or self._prepared(deadline_ms)
+            records, token = self._unsettled or self._prepared(until_ms)
             posted = [
                 (posting.table, record) for posting, record in zip(self._postings, records, strict=True)
             ]
@@ -78,10 +78,10 @@ class OutboxAppend:
                 outcome = self._outbox.append(posted, self._writes_of(records), token=token)
             except OutcomeUnknownError as error:
                 self._unsettled = (records, token)
-                self._wait(deadline_ms, error)
+                self._wait(until_ms, error)
                 continue
             except ThrottledError as error:
-                self._wait(deadline_ms, error)
+                self._wait(until_ms, error)
                 continue
             except RefusedError as error:
                 if self._unsettled is None:
@@ -95,7 +95,7 @@ class OutboxAppend:
             self._unsettled = None
             if isinstance(outcome, Occupied):
                 self._tails[outcome.index] = outcome.record.tail
-                self._wait(deadline_ms, None)
+                self._wait(until_ms, None)
                 continue
             raise _refusal(outcome)
 
@@ -104,18 +104,18 @@ class OutboxAppend:
             outcome.record.batch_id == self._postings[outcome.index].batch.id
         )
 
-    def _prepared(self, deadline_ms: int) -> tuple[list[Record], bytes]:
+    def _prepared(self, until_ms: int) -> tuple[list[Record], bytes]:
         now_ms = self._clock.now_ms()
         records = [
             record_at(
-                self._tail(index, deadline_ms), posting.lane, posting.batch,
+                self._tail(index, until_ms), posting.lane, posting.batch,
                 now_ms=now_ms, retention_seconds=posting.retention_seconds,
             )
             for index, posting in enumerate(self._postings)
         ]  # fmt: skip
         return records, self._entropy.bytes(16)
 
-    def _tail(self, index: int, deadline_ms: int) -> Tail:
+    def _tail(self, index: int, until_ms: int) -> Tail:
         while True:
             known = self._tails[index]
             if known is not None:
@@ -123,11 +123,11 @@ class OutboxAppend:
             try:
                 self._tails[index] = self._postings[index].log.tail(self._postings[index].lane)
             except (OutcomeUnknownError, ThrottledError) as error:
-                self._wait(deadline_ms, error)
+                self._wait(until_ms, error)
 
-    def _wait(self, deadline_ms: int, cause: Exception | None) -> None:
+    def _wait(self, until_ms: int, cause: Exception | None) -> None:
         """Back off with full jitter, or give up when the time is up."""
-        if self._clock.now_ms() >= deadline_ms:
+        if self._clock.steady_ms() >= until_ms:
             if self._unsettled is not None:
                 raise IndeterminateTransactionError(f"no reply: {cause}") from cause
             reason = cause or "other publishers wrote there first, each time"

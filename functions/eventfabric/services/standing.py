@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.errors import PortError
@@ -11,6 +11,23 @@ from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.ports import Clock, Ledger
 from eventfabric.topology import SubscriptionTopology
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A moment by both clocks: one may have been set back since, the other may stand while a function is frozen."""
+
+    wall_ms: int
+    steady_ms: int
+
+    @classmethod
+    def of(cls, clock: Clock) -> "_Moment":
+        return cls(clock.now_ms(), clock.steady_ms())
+
+    def is_within(self, seconds: float, now: "_Moment") -> bool:
+        """Whether less time has gone by, by either clock."""
+        most_ms = 1000 * seconds
+        return 0 <= now.wall_ms - self.wall_ms < most_ms and now.steady_ms - self.steady_ms < most_ms
 
 
 class Standings:
@@ -31,10 +48,10 @@ class Standings:
         self._ledger = ledger
         self._clock = clock
         self._known = Standing()
-        self._read_ms: int | None = None
+        self._read_at: _Moment | None = None
         self._elsewhere = elsewhere
         self._asked: dict[tuple[Region, Region], Owner] = {}
-        self._asked_ms = 0
+        self._asked_at: _Moment | None = None
 
     @property
     def known(self) -> Standing:
@@ -52,11 +69,9 @@ class Standings:
         That the circuit is not closed is read each time: who waits for one that was closed meanwhile has missed its
         ring.
         """
-        now_ms = self._clock.now_ms()
-        fresh = (
-            self._read_ms is not None and 0 <= now_ms - self._read_ms < 1000 * limits.CIRCUIT_CACHE_SECONDS
-        )
-        if fresh and self._known.circuit.state is CircuitState.CLOSED:
+        read_at, seconds = self._read_at, limits.CIRCUIT_CACHE_SECONDS
+        is_fresh = read_at is not None and read_at.is_within(seconds, _Moment.of(self._clock))
+        if is_fresh and self._known.circuit.state is CircuitState.CLOSED:
             return self._known
         return self.read()
 
@@ -64,7 +79,7 @@ class Standings:
         """The standing, read anew."""
         found = self._ledger.standing(self._stream, self._name)
         self._known = replace(found, owners=(*found.owners, *self._asked.values()))
-        self._read_ms = self._clock.now_ms()
+        self._read_at = _Moment.of(self._clock)
         return self._known
 
     def switch(self, read: Circuit, to: Circuit) -> bool:
@@ -74,7 +89,7 @@ class Standings:
             self.read()
             return False
         self._known = replace(self._known, circuit=stands)
-        self._read_ms = self._clock.now_ms()
+        self._read_at = _Moment.of(self._clock)
         return True
 
     def owner(self, origin: Region) -> Owner | None:
@@ -90,9 +105,10 @@ class Standings:
 
         For a Region that did nothing for long: it may have been lost, and handovers not be replicated to it yet.
         """
-        now_ms = self._clock.now_ms()
-        if self._elsewhere is not None and now_ms - self._asked_ms >= 1000 * limits.OWNER_DOUBT_SECONDS:
-            self._asked_ms = now_ms
+        now, asked_at = _Moment.of(self._clock), self._asked_at
+        is_answered = asked_at is not None and asked_at.is_within(limits.OWNER_DOUBT_SECONDS, now)
+        if self._elsewhere is not None and not is_answered:
+            self._asked_at = now
             for region in self._subscription.regions:
                 if region != self.region:
                     with suppress(PortError):

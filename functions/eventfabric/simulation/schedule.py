@@ -135,6 +135,10 @@ class SimulatedTime:
         """Simulated milliseconds since 1970."""
         return self._schedule.now_us // 1000
 
+    def steady_ms(self) -> int:
+        """The same: nobody sets it."""
+        return self._schedule.now_us // 1000
+
     def sleep(self, seconds: float) -> None:
         """Pause the actor that runs."""
         self._schedule.pause(seconds)
@@ -150,6 +154,10 @@ class ProcessClock:
     def now_ms(self) -> int:
         """Milliseconds since 1970, as this machine takes them to be."""
         return self._schedule.now_us // 1000 + self.skew_ms
+
+    def steady_ms(self) -> int:
+        """Simulated milliseconds: nobody sets this one."""
+        return self._schedule.now_us // 1000
 
     def sleep(self, seconds: float) -> None:
         """Pause the actor that runs."""

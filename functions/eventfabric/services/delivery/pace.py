@@ -16,20 +16,18 @@ class Pace:
 
     def fits(self, deadline_ms: int) -> bool:
         """Whether to begin an attempt. The first of an invocation always fits, or a slow handler would never run."""
-        self._began_ms = self._clock.now_ms()
-        if self._began_ms >= deadline_ms:
+        now_ms = self._clock.now_ms()
+        if now_ms >= deadline_ms:
             return False
-        if (
-            deadline_ms == self._attempted_until_ms
-            and self._began_ms + (self._expected_ms or 0) > deadline_ms
-        ):
+        if deadline_ms == self._attempted_until_ms and now_ms + (self._expected_ms or 0) > deadline_ms:
             return False
+        self._began_ms = self._clock.steady_ms()
         self._attempted_until_ms = deadline_ms
         return True
 
     def ended(self) -> None:
         """The attempt is over, however it ended."""
-        took_ms = self._clock.now_ms() - self._began_ms
+        took_ms = self._clock.steady_ms() - self._began_ms
         self._expected_ms = max(took_ms, (self._expected_ms or 0) * _DECAY)
 
     def room_for(self, deadline_ms: int) -> int:

@@ -45,7 +45,9 @@ class Claim:
         self.wrong: Finding | None = None
         self._key, self._region, self._cursor = key, region, cursor
         self._sees_from = sees_from
-        self._due = deque(sorted(exceptions, key=lambda one: one.sequence))
+        # What a replay went back behind is to come again, whatever was decided about it.
+        claimed = (one for one in exceptions if one.sequence < cursor.sequence)
+        self._due = deque(sorted(claimed, key=lambda one: one.sequence))
         self._found: list[Exempt] = []
         self._types = types
         self._elsewhere = elsewhere
@@ -123,8 +125,8 @@ class Claim:
     def _met_oldest(self, oldest: Sequence, record: Record) -> None:
         """Everything before this record has expired: a cursor that stands there is bound to nothing behind it."""
         cursor = self._cursor
-        if self._first is not None or cursor.base < oldest:
-            if self._first is None and cursor.sequence > oldest:
+        if cursor.base < oldest:
+            if cursor.sequence > oldest:
                 self._broken(f"its record begins at {cursor.base} and another at {oldest}")
             self._lost_holder()
         elif cursor.base == oldest and cursor.chain == UNKNOWN_CHAIN:

@@ -85,7 +85,6 @@ class SliceCopier:
         self._looked_ms: int | None = None
         self._is_cancelled = False
         self._due_ms = 0.0
-        self._share_ms = 0.0
 
     def copy(self, progress: SliceProgress, *, deadline_ms: int | None = None) -> Copied:
         """Copy a slice from where it is, until it is done, or there is a reason to stop.
@@ -169,12 +168,12 @@ class SliceCopier:
         self._watch(progress)
 
     def _must_stop(self, deadline_ms: int | None) -> Ending | None:
-        now_ms = self._clock.now_ms()
-        if self._looked_ms is None or now_ms - self._looked_ms >= limits.BACKFILL_LOOK_SECONDS * 1000:
+        steady_ms, looked_ms = self._clock.steady_ms(), self._looked_ms
+        if looked_ms is None or steady_ms - looked_ms >= limits.BACKFILL_LOOK_SECONDS * 1000:
             self._look()
         if self._is_cancelled:
             return Ending.CANCELLED
-        is_late = deadline_ms is not None and now_ms >= deadline_ms
+        is_late = deadline_ms is not None and self._clock.now_ms() >= deadline_ms
         return Ending.STOPPED if is_late or self._stopped() else None
 
     def _look(self) -> None:
@@ -182,16 +181,15 @@ class SliceCopier:
         backfill = self._insist(lambda: self._backfills.find(self._id))
         self._is_cancelled = backfill is None or backfill.state is not BackfillState.RUNNING
         self._rate = backfill.worker_rate if backfill else None
-        self._looked_ms = self._clock.now_ms()
+        self._looked_ms = self._clock.steady_ms()
 
     def _await_turn(self, events: int, deadline_ms: int | None) -> bool:
         """Wait until so many events may be written by the rate; False where there is a reason to stop first."""
-        # No longer than the last record's share, however the clock jumped.
-        wait_ms = min(self._due_ms - self._clock.now_ms(), self._share_ms)
+        wait_ms = self._due_ms - self._clock.steady_ms()
         while not self._must_stop(deadline_ms):
             if self._rate is None or wait_ms <= 0:
-                self._share_ms = 1000 * events / self._rate if self._rate else 0.0
-                self._due_ms = max(self._due_ms, self._clock.now_ms()) + self._share_ms
+                share_ms = 1000 * events / self._rate if self._rate else 0.0
+                self._due_ms = max(self._due_ms, self._clock.steady_ms()) + share_ms
                 return True
             step_ms = min(wait_ms, 1000.0)
             self._clock.sleep(step_ms / 1000)
@@ -200,12 +198,12 @@ class SliceCopier:
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Try again with back-off and jitter while a service asks for patience or does not answer."""
-        started_ms, tries = self._clock.now_ms(), 0
+        started_ms, tries = self._clock.steady_ms(), 0
         while True:
             try:
                 return call()
             except (OutcomeUnknownError, ThrottledError):
-                if self._clock.now_ms() - started_ms >= limits.BACKFILL_PATIENCE_SECONDS * 1000:
+                if self._clock.steady_ms() - started_ms >= limits.BACKFILL_PATIENCE_SECONDS * 1000:
                     raise
                 if self._stopped():
                     raise
