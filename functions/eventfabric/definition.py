@@ -188,6 +188,13 @@ class Stream(_Table):
         Annotated[int, Interval(ge=1, le=3650)] | None,
         Doc("Days after which records expire.", default="records are kept for ever"),
     ] = None
+    express: Annotated[
+        bool,
+        Doc(
+            "Whether producers ring the doorbells of what they publish themselves, at once, rather than leave it all "
+            "to the relay, which sees it a quarter of a second later. Costs a request to each queue."
+        ),
+    ] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

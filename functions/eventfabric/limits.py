@@ -42,6 +42,10 @@ PUBLISHER_LINGER_MILLISECONDS: Final = 5.0
 PUBLISHER_LINGER_MILLISECONDS_MAX: Final = 3_600_000
 PUBLISHER_PARALLEL_LANES: Final = 8
 
+EXPRESS_FLUSH_SECONDS: Final = 5.0
+EXPRESS_THREADS_MAX: Final = 4
+"""Queues that a producer rings at the same time."""
+
 PAGE_RECORDS_MAX: Final = 100
 """Records that one log read asks for: bounds the events of one run (and so what a crash repeats)."""
 LANE_RACES_MAX: Final = 3

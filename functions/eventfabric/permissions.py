@@ -105,7 +105,7 @@ def of_function(topology: Topology, function: FunctionTopology) -> list[Statemen
 
 
 def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
-    """What a producer of a stream may do: append to each Region's own lanes there, and read the log; no ledger."""
+    """What a producer of a stream may do: append to each Region's own lanes there, read the log, ring; no ledger."""
     origins = stream.definition.regions
     appends = [
         Statement(
@@ -116,7 +116,13 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
         )
         for region in origins
     ]
-    return [*appends, _read_log(stream, origins), _key(topology, origins)]
+    rings = [
+        _sqs(f"ring for what is published in {region}", _RING, queues, [region])
+        for region in origins
+        if stream.definition.express
+        and (queues := [one.queue.name for one in stream.subscriptions if one.delivers(region, region)])
+    ]
+    return [*appends, _read_log(stream, origins), *rings, _key(topology, origins)]
 
 
 def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:

@@ -270,6 +270,7 @@ class LocalFabric:
             clock=self.clock,
             entropy=self._entropy,
             outbox=ports.outbox,
+            doorbells_of=lambda region: ports.at(region).doorbells,
             parallel_lanes=0,
         )
 

@@ -20,7 +20,8 @@ from eventfabric.errors import (
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import Lane, Region
 from eventfabric.model.record import Batch, Record
-from eventfabric.ports import Clock, Entropy, Log, Outbox
+from eventfabric.ports import Clock, Doorbells, Entropy, Log, Outbox
+from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import Publisher, Receipt, receipt
@@ -49,6 +50,7 @@ class Fabric:
         clock: Clock,
         entropy: Entropy,
         outbox: Outbox | None = None,
+        doorbells_of: Callable[[Region], Doorbells] | None = None,
         failover: Seq[str] = (),
         source: str | None = None,
         parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
@@ -65,6 +67,11 @@ class Fabric:
         self._source = source
         self._parallel_lanes = parallel_lanes
         self._append_timeout_seconds = append_timeout_seconds
+        self._express = (
+            None
+            if doorbells_of is None
+            else Express(doorbells_of, clock=clock, has_threads=bool(parallel_lanes))
+        )
         self._outgoing: dict[str, Outgoing] = {}
 
     @classmethod
@@ -140,6 +147,7 @@ class Fabric:
             clock=ports.clock,
             entropy=ports.entropy,
             outbox=ports.outbox,
+            doorbells_of=lambda region: ports.at(region).doorbells,
             source=source,
         )
 
@@ -249,6 +257,14 @@ class Fabric:
         """The Regions that gave no reply when this Fabric last tried to publish in them."""
         return self._health.away
 
+    def flush(self, timeout_seconds: float = limits.EXPRESS_FLUSH_SECONDS) -> bool:
+        """Wait until the doorbells of what was published are rung; False where that took longer.
+
+        Nothing depends on it but latency: call it at the end of a Lambda function that publishes, which is frozen as
+        soon as it returns.
+        """
+        return self._express is None or self._express.wait(timeout_seconds)
+
     def transaction(self) -> OutboxTransaction:
         """DynamoDB writes of your own and events that become durable together; use it as a context manager."""
         return OutboxTransaction(self._stream, self._log_here, self._append_together)
@@ -288,6 +304,7 @@ class Fabric:
                 clock=self._clock,
                 entropy=self._entropy,
                 source=self._source or f"/{self.topology.fabric}/{name}",
+                express=self._express,
             )
         return outgoing
 

@@ -86,7 +86,9 @@ class OutboxTransaction(Transaction):
         if not (self.writes or self._events):
             return []
         found: dict[int, Receipt] = {}
-        for appended, events in zip(self._append.run(), self._events.values(), strict=True):
+        records = self._append.run()
+        for record, ((stream, _), events) in zip(records, self._events.items(), strict=True):
+            appended = self._outgoing_of(stream).appended(record)
             for index, (number, event_id, _, _) in enumerate(events):
                 found[number] = receipt(appended, index, event_id)
         self.receipts = [found[number] for number in range(self._count)]
@@ -134,14 +136,14 @@ def publish_once(
         return [Write("Put", put)]
 
     try:
-        (appended,) = append([posting(outgoing, log, lane, batch)], note).run()
+        (record,) = append([posting(outgoing, log, lane, batch)], note).run()
     except TransactionRefusedError as refused:
         if refused.item is None:
             raise
         first = Lane.parse(str(refused.item["l"]["S"]))
         sequence = Sequence(int(str(refused.item["s"]["N"])))
         return Receipt(Region(first.origin), first, sequence, event_id)
-    return receipt(appended, 0, event_id)
+    return receipt(outgoing.appended(record), 0, event_id)
 
 
 def check_once(event_id: str | None) -> None:

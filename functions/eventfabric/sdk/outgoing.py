@@ -21,6 +21,7 @@ from eventfabric.model.payload import Kind, Payload, encode_json
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Entropy
 from eventfabric.sdk import tracing
+from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
 from eventfabric.services.append import Appended
 from eventfabric.topology import StreamTopology
@@ -46,8 +47,10 @@ class Outgoing:
         clock: Clock,
         entropy: Entropy,
         source: str,
+        express: Express | None = None,
     ) -> None:
         self.stream = stream
+        self._express = express if stream.definition.express else None
         self._region = region
         self._route = route
         self._clock = clock
@@ -159,7 +162,12 @@ class Outgoing:
 
     def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None, acks: int = 1) -> Appended:
         """See sdk.route."""
-        record = self._route.append(lane, batch, unsettled=unsettled, acks=acks)
+        return self.appended(self._route.append(lane, batch, unsettled=unsettled, acks=acks))
+
+    def appended(self, record: Record) -> Appended:
+        """Where a record stands that was appended just now; its doorbells ring."""
+        if self._express is not None:
+            self._express.ring(self.stream, record)
         return Appended(record.lane, record.sequence)
 
 

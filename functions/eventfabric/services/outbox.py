@@ -21,7 +21,6 @@ from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import Batch, Record, Tail, record_at
 from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
-from eventfabric.services.append import Appended
 
 WritesOf = Callable[[Seq[Record]], Seq[Write]]
 
@@ -60,8 +59,8 @@ class OutboxAppend:
         self._tails: list[Tail | None] = [None] * len(postings)
         self._tries = 0
 
-    def run(self) -> list[Appended]:
-        """Where each posting stands, in their order.
+    def run(self) -> list[Record]:
+        """The record that holds each posting, in their order.
 
         Raises:
             TransactionRefusedError: a write's own condition failed, or DynamoDB refuses it: nothing was written.
@@ -91,7 +90,7 @@ class OutboxAppend:
                 ) from error
             if outcome is None or self._is_mine(outcome):
                 self._unsettled = None
-                return [Appended(record.lane, record.sequence) for record in records]
+                return records
             self._unsettled = None
             if isinstance(outcome, Occupied):
                 self._tails[outcome.index] = outcome.record.tail

@@ -96,6 +96,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     failover: bool = False
     shards: int = 1
     slowness: float = 1.0
+    express: bool = False
 
     def rate(self, fault: str) -> float:
         """How often a fault happens, as a share of what it can hit."""

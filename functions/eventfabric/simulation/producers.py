@@ -64,6 +64,7 @@ class Producer:
             clock=process.clock,
             entropy=world.entropy,
             outbox=process.ports.outbox,
+            doorbells_of=lambda region: process.ports.at(region).doorbells,
             failover=others,
             parallel_lanes=0,
             append_timeout_seconds=_TIMEOUT_SECONDS,

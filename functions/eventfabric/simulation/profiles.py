@@ -62,6 +62,7 @@ class Profile:
     failover_share: float = 0.5
     slowness: tuple[float, ...] = (0.5, 1.0, 1.0, 20.0, 200.0)
     stall_rate_max: float = 0.02
+    express: bool = False
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
@@ -102,6 +103,7 @@ class Draw:
             failover=len(self._regions) > 1 and random.random() < of.failover_share,
             shards=random.choice((1, 1, 2)),
             slowness=random.choice(of.slowness),
+            express=of.express,
         )
 
     def _subscription(self, name: str) -> PlannedSubscription:
@@ -201,6 +203,7 @@ class Draw:
 
 _ALL: Final = (
     Profile("default", "everything that may happen, some of it in each seed"),
+    Profile("fast", "as default, with every short cut: producers ring by themselves", express=True),
     Profile(
         "calm", "nothing fails but events: what is slow or held up shows",
         regions=(1, 2), quorum_share=0, retention_share=0, bad=(0.0, 0.2, 0.4), faults=(), happenings=(0,),

@@ -33,6 +33,7 @@ def definition_of(plan: Plan) -> str:
         [streams.{plan.stream}]
         lanes = {plan.lanes}
         durability = "{plan.durability}"
+        express = {str(plan.express).lower()}
         {retention}
         {subscriptions}
     """

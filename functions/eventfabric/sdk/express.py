@@ -1,0 +1,136 @@
+"""Express: doorbells rung by producers right after their appends, so that deliveries need not wait for the relay.
+
+    publish ── append ── returns
+                  └── a thread of its own: lane and tail to the queues of the Region's subscriptions
+
+The relay rings the same doorbell a moment later, and the queue drops it. So what fails here costs time and no event:
+nothing is tried again, and a queue that cannot be rung (an outage, a lacking grant) is left alone for a while.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from logging import getLogger
+from threading import Lock
+
+from eventfabric import limits
+from eventfabric.errors import PortError
+from eventfabric.model.identity import Lane, Region, StreamName
+from eventfabric.model.record import Record
+from eventfabric.ports import Clock, Doorbells
+from eventfabric.topology import StreamTopology
+from eventfabric.wire.doorbell import Doorbell
+
+_log = getLogger("eventfabric")
+
+
+class Express:
+    """Rings for what one process appends. Holds a doorbell a lane and subscription at most, whatever is published."""
+
+    def __init__(
+        self, doorbells_of: Callable[[Region], Doorbells], *, clock: Clock, has_threads: bool = True
+    ) -> None:
+        """Without threads of its own it rings in the caller's."""
+        self._doorbells_of = doorbells_of
+        self._clock = clock
+        self._lock = Lock()
+        self._ringers: dict[tuple[Region, str], _Ringer] = {}
+        self._has_threads = has_threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._running: set[Future[None]] = set()
+
+    def ring(self, stream: StreamTopology, record: Record) -> None:
+        """Have every subscription rung that wants an event of the record, and whose lane this Region delivers."""
+        lane = record.lane
+        bell: Doorbell | None = None
+        for subscription in stream.subscriptions:
+            types = subscription.definition.types
+            if subscription.delivers(lane.origin, lane.origin) and (
+                types is None or not record.types.isdisjoint(types)
+            ):
+                bell = bell or Doorbell(StreamName(stream.name), lane, record.tail.sequence)
+                ringer = self._ringers.get((lane.origin, subscription.name))
+                if ringer is None:
+                    ringer = self._add(lane.origin, subscription.name)
+                if ringer.take(bell):
+                    self._run(ringer)
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Wait until all that was taken is rung; False where that took too long."""
+        return not wait(set(self._running), timeout_seconds).not_done
+
+    def _add(self, region: Region, subscription: str) -> "_Ringer":
+        with self._lock:
+            made = _Ringer(self._doorbells_of, region, subscription, self._clock)
+            return self._ringers.setdefault((region, subscription), made)
+
+    def _run(self, ringer: "_Ringer") -> None:
+        if not self._has_threads:
+            ringer.ring_all()
+            return
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(limits.EXPRESS_THREADS_MAX, "eventfabric-express")
+        with suppress(RuntimeError):  # the interpreter ends, and takes no more work: the relay rings
+            running = self._pool.submit(ringer.ring_all)
+            self._running.add(running)
+            running.add_done_callback(self._ended)
+
+    def _ended(self, running: Future[None]) -> None:
+        self._running.discard(running)
+        if error := running.exception():
+            _log.error("doorbells were not rung, and are left to the relay", exc_info=error)
+
+
+class _Ringer:
+    """The doorbells of one queue that wait to be sent: of each lane the newest."""
+
+    def __init__(
+        self, doorbells_of: Callable[[Region], Doorbells], region: Region, subscription: str, clock: Clock
+    ) -> None:
+        self._doorbells_of = doorbells_of
+        self._region = region
+        self._subscription = subscription
+        self._clock = clock
+        self._lock = Lock()
+        self._waiting: dict[Lane, Doorbell] = {}
+        self._is_ringing = False
+        self._silent_until_ms: int | None = None
+
+    def take(self, bell: Doorbell) -> bool:
+        """Whether somebody must call `ring_all` for it: nobody is at it."""
+        with self._lock:
+            if self._silent_until_ms is not None:
+                if self._clock.steady_ms() < self._silent_until_ms:
+                    return False
+                self._silent_until_ms = None
+            known = self._waiting.get(bell.lane)
+            if known is None or known.tail < bell.tail:
+                self._waiting[bell.lane] = bell
+            if self._is_ringing:
+                return False
+            self._is_ringing = True
+            return True
+
+    def ring_all(self) -> None:
+        """Send all that waits, and what comes meanwhile."""
+        while True:
+            with self._lock:
+                bells = list(self._waiting.values())
+                self._waiting.clear()
+                if not bells:
+                    self._is_ringing = False
+                    return
+            try:
+                failed = self._doorbells_of(self._region).ring(self._subscription, bells)
+            except PortError:
+                failed = bells
+            except BaseException:
+                # Nobody is at it any more. The next doorbell finds it so, and the relay rings for these.
+                self._is_ringing = False
+                raise
+            if failed:
+                with self._lock:
+                    pause_ms = int(1000 * limits.REGION_PAUSE_SECONDS)
+                    self._silent_until_ms = self._clock.steady_ms() + pause_ms
+                    self._waiting.clear()
