@@ -39,7 +39,7 @@ from eventfabric.topology import Topology
 from eventfabric.wire import cursor_item
 from eventfabric.wire.doorbell import Doorbell, to_body
 from eventfabric.wire.keys import Item
-from eventfabric.wire.payload_codec import encode_event, pack, stored
+from eventfabric.wire.payload_codec import pack, stored
 from eventfabric.wire.record_item import to_item
 from scripts.benchmarks.measure import Contender, Section, Target, compare
 from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session
@@ -217,7 +217,7 @@ def page_of(records: int, record_events: int) -> bytes:
             )
             for index in range(record_events)
         ]
-        payload = pack([encode_event(stored(event)) for event in events])
+        payload = pack([stored(event) for event in events])
         batch = Batch(BatchId(number.to_bytes(16, "big")), record_events, frozenset(["OrderPlaced"]), payload)
         record = record_at(tail, LANE, batch, now_ms=1_767_600_000_000 + number, retention_seconds=None)
         items.append(to_item(record))

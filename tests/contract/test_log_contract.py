@@ -8,7 +8,6 @@ from eventfabric.errors import OutcomeUnknownError, RefusedError, UndecodableRec
 from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.wire import record_item
-from eventfabric.wire.payload_codec import pack
 from tests.contract.backends import AWAY, HOME, LOG_TABLE, Backend
 
 LANE = Lane(HOME, Generation(0), LaneIndex(1))
@@ -17,7 +16,7 @@ LANE = Lane(HOME, Generation(0), LaneIndex(1))
 def record(
     sequence: int = 0, *, count: int = 1, batch: bytes = b"b", lane: Lane = LANE, payload: bytes | None = None
 ) -> Record:
-    body = pack([b"\xc0"] * count) if payload is None else payload
+    body = b"payload" * count if payload is None else payload
     made = Batch(BatchId(batch.ljust(16, b".")), count, frozenset({"placed", "paid"}), body)
     tail = Tail(Sequence(sequence), EMPTY_TAIL.chain, EMPTY_TAIL.time)
     return record_at(tail, lane, made, now_ms=1_790_000_000_000, retention_seconds=None)

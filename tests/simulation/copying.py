@@ -20,7 +20,6 @@ from eventfabric.services.upkeep.copy_slice import Copied
 from eventfabric.topology import Topology
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item, record_key
-from eventfabric.wire.payload_codec import pack
 
 SOURCE, TARGET = Region("us-east-1"), Region("eu-west-1")
 STREAM = "orders"
@@ -70,7 +69,7 @@ class Copying:
             self._batches += 1
             batch = Batch(
                 BatchId(self._batches.to_bytes(16, "big")), events, frozenset({"placed"}),
-                pack([b"\xa1" + bytes([65 + self._batches % 26])] * events),
+                bytes([65 + self._batches % 26]) * events,
             )  # fmt: skip
             record = record_at(
                 tail, to, batch, now_ms=self.clock.now_ms(), retention_seconds=self.stream.retention_seconds

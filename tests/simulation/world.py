@@ -41,7 +41,7 @@ from eventfabric.services.survey import lanes_of
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 from eventfabric.wire.doorbell import Doorbell, from_body
-from eventfabric.wire.payload_codec import encode_event, pack, stored, unpack
+from eventfabric.wire.payload_codec import pack, stored, unpack
 from eventfabric.wire.stream_record import from_stream_record
 
 HOME, AWAY, FAR = Region("us-east-1"), Region("eu-west-1"), Region("ap-south-1")
@@ -90,7 +90,7 @@ def event(name: str, *, key: str = "k", type: str = "placed") -> Event:
 
 
 def batch_of(events: Seq[Event], batch_id: bytes) -> Batch:
-    payload = pack([encode_event(stored(one)) for one in events])
+    payload = pack([stored(one) for one in events])
     return Batch(BatchId(batch_id), len(events), frozenset(one.type for one in events), payload)
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +24,8 @@ else:
     from backports import zstd
 
 LANE = Lane(Region("us-east-1"), Generation(0), LaneIndex(7))
-PLAIN, ZSTD = 1, 2
+TIMES = ("2026-11-23T00:00:00Z", "2026-11-23T01:00:00+01:00")
+ROWS, ROWS_ZSTD, PLAIN, ZSTD = 1, 2, 3, 4
 
 
 def record_of(payload: bytes, count: int = 1) -> Record:
@@ -32,11 +34,11 @@ def record_of(payload: bytes, count: int = 1) -> Record:
 
 
 def packed(*events: Event) -> bytes:
-    return pack([encode_event(stored(event)) for event in events])
+    return pack([stored(event) for event in events])
 
 
-def an_event(data: object = None) -> Event:
-    return Event(id="1", type="placed", key="k", data=data, time="2026-11-23T00:00:00Z", source="/s")
+def an_event(data: object = None, *, id: str = "1") -> Event:
+    return Event(id=id, type="placed", key="k", data=data, time="2026-11-23T00:00:00Z", source="/s")
 
 
 def reason(payload: bytes, count: int = 1) -> str:
@@ -69,10 +71,10 @@ def test_bytes_that_do_not_compress_stay_as_they_are() -> None:
     assert packed(an_event(noise))[0] == PLAIN
 
 
-@pytest.mark.parametrize("codec", [0, 3, 0x63, 255])
+@pytest.mark.parametrize("codec", [0, 5, 0x63, 255])
 def test_another_codec_is_named_with_those_that_this_version_reads(codec: int) -> None:
     assert (
-        reason(bytes([codec]) + packed(an_event())[1:]) == f"found codec {codec}, this version reads 1 and 2"
+        reason(bytes([codec]) + packed(an_event())[1:]) == f"found codec {codec}, this version reads 1 to 4"
     )
 
 
@@ -87,7 +89,7 @@ def test_a_payload_cut_anywhere_is_undecodable(data: str) -> None:
         assert reason(whole[:length])
 
 
-@given(st.sampled_from([PLAIN, ZSTD]), st.binary(max_size=60))
+@given(st.sampled_from([ROWS, ROWS_ZSTD, PLAIN, ZSTD]), st.binary(max_size=60))
 def test_arbitrary_bytes_are_refused_as_undecodable_and_never_otherwise(codec: int, garbage: bytes) -> None:
     record = record_of(bytes([codec]) + garbage)
     with suppress(UndecodableRecordError):
@@ -112,9 +114,72 @@ def test_the_largest_payload_that_a_publisher_may_pack_is_read_back() -> None:
 
 @pytest.mark.parametrize("field", range(8))
 def test_an_event_with_a_field_of_another_type_is_undecodable(field: int) -> None:
-    row = list(stored(an_event("x")))
+    row: list[object] = list(stored(an_event("x")))
     row[field] = [1.5]
-    assert reason(pack([encode_event(tuple(row))]))
+    assert reason(bytes([ROWS, 0xDC, 0, 1]) + msgspec.msgpack.encode(row))
+    assert reason(bytes([PLAIN]) + msgspec.msgpack.encode([[value] for value in row]))
+
+
+def rows_of(*events: Event) -> bytes:
+    """A payload as earlier versions wrote it."""
+    return b"\xdc" + len(events).to_bytes(2, "big") + b"".join(encode_event(stored(one)) for one in events)
+
+
+@pytest.mark.parametrize("data", ["short", "long " * 500])
+def test_what_earlier_versions_wrote_is_read(data: str) -> None:
+    events = [an_event(data, id=str(number)) for number in range(3)]
+    rows = rows_of(*events)
+    for payload in (bytes([ROWS]) + rows, bytes([ROWS_ZSTD]) + zstd.compress(rows, 1)):
+        assert [(one.id, one.data) for one in unpack(record_of(payload, 3))] == [
+            (str(n), data) for n in range(3)
+        ]
+
+
+def test_the_bytes_of_each_codec_are_as_they_have_always_been() -> None:
+    event = an_event({"n": 1})
+    time, data = b"\xb42026-11-23T00:00:00Z", b'\xc4\x07{"n":1}'
+    old = b"\x01\xdc\x00\x01\x98\xa11\xa6placed\xa1k" + time + b"\xa2/s\x80\x01" + data
+    new = b"\x03\x98\x91\xa11\x91\xa6placed\x91\xa1k\x91" + time + b"\x91\xa2/s\x91\x80\x91\x01\x91" + data
+    assert packed(event) == new
+    for payload in (old, packed(event)):
+        (read,) = unpack(record_of(payload))
+        read.lane = read.sequence = None
+        assert (read, read.data) == (event, {"n": 1})
+
+
+def test_what_is_alike_in_all_rows_is_stored_once_and_what_differs_keeps_its_place() -> None:
+    alike = [an_event(number) for number in range(100)]
+    assert len(packed(*alike)) < len(bytes([ROWS]) + rows_of(*alike)) / 2
+    mixed = [
+        Event(id=str(n), type="ab"[n % 2], key=f"k{n % 3}", data=n, source=f"/{n % 2}", time=TIMES[n % 2],
+              headers={"a": n} if n % 2 else {})
+        for n in range(6)
+    ]  # fmt: skip
+    read = unpack(record_of(packed(*mixed), 6))
+    assert [(r.id, r.type, r.key, r.data, r.source, r.stored_time, r.headers) for r in read] == [
+        (m.id, m.type, m.key, m.data, m.source, m.stored_time, m.headers) for m in mixed
+    ]
+
+
+def test_a_header_that_is_true_does_not_become_one() -> None:
+    pair = [
+        Event(id=i, type="t", key="k", source="/", time=TIMES[0], headers={"a": v})
+        for i, v in (("1", True), ("2", 1))
+    ]
+    assert [type(one.headers["a"]) for one in unpack(record_of(packed(*pair), 2))] == [bool, int]
+
+
+def test_each_event_has_headers_of_its_own() -> None:
+    first, second = unpack(record_of(packed(an_event(), an_event()), 2))
+    assert first.headers is not second.headers
+
+
+@pytest.mark.parametrize("column", range(8))
+def test_columns_that_are_not_equally_long_are_undecodable(column: int) -> None:
+    columns = [list(values) for values in zip(*[stored(an_event(n)) for n in range(3)], strict=True)]
+    del columns[column][-1:]
+    payload = bytes([PLAIN]) + msgspec.msgpack.encode(columns)
+    assert "columns of" in reason(payload, 3)
 
 
 def test_a_record_is_bound_to_its_payload_bit_for_bit() -> None:

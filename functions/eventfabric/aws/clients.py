@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from platform import python_version
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
+import botocore
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -30,6 +32,11 @@ CONFIG = Config(
     read_timeout=10,
     max_pool_connections=2 * limits.PUBLISHER_PARALLEL_LANES,
     tcp_keepalive=True,
+    # Two of the dearest parts of a call, of no use here: every request is built by an adapter, from checked values, and
+    # botocore puts its user agent together anew for each. See docs/performance.md.
+    parameter_validation=False,
+    user_agent=f"Boto3/{boto3.__version__} md/Botocore#{botocore.__version__} lang/python#{python_version()}",
+    user_agent_extra="eventfabric",
 )
 
 _THROTTLES = frozenset(

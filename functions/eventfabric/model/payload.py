@@ -60,8 +60,9 @@ def encode_json(data: object) -> bytes:
         if dump_json is None:
             raise _not_json(data, error) from error
         return _encode_model(data, dump_json)
-    # Encoders write NaN and infinities as null, in silence; only a text with a null can hold one.
-    if b"null" in text:
+    # Encoders write NaN and infinities as null, in silence; only a text with a null can hold one. Less of the word is
+    # looked for, since a run of its first letter would make the whole of it slow to find.
+    if b"ull" in text:
         _refuse_non_finite(data, "data")
     # And such decimals as they print, and decimals that are too large for a float. Looking for one byte is a quarter of
     # the time of looking for three, and this runs for every event.

@@ -6,9 +6,9 @@ from typing import BinaryIO
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem
 from eventfabric.model.event import Event
-from eventfabric.sdk.outgoing import check_size
+from eventfabric.sdk.outgoing import size_of
 from eventfabric.wire.cloudevent import parse_cloudevent
-from eventfabric.wire.payload_codec import encode_event, stored
+from eventfabric.wire.payload_codec import stored
 
 _SURELY_FITS_BYTES = limits.RECORD_PAYLOAD_BYTES_MAX // 2
 """An event takes less room than its line, but for what is added where the line leaves it out (id, time, source)."""
@@ -40,7 +40,7 @@ def _event_of(line: bytes, where: str) -> Event | MalformedCloudEventError:
     try:
         event = parse_cloudevent(line, where=where)
         if len(line) > _SURELY_FITS_BYTES:
-            check_size(encode_event(stored(event)))
+            size_of(stored(event))
     except InvalidEventError as error:
         problems = [Problem(_on_one_line(p.path), _on_one_line(p.found), p.allowed) for p in error.problems]
         return MalformedCloudEventError(problems, where=where)

@@ -29,7 +29,7 @@ from eventfabric.sdk.route import Health, Route
 from eventfabric.services.append import Appender
 from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.topology import StreamTopology, Topology
-from eventfabric.wire.payload_codec import unpack
+from eventfabric.wire.payload_codec import Row, unpack
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -196,13 +196,13 @@ class Fabric:
             check_once(id)
             if acks > 1:
                 raise SettingError("acks", acks, "1 with once=True: its transaction is of one Region")
-        lane, event_id, part = outgoing.encode(key, type, data, id, headers, time, source)
+        lane, row, _ = outgoing.encode(key, type, data, id, headers, time, source)
+        batch = outgoing.batch_of_one(row)
         if once:
-            batch = outgoing.batch_of_one(type, part)
             return publish_once(
-                outgoing, self._log_here(outgoing), lane, batch, event_id, self._append_together
+                outgoing, self._log_here(outgoing), lane, batch, row[0], self._append_together
             )
-        return receipt(outgoing.append(lane, outgoing.batch_of_one(type, part), acks=acks), 0, event_id)
+        return receipt(outgoing.append(lane, batch, acks=acks), 0, row[0])
 
     def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
         """Publish events, packed into as few records as their lanes allow; returns their receipts in the order given.
@@ -211,12 +211,11 @@ class Fabric:
         some could not be appended.
         """
         outgoing = self._stream(stream)
-        encoded: list[tuple[Lane, str, str, bytes]] = []
+        encoded: list[tuple[Lane, Row, int]] = []
         problems: list[Problem] = []
         for index, event in enumerate(events):
             try:
-                lane, event_id, part = outgoing.encode_event(event)
-                encoded.append((lane, event_id, event.type, part))
+                encoded.append(outgoing.encode_event(event))
             except InvalidEventError as error:
                 problems += [Problem(f"events[{index}].{p.path}", p.found, p.allowed) for p in error.problems]
         if problems:

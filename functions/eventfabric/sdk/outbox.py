@@ -19,7 +19,7 @@ from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import Receipt, receipt
 from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.wire.keys import once_key
-from eventfabric.wire.payload_codec import pack
+from eventfabric.wire.payload_codec import Row, pack
 
 MakeAppend = Callable[[Seq[Posting], WritesOf], OutboxAppend]
 """An append with the fabric's clock, time-out and ports."""
@@ -43,7 +43,7 @@ class OutboxTransaction(Transaction):
         self._outgoing_of = outgoing_of
         self._log_of = log_of
         self._make_append = append
-        self._events: defaultdict[tuple[str, Lane], list[tuple[int, str, str, bytes]]] = defaultdict(list)
+        self._events: defaultdict[tuple[str, Lane], list[tuple[int, Row]]] = defaultdict(list)
         self._count = 0
         self._append: OutboxAppend | None = None
         self.receipts: list[Receipt] = []
@@ -64,8 +64,8 @@ class OutboxTransaction(Transaction):
         """Publish an event with the commit. Arguments and errors as `Fabric.publish`."""
         if self.ended:
             raise EventFabricError("the transaction has ended: publish inside its with block")
-        lane, event_id, part = self._outgoing_of(stream).encode(key, type, data, id, headers, time, source)
-        self._events[stream, lane].append((self._count, event_id, type, part))
+        lane, row, _ = self._outgoing_of(stream).encode(key, type, data, id, headers, time, source)
+        self._events[stream, lane].append((self._count, row))
         self._count += 1
 
     def commit(self) -> list[Receipt]:
@@ -89,8 +89,8 @@ class OutboxTransaction(Transaction):
         records = self._append.run()
         for record, ((stream, _), events) in zip(records, self._events.items(), strict=True):
             appended = self._outgoing_of(stream).appended(record)
-            for index, (number, event_id, _, _) in enumerate(events):
-                found[number] = receipt(appended, index, event_id)
+            for index, (number, row) in enumerate(events):
+                found[number] = receipt(appended, index, row[0])
         self.receipts = [found[number] for number in range(self._count)]
         return self.receipts
 
@@ -98,9 +98,10 @@ class OutboxTransaction(Transaction):
         postings = []
         for (stream, lane), events in self._events.items():
             outgoing = self._outgoing_of(stream)
-            parts = [part for _, _, _, part in events]
-            types = frozenset(type_ for _, _, type_, _ in events)
-            batch = Batch(BatchId(outgoing.batch_id()), len(parts), types, pack(parts))
+            rows = [row for _, row in events]
+            batch = Batch(
+                BatchId(outgoing.batch_id()), len(rows), frozenset(row[1] for row in rows), pack(rows)
+            )
             postings.append(posting(outgoing, self._log_of(outgoing), lane, batch))
         return postings
 

@@ -25,11 +25,13 @@ from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
 from eventfabric.services.append import Appended
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, encode_event, pack
+from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Row, encode_event, pack
 
 _KEYS_REMEMBERED_MAX = 32_768
 _TYPES_REMEMBERED_MAX = 1_000
-_PART_BYTES_MAX = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
+_ROW_BYTES_MAX = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
+_FIXED_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 * 5
+"""Of a row with an id of ours; lengths of text and bytes take up to five more each than those of none."""
 _JSON = int(Kind.JSON)
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
 _SURROGATE = Problem("event", "a lone surrogate", "text that encodes to UTF-8")
@@ -60,8 +62,9 @@ class Outgoing:
         self._lanes = [
             Lane(region, GENERATION_FIRST, LaneIndex(index)) for index in range(stream.definition.lanes)
         ]
-        self._lane_of_key: dict[str, Lane] = {}
-        self._types: set[str] = set()
+        self._keys: dict[str, tuple[Lane, str, int]] = {}
+        self._types: dict[str, tuple[str, int]] = {}
+        self._fixed_bytes = len(source.encode()) + _FIXED_BYTES
 
     def encode(
         self,
@@ -73,64 +76,56 @@ class Outgoing:
         time: datetime | str | None,
         source: str | None,
         stored: int | str | None = None,
-    ) -> tuple[Lane, str, bytes]:
-        """Lane, id and bytes of an event; InvalidEventError (EventTooLargeError) says all that is wrong with it.
+    ) -> tuple[Lane, Row, int]:
+        """Lane and row of an event, and how many bytes it takes of a record at most.
 
-        `stored`: its time as an Event stores it, in place of `time`.
+        `stored`: its time as an Event stores it, in place of `time`. InvalidEventError (EventTooLargeError) says all
+        that is wrong with the event.
         """
         now_ms = self._clock.now_ms()
-        try:
+        if data.__class__ is dict and id_ is None and source is None and headers is None and time is None:
             # What was found good is good again: keys and types repeat, and this runs for every event.
-            lane = self._lane_of_key.get(key)
-            known = (
-                lane is not None
-                and id_ is None
-                and source is None
-                and headers is None
-                and type_ in self._types
-            )
-        except TypeError:  # not hashable, so not text: the check will say so
-            lane, known = None, False
+            try:
+                known, known_type = self._keys.get(key), self._types.get(type_)
+            except TypeError:  # not hashable, so not text: the check will say so
+                known = known_type = None
+            if known is not None and known_type is not None and tracing.API not in modules:
+                lane, key, key_bytes = known
+                type_, type_bytes = known_type
+                content = encode_json(data)
+                size = len(content) + key_bytes + type_bytes
+                if size > _ROW_BYTES_MAX:
+                    raise _too_large(size)
+                id_ = self._ids.next(now_ms)
+                return lane, (id_, type_, key, now_ms * 1000, self._source, _NO_HEADERS, _JSON, content), size
         if id_ is None:
             id_ = self._ids.next(now_ms)
         if source is None:
             source = self._source
-        if not known:
-            check_event(id=id_, type=type_, key=key, source=source, headers=headers)
+        check_event(id=id_, type=type_, key=key, source=source, headers=headers)
         if tracing.API in modules:
             headers = tracing.with_context(headers)
-        if data.__class__ is dict:
-            kind, content = _JSON, encode_json(data)
-        else:
-            payload = data if isinstance(data, Payload) else Payload.of(data)
-            kind, content = payload.kind, payload.content
+        payload = data if isinstance(data, Payload) else Payload.of(data)
         moment = stored
         if moment is None:
             moment = now_ms * 1000 if time is None else stored_time(time)
-        try:
-            part = encode_event((id_, type_, key, moment, source, headers or _NO_HEADERS, kind, content))
-        except UnicodeError as error:
-            raise InvalidEventError([_SURROGATE]) from error
-        except TypeError as error:  # a class of somebody's own, such as one that inherits from str
-            problem = Problem("event", str(error), "attributes of Python's own types")
-            raise InvalidEventError([problem]) from error
-        if len(part) > _PART_BYTES_MAX:
-            check_size(part)
-        if lane is None or not known:
-            lane = self._remember(key, type_)
-        return lane, id_, part
+            assert moment is not None
+        row = (id_, type_, key, moment, source, headers or _NO_HEADERS, int(payload.kind), payload.content)
+        size = size_of(row)
+        return self._remember(key, type_), row, size
 
     def _remember(self, key: str, type_: str) -> Lane:
         """The lane of a key that was found good, as was the type."""
-        if len(self._lane_of_key) >= _KEYS_REMEMBERED_MAX:
-            self._lane_of_key.clear()
+        if len(self._keys) >= _KEYS_REMEMBERED_MAX:
+            self._keys.clear()
         if len(self._types) >= _TYPES_REMEMBERED_MAX:
             self._types.clear()
-        self._types.add(type_)
-        lane = self._lane_of_key[key] = self._lanes[lane_index(key, len(self._lanes))]
+        lane = self._lanes[lane_index(key, len(self._lanes))]
+        self._keys[key] = (lane, key, len(key.encode()))
+        self._types[type_] = (type_, len(type_.encode()) + self._fixed_bytes)
         return lane
 
-    def encode_event(self, event: Event) -> tuple[Lane, str, bytes]:
+    def encode_event(self, event: Event) -> tuple[Lane, Row, int]:
         """As `encode`, of an Event."""
         return self.encode(
             event.key,
@@ -147,9 +142,9 @@ class Outgoing:
         """A new batch id."""
         return self._entropy.bytes(16)
 
-    def batch_of_one(self, type_: str, part: bytes) -> Batch:
+    def batch_of_one(self, row: Row) -> Batch:
         """A batch of a single event."""
-        return Batch(BatchId(self.batch_id()), 1, frozenset((type_,)), pack((part,)))
+        return Batch(BatchId(self.batch_id()), 1, frozenset((row[1],)), pack((row,)))
 
     def check_acks(self, acks: int) -> int:
         """How many Regions are to be asked for a record, where so many must have it; SettingError."""
@@ -171,11 +166,22 @@ class Outgoing:
         return Appended(record.lane, record.sequence)
 
 
-def check_size(part: bytes) -> None:
-    """EventTooLargeError where an encoded event fits no record."""
-    if len(part) > _PART_BYTES_MAX:
-        found = f"{len(part)} bytes encoded"
-        raise EventTooLargeError([Problem("event", found, f"at most {_PART_BYTES_MAX} bytes")])
+def size_of(row: Row) -> int:
+    """How many bytes a row takes of a record at most; InvalidEventError, EventTooLargeError where none can hold it."""
+    try:
+        size = len(encode_event(row))
+    except UnicodeError as error:
+        raise InvalidEventError([_SURROGATE]) from error
+    except TypeError as error:  # a class of somebody's own, such as one that inherits from str
+        problem = Problem("event", str(error), "attributes of Python's own types")
+        raise InvalidEventError([problem]) from error
+    if size > _ROW_BYTES_MAX:
+        raise _too_large(size)
+    return size
+
+
+def _too_large(size: int) -> EventTooLargeError:
+    return EventTooLargeError([Problem("event", f"{size} bytes encoded", f"at most {_ROW_BYTES_MAX} bytes")])
 
 
 class _Ids:

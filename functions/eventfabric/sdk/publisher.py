@@ -24,7 +24,7 @@ from eventfabric.model.identity import BatchId, Lane, LaneIndex, Region, Sequenc
 from eventfabric.model.record import Batch
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.services.append import Appended
-from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, pack
+from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Row, pack
 
 _PAYLOAD_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
 
@@ -49,8 +49,8 @@ class _Bundle:
         "ids",
         "lane",
         "opened",
-        "parts",
         "room_bytes",
+        "rows",
         "seal",
         "seen",
         "types",
@@ -59,7 +59,7 @@ class _Bundle:
     def __init__(self, lane: Lane, seal: Callable[["_Bundle"], None] | None) -> None:
         self.lane = lane
         self.seal = seal
-        self.parts: list[bytes] = []
+        self.rows: list[Row] = []
         self.ids: list[str] = []
         self.types: set[str] = set()
         self.room_bytes = _PAYLOAD_BYTES_MAX
@@ -68,6 +68,11 @@ class _Bundle:
         self.appended: Appended | None = None
         self.error: BaseException | None = None
         self.seen: set[int] = set()
+
+    def id_of(self, index: int) -> str:
+        """The id of an event; the rows themselves are let go with the append."""
+        rows = self.rows
+        return rows[index][0] if rows else self.ids[index]
 
     def types_full(self) -> bool:
         """Whether the record can name no further type."""
@@ -83,7 +88,7 @@ class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
     @property
     def event_id(self) -> str:
         """The event's id."""
-        return self._bundle.ids[self._index]
+        return self._bundle.id_of(self._index)
 
     def done(self) -> bool:
         """Whether it is known what became of the event."""
@@ -154,17 +159,15 @@ class Publisher:
         source: str | None = None,
     ) -> PendingReceipt:
         """Take an event; returns at once with its receipt to come. InvalidEventError where it cannot be published."""
-        lane, event_id, part = self._outgoing.encode(key, type, data, id, headers, time, source)
-        return self.take(lane, event_id, type, part)
+        return self.take(*self._outgoing.encode(key, type, data, id, headers, time, source))
 
     def publish_event(self, event: Event) -> PendingReceipt:
         """As `publish`, of an Event."""
-        lane, event_id, part = self._outgoing.encode_event(event)
-        return self.take(lane, event_id, event.type, part)
+        return self.take(*self._outgoing.encode_event(event))
 
-    def take(self, lane: Lane, event_id: str, type: str, part: bytes) -> PendingReceipt:
+    def take(self, lane: Lane, row: Row, size: int) -> PendingReceipt:
         """As `publish`, of an event that is encoded already."""
-        size = len(part)
+        type_ = row[1]
         with self._lock:
             if size > self._room_bytes:
                 self._make_room(size)
@@ -172,13 +175,13 @@ class Publisher:
             if (
                 bundle is None
                 or size > bundle.room_bytes
-                or (type not in bundle.types and bundle.types_full())
+                or (type_ not in bundle.types and bundle.types_full())
             ):
                 bundle = self._open_bundle(lane)
-            index = len(bundle.ids)
-            bundle.parts.append(part)
-            bundle.ids.append(event_id)
-            bundle.types.add(type)
+            rows = bundle.rows
+            index = len(rows)
+            rows.append(row)
+            bundle.types.add(type_)
             bundle.room_bytes -= size
             self._room_bytes -= size
             if index == self._last_index:
@@ -298,9 +301,9 @@ class Publisher:
             bundle = waiting[0]
             batch = Batch(
                 BatchId(self._outgoing.batch_id()),
-                len(bundle.parts),
+                len(bundle.rows),
                 frozenset(bundle.types),
-                pack(bundle.parts),
+                pack(bundle.rows),
             )
             try:
                 bundle.appended = self._outgoing.append(lane, batch, acks=self._acks)
@@ -329,7 +332,8 @@ class Publisher:
 
     def _finish(self, bundle: _Bundle) -> None:
         self._room_bytes += _PAYLOAD_BYTES_MAX - bundle.room_bytes
-        bundle.parts = []
+        bundle.ids = [row[0] for row in bundle.rows]
+        bundle.rows = []
         if bundle.error is None:
             self._published += len(bundle.ids)
         else:

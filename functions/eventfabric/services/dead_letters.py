@@ -18,7 +18,7 @@ from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
-from eventfabric.wire.payload_codec import encode_event, stored, unpack, unpack_one
+from eventfabric.wire.payload_codec import encode_event, unpack, unpack_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class DeadLetters:
         if replacement.key != letter.parked.key:
             found = f"found {replacement.key!r:.80}, allowed: {letter.parked.key!r:.80}"
             raise NotDeadError(f"{letter.place}: the edited event has another key: {found}")
-        id_, type_, key, time, source, headers, kind, content = stored(replacement)
+        id_, time, source = replacement.id, replacement.stored_time, replacement.source
         if id_ is None or time is None or source is None:
             dead = self.event(letter) or replacement  # its record has expired
             id_ = dead.id if id_ is None else id_
@@ -158,8 +158,12 @@ class DeadLetters:
             source = dead.source if source is None else source
         if time is None:
             time = self._clock.now_ms() * 1000
+        type_, key, headers = replacement.type, replacement.key, replacement.headers
         check_event(id=id_, type=type_, key=key, source=source, headers=headers)
-        encoded = encode_event((id_, type_, key, time, source, headers, kind, content))
+        assert id_ is not None, "checked"
+        assert source is not None, "checked"
+        payload = replacement.payload
+        encoded = encode_event((id_, type_, key, time, source, headers or {}, payload.kind, payload.content))
         if len(encoded) > limits.RECORD_PAYLOAD_BYTES_MAX:
             allowed = f"at most {limits.RECORD_PAYLOAD_BYTES_MAX} bytes"
             raise EventTooLargeError([Problem("event", f"{len(encoded)} bytes encoded", allowed)])

@@ -1,12 +1,15 @@
 """The events of a record as bytes. The first byte names the codec, so that it can change and old records stay readable.
 
-Codec 1: MessagePack array of events. Codec 2: the same through zstd. An event is the array
-[id, type, key, time, source, headers, kind, content]; kind 0 is no data, 1 JSON text, 2 bytes.
+An event is the row (id, type, key, time, source, headers, kind, content); kind 0 is no data, 1 JSON text, 2 bytes.
+Codec 3: MessagePack array of the eight columns of a record's rows; a column that is alike in all rows holds it once.
+Codec 4: the same through zstd. Codecs 1 and 2, of earlier versions: an array of rows, plain and through zstd.
+docs/decisions/0023-columns-under-zstd.md says why.
 """
 
 import sys
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
-from typing import Any, Final
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -22,32 +25,46 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_PLAIN = 1
-_ZSTD = 2
+T = TypeVar("T")
+_ROWS = 1
+_ROWS_ZSTD = 2
+_COLUMNS = 3
+_COLUMNS_ZSTD = 4
 _ZSTD_LEVEL = 1
 _SMALL_BYTES = 512
 """Below this, compression costs more time than it saves bytes: one write unit holds 1 KiB either way."""
 _PLAIN_BYTES_MAX = 4 * limits.RECORD_PAYLOAD_BYTES_MAX
 
+Row = tuple[str, str, str, int | str, str, Mapping[str, HeaderValue], int, bytes]
+"""An event as it is stored."""
 _Stored = tuple[str, str, str, int | str, str, dict[str, str | int | bool], int, bytes]
+_Columns = tuple[
+    list[str], list[str], list[str], list[int | str], list[str], list[dict[str, str | int | bool]], list[int],
+    list[bytes],
+]  # fmt: skip
 _decode_events = msgspec.msgpack.Decoder(list[_Stored]).decode
 _decode_event = msgspec.msgpack.Decoder(_Stored).decode
+_decode_columns = msgspec.msgpack.Decoder(_Columns).decode
 
-RECORD_OVERHEAD_BYTES: Final = 8
-"""At most so much does `pack` add to the bytes of the events."""
+RECORD_OVERHEAD_BYTES: Final = 32
+"""At most so much does `pack` add to the bytes of the rows, each encoded by itself."""
 
-encode_event = msgspec.msgpack.Encoder().encode
-"""One event's stored tuple as bytes; `pack` joins them. Typed loosely because it runs for every event published."""
+encode_event: Callable[[Row], bytes] = msgspec.msgpack.Encoder().encode
+"""One row as bytes, as an event stands alone beside the log."""
+_encode: Callable[[object], bytes] = encode_event  # type: ignore[assignment]
 
 
-def stored(event: Event) -> tuple[Any, ...]:
-    """The tuple that `encode_event` takes, of an event with id, time and source."""
-    payload = event.payload
+def stored(event: Event) -> Row:
+    """The row of an event with id, time and source."""
+    payload, time = event.payload, event.stored_time
+    assert event.id is not None
+    assert time is not None
+    assert event.source is not None
     return (
         event.id,
         event.type,
         event.key,
-        event.stored_time,
+        time,
         event.source,
         event.headers or {},
         payload.kind,
@@ -55,20 +72,37 @@ def stored(event: Event) -> tuple[Any, ...]:
     )
 
 
-def pack(encoded: Seq[bytes]) -> bytes:
-    """A record's payload out of its events' bytes (at most 65,535 of them)."""
-    plain = b"".join((b"\xdc", len(encoded).to_bytes(2, "big"), *encoded))
+def pack(rows: Seq[Row]) -> bytes:
+    """A record's payload out of its events' rows (at most 65,535 of them)."""
+    ids, types, keys, times, sources, headers, kinds, contents = zip(*rows, strict=True)
+    plain = _encode(
+        (
+            ids,
+            _once(types),
+            _once(keys),
+            _once(times),
+            _once(sources),
+            headers if any(headers) else ({},),
+            _once(kinds),
+            contents,
+        )
+    )
     if len(plain) >= _SMALL_BYTES:
         compressed = zstd.compress(plain, _ZSTD_LEVEL)
         if len(compressed) < len(plain):
-            return bytes((_ZSTD,)) + compressed
-    return bytes((_PLAIN,)) + plain
+            return bytes((_COLUMNS_ZSTD,)) + compressed
+    return bytes((_COLUMNS,)) + plain
+
+
+def _once(column: tuple[T, ...]) -> tuple[T, ...]:
+    return column[:1] if column.count(column[0]) == len(column) else column
 
 
 def unpack(record: Record) -> list[Event]:
     """The events of a record, in order; UndecodableRecordError where this version cannot read them."""
     try:
-        rows = _decode_events(_plain(record.payload))
+        codec, plain = _plain(record.payload)
+        rows = _decode_events(plain) if codec == _ROWS else _rows(_decode_columns(plain))
     except (msgspec.MsgspecError, zstd.ZstdError, ValueError) as error:
         raise UndecodableRecordError(record.lane, record.sequence, str(error)) from error
     if len(rows) != record.count:
@@ -83,6 +117,22 @@ def unpack(record: Record) -> list[Event]:
     ]
 
 
+def _rows(columns: _Columns) -> Seq[_Stored]:
+    """The rows of columns; ValueError where one is longer or shorter than the others."""
+    ids, types, keys, times, sources, headers, kinds, contents = columns
+    if len(headers) == 1:
+        headers = [dict(headers[0]) for _ in ids]  # each event's own, since a handler may change it
+    spread = [
+        column * len(ids) if len(column) == 1 else column for column in (types, keys, times, sources, kinds)
+    ]
+    if any(len(column) != len(ids) for column in (*spread, headers, contents)):
+        raise ValueError(f"columns of {[len(column) for column in columns]} values")
+    types, keys, times, sources, kinds = cast(
+        tuple[list[str], list[str], list[int | str], list[str], list[int]], spread
+    )
+    return list(zip(ids, types, keys, times, sources, headers, kinds, contents, strict=True))
+
+
 def unpack_one(encoded: bytes, lane: Lane, sequence: Sequence) -> Event:
     """The event that `encode_event` wrote; UndecodableRecordError."""
     try:
@@ -93,17 +143,18 @@ def unpack_one(encoded: bytes, lane: Lane, sequence: Sequence) -> Event:
     return Event.from_log((id_, type_, key, time, source, headers, payload), lane, sequence)
 
 
-def _plain(payload: bytes) -> bytes:
+def _plain(payload: bytes) -> tuple[int, bytes]:
+    """The codec without compression, and the bytes in it."""
     codec = payload[0] if payload else 0
-    if codec == _PLAIN:
-        return payload[1:]
-    if codec == _ZSTD:
+    if codec in (_ROWS, _COLUMNS):
+        return codec, payload[1:]
+    if codec in (_ROWS_ZSTD, _COLUMNS_ZSTD):
         decompressor = zstd.ZstdDecompressor()
         plain = decompressor.decompress(payload[1:], _PLAIN_BYTES_MAX)
         if not decompressor.eof:
             raise ValueError("the compressed payload is cut short or larger than a record may be")
-        return plain
-    raise ValueError(f"found codec {codec}, this version reads {_PLAIN} and {_ZSTD}")
+        return codec - 1, plain
+    raise ValueError(f"found codec {codec}, this version reads {_ROWS} to {_COLUMNS_ZSTD}")
 
 
-__all__ = ["HeaderValue", "encode_event", "pack", "stored", "unpack", "unpack_one"]
+__all__ = ["HeaderValue", "Row", "encode_event", "pack", "stored", "unpack", "unpack_one"]
