@@ -42,6 +42,9 @@ PUBLISHER_LINGER_MILLISECONDS: Final = 5.0
 PUBLISHER_LINGER_MILLISECONDS_MAX: Final = 3_600_000
 PUBLISHER_PARALLEL_LANES: Final = 8
 
+AHEAD_EVENTS: Final = 8
+"""Events of a lane that each of a subscription's concurrent attempts has before it, until they are gone through."""
+
 EXPRESS_FLUSH_SECONDS: Final = 5.0
 EXPRESS_THREADS_MAX: Final = 4
 """Queues that a producer rings at the same time."""

@@ -33,6 +33,7 @@ from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.ports import Attempt, Handler, Ledger, Ports, Write
 from eventfabric.services.append import Appender
 from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.services.delivery.deliver import Deliverer, LaneResult
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.relay import relay
@@ -243,7 +244,10 @@ class World:
             log, stream=STREAM, clock=self.clock, entropy=self.entropy, timeout_seconds=timeout_seconds
         )
 
-    def deliverer(self, *, handler: Handler | None = None, faults: Faults | None = None) -> Deliverer:
+    def deliverer(
+        self, *, handler: Handler | None = None, faults: Faults | None = None,
+        side_by_side: SideBySide = one_after_another,
+    ) -> Deliverer:  # fmt: skip
         """A function instance of its own: it shares nothing with others but what is stored."""
         faults = faults or self.faults
         ledger = faults.ledger(self.cloud.ledger(self.topology, self.region))
@@ -268,6 +272,7 @@ class World:
             breaker=breaker,
             clock=self.clock,
             telemetry=self.telemetry,
+            side_by_side=side_by_side,
         )
 
     def record(self, at: Tail, *events: Event, of: Lane = LANE) -> Record:

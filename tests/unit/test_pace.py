@@ -19,12 +19,13 @@ class Paced:
         self.deadline_ms = self.clock.now_ms() + self.lasts_ms
 
     def attempt(self, took_ms: int) -> None:
-        assert self.pace.fits(self.deadline_ms)
+        self.began_ms = self.pace.begin(self.deadline_ms)
+        assert self.began_ms is not None
         self.clock.advance(took_ms / 1000)
-        self.pace.ended()
+        self.pace.ended(self.began_ms)
 
     def fits(self) -> bool:
-        return self.pace.fits(self.deadline_ms)
+        return self.pace.begin(self.deadline_ms) is not None
 
     def room(self) -> int:
         return self.pace.room_for(self.deadline_ms)
@@ -56,7 +57,7 @@ def test_a_fresh_invocation_has_room_for_one_however_long_they_take() -> None:
     assert (paced.room(), paced.fits()) == (0, False)
     paced.next_invocation()
     assert (paced.room(), paced.fits()) == (1, True)
-    paced.pace.ended()
+    paced.pace.ended(paced.clock.steady_ms())
     assert (paced.room(), paced.fits()) == (0, False)
 
 

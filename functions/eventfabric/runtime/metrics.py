@@ -1,6 +1,7 @@
 """Metrics as CloudWatch's embedded metric format, written to the log once an invocation."""
 
 from collections import defaultdict
+from threading import Lock
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
@@ -21,14 +22,16 @@ class EmfTelemetry:
         self._fabric = fabric
         self._subscription = subscription
         self._values: defaultdict[tuple[str, str], dict[Metric, list[float]]] = defaultdict(dict)
+        self._lock = Lock()
 
     def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
         """See telemetry.Telemetry."""
-        values = self._of(metric, of)
-        if metric.unit is Unit.MILLISECONDS:
-            values.setdefault(metric, []).append(value)
-        elif value:
-            values[metric] = [sum(values.get(metric, ())) + value]
+        with self._lock:  # attempts of different keys may fail at the same time
+            values = self._of(metric, of)
+            if metric.unit is Unit.MILLISECONDS:
+                values.setdefault(metric, []).append(value)
+            elif value:
+                values[metric] = [sum(values.get(metric, ())) + value]
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
         """See telemetry.Telemetry."""

@@ -18,6 +18,7 @@ from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
 from eventfabric.sdk.tracing import TracedHandler
 from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.standing import Standings
@@ -43,6 +44,8 @@ class Runtime:
     """Wraps the handler, for whoever runs the function locally."""
     code_version: str = ""
     """Of the function; stands in dead letters."""
+    side_by_side_of: Callable[[int], SideBySide] = lambda most: one_after_another
+    """How so many attempts at once are made."""
 
     def flush(self) -> None:
         """Hand on the metrics of an invocation."""
@@ -89,7 +92,7 @@ class Runtime:
                 TracedHandler(
                     SubscriberHandler(
                         target, clock=ports.clock, transactional=definition.guarantee == "exactly_once",
-                        reconciles_late=definition.on_late == "reconcile",
+                        reconciles_late=definition.on_late == "reconcile", alone=definition.concurrency == 1,
                         steps=StepMaker(
                             StreamName(stream.name), SubscriptionName(subscription.name),
                             cache(lambda: ports.steps_of(stream)),
@@ -107,6 +110,9 @@ class Runtime:
             ),
             clock=ports.clock,
             telemetry=self.telemetry,
+            side_by_side=(
+                one_after_another if definition.concurrency == 1 else self.side_by_side_of(definition.concurrency)
+            ),
         )  # fmt: skip
 
 
@@ -141,4 +147,11 @@ def _of_the_environment() -> Runtime:
         telemetry=EmfTelemetry(fabric=topology.fabric, subscription=settings.subscription, logger=logger),
         logger=logger,
         code_version=settings.code_version,
+        side_by_side_of=_threads,
     )
+
+
+def _threads(most: int) -> SideBySide:
+    from eventfabric.runtime.threads import Threads  # imports what few subscriptions need
+
+    return Threads(most)

@@ -5,7 +5,7 @@ from datetime import datetime
 from sys import modules
 
 from eventfabric import limits
-from eventfabric.errors import EventTooLargeError, InvalidEventError, Problem, SettingError
+from eventfabric.errors import EventTooLargeError, Problem, SettingError
 from eventfabric.model.event import Event, HeaderValue, check_event, stored_time
 from eventfabric.model.identity import (
     GENERATION_FIRST,
@@ -34,7 +34,6 @@ _FIXED_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 *
 """Of a row with an id of ours; lengths of text and bytes take up to five more each than those of none."""
 _JSON = int(Kind.JSON)
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
-_SURROGATE = Problem("event", "a lone surrogate", "text that encodes to UTF-8")
 
 
 class Outgoing:
@@ -168,13 +167,7 @@ class Outgoing:
 
 def size_of(row: Row) -> int:
     """How many bytes a row takes of a record at most; InvalidEventError, EventTooLargeError where none can hold it."""
-    try:
-        size = len(encode_event(row))
-    except UnicodeError as error:
-        raise InvalidEventError([_SURROGATE]) from error
-    except TypeError as error:  # a class of somebody's own, such as one that inherits from str
-        problem = Problem("event", str(error), "attributes of Python's own types")
-        raise InvalidEventError([problem]) from error
+    size = len(encode_event(row))
     if size > _ROW_BYTES_MAX:
         raise _too_large(size)
     return size

@@ -80,9 +80,12 @@ class SubscriberHandler:
 
     def __init__(
         self, target: Callable[..., Any], *, clock: Clock, transactional: bool, steps: StepMaker | None = None,
-        reconciles_late: bool = False,
+        reconciles_late: bool = False, alone: bool = True,
     ) -> None:  # fmt: skip
-        """HandlerError: the target cannot be called as it asks for, or lacks the function for late events."""
+        """`alone`: it is never called while a call of it is under way.
+
+        HandlerError: the target cannot be called as it asks for, or lacks the function for late events.
+        """
         wanted: Subscriber[..., Any] = target if isinstance(target, Subscriber) else Subscriber(target)
         self._function: Callable[..., Any] = wanted.function
         self._decode = None if wanted.payload_type is None else payload_decoder(wanted.payload_type)
@@ -91,6 +94,7 @@ class SubscriberHandler:
         self._transactional = transactional
         self._steps = steps
         self._told = False
+        self._alone = alone
         self.batch_events_max = wanted.batch
         self._when_late: SubscriberHandler | None = None
         if reconciles_late:
@@ -98,7 +102,7 @@ class SubscriberHandler:
                 allowed = f"with a function declared by @{name_of(target).rpartition(':')[2]}.late"
                 raise HandlerError(f'{name_of(target)}: on_late is "reconcile", allowed: {allowed}')
             self._when_late = SubscriberHandler(
-                wanted.when_late, clock=clock, transactional=transactional, steps=steps
+                wanted.when_late, clock=clock, transactional=transactional, steps=steps, alone=alone
             )
 
     def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
@@ -123,7 +127,7 @@ class SubscriberHandler:
             delivery.end()
         if returned is not None:
             self._look_at(returned)
-        if active_count() > threads:
+        if self._alone and active_count() > threads:  # else nobody can tell whose they are
             _log.warning("%s left %d threads running", name_of(self._function), active_count() - threads)
         return tuple(transaction.writes) if transaction else ()
 

@@ -1,6 +1,7 @@
 """Lambda in the simulation: pollers that invoke the real functions, by the rules of Lambda's own pollers."""
 
 from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from contextlib import suppress
 from io import StringIO
 from itertools import count
@@ -116,7 +117,29 @@ class Function:
             handlers={} if name is None else {name: world.handler_for(process, name)},
             observe=lambda handler: ObservedHandler(handler, process),
             code_version=str(world.code),
+            side_by_side_of=lambda most: self._side_by_side,
         )
+
+    def _side_by_side(self, calls: Seq[Callable[[], None]]) -> None:
+        """Each call an actor of its own; they share the process, and its end."""
+        schedule, channel = self.world.schedule, f"calls of {self.name}"
+        left, raised = len(calls), list[BaseException]()
+
+        def run(call: Callable[[], None]) -> None:
+            nonlocal left
+            try:
+                call()
+            except (Exception, SimulatedCrash) as error:  # told to whoever waits for them
+                raised.append(error)
+            left -= 1
+            schedule.wake(channel)
+
+        for number, call in enumerate(calls):
+            schedule.spawn(f"{self.name} call {number}", run, call)
+        while left:
+            schedule.wait(channel)
+        if raised:
+            raise raised[0]
 
 
 class Poller:

@@ -76,6 +76,7 @@ class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
     failure_ratio: float = 0.5
     parked_keys: int = 100
     consumers: int = 1
+    concurrency: int = 1
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):

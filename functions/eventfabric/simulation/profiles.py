@@ -63,6 +63,7 @@ class Profile:
     slowness: tuple[float, ...] = (0.5, 1.0, 1.0, 20.0, 200.0)
     stall_rate_max: float = 0.02
     express: bool = False
+    concurrency: tuple[int, ...] = (1,)
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
@@ -127,6 +128,7 @@ class Draw:
             failure_ratio=random.choice((0.5, 0.8, 1.0)),
             parked_keys=random.choice((2, 100, 100)),
             consumers=random.choice(self._of.consumers),
+            concurrency=random.choice(self._of.concurrency) if len(self._of.concurrency) > 1 else 1,
         )
 
     def _publishes(self, producers: int) -> tuple[Publish, ...]:
@@ -203,7 +205,10 @@ class Draw:
 
 _ALL: Final = (
     Profile("default", "everything that may happen, some of it in each seed"),
-    Profile("fast", "as default, with every short cut: producers ring by themselves", express=True),
+    Profile(
+        "fast", "as default, with every short cut: producers ring by themselves, keys are attempted side by side",
+        express=True, concurrency=(1, 2, 8),
+    ),
     Profile(
         "calm", "nothing fails but events: what is slow or held up shows",
         regions=(1, 2), quorum_share=0, retention_share=0, bad=(0.0, 0.2, 0.4), faults=(), happenings=(0,),

@@ -48,6 +48,7 @@ def _subscription(one: PlannedSubscription, plan: Plan) -> str:
         handler = "eventfabric.simulation.subscribers:stand_in"
         guarantee = "{one.guarantee}"
         order = "{one.order}"
+        concurrency = {one.concurrency}
         deliver = "{one.deliver}"
         on_late = "{one.on_late}"
         start = "{one.start}"

@@ -7,14 +7,14 @@ docs/decisions/0023-columns-under-zstd.md says why.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from typing import Final, TypeVar, cast
 
 import msgspec
 
 from eventfabric import limits
-from eventfabric.errors import UndecodableRecordError
+from eventfabric.errors import InvalidEventError, Problem, UndecodableRecordError
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.payload import Payload
@@ -49,9 +49,19 @@ _decode_columns = msgspec.msgpack.Decoder(_Columns).decode
 RECORD_OVERHEAD_BYTES: Final = 32
 """At most so much does `pack` add to the bytes of the rows, each encoded by itself."""
 
-encode_event: Callable[[Row], bytes] = msgspec.msgpack.Encoder().encode
-"""One row as bytes, as an event stands alone beside the log."""
-_encode: Callable[[object], bytes] = encode_event  # type: ignore[assignment]
+_encode = msgspec.msgpack.Encoder().encode
+_SURROGATE = Problem("event", "a lone surrogate", "text that encodes to UTF-8")
+
+
+def encode_event(row: Row) -> bytes:
+    """One row as bytes, as an event stands alone beside the log; InvalidEventError where it has none."""
+    try:
+        return _encode(row)
+    except UnicodeError as error:
+        raise InvalidEventError([_SURROGATE]) from error
+    except TypeError as error:  # a class of somebody's own, such as one that inherits from str
+        problem = Problem("event", str(error), "attributes of Python's own types")
+        raise InvalidEventError([problem]) from error
 
 
 def stored(event: Event) -> Row:

@@ -24,7 +24,8 @@ def attempt(
 ) -> Seq[Write] | Failed | OutOfTime:
     """The handler's writes, or what at `most` so many tries came to, after `attempts` that failed before."""
     for number in range(1, most + 1):
-        if not within.pace.fits(deadline_ms):
+        began_ms = within.pace.begin(deadline_ms)
+        if began_ms is None:
             return "out of time"
         one = Attempt(within.subscription.name, attempts + number, deadline_ms, replay, epoch)
         try:
@@ -38,5 +39,5 @@ def attempt(
             if within.policy.is_permanent(error) or len(events) > 1:
                 return failed  # of several, who is to blame comes out one by one
         finally:
-            within.pace.ended()
+            within.pace.ended(began_ms)
     return failed

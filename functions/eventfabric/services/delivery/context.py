@@ -1,6 +1,9 @@
 """What all visits of a subscription share."""
 
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from eventfabric.model.identity import Region
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
@@ -9,6 +12,15 @@ from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.telemetry import Telemetry
 from eventfabric.topology import SubscriptionTopology
+
+SideBySide: TypeAlias = Callable[[Seq[Callable[[], None]]], None]
+"""Makes calls at the same time, returns when all have ended, and raises what one of them raised."""
+
+
+def one_after_another(calls: Seq[Callable[[], None]]) -> None:
+    """A SideBySide for where only one thing at a time is to happen."""
+    for call in calls:
+        call()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,7 @@ class VisitContext:
     pace: Pace
     clock: Clock
     telemetry: Telemetry
+    side_by_side: SideBySide
 
     @property
     def decides_alone(self) -> Region | None:

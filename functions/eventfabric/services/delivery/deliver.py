@@ -21,7 +21,7 @@ from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionNam
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, RaceLost
 from eventfabric.services.delivery.begin import Beginnings, has_begun
 from eventfabric.services.delivery.breaker import Breaker
-from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.context import SideBySide, VisitContext, one_after_another
 from eventfabric.services.delivery.endings import Ended, Stopped
 from eventfabric.services.delivery.expiry import pass_expired
 from eventfabric.services.delivery.pace import Pace
@@ -89,7 +89,9 @@ class Deliverer:
         breaker: Breaker,
         clock: Clock,
         telemetry: Telemetry,
+        side_by_side: SideBySide = one_after_another,
     ) -> None:
+        """`side_by_side`: how attempts of different keys are made, where the subscription wants several at a time."""
         self.subscription = subscription
         self._region = region
         self._log = log
@@ -106,6 +108,7 @@ class Deliverer:
         self._context = VisitContext(
             subscription=subscription, region=region, log=log, ledger=ledger, doorbells=doorbells,
             handler=handler, policy=policy, breaker=breaker, pace=Pace(clock), clock=clock, telemetry=telemetry,
+            side_by_side=side_by_side,
         )  # fmt: skip
 
     def deliver(self, doorbell: Doorbell, *, deadline_ms: int, receive_count: int = 1) -> LaneResult:

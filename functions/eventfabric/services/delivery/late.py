@@ -102,5 +102,5 @@ class Lateness:
         types = self._in.subscription.definition.types
         if (types is None or event.type in types) and (event.sequence or 0) < end:
             known = self._handed_out.get(event.key)
-            if known is None or known[0] < time:
+            if known is None or known[0] <= time:
                 self._handed_out[event.key] = (time, event)

@@ -6,28 +6,29 @@ _DECAY = 0.9
 
 
 class Pace:
-    """Of one function instance. A slow attempt is remembered, and slowly forgotten."""
+    """Of one function instance, whose threads may share it. A slow attempt is remembered, and slowly forgotten."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._expected_ms: float | None = None
         self._attempted_until_ms = -1
-        self._began_ms = 0
 
-    def fits(self, deadline_ms: int) -> bool:
-        """Whether to begin an attempt. The first of an invocation always fits, or a slow handler would never run."""
+    def begin(self, deadline_ms: int) -> int | None:
+        """When an attempt begins, for `ended`; None: it does not fit.
+
+        The first of an invocation always fits, or a slow handler would never run.
+        """
         now_ms = self._clock.now_ms()
         if now_ms >= deadline_ms:
-            return False
+            return None
         if deadline_ms == self._attempted_until_ms and now_ms + (self._expected_ms or 0) > deadline_ms:
-            return False
-        self._began_ms = self._clock.steady_ms()
+            return None
         self._attempted_until_ms = deadline_ms
-        return True
+        return self._clock.steady_ms()
 
-    def ended(self) -> None:
+    def ended(self, began_ms: int) -> None:
         """The attempt is over, however it ended."""
-        took_ms = self._clock.steady_ms() - self._began_ms
+        took_ms = self._clock.steady_ms() - began_ms
         self._expected_ms = max(took_ms, (self._expected_ms or 0) * _DECAY)
 
     def room_for(self, deadline_ms: int) -> int:

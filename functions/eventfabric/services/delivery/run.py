@@ -10,6 +10,7 @@ event that was being attempted is blamed for the next crash:
                                             └── the process dies: the next visit reads 'attempting e5': crashes 2
 """
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from eventfabric import limits
 from eventfabric.errors import LateEventError, ParkedFullError
 from eventfabric.model.commit import RaceLost, Write
 from eventfabric.model.event import Event
+from eventfabric.services.delivery.ahead import Tried
 from eventfabric.services.delivery.endings import Ended, Stopped, only_race, refusal
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.stretch import Stretch
@@ -43,6 +45,8 @@ class Run:
         self._group: list[_Entry] = []
         self._keys: set[str] = set()
         self._writes_count = 0
+        self._ahead: dict[int, Tried] = {}
+        self._circuit_opened = False
 
     def run(self) -> Ended | None:
         count = len(self._stretch.events)
@@ -53,6 +57,8 @@ class Run:
                 return self._flush(self._index) or Stopped(error)
             if batch:
                 ended = self._attempt(at, batch)
+                if ended is None and self._circuit_opened and not self._ahead:
+                    ended = self._flush(self._index) or "circuit open"
             elif self._index < count:
                 ended = self._flush(self._index)  # so many keys changed that they need a commit of their own
             else:
@@ -104,7 +110,7 @@ class Run:
             ended, runs = self._write_down(at, batch[0])
             if ended is not None or not runs:
                 return ended
-        tried = visit.attempt(batch, replay=self._stretch.replay)
+        tried = self._tried(at, batch)
         if isinstance(tried, str):
             return self._flush(at) or "out of time"
         if isinstance(tried, Failed):
@@ -119,13 +125,32 @@ class Run:
             self._writes_count += len(tried)
         return self._flush(after) if visit.careful or visit.probes else None
 
+    def _tried(self, at: int, batch: Seq[Event]) -> Tried:
+        """What the attempt comes to, or came to ahead of its turn."""
+        if not self._ahead:
+            self._ahead = self._visit.attempt_ahead(self._stretch, self._next_ahead(at))
+        tried = self._ahead.pop(at, None)
+        return self._visit.attempt(batch, replay=self._stretch.replay) if tried is None else tried
+
+    def _next_ahead(self, at: int) -> Iterator[int]:
+        """The events from that one on that may be attempted before their turn."""
+        visit, stretch, keys = self._visit, self._stretch, set(self._keys)
+        for index in range(at, min(at + limits.AHEAD_EVENTS * visit.concurrency, len(stretch.events))):
+            event = stretch.events[index]
+            if visit.transactional and event.key in keys:
+                return  # its handler is to read what the one before it wrote
+            keys.add(event.key)
+            if visit.parked_with(event, stretch.place(index)) is None:
+                yield index
+
     def _failed(self, at: int, batch: Seq[Event], failed: Failed, after: int) -> Ended | None:
         """Park the event; of several, go through them one by one. `after`: the index after them."""
         if len(batch) > 1:
             self._index, self._single_until = at, self._index
             return None
         if not self._has_room(1):
-            ended, index = self._flush(at), self._index
+            index = self._index
+            ended = self._flush(at)
             if ended is not None or self._index != index:
                 return ended
         try:
@@ -133,7 +158,8 @@ class Run:
             waits = self._visit.park(batch[0], self._stretch.place(at), failed, handled_beside=beside)
         except ParkedFullError as error:
             return self._flush(at) or Stopped(error)
-        return (self._flush(after) or "circuit open") if waits else None
+        self._circuit_opened |= waits  # those that were attempted ahead are gone through all the same
+        return (self._flush(after) or "circuit open") if waits and not self._ahead else None
 
     def _has_room(self, actions: int) -> bool:
         """Whether the commit that is being prepared can take so many actions more."""

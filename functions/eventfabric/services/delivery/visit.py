@@ -1,5 +1,6 @@
 """Visit: one look at a lane's state, the keys that are due, and the commits that follow from it."""
 
+from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from math import ceil
@@ -12,6 +13,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Place, after_changes
 from eventfabric.model.record import Record
+from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped, only_race, refusal
@@ -56,6 +58,7 @@ class Visit:
         self._waiting = WaitingEvents(context, key.lane, self.lateness)
         self.refuses_late = context.subscription.definition.on_late == "dead_letter"
         self.transactional = context.subscription.definition.guarantee == "exactly_once"
+        self.concurrency = context.subscription.definition.concurrency
         self._opened = False
 
     def due(self) -> list[Parked]:
@@ -133,9 +136,12 @@ class Visit:
             outcome = self.commit(stretch.cursor_at(stretch.before(until)))
             if outcome is not None:
                 return only_race(outcome)
+            ahead = self.attempt_ahead(stretch, range(index, until), tries=1, on_failure=True)
             for start in range(index, until, size):
                 events = stretch.events[start : min(start + size, until)]
-                tried = self.attempt(events, tries=1, replay=stretch.replay)
+                tried = (
+                    ahead[start] if start in ahead else self.attempt(events, tries=1, replay=stretch.replay)
+                )
                 if isinstance(tried, str):
                     self._in.telemetry.add(Metric.EVENTS_DROPPED, len(events))
                 elif not isinstance(tried, Failed):
@@ -151,6 +157,18 @@ class Visit:
         return attempt(
             self._in, events, most=most, attempts=attempts, replay=replay, deadline_ms=self.deadline_ms,
             epoch=self.cursor.epoch,
+        )  # fmt: skip
+
+    def attempt_ahead(
+        self, stretch: Stretch, indices: Iterable[int], *, tries: int | None = None, on_failure: bool = False
+    ) -> dict[int, Tried]:
+        """What these events' attempts came to, keys side by side; empty where they are to go one by one."""
+        if self.concurrency == 1 or self.batch_events_max > 1 or self.careful or self.probes or stretch.late:
+            return {}
+        return attempt_ahead(
+            {at: self._in.policy.parking_id(stretch.events[at], stretch.place(at)) for at in indices},
+            lambda at: self.attempt([stretch.events[at]], tries=tries, replay=stretch.replay),
+            self._in.side_by_side, on_failure=on_failure,
         )  # fmt: skip
 
     def park(
@@ -230,13 +248,9 @@ class Visit:
 
     def _commit_refused(self, writes: Seq[Write]) -> Failed | RaceLost | None:
         outcome = self.commit(self.cursor, writes)
-        return (
-            None
-            if outcome is None
-            else outcome
-            if isinstance(outcome, RaceLost)
-            else Failed(refusal(outcome), 1)
-        )
+        if outcome is None or isinstance(outcome, RaceLost):
+            return outcome
+        return Failed(refusal(outcome), 1)
 
     def settle(self, noted: Seq[Record]) -> RaceLost | None:
         """Decide about noted batches, and commit that before any of their events is handed out; the cursor stays."""
