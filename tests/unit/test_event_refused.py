@@ -1,0 +1,179 @@
+"""What is said of an event that cannot be published: where it is wrong, what was found there, and what is allowed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from eventfabric.errors import InvalidEventError, Problem
+from eventfabric.model.event import Event, check_event, stored_time
+from eventfabric.model.payload import checked_json, encode_json
+
+TIME = "an aware datetime, or RFC 3339 text with a zone"
+KEY = "text of 1 to 1024 bytes of UTF-8"
+NAME = "1 to 20 lower-case letters and digits, none of CloudEvents' own attribute names"
+VALUE = "text, a bool or a 32-bit integer"
+JSON = "any value that encodes to JSON: dict, list, str, int, float, bool, None, dataclasses, pydantic models"
+READ_BACK = "JSON that can be read back"
+LONG_NAME = "N" * 100
+
+
+def refused(**changed: object) -> tuple[Problem, ...]:
+    """All that is wrong with an event that is good but for these attributes."""
+    good: dict[str, Any] = {"id": "1", "type": "placed", "key": "k", "source": "/s", "headers": None}
+    with pytest.raises(InvalidEventError) as raised:
+        check_event(**{**good, **changed})
+    return raised.value.problems
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found", "allowed"),
+    [
+        ("id", None, "None", "text of 1 to 128 characters"),
+        ("id", "", "0 characters", "1 to 128 characters"),
+        ("type", 5, "5", "text of 1 to 128 characters"),
+        ("type", "x" * 129, "129 characters", "1 to 128 characters"),
+        ("source", b"/s", "b'/s'", "text of 1 to 512 characters"),
+        ("source", "x" * 513, "513 characters", "1 to 512 characters"),
+        ("source", ["x" * 99], "['" + "x" * 78, "text of 1 to 512 characters"),
+        ("key", None, "None", KEY),
+        ("key", ["x" * 99], "['" + "x" * 78, KEY),
+        ("key", "\ud800" * 300, "a lone surrogate", KEY),
+        ("key", "", "0 bytes", KEY),
+        ("key", "é" * 513, "1026 bytes", KEY),
+        ("headers", "abc", "'abc'", "a mapping of names to values"),
+        ("headers", ["x" * 99], "['" + "x" * 78, "a mapping of names to values"),
+        ("headers", {f"h{number}": "v" for number in range(65)}, "65 headers", "at most 64"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_an_attribute_that_is_wrong_is_told_with_what_it_holds_and_what_it_may(
+    name: str, value: object, found: str, allowed: str
+) -> None:
+    assert refused(**{name: value}) == (Problem(name, found, allowed),)
+
+
+@pytest.mark.parametrize(
+    ("headers", "problems"),
+    [
+        ({"A": "v"}, [Problem("headers.A", "the name", NAME)]),
+        ({7: "v"}, [Problem("headers.7", "the name", NAME)]),
+        ({"x" * 21: "v"}, [Problem(f"headers.{'x' * 21}", "the name", NAME)]),
+        ({LONG_NAME: "v"}, [Problem(f"headers.{'N' * 72}", "the name", NAME)]),
+        ({"h": "v" * 4097}, [Problem("headers.h", "4097 characters", "at most 4096 characters")]),
+        ({"h": 1.5}, [Problem("headers.h", "1.5", VALUE)]),
+        ({"h": ["x" * 99]}, [Problem("headers.h", "['" + "x" * 78, VALUE)]),
+        ({"h": 2**31}, [Problem("headers.h", "2147483648", VALUE)]),
+        ({"h": -(2**31) - 1}, [Problem("headers.h", "-2147483649", VALUE)]),
+        (
+            {LONG_NAME: None},
+            [Problem(f"headers.{'N' * 72}", "the name", NAME), Problem(f"headers.{'N' * 72}", "None", VALUE)],
+        ),
+        ({"h": 1.5, "i": b"v"}, [Problem("headers.h", "1.5", VALUE), Problem("headers.i", "b'v'", VALUE)]),
+        (
+            {"h": "v" * 4097, "i": None},
+            [Problem("headers.h", "4097 characters", "at most 4096 characters"),
+             Problem("headers.i", "None", VALUE)],
+        ),
+    ],
+    ids=lambda value: repr(value)[:20],
+)  # fmt: skip
+def test_each_header_that_is_wrong_is_told_by_its_name(
+    headers: Mapping[object, object], problems: list[Problem]
+) -> None:
+    assert refused(headers=headers) == tuple(problems)
+
+
+@pytest.mark.parametrize("name", ["specversion", "id", "source", "type", "time", "partitionkey", "data"])
+def test_a_header_cannot_be_named_as_an_attribute_that_cloudevents_has(name: str) -> None:
+    assert refused(headers={name: "v"}) == (Problem(f"headers.{name}", "the name", NAME),)
+
+
+def test_a_name_that_cloudevents_uses_for_data_in_base64_is_refused_for_its_underscore_too() -> None:
+    assert refused(headers={"data_base64": "v"}) == (Problem("headers.data_base64", "the name", NAME),)
+
+
+@pytest.mark.parametrize(
+    ("time", "found"),
+    [
+        ("today", "'today'"),
+        (1.5, "1.5"),
+        (datetime(2026, 11, 23), "'2026-11-23T00:00:00'"),  # noqa: DTZ001
+        ("2026-13-23T09:47:32Z", "'2026-13-23T09:47:32Z'"),
+        ("x" * 100, "'" + "x" * 79),
+    ],
+    ids=repr,
+)
+def test_a_time_that_is_none_is_told_with_what_may_be(time: Any, found: str) -> None:
+    with pytest.raises(InvalidEventError) as raised:
+        stored_time(time)
+    assert raised.value.problems == (Problem("time", found, TIME),)
+
+
+@dataclass
+class Order:
+    total: object
+
+
+class Line(msgspec.Struct):
+    price: object
+
+
+class NoModel:
+    """Encodes itself, but not as it stands."""
+
+    def model_dump_json(self) -> str:
+        raise ValueError("the note has no UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (object(), "object (Encoding objects of type object is unsupported)"),
+        ([1j], "list (Encoding objects of type complex is unsupported)"),
+        (NoModel(), "NoModel (the note has no UTF-8)"),
+    ],
+    ids=lambda value: repr(value)[:7],
+)
+def test_data_that_is_no_json_is_told_by_its_type_and_by_what_the_encoder_says(
+    data: object, found: str
+) -> None:
+    with pytest.raises(InvalidEventError) as raised:
+        encode_json(data)
+    assert raised.value.problems == (Problem("data", found, JSON),)
+    assert isinstance(raised.value.__cause__, TypeError | ValueError)
+
+
+@pytest.mark.parametrize("encode", [checked_json, lambda text: encode_json(msgspec.Raw(text))])
+def test_json_text_that_nobody_can_read_back_is_told_with_what_the_decoder_says(encode: Any) -> None:
+    with pytest.raises(InvalidEventError) as raised:
+        encode(b"{not json")
+    assert raised.value.problems == (Problem("data", str(raised.value.__cause__), READ_BACK),)
+    assert "malformed" in raised.value.problems[0].found
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        (Order({"net": float("nan")}), "data.total.net"),
+        (Order((1, Line(float("nan")))), "data.total[1].price"),
+        ({"line": Line([None, float("nan")])}, "data.line.price[1]"),
+        ([{"of": Order(float("nan"))}], "data[0].of.total"),
+    ],
+    ids=lambda value: repr(value)[:9],
+)
+def test_a_number_that_json_does_not_have_is_found_within_objects_of_any_kind(
+    data: object, path: str
+) -> None:
+    with pytest.raises(InvalidEventError) as raised:
+        encode_json(data)
+    assert raised.value.problems == (Problem(path, "nan", "a finite number"),)
+
+
+def test_an_event_that_was_made_stands_nowhere_yet() -> None:
+    event = Event(type="placed", key="k", id="1", source="/s")
+    assert (event.origin, event.lane, event.sequence, event.later, event.late) == (None,) * 4 + (False,)
+    assert (event.headers, event.time, event.time_text, event.stored_time) == ({}, None, None, None)
