@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -177,3 +179,34 @@ def test_an_event_that_was_made_stands_nowhere_yet() -> None:
     event = Event(type="placed", key="k", id="1", source="/s")
     assert (event.origin, event.lane, event.sequence, event.later, event.late) == (None,) * 4 + (False,)
     assert (event.headers, event.time, event.time_text, event.stored_time) == ({}, None, None, None)
+
+
+@pytest.mark.parametrize("headers", [None, {"h": "v"}], ids=["no headers", "headers"])
+@pytest.mark.parametrize(
+    ("name", "most"), [("id", 128), ("type", 128), ("source", 512), ("key", 256), ("key", 1024)]
+)
+def test_an_attribute_may_be_as_short_and_as_long_as_is_said(
+    name: str, most: int, headers: Mapping[str, str] | None
+) -> None:
+    good: dict[str, Any] = {"id": "1", "type": "placed", "key": "k", "source": "/s", "headers": headers}
+    for length in (1, most):
+        check_event(**{**good, name: "x" * length})
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+        (date(2026, 11, 23), "2026-11-23"),
+        (Colour.RED, "red"),
+        ({date(2026, 11, 23): 1}, {"2026-11-23": 1}),
+        ((b"x",), ["eA=="]),
+    ],
+    ids=repr,
+)
+def test_values_that_have_a_text_in_json_may_stand_beside_null(value: object, text: object) -> None:
+    assert msgspec.json.decode(encode_json({"of": value, "none": None})) == {"of": text, "none": None}

@@ -125,7 +125,7 @@ class TestProof:
 
 class TestIdentity:
     @pytest.mark.parametrize(
-        "text", ["", "us-east-1", "/0.1", "us-east-1/01", "us-east-1/a.1", "us-east-1/0.b"]
+        "text", ["", "us-east-1", "/0.1", "us-east-1/01", "a/b/0.1", "us-east-1/a.1", "us-east-1/0.b"]
     )
     def test_a_text_that_is_no_lane_is_refused_with_what_may_be(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"^not a lane") as raised:

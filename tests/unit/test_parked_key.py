@@ -105,3 +105,20 @@ class TestLaneState:
         assert state.won_by(HOME) == {clear, unclear}
         assert not state.won_by(AWAY)
         assert (state.is_decided(clear, None), state.is_decided(clear, AWAY)) == (True, False)
+
+
+class TestBefore:
+    """What is left of a key where the cursor goes back."""
+
+    def test_nothing_changes_where_all_of_it_waits_before_that_place(self) -> None:
+        key = parked(3, 5)
+        assert key.before(Sequence(6)) is key
+
+    @pytest.mark.parametrize(("sequence", "left"), [(5, (3,)), (4, (3,)), (6, (3, 5))])
+    def test_what_waits_there_or_behind_it_is_dropped(self, sequence: int, left: tuple[int, ...]) -> None:
+        key = parked(3, 5, 9)
+        assert key.before(Sequence(sequence)) == replace(key, waiting=tuple(place(each) for each in left))
+
+    @pytest.mark.parametrize("sequence", [0, 2, 3])
+    def test_nothing_is_left_where_all_of_it_waits_there_or_behind_it(self, sequence: int) -> None:
+        assert parked(3, 5).before(Sequence(sequence)) is None
