@@ -9,9 +9,9 @@ import pytest
 from eventfabric import limits
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Chain, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, HybridTime, Sequence, StreamName, SubscriptionName
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
 from eventfabric.model.start import AtTime, Start
 from eventfabric.services.replay import Asked, LanePlan, LaneReplayed
 from eventfabric.wire.keys import record_key
@@ -131,11 +131,26 @@ def test_what_may_have_expired_is_not_gone_back_to_though_it_is_still_there(star
     assert plan.to.chain == world.records()[0].chain
 
 
-def test_a_lane_of_which_all_that_was_handled_has_expired_stays() -> None:
-    world = delivered(1, 1, retention_days=4)
+@pytest.mark.parametrize("newer", [False, True])
+@pytest.mark.parametrize("retention_days", [0, 4])
+def test_a_lane_of_which_nothing_is_left_that_was_handled_stays(retention_days: int, newer: bool) -> None:
+    world = delivered(1, 1, retention_days=retention_days)
     for sequence in (0, 1):
         world.table.write("Delete", {"Key": record_key(LANE, sequence)})
+    if newer:
+        world.put(event("new"), log_lane_tail=Tail(Sequence(2), world.cursor().chain, HybridTime(0)))
     assert not any(plan.changes_anything for plan in replay_of(world).plan(at(0)))
+
+
+def test_where_the_first_has_expired_it_goes_back_to_the_next_however_new_that_is() -> None:
+    world = World(retention_days=1)
+    first = world.put(event("0"))
+    world.clock.advance(1.5 * DAY_SECONDS)
+    world.put(event("1"))
+    world.deliver()
+    world.table.write("Delete", {"Key": record_key(LANE, first.sequence)})
+    to = moved(world.cursor(), 1, 1, 2, UNKNOWN_CHAIN)
+    assert the_plan(world, 0).to == replace(to, began=Sequence(0))
 
 
 def test_a_replay_of_a_replay_ends_where_the_furthest_was_and_began_where_the_first_did() -> None:
@@ -229,3 +244,11 @@ def test_a_lane_may_be_overtaken_twice_and_is_replayed_then(races: int) -> None:
     one = replay_of(world, faults=Faults(overtake))
     assert one.carry_out(one.plan(at(1))[0]).rung
     assert (world.cursor().sequence, world.cursor().replay_until) == (1, 2 + races)
+
+
+def test_one_that_begins_behind_what_the_other_had_has_no_replays() -> None:
+    world = delivered(2)
+    world.put(event("new"), event("newer"))
+    (plan,) = replay_of(world, into=audit(world)).plan(at(3), lane=LANE)
+    assert (plan.to.sequence, plan.to.base, plan.to.began) == (3, 2, 3)
+    assert (plan.to.replay_until, plan.events, plan.changes_anything) == (0, 0, True)
