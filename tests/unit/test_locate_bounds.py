@@ -3,13 +3,15 @@
 import pytest
 
 from eventfabric import limits
+from eventfabric.memory.faults import Faults
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtSequence, AtTime
-from eventfabric.services.locate import Kept, has_expired, locate
-from tests.simulation.world import LANE, World, event
+from eventfabric.services.locate import Kept, has_expired, kept_in, locate
+from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
+from tests.unit.test_append import at_call
 from tests.unit.test_locate import expired, found_in, world_of
 
 
@@ -59,3 +61,84 @@ def test_any_event_of_the_largest_record_is_found_in_it(back: int) -> None:
     world.put(event("last"))
     sequence = Sequence(largest.tail.sequence - back)
     assert found_in(world, AtSequence(sequence)) == Cursor(sequence, largest.sequence, first.chain)
+
+
+@pytest.mark.parametrize(
+    ("origin", "settled_ms"), [(HOME, 10_000_000_000), (AWAY, 10_000_000_000 - 24 * 3_600_000)]
+)
+def test_what_a_region_knows_to_be_kept_and_to_have_come(origin: Region, settled_ms: int) -> None:
+    now_ms = 10_000_000_000
+    kept = kept_in(lane(0, origin), HOME, retention_seconds=60, now_ms=now_ms)
+    assert kept == Kept(now_ms - 60_000, settled_ms)
+    assert kept_in(lane(0, origin), HOME, retention_seconds=None, now_ms=now_ms) is None
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> None:
+    """Two of five have not come, and do when the place behind them was found already; the first may have expired."""
+    world = world_of([1] * 5, [1_000] * 5)
+    records = world.records()
+    expired(world, *records[1:3], *(records[:1] if gone else ()))
+
+    def arrive() -> None:
+        for record in records[1:3]:
+            assert world.origin_log.append(record) is None
+
+    looks = at_call("log.tail", 4, arrive)
+    kept = Kept(to_ms(records[1].time), world.clock.now_ms())
+    found = locate(
+        looks.log(world.log),
+        LANE,
+        AtTime(kept.from_ms),
+        end=world.log.tail(LANE),
+        kept=kept if gone else None,
+    )
+    chain = UNKNOWN_CHAIN if gone else records[0].chain
+    assert found == Cursor(Sequence(1), Sequence(1), chain)
+
+
+@pytest.mark.parametrize("start", [AtSequence(Sequence(3)), AtSequence(Sequence(9)), AtTime(2_000_000_000_000)], ids=str)
+def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence | AtTime) -> None:
+    world = world_of([1] * 5, [1_000] * 5)
+    end = world.log.tail(LANE, before=Sequence(3))
+    kept = Kept(0, world.clock.now_ms())
+    for each in (None, kept):
+        found = locate(world.log, LANE, start, end=end, kept=each)
+        assert found == Cursor(Sequence(3), Sequence(3), world.records()[2].chain)
+
+
+@pytest.mark.parametrize(("after_ms", "sequence"), [(-1, 1), (0, 1), (1, 2)])
+def test_a_time_is_found_to_the_millisecond(after_ms: int, sequence: int) -> None:
+    world = world_of([1] * 4, [1_000] * 4)
+    at = AtTime(to_ms(world.records()[1].time) + after_ms)
+    assert found_in(world, at).sequence == sequence
+
+
+@pytest.mark.parametrize(("at", "sequence"), [(0, 2), (1, 2), (2, 2), (3, 3)])
+def test_a_sequence_before_what_is_kept_is_not_gone_back_to_and_one_behind_it_is(
+    at: int, sequence: int
+) -> None:
+    world = world_of([1] * 5, [1_000] * 5)
+    records = world.records()
+    kept = Kept(to_ms(records[2].time), world.clock.now_ms())
+    found = found_in(world, AtSequence(Sequence(at)), kept=kept)
+    assert found == Cursor(Sequence(sequence), Sequence(sequence), records[sequence - 1].chain)
+
+
+def test_of_records_that_may_still_come_nothing_is_said() -> None:
+    world = world_of([1] * 3, [1_000] * 3)
+    first, second, _ = world.records()
+    expired(world, first)
+    kept = Kept(to_ms(second.time), to_ms(second.time) - 1)
+    for start in (AtSequence(Sequence(0)), AtSequence(Sequence(2)), AtTime(0)):
+        assert locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept) is None
+
+
+def test_the_first_event_of_a_record_costs_one_read_and_another_one_about_ten() -> None:
+    world = World()
+    world.put(event("first"))
+    largest = world.put(*(event(f"e{number}") for number in range(limits.RECORD_EVENTS_MAX)))
+    for back, most in ((0, 1), (limits.RECORD_EVENTS_MAX, 1), (7, 13)):
+        looks, at = Faults(), AtSequence(Sequence(largest.tail.sequence - back))
+        locate(looks.log(world.log), LANE, at, end=world.log.tail(LANE))
+        assert looks.count("log.tail") <= most
