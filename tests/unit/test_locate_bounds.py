@@ -97,7 +97,9 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
     assert found == Cursor(Sequence(1), Sequence(1), chain)
 
 
-@pytest.mark.parametrize("start", [AtSequence(Sequence(3)), AtSequence(Sequence(9)), AtTime(2_000_000_000_000)], ids=str)
+@pytest.mark.parametrize(
+    "start", [AtSequence(Sequence(3)), AtSequence(Sequence(9)), AtTime(2_000_000_000_000)], ids=str
+)
 def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence | AtTime) -> None:
     world = world_of([1] * 5, [1_000] * 5)
     end = world.log.tail(LANE, before=Sequence(3))
