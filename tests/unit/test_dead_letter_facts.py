@@ -17,7 +17,7 @@ from eventfabric.memory.faults import Faults
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.identity import StreamName, SubscriptionName
-from eventfabric.model.parked import ParkedState, Settled
+from eventfabric.model.parked import ParkedChange, ParkedState, Settled
 from eventfabric.services.dead_letters import DeadLetter, DeadLetters, Wanted
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
 from eventfabric.wire.keys import record_key
@@ -48,7 +48,14 @@ def test_it_says_whose_state_it_stands_in_and_where() -> None:
 @pytest.mark.parametrize("edited", [False, True])
 def test_redriven_its_key_is_due_now_with_all_attempts_before_it_and_its_lane_is_rung(edited: bool) -> None:
     world = mended_world("a1", behind=["a2"])
+    parked = world.parked()["a"]
+    crashed = replace(parked, failure=replace(parked.failure, crashes=3))
+    read = world.cursor()
+    world.ledger.commit(
+        world.key_of(LANE), read, read.beside({parked.id: crashed}), parked=[ParkedChange(parked, crashed)]
+    )
     letter, before = the_dead_letter(world), world.cursor()
+    assert letter.parked.failure.crashes == 3
     world.clock.advance(7)
     now_ms = world.clock.now_ms()
     replacement = event("mended", key="a") if edited else None
@@ -107,21 +114,35 @@ def test_who_decided_may_be_left_open() -> None:
 
 def test_its_event_is_the_one_of_its_record_or_what_replaces_it() -> None:
     failing = Failing({"b": 99})
-    world = world_of(failing, **retry(immediate=0, attempts=1))
+    world = world_of(failing, event("z"), **retry(immediate=0, attempts=1))
     world.put(event("a", key="x"), event("b", key="y"), event("c", key="z"))
     world.put(event("d", key="z"))
     letter = the_dead_letter(drained(world))
     found = dead_letters(world).event(letter)
     assert found is not None
-    assert (found.id, found.lane, found.sequence) == ("b", LANE, 1)
+    assert (found.id, found.lane, found.sequence) == ("b", LANE, 2)
     edited = replace(letter.parked, replacement=encode_event(stored(event("mended", key="y"))))
     replaced = dead_letters(world).event(replace(letter, parked=edited))
     assert replaced is not None
-    assert (replaced.id, replaced.lane, replaced.sequence) == ("mended", LANE, 1)
-    faults = Faults()
-    assert letters_of(world, faults).event(replace(letter, parked=edited)) == replaced
-    world.table.write("Delete", {"Key": record_key(LANE, 0)})
+    assert (replaced.id, replaced.lane, replaced.sequence) == ("mended", LANE, 2)
+    world.table.write("Delete", {"Key": record_key(LANE, 1)})
     assert dead_letters(world).event(letter) is None
+
+
+def test_where_regions_share_one_state_whoever_delivers_now_decides_about_what_the_other_left() -> None:
+    world = mended_world("a1", durability="quorum")
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    letters = DeadLetters(
+        world.subscription, [LANE], log=away.log, ledger=away.ledger,
+        doorbells=world.cloud.doorbells(world.topology, AWAY), clock=world.clock,
+    )  # fmt: skip
+    (letter,) = letters.find()
+    assert letter.parked == world.parked()["a"]
+    letters.redrive(letter)
+    assert world.parked()["a"].state is ParkedState.RETRYING
+    assert len(away.queue) == 1
 
 
 def test_dead_letters_of_a_lane_are_found_by_place_and_only_where_they_are_delivered() -> None:

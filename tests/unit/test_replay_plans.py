@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
+from eventfabric.errors import ReplayRefusedError
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Chain, HybridTime, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, HybridTime, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
 from eventfabric.model.start import AtTime, Start
@@ -142,15 +143,54 @@ def test_a_lane_of_which_nothing_is_left_that_was_handled_stays(retention_days: 
     assert not any(plan.changes_anything for plan in replay_of(world).plan(at(0)))
 
 
-def test_where_the_first_has_expired_it_goes_back_to_the_next_however_new_that_is() -> None:
-    world = World(retention_days=1)
-    first = world.put(event("0"))
+@pytest.mark.parametrize("origin", [HOME, AWAY])
+def test_where_the_first_has_expired_it_goes_back_to_the_next_however_new_that_is(origin: Region) -> None:
+    """What a cursor has passed was here, so that what is missing of it does not come late."""
+    world, of = World(retention_days=1, deliver="everywhere"), lane(0, origin)
+    first = world.put(event("0"), of=of)
     world.clock.advance(1.5 * DAY_SECONDS)
-    world.put(event("1"))
+    world.put(event("1"), of=of)
+    world.deliver(of)
+    world.table.write("Delete", {"Key": record_key(of, first.sequence)})
+    (plan,) = replay_of(world).plan(at(0), lane=of)
+    assert plan.to == moved(world.cursor(of), 1, 1, 2, UNKNOWN_CHAIN)
+
+
+def test_a_lane_that_stands_at_that_place_stays_though_its_event_is_being_tried_with_care() -> None:
+    world = delivered(2)
+    careful = replace(world.cursor(), attempting=True, crashes=2)
+    world.cloud.ledger(world.topology, HOME).commit(world.key_of(LANE), world.cursor(), careful)
+    assert not any(plan.changes_anything for plan in replay_of(world).plan(at(2)))
+    assert (the_plan(world, 1).to.attempting, the_plan(world, 1).to.crashes) == (False, 0)
+
+
+def test_the_events_of_a_key_are_found_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    for number in range(5):
+        world.put(event(f"{number}", key=C if number == 2 else A))
     world.deliver()
-    world.table.write("Delete", {"Key": record_key(LANE, first.sequence)})
-    to = moved(world.cursor(), 1, 1, 2, UNKNOWN_CHAIN)
-    assert the_plan(world, 0).to == replace(to, began=Sequence(0))
+    monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 2)
+    faults = Faults()
+    (plan,) = replay_of(world, faults=faults).plan(at(0), key=A)
+    assert [place.sequence for change in plan.changes if change.after for place in change.after.waiting] == [
+        0, 1, 3, 4
+    ]  # fmt: skip
+    assert (plan.events, faults.count("log.read")) == (4, 3)
+
+
+@pytest.mark.parametrize("most", [3, 2])
+def test_one_event_too_many_is_found_on_the_next_page(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    world = World()
+    for number in range(3):
+        world.put(event(f"{number}", key=A))
+    world.deliver()
+    monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 1)
+    monkeypatch.setattr(limits, "PARKED_EVENTS_MAX", most)
+    if most == 3:
+        assert the_plan(world, 0, key=A).events == 3
+    else:
+        with pytest.raises(ReplayRefusedError, match="more than 2 events"):
+            the_plan(world, 0, key=A)
 
 
 def test_a_replay_of_a_replay_ends_where_the_furthest_was_and_began_where_the_first_did() -> None:
@@ -246,9 +286,10 @@ def test_a_lane_may_be_overtaken_twice_and_is_replayed_then(races: int) -> None:
     assert (world.cursor().sequence, world.cursor().replay_until) == (1, 2 + races)
 
 
-def test_one_that_begins_behind_what_the_other_had_has_no_replays() -> None:
+@pytest.mark.parametrize("begins", [2, 3])
+def test_one_that_begins_behind_what_the_other_had_has_no_replays(begins: int) -> None:
     world = delivered(2)
     world.put(event("new"), event("newer"))
-    (plan,) = replay_of(world, into=audit(world)).plan(at(3), lane=LANE)
-    assert (plan.to.sequence, plan.to.base, plan.to.began) == (3, 2, 3)
+    (plan,) = replay_of(world, into=audit(world)).plan(at(begins), lane=LANE)
+    assert (plan.to.sequence, plan.to.base, plan.to.began) == (begins, 2, begins)
     assert (plan.to.replay_until, plan.events, plan.changes_anything) == (0, 0, True)
