@@ -132,29 +132,28 @@ class NoModel:
 
 
 @pytest.mark.parametrize(
-    ("data", "found"),
-    [
-        (object(), "object (Encoding objects of type object is unsupported)"),
-        ([1j], "list (Encoding objects of type complex is unsupported)"),
-        (NoModel(), "NoModel (the note has no UTF-8)"),
-    ],
-    ids=lambda value: repr(value)[:7],
+    ("data", "name"),
+    [(object(), "object"), ([1j], "list"), (NoModel(), "NoModel")],
+    ids=["object", "list", "model"],
 )
 def test_data_that_is_no_json_is_told_by_its_type_and_by_what_the_encoder_says(
-    data: object, found: str
+    data: object, name: str
 ) -> None:
     with pytest.raises(InvalidEventError) as raised:
         encode_json(data)
-    assert raised.value.problems == (Problem("data", found, JSON),)
-    assert isinstance(raised.value.__cause__, TypeError | ValueError)
+    cause = raised.value.__cause__
+    assert isinstance(cause, TypeError | ValueError)
+    assert str(cause)
+    assert raised.value.problems == (Problem("data", f"{name} ({cause})", JSON),)
 
 
 @pytest.mark.parametrize("encode", [checked_json, lambda text: encode_json(msgspec.Raw(text))])
 def test_json_text_that_nobody_can_read_back_is_told_with_what_the_decoder_says(encode: Any) -> None:
     with pytest.raises(InvalidEventError) as raised:
         encode(b"{not json")
-    assert raised.value.problems == (Problem("data", str(raised.value.__cause__), READ_BACK),)
-    assert "malformed" in raised.value.problems[0].found
+    cause = raised.value.__cause__
+    assert isinstance(cause, ValueError)
+    assert raised.value.problems == (Problem("data", str(cause), READ_BACK),)
 
 
 @pytest.mark.parametrize(
