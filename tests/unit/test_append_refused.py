@@ -1,6 +1,6 @@
 """What is said, to the letter, of a batch or a transaction that was not written, or of which nobody knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -189,3 +189,22 @@ class TestTransaction:
         (appended,) = made.run()
         assert (appended, world.ids()) == (Appended(LANES[0], appended.sequence), ["mine 0", "other 0"])
         assert appended.sequence == 1
+
+    def test_its_first_try_is_behind_the_last_event_and_its_writes_are_made_of_the_records_it_puts(
+        self,
+    ) -> None:
+        world, faults = Shop(), Faults()
+        others(world, 2)
+        asked: list[list[str]] = []
+
+        def writes_of(records: Sequence[Record]) -> list[Write]:
+            asked.append([f"{record.lane}@{record.sequence}" for record in records])
+            return []
+
+        made = OutboxAppend(
+            [posting(world, faults, 0), posting(world, faults, 1)], writes_of, outbox=world.cloud.outbox(US),
+            clock=world.clock, entropy=world.cloud.entropy, timeout_seconds=30,
+        )  # fmt: skip
+        assert [str(one.sequence) for one in made.run()] == ["2", "0"]
+        assert asked == [["us-east-1/0.0@2", "us-east-1/0.1@0"]]
+        assert faults.calls == ["log.tail", "log.tail"]

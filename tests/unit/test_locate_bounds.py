@@ -127,6 +127,19 @@ def test_a_sequence_before_what_is_kept_is_not_gone_back_to_and_one_behind_it_is
     assert found == Cursor(Sequence(sequence), Sequence(sequence), records[sequence - 1].chain)
 
 
+@pytest.mark.parametrize(("at", "chain_of"), [(0, None), (1, None), (2, 1)])
+def test_the_oldest_that_is_kept_is_begun_with_though_the_one_before_it_is_gone(
+    at: int, chain_of: int | None
+) -> None:
+    world = world_of([1] * 4, [1_000] * 4)
+    records = world.records()
+    expired(world, records[0])
+    kept = Kept(to_ms(records[1].time), world.clock.now_ms())
+    chain = UNKNOWN_CHAIN if chain_of is None else records[chain_of].chain
+    sequence = Sequence(max(at, 1))
+    assert found_in(world, AtSequence(Sequence(at)), kept=kept) == Cursor(sequence, sequence, chain)
+
+
 def test_of_records_that_may_still_come_nothing_is_said() -> None:
     world = world_of([1] * 3, [1_000] * 3)
     first, second, _ = world.records()

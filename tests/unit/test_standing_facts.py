@@ -82,23 +82,35 @@ def test_where_nobody_can_be_asked_it_goes_by_what_is_here() -> None:
 
 
 def test_what_each_of_the_others_said_is_kept_beside_what_is_here() -> None:
+    """Nothing is replicated between the three."""
     world = World(durability="quorum")
-    here = Owner(AWAY, HOME, 1, HOME)
-    for region, owner in ((HOME, here), (AWAY, Owner(HOME, AWAY, 2, AWAY)), (FAR, Owner(HOME, FAR, 1, FAR))):
-        ledger = world.cloud.ledger(world.topology, region)
-        world.cloud.cut(region)
+    others = {AWAY: World(durability="quorum"), FAR: World(durability="quorum")}
+    here, latest, other = Owner(AWAY, HOME, 1, HOME), Owner(HOME, AWAY, 2, AWAY), Owner(HOME, FAR, 1, FAR)
+    for ledger, owner in (
+        (world.ledger, here), (others[AWAY].ledger, latest), (others[FAR].ledger, other)
+    ):  # fmt: skip
         assert ledger.hand_over(*OF, None, owner)
-    standings = Asking(world).standings
+    standings = Standings(
+        world.subscription, ledger=world.ledger, clock=world.clock,
+        elsewhere=lambda region: others[region].ledger,
+    )  # fmt: skip
     standings.read()
     told = standings.ask(HOME)
-    assert told is not None
-    assert (told.region, told.epoch) == (AWAY, 2)
-    assert {(one.origin, one.region, one.by) for one in standings.known.owners} == {
-        (AWAY, HOME, HOME), (HOME, AWAY, AWAY), (HOME, FAR, FAR)
-    }  # fmt: skip
-    assert {(one.region, one.by) for one in standings.read().owners} == {
-        (HOME, HOME), (AWAY, AWAY), (FAR, FAR)
-    }  # fmt: skip
+    assert told == replace(latest, version=1)
+    for known in (standings.known, standings.read()):
+        assert {replace(one, version=0) for one in known.owners} == {here, latest, other}
+
+
+@pytest.mark.parametrize(("steady_seconds", "reads"), [(CACHED - 0.001, 1), (CACHED, 2)])
+def test_a_clock_that_was_set_back_a_little_keeps_nothing_fresh_for_longer(
+    steady_seconds: float, reads: int
+) -> None:
+    asking = Asking(World())
+    asking.standings.now()
+    asking.world.clock.advance(steady_seconds)
+    asking.world.clock.set_back(1)
+    asking.standings.now()
+    assert asking.reads() == reads
 
 
 def test_the_number_of_an_owner_is_read_anew_where_that_is_asked_for() -> None:
