@@ -1,0 +1,221 @@
+"""Owns which events go to the handler together, and what of them is committed together."""
+
+from collections.abc import Iterable
+from collections.abc import Sequence as Seq
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.limits import TRANSACTION_ACTIONS_MAX, TRANSACTION_WRITES_MAX
+from eventfabric.memory.faults import Faults
+from eventfabric.model.circuit import CircuitState
+from eventfabric.model.event import Event
+from eventfabric.model.parked import ParkedState
+from eventfabric.ports import Attempt, Write
+from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.telemetry import Metric
+from tests.simulation.world import World, add_one, event
+from tests.unit.failing import BAD_ORDER, FEW, Failing, breaker, named, retry, waiting, world_of
+from tests.unit.test_breaker import circuit
+from tests.unit.test_careful import again
+from tests.unit.test_deliver_exactly_once import each_of_its_key, refused, refused_write
+
+
+class Writes:
+    """A handler of batches that wants so many writes, or these, for an event of that id, and one for others."""
+
+    def __init__(self, wants: dict[str, int | Seq[Write]], *, batch_events_max: int = 1) -> None:
+        self.wants = wants
+        self.batch_events_max = batch_events_max
+        self.attempted: list[str] = []
+        self.fails: set[str] = set()
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        ids = [str(one.id) for one in events]
+        self.attempted.append("+".join(ids))
+        if not self.fails.isdisjoint(ids):
+            raise KeyError(ids[0])
+        return [write for one in ids for write in self._writes(one)]
+
+    def _writes(self, name: str) -> Iterable[Write]:
+        wants = self.wants.get(name, 1)
+        return (add_one(f"{name}.{number}") for number in range(wants)) if isinstance(wants, int) else wants
+
+
+def written(world: World) -> dict[str, int]:
+    """How many rows each event has written."""
+    rows = [row.partition(".")[0] for row in world.effects()]
+    return {name: rows.count(name) for name in rows}
+
+
+def writing_world(handler: Writes, *events: Event) -> World:
+    world = World(guarantee="exactly_once", handler=handler, **retry(immediate=0))
+    for one in events:
+        world.put(one)
+    return world
+
+
+def tried_together(world: World) -> list[str]:
+    """The ids of each attempt from now on."""
+    seen: list[str] = []
+    world.recorder.before = lambda events: seen.append("+".join(str(one.id) for one in events))
+    return seen
+
+
+class TestAlone:
+    """Where one event is to be told from another, each goes to the handler by itself."""
+
+    def test_after_a_crash_a_handler_of_batches_gets_one_event_at_a_time(self) -> None:
+        world = world_of(Failing({}), *named("a1", "b1", "c1"), batch_events_max=3)
+        seen = tried_together(world)
+        again(world, 2)
+        assert seen == ["a1", "b1", "c1"]
+        assert world.faults.count("ledger.commit") == 6
+
+    def test_so_it_does_of_a_probe_until_the_circuit_is_closed(self) -> None:
+        failing = Failing({"a1": 99, "b1": 99})
+        world = world_of(failing, *named("a1", "b1"), batch_events_max=3, **FEW, **breaker(parked_keys=2))
+        assert world.deliver().outcome is Outcome.WAITING
+        for one in named("c1", "d1", "e1", "f1"):
+            world.put(one)
+        world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+        seen = tried_together(world)
+        assert world.deliver().outcome is Outcome.DELIVERED
+        assert (seen[0], seen[1]) == ("c1", "d1+e1+f1")
+        assert circuit(world).state is CircuitState.CLOSED
+
+    def test_a_probe_that_fails_commits_its_parked_event_and_tries_no_other(self) -> None:
+        failing = Failing({"a1": 99, "b1": 99, "c1": 99})
+        world = world_of(failing, *named("a1", "b1"), batch_events_max=3, **FEW, **breaker(parked_keys=2))
+        world.deliver()
+        for one in named("c1", "d1"):
+            world.put(one)
+        world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+        failing.tried.clear()
+        assert world.deliver().outcome is Outcome.WAITING
+        assert failing.tried == ["c1"]
+        assert (set(world.parked()), world.cursor().sequence) == ({"a", "b", "c"}, 3)
+
+    def test_of_a_refused_batch_each_event_answers_for_its_own_writes(self) -> None:
+        handler = Writes({"b": (add_one("never"), refused_write())}, batch_events_max=3)
+        world = writing_world(handler, *each_of_its_key("abcde"))
+        assert world.deliver().outcome is Outcome.DELIVERED
+        assert handler.attempted == ["a+b+c", "d+e", "a", "b", "c", "d+e"]
+        assert written(world) == {"a": 1, "c": 1, "d": 1, "e": 1}
+        assert (refused(world, "b"), world.parked()["b"].failure.attempts) == ("ConditionalCheckFailed", 1)
+        assert world.cursor().sequence == 5
+        assert world.telemetry.totals[Metric.EVENTS_HANDLED] == 4
+
+    def test_events_that_write_one_row_are_taken_from_their_batch_and_counted_once(self) -> None:
+        handler = Writes(dict.fromkeys("abc", (add_one("row"),)), batch_events_max=3)
+        world = writing_world(handler, *each_of_its_key("abcd"))
+        assert world.deliver().outcome is Outcome.DELIVERED
+        assert handler.attempted == ["a+b+c", "d", "a", "b", "c", "d"]
+        assert world.effects() == {"row": 3, "d.0": 1}
+        assert world.telemetry.totals[Metric.EVENTS_HANDLED] == 4
+
+
+class TestTogether:
+    """As much as one commit takes, and no more."""
+
+    def test_one_write_more_than_the_place_that_is_left_makes_a_second_commit(self) -> None:
+        left = TRANSACTION_ACTIONS_MAX - 1 - TRANSACTION_WRITES_MAX
+        for wants, commits in ((left, 1), (left + 1, 2)):
+            world = writing_world(Writes({"a": TRANSACTION_WRITES_MAX, "b": wants}), *each_of_its_key("ab"))
+            assert world.deliver().outcome is Outcome.DELIVERED
+            assert world.faults.count("ledger.commit") == commits
+            assert written(world) == {"a": TRANSACTION_WRITES_MAX, "b": wants}
+
+    def test_a_failure_that_finds_the_commit_full_is_parked_by_the_next(self) -> None:
+        left = TRANSACTION_ACTIONS_MAX - 1 - TRANSACTION_WRITES_MAX
+        handler = Writes({"a": TRANSACTION_WRITES_MAX, "b": left})
+        handler.fails = {"c"}
+        world = writing_world(handler, *each_of_its_key("abcd"))
+        assert world.deliver().outcome is Outcome.DELIVERED
+        assert written(world) == {"a": TRANSACTION_WRITES_MAX, "b": left, "d": 1}
+        assert (list(world.parked()), waiting(world, "c"), world.cursor().sequence) == (["c"], [2], 4)
+        assert world.faults.count("ledger.commit") == 2
+
+    def test_a_failure_behind_a_full_commit_that_is_refused_waits_for_its_turn(self) -> None:
+        left = TRANSACTION_ACTIONS_MAX - 1 - TRANSACTION_WRITES_MAX
+        most = [add_one(f"a.{number}") for number in range(TRANSACTION_WRITES_MAX - 1)]
+        handler = Writes({"a": (*most, refused_write()), "b": left})
+        handler.fails = {"c"}
+        world = writing_world(handler, *each_of_its_key("abcd"))
+        assert world.deliver().outcome is Outcome.DELIVERED
+        assert written(world) == {"b": left, "d": 1}
+        assert sorted(world.parked()) == ["a", "c"]
+        assert (waiting(world, "a"), waiting(world, "c"), world.cursor().sequence) == ([0], [2], 4)
+
+    @pytest.mark.parametrize(
+        ("c", "fails", "attempted"),
+        [
+            (1, ["e"], ["a+b", "c+d", "e", "a", "b", "c+d"]),
+            (2, [], ["a+b", "c+d", "a", "b", "c+d", "e"]),
+        ],
+        ids=["by a failure", "by writes"],
+    )
+    def test_a_batch_that_is_refused_when_its_commit_is_full_comes_first_again(
+        self, c: int, fails: list[str], attempted: list[str]
+    ) -> None:
+        most = [add_one(f"a.{number}") for number in range(TRANSACTION_WRITES_MAX - 2)]
+        handler = Writes(
+            {"a": most, "b": (add_one("b.0"), refused_write()), "c": c, "d": 0}, batch_events_max=2
+        )
+        handler.fails = set(fails)
+        world = writing_world(handler, *each_of_its_key("abcde"))
+        assert world.deliver().outcome is Outcome.DELIVERED
+        assert handler.attempted[: len(attempted)] == attempted
+        assert sorted(world.parked()) == ["b", *fails]
+        assert written(world) == {"a": len(most), "c": c} | ({} if fails else {"e": 1})
+        assert world.cursor().sequence == 5
+
+    def test_so_does_one_that_is_refused_before_the_next_event_of_its_key(self) -> None:
+        handler = Writes({"b1": (refused_write(),)}, batch_events_max=2)
+        world = writing_world(handler, *named("a1", "b1", "a2", "c1"))
+        assert world.deliver().outcome is Outcome.DELIVERED
+        assert handler.attempted == ["a1+b1", "a1", "b1", "a2+c1"]
+        assert written(world) == {"a1": 1, "a2": 1, "c1": 1}
+        assert waiting(world, "b") == [1]
+
+    def test_of_events_that_are_committed_one_by_one_each_moves_the_cursor_over_itself_only(self) -> None:
+        handler = Writes({name: (add_one("row"),) for name in "abc"})
+        world = writing_world(handler, *each_of_its_key("abc"))
+        stood: list[int] = []
+
+        def look(called: str, overall: int, of_name: int) -> None:
+            if called == "ledger.commit":
+                stood.append(world.cursor().sequence)
+
+        assert world.deliver(by=world.deliverer(faults=Faults(look))).outcome is Outcome.DELIVERED
+        assert (stood, world.cursor().sequence) == ([0, 0, 1, 2], 3)
+        assert world.effects() == {"row": 3}
+
+    def test_a_refused_event_alone_is_not_sent_twice(self) -> None:
+        world = writing_world(Writes({"a": (refused_write(),)}), *each_of_its_key("a"))
+        faults = Faults()
+        assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+        assert faults.count("ledger.commit") == 2  # the refused one, and the parked key
+        assert (world.parked()["a"].state, world.cursor().sequence) == (ParkedState.RETRYING, 1)
+
+    def test_more_keys_than_a_commit_takes_are_parked_in_several(self) -> None:
+        names = [f"{number:03d}" for number in range(TRANSACTION_ACTIONS_MAX + 5)]
+        failing = Failing(dict.fromkeys(names, 99))
+        world = world_of(failing, **retry(permanent=[BAD_ORDER]))
+        world.put(*each_of_its_key(names))
+        faults = Faults()
+        assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+        assert sorted(world.parked()) == names
+        assert (failing.tried, world.cursor().sequence) == (names, len(names))
+        assert faults.count("ledger.commit") == 2
+
+    def test_events_that_join_more_keys_than_a_commit_takes_join_them_in_several(self) -> None:
+        keys = [f"{number:03d}" for number in range(TRANSACTION_ACTIONS_MAX + 5)]
+        world = world_of(Failing(dict.fromkeys(keys, 99)), **retry(permanent=[BAD_ORDER]))
+        world.put(*each_of_its_key(keys))
+        world.deliver()
+        world.put(*(event(f"later {key}", key=key) for key in keys))
+        faults = Faults()
+        assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+        assert {len(one.waiting) for one in world.parked().values()} == {2}
+        assert (world.cursor().sequence, faults.count("ledger.commit")) == (2 * len(keys), 2)
