@@ -6,6 +6,7 @@ from eventfabric import limits
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.circuit import Circuit, CircuitState
 from tests.simulation.world import LANE, World
+from tests.unit.failing import breaker
 from tests.unit.test_breaker import circuit
 from tests.unit.test_circuit import Told, breaker_of, fail, probes
 
@@ -147,3 +148,23 @@ def test_failures_of_long_ago_make_no_outage() -> None:
     assert one.suspects_outage(world.clock.now_ms())
     world.clock.advance(0.001)
     assert not one.suspects_outage(world.clock.now_ms())
+
+
+def test_what_was_handled_a_second_apart_is_forgotten_apart() -> None:
+    world = World(**breaker(failure_ratio=0.5))
+    one = breaker_of(world)
+    one.handled(1)
+    world.clock.advance(1)
+    one.handled(6)
+    world.clock.advance(limits.CIRCUIT_WINDOW_SECONDS - 0.5)
+    assert fail(one, 6)[-2:] == [False, True]
+
+
+def test_what_was_handled_within_a_second_is_forgotten_together() -> None:
+    world = World(**breaker(failure_ratio=0.5))
+    one = breaker_of(world)
+    one.handled(1)
+    world.clock.advance(0.999)
+    one.handled(6)
+    world.clock.advance(limits.CIRCUIT_WINDOW_SECONDS - 0.5)
+    assert fail(one, 5)[-2:] == [False, True]

@@ -4,13 +4,13 @@ import pytest
 
 from eventfabric.limits import LATE_AFTER_SECONDS
 from eventfabric.memory.faults import Faults
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.services.upkeep.failover import Failover
 from eventfabric.telemetry import LogEvent
-from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, Recorder, World, event, lane
+from tests.simulation.world import AWAY, FAR, HOME, STREAM, SUBSCRIPTION, Recorder, World, event, lane
 from tests.unit.failing import FEW, Failing
 from tests.unit.test_late import late_of, lost_and_back, publish
 from tests.unit.test_later_events import deliver_there, lost
@@ -144,3 +144,16 @@ def test_under_each_guarantee_late_events_are_handed_out_one_by_one(guarantee: s
     away.deliver(lane(0), by=away.deliverer(handler=handler))
     assert [str(one.id) for one in handler.events] == ["a1", "b1", "c1"]
     assert len(handler.attempts) == 3
+
+
+@pytest.mark.parametrize("last", [AWAY, FAR])
+def test_of_several_regions_later_ones_it_is_the_last_published(last: Region) -> None:
+    home = World(durability="quorum")
+    publish(home, "a1")
+    for region in (FAR, AWAY) if last is AWAY else (AWAY, FAR):
+        home.clock.advance(1)
+        publish(home, f"a of {region}", f"b of {region}", origin=region)
+        home.at(region).deliver(lane(0, region))
+    home.clock.advance(LATE_AFTER_SECONDS + 1)
+    home.deliver(lane(0))
+    assert late_of(home) == {"a1": f"a of {last}"}

@@ -12,8 +12,9 @@ from eventfabric.model.parked import Parked
 from eventfabric.model.record import Note, record_at
 from eventfabric.services.delivery.deliver import LaneResult, Outcome
 from eventfabric.telemetry import Metric
-from tests.simulation.world import AWAY, LANE, STREAM, Recorder, World, batch_of, event, lane
+from tests.simulation.world import AWAY, INVOCATION_MS, LANE, STREAM, Recorder, World, batch_of, event, lane
 from tests.unit.failing import FEW, Failing, named, retry, world_of
+from tests.unit.test_careful import again
 from tests.unit.test_dead_letters import overtaken
 from tests.unit.test_deliver_exactly_once import Writing, refused_write
 from tests.unit.test_expiry import DAY_SECONDS, aged_world, expire
@@ -129,3 +130,26 @@ def test_a_key_that_nothing_befalls_is_written_once_however_many_pages_are_deliv
     assert world.cursor().sequence == 1 + 2 * limits.PAGE_RECORDS_MAX
     assert [set(one) for one in seen] == [{"a"}]
     assert seen == [world.parked()]
+
+
+def test_a_careful_visit_attempts_nothing_where_it_could_not_write_that_down() -> None:
+    world = world_of(Failing({}), *named("a1", "b1"))
+    other = world.deliverer(handler=Recorder())
+    faults = overtaken(1, by=lambda: world.deliver(by=other))
+    deadline_ms = world.clock.now_ms() + INVOCATION_MS
+    by = world.deliverer(faults=faults)
+    result = by.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=2)
+    assert (result.done, world.recorder.ids()) == (True, [])
+    assert (world.cursor().sequence, world.cursor().attempting) == (2, False)
+    assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
+
+
+def test_nor_does_it_so_with_a_parked_event() -> None:
+    failing = Failing({"a1": 1})
+    world = world_of(failing, *named("a1"), **FEW)
+    world.deliver()
+    world.clock.advance(60)
+    other = world.deliverer(handler=Recorder())
+    faults = overtaken(1, by=lambda: world.deliver(by=other, tail=0))
+    again(world, 2, by=world.deliverer(faults=faults))
+    assert (world.parked(), world.recorder.ids(), failing.tried) == ({}, [], ["a1"])

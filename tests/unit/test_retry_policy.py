@@ -170,12 +170,12 @@ class TestDue:
 
 class TestDead:
     def test_one_whose_attempts_are_used_up_says_how_many_in_which_time(self) -> None:
-        spent = known(attempts=8, first_ms=1_000, last_ms=91_400)
+        spent = known(attempts=8, first_ms=1_000, last_ms=3_601_400)
         by = policy(**retry(attempts=8))
         assert by.is_used_up(spent)
         assert not by.is_used_up(known(attempts=7))
         parked = by.used_up(spent)
-        hint = "failed 8 times in 90 s: mend the cause, then redrive"
+        hint = "failed 8 times in 3600 s: mend the cause, then redrive"
         assert parked == replace(
             spent, state=ParkedState.DEAD, due_ms=0, failure=replace(spent.failure, hint=hint)
         )

@@ -22,7 +22,7 @@ from tests.unit.test_deliver_exactly_once import each_of_its_key, refused, refus
 
 
 class Writes:
-    """A handler of batches that wants so many writes, or these, for an event of that id, and one for others."""
+    """A handler of batches that wants so many writes, or these, for events of these ids, else one."""
 
     def __init__(self, wants: dict[str, int | Seq[Write]], *, batch_events_max: int = 1) -> None:
         self.wants = wants
@@ -125,6 +125,14 @@ class TestTogether:
             assert world.deliver().outcome is Outcome.DELIVERED
             assert world.faults.count("ledger.commit") == commits
             assert written(world) == {"a": TRANSACTION_WRITES_MAX, "b": wants}
+
+    def test_parked_keys_and_writes_fill_a_commit_together(self) -> None:
+        handler = Writes({"b": TRANSACTION_WRITES_MAX})
+        handler.fails = {"a"}
+        world = writing_world(handler, *each_of_its_key("abc"))
+        assert world.deliver().outcome is Outcome.DELIVERED
+        assert written(world) == {"b": TRANSACTION_WRITES_MAX, "c": 1}
+        assert (list(world.parked()), world.faults.count("ledger.commit")) == (["a"], 2)
 
     def test_a_failure_that_finds_the_commit_full_is_parked_by_the_next(self) -> None:
         left = TRANSACTION_ACTIONS_MAX - 1 - TRANSACTION_WRITES_MAX

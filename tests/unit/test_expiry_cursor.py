@@ -1,0 +1,106 @@
+"""Owns where a lane stands after records expired: what was skipped, and what is never skipped."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventfabric.errors import ExpiredUnreadError
+from eventfabric.model.cursor import START
+from eventfabric.model.identity import Sequence
+from eventfabric.model.record import UNKNOWN_CHAIN
+from eventfabric.model.start import AtSequence
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.telemetry import Metric
+from eventfabric.wire.keys import record_key
+from tests.simulation.world import HOME, LANE, SUBSCRIPTION, World, event
+from tests.unit.failing import named
+from tests.unit.test_expiry import DAY_SECONDS, DAYS
+
+
+def old_world(**settings: Any) -> World:
+    """a1 is delivered and a2 waits, both older than what is kept, and not deleted yet; b1 came just now."""
+    world = World(retention_days=DAYS, **settings)
+    world.put(*named("a1"))
+    world.deliver()
+    world.put(*named("a2"))
+    world.clock.advance((DAYS + 1) * DAY_SECONDS)
+    world.put(*named("b1"))
+    return world
+
+
+def gone(world: World, *sequences: int) -> None:
+    for sequence in sequences:
+        world.table.write("Delete", {"Key": record_key(LANE, sequence)})
+
+
+def test_the_origin_knows_at_once_that_what_is_missing_has_expired() -> None:
+    world = old_world()
+    gone(world, 1)
+    result = world.deliver()
+    assert result.outcome is Outcome.STOPPED
+    assert isinstance(result.cause, ExpiredUnreadError)
+    assert world.telemetry.totals[Metric.LANES_STOPPED] == 1
+    assert Metric.EVENTS_EXPIRED not in world.telemetry.totals
+
+
+def test_after_a_skip_the_cursor_knows_nothing_of_what_was_before() -> None:
+    world = old_world(on_expired="skip")
+    gone(world, 0, 1)
+    before = world.cursor()
+    assert world.deliver(time_ms=0).outcome is Outcome.HANDED_BACK
+    skipped = replace(
+        before, sequence=Sequence(2), base=Sequence(2), chain=UNKNOWN_CHAIN, version=before.version + 1
+    )
+    assert world.cursor() == skipped
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a1", "b1"]
+    assert world.cursor().chain == world.records()[-1].chain
+
+
+@pytest.mark.parametrize("until", [1, 2])
+def test_a_replay_of_what_expired_whole_is_over(until: int) -> None:
+    world = World(retention_days=DAYS, on_expired="skip")
+    names = ["a1", "a2"][:until]
+    for one in named(*names):
+        world.put(one)
+    world.deliver()
+    replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
+    (plan,) = [one for one in replay.plan(AtSequence(Sequence(0))) if one.lane == LANE]
+    replay.carry_out(plan)
+    assert world.cursor().replay_until == until
+    if until == 1:
+        world.put(*named("a2"))
+    world.clock.advance((DAYS + 1) * DAY_SECONDS)
+    world.put(*named("b1"))
+    gone(world, 0, 1)
+    world.deliver(time_ms=0)
+    assert (world.cursor().sequence, world.cursor().replay_until) == (2, 0)
+    world.deliver()
+    assert world.recorder.told()[until:] == [("b1", False)]
+
+
+def test_what_is_old_and_still_here_is_delivered_even_to_who_had_no_time_for_it_at_first() -> None:
+    world = World(retention_days=DAYS)
+    world.put(*named("a1"))
+    world.clock.advance((DAYS + 1) * DAY_SECONDS)
+    world.put(*named("b1"))
+    assert world.deliver(time_ms=0).outcome is Outcome.HANDED_BACK
+    assert world.cursor() == START
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a1", "b1"]
+    assert (world.cursor().sequence, world.cursor().began) == (2, 0)
+
+
+def test_a_lane_that_was_never_begun_begins_with_the_oldest_that_is_kept_and_counts_no_loss() -> None:
+    world = World(retention_days=DAYS)
+    world.put(*named("a1"))
+    world.put(event("a2", key="a"))
+    world.clock.advance((DAYS + 1) * DAY_SECONDS)
+    world.put(*named("b1"))
+    gone(world, 0)
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["b1"]
+    assert (world.cursor().sequence, world.cursor().began) == (3, 2)
+    assert Metric.EVENTS_EXPIRED not in world.telemetry.totals

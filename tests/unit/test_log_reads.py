@@ -1,0 +1,118 @@
+"""Owns how much of a log a delivery reads: a page at a time, and no more than it looks at."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
+from eventfabric.model.identity import BatchId, Lane, Sequence
+from eventfabric.model.record import Note, Record, Tail, record_at
+from eventfabric.ports import Log, Page
+from tests.simulation.world import AWAY, LANE, STREAM, World, batch_of, event, lane
+from tests.unit.failing import FEW, Failing, named, world_of
+from tests.unit.test_late import late_of, publish
+from tests.unit.test_later_events import deliver_there, lost
+from tests.unit.test_later_looks import home_is_back
+
+Read = tuple[Lane, int, int, int | None]
+THERE = lane(0, AWAY)
+
+
+@dataclass
+class Watched:
+    """A log that remembers what is read of it: lane, start, the most records, and before what."""
+
+    log: Log
+    reads: list[Read] = field(default_factory=list)
+    tails: list[tuple[Lane, int | None]] = field(default_factory=list)
+
+    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+        self.tails.append((lane, before))
+        return self.log.tail(lane, before=before)
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+        self.reads.append((lane, start, records_max, before))
+        return self.log.read(lane, start, records_max=records_max, before=before)
+
+    def append(self, record: Record) -> Record | None:
+        return self.log.append(record)
+
+    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
+        self.log.keep(lane, newest, until_seconds)
+
+
+def delivered(world: World, of: Lane = LANE, *, tail: int | None = None) -> Watched:
+    """What is read where a lane is delivered."""
+    unwatched, bell = world.log, world.bell(of, tail)
+    watched = Watched(unwatched)
+    world.log = watched  # type: ignore[assignment]
+    world.deliver(of, tail=bell.tail)
+    world.log = unwatched
+    return watched
+
+
+def test_a_lane_is_read_page_by_page_from_its_cursor_on() -> None:
+    world = World()
+    for number in range(PAGE_RECORDS_MAX + 3):
+        world.put(event(f"e{number}", key=f"k{number}"))
+    world.deliver(tail=1, time_ms=0)
+    assert delivered(world).reads == [
+        (LANE, 0, PAGE_RECORDS_MAX, None),
+        (LANE, PAGE_RECORDS_MAX, PAGE_RECORDS_MAX, None),
+    ]
+
+
+def test_an_event_that_waits_costs_a_read_of_its_record_and_those_in_one_record_only_one() -> None:
+    world = world_of(Failing({"a1": 1}), **FEW)
+    world.put(*named("x1", "a1", "a2"))
+    world.put(*named("a3"))
+    world.deliver()
+    world.clock.advance(60)
+    assert delivered(world, tail=0).reads == [(LANE, 0, 1, None), (LANE, 3, 1, None), (LANE, 4, 100, None)]
+    assert world.recorder.ids() == ["x1", "a1", "a2", "a3"]
+
+
+def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_nowhere_else() -> None:
+    world = World().at(AWAY)
+    log = world.cloud.log(world.topology, STREAM, AWAY)
+    noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, Sequence(7)))
+    record = record_at(log.tail(THERE), THERE, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
+    assert log.append(record) is None
+    assert delivered(world, THERE).reads == [(THERE, 0, 100, None), (LANE, 7, 1, None)]
+
+
+class TestLater:
+    """What came later is looked up once, up to what was handed out, and within bounds."""
+
+    @pytest.mark.parametrize("most", [2_000, 150, 100])
+    def test_it_is_read_up_to_what_was_handed_out(self, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+        monkeypatch.setattr(limits, "LATE_RECORDS_MAX", most)
+        away = lost()
+        deliver_there(away, *(f"c{number}" for number in range(149)), "a2")
+        publish(away, "b2", origin=AWAY)
+        home_is_back(away)
+        expected = [(THERE, 0, 100, 150), (THERE, 100, min(100, most - 100), 150)]
+        assert delivered(away).reads[1:] == [one for one in expected if one[2] > 0]
+        assert late_of(away)["a1"] == ("a2" if most >= 150 else None)
+
+    @pytest.mark.parametrize("milliseconds", [0, 1])
+    def test_nothing_is_read_where_nothing_was_published_later(self, milliseconds: int) -> None:
+        world = World()
+        publish(world, "a1", origin=AWAY)
+        world.at(AWAY).deliver(THERE)
+        world.clock.advance(milliseconds / 1000)
+        publish(world, "a2")
+        world.cloud.replicate()
+        world.clock.advance(LATE_AFTER_SECONDS + 1)
+        watched = delivered(world)
+        assert watched.reads == [(LANE, 0, 100, None)]
+        assert watched.tails == [(THERE, None)]
+
+    def test_it_is_looked_up_once_for_all_events_of_a_visit(self) -> None:
+        away = lost()
+        deliver_there(away, "a2", "b2")
+        home_is_back(away)
+        watched = delivered(away)
+        assert len([one for one in watched.reads if one[0] == THERE]) == 1
+        assert late_of(away) == {"a2": None, "b2": None, "a1": "a2", "b1": "b2"}
