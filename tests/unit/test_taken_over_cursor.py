@@ -83,3 +83,13 @@ def test_who_knows_an_older_handover_than_the_lane_asks_and_goes_on_where_it_own
     assert world.deliver(by=by).outcome is Outcome.DELIVERED
     assert world.recorder.ids() == ["a1", "a2"]
     assert world.cursor().epoch == 3
+
+
+def test_a_lane_that_begins_later_begins_with_the_number_of_whoever_owns_it() -> None:
+    world = world_of(Failing({}), *named("a1"), start="latest")
+    hand_over(world, epoch=2)
+    world.put(*named("a2"))
+    faults = Faults()
+    assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
+    assert (world.cursor().epoch, world.cursor().began) == (2, 1)
+    assert faults.count("ledger.commit") == 2  # where it begins, and how far it came

@@ -5,6 +5,7 @@ from math import ceil
 
 import pytest
 
+from eventfabric import limits
 from eventfabric.errors import UndecodablePayloadError
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence, StreamName
@@ -75,3 +76,19 @@ def test_a_key_beside_one_that_needs_none_has_its_own(first: str) -> None:
     assert set(parked) == ({"b"} if first == "freed" else {"a", "b"})
     assert parked["b"].state is ParkedState.RETRYING
     assert [bell for bell, _ in timers(world)] == [rung(parked["b"].due_ms)]
+
+
+def test_keys_that_are_due_are_tried_in_the_order_of_their_events_whichever_failed_last() -> None:
+    failing = Failing({"a1": 2, "b1": 1})
+    world = world_of(failing, *named("a1", "b1"), seed=1, **RARELY)
+    world.deliver()
+    due = {key: one.due_ms for key, one in world.parked().items()}
+    assert due["a"] + limits.TIMER_EARLY_MILLISECONDS < due["b"]
+    world.clock.advance((due["a"] - world.clock.now_ms()) / 1000)
+    world.deliver(tail=0)
+    parked = world.parked()
+    assert parked["a"].failure.last_ms > parked["b"].failure.last_ms
+    world.clock.advance(200)
+    failing.tried.clear()
+    world.deliver(tail=0)
+    assert failing.tried == ["a1", "b1"]
