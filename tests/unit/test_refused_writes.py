@@ -8,6 +8,13 @@ from tests.simulation.world import EFFECTS, add_one
 from tests.unit.test_deliver_exactly_once import Writing, each_of_its_key, refused_write, world_of
 
 
+def refused_call() -> Write:
+    """A write with a value that its condition does not name."""
+    unused = {"ExpressionAttributeValues": {":unused": {"S": "x"}}}
+    put = {"TableName": EFFECTS, "Item": {"id": {"S": "x"}}, "ConditionExpression": "attribute_exists(id)"}
+    return Write("Put", {**put, **unused})
+
+
 @pytest.mark.parametrize("refused", ["a", "b"])
 def test_of_two_events_that_commit_together_only_the_one_with_the_refused_write_is_parked(
     refused: str,
@@ -20,11 +27,17 @@ def test_of_two_events_that_commit_together_only_the_one_with_the_refused_write_
 
 
 def test_a_write_that_dynamodb_does_not_take_at_all_is_named_by_its_code_with_all_that_was_said() -> None:
-    unused = {"ExpressionAttributeValues": {":unused": {"S": "x"}}}
-    put = {"TableName": EFFECTS, "Item": {"id": {"S": "x"}}, "ConditionExpression": "attribute_exists(id)"}
-    world = world_of(Writing({"a": (Write("Put", {**put, **unused}),)}), *each_of_its_key("a"))
+    world = world_of(Writing({"a": (refused_call(),)}), *each_of_its_key("a"))
     world.deliver()
     code, _, said = world.parked()["a"].failure.message.partition(": ")
     assert code == "ValidationException"
     assert said.startswith("ValidationException: ")
     assert said.count(": ") > 1
+
+
+def test_two_writes_of_one_item_are_named_as_what_they_are() -> None:
+    world = world_of(Writing({"a": (add_one("row"), add_one("row"))}), *each_of_its_key("a"))
+    world.deliver()
+    failure = world.parked()["a"].failure
+    assert failure.message == "SameItemTwice: two writes of one event touch one item"
+    assert (failure.attempts, failure.event_id) == (1, "a")
