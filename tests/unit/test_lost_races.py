@@ -153,3 +153,15 @@ def test_nor_does_it_so_with_a_parked_event() -> None:
     faults = overtaken(1, by=lambda: world.deliver(by=other, tail=0))
     again(world, 2, by=world.deliverer(faults=faults))
     assert (world.parked(), world.recorder.ids(), failing.tried) == ({}, [], ["a1"])
+
+
+def test_what_a_careful_visit_handled_of_a_parked_key_counts_once_it_is_committed() -> None:
+    world = world_of(Failing({"a1": 1}), *named("a1"), **FEW)
+    world.deliver()
+    world.clock.advance(60)
+    other = world.deliverer()
+    by = world.deliverer(faults=overtaken(2, by=lambda: world.deliver(by=other, tail=0)))
+    again(world, 2, by=by)
+    assert (world.parked(), world.recorder.ids()) == ({}, ["a1", "a1"])
+    assert world.telemetry.totals[Metric.EVENTS_HANDLED] == 1
+    assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
