@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -287,3 +288,17 @@ def test_a_replacement_reads_the_dead_event_only_for_what_it_leaves_out(left_out
     )  # fmt: skip
     letters.check_replacement(the_dead_letter(world), Event(key="a", type="mended", **own))  # type: ignore[arg-type]
     assert faults.count("log.read") == int(bool(left_out))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"id": "\ud800"}, {"type": "\ud800"}, {"source": "\ud800"}, {"headers": {"h": "\ud800"}}],
+    ids=str,
+)
+def test_a_replacement_with_a_lone_surrogate_is_refused_as_one_that_could_not_be_published(
+    wrong: dict[str, Any],
+) -> None:
+    world = mended_world("a1")
+    replacement = Event(**{"id": "m", "type": "mended", "key": "a", "source": "/s", **wrong})
+    with pytest.raises(InvalidEventError):
+        dead_letters(world).check_replacement(the_dead_letter(world), replacement)

@@ -30,7 +30,7 @@ handler = "subscribers.billing:charge"
 """
 NAME = "1 to 28 lower-case letters, digits and hyphens, a letter first"
 REGION = "the name of an AWS Region, such as us-east-1"
-STREAM_KEYS = "regions, durability, lanes, retention_days"
+STREAM_KEYS = "regions, durability, lanes, retention_days, express"
 
 
 def problems(text: str) -> list[str]:

@@ -157,3 +157,15 @@ def test_of_several_regions_later_ones_it_is_the_last_published(last: Region) ->
     home.clock.advance(LATE_AFTER_SECONDS + 1)
     home.deliver(lane(0))
     assert late_of(home) == {"a1": f"a of {last}"}
+
+
+def test_of_two_later_events_in_one_record_the_last_one_is_told() -> None:
+    away = lost()
+    of = lane(0, AWAY)
+    log = away.cloud.log(away.topology, STREAM, AWAY)
+    pair = away.record(log.tail(of), event("a2", key="a"), event("a3", key="a"), of=of)
+    assert log.append(pair) is None
+    away.deliver(of)
+    home_is_back(away)
+    away.deliver(lane(0))
+    assert late_of(away)["a1"] == "a3"

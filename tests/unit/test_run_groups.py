@@ -155,6 +155,21 @@ class TestTogether:
         assert sorted(world.parked()) == ["a", "c"]
         assert (waiting(world, "a"), waiting(world, "c"), world.cursor().sequence) == ([0], [2], 4)
 
+    def test_a_batch_refused_before_the_failure_that_opens_the_circuit_is_not_passed_over(self) -> None:
+        most = [add_one(f"a.{number}") for number in range(TRANSACTION_WRITES_MAX - 2)]
+        wants: dict[str, int | Seq[Write]] = {"a": most, "b": (add_one("b.0"), refused_write()), "c": 1, "d": 0}
+        handler = Writes(wants, batch_events_max=2)
+        handler.fails = {"e"}
+        world = World(
+            guarantee="exactly_once", handler=handler, **retry(immediate=0), **breaker(parked_keys=1)
+        )
+        for one in each_of_its_key("abcde"):
+            world.put(one)
+        world.deliver()
+        handler.fails = set()
+        world.deliver_all()
+        assert written(world) == {"a": len(most), "c": 1, "e": 1}
+
     @pytest.mark.parametrize(
         ("c", "fails", "attempted"),
         [

@@ -47,8 +47,7 @@ class Watching:
 def world_with(
     before: Callable[[Seq[Event]], None], *names: str, concurrency: int = 2, **settings: object
 ) -> World:
-    settings = {"concurrency": concurrency, **settings}
-    world = world_of(Failing({}), **settings)
+    world = world_of(Failing({}), **{"concurrency": concurrency, **settings})  # type: ignore[arg-type]
     world.recorder.before = before
     world.put(*named(*names))
     return world
