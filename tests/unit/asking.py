@@ -1,0 +1,53 @@
+"""A log and a telemetry that remember what they were asked and told: how much of what, up to where, and of whom."""
+
+from typing import NamedTuple
+
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import Record, Tail
+from eventfabric.ports import Log, Page
+from eventfabric.telemetry import Metric
+from tests.simulation.world import Counting
+
+
+class Read(NamedTuple):
+    """One page that was asked for."""
+
+    lane: Lane
+    start: int
+    records_max: int
+    before: int | None = None
+
+
+class Asked:
+    """A log, and in order what it was asked for."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.reads: list[Read] = []
+        self.tails: list[tuple[Lane, int | None]] = []
+
+    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+        self.tails.append((lane, before))
+        return self._log.tail(lane, before=before)
+
+    def append(self, record: Record) -> Record | None:
+        return self._log.append(record)
+
+    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
+        self._log.keep(lane, newest, until_seconds)
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+        self.reads.append(Read(lane, start, records_max, before))
+        return self._log.read(lane, start, records_max=records_max, before=before)
+
+
+class CountingOf(Counting):
+    """Telemetry that adds up by whom it is told of, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: dict[tuple[Metric, str | None], float] = {}
+
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
+        super().add(metric, value, of=of)
+        self.added[metric, of] = self.added.get((metric, of), 0) + value
