@@ -69,7 +69,7 @@ def change(world: World, index: int, **attributes: dict[str, Any]) -> None:
 
 def put_cursor(world: World, **changes: Any) -> None:
     """Change the stored cursor behind everybody's back."""
-    table = world.cloud.regions[world.region].table(world.topology.ledger.name)
+    table = world.cloud.regions[world.region].table(world.topology.ledger_of(STREAM).name)
     cursor = world.ledger.state(KEY).cursor(world.region)
     moved = replace(cursor, version=cursor.version + 1, **changes)
     item = cursor_item.to_item(KEY, world.region, moved, token=b"x" * 16, now_ms=world.clock.now_ms())
