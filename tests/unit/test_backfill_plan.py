@@ -92,7 +92,7 @@ class TestSlices:
     def test_a_gap_ends_in_the_seam_that_the_source_has_there(self) -> None:
         world, made = filled()
         world.copy_to_target([made[0], *made[3:]])
-        plan = Plan(world)
+        plan = Plan(world, slice_events=300)
         assert plan() == [progress(behind(made[0]), behind(made[2]), 200)]
         # The tail, the record before the first gap, the one before its end.
         assert plan.source.tails == [(lane(), None), (lane(), 100), (lane(), 300)]
@@ -104,7 +104,7 @@ class TestSlices:
         assert Plan(world)() == [progress(START, Seam(Sequence(300), None), 300)]
 
     def test_what_is_about_to_expire_is_looked_through_a_page_at_a_time_and_left_out(self) -> None:
-        world, made = filled(records=150, retention_days=1)
+        world, _ = filled(records=150, retention_days=1)
         world.clock.advance(86_401)
         plan = Plan(world)
         assert plan() == []
