@@ -11,6 +11,7 @@ from eventfabric.model.slice import LaneRange
 from eventfabric.ports import Log
 from eventfabric.services.upkeep.backfill_request import Wanted, problems_of, ranges_of
 from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
+from tests.unit.asking import Asked, Read
 
 
 def problems(
@@ -163,3 +164,27 @@ def test_a_range_in_which_no_record_begins_is_told_where_the_next_one_does(
     (problem,) = problems(asked)
     assert problem.found == f"no record begins in it in {SOURCE}, which {says}"
     assert problem.allowed == "one that has some"
+
+
+@pytest.mark.parametrize(("asked", "reads"), [((0, None), []), ((150, 300), [Read(lane(), 150, 1)])])
+def test_of_a_whole_lane_only_its_end_is_looked_up_and_of_a_range_its_first_record_too(
+    asked: tuple[int, int | None], reads: list[Read]
+) -> None:
+    world = filled()
+    log, wanted = Asked(world.log(SOURCE)), Wanted(STREAM, SOURCE, (part(*asked),))
+    found = problems_of(wanted, world.stream, TARGET, is_elsewhere=False, source_log=lambda: log)
+    assert list(found) == []
+    assert (log.tails, log.reads) == ([(lane(), None)], reads)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"), [(1, 100, "goes on at 100"), (1, None, "ends at 100"), (50, 100, "ends at 100")]
+)
+def test_a_record_that_begins_before_a_range_or_at_its_end_is_not_in_it(
+    start: int, end: int | None, says: str
+) -> None:
+    world = Copying()
+    world.fill(2 if says.startswith("goes on") else 1)
+    asked = part(start, end)
+    found = f"no record begins in it in {SOURCE}, which {says}"
+    assert problems(asked, world=world) == [Problem(f"range {asked}", found, "one that has some")]

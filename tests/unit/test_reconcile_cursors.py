@@ -13,7 +13,7 @@ from eventfabric.services.upkeep.reconcile import Reconciler
 from tests.simulation.world import AWAY, HOME, LANE, World
 from tests.unit.asking import Asked, Read
 from tests.unit.failing import Failing, drained, named, retry, world_of
-from tests.unit.test_reconcile import KEY, healthy, kinds, put_cursor, reconcile
+from tests.unit.test_reconcile import KEY, healthy, kinds, put_cursor, reconcile, remove
 
 WRONG = Chain(b"x" * 16)
 
@@ -48,6 +48,33 @@ def test_a_cursor_may_stand_within_its_record_if_that_follows_on_what_was_handle
     sequence: int, chain: Chain | None, found: list[FindingKind]
 ) -> None:
     assert kinds(in_the_last_record(sequence, chain)) == found
+
+
+def test_a_cursor_that_stands_behind_its_record_stands_in_none_whatever_follows() -> None:
+    world = healthy()
+    before = world.log.tail(LANE)
+    world.put(*named("c1"))
+    world.put(*named("d1", "d2"))
+    put_cursor(world, sequence=Sequence(13), base=Sequence(12), chain=before.chain)
+    assert kinds(world) == [FindingKind.CURSOR_BROKEN]
+
+
+@pytest.mark.parametrize(
+    ("retention_days", "is_there", "found"),
+    [
+        (4, False, []),
+        (4, True, [FindingKind.CURSOR_BROKEN]),
+        (0, False, [FindingKind.CURSOR_BROKEN]),
+    ],
+)
+def test_where_the_record_before_it_has_expired_there_is_nothing_to_hold_it_against(
+    retention_days: int, is_there: bool, found: list[FindingKind]
+) -> None:
+    world = healthy(retention_days=retention_days)
+    put_cursor(world, sequence=Sequence(10), base=Sequence(10), chain=WRONG, epoch=1)
+    if not is_there:
+        remove(world, 4)
+    assert kinds(world) == found
 
 
 def test_the_very_first_cursor_that_was_written_is_looked_at_like_any_other() -> None:

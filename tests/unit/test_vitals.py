@@ -10,7 +10,7 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.telemetry import Metric
-from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Counting, World
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Counting, World, lane
 from tests.unit.failing import FEW, Failing, named, retry, world_of
 from tests.unit.test_reconcile import healthy, kinds, put_cursor
 
@@ -60,6 +60,40 @@ def test_the_age_is_that_of_the_oldest_event_that_no_delivery_took() -> None:
     world.relay_all()
     world.deliver_all()
     assert age_seconds(world) == 0
+
+
+def test_the_age_of_an_event_that_was_appended_just_now_is_nought() -> None:
+    world = healthy()
+    world.put(*named("now"))
+    assert age_seconds(world) == 0
+
+
+@pytest.mark.parametrize("indexes", [(0, 1), (1, 0)])
+def test_the_age_is_that_of_the_lane_that_waits_longest(indexes: tuple[int, int]) -> None:
+    world = healthy()
+    for index in indexes:
+        world.put(*named("first"), of=lane(index))
+        world.clock.advance(30)
+    assert age_seconds(world) == 60
+
+
+def test_a_subscription_that_began_with_the_latest_waits_for_what_came_since() -> None:
+    world = world_of(Failing({}), *named("first"), start="latest")
+    world.deliver()
+    world.put(*named("second"))
+    world.clock.advance(30)
+    assert age_seconds(world) == 30
+
+
+def test_findings_that_somebody_is_to_look_at_are_counted_and_no_others() -> None:
+    world = healthy()
+    for index in (0, 1):
+        world.put(*named("a"), of=lane(index))
+    world.clock.advance(3_600)
+    assert kinds(world) == [FindingKind.UNRUNG] * 2
+    assert told(world, Metric.FINDINGS_ALARMED) == 2
+    assert kinds(world, repair=True) == [FindingKind.UNRUNG] * 2
+    assert told(world, Metric.FINDINGS_ALARMED) == 0
 
 
 def test_the_age_is_told_though_the_cursor_moves() -> None:
