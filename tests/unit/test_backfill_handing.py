@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
+from eventfabric.errors import BackfillError, Problem
 from eventfabric.memory.faults import Fault
 from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned
 from eventfabric.model.identity import Sequence, StreamName
@@ -78,6 +79,9 @@ class TestBegin:
         (found,) = joined.hand_out(made.id, "plan").slices
         assert (found.slice.start.sequence, found.slice.end.sequence, found.missing) == (200, 500, 300)
         assert made.elsewhere == "an archive"
+        with pytest.raises(BackfillError) as raised:
+            world.backfiller().copier(made.id)
+        assert raised.value.problems == (Problem(f"source of backfill {made.id}", "none", "an archive"),)
 
     def test_all_are_listed_the_oldest_first_and_by_their_ids_at_one_time(self) -> None:
         world = Copying()

@@ -7,7 +7,8 @@ import pytest
 
 from eventfabric.errors import SettingError
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
 from eventfabric.model.record import Note, Record
 from eventfabric.services.upkeep.prove import Prover
@@ -15,7 +16,7 @@ from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World
 from tests.unit.asking import Asked, Read
 from tests.unit.failing import Failing, dead_letters, drained, named, retry, the_dead_letter, world_of
 from tests.unit.proving import chained, delivered, proof, proofs, put, put_cursor, remove
-from tests.unit.test_claim import reconciled
+from tests.unit.test_claim import between, held, reconciled
 from tests.unit.test_prove_exceptions import DAY_SECONDS, aged, dead, expired
 from tests.unit.test_takeover import hand_over
 
@@ -39,6 +40,10 @@ def asked(world: World) -> tuple[Asked, LaneProof]:
     ports = replace(world.ports(), log_of=lambda stream: log)
     (found,) = Prover(world.stream, [world.subscription], ports, lane=LANE).prove(LANE)
     return log, found
+
+
+def lanes(world: World) -> list[Lane]:
+    return Prover(world.stream, [world.subscription], world.ports()).lanes
 
 
 class TestContradictions:
@@ -147,6 +152,45 @@ class TestContradictions:
         found = proof(world)
         assert (found.wrong, found.first, found.events) == (None, 20, 0)
 
+    def test_a_lane_that_ends_before_the_cursor_does_so_however_old_its_records_are(self) -> None:
+        world = aged()
+        world.clock.advance(9 * DAY_SECONDS)
+        remove(world, world.records()[-1])
+        said = f"the lane ends at 18 in {HOME}: the rest is lost, or not replicated yet"
+        assert proof(world).wrong == finding(FindingKind.CURSOR_AHEAD, 20, said)
+
+    def test_of_a_cursor_whose_records_have_expired_nothing_is_asked_that_is_behind_it(self) -> None:
+        world = aged()
+        expired_ms = to_ms(world.records()[4].time)
+        records = expired(world, 3)
+        put(world, replace(records[7], payload=records[8].payload))
+        for cursor in (between(world, records, 4, base=4), between(world, records, 5, base=4)):
+            found = held(world, cursor, end=20, expired_ms=expired_ms)
+            assert (found.wrong, found.first, found.events) == (None, cursor.sequence, 0)
+        assert held(world, between(world, records, 16, base=16), end=20, expired_ms=expired_ms).wrong
+
+
+class TestWhoProves:
+    """A Region proves the lanes that it delivers, and no others."""
+
+    def test_its_own_lanes_and_those_that_were_handed_to_it_for_as_long_as_it_has_them(self) -> None:
+        world = delivered()
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        theirs = [lane(0, AWAY), lane(1, AWAY)]
+        assert lanes(world) == [lane(0), lane(1)]
+        assert lanes(away) == theirs
+        hand_over(away)
+        assert lanes(away) == [lane(0), lane(1), *theirs]
+        away.put(*named("c1"))
+        world.cloud.replicate()
+        away.deliver()
+        (found,) = proofs(away)
+        assert (found.region, found.events) == (AWAY, 13)
+        hand_over(away, epoch=2, to=HOME)
+        assert lanes(away) == theirs
+        assert Prover(away.stream, [away.subscription], away.ports()).prove(LANE) == []
+
 
 class TestWhatIsRead:
     """The log once, up to the cursor, and behind it only where the cursor is within a record."""
@@ -252,6 +296,25 @@ class TestExceptions:
         why = "delivered from another lane, by a note that its publisher left there"
         expected = Exempt(ExceptionKind.ELSEWHERE, Sequence(0), why, 0, "a1", "a")
         assert proof(world).exceptions == (expected,)
+
+
+def test_where_every_region_delivers_for_itself_another_ones_word_does_not_count_against_its_own() -> None:
+    world = World(lanes=2, deliver="everywhere")
+    late = world.record(world.origin_log.tail(LANE), *named("a1"))
+    copy = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
+    copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, Sequence(0)))
+    assert world.origin_log.append(copy) is None
+    world.deliver(lane(1))
+    assert world.origin_log.append(late) is None
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    away.deliver()
+    away.deliver(lane(1))
+    world.cloud.replicate()
+    assert (world.recorder.ids(), away.recorder.ids()) == (["a1"], ["a1"])
+    for one, expected in ((world, []), (away, [(ExceptionKind.ELSEWHERE, 0)])):
+        (found,) = [each for each in proofs(one) if each.lane == lane(1)]
+        assert [(each.kind, each.sequence) for each in found.exceptions] == expected
 
 
 def test_a_proof_is_of_whom_it_names() -> None:
