@@ -208,6 +208,13 @@ class TestWhatIsRead:
         assert found.is_proven
         assert log.reads == [Read(LANE, 0, 100, 7), Read(LANE, 7, 100, 9)]
 
+    def test_nothing_behind_a_cursor_whose_record_is_not_there(self) -> None:
+        world = delivered()
+        put_cursor(world, sequence=Sequence(13), base=Sequence(12), chain=world.cursor().chain)
+        log, found = asked(world)
+        assert not found.is_proven
+        assert log.reads == [Read(LANE, 0, 100, 13)]
+
     def test_where_the_lane_ends_only_where_it_does_so_before_the_cursor(self) -> None:
         world = delivered()
         remove(world, world.records()[-1])
