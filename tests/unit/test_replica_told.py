@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
+from eventfabric.memory.faults import Faults
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Region, Sequence, StreamName
 from eventfabric.model.marks import Mark
-from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, chain_of
+from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail, chain_of
+from eventfabric.services.upkeep.replica import Examined
 from eventfabric.wire import record_item
 from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
 from tests.unit.asking import Asked, Read
@@ -109,6 +111,37 @@ class TestHoles:
         copied = replace(finding(FindingKind.HOLE, 400, f"{said}; copied from {SOURCE}"), is_repaired=True)
         assert look.finding(repairs=True) == copied
         assert world.items(TARGET) == world.items(SOURCE)
+
+    def test_until_they_are_back_the_lane_ends_where_it_was_verified_to(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        world.remove(made[4], region=TARGET)
+        examined = look()
+        assert examined.mark == Mark(Sequence(500), made[4].chain)
+        assert examined.tail == Tail(Sequence(500), made[4].chain, made[3].time)
+
+    def test_a_replica_that_has_more_than_its_origin_is_verified_to_its_own_end(self) -> None:
+        world, made = filled()
+        world.remove(made[4])
+        assert Look(world)() == Examined(Mark(Sequence(500), made[4].chain), made[4].tail, ())
+
+    def test_nothing_is_mended_where_somebody_writes_another_record_meanwhile(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        for record in made[3:]:
+            world.remove(record, region=TARGET)
+        another = forged(made[3], made[2])
+
+        def write(called: str, overall: int, of_name: int) -> None:
+            if called == "log.read":
+                world.copy_to_target([another])
+
+        look.elsewhere[SOURCE] = Faults(write).log(world.log(SOURCE))
+        said = "verified up to 500, but the log ends at 300"
+        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 300, said)
+        assert world.log(TARGET).tail(lane()) == another.tail
 
     def test_one_that_is_missing_is_told_with_how_far_others_stand_behind_it(self) -> None:
         world, made = filled(copied=2)
