@@ -23,6 +23,7 @@ SHIPPED = ("aws", "model", "runtime", "sdk", "services", "wire")
 LEFT_OUT = (
     "alarms.py",
     "cli",
+    "cost.py",
     "definition_checks.py",
     "definition_file.py",
     "definition_reference.py",
@@ -30,6 +31,7 @@ LEFT_OUT = (
     "local",
     "memory",
     "permissions.py",
+    "prices.py",
     "pytest_plugin.py",
     "simulation",
     "state_machine.py",

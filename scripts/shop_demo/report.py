@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from eventfabric.local.fabric import LocalFabric
-from eventfabric.local.meter import PRICES_DATE, PRICES_PER_MILLION
+from eventfabric.prices import PRICES_DATE, Prices
 from scripts.shop_demo.verdict import Row, percentile
 
 _COUNTS = ("published", "delivered", "handled again", "duplicate doorbells", "missing", "out of order", "lag")
@@ -33,9 +33,9 @@ class Cost:
     def of(cls, fabric: LocalFabric) -> "Cost":
         """Of a fabric so far, its invocations included."""
         units = Counter(fabric.meter.units)
-        units["invocation"] = fabric.invocations
-        dollars = sum(units[kind] * price / 1_000_000 for kind, price in PRICES_PER_MILLION.items())
-        return cls(dict(fabric.meter.calls.most_common()), dict(units), dollars)
+        units[Prices.INVOCATION] = fabric.invocations
+        dollars = sum(price.dollars(count) for price, count in units.items())
+        return cls(dict(fabric.meter.calls.most_common()), {p.unit: n for p, n in units.items()}, dollars)
 
 
 @dataclass(frozen=True)

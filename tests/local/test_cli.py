@@ -333,7 +333,7 @@ def test_where_there_is_no_definition_it_says_where_it_looked(
 
 
 @pytest.mark.parametrize(
-    "command", ["publish", "lanes", "show", "definition check", "definition schema", "local up"]
+    "command", ["publish", "lanes", "show", "definition check", "definition schema", "local up", "cost"]
 )
 def test_each_command_has_help_with_an_example(cli: CommandLine, command: str) -> None:
     ran = cli.run(*command.split(), "--help")

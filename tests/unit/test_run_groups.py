@@ -157,7 +157,12 @@ class TestTogether:
 
     def test_a_batch_refused_before_the_failure_that_opens_the_circuit_is_not_passed_over(self) -> None:
         most = [add_one(f"a.{number}") for number in range(TRANSACTION_WRITES_MAX - 2)]
-        wants: dict[str, int | Seq[Write]] = {"a": most, "b": (add_one("b.0"), refused_write()), "c": 1, "d": 0}
+        wants: dict[str, int | Seq[Write]] = {
+            "a": most,
+            "b": (add_one("b.0"), refused_write()),
+            "c": 1,
+            "d": 0,
+        }
         handler = Writes(wants, batch_events_max=2)
         handler.fails = {"e"}
         world = World(

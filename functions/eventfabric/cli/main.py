@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from eventfabric.cli import backfill, dead_letters, definition, local, queues, steps, subscriptions
+from eventfabric.cli.cost import cost
 from eventfabric.cli.failover import failback, failover
 from eventfabric.cli.lanes import lanes
 from eventfabric.cli.output import complain, say
@@ -57,6 +58,7 @@ app.command()(prove)
 app.command()(failover)
 app.command()(failback)
 app.command()(simulate)
+app.command()(cost)
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(dead_letters.app, name="dead-letters")

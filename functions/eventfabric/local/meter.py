@@ -7,11 +7,9 @@ from typing import Any
 
 from botocore.client import BaseClient
 
+from eventfabric.prices import Prices
 from eventfabric.wire.item_size import item_bytes
 
-PRICES_DATE = "2026-11"
-PRICES_PER_MILLION = {"write unit": 0.625, "read unit": 0.125, "queue request": 0.50, "invocation": 0.20}
-"""Dollars in us-east-1, on demand. Source: the public price pages of DynamoDB, SQS and Lambda."""
 _KIB = 1024
 
 
@@ -20,7 +18,7 @@ class Meter:
     """Calls by operation, and billed units by kind. Function duration and storage are not in it."""
 
     calls: Counter[str] = field(default_factory=Counter)
-    units: Counter[str] = field(default_factory=Counter)
+    units: Counter[Prices] = field(default_factory=Counter)
 
     def watch(self, client: BaseClient) -> None:
         """Count this client's calls from now on."""
@@ -30,24 +28,28 @@ class Meter:
     @property
     def dollars(self) -> float:
         """What the counted units cost."""
-        return sum(self.units[kind] * price / 1_000_000 for kind, price in PRICES_PER_MILLION.items())
+        return sum(price.dollars(count) for price, count in self.units.items())
 
     def _before(self, params: dict[str, Any], model: Any, **_: Any) -> None:
         name = model.name
         self.calls[name] += 1
         if model.service_model.service_name == "sqs":
-            self.units["queue request"] += 1
+            self.units[Prices.QUEUE_REQUEST] += 1
         elif name == "PutItem":
-            self.units["write unit"] += _write_units(params.get("Item") or {})
+            self.units[Prices.WRITE_UNIT] += _write_units(params.get("Item") or {})
         elif name == "TransactWriteItems":
             for action in params["TransactItems"]:
                 request = next(iter(action.values()))
-                self.units["write unit"] += 2 * _write_units(request.get("Item") or request.get("Key") or {})
+                self.units[Prices.WRITE_UNIT] += 2 * _write_units(
+                    request.get("Item") or request.get("Key") or {}
+                )
 
     def _after(self, parsed: dict[str, Any], model: Any, **_: Any) -> None:
         if model.name == "Query":
             size = sum(item_bytes(item) for item in parsed.get("Items", []))
-            self.units["read unit"] += max(1, ceil(size / (4 * _KIB)))  # consistent reads: a unit for 4 KiB
+            self.units[Prices.READ_UNIT] += max(
+                1, ceil(size / (4 * _KIB))
+            )  # consistent reads: a unit for 4 KiB
 
 
 def _write_units(item: dict[str, Any]) -> int:

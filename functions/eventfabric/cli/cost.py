@@ -1,0 +1,140 @@
+"""`eventfabric cost`: what AWS will charge for a stream under a load, before any of it is deployed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eventfabric.cli.connection import Definition, Json
+from eventfabric.cli.output import say, show_json, show_table
+
+if TYPE_CHECKING:
+    from eventfabric.cost import Prediction
+
+Rate = Annotated[float, typer.Option("--events-per-second", min=1e-6, max=1e6, help="Published, evenly.")]
+Bytes = Annotated[int, typer.Option("--event-bytes", min=1, max=256_000, help="Of an event's data, as JSON.")]
+Batch = Annotated[int, typer.Option(min=1, max=1_000, help="Events of a lane in one record.")]
+Ratio = Annotated[
+    float,
+    typer.Option(
+        min=0.01, max=1, help="What compression leaves of a record of 512 bytes or more; see --sample."
+    ),
+]
+Sample = Annotated[
+    Path | None,
+    typer.Option(help="CloudEvents, a line each: packed, to see what they take in place of --event-bytes."),
+]
+HandlerMs = Annotated[float, typer.Option(min=0, max=900_000, help="Of your handler, for an event.")]
+_ROW_BYTES, _PLAIN_BYTES = 110, 512
+
+
+def cost(
+    *,
+    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
+    events_per_second: Rate = 10.0,
+    event_bytes: Bytes = 256,
+    batch: Batch = 1,
+    ratio: Ratio = 0.4,
+    sample: Sample = None,
+    handler_ms: HandlerMs = 5.0,
+    definition: Definition = None,
+    json: Json = False,
+) -> None:
+    """Predict dollars per million events and per month, part by part. Asks nothing of AWS.
+
+    Prices are one table in eventfabric/prices.py, with its date and sources. Storage, logs, metrics, keys and transfer
+    between Regions are not in it.
+
+    Example: eventfabric cost --events-per-second 500 --batch 100
+
+    Example: eventfabric cost --stream orders --sample infra/sample/events.jsonl --json
+    """
+    from eventfabric.cost import Load, predict
+    from eventfabric.definition_file import read_definition
+    from eventfabric.settings import definition_path
+    from eventfabric.topology import Topology
+
+    topology = Topology(read_definition(definition or definition_path()))
+    streams = [topology.stream(stream)] if stream else list(topology.streams.values())
+    if sample is None:
+        plain = float(event_bytes + _ROW_BYTES)
+        stored = plain if plain * batch < _PLAIN_BYTES else plain * ratio
+    else:
+        stored = _measured(sample, batch)
+    found = [
+        predict(
+            topology, one,
+            Load.steady(
+                events_per_second, stored, lanes=one.definition.lanes, events_per_record=float(batch),
+                handler_seconds=handler_ms / 1000,
+            ),
+        )
+        for one in streams
+    ]  # fmt: skip
+    if json:
+        show_json([_json(one) for one in found])
+        return
+    for one in found:
+        _show(one)
+
+
+def _measured(path: Path, batch: int) -> float:
+    """Bytes an event of the file takes in records of so many; typer.BadParameter."""
+    from eventfabric.model.event import Event
+    from eventfabric.sdk.cloudevents_file import read_cloudevents
+    from eventfabric.wire.payload_codec import Row, pack
+
+    if not path.is_file():
+        raise typer.BadParameter(f"--sample: found no file {path}, allowed: CloudEvents in JSON, a line each")
+    rows: list[Row] = []
+    with path.open("rb") as file:
+        for number, event in read_cloudevents(file, name=str(path)):
+            if not isinstance(event, Event):
+                raise typer.BadParameter(f"--sample: line {number}: {event}")
+            payload, time = event.payload, event.stored_time
+            # As an id of ours, which compresses less well than most.
+            id_ = event.id or f"0197{number:032x}"
+            rows.append(
+                (id_, event.type, event.key, 2**50 + number if time is None else time, event.source or "/",
+                 event.headers or {}, payload.kind, payload.content)
+            )  # fmt: skip
+    if not rows:
+        raise typer.BadParameter(f"--sample: {path} holds no event")
+    records = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    return sum(len(pack(record)) for record in records) / len(rows)
+
+
+def _json(one: "Prediction") -> dict[str, Any]:
+    from eventfabric.prices import PRICES_DATE
+
+    return {
+        "stream": one.stream,
+        "prices_date": PRICES_DATE,
+        "dollars_per_million_events": round(one.dollars_per_million, 6),
+        "dollars_per_month": round(one.dollars_per_month, 2),
+        "idle_dollars_per_month": round(one.idle_dollars_per_month, 2),
+        "event_bytes_stored": round(one.load.event_bytes, 1),
+        "records_per_run": round(one.load.records_per_run, 3),
+        "lines": [
+            {
+                "part": line.part, "what": line.what, "unit": line.price.unit,
+                "count_per_million_events": round(line.count, 1), "dollars_per_million_events": round(line.dollars, 6),
+            }
+            for line in one.lines
+        ],
+    }  # fmt: skip
+
+
+def _show(one: "Prediction") -> None:
+    from eventfabric.prices import PRICES_DATE
+
+    rows = [
+        (line.part, line.what, line.price.unit, round(line.count), f"{line.dollars:.4f}")
+        for line in one.lines
+    ]
+    show_table(f"{one.stream}, for a million events", ("part", "what", "unit", "count", "US dollars"), rows)
+    say(
+        f"{one.stream}: ${one.dollars_per_million:,.3f} a million events, ${one.dollars_per_month:,.2f} a month at "
+        f"{one.load.events_per_second:g} events/s, of it ${one.idle_dollars_per_month:,.2f} for queues that are polled "
+        f"whatever comes; prices of {PRICES_DATE}, us-east-1"
+    )

@@ -1,0 +1,127 @@
+"""What is predicted of a load's cost, and what the local fabric counts of the same load: units, not dollars."""
+
+from pathlib import Path
+
+import pytest
+
+from eventfabric import Event
+from eventfabric.cost import Load, predict
+from eventfabric.definition import Definition
+from eventfabric.definition_file import parse_definition
+from eventfabric.local.clock import LocalClock
+from eventfabric.local.fabric import LocalFabric
+from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, lane_index
+from eventfabric.prices import Prices
+from tests.local.cli_support import CommandLine
+
+LANES, ROUNDS = 8, 3
+US, EU = "us-east-1", "eu-west-1"
+
+
+def definition(regions: int, settings: str) -> Definition:
+    named = ", ".join(f'"{name}"' for name in (US, EU)[:regions])
+    return parse_definition(f"""
+        [fabric]
+        name = "shop"
+        regions = [{named}]
+        [streams.orders]
+        lanes = {LANES}
+        durability = "{"replicated" if regions > 1 else "regional"}"
+        {settings}
+        [subscriptions.all]
+        stream = "orders"
+        handler = "a:b"
+    """)
+
+
+def key_of(lane: int) -> str:
+    return next(key for n in range(1_000) if lane_index(key := f"customer-{n}", LANES) == lane)
+
+
+@pytest.mark.parametrize("settings", ["", "express = false"], ids=["express", "relay"])
+@pytest.mark.parametrize("per_record", [1, 100])
+@pytest.mark.parametrize("regions", [1, 2])
+def test_the_prediction_is_what_the_local_fabric_counts(regions: int, per_record: int, settings: str) -> None:
+    keys = [key_of(lane) for lane in range(LANES)]
+    data = [{"order": f"A-{n:05d}", "total": n * 1.07, "note": "as usual"} for n in range(per_record)]
+    clock = LocalClock()
+    with LocalFabric(
+        definition(regions, settings), handlers={"all": lambda event, delivery: None}, clock=clock
+    ) as fabric:
+        for _ in range(ROUNDS):
+            events = [Event(key=key, type="placed", data=one) for key in keys for one in data]
+            fabric.region(US).publish_many("orders", events)
+            fabric.settle()
+            clock.advance(60)
+        calls, units = fabric.meter.calls, fabric.meter.units
+        log = fabric.ports(US).log_of(fabric.topology.stream("orders"))
+        (record,) = log.read(
+            Lane(Region(US), Generation(0), LaneIndex(0)), Sequence(0), records_max=1
+        ).records
+        handled = len(fabric.subscription("all").handled())
+        counted = {
+            Prices.WRITE_UNIT: units[Prices.WRITE_UNIT],
+            # Beside what is published: tails that this producer had not seen.
+            Prices.READ_UNIT: units[Prices.READ_UNIT] - LANES,
+            # Each batch that was received is deleted; receives of nothing are the idle polls.
+            Prices.QUEUE_REQUEST: calls["SendMessageBatch"] + 2 * calls["DeleteMessageBatch"],
+            Prices.INVOCATION: fabric.invocations,
+        }
+        topology = fabric.topology
+    assert handled == ROUNDS * LANES * per_record
+    load = Load(
+        events_per_second=1, event_bytes=len(record.payload) / per_record, events_per_record=per_record,
+        records_per_poll=LANES, doorbells_per_batch=LANES, runs_per_standing=LANES,
+    )  # fmt: skip
+    found = predict(topology, topology.stream("orders"), load)
+    for price, count in counted.items():
+        predicted = found.count(price) / 1_000_000 * handled
+        assert count == pytest.approx(predicted, rel=0.1), price
+
+
+class TestTheCommand:
+    """`eventfabric cost`."""
+
+    @pytest.fixture
+    def cli(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+        return CommandLine(capsys, monkeypatch)
+
+    def test_it_says_what_each_part_and_all_of_it_costs(self, cli: CommandLine) -> None:
+        ran = cli.run("cost", "--events-per-second", "500", "--batch", "100", "--json")
+        (found,) = ran.json
+        assert (ran.code, found["stream"]) == (0, "orders")
+        parts = sum(line["dollars_per_million_events"] for line in found["lines"])
+        assert found["dollars_per_million_events"] == pytest.approx(parts, abs=1e-4)
+        assert found["dollars_per_month"] > found["idle_dollars_per_month"] > 0
+
+    def test_for_people_it_is_a_table_and_a_sentence(self, cli: CommandLine) -> None:
+        out = cli.run("cost", "--stream", "orders").out
+        assert "records put" in out
+        assert "a month at 10 events/s" in out.splitlines()[-1]
+
+    def test_a_sample_is_packed_in_place_of_a_guess(self, cli: CommandLine) -> None:
+        (one,), (many,) = (
+            cli.run("cost", "--sample", "infra/sample/events.jsonl", "--batch", batch, "--json").json
+            for batch in ("1", "100")
+        )
+        assert many["event_bytes_stored"] < one["event_bytes_stored"] / 2
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--stream", "nope"], "stream"),
+            (["--sample", "no/such/file"], "found no file no/such/file"),
+            (["--sample", "README.md"], "line 1"),
+            (["--batch", "0"], "--batch"),
+            (["--events-per-second", "0"], "--events-per-second"),
+        ],
+    )
+    def test_wrong_input_is_said(self, cli: CommandLine, arguments: list[str], said: str) -> None:
+        ran = cli.run("cost", *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert said in ran.err
+
+    def test_a_sample_without_an_event_is_said(self, cli: CommandLine, tmp_path: Path) -> None:
+        empty = tmp_path / "empty.jsonl"
+        empty.write_text("\n")
+        assert "holds no event" in cli.run("cost", "--sample", empty).err

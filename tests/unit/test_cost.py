@@ -1,0 +1,145 @@
+"""What a load is taken to be, and what a prediction says of it, in numbers worked out by hand."""
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.cost import IDLE_POLLS_PER_SECOND, Load, predict
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import WrongRegionError
+from eventfabric.prices import LAMBDA_SECONDS_PER_MONTH, Prices
+from eventfabric.topology import Topology
+
+ALONE = Load(1.0, 400.0, handler_seconds=0.0)
+"""Records that come one by one, of one event each."""
+
+
+def topology(*, regions: str = '"us-east-1"', stream: str = "", subscription: str = "") -> Topology:
+    durability = "replicated" if "," in regions else "regional"
+    return Topology(
+        parse_definition(f"""
+            [fabric]
+            name = "shop"
+            regions = [{regions}]
+            [streams.orders]
+            durability = "{durability}"
+            {stream}
+            [subscriptions.billing]
+            stream = "orders"
+            handler = "a:b"
+            {subscription}
+        """)
+    )
+
+
+def counts(of: Topology, load: Load = ALONE) -> dict[str, float]:
+    """By price: how many for a thousand events, function time left out."""
+    found = predict(of, of.streams["orders"], load)
+    prices = (Prices.WRITE_UNIT, Prices.READ_UNIT, Prices.QUEUE_REQUEST, Prices.INVOCATION)
+    return {price.name: found.count(price) / 1_000 for price in prices}
+
+
+def test_a_record_on_its_own_costs_all_of_its_way() -> None:
+    # Put, cursor; state, log, standing; express, relay, received, deleted; relay and deliver.
+    assert counts(topology()) == {
+        "WRITE_UNIT": 2_000, "READ_UNIT": 3_000, "QUEUE_REQUEST": 4_000, "INVOCATION": 2_000,
+    }  # fmt: skip
+
+
+def test_without_express_the_relay_rings_alone() -> None:
+    assert counts(topology(stream="express = false"))["QUEUE_REQUEST"] == 3_000
+
+
+@pytest.mark.parametrize(("event_bytes", "units"), [(904.0, 1), (905.0, 2), (1_928.0, 2), (1_929.0, 3)])
+def test_a_record_takes_a_write_unit_a_kibibyte(event_bytes: float, units: int) -> None:
+    assert counts(topology(), Load(1.0, event_bytes))["WRITE_UNIT"] == 1_000 * (units + 1)
+
+
+def test_events_share_what_their_record_costs() -> None:
+    assert counts(topology(), Load(1.0, 9.0, events_per_record=100.0)) == {
+        name: count / 100 for name, count in counts(topology()).items()
+    }
+
+
+def test_every_region_keeps_a_copy_and_has_a_relay_that_looks_who_delivers() -> None:
+    two = '"us-east-1", "eu-west-1"'
+    assert counts(topology(regions=two)) == {
+        "WRITE_UNIT": 4_000, "READ_UNIT": 4_000, "QUEUE_REQUEST": 4_000, "INVOCATION": 3_000,
+    }  # fmt: skip
+    everywhere = counts(topology(regions=two, subscription='deliver = "everywhere"'))
+    # Express is the producer's own Region's; the other has all the rest once more.
+    assert (everywhere["QUEUE_REQUEST"], everywhere["INVOCATION"], everywhere["READ_UNIT"]) == (
+        7_000,
+        4_000,
+        6_000,
+    )
+
+
+def test_what_goes_together_is_paid_once() -> None:
+    load = Load(
+        1.0, 400.0, records_per_poll=100.0, express_per_request=10.0, doorbells_per_batch=10.0, records_per_run=2.0,
+        runs_per_standing=50.0, handler_seconds=0.0,
+    )  # fmt: skip
+    assert counts(topology(), load) == pytest.approx(
+        {"WRITE_UNIT": 1_500, "READ_UNIT": 1_010, "QUEUE_REQUEST": 300, "INVOCATION": 60}
+    )
+
+
+def test_dollars_are_counts_by_prices_and_months_are_of_730_hours() -> None:
+    of = topology()
+    found = predict(of, of.streams["orders"], Load(2.0, 400.0))
+    assert found.dollars_per_million == pytest.approx(
+        sum(line.price.dollars(line.count) for line in found.lines)
+    )
+    assert LAMBDA_SECONDS_PER_MONTH == 730 * 3_600
+    assert found.idle_dollars_per_month == pytest.approx(2 * IDLE_POLLS_PER_SECOND * 730 * 3_600 * 0.5e-6)
+    assert found.dollars_per_month == pytest.approx(
+        found.dollars_per_million * 2 * 730 * 3_600 / 1e6 + found.idle_dollars_per_month
+    )
+
+
+def test_function_time_is_of_each_functions_memory() -> None:
+    of = topology()
+    found = predict(of, of.streams["orders"], Load(1.0, 400.0, handler_seconds=0.08))
+    by_what = {line.what: line.count for line in found.lines if line.price is Prices.FUNCTION_SECOND}
+    assert by_what == pytest.approx(
+        {"function time in us-east-1": 1e6 * 0.01 / 4, "function time of billing": 1e6 * (0.02 + 0.08) / 2}
+    )
+
+
+def test_another_region_than_the_streams_is_refused() -> None:
+    of = topology()
+    with pytest.raises(WrongRegionError):
+        predict(of, of.streams["orders"], ALONE, origin="eu-west-1")
+
+
+class TestASteadyLoad:
+    """How much goes together at a rate."""
+
+    def test_rare_events_go_one_by_one(self) -> None:
+        load = Load.steady(1e-6, 256.0, lanes=64)
+        together = (
+            load.records_per_poll, load.express_per_request, load.doorbells_per_batch, load.records_per_run,
+            load.runs_per_standing, load.polls_per_standing,
+        )  # fmt: skip
+        assert together == pytest.approx((1.0,) * 6, abs=1e-4)
+
+    def test_the_faster_they_come_the_more_go_together_up_to_what_a_request_holds(self) -> None:
+        slow, fast, fastest = (Load.steady(rate, 256.0, lanes=64) for rate in (10.0, 500.0, 1e6))
+        for name in ("records_per_poll", "express_per_request", "doorbells_per_batch", "records_per_run"):
+            assert getattr(slow, name) < getattr(fast, name) <= getattr(fastest, name), name
+        assert fastest.records_per_poll == limits.RELAY_BATCH_MAX
+        assert fastest.express_per_request == limits.QUEUE_SEND_BATCH_MAX
+        assert fastest.doorbells_per_batch == limits.DOORBELL_BATCH_MAX
+
+    def test_batches_make_fewer_records_of_the_same_events(self) -> None:
+        one, hundred = (Load.steady(500.0, 256.0, lanes=64, events_per_record=n) for n in (1.0, 100.0))
+        assert hundred.records_per_poll < one.records_per_poll
+        assert hundred.events_per_record == 100.0
+
+    def test_more_events_never_cost_less_in_all(self) -> None:
+        of = topology()
+        months = [
+            predict(of, of.streams["orders"], Load.steady(rate, 256.0, lanes=64)).dollars_per_month
+            for rate in (0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
+        ]
+        assert months == sorted(months)
