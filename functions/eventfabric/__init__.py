@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from eventfabric.errors import EventFabricError
     from eventfabric.model.event import Event
+    from eventfabric.sdk.asynchronous import AsyncFabric
+    from eventfabric.sdk.bundle import Receipt
     from eventfabric.sdk.delivery import Delivery
     from eventfabric.sdk.fabric import Fabric
     from eventfabric.sdk.operations import Operations
-    from eventfabric.sdk.publisher import Publisher, Receipt
+    from eventfabric.sdk.publisher import Publisher
     from eventfabric.sdk.step import Step
     from eventfabric.sdk.subscriber import subscriber
 
 __all__ = [
+    "AsyncFabric",
     "Delivery",
     "Event",
     "EventFabricError",
@@ -30,13 +33,14 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "AsyncFabric": "sdk.asynchronous",
     "Delivery": "sdk.delivery",
     "Event": "model.event",
     "EventFabricError": "errors",
     "Fabric": "sdk.fabric",
     "Operations": "sdk.operations",
     "Publisher": "sdk.publisher",
-    "Receipt": "sdk.publisher",
+    "Receipt": "sdk.bundle",
     "Step": "sdk.step",
     "subscriber": "sdk.subscriber",
 }

@@ -16,6 +16,7 @@
     ├── IndeterminateTransactionError may or may not be written: commit() again settles it
     ├── PublishFailedError           some events of a publisher were not published
     ├── PublishNotAttemptedError     held back because an earlier batch of the lane failed
+    ├── BufferFullError              a publisher that is not to wait holds as much as it may
     ├── PortError                    a call to a service failed
     │   ├── OutcomeUnknownError      it may have taken effect
     │   └── RefusedError             it certainly has not
@@ -181,6 +182,19 @@ class PublishNotAttemptedError(EventFabricError):
     """Held back, to keep the order of the lane, because an earlier batch of it failed; `__cause__` is that failure."""
 
     retryable = True
+
+
+class BufferFullError(EventFabricError):
+    """A publisher that is not to wait holds as much as it may: the event is not taken. Publish it again, later."""
+
+    retryable = True
+
+    def __init__(self, size_bytes: int, buffer_bytes_max: int) -> None:
+        self.size_bytes, self.buffer_bytes_max = size_bytes, buffer_bytes_max
+        super().__init__(
+            f"buffer_bytes_max: found {size_bytes:,} bytes more than there is room for, allowed: {buffer_bytes_max:,} "
+            "that are not appended yet"
+        )
 
 
 class PublishFailedError(EventFabricError):

@@ -42,6 +42,9 @@ PUBLISHER_LINGER_MILLISECONDS: Final = 5.0
 PUBLISHER_LINGER_MILLISECONDS_MAX: Final = 3_600_000
 PUBLISHER_PARALLEL_LANES: Final = 8
 
+ASYNC_CALLS_MAX: Final = 32
+"""Calls of an AsyncFabric under way at once."""
+
 AHEAD_EVENTS: Final = 8
 """Events of a lane that each of a subscription's concurrent attempts has before it, until they are gone through."""
 

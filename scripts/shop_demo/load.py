@@ -11,8 +11,8 @@ from eventfabric.errors import MalformedCloudEventError
 from eventfabric.local.chaos import Rates
 from eventfabric.local.fabric import LocalFabric
 from eventfabric.model.event import Event
+from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.cloudevents_file import read_cloudevents
-from eventfabric.sdk.publisher import PendingReceipt, Receipt
 from eventfabric.topology import StreamTopology
 
 CHUNK_EVENTS = 50

@@ -13,7 +13,7 @@ from eventfabric.local.clock import RunningClock
 from eventfabric.local.fabric import LocalFabric
 from eventfabric.local.replicator import Replication
 from eventfabric.model.event import Event
-from eventfabric.sdk.publisher import Receipt
+from eventfabric.sdk.bundle import Receipt
 from eventfabric.topology import StreamTopology
 from scripts.shop_demo import state
 from scripts.shop_demo.load import Input, publish_all

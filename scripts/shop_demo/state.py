@@ -12,7 +12,7 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import Tail
-from eventfabric.sdk.publisher import Receipt
+from eventfabric.sdk.bundle import Receipt
 from eventfabric.services.survey import LaneStanding, ring_again, survey
 from eventfabric.telemetry import Metric
 from eventfabric.topology import StreamTopology, SubscriptionTopology

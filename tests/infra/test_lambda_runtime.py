@@ -18,7 +18,7 @@ from eventfabric import Event, Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.definition_file import read_definition
 from eventfabric.model.identity import Sequence, StreamName
-from eventfabric.sdk.publisher import Receipt
+from eventfabric.sdk.bundle import Receipt
 from eventfabric.topology import FunctionTopology, Topology
 from eventfabric.wire.doorbell import Doorbell, to_body
 from tests.infra.deployed import DEFINITION, environment, interpreter, stage_sample

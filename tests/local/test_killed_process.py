@@ -22,7 +22,7 @@ from eventfabric.local.clock import RunningClock
 from eventfabric.local.invoke import Function
 from eventfabric.local.pumps import QueuePump
 from eventfabric.model.identity import Lane, Sequence, StreamName
-from eventfabric.sdk.publisher import Receipt
+from eventfabric.sdk.bundle import Receipt
 from eventfabric.services.dead_letters import DeadLetter
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell

@@ -11,6 +11,7 @@ from eventfabric import errors
 
 def test_the_public_names_are_these() -> None:
     assert eventfabric.__all__ == [
+        "AsyncFabric",
         "Delivery",
         "Event",
         "EventFabricError",

@@ -30,7 +30,8 @@ from eventfabric.memory.cloud import MemoryCloud
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.sdk.publisher import PendingReceipt, Publisher
+from eventfabric.sdk.bundle import PendingReceipt
+from eventfabric.sdk.publisher import Publisher
 from eventfabric.topology import Topology
 from eventfabric.wire import record_item
 from eventfabric.wire.payload_codec import unpack

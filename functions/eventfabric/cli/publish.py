@@ -22,8 +22,8 @@ from eventfabric.errors import (
 
 if TYPE_CHECKING:
     from eventfabric.model.event import Event, HeaderValue
+    from eventfabric.sdk.bundle import Receipt
     from eventfabric.sdk.fabric import Fabric
-    from eventfabric.sdk.publisher import Receipt
 
 _STANDARD_INPUT = Path("-")
 

@@ -21,10 +21,11 @@ from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import Lane, Region
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Doorbells, Entropy, Log, Outbox
+from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
 from eventfabric.sdk.outgoing import Outgoing
-from eventfabric.sdk.publisher import Publisher, Receipt, receipt
+from eventfabric.sdk.publisher import Publisher, WhenFull
 from eventfabric.sdk.route import Health, Route
 from eventfabric.services.append import Appender
 from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
@@ -232,6 +233,7 @@ class Fabric:
         events_max: int = limits.RECORD_EVENTS_MAX,
         buffer_bytes_max: int = limits.PUBLISHER_BUFFER_BYTES_MAX,
         acks: int = 1,
+        when_full: WhenFull = "wait",
     ) -> Publisher:
         """A publisher that packs events into records; use it as a context manager.
 
@@ -239,8 +241,9 @@ class Fabric:
             stream: name of the stream.
             linger_ms: how long an event may wait for others of its lane.
             events_max: events in a record, at most 1,000.
-            buffer_bytes_max: encoded events held in memory; beyond it, `publish` waits.
+            buffer_bytes_max: memory for events that are not appended yet.
             acks: as `publish`.
+            when_full: whether `publish` waits for room, or raises BufferFullError.
         """
         return Publisher(
             self._stream(stream),
@@ -249,6 +252,7 @@ class Fabric:
             buffer_bytes_max=buffer_bytes_max,
             parallel_lanes=self._parallel_lanes,
             acks=acks,
+            when_full=when_full,
         )
 
     @property

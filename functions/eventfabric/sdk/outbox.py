@@ -14,9 +14,9 @@ from eventfabric.model.event import HeaderValue
 from eventfabric.model.identity import BatchId, Lane, Region, Sequence
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Log
+from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.outgoing import Outgoing
-from eventfabric.sdk.publisher import Receipt, receipt
 from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.wire.keys import once_key
 from eventfabric.wire.payload_codec import Row, pack

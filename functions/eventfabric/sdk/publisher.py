@@ -5,111 +5,31 @@ events of a key stand in the log in the order in which they were published.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from threading import Condition, RLock, Thread
-from threading import Event as Flag
 from time import monotonic
 from types import TracebackType
-from typing import Final, Self
-
-import msgspec
+from typing import Final, Literal, Self, TypeAlias
 
 from eventfabric import limits
-from eventfabric.errors import EventFabricError, PublishFailedError, PublishNotAttemptedError, SettingError
+from eventfabric.errors import (
+    BufferFullError,
+    EventFabricError,
+    PublishFailedError,
+    PublishNotAttemptedError,
+    SettingError,
+)
 from eventfabric.model.event import Event, HeaderValue
-from eventfabric.model.identity import BatchId, Lane, LaneIndex, Region, Sequence
-from eventfabric.model.record import Batch
+from eventfabric.model.identity import Lane, LaneIndex
+from eventfabric.sdk.bundle import PAYLOAD_BYTES_MAX, Bundle, PendingReceipt
 from eventfabric.sdk.outgoing import Outgoing
-from eventfabric.services.append import Appended
-from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Row, pack
+from eventfabric.wire.payload_codec import Row
 
-_PAYLOAD_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Where an event stands in the log: durable, and on its way to every subscription."""
-
-    origin: Region
-    lane: Lane
-    sequence: Sequence
-    event_id: str
-
-
-class _Bundle:
-    """Events of one lane on their way into one record."""
-
-    __slots__ = (
-        "appended",
-        "error",
-        "flag",
-        "ids",
-        "lane",
-        "opened",
-        "room_bytes",
-        "rows",
-        "seal",
-        "seen",
-        "types",
-    )
-
-    def __init__(self, lane: Lane, seal: Callable[["_Bundle"], None] | None) -> None:
-        self.lane = lane
-        self.seal = seal
-        self.rows: list[Row] = []
-        self.ids: list[str] = []
-        self.types: set[str] = set()
-        self.room_bytes = _PAYLOAD_BYTES_MAX
-        self.opened = 0.0
-        self.flag = Flag()
-        self.appended: Appended | None = None
-        self.error: BaseException | None = None
-        self.seen: set[int] = set()
-
-    def id_of(self, index: int) -> str:
-        """The id of an event; the rows themselves are let go with the append."""
-        rows = self.rows
-        return rows[index][0] if rows else self.ids[index]
-
-    def types_full(self) -> bool:
-        """Whether the record can name no further type."""
-        return len(self.types) >= limits.RECORD_TYPES_MAX
-
-
-class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
-    """The receipt to come of one event."""
-
-    _bundle: _Bundle
-    _index: int
-
-    @property
-    def event_id(self) -> str:
-        """The event's id."""
-        return self._bundle.id_of(self._index)
-
-    def done(self) -> bool:
-        """Whether it is known what became of the event."""
-        return self._bundle.flag.is_set()
-
-    def result(self, timeout_seconds: float | None = None) -> Receipt:
-        """The receipt; waits for it. Raises why the event was not published, or TimeoutError."""
-        bundle = self._bundle
-        if bundle.seal is not None and not bundle.flag.is_set():
-            bundle.seal(bundle)  # nobody else will: there is no thread that lingers
-        if not bundle.flag.wait(timeout_seconds):
-            raise TimeoutError(f"event {self.event_id} was not appended within {timeout_seconds} seconds")
-        bundle.seen.add(self._index)
-        if bundle.appended is None:
-            raise bundle.error or AssertionError("a bundle is done with a place in the log, or an error")
-        return receipt(bundle.appended, self._index, self.event_id)
-
-
-def receipt(appended: Appended, index: int, event_id: str) -> Receipt:
-    """The receipt of the event at `index` of an appended batch."""
-    return Receipt(appended.lane.origin, appended.lane, Sequence(appended.sequence + index), event_id)
+WhenFull: TypeAlias = Literal["wait", "raise"]
+ROW_MEMORY_BYTES: Final = 400
+"""At most so much memory does an event need beside its bytes, until it is appended: objects, and its place in lists."""
 
 
 class Publisher:
@@ -127,9 +47,11 @@ class Publisher:
         buffer_bytes_max: int = limits.PUBLISHER_BUFFER_BYTES_MAX,
         parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
         acks: int = 1,
+        when_full: WhenFull = "wait",
     ) -> None:
         self._acks = outgoing.check_acks(acks)
-        _check_settings(linger_ms, events_max, buffer_bytes_max)
+        _check_settings(linger_ms, events_max, buffer_bytes_max, when_full)
+        self._waits = when_full == "wait"
         self._outgoing = outgoing
         self._linger_seconds = linger_ms / 1000
         self._last_index = events_max - 1
@@ -137,11 +59,11 @@ class Publisher:
         # The lock itself, and not the condition, is what `take` enters: that is C, and runs for every event.
         self._lock = RLock()
         self._changed = Condition(self._lock)
-        self._open: dict[LaneIndex, _Bundle] = {}
-        self._sealed: dict[LaneIndex, deque[_Bundle]] = {}
+        self._open: dict[LaneIndex, Bundle] = {}
+        self._sealed: dict[LaneIndex, deque[Bundle]] = {}
         self._room_bytes = buffer_bytes_max
         self._published = 0
-        self._failed: list[_Bundle] = []
+        self._failed: list[Bundle] = []
         self._closed = False
         # Without workers every append runs in the caller's thread: the local fabric wants one thread at a time.
         self._pool = ThreadPoolExecutor(parallel_lanes, "eventfabric-publisher") if parallel_lanes else None
@@ -158,7 +80,12 @@ class Publisher:
         time: datetime | str | None = None,
         source: str | None = None,
     ) -> PendingReceipt:
-        """Take an event; returns at once with its receipt to come. InvalidEventError where it cannot be published."""
+        """Take an event; returns at once with its receipt to come.
+
+        Raises:
+            InvalidEventError: it cannot be published.
+            BufferFullError: there is no room, and the publisher is not to wait for some.
+        """
         return self.take(*self._outgoing.encode(key, type, data, id, headers, time, source))
 
     def publish_event(self, event: Event) -> PendingReceipt:
@@ -167,10 +94,10 @@ class Publisher:
 
     def take(self, lane: Lane, row: Row, size: int) -> PendingReceipt:
         """As `publish`, of an event that is encoded already."""
-        type_ = row[1]
+        type_, behind = row[1], None
         with self._lock:
-            if size > self._room_bytes:
-                self._make_room(size)
+            if size + ROW_MEMORY_BYTES > self._room_bytes:
+                self._make_room(size + ROW_MEMORY_BYTES)
             bundle = self._open.get(lane.index)
             if (
                 bundle is None
@@ -183,15 +110,23 @@ class Publisher:
             rows.append(row)
             bundle.types.add(type_)
             bundle.room_bytes -= size
-            self._room_bytes -= size
+            self._room_bytes -= size + ROW_MEMORY_BYTES
             if index == self._last_index:
-                self._seal(lane.index)
+                behind = self._seal(lane.index)
+        if behind is not None:
+            behind.batch(self._outgoing)  # packed here, while the one before it is on the wire
         return PendingReceipt(bundle, index)
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes of events that are taken and not yet appended."""
+        """Memory of events that are taken and not yet appended: their bytes, and what Python needs to hold each."""
         return self._buffer_bytes_max - self._room_bytes
+
+    def wait_for_room(self, size_bytes: int) -> None:
+        """Wait until an event of so many bytes would be taken."""
+        with self._changed:
+            self._seal_all()
+            self._changed.wait_for(lambda: self._has_room(size_bytes))
 
     def flush(self) -> None:
         """Append all that was taken, and wait for it."""
@@ -234,24 +169,25 @@ class Publisher:
 
     def _make_room(self, size: int) -> None:
         """Append what waits until the event fits; one that would never fit goes alone."""
-
-        def has_room() -> bool:
-            return size <= self._room_bytes or not self.buffered_bytes
-
         self._seal_all()
-        self._changed.wait_for(has_room)
+        if not self._waits and not self._has_room(size):
+            raise BufferFullError(size, self._buffer_bytes_max)
+        self._changed.wait_for(lambda: self._has_room(size))
 
-    def _open_bundle(self, lane: Lane) -> _Bundle:
+    def _has_room(self, size: int) -> bool:
+        return size <= self._room_bytes or not self.buffered_bytes
+
+    def _open_bundle(self, lane: Lane) -> Bundle:
         if self._closed:
             raise EventFabricError("the publisher is closed: publish inside its with block")
         if lane.index in self._open:
             self._seal(lane.index)
-        bundle = self._open[lane.index] = _Bundle(lane, self._seal_bundle if self._pool is None else None)
+        bundle = self._open[lane.index] = Bundle(lane, self._seal_bundle if self._pool is None else None)
         if self._pool is not None:
             self._linger(bundle)
         return bundle
 
-    def _linger(self, bundle: _Bundle) -> None:
+    def _linger(self, bundle: Bundle) -> None:
         bundle.opened = monotonic()
         if self._lingerer is None:
             self._lingerer = Thread(target=self._seal_in_time, name="eventfabric-linger", daemon=True)
@@ -273,7 +209,7 @@ class Publisher:
                 for index in [index for index, bundle in self._open.items() if bundle.opened <= oldest]:
                     self._seal(index)
 
-    def _seal_bundle(self, bundle: _Bundle) -> None:
+    def _seal_bundle(self, bundle: Bundle) -> None:
         with self._changed:
             if self._open.get(bundle.lane.index) is bundle:
                 self._seal(bundle.lane.index)
@@ -282,29 +218,26 @@ class Publisher:
         for index in list(self._open):
             self._seal(index)
 
-    def _seal(self, index: LaneIndex) -> None:
+    def _seal(self, index: LaneIndex) -> Bundle | None:
+        """Let a lane's open bundle be appended; returned where it has to wait for the one before it."""
         bundle = self._open.pop(index)
         waiting = self._sealed.get(index)
         if waiting is not None:
             waiting.append(bundle)
-            return
+            return bundle
         self._sealed[index] = deque([bundle])
         if self._pool is None:
             self._append_waiting(bundle.lane)
         else:
             self._pool.submit(self._append_waiting, bundle.lane)
+        return None
 
     def _append_waiting(self, lane: Lane) -> None:
         """Append a lane's sealed bundles, one after the other; after a failure those behind it are held back."""
         waiting = self._sealed[lane.index]
         while True:
             bundle = waiting[0]
-            batch = Batch(
-                BatchId(self._outgoing.batch_id()),
-                len(bundle.rows),
-                frozenset(bundle.types),
-                pack(bundle.rows),
-            )
+            batch = bundle.batch(self._outgoing)
             try:
                 bundle.appended = self._outgoing.append(lane, batch, acks=self._acks)
             except (
@@ -330,19 +263,18 @@ class Publisher:
             if done:
                 return
 
-    def _finish(self, bundle: _Bundle) -> None:
-        self._room_bytes += _PAYLOAD_BYTES_MAX - bundle.room_bytes
-        bundle.ids = [row[0] for row in bundle.rows]
-        bundle.rows = []
+    def _finish(self, bundle: Bundle) -> None:
+        count = len(bundle.rows)
+        self._room_bytes += PAYLOAD_BYTES_MAX - bundle.room_bytes + count * ROW_MEMORY_BYTES
         if bundle.error is None:
-            self._published += len(bundle.ids)
+            self._published += count
         else:
             self._failed.append(bundle)
-        bundle.flag.set()
+        bundle.finish()
         self._changed.notify_all()
 
 
-def _check_settings(linger_ms: float, events_max: int, buffer_bytes_max: int) -> None:
+def _check_settings(linger_ms: float, events_max: int, buffer_bytes_max: int, when_full: str) -> None:
     """SettingError that says which is out of its bounds."""
     if not 0 <= linger_ms <= limits.PUBLISHER_LINGER_MILLISECONDS_MAX:
         raise SettingError("linger_ms", linger_ms, f"0 to {limits.PUBLISHER_LINGER_MILLISECONDS_MAX:,}")
@@ -350,3 +282,5 @@ def _check_settings(linger_ms: float, events_max: int, buffer_bytes_max: int) ->
         raise SettingError("events_max", events_max, f"1 to {limits.RECORD_EVENTS_MAX:,}")
     if type(buffer_bytes_max) is not int or buffer_bytes_max < 1:
         raise SettingError("buffer_bytes_max", buffer_bytes_max, "1 or more")
+    if when_full not in ("wait", "raise"):
+        raise SettingError("when_full", when_full, '"wait" or "raise"')

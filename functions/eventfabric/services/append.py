@@ -37,8 +37,9 @@ class Appender:
     """Appends to the lanes of one stream in one Region.
 
     Invariant: while the outcome of a put is unknown, its batch is put at no other sequence. Remembers the tails that
-    it saw; a wrong memory costs one refused put, never a wrong record. Safe to share between threads that append to
-    different lanes.
+    it saw; a wrong memory costs one refused put, never a wrong record. In a lane where others were faster lately, it
+    reads the tail first, until what it remembers is right again: a read is cheaper than a refused put. Safe to share
+    between threads that append to different lanes.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Appender:
         self._retention_seconds = retention_seconds
         self._timeout_ms = int(timeout_seconds * 1000)
         self._tails: dict[Lane, Tail] = {}
+        self._contended: set[Lane] = set()
 
     def append(
         self,
@@ -102,11 +104,15 @@ class _Try:
     def run(self) -> Record:
         of = self._of
         conflicts = 0
-        tail = of._tails.pop(self._lane, None)
+        guess = of._tails.pop(self._lane, None)
+        tail = None if self._lane in of._contended else guess
         while True:
             record = self._unsettled
             if record is None:
-                tail = tail or self._read_tail()
+                if tail is None:
+                    tail = self._read_tail()
+                    if tail == guess:
+                        of._contended.discard(self._lane)
                 record = record_at(tail, self._lane, self._batch, now_ms=of._clock.now_ms(),
                                    retention_seconds=of._retention_seconds)  # fmt: skip
             try:
@@ -128,6 +134,7 @@ class _Try:
                 of._tails[self._lane] = landed.tail
                 return landed
             self._unsettled = None
+            of._contended.add(self._lane)
             conflicts += 1
             tail = occupant.tail if conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) else None
             if conflicts > 1:

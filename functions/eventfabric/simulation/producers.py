@@ -10,8 +10,8 @@ from eventfabric.errors import (
 )
 from eventfabric.memory.faults import SimulatedCrash
 from eventfabric.model.event import Event
+from eventfabric.sdk.bundle import Receipt
 from eventfabric.sdk.fabric import Fabric
-from eventfabric.sdk.publisher import Receipt
 from eventfabric.simulation import history
 from eventfabric.simulation.plan import PlannedEvent, Publish
 from eventfabric.simulation.process import Process

@@ -1,0 +1,196 @@
+"""The fabric for asyncio: the very same protocol, in threads, and nothing of it blocks the event loop.
+
+    fabric = AsyncFabric(Fabric.connect())
+    receipt = await fabric.publish("orders", key="customer-17", type="OrderPlaced", data={"order": "A-1"})
+
+    async with fabric.publisher("orders", linger_ms=20) as publisher:
+        pending = [await publisher.publish(key="customer-17", type="OrderPlaced") for _ in range(1_000)]
+    print((await pending[0]).sequence)
+
+A task that is cancelled stops waiting; what it had begun to publish may still be published.
+"""
+
+from asyncio import Future, get_running_loop
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from datetime import datetime
+from functools import partial
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+from eventfabric import limits
+from eventfabric.errors import BufferFullError, IndeterminateAppendError
+from eventfabric.model.event import Event, HeaderValue
+from eventfabric.sdk.bundle import PendingReceipt, Receipt
+from eventfabric.sdk.fabric import Fabric
+from eventfabric.sdk.publisher import Publisher
+
+T = TypeVar("T")
+
+
+class _Run(Protocol):
+    async def __call__(self, call: Callable[[], T]) -> T: ...
+
+
+class AsyncFabric:
+    """A Fabric whose calls are awaited. `fabric`: the one that does the work, which may be used beside it."""
+
+    def __init__(self, fabric: Fabric, *, calls_max: int = limits.ASYNC_CALLS_MAX) -> None:
+        """`calls_max`: calls under way at once; more wait for their turn."""
+        self.fabric = fabric
+        self._threads = ThreadPoolExecutor(calls_max, "eventfabric-async")
+
+    async def publish(
+        self,
+        stream: str,
+        *,
+        key: str,
+        type: str,
+        data: object = None,
+        id: str | None = None,
+        headers: Mapping[str, HeaderValue] | None = None,
+        time: datetime | str | None = None,
+        source: str | None = None,
+        once: bool = False,
+        acks: int = 1,
+    ) -> Receipt:
+        """As Fabric.publish. Await one before the next of its key, or their order is left to chance."""
+        return await self._run(
+            partial(
+                self.fabric.publish, stream, key=key, type=type, data=data, id=id, headers=headers, time=time,
+                source=source, once=once, acks=acks,
+            )
+        )  # fmt: skip
+
+    async def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
+        """As Fabric.publish_many."""
+        return await self._run(partial(self.fabric.publish_many, stream, list(events), acks=acks))
+
+    async def publish_again(self, error: IndeterminateAppendError) -> list[Receipt]:
+        """As Fabric.publish_again."""
+        return await self._run(partial(self.fabric.publish_again, error))
+
+    def publisher(
+        self,
+        stream: str,
+        *,
+        linger_ms: float = limits.PUBLISHER_LINGER_MILLISECONDS,
+        events_max: int = limits.RECORD_EVENTS_MAX,
+        buffer_bytes_max: int = limits.PUBLISHER_BUFFER_BYTES_MAX,
+        acks: int = 1,
+    ) -> "AsyncPublisher":
+        """As Fabric.publisher; use it as an asynchronous context manager. Where it is full, `publish` is awaited."""
+        publisher = self.fabric.publisher(
+            stream, linger_ms=linger_ms, events_max=events_max, buffer_bytes_max=buffer_bytes_max, acks=acks,
+            when_full="raise",
+        )  # fmt: skip
+        return AsyncPublisher(publisher, self._run)
+
+    async def flush(self, timeout_seconds: float = limits.EXPRESS_FLUSH_SECONDS) -> bool:
+        """As Fabric.flush."""
+        return await self._run(partial(self.fabric.flush, timeout_seconds))
+
+    def close(self) -> None:
+        """Take no more calls, and wait for those that are under way."""
+        self._threads.shutdown()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await get_running_loop().run_in_executor(None, self.close)
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        # In the caller's context, so that its trace goes on.
+        return await get_running_loop().run_in_executor(self._threads, copy_context().run, call)
+
+
+class AsyncReceipt:
+    """The receipt to come of one event: `await` it. Raises why the event was not published."""
+
+    def __init__(self, pending: PendingReceipt) -> None:
+        self._pending = pending
+
+    @property
+    def event_id(self) -> str:
+        """The event's id."""
+        return self._pending.event_id
+
+    def done(self) -> bool:
+        """Whether it is known what became of the event."""
+        return self._pending.done()
+
+    def __await__(self) -> Generator[object, None, Receipt]:
+        self._pending.hasten()
+        if not self._pending.done():
+            loop = get_running_loop()
+            known: Future[None] = loop.create_future()
+
+            def know() -> None:
+                if not known.done():  # else nobody waits any more
+                    known.set_result(None)
+
+            def tell() -> None:
+                with suppress(RuntimeError):  # the loop was closed, with whoever waited
+                    loop.call_soon_threadsafe(know)
+
+            self._pending.when_done(tell)
+            yield from known
+        return self._pending.result()
+
+
+class AsyncPublisher:
+    """A Publisher for asyncio; an asynchronous context manager that flushes on exit."""
+
+    def __init__(self, publisher: Publisher, run: _Run) -> None:
+        self._publisher = publisher
+        self._run = run
+
+    async def publish(
+        self,
+        *,
+        key: str,
+        type: str,
+        data: object = None,
+        id: str | None = None,
+        headers: Mapping[str, HeaderValue] | None = None,
+        time: datetime | str | None = None,
+        source: str | None = None,
+    ) -> AsyncReceipt:
+        """Take an event, as soon as there is room; its receipt is to be awaited. InvalidEventError."""
+        return await self._taken(
+            partial(
+                self._publisher.publish, key=key, type=type, data=data, id=id, headers=headers, time=time, source=source
+            )
+        )  # fmt: skip
+
+    async def publish_event(self, event: Event) -> AsyncReceipt:
+        """As `publish`, of an Event."""
+        return await self._taken(partial(self._publisher.publish_event, event))
+
+    async def flush(self) -> None:
+        """Append all that was taken, and wait for it."""
+        await self._run(self._publisher.flush)
+
+    async def close(self) -> None:
+        """As Publisher.close: raises the failures that nobody has seen, as one PublishFailedError."""
+        await self._run(self._publisher.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._run(partial(self._publisher.__exit__, kind, error, trace))
+
+    async def _taken(self, publish: Callable[[], PendingReceipt]) -> AsyncReceipt:
+        while True:
+            try:
+                return AsyncReceipt(publish())
+            except BufferFullError as full:
+                await self._run(partial(self._publisher.wait_for_room, full.size_bytes))

@@ -1,0 +1,145 @@
+"""Bundles: events of one lane on their way into one record; and receipts, which say what became of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event as Flag
+from threading import Lock
+from typing import Final
+
+import msgspec
+
+from eventfabric import limits
+from eventfabric.model.identity import BatchId, Lane, Region, Sequence
+from eventfabric.model.record import Batch
+from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.services.append import Appended
+from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Row, pack
+
+PAYLOAD_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where an event stands in the log: durable, and on its way to every subscription."""
+
+    origin: Region
+    lane: Lane
+    sequence: Sequence
+    event_id: str
+
+
+class Bundle:
+    """Events of one lane on their way into one record."""
+
+    __slots__ = (
+        "_batch",
+        "_listeners",
+        "_lock",
+        "appended",
+        "error",
+        "flag",
+        "ids",
+        "lane",
+        "opened",
+        "room_bytes",
+        "rows",
+        "seal",
+        "seen",
+        "types",
+    )
+
+    def __init__(self, lane: Lane, seal: Callable[["Bundle"], None] | None) -> None:
+        self.lane = lane
+        self.seal = seal
+        self.rows: list[Row] = []
+        self.ids: list[str] = []
+        self.types: set[str] = set()
+        self.room_bytes = PAYLOAD_BYTES_MAX
+        self.opened = 0.0
+        self.flag = Flag()
+        self.appended: Appended | None = None
+        self.error: BaseException | None = None
+        self.seen: set[int] = set()
+        self._lock = Lock()
+        self._batch: Batch | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    def batch(self, outgoing: Outgoing) -> Batch:
+        """The batch of its rows; made once, by whichever thread asks first."""
+        with self._lock:
+            if self._batch is None:
+                rows = self.rows
+                self._batch = Batch(
+                    BatchId(outgoing.batch_id()), len(rows), frozenset(self.types), pack(rows)
+                )
+            return self._batch
+
+    def finish(self) -> None:
+        """It is known what became of it: let the rows go, and tell whoever waits."""
+        self.ids = [row[0] for row in self.rows]
+        self.rows = []
+        self._batch = None
+        with self._lock:
+            self.flag.set()
+            listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Call it when it is known what became of the events, from some thread; at once where it is."""
+        with self._lock:
+            if not self.flag.is_set():
+                self._listeners.append(call)
+                return
+        call()
+
+    def id_of(self, index: int) -> str:
+        """The id of an event; the rows themselves are let go with the append."""
+        rows = self.rows
+        return rows[index][0] if rows else self.ids[index]
+
+    def types_full(self) -> bool:
+        """Whether the record can name no further type."""
+        return len(self.types) >= limits.RECORD_TYPES_MAX
+
+
+class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
+    """The receipt to come of one event."""
+
+    _bundle: Bundle
+    _index: int
+
+    @property
+    def event_id(self) -> str:
+        """The event's id."""
+        return self._bundle.id_of(self._index)
+
+    def done(self) -> bool:
+        """Whether it is known what became of the event."""
+        return self._bundle.flag.is_set()
+
+    def hasten(self) -> None:
+        """Append the event now, in this thread, where the publisher has no threads that would."""
+        bundle = self._bundle
+        if bundle.seal is not None and not bundle.flag.is_set():
+            bundle.seal(bundle)
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Call it as soon as that is known: from the thread that learns it, or at once."""
+        self._bundle.when_done(call)
+
+    def result(self, timeout_seconds: float | None = None) -> Receipt:
+        """The receipt; waits for it. Raises why the event was not published, or TimeoutError."""
+        bundle = self._bundle
+        self.hasten()
+        if not bundle.flag.wait(timeout_seconds):
+            raise TimeoutError(f"event {self.event_id} was not appended within {timeout_seconds} seconds")
+        bundle.seen.add(self._index)
+        if bundle.appended is None:
+            raise bundle.error or AssertionError("a bundle is done with a place in the log, or an error")
+        return receipt(bundle.appended, self._index, self.event_id)
+
+
+def receipt(appended: Appended, index: int, event_id: str) -> Receipt:
+    """The receipt of the event at `index` of an appended batch."""
+    return Receipt(appended.lane.origin, appended.lane, Sequence(appended.sequence + index), event_id)
