@@ -101,6 +101,36 @@ def test_after_three_occupied_places_in_a_row_the_tail_is_read_again() -> None:
     assert faults.calls[2:] == [*["log.append"] * 3, "log.tail", "log.append"]
 
 
+def test_where_others_were_faster_lately_the_tail_is_read_first_until_it_is_as_remembered() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+
+    def calls_of(number: int) -> list[str]:
+        before = len(faults.calls)
+        appender.append(LANE, mine(str(number), bytes([number]) * 16))
+        return faults.calls[before:]
+
+    assert calls_of(0) == ["log.tail", "log.append"]
+    world.put(event("other"))
+    assert calls_of(1) == ["log.append", "log.append"]
+    world.put(event("another"))
+    assert calls_of(2) == ["log.tail", "log.append"]  # a read in place of a refused put
+    assert calls_of(3) == ["log.tail", "log.append"]  # and it was as remembered
+    assert calls_of(4) == ["log.append"]
+
+
+def test_who_is_faster_in_one_lane_slows_no_other() -> None:
+    world, faults = World(), Faults()
+    appender = world.appender(faults=faults)
+    for number, index in enumerate((0, 1)):
+        appender.append(lane(index), mine(batch_id=bytes([number]) * 16))
+    world.put(event("other"))
+    appender.append(LANE, mine(batch_id=b"a" * 16))
+    before = len(faults.calls)
+    appender.append(lane(1), mine(batch_id=b"b" * 16))
+    assert faults.calls[before:] == ["log.append"]
+
+
 @pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST])
 def test_without_a_reply_the_same_place_is_tried_again_and_never_another(fault: Fault) -> None:
     world = World()
