@@ -51,6 +51,15 @@ def test_lost_event() -> None:
     assert result("lost_event", once.ended()) is INVALID
     made = once.tell(h.EffectMade, region=HOME, subscription=SUB, id="e1", count=1)
     assert result("lost_event", made.ended()) is VALID
+    for changed, verdict in (
+        (False, INVALID),
+        (True, VALID),
+    ):  # a changed lane stops, with the copy to be delivered
+        copied = Hand().appended("e1", 0, batch="b")
+        copied = copied.appended("e1", 0, lane=f"{AWAY}/0.0", region=AWAY, batch="b", note=LANE)
+        if changed:
+            copied = copied.tell(h.Tampered, what="copy changed", region=AWAY, lane=LANE, sequence=0)
+        assert result("lost_event", copied.ended()) is verdict
 
 
 def test_reordered_key() -> None:

@@ -45,7 +45,7 @@ class Runtime:
     code_version: str = ""
     """Of the function; stands in dead letters."""
     side_by_side_of: Callable[[int], SideBySide] = lambda most: one_after_another
-    """How so many attempts at once are made."""
+    """How so many reads or attempts at once are made."""
 
     def flush(self) -> None:
         """Hand on the metrics of an invocation."""
@@ -110,9 +110,7 @@ class Runtime:
             ),
             clock=ports.clock,
             telemetry=self.telemetry,
-            side_by_side=(
-                one_after_another if definition.concurrency == 1 else self.side_by_side_of(definition.concurrency)
-            ),
+            side_by_side=self.side_by_side_of(max(2, definition.concurrency)),  # two reads, at least
         )  # fmt: skip
 
 

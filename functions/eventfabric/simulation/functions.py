@@ -20,6 +20,7 @@ from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName
 from eventfabric.runtime import deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.services.delivery.context import one_after_another
 from eventfabric.simulation import history
 from eventfabric.simulation.observed import ObservedHandler
 from eventfabric.simulation.process import Process
@@ -117,7 +118,7 @@ class Function:
             handlers={} if name is None else {name: world.handler_for(process, name)},
             observe=lambda handler: ObservedHandler(handler, process),
             code_version=str(world.code),
-            side_by_side_of=lambda most: self._side_by_side,
+            side_by_side_of=lambda most: self._side_by_side if world.plan.express else one_after_another,
         )
 
     def _side_by_side(self, calls: Seq[Callable[[], None]]) -> None:

@@ -1,6 +1,6 @@
 """Deliver: from a lane's cursor, hand the unbroken run of events to a subscription, then move the cursor.
 
-    state = cursor and parked keys of the lane         one read
+    state = cursor and parked keys of the lane         one read; a warm lane's log is read meanwhile
     doorbell's tail not beyond it, no key due          DUPLICATE
     keys that are due: their events in order           a commit for each key
     records from the cursor, unbroken, each extending the chain        one read a page
@@ -10,15 +10,16 @@
 A failing event parks its key; the others go on. After a crash a page is gone through carefully: see visit.py.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from eventfabric import limits
-from eventfabric.errors import LogError
+from eventfabric.errors import LogError, PortError
 from eventfabric.model.circuit import CircuitState
-from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
-from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, RaceLost
+from eventfabric.model.cursor import LaneKey, LaneState
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, Page, RaceLost
 from eventfabric.services.delivery.begin import Beginnings, has_begun
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.context import SideBySide, VisitContext, one_after_another
@@ -68,11 +69,19 @@ class LaneResult:
         return self.outcome not in (Outcome.STOPPED, Outcome.CONTENDED)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A page of the log that was read from `base` on, before it was known that the cursor stands there."""
+
+    base: Sequence
+    page: Page
+
+
 class Deliverer:
     """Delivers the lanes of one subscription in one Region.
 
     Invariant: the cursor is moved only over events that were handled, parked or filtered, and only from where it was
-    read. Holds no state of a lane between runs.
+    read. Of a lane it remembers nothing between runs but where it left off, to read the log there ahead of time.
     """
 
     def __init__(
@@ -91,7 +100,7 @@ class Deliverer:
         telemetry: Telemetry,
         side_by_side: SideBySide = one_after_another,
     ) -> None:
-        """`side_by_side`: how attempts of different keys are made, where the subscription wants several at a time."""
+        """`side_by_side`: how reads, and attempts of different keys, are made at the same time."""
         self.subscription = subscription
         self._region = region
         self._log = log
@@ -102,6 +111,7 @@ class Deliverer:
         self._beginnings = Beginnings(subscription, log=log, ledger=ledger, standings=standings, clock=clock)
         self._clock = clock
         self._telemetry = telemetry
+        self._left_at: dict[Lane, Sequence] = {}
         self._commits_first = subscription.definition.guarantee == "at_most_once"
         types = subscription.definition.types
         self._types = None if types is None else frozenset(types)
@@ -135,7 +145,7 @@ class Deliverer:
         key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)
         begins_later = not self._beginnings.is_earliest
         for _ in range(limits.LANE_RACES_MAX):
-            state = ledger.state(key)
+            state, ahead = self._look(ledger, key, doorbell)
             if owner is not None and self._standings.is_in_doubt(state.written_ms):
                 owner = self._standings.ask(lane.origin)
                 if owner is None or owner.region != self._region:
@@ -164,7 +174,9 @@ class Deliverer:
                 after_crash=receive_count > 1,
                 probes=probes,
             )
-            result = self._visit(visit, doorbell)
+            result = self._visit(visit, doorbell, ahead)
+            if result is not None and result.outcome is Outcome.DELIVERED:
+                self._left_at[lane] = visit.cursor.base
             probes = visit.probes
             at_a_hole = result is not None and result.outcome is Outcome.HOLE and not visit.cursor.version
             if at_a_hole and self._beginnings.skip_expired(key, epoch=epoch, ledger=ledger):
@@ -173,6 +185,24 @@ class Deliverer:
                 return result
             self._telemetry.add(Metric.COMMITS_LOST)
         return LaneResult(Outcome.CONTENDED)
+
+    def _look(self, ledger: Ledger, key: LaneKey, doorbell: Doorbell) -> tuple[LaneState, _Ahead | None]:
+        """The lane's state; and at the same time, where this process knows the lane, what stands behind its end.
+
+        Nobody is bound to that: it counts where the cursor still stands there, and was not read for nothing then.
+        """
+        base = self._left_at.pop(key.lane, None)
+        if base is None or doorbell.tail <= base or self._context.side_by_side is one_after_another:
+            return ledger.state(key), None
+        states: list[LaneState] = []
+        pages: list[Page] = []
+
+        def read_log() -> None:
+            with suppress(LogError, PortError):  # read again where it is needed, and told there
+                pages.append(self._log.read(key.lane, base, records_max=limits.PAGE_RECORDS_MAX))
+
+        self._context.side_by_side([lambda: states.append(ledger.state(key)), read_log])
+        return states[0], _Ahead(base, pages[0]) if pages else None
 
     def _not_begun(self, probes: bool) -> LaneResult:
         if probes:
@@ -187,7 +217,7 @@ class Deliverer:
             else replace(self._context, ledger=ledger, region=ledger.region)
         )
 
-    def _visit(self, visit: Visit, doorbell: Doorbell) -> LaneResult | None:
+    def _visit(self, visit: Visit, doorbell: Doorbell, ahead: _Ahead | None) -> LaneResult | None:
         """Keys that are due, then page after page until the lane's log ends; None where a commit lost its race."""
         due = visit.due()
         if doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:
@@ -201,7 +231,12 @@ class Deliverer:
                 return self._result(ended, doorbell)
         while True:
             try:
-                page = self._log.read(doorbell.lane, visit.cursor.base, records_max=limits.PAGE_RECORDS_MAX)
+                base = visit.cursor.base
+                if ahead is not None and ahead.base == base:
+                    page = ahead.page
+                else:
+                    page = self._log.read(doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)
+                ahead = None
                 stretch = Stretch(visit.cursor, page.records, self._types, visit.stepped_over)
                 if stretch.noted and (lost := visit.settle(stretch.noted)) is not None:
                     return self._result(lost, doorbell)

@@ -1,0 +1,377 @@
+"""A fabric in simulated time: the real SDK and functions on memory, each call as slow as the service is said to be.
+
+Where the figures of the services come from: FIFO queues and table streams, from publish to function, as measured by
+others in 2022 ("Serverless Messaging: Latency Compared", bitesizedserverless.com); DynamoDB's puts and reads are the
+few milliseconds of its own pages (aws.amazon.com/dynamodb). A distribution is log-normal through its two points.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from io import StringIO
+from itertools import count
+from logging import CRITICAL
+from math import log
+from random import Random
+from typing import Any, TypeVar
+
+from aws_lambda_powertools import Logger
+
+from eventfabric import Delivery, Event, Fabric, limits
+from eventfabric.definition_file import parse_definition
+from eventfabric.errors import EventFabricError
+from eventfabric.local.invoke import LocalContext
+from eventfabric.memory.cloud import MemoryCloud
+from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.memory.faults import Faults
+from eventfabric.memory.stream import Change
+from eventfabric.model.identity import Region, lane_index
+from eventfabric.ports import Doorbells, Ports
+from eventfabric.runtime import deliver, relay
+from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.simulation.schedule import Schedule, SimulatedTime
+from eventfabric.telemetry import NoTelemetry
+from eventfabric.topology import Topology
+from eventfabric.wire.doorbell import Doorbell
+
+T = TypeVar("T")
+REGION = Region("us-east-1")
+_STEPS_MAX = 20_000_000
+_WARM_SECONDS = 0.2
+_LOGGER = Logger(service="bench", stream=StringIO(), level=CRITICAL)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long something takes: half of the time at most `p50_ms`, 99 times of 100 at most `p99_ms`."""
+
+    p50_ms: float
+    p99_ms: float
+
+    def seconds(self, random: Random) -> float:
+        """One draw."""
+        return random.lognormvariate(log(self.p50_ms), log(self.p99_ms / self.p50_ms) / 2.326) / 1000
+
+
+_POLL_SECONDS = 0.25
+_STREAM_FUNCTION = Latency(213 - 125, 552 - 125)
+"""From a table's stream to a function, without the wait for one of four polls a second, which the figure includes."""
+PUT, QUERY = Latency(5, 12), Latency(3, 9)
+FIFO = Latency(28, 645)
+_OF_CALLS = {"log.append": PUT, "ledger.commit": PUT}
+
+
+class _Slow(Faults):
+    """Calls of ports that take their time, by which the others run meanwhile."""
+
+    def __init__(self, schedule: Schedule, random: Random) -> None:
+        super().__init__()
+        self._schedule, self._random = schedule, random
+
+    def call(self, name: str, effect: Callable[[], T]) -> T:
+        self._schedule.pause(_OF_CALLS.get(name, QUERY).seconds(self._random))
+        return effect()
+
+
+class Pickups:
+    """When a FIFO queue's messages come to a function: a group's are picked up together, and none overtakes another.
+
+    What is sent while a pickup of its group is on its way comes with it.
+    """
+
+    def __init__(self, schedule: Schedule, seed: int) -> None:
+        """Each group has draws of its own, so that another load of the same groups meets the same pickups."""
+        self._schedule, self._seed = schedule, seed
+        self._at_us: defaultdict[str, int] = defaultdict(int)
+        self._randoms: dict[str, Random] = {}
+
+    def delay_seconds(self, group: str) -> float:
+        """How long a message of a group that is sent now takes."""
+        now_us = self._schedule.now_us
+        if self._at_us[group] <= now_us:
+            random = self._randoms.setdefault(group, Random(f"{self._seed} {group}"))
+            self._at_us[group] = now_us + int(1e6 * FIFO.seconds(random))
+        return (self._at_us[group] - now_us) / 1e6
+
+
+class _Bells:
+    """ports.Doorbells whose doorbells come to the function a while later."""
+
+    def __init__(self, world: "SimulatedFabric", inner: Doorbells) -> None:
+        self._world, self._inner = world, inner
+        self._sent: set[str] = set()
+
+    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+        for bell in doorbells:
+            if bell.deduplication_id not in self._sent:  # a queue drops a second one as it is sent
+                self._sent.add(bell.deduplication_id)
+                delay = self._world.pickups.delay_seconds(bell.group)
+                self._world.later(delay, partial(self._come, subscription, bell))
+        return []
+
+    def _come(self, subscription: str, bell: Doorbell) -> None:
+        self._inner.ring(subscription, [bell])
+        self._world.wake_one()
+
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        self._inner.answer(subscription, receipt_handles)
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        self._inner.hide(subscription, receipt_handles, seconds)
+
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
+        return self._inner.ring_later(subscription, doorbell, delay_seconds)
+
+
+@dataclass
+class Seen:
+    """When each event was published, and when it came to the handler; microseconds."""
+
+    published_us: dict[str, int] = field(default_factory=dict)
+    handled_us: dict[str, int] = field(default_factory=dict)
+
+    def latencies_ms(self) -> list[float]:
+        """Of each event that was handled, sorted."""
+        return sorted((at - self.published_us[id_]) / 1000 for id_, at in self.handled_us.items())
+
+
+class SimulatedFabric:
+    """One stream, one subscription, one Region; a warm function for as many lanes as ask at once."""
+
+    def __init__(self, *, lanes: int, express: bool, functions: int, seed: int = 1) -> None:
+        self.random = Random(seed)
+        self.schedule = Schedule(Random(seed))
+        self.seen = Seen()
+        self.pickups = Pickups(self.schedule, seed)
+        self.topology = Topology(
+            parse_definition(f"""
+                [fabric]
+                name = "bench"
+                regions = ["{REGION}"]
+                [streams.orders]
+                lanes = {lanes}
+                express = {str(express).lower()}
+                [subscriptions.all]
+                stream = "orders"
+                handler = "nobody:nothing"
+            """)
+        )
+        self._clock = SimulatedTime(self.schedule)
+        entropy = SeededEntropy(seed)
+        self._cloud = MemoryCloud.of(self.topology, clock=self._clock, entropy=entropy)
+        slow, cloud, topology = _Slow(self.schedule, self.random), self._cloud, self.topology
+        self._ports = Ports(
+            clock=self._clock, entropy=entropy,
+            log_of=lambda stream: slow.log(cloud.log(topology, stream.name, REGION)),
+            ledger=slow.ledger(cloud.ledger(topology, REGION)),
+            doorbells=_Bells(self, cloud.doorbells(topology, REGION)),
+            outbox=slow.outbox(cloud.outbox(REGION)),
+            steps_of=lambda stream: cloud.steps(topology, stream.name, REGION),
+            backfills=cloud.backfills(topology, REGION), at=lambda region: self._ports,
+        )  # fmt: skip
+        self._queue = cloud.queue(topology, "all", REGION)
+        self._relay = self._runtime(None)
+        self._stream = cloud.regions[REGION].table(topology.stream("orders").table.name).stream.reader()
+        self._is_over, self._producing = False, 0
+        self._numbers = count()
+        self._idle: list[str] = []
+        self.schedule.spawn("relay", self._relay_records)
+        for number in range(functions):
+            self.schedule.spawn(f"deliver {number}", self._poll, self._runtime("all"))
+
+    def producer(self) -> Fabric:
+        """A producer of its own."""
+        return Fabric(
+            self.topology, REGION, clock=self._clock, entropy=self._ports.entropy,
+            log_of=lambda stream, region: self._ports.log_of(stream),
+            doorbells_of=lambda region: self._ports.doorbells, parallel_lanes=0,
+        )  # fmt: skip
+
+    def publish(self, fabric: Fabric, key: str, number: int) -> None:
+        """Publish one event, in the time that this takes."""
+        id_ = f"event-{number}"
+        self.seen.published_us[id_] = self.schedule.now_us
+        with suppress(EventFabricError):
+            fabric.publish("orders", key=key, type="Placed", id=id_)
+
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Do something that long from now."""
+
+        def wait() -> None:
+            self.schedule.pause(seconds)
+            call()
+
+        self.schedule.spawn("later", wait)
+
+    def wake_one(self) -> None:
+        """Have an idle function look at the queue."""
+        if self._idle:
+            self.schedule.wake(self._idle.pop())
+
+    def run(self) -> Seen:
+        """Until nothing is left to do."""
+
+        def end() -> None:
+            while len(self.seen.handled_us) < len(self.seen.published_us) or self._producing:
+                self.schedule.pause(1)
+            self._is_over = True
+
+        self.schedule.spawn("end", end)
+        self.schedule.run(steps_max=_STEPS_MAX)
+        self.schedule.close()
+        return self.seen
+
+    def produce(self, events: Callable[[Fabric], object]) -> None:
+        """A producer of its own that does so."""
+
+        def run() -> None:
+            try:
+                events(self.producer())
+            finally:
+                self._producing -= 1
+
+        self._producing += 1
+        self.schedule.spawn("producer", run)
+
+    def _runtime(self, subscription: str | None) -> Runtime:
+        return Runtime(
+            topology=self.topology, region=REGION, subscription=subscription, ports=self._ports,
+            telemetry=NoTelemetry(), logger=_LOGGER, handlers={"all": self._handle},
+            side_by_side_of=lambda most: self._side_by_side,
+        )  # fmt: skip
+
+    def _side_by_side(self, calls: Seq[Callable[[], None]]) -> None:
+        left, channel = len(calls), f"calls {next(self._numbers)}"
+
+        def run(call: Callable[[], None]) -> None:
+            nonlocal left
+            call()
+            left -= 1
+            self.schedule.wake(channel)
+
+        for call in calls:
+            self.schedule.spawn("call", run, call)
+        while left:
+            self.schedule.wait(channel)
+
+    def _handle(self, event: Event, delivery: Delivery) -> None:
+        self.seen.handled_us.setdefault(str(event.id), self.schedule.now_us)
+
+    def _relay_records(self) -> None:
+        """One shard's poller: what a poll finds is rung for, and the next poll comes after that."""
+        while not self._is_over:
+            changes = self._stream.take(limits.RELAY_BATCH_MAX, lambda most: 0)
+            if len(changes) < limits.RELAY_BATCH_MAX:
+                self.schedule.pause(_POLL_SECONDS)
+            if changes:
+                self._stream.confirm(changes)
+                self.later(_STREAM_FUNCTION.seconds(self.random), partial(self._ring_for, changes))
+
+    def _ring_for(self, changes: Seq[Change]) -> None:
+        with using(self._relay):
+            relay.handle({"Records": [change.event() for change in changes]}, self._context())
+
+    def _poll(self, runtime: Runtime) -> None:
+        while True:
+            messages = self._queue.receive(10, lambda most: 0)
+            if not messages:
+                channel = f"poll {next(self._numbers)}"
+                self._idle.append(channel)
+                self.schedule.wait(channel)
+                continue
+            with using(runtime):
+                deliver.handle({"Records": [message.event() for message in messages]}, self._context())
+            for message in messages:
+                self._queue.delete(message.receipt_handle)
+
+    def _context(self) -> Any:
+        return LocalContext("deliver", self._clock, self._clock.now_ms() + 60_000, "1")
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Events that come by chance at a rate: when, in microseconds from the start, and of which key."""
+
+    events: Seq[tuple[int, str]]
+
+    @classmethod
+    def at_rate(cls, per_second: float, seconds: float) -> "Arrivals":
+        """The same for the same rate and time, always."""
+        random, at_us, found = Random(2), 0.0, list[tuple[int, str]]()
+        for _ in range(int(per_second * seconds)):
+            at_us += 1e6 * random.expovariate(per_second)
+            found.append((int(at_us), f"customer-{random.randrange(10_000)}"))
+        return cls(found)
+
+
+def end_to_end(arrivals: Arrivals, *, express: bool, lanes: int, producers: int) -> Seen:
+    """Each event published by one of so many producers, a call at a time in each."""
+    world = SimulatedFabric(lanes=lanes, express=express, functions=lanes)
+    begin_us = world.schedule.now_us
+
+    def produce(number: int, fabric: Fabric) -> None:
+        for index in range(number, len(arrivals.events), producers):
+            at_us, key = arrivals.events[index]
+            world.schedule.pause(max(0, begin_us + at_us - world.schedule.now_us) / 1e6)
+            world.publish(fabric, key, index)
+
+    for number in range(producers):
+        world.produce(partial(produce, number))
+    return world.run()
+
+
+def fifo_alone(arrivals: Arrivals, *, groups: int) -> Seen:
+    """The same events, each a message of a FIFO queue itself, the same keys in the same groups."""
+    schedule, seen = Schedule(Random(1)), Seen()
+    pickups, begin_us = Pickups(schedule, 1), schedule.now_us
+
+    def produce() -> None:
+        for number, (at_us, key) in enumerate(arrivals.events):
+            schedule.pause((begin_us + at_us - schedule.now_us) / 1e6)
+            seen.published_us[str(number)] = schedule.now_us
+            delay = pickups.delay_seconds(f"{REGION}/0.{lane_index(key, groups)}")
+            seen.handled_us[str(number)] = schedule.now_us + int(1e6 * delay)
+
+    schedule.spawn("producer", produce)
+    schedule.run(steps_max=_STEPS_MAX)
+    return seen
+
+
+def lane_throughput(lanes: int) -> float:
+    """Events a second, handled, where each lane has a producer that publishes one event after another."""
+    world = SimulatedFabric(lanes=lanes, express=True, functions=lanes)
+    keys = _keys(lanes)
+    begin_us, numbers = world.schedule.now_us, count()
+    lasts_us = int(1e6 * (_WARM_SECONDS + 0.2 + 10 / lanes))
+
+    def produce(lane: int, fabric: Fabric) -> None:
+        while world.schedule.now_us < begin_us + lasts_us:
+            world.publish(fabric, keys[lane], next(numbers))
+
+    for lane in range(lanes):
+        world.produce(partial(produce, lane))
+    seen = world.run()
+    if len(seen.handled_us) != len(seen.published_us):
+        raise AssertionError(f"{len(seen.published_us) - len(seen.handled_us)} events were not handled")
+    warm_us = begin_us + int(1e6 * _WARM_SECONDS)
+    handled = sum(warm_us <= at_us < begin_us + lasts_us for at_us in seen.handled_us.values())
+    return 1e6 * handled / (begin_us + lasts_us - warm_us)
+
+
+def _keys(lanes: int) -> list[str]:
+    """A key for each lane."""
+    found: dict[int, str] = {}
+    for number in count():
+        key = f"customer-{number}"
+        found.setdefault(lane_index(key, lanes), key)
+        if len(found) == lanes:
+            break
+    return [found[lane] for lane in range(lanes)]
+
+
+def percentile(values: Seq[float], share: float) -> float:
+    """Of sorted values."""
+    return values[min(len(values) - 1, int(share * len(values)))]
