@@ -239,6 +239,7 @@ def test_who_takes_a_lane_over_begins_where_its_own_region_would_have() -> None:
 def test_a_lane_that_was_handed_over_before_it_began_begins_with_its_owners_number() -> None:
     world = World(start="latest")
     put(world, "old")
+    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
     world.cloud.replicate()
     away = world.at(AWAY, handler=Recorder())
     hand_over(away, epoch=3)
@@ -247,6 +248,24 @@ def test_a_lane_that_was_handed_over_before_it_began_begins_with_its_owners_numb
     away.deliver(tail=2)
     assert away.recorder.ids() == ["new"]
     assert (away.cursor().epoch, away.cursor().began) == (3, 1)
+
+
+def test_what_a_lost_region_had_begun_with_is_not_passed_over_though_nobody_heard_of_it() -> None:
+    world = World(start="latest")
+    put(world, "old")
+    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
+    for number in range(3):
+        put(world, f"new {number}")
+        world.clock.advance(1)
+    world.cloud.replicate()
+    world.deliver(
+        tail=2
+    )  # pins, and begins with, the record that rang; nothing of that is replicated any more
+    assert pins(world)[HOME] == world.records()[1].time
+    away = world.at(AWAY, handler=Recorder())
+    hand_over(away)
+    away.deliver(by=away.deliverer())
+    assert away.recorder.ids() == ["new 0", "new 1", "new 2"]
 
 
 def test_who_takes_over_a_lane_that_has_begun_asks_nothing_of_where_to_begin() -> None:

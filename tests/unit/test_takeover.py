@@ -25,7 +25,7 @@ KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)
 def hand_over(world: World, *, epoch: int = 1, to: Region | None = None) -> None:
     """Write a handover of HOME's lanes, mostly to the Region that is looked at."""
     standing = world.ledger.standing(KEY.stream, KEY.subscription)
-    owner = Owner(HOME, to or world.region, epoch, world.region)
+    owner = Owner(HOME, to or world.region, epoch, world.region, world.clock.now_ms())
     assert world.ledger.hand_over(KEY.stream, KEY.subscription, standing.written(HOME, world.region), owner)
     world.clock.advance(limits.CIRCUIT_CACHE_SECONDS)
 

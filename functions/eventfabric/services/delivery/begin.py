@@ -10,6 +10,7 @@ A lane that has begun is asked nothing of this.
 
 from dataclasses import replace
 
+from eventfabric import limits
 from eventfabric.definition import parse_time_ms
 from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.hybrid_clock import to_ms
@@ -77,11 +78,26 @@ class Beginnings:
 
     def _at(self, doorbell: Doorbell) -> AtTime | None:
         if self._start == "latest":
+            before = self._before_handover(doorbell.lane.origin)
+            if before is not None:
+                return before
             pinned = self._pinned(doorbell)
             return None if pinned is None else AtTime(to_ms(pinned))
         ms = parse_time_ms(self._start)
         assert ms is not None, "the definition was checked"
         return AtTime(ms) if ms <= self._clock.now_ms() else None
+
+    def _before_handover(self, origin: Region) -> AtTime | None:
+        """Where a lane begins that was taken over from a Region of which no pin is known; None: that is not so.
+
+        It may have pinned one, and delivered, and been lost before any of that was replicated: so from as long before
+        the handover on as replication may take. Too much, rather than to lose what was published behind that pin.
+        """
+        standing, first = self._standings.known, self._subscription.owner(origin)
+        handed = standing.owner(origin)
+        if handed is None or first in (None, self._ledger.region) or first in standing.starts:
+            return None
+        return AtTime(max(0, handed.since_ms - 1000 * limits.STREAM_RETENTION_SECONDS))
 
     def _pinned(self, doorbell: Doorbell) -> HybridTime | None:
         """What the Region pinned that delivers the lane by the definition, or else this one; None: no record rang."""
