@@ -1,5 +1,7 @@
 """Cost: dollars for a million events, predicted, beside what others would charge for the same."""
 
+import msgspec
+
 from eventfabric.cost import Load, predict
 from eventfabric.definition_file import parse_definition
 from eventfabric.model.identity import uuid7_prefix, uuid7_suffixes
@@ -40,8 +42,6 @@ def topology(regions: int = 1, lanes: int = LANES) -> Topology:
 
 def stored_bytes(batch: int) -> float:
     """What an event of DATA_BYTES takes in a record of so many."""
-    import msgspec
-
     encode = msgspec.json.Encoder().encode
     suffixes: list[str] = []
     while len(suffixes) < batch:
@@ -119,7 +119,7 @@ def bench(*, quick: bool) -> Section:
         [
             f"prices of {PRICES_DATE}, us-east-1, on demand; {EVENTS_PER_SECOND:g} events/s over {LANES} lanes",
             f"of each, {handler:.3f} dollars are the handler's own {1000 * HANDLER_SECONDS:g} ms an event",
-            f"{DATA_BYTES} bytes of data are {stored_bytes(100):.0f} stored in records of 100, {stored_bytes(1):.0f} alone",
+            f"{DATA_BYTES} bytes of data take {stored_bytes(100):.0f} in records of 100, {stored_bytes(1):.0f} alone",
         ],
         table,
     )  # fmt: skip

@@ -4,6 +4,9 @@ import json
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from math import ceil
+from random import Random
+from string import ascii_lowercase
 from typing import Any
 from uuid import uuid4
 
@@ -12,8 +15,12 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.definition_file import parse_definition
-from eventfabric.model.identity import lane_index
+from eventfabric.model.identity import GENERATION_FIRST, BatchId, Lane, LaneIndex, Region, lane_index
+from eventfabric.model.record import EMPTY_TAIL, Batch, record_at
 from eventfabric.topology import Topology
+from eventfabric.wire.item_size import item_bytes
+from eventfabric.wire.payload_codec import pack
+from eventfabric.wire.record_item import to_item
 from scripts.benchmarks.measure import Contender, Figure, Section, Target, compare
 from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session
 
@@ -25,12 +32,14 @@ _NOTHING_THERE = b'{"Items":[],"Count":0}'
 
 
 def payloads(number: int) -> list[dict[str, Any]]:
-    """Orders of about DATA_BYTES bytes as JSON; no two alike."""
+    """Orders of about DATA_BYTES bytes as JSON; no two alike. What fills them up are words, by chance."""
+    random = Random(7)
+    words = ["".join(random.choices(ascii_lowercase, k=random.randint(2, 9))) for _ in range(2_000)]
     made = []
     for index in range(number):
         order = {"order": f"ord-{index:08d}", "customer": f"cus-{index % 997:05d}", "total": index * 1.07,
                  "currency": "EUR", "sku": f"sku-{index % 313}", "note": ""}  # fmt: skip
-        order["note"] = "n" * (DATA_BYTES - len(json.dumps(order)))
+        order["note"] = " ".join(random.choices(words, k=40))[: DATA_BYTES - len(json.dumps(order))]
         made.append(order)
     return made
 
@@ -82,6 +91,18 @@ class _Load:
                 )
         return events
 
+    def write_units(self) -> tuple[int, float]:
+        """Write units of a record of BATCH_EVENTS, and the KiB that its events are under zstd."""
+        outgoing = self.fabric._stream("orders")
+        rows = [
+            outgoing.encode(self.keys[0], "OrderPlaced", data, None, None, None, None)[1]
+            for data in self.data[:BATCH_EVENTS]
+        ]
+        batch = Batch(BatchId(bytes(16)), BATCH_EVENTS, frozenset(["OrderPlaced"]), pack(rows))
+        lane = Lane(Region(REGION), GENERATION_FIRST, LaneIndex(0))
+        record = record_at(EMPTY_TAIL, lane, batch, now_ms=0, retention_seconds=None)
+        return ceil(item_bytes(to_item(record)) / 1024), len(batch.payload) / 1024
+
     def publish_singly(self, events: int) -> int:
         for index in range(events):
             key = self.keys[index % len(self.keys)]
@@ -115,7 +136,7 @@ def bench(*, quick: bool) -> Section:
     """Times publishing; `quick` takes fewer rounds."""
     load = _Load(records_per_lane=1 if quick else 4)
     rounds, few = (2, 500) if quick else (5, 2_000)
-    packed, eventbridge, sqs, kinesis = compare(_packed(load, few), rounds=rounds)
+    packed, eventbridge, sqs, kinesis, sns = compare(_packed(load, few), rounds=rounds)
     single, bare = compare(
         [
             Contender("eventfabric: publish", partial(load.publish_singly, few // 2)),
@@ -123,17 +144,21 @@ def bench(*, quick: bool) -> Section:
         ],
         rounds=rounds,
     )
-    figures = [packed, kinesis, eventbridge, sqs, single, bare]
+    figures = [packed, kinesis, eventbridge, sqs, sns, single, bare]
+    units, kibibytes = load.write_units()
     return Section(
         "publish, 256-byte events, microseconds of CPU an event",
         figures,
         [
             Target("publish, records of 500", packed.events_per_second, 100_000, "events/s", at_least=True),
-            Target("EventBridge / publish", _ratio(eventbridge, packed), 7, "times", at_least=True),
+            Target("EventBridge / publish", _ratio(eventbridge, packed), 15, "times", at_least=True),
+            Target("SQS FIFO / publish", _ratio(sqs, packed), 12, "times", at_least=True),
+            Target("Kinesis / publish", _ratio(kinesis, packed), 2, "times", at_least=True),
+            Target("write units / compressed KiB, records of 500", units / kibibytes, 1.15, "times"),
             Target("single publish / bare put_item", _ratio(single, bare), 1.3, "times"),
         ],
         [
-            f"SQS FIFO costs {_ratio(sqs, packed):.1f} times a publish, Kinesis {_ratio(kinesis, packed):.1f} times",
+            f"{kibibytes * 1024 / BATCH_EVENTS:.0f} bytes an event under zstd, of {DATA_BYTES} and what is around them",
             "json.dumps is part of each alternative, as encoding is of publish",
         ],
     )
@@ -144,6 +169,7 @@ def _packed(load: _Load, few: int) -> list[Contender]:
     events = endpoint.client("events", b'{"FailedEntryCount":0,"Entries":[]}')
     sqs = endpoint.client("sqs", b'{"Successful":[],"Failed":[]}')
     kinesis = endpoint.client("kinesis", b'{"FailedRecordCount":0,"Records":[]}')
+    sns = endpoint.client("sns", b"<PublishBatchResponse><PublishBatchResult/></PublishBatchResponse>")
 
     def put_events(batch: list[tuple[str, str]]) -> object:
         return events.put_events(
@@ -163,11 +189,21 @@ def _packed(load: _Load, few: int) -> list[Contender]:
         records = [{"Data": text.encode(), "PartitionKey": key} for key, text in batch]
         return kinesis.put_records(StreamName="orders", Records=records)
 
+    def publish_batch(batch: list[tuple[str, str]]) -> object:
+        entries = [
+            {"Id": str(n), "Message": text, "MessageGroupId": key, "MessageDeduplicationId": str(uuid4())}
+            for n, (key, text) in enumerate(batch)
+        ]
+        return sns.publish_batch(
+            TopicArn=f"arn:aws:sns:{REGION}:1:t.fifo", PublishBatchRequestEntries=entries
+        )
+
     return [
         Contender("eventfabric: publisher, records of 500", load.publish_packed),
         Contender("boto3: EventBridge put_events(10)", partial(load.in_batches, 10, few, put_events)),
         Contender("boto3: SQS FIFO send_message_batch(10)", partial(load.in_batches, 10, few, send_messages)),
         Contender("boto3: Kinesis put_records(500)", partial(load.in_batches, 500, 4 * few, put_records)),
+        Contender("boto3: SNS FIFO publish_batch(10)", partial(load.in_batches, 10, few, publish_batch)),
     ]
 
 

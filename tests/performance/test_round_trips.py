@@ -84,4 +84,4 @@ def test_a_target_is_kept_on_its_own_side_of_the_bound() -> None:
 def test_a_lane_run_of_a_record_of_ten_writes_a_twentieth_of_what_an_idempotency_record_an_event_does() -> (
     None
 ):
-    assert writes_ratio() == pytest.approx(1 / 20)
+    assert writes_ratio(10) == pytest.approx(1 / 20)
