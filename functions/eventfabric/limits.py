@@ -41,6 +41,8 @@ PUBLISHER_BUFFER_BYTES_MAX: Final = 32 * 1024 * 1024
 PUBLISHER_LINGER_MILLISECONDS: Final = 5.0
 PUBLISHER_LINGER_MILLISECONDS_MAX: Final = 3_600_000
 PUBLISHER_PARALLEL_LANES: Final = 8
+PUBLISH_CHUNK_EVENTS: Final = 256
+"""Events that `publish_all` encodes, and then takes, at a time."""
 
 ASYNC_CALLS_MAX: Final = 32
 """Calls of an AsyncFabric under way at once."""

@@ -7,9 +7,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from scripts.benchmarks import backfill, deliver, failures, imports, publish
+from scripts.benchmarks import (
+    backfill,
+    codec,
+    cost,
+    deliver,
+    failures,
+    growth,
+    imports,
+    latency,
+    publish,
+    throughput,
+)
 from scripts.benchmarks.measure import Section, pin_to_one_core
 from scripts.benchmarks.report import as_json, print_tables
+from scripts.install import ROOT
 
 
 class Benchmark(StrEnum):
@@ -20,6 +32,12 @@ class Benchmark(StrEnum):
     IMPORTS = "imports"
     FAILURES = "failures"
     BACKFILL = "backfill"
+    CODEC = "codec"
+    COST = "cost"
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    GROWTH = "growth"
+    ALL = "all"
 
 
 _BENCHES: dict[Benchmark, Callable[..., Section]] = {
@@ -28,6 +46,11 @@ _BENCHES: dict[Benchmark, Callable[..., Section]] = {
     Benchmark.IMPORTS: imports.bench,
     Benchmark.FAILURES: failures.bench,
     Benchmark.BACKFILL: backfill.bench,
+    Benchmark.CODEC: codec.bench,
+    Benchmark.COST: cost.bench,
+    Benchmark.LATENCY: latency.bench,
+    Benchmark.THROUGHPUT: throughput.bench,
+    Benchmark.GROWTH: growth.bench,
 }
 
 
@@ -35,21 +58,29 @@ def main(
     what: Annotated[list[Benchmark] | None, typer.Argument(help="Default: all of them.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: rougher figures, sooner.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write docs/performance.md anew; with all.")] = False,
 ) -> None:
     """Measure what the client costs, and what failures do, beside the alternatives, in one run.
 
-    Example: scripts/bench publish --quick
+    Examples: scripts/bench publish --quick; scripts/bench all --write
     """
+    wanted = list(_BENCHES) if not what or Benchmark.ALL in what else what
+    if write and len(wanted) < len(_BENCHES):
+        raise typer.BadParameter("--write goes with all")
     pin_to_one_core()
     console = Console()
     sections = []
-    for benchmark in what or list(Benchmark):
+    for benchmark in wanted:
         with Console(stderr=True).status(f"measuring {benchmark.value} ..."):
             sections.append(_BENCHES[benchmark](quick=quick))
         if not json:
             print_tables(sections[-1:], console)
     if json:
         print(as_json(sections))
+    if write:
+        from scripts.benchmarks.page import write as write_page  # pygal takes a second to import
+
+        write_page(sections, ROOT)
     if not all(target.kept for section in sections for target in section.targets):
         raise typer.Exit(1)
 

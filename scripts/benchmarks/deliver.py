@@ -230,10 +230,13 @@ def writes_ratio(record_events: int) -> float:
 
 def _calls(lane_run: LaneRun) -> Counter[str]:
     """The calls of one lane run of a warm function, which has read its circuit in the last few seconds."""
-    lane_run.run(1)
-    lane_run.endpoint.calls.clear()
-    lane_run.run(1)
-    return Counter(lane_run.endpoint.calls)
+    found = []
+    for _ in range(4):
+        lane_run.endpoint.calls.clear()
+        lane_run.run(1)
+        found.append(Counter(lane_run.endpoint.calls))
+    # On a busy machine a few seconds may pass in between, after which the circuit is read once more.
+    return min(found, key=Counter.total)
 
 
 def _message(doorbell: Doorbell) -> dict[str, Any]:

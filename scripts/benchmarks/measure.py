@@ -44,6 +44,17 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """How something grows: lines through points (x, y). `file`: the name of its picture."""
+
+    file: str
+    title: str
+    x: str
+    y: str
+    lines: dict[str, list[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
 class Section:
     """What one benchmark found."""
 
@@ -53,6 +64,7 @@ class Section:
     notes: list[str]
     table: list[list[str]] = field(default_factory=list)
     """Rows side by side, the head first, where there are no figures."""
+    plots: list[Plot] = field(default_factory=list)
 
 
 def pin_to_one_core() -> None:

@@ -70,7 +70,7 @@ def fabric_at(endpoint: NullEndpoint, clients: Clients, *, lanes: int) -> Fabric
     )
 
 
-class _Load:
+class Load:
     """The same events for every contender."""
 
     def __init__(self, records_per_lane: int) -> None:
@@ -89,6 +89,31 @@ class _Load:
                 publisher.publish(
                     key=names[index % len(names)], type="OrderPlaced", data=data[index % len(data)]
                 )
+        return events
+
+    def publish_all(self) -> int:
+        events, data, names = self.records * BATCH_EVENTS, self.data, self.keys
+        with self.fabric.publisher("orders", linger_ms=60_000, events_max=BATCH_EVENTS) as publisher:
+            publisher.publish_all(
+                "OrderPlaced",
+                ((names[index % len(names)], data[index % len(data)]) for index in range(events)),
+            )
+        return events
+
+    def publish_in_batches(self, batch: int, events: int) -> int:
+        """In records of so many, of one lane."""
+        key = self.keys[0]
+        with self.fabric.publisher("orders", linger_ms=60_000, events_max=batch) as publisher:
+            for index in range(events):
+                publisher.publish(key=key, type="OrderPlaced", data=self.data[index % len(self.data)])
+        return events
+
+    def publish_of_keys(self, keys: int, events: int) -> int:
+        """In records of BATCH_EVENTS, of so many keys in all lanes."""
+        with self.fabric.publisher("orders", linger_ms=60_000, events_max=BATCH_EVENTS) as publisher:
+            for index in range(events):
+                key = f"customer-{index * 7_919 % keys}"
+                publisher.publish(key=key, type="OrderPlaced", data=self.data[index % len(self.data)])
         return events
 
     def write_units(self) -> tuple[int, float]:
@@ -134,9 +159,9 @@ class _Load:
 
 def bench(*, quick: bool) -> Section:
     """Times publishing; `quick` takes fewer rounds."""
-    load = _Load(records_per_lane=1 if quick else 4)
+    load = Load(records_per_lane=1 if quick else 4)
     rounds, few = (2, 500) if quick else (5, 2_000)
-    packed, eventbridge, sqs, kinesis, sns = compare(_packed(load, few), rounds=rounds)
+    packed, one_by_one, eventbridge, sqs, kinesis, sns = compare(_packed(load, few), rounds=rounds)
     single, bare = compare(
         [
             Contender("eventfabric: publish", partial(load.publish_singly, few // 2)),
@@ -144,7 +169,7 @@ def bench(*, quick: bool) -> Section:
         ],
         rounds=rounds,
     )
-    figures = [packed, kinesis, eventbridge, sqs, sns, single, bare]
+    figures = [packed, one_by_one, kinesis, eventbridge, sqs, sns, single, bare]
     units, kibibytes = load.write_units()
     return Section(
         "publish, 256-byte events, microseconds of CPU an event",
@@ -164,7 +189,7 @@ def bench(*, quick: bool) -> Section:
     )
 
 
-def _packed(load: _Load, few: int) -> list[Contender]:
+def _packed(load: Load, few: int) -> list[Contender]:
     endpoint = load.endpoint
     events = endpoint.client("events", b'{"FailedEntryCount":0,"Entries":[]}')
     sqs = endpoint.client("sqs", b'{"Successful":[],"Failed":[]}')
@@ -199,7 +224,8 @@ def _packed(load: _Load, few: int) -> list[Contender]:
         )
 
     return [
-        Contender("eventfabric: publisher, records of 500", load.publish_packed),
+        Contender("eventfabric: publish_all, records of 500", load.publish_all),
+        Contender("eventfabric: publisher.publish, records of 500", load.publish_packed),
         Contender("boto3: EventBridge put_events(10)", partial(load.in_batches, 10, few, put_events)),
         Contender("boto3: SQS FIFO send_message_batch(10)", partial(load.in_batches, 10, few, send_messages)),
         Contender("boto3: Kinesis put_records(500)", partial(load.in_batches, 500, 4 * few, put_records)),

@@ -141,7 +141,10 @@ class Seen:
 class SimulatedFabric:
     """One stream, one subscription, one Region; a warm function for as many lanes as ask at once."""
 
-    def __init__(self, *, lanes: int, express: bool, functions: int, seed: int = 1) -> None:
+    def __init__(
+        self, *, lanes: int, express: bool, functions: int, relays: bool = True, seed: int = 1
+    ) -> None:
+        """`relays`: whether there is a relay, too."""
         self.random = Random(seed)
         self.schedule = Schedule(Random(seed))
         self.seen = Seen()
@@ -178,7 +181,8 @@ class SimulatedFabric:
         self._is_over, self._producing = False, 0
         self._numbers = count()
         self._idle: list[str] = []
-        self.schedule.spawn("relay", self._relay_records)
+        if relays:
+            self.schedule.spawn("relay", self._relay_records)
         for number in range(functions):
             self.schedule.spawn(f"deliver {number}", self._poll, self._runtime("all"))
 
@@ -342,7 +346,7 @@ def fifo_alone(arrivals: Arrivals, *, groups: int) -> Seen:
 
 def lane_throughput(lanes: int) -> float:
     """Events a second, handled, where each lane has a producer that publishes one event after another."""
-    world = SimulatedFabric(lanes=lanes, express=True, functions=lanes)
+    world = SimulatedFabric(lanes=lanes, express=True, functions=lanes, relays=False)
     keys = _keys(lanes)
     begin_us, numbers = world.schedule.now_us, count()
     lasts_us = int(1e6 * (_WARM_SECONDS + 0.2 + 10 / lanes))

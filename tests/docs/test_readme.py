@@ -40,7 +40,7 @@ def test_publish(capsys: pytest.CaptureFixture[str]) -> None:
     with LocalFabric(ROOT / "infra/fabric.toml") as fabric:
         exec(block("publish_many"), {})
         published = fabric.region("us-east-1")
-        assert published.publish("orders", key="customer-17", type="OrderPlaced").sequence == 1_002
+        assert published.publish("orders", key="customer-17", type="OrderPlaced").sequence == 2_002
     place, sequence = capsys.readouterr().out.splitlines()
     assert place.startswith("us-east-1/0.")
     assert sequence == "1"

@@ -91,8 +91,8 @@ def event(name: str, *, key: str = "k", type: str = "placed") -> Event:
 
 
 def batch_of(events: Seq[Event], batch_id: bytes) -> Batch:
-    payload = pack([stored(one) for one in events])
-    return Batch(BatchId(batch_id), len(events), frozenset(one.type for one in events), payload)
+    types = frozenset(one.type for one in events)
+    return Batch(BatchId(batch_id), len(events), types, pack([stored(one) for one in events]))
 
 
 @dataclass
@@ -244,10 +244,8 @@ class World:
             log, stream=STREAM, clock=self.clock, entropy=self.entropy, timeout_seconds=timeout_seconds
         )
 
-    def deliverer(
-        self, *, handler: Handler | None = None, faults: Faults | None = None,
-        side_by_side: SideBySide = one_after_another,
-    ) -> Deliverer:  # fmt: skip
+    def deliverer(self, *, handler: Handler | None = None, faults: Faults | None = None,
+                  side_by_side: SideBySide = one_after_another) -> Deliverer:  # fmt: skip
         """A function instance of its own: it shares nothing with others but what is stored."""
         faults = faults or self.faults
         ledger = faults.ledger(self.cloud.ledger(self.topology, self.region))
@@ -324,8 +322,7 @@ class World:
         return LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), of)
 
     def cursor(self, of: Lane = LANE) -> Cursor:
-        key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), of)
-        return self.cloud.ledger(self.topology, self.region).state(key).cursor(self.region)
+        return self.cloud.ledger(self.topology, self.region).state(self.key_of(of)).cursor(self.region)
 
     def effects(self) -> dict[str, int]:
         """How often each event's effect took place."""

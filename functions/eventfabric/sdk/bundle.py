@@ -1,15 +1,16 @@
 """Bundles: events of one lane on their way into one record; and receipts, which say what became of each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event as Flag
 from threading import Lock
-from typing import Final
+from typing import Final, overload
 
 import msgspec
 
 from eventfabric import limits
-from eventfabric.model.identity import BatchId, Lane, Region, Sequence
+from eventfabric.model import identity
+from eventfabric.model.identity import BatchId, Lane, Region
 from eventfabric.model.record import Batch
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.services.append import Appended
@@ -24,7 +25,7 @@ class Receipt:
 
     origin: Region
     lane: Lane
-    sequence: Sequence
+    sequence: identity.Sequence
     event_id: str
 
 
@@ -140,6 +141,31 @@ class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
         return receipt(bundle.appended, self._index, self.event_id)
 
 
+class PendingReceipts(Sequence[PendingReceipt]):
+    """The receipts to come of many events, in their order. Each is made as it is looked at: there may be very many."""
+
+    __slots__ = ("bundles", "indices")
+
+    def __init__(self) -> None:
+        self.bundles: list[Bundle] = []
+        self.indices: list[int] = []
+
+    @overload
+    def __getitem__(self, at: int) -> PendingReceipt: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[PendingReceipt]: ...
+    def __getitem__(self, at: int | slice) -> PendingReceipt | list[PendingReceipt]:
+        """The receipt to come of one event, or of some."""
+        if isinstance(at, slice):
+            return [self[index] for index in range(*at.indices(len(self)))]
+        return PendingReceipt(self.bundles[at], self.indices[at])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
 def receipt(appended: Appended, index: int, event_id: str) -> Receipt:
     """The receipt of the event at `index` of an appended batch."""
-    return Receipt(appended.lane.origin, appended.lane, Sequence(appended.sequence + index), event_id)
+    return Receipt(
+        appended.lane.origin, appended.lane, identity.Sequence(appended.sequence + index), event_id
+    )

@@ -125,8 +125,9 @@ class _Ringer:
                 failed = self._doorbells_of(self._region).ring(self._subscription, bells)
             except PortError:
                 failed = bells
-            except BaseException:
-                # Nobody is at it any more. The next doorbell finds it so, and the relay rings for these.
+            except (
+                BaseException
+            ):  # whatever ends it: nobody is at it any more, and the next doorbell must find that
                 self._is_ringing = False
                 raise
             if failed:

@@ -1,11 +1,14 @@
 """One stream as a producer in one Region sees it: an event's bytes and lane, and where to append them."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence as Seq
 from datetime import datetime
+from operator import itemgetter
 from sys import modules
+from typing import TypeAlias, cast
 
 from eventfabric import limits
-from eventfabric.errors import EventTooLargeError, Problem, SettingError
+from eventfabric.errors import EventTooLargeError, InvalidEventError, Problem, SettingError
 from eventfabric.model.event import Event, HeaderValue, check_event, stored_time
 from eventfabric.model.identity import (
     GENERATION_FIRST,
@@ -17,7 +20,7 @@ from eventfabric.model.identity import (
     uuid7_prefix,
     uuid7_suffixes,
 )
-from eventfabric.model.payload import Kind, Payload, encode_json
+from eventfabric.model.payload import Kind, Payload, encode_dicts, encode_json
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Entropy
 from eventfabric.sdk import tracing
@@ -34,6 +37,22 @@ _FIXED_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 *
 """Of a row with an id of ours; lengths of text and bytes take up to five more each than those of none."""
 _JSON = int(Kind.JSON)
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
+
+
+Encoded: TypeAlias = tuple[Lane, Row, int]
+"""Lane and row of an event, and how many bytes it takes of a record at most."""
+
+
+_Known: TypeAlias = tuple[Lane, str, int]
+_size = itemgetter(2)
+
+
+class StoppedEncodingError(Exception):
+    """One of several events cannot be published: why, and those before it."""
+
+    def __init__(self, error: InvalidEventError, encoded_before: list[Encoded]) -> None:
+        self.error, self.encoded_before = error, encoded_before
+        super().__init__(str(error))
 
 
 class Outgoing:
@@ -61,7 +80,7 @@ class Outgoing:
         self._lanes = [
             Lane(region, GENERATION_FIRST, LaneIndex(index)) for index in range(stream.definition.lanes)
         ]
-        self._keys: dict[str, tuple[Lane, str, int]] = {}
+        self._keys: dict[str, _Known] = {}
         self._types: dict[str, tuple[str, int]] = {}
         self._fixed_bytes = len(source.encode()) + _FIXED_BYTES
 
@@ -75,7 +94,7 @@ class Outgoing:
         time: datetime | str | None,
         source: str | None,
         stored: int | str | None = None,
-    ) -> tuple[Lane, Row, int]:
+    ) -> Encoded:
         """Lane and row of an event, and how many bytes it takes of a record at most.
 
         `stored`: its time as an Event stores it, in place of `time`. InvalidEventError (EventTooLargeError) says all
@@ -113,6 +132,50 @@ class Outgoing:
         size = size_of(row)
         return self._remember(key, type_), row, size
 
+    def encode_all(self, type_: str, items: Seq[tuple[str, object]], *, first: int) -> list[Encoded]:
+        """As `encode`, of events of one type, each a key and its data; together, where all of it is known to be good.
+
+        StoppedEncodingError: one cannot be published; its index counts from `first`.
+        """
+        together = self._encoded_together(type_, items)
+        if together is not None:
+            return together
+        found: list[Encoded] = []
+        for index, (key, data) in enumerate(items, first):
+            try:
+                found.append(self.encode(key, type_, data, None, None, None, None))
+            except InvalidEventError as error:
+                paths = [Problem(f"events[{index}].{p.path}", p.found, p.allowed) for p in error.problems]
+                raise StoppedEncodingError(type(error)(paths), found) from error
+        return found
+
+    def _encoded_together(self, type_: str, items: Seq[tuple[str, object]]) -> list[Encoded] | None:
+        """The same by a few calls for all of them; None where that cannot be done: then each is looked at."""
+        now_ms = self._clock.now_ms()
+        try:
+            known_type = self._types.get(type_)
+            known = [self._keys.get(key) for key, _ in items]
+        except TypeError:  # not hashable, so not text
+            return None
+        if known_type is None or None in known or tracing.API in modules:
+            return None
+        contents = encode_dicts([data for _, data in items])
+        if contents is None:
+            return None
+        (type_, type_bytes), moment, source = known_type, now_ms * 1000, self._source
+        ids = self._ids.take(now_ms, len(items))
+        found: list[Encoded] = [
+            (
+                lane,
+                (id_, type_, key, moment, source, _NO_HEADERS, _JSON, data),
+                len(data) + key_bytes + type_bytes,
+            )
+            for (lane, key, key_bytes), id_, data in zip(
+                cast(list[_Known], known), ids, contents, strict=True
+            )
+        ]
+        return found if max(found, key=_size)[2] <= _ROW_BYTES_MAX else None
+
     def _remember(self, key: str, type_: str) -> Lane:
         """The lane of a key that was found good, as was the type."""
         if len(self._keys) >= _KEYS_REMEMBERED_MAX:
@@ -124,7 +187,7 @@ class Outgoing:
         self._types[type_] = (type_, len(type_.encode()) + self._fixed_bytes)
         return lane
 
-    def encode_event(self, event: Event) -> tuple[Lane, Row, int]:
+    def encode_event(self, event: Event) -> Encoded:
         """As `encode`, of an Event."""
         return self.encode(
             event.key,
@@ -196,3 +259,11 @@ class _Ids:
                 return prefix + self._suffixes.pop()
             except IndexError:
                 self._suffixes = uuid7_suffixes(self._entropy.bytes(10))
+
+    def take(self, now_ms: int, count: int) -> list[str]:
+        """So many new ids."""
+        while len(self._suffixes) < count:
+            self._suffixes += uuid7_suffixes(self._entropy.bytes(10))
+        taken, self._suffixes = self._suffixes[-count:], self._suffixes[:-count]
+        prefix = uuid7_prefix(now_ms)
+        return [prefix + suffix for suffix in taken]

@@ -1,0 +1,41 @@
+"""End to end, in simulated time: from publish to handler, with express and without, beside a FIFO queue alone."""
+
+from scripts.benchmarks.measure import Section, Target
+from scripts.benchmarks.simulated import Arrivals, Seen, end_to_end, fifo_alone, percentile
+
+LANES, PER_SECOND, PRODUCERS = 64, 500.0, 8
+_SHARES = (0.5, 0.9, 0.99)
+
+
+def bench(*, quick: bool) -> Section:
+    """Simulates; `quick` for fewer seconds."""
+    arrivals = Arrivals.at_rate(PER_SECOND, 4 if quick else 30)
+    found = {
+        "eventfabric, express": end_to_end(arrivals, express=True, lanes=LANES, producers=PRODUCERS),
+        "eventfabric, relay alone": end_to_end(arrivals, express=False, lanes=LANES, producers=PRODUCERS),
+        "SQS FIFO alone": fifo_alone(arrivals, groups=LANES),
+    }
+    told = {name: _percentiles(seen) for name, seen in found.items()}
+    express, alone = told["eventfabric, express"], told["SQS FIFO alone"]
+    table = [["publish to handler, ms", "p50", "p90", "p99"]]
+    table += [[name, *(f"{value:.0f}" for value in values)] for name, values in told.items()]
+    return Section(
+        f"end to end, simulated: {PER_SECOND:g} publishes/s, {LANES} lanes, {PRODUCERS} producers",
+        [],
+        [
+            Target("express, p50", express[0], 60, "ms"),
+            Target("express, p99 beyond SQS FIFO's own", express[2] - alone[2], 100, "ms"),
+        ],
+        [
+            "latencies of the services and their sources: scripts/benchmarks/simulated.py",
+            "all three meet the same arrivals, and the two with a queue the same pickups of it",
+        ],
+        table,
+    )
+
+
+def _percentiles(seen: Seen) -> list[float]:
+    values = seen.latencies_ms()
+    if len(values) != len(seen.published_us):
+        raise AssertionError(f"{len(seen.published_us) - len(values)} events were not handled")
+    return [percentile(values, share) for share in _SHARES]

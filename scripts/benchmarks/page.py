@@ -1,0 +1,78 @@
+"""The page: docs/performance.md and its pictures, written from what a run of all benchmarks found."""
+
+import platform
+from collections.abc import Sequence as Seq
+from pathlib import Path
+
+import boto3
+import pygal
+from pygal.style import CleanStyle
+
+from scripts.benchmarks.measure import Figure, Plot, Section
+
+PAGE = Path("docs/performance.md")
+PICTURES = Path("docs/performance")
+_FOUND = Path(__file__).with_name("found.md")
+"""What profiles showed and what was changed: kept by hand, and taken into the page as it is."""
+
+_HEAD = """# Performance
+
+Written by `scripts/bench all --write`. CPU is that of one core against an endpoint that answers at once in the same
+process, so that serialising, signing and parsing are in it and the network is not; every contender takes turns in
+one run and its best round counts. Ratios are what lasts: the figures are of one run on one shared machine (Python
+{python}, boto3 {boto3}). What is asked of AWS is counted, and held by `tests/performance`. `scripts/bench publish
+deliver --quick --json` for parts of it, sooner, for programs; a target that is missed makes the command fail.
+"""
+
+
+def write(sections: Seq[Section], root: Path) -> None:
+    """Write the page anew, and every picture."""
+    parts = [_HEAD.format(python=platform.python_version(), boto3=boto3.__version__)]
+    (root / PICTURES).mkdir(exist_ok=True)
+    for section in sections:
+        parts.append(f"## {section.title[0].upper()}{section.title[1:]}\n")
+        if section.figures:
+            parts.append(_table(_rows(section.figures)))
+        if section.table:
+            parts.append(_table(section.table))
+        parts += [_table(_targets(section))] if section.targets else []
+        parts += ["".join(f"- {note}\n" for note in section.notes)] if section.notes else []
+        for plot in section.plots:
+            (root / PICTURES / f"{plot.file}.svg").write_text(_picture(plot), encoding="utf-8")
+            parts.append(f"![{plot.title}]({PICTURES.name}/{plot.file}.svg)\n")
+    parts.append(_FOUND.read_text(encoding="utf-8"))
+    (root / PAGE).write_text("\n".join(parts), encoding="utf-8")
+
+
+def _rows(figures: Seq[Figure]) -> list[list[str]]:
+    first = figures[0].cpu_us_per_event
+    rows = [["", "us of CPU an event", "events/s", "to the first"]]
+    for one in figures:
+        cpu_us, times = f"{one.cpu_us_per_event:.2f}", f"{one.cpu_us_per_event / first:.2f}"
+        rows.append([one.name, cpu_us, f"{one.events_per_second:,.0f}", times])
+    return rows
+
+
+def _targets(section: Section) -> list[list[str]]:
+    return [["target", "measured", "bound", ""]] + [
+        [target.name, f"{target.measured:,.2f} {target.unit}", f"{'>=' if target.at_least else '<='} {target.bound:,g}",
+         "kept" if target.kept else "**missed**"]
+        for target in section.targets
+    ]  # fmt: skip
+
+
+def _table(rows: Seq[Seq[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def _picture(plot: Plot) -> str:
+    """Both axes logarithmic: what grows in proportion is a straight line that rises as one."""
+    chart = pygal.XY(
+        title=plot.title, x_title=plot.x, y_title=plot.y, logarithmic=True, xrange=None, style=CleanStyle,
+        disable_xml_declaration=True, js=[], width=760, height=420, legend_at_bottom=True, no_prefix=True,
+        x_labels=sorted({x for points in plot.lines.values() for x, _ in points}), truncate_legend=-1,
+    )  # fmt: skip
+    for name, points in plot.lines.items():
+        chart.add(name, points)
+    return str(chart.render(is_unicode=True)) + "\n"
