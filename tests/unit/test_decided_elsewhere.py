@@ -75,3 +75,15 @@ def test_each_noted_batch_is_decided_by_itself() -> None:
         (world.key_of(LANE), Decision(HOME, SECOND, noted_wins=True)),
     ]
     assert world.ledger.state(key).cursor(HOME) == START
+
+
+def test_of_a_noted_batch_no_more_is_handed_out_than_the_subscription_wants() -> None:
+    world = World(types=["placed"])
+    batch = replace(
+        batch_of([event("paid", type="paid"), event("placed")], FIRST), note=Note(OTHER, Sequence(0))
+    )
+    tail = world.origin_log.tail(LANE)
+    record = record_at(tail, LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
+    assert world.origin_log.append(record) is None
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert (world.recorder.ids(), world.cursor().sequence) == (["placed"], 2)

@@ -295,3 +295,24 @@ def surveyed(world: World) -> list[LaneStanding]:
     tails = tails_of(world.log, lanes_of(world.stream))
     standing = world.ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
     return list(survey(world.subscription, tails, ledger=world.ledger, standing=standing))
+
+
+def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_on() -> None:
+    world = World()
+    world.put(event("e0"))
+    world.cloud.replicate()
+    away = world.at(AWAY, handler=Recorder())
+    hand_over(away, epoch=1)
+    warm, other = away.deliverer(), away.deliverer()
+    away.deliver(by=warm)
+    standing = away.ledger.standing(KEY.stream, KEY.subscription)
+    again = Owner(HOME, AWAY, 2, AWAY, away.clock.now_ms())
+    assert away.ledger.hand_over(KEY.stream, KEY.subscription, standing.written(HOME, AWAY), again)
+    world.put(event("e1"))
+    world.cloud.replicate()
+    away.deliver(by=other)
+    assert away.cursor().epoch == 2
+    world.put(event("e2"))
+    world.cloud.replicate()
+    assert away.deliver(by=warm).outcome is Outcome.DELIVERED
+    assert away.recorder.ids() == ["e0", "e1", "e2"]
