@@ -3,6 +3,7 @@
 import asyncio
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from collections.abc import Sequence as Seq
 from threading import Event as Flag
 from typing import TypeVar
 
@@ -19,8 +20,8 @@ from eventfabric.errors import (
 from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
-from eventfabric.sdk import bundle
 from eventfabric.sdk.publisher import ROW_MEMORY_BYTES
+from eventfabric.wire.payload_codec import Row, pack
 from tests.simulation.world import HOME, STREAM, World
 from tests.unit.producing import always, events
 
@@ -249,8 +250,12 @@ def test_a_batch_of_unknown_outcome_is_settled() -> None:
 
 def test_the_next_record_is_packed_while_the_last_is_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
     shop, packed = Shop(), list[int]()
-    pack = bundle.pack
-    monkeypatch.setattr(bundle, "pack", lambda rows: packed.append(len(rows)) or pack(rows))
+
+    def noted(rows: Seq[Row]) -> bytes:
+        packed.append(len(rows))
+        return pack(rows)
+
+    monkeypatch.setattr("eventfabric.sdk.bundle.pack", noted)
     shop.gate.clear()
     with shop.fabric.publisher(STREAM, linger_ms=60_000, events_max=2) as publisher:
         for number in range(4):
