@@ -1,51 +1,27 @@
 """Owns how much of a log a delivery reads: a page at a time, and no more than it looks at."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
 from eventfabric import limits
 from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
 from eventfabric.model.identity import BatchId, Lane, Sequence
-from eventfabric.model.record import Note, Record, Tail, record_at
-from eventfabric.ports import Log, Page
+from eventfabric.model.record import Note, record_at
 from tests.simulation.world import AWAY, LANE, STREAM, World, batch_of, event, lane
+from tests.unit.asking import Asked
 from tests.unit.failing import FEW, Failing, named, world_of
 from tests.unit.test_late import late_of, publish
 from tests.unit.test_later_events import deliver_there, lost
 from tests.unit.test_later_looks import home_is_back
 
-Read = tuple[Lane, int, int, int | None]
 THERE = lane(0, AWAY)
 
 
-@dataclass
-class Watched:
-    """A log that remembers what is read of it: lane, start, the most records, and before what."""
-
-    log: Log
-    reads: list[Read] = field(default_factory=list)
-    tails: list[tuple[Lane, int | None]] = field(default_factory=list)
-
-    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
-        self.tails.append((lane, before))
-        return self.log.tail(lane, before=before)
-
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
-        self.reads.append((lane, start, records_max, before))
-        return self.log.read(lane, start, records_max=records_max, before=before)
-
-    def append(self, record: Record) -> Record | None:
-        return self.log.append(record)
-
-    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
-        self.log.keep(lane, newest, until_seconds)
-
-
-def delivered(world: World, of: Lane = LANE, *, tail: int | None = None) -> Watched:
+def delivered(world: World, of: Lane = LANE, *, tail: int | None = None) -> Asked:
     """What is read where a lane is delivered."""
     unwatched, bell = world.log, world.bell(of, tail)
-    watched = Watched(unwatched)
+    watched = Asked(unwatched)
     world.log = watched  # type: ignore[assignment]
     world.deliver(of, tail=bell.tail)
     world.log = unwatched
