@@ -33,6 +33,7 @@ DEFINITION = f"""
 name = "shop"
 regions = ["{US}", "{EU}"]
 [streams.orders]
+express = false
 lanes = 1
 regions = ["{US}"]
 durability = "regional"

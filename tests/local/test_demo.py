@@ -86,8 +86,12 @@ def test_a_malformed_line_is_reported_with_its_place_and_the_rest_goes_on(
     assert [f"{events}:5:" in line for line in report["malformed"]] == [True]
 
 
-def test_doorbells_that_nobody_rings_again_are_found_missing(events: Path) -> None:
-    report = run_demo(DEFINITION, read_events(events), faults=Rates(drop=0.5), rings_again=False)
+def test_doorbells_that_nobody_rings_again_are_found_missing(events: Path, tmp_path: Path) -> None:
+    by_relay = tmp_path / "fabric.toml"
+    text = DEFINITION.read_text(encoding="utf-8")
+    assert text.count("lanes = 64 ") == 1
+    by_relay.write_text(text.replace("lanes = 64 ", "express = false\nlanes = 64 "), encoding="utf-8")
+    report = run_demo(by_relay, read_events(events), faults=Rates(drop=0.5), rings_again=False)
     assert not report.ok
     assert any("missing" in problem for problem in report.problems)
     assert any("charges" in problem for problem in report.problems)

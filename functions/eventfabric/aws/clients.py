@@ -32,9 +32,7 @@ CONFIG = Config(
     read_timeout=10,
     max_pool_connections=2 * limits.PUBLISHER_PARALLEL_LANES,
     tcp_keepalive=True,
-    # Two of the dearest parts of a call, of no use here: every request is built by an adapter, from checked values, and
-    # botocore puts its user agent together anew for each. See docs/performance.md.
-    parameter_validation=False,
+    # botocore puts its user agent together anew for each request, a tenth of a call: see docs/performance.md.
     user_agent=f"Boto3/{boto3.__version__} md/Botocore#{botocore.__version__} lang/python#{python_version()}",
     user_agent_extra="eventfabric",
 )
