@@ -1,6 +1,7 @@
 """Handlers of all kinds, right and wrong, for the simulation of handlers to tell apart; and what they need outside."""
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -17,10 +18,15 @@ from eventfabric.simulation.handlers import Outside
 TABLE, MAILS, ORDERED_MAILS = "rows", "mails", "mails.fifo"
 
 
-@cache
 def client(service: str) -> Any:
+    """The client of the Region that the handler runs in: kept from one run to the next, it would be of the first's."""
+    return _client_of(service, os.environ["AWS_DEFAULT_REGION"])
+
+
+@cache
+def _client_of(service: str, region: str) -> Any:
     make: Callable[..., Any] = boto3.client
-    return make(service)
+    return make(service, region_name=region)
 
 
 class Bank:
