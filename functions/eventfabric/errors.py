@@ -69,6 +69,10 @@ class Problem:
     def __str__(self) -> str:
         return f"{self.path}: found {self.found}, allowed: {self.allowed}"
 
+    def inside(self, where: str) -> "Problem":
+        """The same problem of a part of something else, such as one event of several."""
+        return Problem(f"{where}.{self.path}", self.found, self.allowed)
+
 
 class _ProblemsError(EventFabricError):
     def __init__(self, problems: Sequence[Problem], *, where: str = "") -> None:

@@ -93,7 +93,7 @@ def append_with(world: Shop, outcome: object, writes: list[Write] | None = None)
             return outcome
 
     return OutboxAppend(
-        [posting(world, Faults())], lambda records: writes or [], outbox=Answering(),  # type: ignore[arg-type]
+        [posting(world, Faults())], lambda records: writes or [], outbox=Answering(),  # type: ignore[arg-type]  # only its writes
         clock=world.clock, entropy=world.cloud.entropy, timeout_seconds=30,
     )  # fmt: skip
 
@@ -167,7 +167,7 @@ class TestTransaction:
 
         made = OutboxAppend(
             [posting(world, Faults(), 0), posting(world, Faults(), 1)], lambda records: [],
-            outbox=Watching(),  # type: ignore[arg-type]
+            outbox=Watching(),  # type: ignore[arg-type]  # only its writes
             clock=world.clock, entropy=world.cloud.entropy, timeout_seconds=30,
         )  # fmt: skip
         world.clock.advance(1)

@@ -20,6 +20,8 @@ from eventfabric.errors import (
 from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
+from eventfabric.sdk.bundle import Bundle
+from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import ROW_MEMORY_BYTES
 from eventfabric.wire.payload_codec import Row, pack
 from tests.simulation.world import HOME, STREAM, World
@@ -52,7 +54,7 @@ class Shop:
                 raise RefusedError("append", "told to")
             return appended(record)
 
-        log.append = append  # type: ignore[method-assign]
+        log.append = append  # type: ignore[method-assign]  # on its way to the log
         return log
 
     def run(self, use: Callable[[AsyncFabric], Awaitable[T]]) -> T:
@@ -264,6 +266,26 @@ def test_the_next_record_is_packed_while_the_last_is_on_the_wire(monkeypatch: py
         assert packed == [2, 2]
         shop.gate.set()
     assert packed == [2, 2]
+    assert shop.ids() == ["e0", "e1", "e2", "e3"]
+
+
+def test_a_record_whose_append_overtakes_its_packing_is_not_packed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop, ahead, pack_ahead = Shop(), list[int](), Bundle.pack_ahead
+
+    def late(bundle: Bundle, outgoing: Outgoing) -> None:
+        ahead.append(len(bundle.rows))
+        shop.gate.set()
+        assert bundle.flag.wait(10)
+        pack_ahead(bundle, outgoing)
+
+    monkeypatch.setattr(Bundle, "pack_ahead", late)
+    shop.gate.clear()
+    with shop.fabric.publisher(STREAM, linger_ms=60_000, events_max=2) as publisher:
+        pending = [publisher.publish(key="k", type="placed", id=f"e{number}") for number in range(4)]
+    assert ahead == [2]
+    assert [one.result().sequence for one in pending] == [0, 1, 2, 3]
     assert shop.ids() == ["e0", "e1", "e2", "e3"]
 
 

@@ -28,7 +28,7 @@ def backfill(**changed: object) -> Backfill:
         "id": "b", "stream": "orders", "source": AWAY, "target": HOME, "ranges": (), "rate": None,
         "workers": 4, "slice_events": None, "by": "jo", "started_ms": 7,
     }  # fmt: skip
-    return Backfill(**{**asked, **changed})  # type: ignore[arg-type]
+    return Backfill(**{**asked, **changed})  # type: ignore[arg-type]  # of any field
 
 
 def test_one_that_was_just_asked_for_runs_and_has_nothing_planned() -> None:

@@ -150,21 +150,14 @@ def test_failures_of_long_ago_make_no_outage() -> None:
     assert not one.suspects_outage(world.clock.now_ms())
 
 
-def test_what_was_handled_a_second_apart_is_forgotten_apart() -> None:
+@pytest.mark.parametrize(("apart_seconds", "failures"), [(1, 6), (0.999, 5)])
+def test_what_was_handled_a_second_apart_is_forgotten_apart_and_within_one_together(
+    apart_seconds: float, failures: int
+) -> None:
     world = World(**breaker(failure_ratio=0.5))
     one = breaker_of(world)
     one.handled(1)
-    world.clock.advance(1)
+    world.clock.advance(apart_seconds)
     one.handled(6)
     world.clock.advance(limits.CIRCUIT_WINDOW_SECONDS - 0.5)
-    assert fail(one, 6)[-2:] == [False, True]
-
-
-def test_what_was_handled_within_a_second_is_forgotten_together() -> None:
-    world = World(**breaker(failure_ratio=0.5))
-    one = breaker_of(world)
-    one.handled(1)
-    world.clock.advance(0.999)
-    one.handled(6)
-    world.clock.advance(limits.CIRCUIT_WINDOW_SECONDS - 0.5)
-    assert fail(one, 5)[-2:] == [False, True]
+    assert fail(one, failures)[-2:] == [False, True]

@@ -236,7 +236,7 @@ class TestRefused:
         world = mended_world("a1")
         letter = the_dead_letter(world)
         good = {"id": "m", "type": "mended", "key": "a", "source": "/s", "time": TIME}
-        replacement = Event(**{**good, **wrong})  # type: ignore[arg-type]
+        replacement = Event(**{**good, **wrong})  # type: ignore[arg-type]  # of any field
         with pytest.raises(InvalidEventError) as raised:
             dead_letters(world).redrive(letter, replacement=replacement)
         assert raised.value.problems == (problem,)
@@ -270,7 +270,7 @@ class TestRefused:
     ) -> None:
         world = mended_world("a1")
         world.table.write("Delete", {"Key": record_key(LANE, 0)})
-        replacement = Event(key="a", type="mended", **own)  # type: ignore[arg-type]
+        replacement = Event(key="a", type="mended", **own)  # type: ignore[arg-type]  # of any field
         with pytest.raises(InvalidEventError) as raised:
             dead_letters(world).check_replacement(the_dead_letter(world), replacement)
         assert [(one.path, one.found) for one in raised.value.problems] == [(missing, "None")]
@@ -286,7 +286,7 @@ def test_a_replacement_reads_the_dead_event_only_for_what_it_leaves_out(left_out
         world.subscription, [LANE], log=faults.log(world.log), ledger=world.ledger,
         doorbells=world.cloud.doorbells(world.topology, HOME), clock=world.clock,
     )  # fmt: skip
-    letters.check_replacement(the_dead_letter(world), Event(key="a", type="mended", **own))  # type: ignore[arg-type]
+    letters.check_replacement(the_dead_letter(world), Event(key="a", type="mended", **own))  # type: ignore[arg-type]  # of any field
     assert faults.count("log.read") == int(bool(left_out))
 
 

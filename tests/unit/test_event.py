@@ -119,7 +119,7 @@ def test_data_is_decoded_anew_so_that_nobody_changes_it_for_others() -> None:
 @pytest.mark.parametrize(
     "time",
     [
-        datetime(2026, 11, 23),  # noqa: DTZ001
+        datetime(2026, 11, 23),  # noqa: DTZ001  a naive time is what is tried
         "2026-11-23T09:47:32",
         "2026-11-23",
         "20261123T094732Z",

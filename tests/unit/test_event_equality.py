@@ -21,7 +21,7 @@ def in_log(**changed: Any) -> Event:
     }  # fmt: skip
     place = {"lane": LANE, "sequence": Sequence(7)}
     place.update({name: changed.pop(name) for name in tuple(changed) if name in place})
-    return Event.from_log(tuple({**good, **changed}.values()), **place)  # type: ignore[arg-type]
+    return Event.from_log(tuple({**good, **changed}.values()), **place)  # type: ignore[arg-type]  # of any field
 
 
 @pytest.mark.parametrize(

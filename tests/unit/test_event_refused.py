@@ -103,7 +103,7 @@ def test_a_name_that_cloudevents_uses_for_data_in_base64_is_refused_for_its_unde
     [
         ("today", "'today'"),
         (1.5, "1.5"),
-        (datetime(2026, 11, 23), "'2026-11-23T00:00:00'"),  # noqa: DTZ001
+        (datetime(2026, 11, 23), "'2026-11-23T00:00:00'"),  # noqa: DTZ001  a naive time is what is tried
         ("2026-13-23T09:47:32Z", "'2026-13-23T09:47:32Z'"),
         ("x" * 100, "'" + "x" * 79),
     ],

@@ -97,7 +97,7 @@ class Shop:
         )  # fmt: skip
 
     def publish(self, *, stream: str = "orders", type: str = "placed", **how: object) -> None:
-        self.fabric.publish(stream, key="k", type=type, **how)  # type: ignore[arg-type]
+        self.fabric.publish(stream, key="k", type=type, **how)  # type: ignore[arg-type]  # any option
 
     @property
     def rung(self) -> list[tuple[str, str]]:

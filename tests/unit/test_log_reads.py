@@ -22,7 +22,7 @@ def delivered(world: World, of: Lane = LANE, *, tail: int | None = None) -> Aske
     """What is read where a lane is delivered."""
     unwatched, bell = world.log, world.bell(of, tail)
     watched = Asked(unwatched)
-    world.log = watched  # type: ignore[assignment]
+    world.log = watched  # type: ignore[assignment]  # on its way to the log
     world.deliver(of, tail=bell.tail)
     world.log = unwatched
     return watched

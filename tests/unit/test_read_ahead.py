@@ -19,10 +19,10 @@ class Warm:
     """A function that has delivered the lane up to 2, and what it asks for from then on."""
 
     def __init__(self, *, reads_ahead: bool = True, **settings: object) -> None:
-        self.world = World(**settings)  # type: ignore[arg-type]
+        self.world = World(**settings)  # type: ignore[arg-type]  # any setting
         self.faults, self.together = Faults(), list[int]()
         self.asked = Asked(self.world.log)
-        self.world.log = self.asked  # type: ignore[assignment]
+        self.world.log = self.asked  # type: ignore[assignment]  # on its way to the log
         runner = self._side_by_side if reads_ahead else one_after_another
         self.deliverer: Deliverer = self.world.deliverer(faults=self.faults, side_by_side=runner)
         self.world.put(event("old 0"), event("old 1"))

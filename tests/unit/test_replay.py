@@ -235,7 +235,7 @@ def test_a_lane_that_is_overtaken_again_and_again_is_left_as_it_is() -> None:
 
     one = replay_of(world, faults=Faults(overtake))
     plan = one.plan(at(1))[0]
-    with pytest.raises(ContendedCommitError):
+    with pytest.raises(ContendedCommitError, match=r"^lane us-east-1/0\.0 of billing is busy: try again$"):
         one.carry_out(plan)
     assert (world.cursor().sequence, world.cursor().replay_until) == (2 + limits.LANE_RACES_MAX, 0)
 

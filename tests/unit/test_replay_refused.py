@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from eventfabric import limits
-from eventfabric.errors import ContendedCommitError, EventFabricError, ReplayRefusedError, SettingError
-from eventfabric.memory.faults import Faults
+from eventfabric.errors import EventFabricError, ReplayRefusedError, SettingError
 from eventfabric.model.identity import Lane
 from eventfabric.model.start import AtTime, Start
 from eventfabric.wire.keys import record_key
@@ -225,19 +224,4 @@ def test_records_that_may_still_come() -> None:
     one._ledger = world.ledger
     assert said(ReplayRefusedError, lambda: one.plan(at(0), lane=LANE)) == (
         "the records of lane us-east-1/0.0 have not all come yet: try again later"
-    )
-
-
-def test_a_lane_that_is_overtaken_each_time() -> None:
-    world = delivered(2)
-
-    def overtake(called: str, overall: int, of_name: int) -> None:
-        if called == "ledger.commit":
-            world.put(event(f"late{of_name}"))
-            world.deliver()
-
-    one = replay_of(world, faults=Faults(overtake))
-    plan = one.plan(at(1))[0]
-    assert said(ContendedCommitError, lambda: one.carry_out(plan)) == (
-        "lane us-east-1/0.0 of billing is busy: try again"
     )

@@ -272,7 +272,7 @@ class TestWhatIsRead:
         world.copy_to_target(made)
         look = Watched(world, SOURCE)
         log = Asked(world.log(SOURCE))
-        world.log = lambda region: log  # type: ignore[method-assign]
+        world.log = lambda region: log  # type: ignore[method-assign]  # on its way to the log
         look.mark = Mark(made[9].tail.sequence, made[9].chain)
         assert look().findings == ()
         assert log.reads == [Read(lane(), start, 100) for start in (1_000, 10_901, 20_901)]

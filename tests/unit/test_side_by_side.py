@@ -47,7 +47,7 @@ class Watching:
 def world_with(
     before: Callable[[Seq[Event]], None], *names: str, concurrency: int = 2, **settings: object
 ) -> World:
-    world = world_of(Failing({}), **{"concurrency": concurrency, **settings})  # type: ignore[arg-type]
+    world = world_of(Failing({}), **{"concurrency": concurrency, **settings})  # type: ignore[arg-type]  # any setting
     world.recorder.before = before
     world.put(*named(*names))
     return world

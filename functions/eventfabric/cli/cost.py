@@ -25,7 +25,8 @@ Sample = Annotated[
     typer.Option(help="CloudEvents, a line each: packed, to see what they take in place of --event-bytes."),
 ]
 HandlerMs = Annotated[float, typer.Option(min=0, max=900_000, help="Of your handler, for an event.")]
-_ROW_BYTES, _PLAIN_BYTES = 110, 512
+_ROW_BYTES = 110
+"""Of an event beside its data: the attributes that an event of ours has."""
 
 
 def cost(
@@ -53,12 +54,13 @@ def cost(
     from eventfabric.definition_file import read_definition
     from eventfabric.settings import definition_path
     from eventfabric.topology import Topology
+    from eventfabric.wire.payload_codec import SMALL_BYTES
 
     topology = Topology(read_definition(definition or definition_path()))
     streams = [topology.stream(stream)] if stream else list(topology.streams.values())
     if sample is None:
         plain = float(event_bytes + _ROW_BYTES)
-        stored = plain if plain * batch < _PLAIN_BYTES else plain * ratio
+        stored = plain if plain * batch < SMALL_BYTES else plain * ratio
     else:
         stored = _measured(sample, batch)
     found = [
@@ -82,7 +84,7 @@ def _measured(path: Path, batch: int) -> float:
     """Bytes an event of the file takes in records of so many; typer.BadParameter."""
     from eventfabric.model.event import Event
     from eventfabric.sdk.cloudevents_file import read_cloudevents
-    from eventfabric.wire.payload_codec import Row, pack
+    from eventfabric.wire.payload_codec import Row, pack, stored
 
     if not path.is_file():
         raise typer.BadParameter(f"--sample: found no file {path}, allowed: CloudEvents in JSON, a line each")
@@ -91,13 +93,8 @@ def _measured(path: Path, batch: int) -> float:
         for number, event in read_cloudevents(file, name=str(path)):
             if not isinstance(event, Event):
                 raise typer.BadParameter(f"--sample: line {number}: {event}")
-            payload, time = event.payload, event.stored_time
             # As an id of ours, which compresses less well than most.
-            id_ = event.id or f"0197{number:032x}"
-            rows.append(
-                (id_, event.type, event.key, 2**50 + number if time is None else time, event.source or "/",
-                 event.headers or {}, payload.kind, payload.content)
-            )  # fmt: skip
+            rows.append(stored(event, id=f"0197{number:032x}", time=2**50 + number, source="/"))
     if not rows:
         raise typer.BadParameter(f"--sample: {path} holds no event")
     records = [rows[start : start + batch] for start in range(0, len(rows), batch)]

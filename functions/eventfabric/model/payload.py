@@ -87,7 +87,10 @@ def encode_dicts(values: Seq[object]) -> list[bytes] | None:
     except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError):
         return None
     if b"ull" in lines or b"NaN" in lines or b"Inf" in lines or (_PLUS in lines and b"E+" in lines):
-        return [encode_json(value) for value in values]
+        try:
+            return [encode_json(value) for value in values]
+        except InvalidEventError:
+            return None
     return lines.split(b"\n")[:-1]  # a line's own ends of lines are escaped
 
 

@@ -1,4 +1,4 @@
-"""Owns the threads in which a function attempts events of different keys at the same time."""
+"""Owns the threads in which a function does several things at once: attempts of different keys, reads ahead."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq

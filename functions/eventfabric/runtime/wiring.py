@@ -150,6 +150,6 @@ def _of_the_environment() -> Runtime:
 
 
 def _threads(most: int) -> SideBySide:
-    from eventfabric.runtime.threads import Threads  # imports what few subscriptions need
+    from eventfabric.runtime.threads import Threads  # not every function makes any
 
     return Threads(most)

@@ -68,19 +68,26 @@ class Bundle:
     def batch(self, outgoing: Outgoing) -> Batch:
         """The batch of its rows; made once, by whichever thread asks first."""
         with self._lock:
-            if self._batch is None:
-                rows = self.rows
-                self._batch = Batch(
-                    BatchId(outgoing.batch_id()), len(rows), frozenset(self.types), pack(rows)
-                )
-            return self._batch
+            return self._packed(outgoing)
+
+    def pack_ahead(self, outgoing: Outgoing) -> None:
+        """Make its batch before it is asked for; nothing where it is known already what became of it."""
+        with self._lock:
+            if not self.flag.is_set():
+                self._packed(outgoing)
+
+    def _packed(self, outgoing: Outgoing) -> Batch:
+        if self._batch is None:
+            rows = self.rows
+            self._batch = Batch(BatchId(outgoing.batch_id()), len(rows), frozenset(self.types), pack(rows))
+        return self._batch
 
     def finish(self) -> None:
         """It is known what became of it: let the rows go, and tell whoever waits."""
-        self.ids = [row[0] for row in self.rows]
-        self.rows = []
-        self._batch = None
         with self._lock:
+            self.ids = [row[0] for row in self.rows]
+            self.rows = []
+            self._batch = None
             self.flag.set()
             listeners, self._listeners = self._listeners, []
         for listener in listeners:

@@ -8,6 +8,7 @@ from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Prob
 from eventfabric.model.event import Event
 from eventfabric.sdk.outgoing import size_of
 from eventfabric.wire.cloudevent import parse_cloudevent
+from eventfabric.wire.payload_codec import stored
 
 _SURELY_FITS_BYTES = limits.RECORD_PAYLOAD_BYTES_MAX // 2
 """An event takes less room than its line, but for what is added where the line leaves it out (id, time, source)."""
@@ -39,19 +40,11 @@ def _event_of(line: bytes, where: str) -> Event | MalformedCloudEventError:
     try:
         event = parse_cloudevent(line, where=where)
         if len(line) > _SURELY_FITS_BYTES:
-            _check_size(event)
+            size_of(stored(event, id="", time=2**62, source=""))
     except InvalidEventError as error:
         problems = [Problem(_on_one_line(p.path), _on_one_line(p.found), p.allowed) for p in error.problems]
         return MalformedCloudEventError(problems, where=where)
     return event
-
-
-def _check_size(event: Event) -> None:
-    payload, time = event.payload, event.stored_time
-    size_of(
-        (event.id or "", event.type, event.key, 2**62 if time is None else time, event.source or "",
-         event.headers or {}, payload.kind, payload.content)
-    )  # fmt: skip
 
 
 def _on_one_line(text: str) -> str:

@@ -125,9 +125,7 @@ class _Ringer:
                 failed = self._doorbells_of(self._region).ring(self._subscription, bells)
             except PortError:
                 failed = bells
-            except (
-                BaseException
-            ):  # whatever ends it: nobody is at it any more, and the next doorbell must find that
+            except BaseException:  # nobody is at it any more, and the next doorbell must find that
                 self._is_ringing = False
                 raise
             if failed:

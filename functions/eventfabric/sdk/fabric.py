@@ -18,19 +18,19 @@ from eventfabric.errors import (
     WrongRegionError,
 )
 from eventfabric.model.event import Event, HeaderValue
-from eventfabric.model.identity import Lane, Region
+from eventfabric.model.identity import Region
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Clock, Doorbells, Entropy, Log, Outbox
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
-from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.sdk.outgoing import Encoded, Outgoing
 from eventfabric.sdk.publisher import Publisher, WhenFull
 from eventfabric.sdk.route import Health, Route
 from eventfabric.services.append import Appender
 from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.topology import StreamTopology, Topology
-from eventfabric.wire.payload_codec import Row, unpack
+from eventfabric.wire.payload_codec import unpack
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -212,13 +212,13 @@ class Fabric:
         some could not be appended.
         """
         outgoing = self._stream(stream)
-        encoded: list[tuple[Lane, Row, int]] = []
+        encoded: list[Encoded] = []
         problems: list[Problem] = []
         for index, event in enumerate(events):
             try:
                 encoded.append(outgoing.encode_event(event))
             except InvalidEventError as error:
-                problems += [Problem(f"events[{index}].{p.path}", p.found, p.allowed) for p in error.problems]
+                problems += [problem.inside(f"events[{index}]") for problem in error.problems]
         if problems:
             raise InvalidEventError(problems, where=f"stream {stream}")
         with self.publisher(stream, linger_ms=60_000, acks=acks) as publisher:

@@ -38,11 +38,8 @@ _FIXED_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 *
 _JSON = int(Kind.JSON)
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
 
-
 Encoded: TypeAlias = tuple[Lane, Row, int]
 """Lane and row of an event, and how many bytes it takes of a record at most."""
-
-
 _Known: TypeAlias = tuple[Lane, str, int]
 _size = itemgetter(2)
 
@@ -145,8 +142,8 @@ class Outgoing:
             try:
                 found.append(self.encode(key, type_, data, None, None, None, None))
             except InvalidEventError as error:
-                paths = [Problem(f"events[{index}].{p.path}", p.found, p.allowed) for p in error.problems]
-                raise StoppedEncodingError(type(error)(paths), found) from error
+                problems = [problem.inside(f"events[{index}]") for problem in error.problems]
+                raise StoppedEncodingError(type(error)(problems), found) from error
         return found
 
     def _encoded_together(self, type_: str, items: Seq[tuple[str, object]]) -> list[Encoded] | None:

@@ -141,7 +141,7 @@ class Publisher:
                 bundles(bundle)
                 indices(index)
         for bundle in behind:
-            bundle.batch(self._outgoing)  # packed here, while the one before it is on the wire
+            bundle.pack_ahead(self._outgoing)  # while the one before it is on the wire
 
     @property
     def buffered_bytes(self) -> int:

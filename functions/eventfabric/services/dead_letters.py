@@ -18,7 +18,7 @@ from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
-from eventfabric.wire.payload_codec import encode_event, unpack, unpack_one
+from eventfabric.wire.payload_codec import encode_event, stored, unpack, unpack_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +158,10 @@ class DeadLetters:
             source = dead.source if source is None else source
         if time is None:
             time = self._clock.now_ms() * 1000
-        type_, key, headers = replacement.type, replacement.key, replacement.headers
-        check_event(id=id_, type=type_, key=key, source=source, headers=headers)
-        assert id_ is not None, "checked"
-        assert source is not None, "checked"
-        payload = replacement.payload
-        encoded = encode_event((id_, type_, key, time, source, headers or {}, payload.kind, payload.content))
+        check_event(
+            id=id_, type=replacement.type, key=replacement.key, source=source, headers=replacement.headers
+        )
+        encoded = encode_event(stored(replacement, id=id_, time=time, source=source))
         if len(encoded) > limits.RECORD_PAYLOAD_BYTES_MAX:
             allowed = f"at most {limits.RECORD_PAYLOAD_BYTES_MAX} bytes"
             raise EventTooLargeError([Problem("event", f"{len(encoded)} bytes encoded", allowed)])

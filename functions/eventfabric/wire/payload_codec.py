@@ -31,7 +31,7 @@ _ROWS_ZSTD = 2
 _COLUMNS = 3
 _COLUMNS_ZSTD = 4
 _ZSTD_LEVEL = 1
-_SMALL_BYTES = 512
+SMALL_BYTES: Final = 512
 """Below this, compression costs more time than it saves bytes: one write unit holds 1 KiB either way."""
 _PLAIN_BYTES_MAX = 4 * limits.RECORD_PAYLOAD_BYTES_MAX
 
@@ -64,22 +64,18 @@ def encode_event(row: Row) -> bytes:
         raise InvalidEventError([problem]) from error
 
 
-def stored(event: Event) -> Row:
-    """The row of an event with id, time and source."""
-    payload, time = event.payload, event.stored_time
-    assert event.id is not None
+def stored(
+    event: Event, *, id: str | None = None, time: int | str | None = None, source: str | None = None
+) -> Row:
+    """The row of an event; what stands in where it has no id, time (as it is stored) or source, must be given."""
+    payload, own_time = event.payload, event.stored_time
+    id = id if event.id is None else event.id
+    time = time if own_time is None else own_time
+    source = source if event.source is None else event.source
+    assert id is not None
     assert time is not None
-    assert event.source is not None
-    return (
-        event.id,
-        event.type,
-        event.key,
-        time,
-        event.source,
-        event.headers or {},
-        payload.kind,
-        payload.content,
-    )
+    assert source is not None
+    return id, event.type, event.key, time, source, event.headers or {}, payload.kind, payload.content
 
 
 def pack(rows: Seq[Row]) -> bytes:
@@ -97,7 +93,7 @@ def pack(rows: Seq[Row]) -> bytes:
             contents,
         )
     )
-    if len(plain) >= _SMALL_BYTES:
+    if len(plain) >= SMALL_BYTES:
         compressed = zstd.compress(plain, _ZSTD_LEVEL)
         if len(compressed) < len(plain):
             return bytes((_COLUMNS_ZSTD,)) + compressed
