@@ -80,7 +80,7 @@ def main(
     if write:
         from scripts.benchmarks.page import write as write_page  # pygal takes a second to import
 
-        write_page(sections, ROOT)
+        write_page(sections, ROOT, quick=quick)
     if not all(target.kept for section in sections for target in section.targets):
         raise typer.Exit(1)
 

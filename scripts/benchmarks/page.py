@@ -17,17 +17,19 @@ _FOUND = Path(__file__).with_name("found.md")
 
 _HEAD = """# Performance
 
-Written by `scripts/bench all --write`. CPU is that of one core against an endpoint that answers at once in the same
-process, so that serialising, signing and parsing are in it and the network is not; every contender takes turns in
-one run and its best round counts. Ratios are what lasts: the figures are of one run on one shared machine (Python
-{python}, boto3 {boto3}). What is asked of AWS is counted, and held by `tests/performance`. `scripts/bench publish
-deliver --quick --json` for parts of it, sooner, for programs; a target that is missed makes the command fail.
+Written by `scripts/bench all{quick} --write`. CPU is that of one core against an endpoint that answers at
+once in the same process, so that serialising, signing and parsing are in it and the network is not; every
+contender takes turns in one run and its best round counts. Ratios are what lasts: the figures are of one run on
+one shared machine (Python {python}, boto3 {boto3}). What is asked of AWS is counted, and held by
+`tests/performance`. `scripts/bench publish deliver --quick --json` for parts of it, sooner, for programs; a
+target that is missed makes the command fail.
 """
 
 
-def write(sections: Seq[Section], root: Path) -> None:
-    """Write the page anew, and every picture."""
-    parts = [_HEAD.format(python=platform.python_version(), boto3=boto3.__version__)]
+def write(sections: Seq[Section], root: Path, *, quick: bool) -> None:
+    """Write the page anew, and every picture; `quick`: as the page then says, of fewer rounds."""
+    how = " --quick" if quick else ""
+    parts = [_HEAD.format(quick=how, python=platform.python_version(), boto3=boto3.__version__)]
     (root / PICTURES).mkdir(exist_ok=True)
     for section in sections:
         parts.append(f"## {section.title[0].upper()}{section.title[1:]}\n")
