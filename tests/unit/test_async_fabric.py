@@ -4,6 +4,7 @@ import asyncio
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from collections.abc import Sequence as Seq
+from functools import partial
 from threading import Event as Flag
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from eventfabric.errors import (
     RefusedError,
 )
 from eventfabric.memory.faults import Fault, Faults
+from eventfabric.model.identity import LaneIndex, lane_index
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
 from eventfabric.sdk.bundle import Bundle
@@ -25,7 +27,7 @@ from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import ROW_MEMORY_BYTES
 from eventfabric.wire.payload_codec import Row, pack
 from tests.simulation.world import HOME, STREAM, World
-from tests.unit.producing import always, events
+from tests.unit.producing import always, events, records
 
 T = TypeVar("T")
 
@@ -33,15 +35,15 @@ T = TypeVar("T")
 class Shop:
     """A world, and a fabric of it whose appends wait for `gate`, and are refused while `refuses`."""
 
-    def __init__(self, *, has_threads: bool = True) -> None:
-        self.world = World()
+    def __init__(self, *, lanes: int = 2, workers: int = 2) -> None:
+        self.world = World(lanes=lanes)
         self.gate, self.entered = Flag(), Flag()
         self.gate.set()
         self.refuses = False
         self.fabric = Fabric(
             self.world.topology, HOME, clock=self.world.clock, entropy=self.world.entropy,
             log_of=lambda stream, region: self._log(self.world.cloud.log(self.world.topology, stream.name, region)),
-            outbox=self.world.cloud.outbox(HOME), parallel_lanes=2 if has_threads else 0,
+            outbox=self.world.cloud.outbox(HOME), parallel_lanes=workers,
         )  # fmt: skip
 
     def _log(self, log: Log) -> Log:
@@ -115,9 +117,9 @@ def test_the_event_loop_goes_on_while_an_append_is_on_its_way() -> None:
     assert shop.run(use).sequence == 0
 
 
-@pytest.mark.parametrize("has_threads", [True, False])
-def test_a_publisher_keeps_order_and_its_receipts_are_awaited(has_threads: bool) -> None:
-    shop = Shop(has_threads=has_threads)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_publisher_keeps_order_and_its_receipts_are_awaited(workers: int) -> None:
+    shop = Shop(workers=workers)
 
     async def use(fabric: AsyncFabric) -> list[int]:
         async with fabric.publisher(STREAM, linger_ms=60_000, events_max=4) as publisher:
@@ -267,6 +269,34 @@ def test_the_next_record_is_packed_while_the_last_is_on_the_wire(monkeypatch: py
         shop.gate.set()
     assert packed == [2, 2]
     assert shop.ids() == ["e0", "e1", "e2", "e3"]
+
+
+def test_what_lingers_in_a_busy_lane_goes_into_one_record_as_soon_as_that_is_free() -> None:
+    shop = Shop()
+    shop.gate.clear()
+    with shop.fabric.publisher(STREAM, linger_ms=1) as publisher:
+        publisher.publish(key="k", type="placed", id="e0")
+        assert shop.entered.wait(10)
+        late = [publisher.publish(key="k", type="placed", id="e1")]
+        Flag().wait(0.02)
+        late.append(publisher.publish(key="k", type="placed", id="e2"))
+        shop.gate.set()
+        assert [one.result(10).sequence for one in late] == [1, 2]
+    assert shop.ids() == ["e0", "e1", "e2"]
+    assert [record.count for record in records(shop.world, HOME)] == [1, 2]
+
+
+def test_lanes_take_turns_where_there_are_more_than_workers() -> None:
+    """One that always has a record waiting does not keep a worker to itself."""
+    shop, appended = Shop(lanes=4, workers=1), list[str]()
+    key_of = {lane_index(f"k{number}", 4): f"k{number}" for number in range(100)}
+    shop.gate.clear()
+    with shop.fabric.publisher(STREAM, linger_ms=60_000, events_max=1) as publisher:
+        for lane in (0, 0, 0, 1, 2):
+            key = key_of[LaneIndex(lane)]
+            publisher.publish(key=key, type="placed").when_done(partial(appended.append, str(lane)))
+        shop.gate.set()
+    assert appended == ["0", "1", "2", "0", "0"]
 
 
 def test_a_record_whose_append_overtakes_its_packing_is_not_packed_again(

@@ -245,6 +245,15 @@ def test_a_full_buffer_makes_publish_wait_for_room() -> None:
     assert sum(len(record) for record in world.records()) == 100
 
 
+def test_a_buffer_that_stays_full_does_not_make_small_records() -> None:
+    world = World(parallel_lanes=1)
+    with world.fabric.publisher("orders", linger_ms=60_000, buffer_bytes_max=400_000) as publisher:
+        for number in range(4_000):
+            publisher.publish(key=str(number % 50), type="Placed", data="x" * 1000)
+    assert sum(len(record) for record in world.records()) == 4_000
+    assert len(world.records()) < 4_000 / 40
+
+
 def test_records_hold_no_more_bytes_and_types_than_they_may() -> None:
     world = World()
     big = "x" * (RECORD_PAYLOAD_BYTES_MAX // 3)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from heapq import nsmallest
 from itertools import islice
 from threading import Condition, RLock, Thread
 from time import monotonic
@@ -59,7 +60,8 @@ class Publisher:
         self._buffer_bytes_max = buffer_bytes_max
         # The lock itself, and not the condition, is what `take` enters: that is C, and runs for every event.
         self._lock = RLock()
-        self._changed = Condition(self._lock)
+        self._appended = Condition(self._lock)
+        self._due = Condition(self._lock)
         self._open: dict[LaneIndex, Bundle] = {}
         self._sealed: dict[LaneIndex, deque[Bundle]] = {}
         self._room_bytes = buffer_bytes_max
@@ -67,8 +69,10 @@ class Publisher:
         self._failed: list[Bundle] = []
         self._closed = False
         # Without workers every append runs in the caller's thread: the local fabric wants one thread at a time.
+        self._parallel_lanes = parallel_lanes
         self._pool = ThreadPoolExecutor(parallel_lanes, "eventfabric-publisher") if parallel_lanes else None
         self._lingerer: Thread | None = None
+        self._lingerer_rests = False
 
     def publish(
         self,
@@ -122,7 +126,7 @@ class Publisher:
             for lane, row, size in encoded:
                 memory_bytes = size + ROW_MEMORY_BYTES
                 if memory_bytes > self._room_bytes:
-                    self._make_room(memory_bytes)
+                    self._make_room(memory_bytes, waits=self._waits)
                 bundle = opened.get(lane.index)
                 if (
                     bundle is None
@@ -150,23 +154,22 @@ class Publisher:
 
     def wait_for_room(self, size_bytes: int) -> None:
         """Wait until an event of so many bytes would be taken."""
-        with self._changed:
-            self._seal_all()
-            self._changed.wait_for(lambda: self._has_room(size_bytes))
+        with self._lock:
+            self._make_room(size_bytes, waits=True)
 
     def flush(self) -> None:
         """Append all that was taken, and wait for it."""
-        with self._changed:
+        with self._lock:
             self._seal_all()
-            self._changed.wait_for(lambda: not self._sealed)
+            self._appended.wait_for(lambda: not self._sealed)
 
     def close(self) -> None:
         """Take no more, flush, stop, and raise the failures that nobody has seen."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._seal_all()
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._sealed)
+            self._due.notify()
+            self._appended.wait_for(lambda: not self._sealed)
         if self._lingerer:
             self._lingerer.join()
         if self._pool:
@@ -193,15 +196,27 @@ class Publisher:
                 raise
             error.add_note(str(failed))
 
-    def _make_room(self, size: int) -> None:
-        """Append what waits until the event fits; one that would never fit goes alone."""
-        self._seal_all()
-        if not self._waits and not self._has_room(size):
-            raise BufferFullError(size, self._buffer_bytes_max)
-        self._changed.wait_for(lambda: self._has_room(size))
+    def _make_room(self, size: int, *, waits: bool) -> None:
+        """Append what waits until the event fits; one that would never fit goes alone. BufferFullError."""
+        while not self._has_room(size):
+            self._seal_fullest()
+            if not self._has_room(size):  # without workers, what was sealed is appended
+                if not waits:
+                    raise BufferFullError(size, self._buffer_bytes_max)
+                self._appended.wait()
 
     def _has_room(self, size: int) -> bool:
         return size <= self._room_bytes or not self.buffered_bytes
+
+    def _seal_fullest(self) -> None:
+        """Give the idle workers the fullest bundles. The others go on filling up: to seal all that is open each time
+        that there is no room would make ever smaller records, and each costs a call.
+        """
+        idle = max(self._parallel_lanes, 1) - len(self._sealed)
+        if idle > 0:
+            free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
+            for bundle in nsmallest(idle, free, key=lambda bundle: bundle.room_bytes):
+                self._seal(bundle.lane.index)
 
     def _open_bundle(self, lane: Lane) -> Bundle:
         if self._closed:
@@ -218,25 +233,29 @@ class Publisher:
         if self._lingerer is None:
             self._lingerer = Thread(target=self._seal_in_time, name="eventfabric-linger", daemon=True)
             self._lingerer.start()
-        elif len(self._open) == 1:
-            self._changed.notify_all()
+        elif self._lingerer_rests:
+            self._due.notify()
 
     def _seal_in_time(self) -> None:
-        with self._changed:
+        """Seal bundles that have lingered. One whose lane is busy can as well take more events until that is free."""
+        with self._lock:
             while not self._closed:
-                oldest = min((bundle.opened for bundle in self._open.values()), default=None)
-                if oldest is None:
-                    self._changed.wait()
+                free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
+                self._lingerer_rests = not free
+                if not free:
+                    self._due.wait()
                     continue
-                due = oldest + self._linger_seconds
-                if (wait_seconds := due - monotonic()) > 0:
-                    self._changed.wait(wait_seconds)
+                oldest = min(bundle.opened for bundle in free)
+                wait_seconds = oldest + self._linger_seconds - monotonic()
+                if wait_seconds > 0:
+                    self._due.wait(wait_seconds)
                     continue
-                for index in [index for index, bundle in self._open.items() if bundle.opened <= oldest]:
-                    self._seal(index)
+                for bundle in free:
+                    if bundle.opened <= oldest:
+                        self._seal(bundle.lane.index)
 
     def _seal_bundle(self, bundle: Bundle) -> None:
-        with self._changed:
+        with self._lock:
             if self._open.get(bundle.lane.index) is bundle:
                 self._seal(bundle.lane.index)
 
@@ -270,7 +289,7 @@ class Publisher:
                 BaseException
             ) as error:  # the caller's to see, through the receipt: a worker has nobody to tell
                 bundle.error = error
-            with self._changed:
+            with self._lock:
                 self._finish(waiting.popleft())
                 if bundle.error is not None:
                     while waiting:
@@ -280,14 +299,28 @@ class Publisher:
                         )
                         behind.error.__cause__ = bundle.error
                         self._finish(behind)
-                done = not waiting
-                if done:
-                    del self._sealed[lane.index]
-                    self._changed.notify_all()
-            if bundle.error is not None and not isinstance(bundle.error, Exception):
-                raise bundle.error  # an interruption is for the thread, too
-            if done:
+                goes_on = self._goes_on(lane, waiting)
+                self._appended.notify_all()
+            if not goes_on:
+                if bundle.error is not None and not isinstance(bundle.error, Exception):
+                    raise bundle.error  # an interruption is for the thread, too
                 return
+
+    def _goes_on(self, lane: Lane, waiting: deque[Bundle]) -> bool:
+        """Whether this thread is to append what is next in the lane, now that one was appended."""
+        opened = self._open.get(lane.index)
+        if not waiting and opened is not None and self._pool is not None:
+            if monotonic() >= opened.opened + self._linger_seconds:
+                waiting.append(self._open.pop(lane.index))
+            else:
+                self._due.notify()
+        if not waiting:
+            del self._sealed[lane.index]
+            return False
+        if self._pool is None or len(self._sealed) <= self._parallel_lanes:
+            return True
+        self._pool.submit(self._append_waiting, lane)  # behind the lanes that wait for a worker
+        return False
 
     def _finish(self, bundle: Bundle) -> None:
         count = len(bundle.rows)
@@ -297,7 +330,6 @@ class Publisher:
         else:
             self._failed.append(bundle)
         bundle.finish()
-        self._changed.notify_all()
 
 
 def _check_settings(linger_ms: float, events_max: int, buffer_bytes_max: int, when_full: str) -> None:
