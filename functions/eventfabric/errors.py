@@ -189,9 +189,13 @@ class PublishNotAttemptedError(EventFabricError):
 
 
 class BufferFullError(EventFabricError):
-    """A publisher that is not to wait holds as much as it may: the event is not taken. Publish it again, later."""
+    """A publisher that is not to wait holds as much as it may: the event is not taken. Publish it again, later.
+
+    `events_taken`: of those given to `publish_all`, the ones before it.
+    """
 
     retryable = True
+    events_taken = 0
 
     def __init__(self, size_bytes: int, buffer_bytes_max: int) -> None:
         self.size_bytes, self.buffer_bytes_max = size_bytes, buffer_bytes_max

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from itertools import count
+from itertools import count, cycle, islice
 from math import ceil
 from random import Random
 from string import ascii_lowercase
@@ -80,7 +80,8 @@ class Load:
         self.fabric = fabric_at(self.endpoint, clients, lanes=LANES)
         self.records = LANES * records_per_lane
         self.keys = keys()
-        self.data = payloads(2_000)
+        self.data = payloads(len(self.keys))
+        self.items = list(zip(self.keys, self.data, strict=True))
 
     def publish_packed(self) -> int:
         events, data, names = self.records * BATCH_EVENTS, self.data, self.keys
@@ -92,12 +93,9 @@ class Load:
         return events
 
     def publish_all(self) -> int:
-        events, data, names = self.records * BATCH_EVENTS, self.data, self.keys
+        events = self.records * BATCH_EVENTS
         with self.fabric.publisher("orders", linger_ms=60_000, events_max=BATCH_EVENTS) as publisher:
-            publisher.publish_all(
-                "OrderPlaced",
-                ((names[index % len(names)], data[index % len(data)]) for index in range(events)),
-            )
+            publisher.publish_all("OrderPlaced", islice(cycle(self.items), events))
         return events
 
     def publish_in_batches(self, batch: int, events: int) -> int:
@@ -120,7 +118,7 @@ class Load:
         """Write units of a record of BATCH_EVENTS, and the KiB that its events are under zstd."""
         outgoing = self.fabric._stream("orders")
         rows = [
-            outgoing.encode(self.keys[0], "OrderPlaced", data, None, None, None, None)[1]
+            outgoing.encode(self.keys[0], "OrderPlaced", data, None, None, None, None).row()
             for data in self.data[:BATCH_EVENTS]
         ]
         batch = Batch(BatchId(bytes(16)), BATCH_EVENTS, frozenset(["OrderPlaced"]), pack(rows))
@@ -147,13 +145,9 @@ class Load:
 
     def in_batches(self, size: int, events: int, send: Callable[[list[tuple[str, str]]], object]) -> int:
         """Call `send` with (key, JSON text) pairs, `size` at a time."""
-        for start in range(0, events, size):
-            send(
-                [
-                    (self.keys[index % len(self.keys)], json.dumps(self.data[index % len(self.data)]))
-                    for index in range(start, start + size)
-                ]
-            )
+        items = cycle(self.items)
+        for _ in range(0, events, size):
+            send([(key, json.dumps(data)) for key, data in islice(items, size)])
         return events
 
 

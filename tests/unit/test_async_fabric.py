@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from collections.abc import Sequence as Seq
 from functools import partial
 from threading import Event as Flag
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,7 +25,7 @@ from eventfabric.ports import Log
 from eventfabric.sdk.bundle import Bundle
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.publisher import ROW_MEMORY_BYTES
-from eventfabric.wire.payload_codec import Row, pack
+from eventfabric.wire.payload_codec import pack_columns
 from tests.simulation.world import HOME, STREAM, World
 from tests.unit.producing import always, events, records
 
@@ -255,11 +255,11 @@ def test_a_batch_of_unknown_outcome_is_settled() -> None:
 def test_the_next_record_is_packed_while_the_last_is_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
     shop, packed = Shop(), list[int]()
 
-    def noted(rows: Seq[Row]) -> bytes:
-        packed.append(len(rows))
-        return pack(rows)
+    def noted(ids: Seq[str], *columns: Seq[Any]) -> bytes:
+        packed.append(len(ids))
+        return pack_columns(ids, *columns)
 
-    monkeypatch.setattr("eventfabric.sdk.bundle.pack", noted)
+    monkeypatch.setattr("eventfabric.sdk.bundle.pack_columns", noted)
     shop.gate.clear()
     with shop.fabric.publisher(STREAM, linger_ms=60_000, events_max=2) as publisher:
         for number in range(4):
@@ -305,7 +305,7 @@ def test_a_record_whose_append_overtakes_its_packing_is_not_packed_again(
     shop, ahead, pack_ahead = Shop(), list[int](), Bundle.pack_ahead
 
     def late(bundle: Bundle, outgoing: Outgoing) -> None:
-        ahead.append(len(bundle.rows))
+        ahead.append(len(bundle.contents))
         shop.gate.set()
         assert bundle.flag.wait(10)
         pack_ahead(bundle, outgoing)

@@ -282,6 +282,16 @@ def test_what_at_most_once_has_no_time_left_for_is_counted_as_dropped() -> None:
     assert world.telemetry.totals[Metric.EVENTS_DROPPED] == 3
 
 
+def test_of_a_batch_that_at_most_once_has_no_time_for_each_event_is_counted() -> None:
+    world = World(guarantee="at_most_once", handler=Recorder(batch_events_max=2))
+    seconds = iter([1.0, 20.0])
+    world.recorder.before = lambda events: world.clock.advance(next(seconds))
+    put_each(world, *"abcdefg")
+    assert world.deliver(time_ms=15_000).outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == ["a", "b", "c", "d"]
+    assert world.telemetry.totals[Metric.EVENTS_DROPPED] == 3
+
+
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_a_commit_that_lost_its_race_reads_again_and_finds_what_the_other_did(guarantee: str) -> None:
     """Another consumer handles the whole lane in the middle of this one's first attempt."""

@@ -15,6 +15,7 @@ from eventfabric.telemetry import Metric
 from tests.simulation.world import AWAY, INVOCATION_MS, LANE, STREAM, Recorder, World, batch_of, event, lane
 from tests.unit.failing import FEW, Failing, named, retry, world_of
 from tests.unit.test_careful import again
+from tests.unit.test_circuit import breaker_of
 from tests.unit.test_dead_letters import overtaken
 from tests.unit.test_deliver_exactly_once import Writing, refused_write
 from tests.unit.test_expiry import DAY_SECONDS, aged_world, expire
@@ -50,6 +51,21 @@ def test_expired_events_are_skipped_and_counted_once_though_two_come_to_them() -
     assert world.recorder.ids() == ["a1", "b1"]
     assert world.telemetry.totals[Metric.EVENTS_EXPIRED] == 2
     assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
+
+
+def test_a_probe_whose_commit_is_lost_goes_on_as_a_probe() -> None:
+    failing = Failing({})
+    world = world_of(failing, *named("a1", "b1", "c1"), **FEW)
+    assert breaker_of(world).open_for("down")
+    world.clock.advance(limits.CIRCUIT_PROBE_SECONDS)
+
+    def moved() -> None:
+        failing.times["a1"] = 9
+        world.ledger.commit(world.key_of(LANE), world.cursor(), world.cursor())
+
+    assert world.deliver(by=world.deliverer(faults=overtaken(1, by=moved))).outcome is Outcome.WAITING
+    assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
+    assert failing.tried == ["a1", "a1"]
 
 
 def test_at_most_once_attempts_nothing_that_another_has_taken() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import InvalidEventError, Problem
-from eventfabric.model.payload import Payload, encode_json
+from eventfabric.model.payload import Payload, encode_dicts, encode_json
 
 NAN = float("nan")
 
@@ -64,3 +64,37 @@ def test_a_model_that_writes_null_for_a_number_that_json_does_not_have_is_refuse
     with pytest.raises(InvalidEventError) as raised:
         encode_json(ModelOfAnotherLibrary({"total": NAN}, '{"total":null}'))
     assert raised.value.problems == (Problem("data.total", "nan", "a finite number"),)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [{}],
+        [{"a": "ends\nof\r\nlines"}, {"b": "naïve – ☂"}],
+        [{"a": None}, {"b": [None, {"c": 1.5}]}],
+        [{"a": "null NaN Infinity E+"}, {"b": "N I +"}][1:],
+        [{"a": Decimal("1.50")}, {"b": 2**70}],
+    ],
+    ids=repr,
+)
+def test_dicts_together_are_what_each_is_by_itself(values: list[dict[str, object]]) -> None:
+    assert encode_dicts(values) == [encode_json(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        [1], "text", None, b"bytes", {"a": NAN}, {"a": float("inf")}, {"a": [{"b": NAN}]}, {"a": Decimal("NaN")},
+        {"a": Decimal("-Infinity")}, {"a": Decimal("1E+400")}, {"a": 1j}, {"a": "\ud800"}, {1j: 1},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_dicts_are_not_encoded_together_where_one_is_none_or_is_to_be_refused(odd: object) -> None:
+    assert encode_dicts([{"a": 1}, odd, {"a": 2}]) is None
+
+
+def test_dicts_are_not_encoded_together_where_text_looks_like_an_odd_number() -> None:
+    """Whoever asks encodes them one by one then."""
+    for text in ("NaN", "-Infinity", "1E+400"):
+        assert encode_dicts([{"a": text}]) is None
+        assert encode_json({"a": text}) == b'{"a":"%s"}' % text.encode()

@@ -15,7 +15,7 @@ from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX
 from eventfabric.model.event import Event
 from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, record_at
-from eventfabric.wire.payload_codec import encode_event, pack, stored, unpack
+from eventfabric.wire.payload_codec import Attributes, encode_event, pack, pack_columns, stored, unpack
 from tests.unit.strategies import events as any_events
 
 if sys.version_info >= (3, 14):
@@ -37,6 +37,27 @@ def packed(*events: Event) -> bytes:
     return pack([stored(event) for event in events])
 
 
+def in_columns(*events: Event) -> bytes:
+    """As a publisher packs them: neighbours that are alike share their attributes."""
+    ids, keys, contents, runs, starts = (
+        list[str](),
+        list[str](),
+        list[bytes](),
+        list[Attributes](),
+        list[int](),
+    )
+    for event in events:
+        id_, type_, key, time, source, headers, kind, content = stored(event)
+        attributes = (type_, time, source, headers, kind)
+        if not runs or repr(runs[-1]) != repr(attributes):
+            runs.append(attributes)
+            starts.append(len(ids))
+        ids.append(id_)
+        keys.append(key)
+        contents.append(content)
+    return pack_columns(ids, keys, contents, runs, starts)
+
+
 def an_event(data: object = None, *, id: str = "1") -> Event:
     return Event(id=id, type="placed", key="k", data=data, time="2026-11-23T00:00:00Z", source="/s")
 
@@ -56,6 +77,23 @@ def test_events_come_back_from_a_payload_as_they_were_each_at_its_place(events: 
         before.lane, before.sequence = after.lane, after.sequence
         assert after == before
         assert after.data == before.data
+
+
+@given(st.lists(any_events, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_events_in_columns_are_the_same_events_as_in_rows(some: list[Event], random: Random) -> None:
+    events = [one for one in some for _ in range(random.randint(1, 4))]
+    assert unpack(record_of(in_columns(*events), len(events))) == unpack(
+        record_of(packed(*events), len(events))
+    )
+
+
+def test_headers_that_python_finds_equal_stay_apart() -> None:
+    events = [
+        Event(id="1", type="t", key="k", time=TIMES[0], source="/s", headers={"a": value})
+        for value in (True, 1, 1, True)
+    ]
+    for payload in (packed(*events), in_columns(*events)):
+        assert [repr(one.headers["a"]) for one in unpack(record_of(payload, 4))] == ["True", "1", "1", "True"]
 
 
 def test_a_small_payload_is_plain_and_a_large_one_compressed_where_that_helps() -> None:

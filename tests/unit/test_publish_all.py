@@ -1,14 +1,19 @@
 """Many events of one type at once: the same events as one by one, in order, and what stops them."""
 
 import math
+import sys
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from eventfabric import Event, Fabric, limits
 from eventfabric.errors import BufferFullError, EventTooLargeError, InvalidEventError
+from eventfabric.model.identity import LaneIndex
 from eventfabric.sdk.publisher import Publisher
 from tests.simulation.world import HOME, STREAM, World
+from tests.tracing import within
 from tests.unit.producing import events, producer
 
 Told = list[tuple[str, str, object]]
@@ -137,3 +142,72 @@ def test_it_takes_events_as_they_come_and_holds_no_more_than_a_chunk(fabric: Fab
 def test_types_that_are_wrong_are_the_first_events_problem(fabric: Fabric) -> None:
     with pytest.raises(InvalidEventError, match=r"events\[0\]\.type"), fabric.publisher(STREAM) as publisher:
         publisher.publish_all("", [("k", {})])
+
+
+def test_a_type_that_is_wrong_is_found_though_the_keys_are_known(fabric: Fabric) -> None:
+    publish(fabric, items(10))
+    with (
+        pytest.raises(InvalidEventError, match=r"events\[0\]\.type"),
+        fabric.publisher(STREAM) as publisher,
+    ):
+        publisher.publish_all("x" * 200, items(10))
+
+
+def test_events_of_many_keys_are_encoded_together_even_where_each_key_is_new(fabric: Fabric) -> None:
+    """Also where there are more than are remembered."""
+    outgoing = fabric._stream(STREAM)
+    for start in range(0, 40_000, 250):
+        new = [(f"order-{start + number}", {"n": number}) for number in range(250)]
+        (encoded,) = outgoing.encode_all("placed", new)
+        assert [key for _, key, _ in encoded.places] == [key for key, _ in new]
+
+
+def test_they_carry_the_context_of_the_span_that_they_were_published_in(world: World, fabric: Fabric) -> None:
+    given: list[tuple[str, object]] = [("k", {"n": number}) for number in range(3)]
+    expected: list[str | None] = []
+    for _ in range(2):  # at first nothing is known of key and type
+        with within("publishing") as context:
+            publish(fabric, given)
+        expected += [f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"] * 3
+    publish(fabric, given)
+    expected += [None] * 3
+    assert [one.headers.get("traceparent") for one in events(world, HOME)] == expected
+    largest = limits.RECORD_PAYLOAD_BYTES_MAX - 200
+    publish(fabric, [("k", {"a": "x" * largest})])
+    with within("publishing"), pytest.raises(EventTooLargeError):
+        publish(fabric, [("k", {"a": "x" * largest})])
+
+
+def test_ids_sort_as_the_events_were_given(world: World, fabric: Fabric) -> None:
+    with fabric.publisher(STREAM, linger_ms=60_000) as publisher:
+        pending = publisher.publish_all("placed", [("k", {"n": number}) for number in range(200)])
+    ids = [one.event_id for one in pending]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 200
+
+
+def test_producers_in_several_threads_never_share_an_id(fabric: Fabric) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with fabric.publisher(STREAM, linger_ms=60_000) as publisher, ThreadPoolExecutor(4) as threads:
+            pending = list(
+                threads.map(lambda producer: publisher.publish_all(f"t{producer}", items(2_000)), range(4))
+            )
+    finally:
+        sys.setswitchinterval(interval)
+    assert len({one.event_id for of in pending for one in of}) == 8_000
+
+
+def test_a_publisher_that_is_not_to_wait_takes_the_events_that_it_has_room_for(world: World) -> None:
+    fabric = producer(world)
+    fabric._parallel_lanes = 1
+    with fabric.publisher(STREAM, linger_ms=60_000, buffer_bytes_max=100_000, when_full="raise") as publisher:
+        publisher._sealed[LaneIndex(9)] = deque()  # its only worker is busy with another lane
+        with pytest.raises(BufferFullError) as full:
+            publisher.publish_all("placed", items(1_000))
+        del publisher._sealed[LaneIndex(9)]
+        free_bytes = 100_000 - publisher.buffered_bytes
+    found = sorted(one.data["n"] for one in events(world, HOME))
+    assert found == list(range(full.value.events_taken))
+    assert 0 < free_bytes < 1_000

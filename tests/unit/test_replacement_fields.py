@@ -3,7 +3,7 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.errors import EventTooLargeError
+from eventfabric.errors import EventTooLargeError, InvalidEventError
 from eventfabric.model.event import Event
 from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import encode_event, stored
@@ -29,6 +29,15 @@ def test_what_a_replacement_has_is_its_own_and_the_rest_is_the_dead_events(own: 
     mended = world.recorder.events[0]
     found = {"id": mended.id, "source": mended.source, "time": mended.stored_time}
     assert found == {**expected, **given}
+
+
+@pytest.mark.parametrize("wrong", [{"id": "x" * 200}, {"source": ""}], ids=["id", "source"])
+def test_what_is_its_own_must_be_good_though_the_rest_is_the_dead_events(wrong: dict[str, str]) -> None:
+    world = world_with_a_dead_letter()
+    replacement = Event(key="a", type="mended", **wrong)  # type: ignore[arg-type]  # of any one field
+    with pytest.raises(InvalidEventError) as raised:
+        dead_letters(world).check_replacement(the_dead_letter(world), replacement)
+    assert [problem.path for problem in raised.value.problems] == list(wrong)
 
 
 def test_where_the_dead_event_has_expired_its_time_is_now_to_the_microsecond() -> None:

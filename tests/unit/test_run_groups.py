@@ -14,10 +14,11 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.ports import Attempt, Write
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
-from tests.simulation.world import World, add_one, event
+from tests.simulation.world import LANE, World, add_one, event
 from tests.unit.failing import BAD_ORDER, FEW, Failing, breaker, named, retry, waiting, world_of
 from tests.unit.test_breaker import circuit
 from tests.unit.test_careful import again
+from tests.unit.test_dead_letters import overtaken
 from tests.unit.test_deliver_exactly_once import each_of_its_key, refused, refused_write
 
 
@@ -247,3 +248,15 @@ class TestTogether:
         assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
         assert {len(one.waiting) for one in world.parked().values()} == {2}
         assert (world.cursor().sequence, faults.count("ledger.commit")) == (2 * len(keys), 2)
+
+
+def test_a_group_that_is_full_and_loses_its_race_is_not_added_to() -> None:
+    handler = Writes({"a": TRANSACTION_WRITES_MAX, "b": 2})
+    world = writing_world(handler, event("a", key="a"), event("b", key="b"), event("c", key="c"))
+
+    def moved() -> None:
+        world.ledger.commit(world.key_of(LANE), world.cursor(), world.cursor())
+
+    assert world.deliver(by=world.deliverer(faults=overtaken(1, by=moved))).outcome is Outcome.DELIVERED
+    assert handler.attempted == ["a", "b", "a", "b", "c"]
+    assert written(world) == {"a": TRANSACTION_WRITES_MAX, "b": 2, "c": 1}

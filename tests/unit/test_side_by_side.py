@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.limits import AHEAD_EVENTS
+from eventfabric.limits import AHEAD_EVENTS, CIRCUIT_PROBE_SECONDS
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.event import Event
@@ -20,6 +20,7 @@ from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
 from tests.simulation.world import LANE, World
 from tests.unit.failing import FEW, Failing, breaker, drained, named, waiting, world_of
+from tests.unit.test_circuit import breaker_of
 
 
 class Watching:
@@ -168,11 +169,21 @@ def test_so_many_events_are_attempted_before_the_first_of_them_is_gone_through()
     assert sizes == [2 * AHEAD_EVENTS, 26 - 2 * AHEAD_EVENTS]
 
 
-def test_a_handler_of_several_events_is_called_once_at_a_time() -> None:
-    world = world_of(Failing({}), batch_events_max=10, concurrency=4)
+@pytest.mark.parametrize("batch_events_max", [2, 10])
+def test_a_handler_of_several_events_is_called_once_at_a_time(batch_events_max: int) -> None:
+    world = world_of(Failing({}), batch_events_max=batch_events_max, concurrency=4)
     world.put(*named("a1", "b1", "c1"))
     world.deliver(by=world.deliverer(side_by_side=lambda calls: pytest.fail("it was not")))
     assert world.recorder.ids() == ["a1", "b1", "c1"]
+
+
+def test_a_probe_goes_one_by_one() -> None:
+    failing = Failing({"a1": 9})
+    world = world_with(failing, "a1", "b1", "c1", concurrency=4, **FEW)
+    assert breaker_of(world).open_for("down")
+    world.clock.advance(CIRCUIT_PROBE_SECONDS)
+    world.deliver(by=world.deliverer(side_by_side=lambda calls: pytest.fail("it did not")))
+    assert failing.tried == ["a1"]
 
 
 def test_failures_are_counted_try_by_try() -> None:

@@ -57,6 +57,9 @@ def uuid7_prefix(unix_ms: int) -> str:
     return f"{unix_ms >> 16:08x}-{unix_ms & 0xFFFF:04x}-"
 
 
+_COUNTERS = [f"{number:02x}" for number in range(255, -1, -1)]
+
+
 def uuid7_suffixes(random_bytes: bytes) -> list[str]:
     """256 other halves, the last to be used first: 66 of the 80 random bits, and a counter (RFC 9562, 6.2, method 1).
 
@@ -65,4 +68,4 @@ def uuid7_suffixes(random_bytes: bytes) -> list[str]:
     digits = random_bytes.hex()
     variant = "89ab"[random_bytes[1] & 3]
     first, last = f"7{digits[0]}", f"-{variant}{digits[4:7]}-{digits[7:19]}"
-    return [f"{first}{counter:02x}{last}" for counter in range(255, -1, -1)]
+    return [first + counter + last for counter in _COUNTERS]

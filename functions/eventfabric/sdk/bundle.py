@@ -14,7 +14,7 @@ from eventfabric.model.identity import BatchId, Lane, Region
 from eventfabric.model.record import Batch
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.services.append import Appended
-from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Row, pack
+from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Attributes, pack_columns
 
 PAYLOAD_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
 
@@ -30,43 +30,63 @@ class Receipt:
 
 
 class Bundle:
-    """Events of one lane on their way into one record."""
+    """Events of one lane on their way into one record, field by field; what neighbours have alike is there once."""
 
     __slots__ = (
         "_batch",
         "_listeners",
         "_lock",
+        "_runs",
+        "_starts",
+        "_types",
         "appended",
+        "attributes",
+        "contents",
         "error",
         "flag",
         "ids",
+        "keys",
         "lane",
         "opened",
         "room_bytes",
-        "rows",
         "seal",
         "seen",
-        "types",
     )
 
     def __init__(self, lane: Lane, seal: Callable[["Bundle"], None] | None) -> None:
         self.lane = lane
         self.seal = seal
-        self.rows: list[Row] = []
         self.ids: list[str] = []
-        self.types: set[str] = set()
+        self.keys: list[str] = []
+        self.contents: list[bytes] = []
+        self.attributes: Attributes | None = None
+        """Of the events that are put in now; see `begin`."""
         self.room_bytes = PAYLOAD_BYTES_MAX
         self.opened = 0.0
         self.flag = Flag()
         self.appended: Appended | None = None
         self.error: BaseException | None = None
         self.seen: set[int] = set()
+        self._runs: list[Attributes] = []
+        self._starts: list[int] = []
+        self._types: set[str] = set()
         self._lock = Lock()
         self._batch: Batch | None = None
         self._listeners: list[Callable[[], None]] = []
 
+    def begin(self, attributes: Attributes) -> bool:
+        """Let these be the attributes of the events that follow; False where the record can name no further type."""
+        if attributes[0] not in self._types:
+            if len(self._types) >= limits.RECORD_TYPES_MAX:
+                return False
+            self._types.add(attributes[0])
+        self._runs.append(attributes)
+        self._starts.append(len(self.ids))
+        self.attributes = attributes
+        return True
+
     def batch(self, outgoing: Outgoing) -> Batch:
-        """The batch of its rows; made once, by whichever thread asks first."""
+        """The batch of its events; made once, by whichever thread asks first."""
         with self._lock:
             return self._packed(outgoing)
 
@@ -78,16 +98,15 @@ class Bundle:
 
     def _packed(self, outgoing: Outgoing) -> Batch:
         if self._batch is None:
-            rows = self.rows
-            self._batch = Batch(BatchId(outgoing.batch_id()), len(rows), frozenset(self.types), pack(rows))
+            payload = pack_columns(self.ids, self.keys, self.contents, self._runs, self._starts)
+            self._batch = Batch(BatchId(outgoing.batch_id()), len(self.ids), frozenset(self._types), payload)
         return self._batch
 
     def finish(self) -> None:
-        """It is known what became of it: let the rows go, and tell whoever waits."""
+        """It is known what became of it: let the events go, but for their ids, and tell whoever waits."""
         with self._lock:
-            self.ids = [row[0] for row in self.rows]
-            self.rows = []
-            self._batch = None
+            self.keys, self.contents, self._runs, self._starts = [], [], [], []
+            self.attributes = self._batch = None
             self.flag.set()
             listeners, self._listeners = self._listeners, []
         for listener in listeners:
@@ -101,15 +120,6 @@ class Bundle:
                 return
         call()
 
-    def id_of(self, index: int) -> str:
-        """The id of an event; the rows themselves are let go with the append."""
-        rows = self.rows
-        return rows[index][0] if rows else self.ids[index]
-
-    def types_full(self) -> bool:
-        """Whether the record can name no further type."""
-        return len(self.types) >= limits.RECORD_TYPES_MAX
-
 
 class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
     """The receipt to come of one event."""
@@ -120,7 +130,7 @@ class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
     @property
     def event_id(self) -> str:
         """The event's id."""
-        return self._bundle.id_of(self._index)
+        return self._bundle.ids[self._index]
 
     def done(self) -> bool:
         """Whether it is known what became of the event."""

@@ -197,13 +197,13 @@ class Fabric:
             check_once(id)
             if acks > 1:
                 raise SettingError("acks", acks, "1 with once=True: its transaction is of one Region")
-        lane, row, _ = outgoing.encode(key, type, data, id, headers, time, source)
-        batch = outgoing.batch_of_one(row)
+        event = outgoing.encode(key, type, data, id, headers, time, source)
+        lane, batch, (event_id,) = outgoing.lane_of(event), outgoing.batch_of_one(event), event.ids
         if once:
             return publish_once(
-                outgoing, self._log_here(outgoing), lane, batch, row[0], self._append_together
+                outgoing, self._log_here(outgoing), lane, batch, event_id, self._append_together
             )
-        return receipt(outgoing.append(lane, batch, acks=acks), 0, row[0])
+        return receipt(outgoing.append(lane, batch, acks=acks), 0, event_id)
 
     def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
         """Publish events, packed into as few records as their lanes allow; returns their receipts in the order given.
@@ -222,7 +222,7 @@ class Fabric:
         if problems:
             raise InvalidEventError(problems, where=f"stream {stream}")
         with self.publisher(stream, linger_ms=60_000, acks=acks) as publisher:
-            pending = [publisher.take(*fields) for fields in encoded]
+            pending = [publisher.take(event) for event in encoded]
         return [waiting.result() for waiting in pending]
 
     def publisher(

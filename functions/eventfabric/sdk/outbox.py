@@ -64,8 +64,9 @@ class OutboxTransaction(Transaction):
         """Publish an event with the commit. Arguments and errors as `Fabric.publish`."""
         if self.ended:
             raise EventFabricError("the transaction has ended: publish inside its with block")
-        lane, row, _ = self._outgoing_of(stream).encode(key, type, data, id, headers, time, source)
-        self._events[stream, lane].append((self._count, row))
+        outgoing = self._outgoing_of(stream)
+        event = outgoing.encode(key, type, data, id, headers, time, source)
+        self._events[stream, outgoing.lane_of(event)].append((self._count, event.row()))
         self._count += 1
 
     def commit(self) -> list[Receipt]:

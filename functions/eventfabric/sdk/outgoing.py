@@ -1,11 +1,13 @@
 """One stream as a producer in one Region sees it: an event's bytes and lane, and where to append them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from datetime import datetime
-from operator import itemgetter
+from itertools import islice
 from sys import modules
 from typing import TypeAlias, cast
+
+import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import EventTooLargeError, InvalidEventError, Problem, SettingError
@@ -28,28 +30,60 @@ from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
 from eventfabric.services.append import Appended
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Row, encode_event, pack
+from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Attributes, Row, encode_event, pack
 
 _KEYS_REMEMBERED_MAX = 32_768
 _TYPES_REMEMBERED_MAX = 1_000
 _ROW_BYTES_MAX = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
-_FIXED_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 * 5
+_AROUND_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 * 5
 """Of a row with an id of ours; lengths of text and bytes take up to five more each than those of none."""
 _JSON = int(Kind.JSON)
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
 
-Encoded: TypeAlias = tuple[Lane, Row, int]
-"""Lane and row of an event, and how many bytes it takes of a record at most."""
-_Known: TypeAlias = tuple[Lane, str, int]
-_size = itemgetter(2)
+Place: TypeAlias = tuple[LaneIndex, str, int]
+"""Of a key: its lane, itself, and its bytes."""
+_Known: TypeAlias = tuple[str, int]
 
 
-class StoppedEncodingError(Exception):
-    """One of several events cannot be published: why, and those before it."""
+class Encoded(msgspec.Struct, frozen=True):
+    """Events that are alike in their attributes, encoded field by field.
 
-    def __init__(self, error: InvalidEventError, encoded_before: list[Encoded]) -> None:
-        self.error, self.encoded_before = error, encoded_before
-        super().__init__(str(error))
+    Of a record, each takes at most the bytes of its key and its content, and `around_bytes`.
+    """
+
+    attributes: Attributes
+    around_bytes: int
+    places: Seq[Place]
+    ids: Seq[str]
+    contents: Seq[bytes]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes they take of records at most."""
+        return (
+            sum(map(len, self.contents))
+            + sum([key_bytes for _, _, key_bytes in self.places])
+            + len(self.ids) * self.around_bytes
+        )
+
+    def halves(self) -> "tuple[Encoded, Encoded]":
+        """The first half and the rest; of two events or more."""
+        middle = len(self.ids) // 2
+        return self._part(slice(middle)), self._part(slice(middle, None))
+
+    def _part(self, part: slice) -> "Encoded":
+        return Encoded(
+            self.attributes, self.around_bytes, self.places[part], self.ids[part], self.contents[part]
+        )
+
+    def row(self) -> Row:
+        """Of a single event."""
+        (id_,), ((_, key, _),), (content,) = self.ids, self.places, self.contents
+        type_, time, source, headers, kind = self.attributes
+        return id_, type_, key, time, source, headers, kind, content
 
 
 class Outgoing:
@@ -77,9 +111,10 @@ class Outgoing:
         self._lanes = [
             Lane(region, GENERATION_FIRST, LaneIndex(index)) for index in range(stream.definition.lanes)
         ]
-        self._keys: dict[str, _Known] = {}
-        self._types: dict[str, tuple[str, int]] = {}
-        self._fixed_bytes = len(source.encode()) + _FIXED_BYTES
+        self._places: dict[str, Place] = {}
+        self._types: dict[str, _Known] = {}
+        self._around_bytes = len(source.encode()) + _AROUND_BYTES
+        self._latest: Attributes = ("", 0, source, _NO_HEADERS, _JSON)
 
     def encode(
         self,
@@ -92,7 +127,7 @@ class Outgoing:
         source: str | None,
         stored: int | str | None = None,
     ) -> Encoded:
-        """Lane and row of an event, and how many bytes it takes of a record at most.
+        """An event, encoded.
 
         `stored`: its time as an Event stores it, in place of `time`. InvalidEventError (EventTooLargeError) says all
         that is wrong with the event.
@@ -101,18 +136,16 @@ class Outgoing:
         if data.__class__ is dict and id_ is None and source is None and headers is None and time is None:
             # What was found good is good again: keys and types repeat, and this runs for every event.
             try:
-                known, known_type = self._keys.get(key), self._types.get(type_)
+                place, known = self._places.get(key), self._types.get(type_)
             except TypeError:  # not hashable, so not text: the check will say so
-                known = known_type = None
-            if known is not None and known_type is not None and tracing.API not in modules:
-                lane, key, key_bytes = known
-                type_, type_bytes = known_type
+                place = known = None
+            if place is not None and known is not None:
                 content = encode_json(data)
-                size = len(content) + key_bytes + type_bytes
+                attributes, around_bytes = self._attributes(known, now_ms)
+                size = len(content) + place[2] + around_bytes
                 if size > _ROW_BYTES_MAX:
                     raise _too_large(size)
-                id_ = self._ids.next(now_ms)
-                return lane, (id_, type_, key, now_ms * 1000, self._source, _NO_HEADERS, _JSON, content), size
+                return Encoded(attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,))
         if id_ is None:
             id_ = self._ids.next(now_ms)
         if source is None:
@@ -125,64 +158,94 @@ class Outgoing:
         if moment is None:
             moment = now_ms * 1000 if time is None else stored_time(time)
             assert moment is not None
-        row = (id_, type_, key, moment, source, headers or _NO_HEADERS, int(payload.kind), payload.content)
-        size = size_of(row)
-        return self._remember(key, type_), row, size
+        attributes = (type_, moment, source, dict(headers) if headers else _NO_HEADERS, int(payload.kind))
+        size = size_of((id_, type_, key, *attributes[1:], payload.content))
+        place = self._remember(key, type_)
+        around_bytes = size - len(payload.content) - place[2]
+        return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,))
 
-    def encode_all(self, type_: str, items: Seq[tuple[str, object]], *, first: int) -> list[Encoded]:
-        """As `encode`, of events of one type, each a key and its data; together, where all of it is known to be good.
+    def _attributes(self, known: _Known, now_ms: int) -> tuple[Attributes, int]:
+        """Of events of a known type that are published now, with JSON and no more; and their bytes around a content."""
+        (type_, around_bytes), moment = known, now_ms * 1000
+        if tracing.API in modules and (headers := tracing.with_context(None)):
+            headers_bytes = len(encode_event(("", "", "", 0, "", headers, 0, b"")))
+            return (type_, moment, self._source, headers, _JSON), around_bytes + headers_bytes
+        latest = self._latest
+        if latest[1] != moment or latest[0] is not type_:
+            latest = self._latest = (type_, moment, self._source, _NO_HEADERS, _JSON)
+        return latest, around_bytes
 
-        StoppedEncodingError: one cannot be published; its index counts from `first`.
+    def encode_all(self, type_: str, items: Iterable[tuple[str, object]]) -> Iterator[Encoded]:
+        """As `encode`, of events of one type, each a key and its data; in order, and many together where all are good.
+
+        InvalidEventError at the first that cannot be published, with its index, once those before it were given out.
         """
-        together = self._encoded_together(type_, items)
-        if together is not None:
-            return together
-        found: list[Encoded] = []
-        for index, (key, data) in enumerate(items, first):
-            try:
-                found.append(self.encode(key, type_, data, None, None, None, None))
-            except InvalidEventError as error:
-                problems = [problem.inside(f"events[{index}]") for problem in error.problems]
-                raise StoppedEncodingError(type(error)(problems), found) from error
-        return found
+        first, left = 0, iter(items)
+        while chunk := list(islice(left, limits.PUBLISH_CHUNK_EVENTS)):
+            together = self._encoded_together(type_, chunk)
+            if together is not None:
+                yield together
+            else:
+                for index, (key, data) in enumerate(chunk, first):
+                    try:
+                        one = self.encode(key, type_, data, None, None, None, None)
+                    except InvalidEventError as error:
+                        problems = [problem.inside(f"events[{index}]") for problem in error.problems]
+                        raise type(error)(problems) from error
+                    yield one
+            first += len(chunk)
 
-    def _encoded_together(self, type_: str, items: Seq[tuple[str, object]]) -> list[Encoded] | None:
+    def _encoded_together(self, type_: str, items: Seq[tuple[str, object]]) -> Encoded | None:
         """The same by a few calls for all of them; None where that cannot be done: then each is looked at."""
-        now_ms = self._clock.now_ms()
-        try:
-            known_type = self._types.get(type_)
-            known = [self._keys.get(key) for key, _ in items]
-        except TypeError:  # not hashable, so not text
-            return None
-        if known_type is None or None in known or tracing.API in modules:
-            return None
         contents = encode_dicts([data for _, data in items])
         if contents is None:
             return None
-        (type_, type_bytes), moment, source = known_type, now_ms * 1000, self._source
-        ids = self._ids.take(now_ms, len(items))
-        found: list[Encoded] = [
-            (
-                lane,
-                (id_, type_, key, moment, source, _NO_HEADERS, _JSON, data),
-                len(data) + key_bytes + type_bytes,
+        try:
+            if type_ not in self._types:
+                self._checked(items[0][0], type_)
+            known = self._places
+            found = [known.get(key) for key, _ in items]
+            places = (
+                [place or self._checked(key, type_) for place, (key, _) in zip(found, items, strict=True)]
+                if None in found
+                else cast(list[Place], found)
             )
-            for (lane, key, key_bytes), id_, data in zip(
-                cast(list[_Known], known), ids, contents, strict=True
-            )
-        ]
-        return found if max(found, key=_size)[2] <= _ROW_BYTES_MAX else None
+            known_type = self._types[type_]
+        except (
+            TypeError,
+            InvalidEventError,
+            KeyError,
+        ):  # not hashable, so not text; bad; forgotten meanwhile
+            return None
+        now_ms = self._clock.now_ms()
+        attributes, around_bytes = self._attributes(known_type, now_ms)
+        if max(map(len, contents)) + limits.KEY_BYTES_MAX + around_bytes > _ROW_BYTES_MAX:
+            return None
+        return Encoded(attributes, around_bytes, places, self._ids.take(now_ms, len(items)), contents)
 
-    def _remember(self, key: str, type_: str) -> Lane:
+    def _checked(self, key: str, type_: str) -> Place:
+        """The lane of a key that was not seen yet; InvalidEventError."""
+        check_event(id="-", type=type_, key=key, source=self._source, headers=None)
+        size_of(("", type_, key, 0, self._source, _NO_HEADERS, _JSON, b""))
+        return self._remember(key, type_)
+
+    def _remember(self, key: str, type_: str) -> Place:
         """The lane of a key that was found good, as was the type."""
-        if len(self._keys) >= _KEYS_REMEMBERED_MAX:
-            self._keys.clear()
+        if len(self._places) >= _KEYS_REMEMBERED_MAX:
+            self._places.clear()
         if len(self._types) >= _TYPES_REMEMBERED_MAX:
             self._types.clear()
-        lane = self._lanes[lane_index(key, len(self._lanes))]
-        self._keys[key] = (lane, key, len(key.encode()))
-        self._types[type_] = (type_, len(type_.encode()) + self._fixed_bytes)
-        return lane
+        place = self._places[key] = (lane_index(key, len(self._lanes)), key, len(key.encode()))
+        self._types[type_] = (type_, len(type_.encode()) + self._around_bytes)
+        return place
+
+    def lane(self, index: LaneIndex) -> Lane:
+        """The lane of that index."""
+        return self._lanes[index]
+
+    def lane_of(self, event: Encoded) -> Lane:
+        """The lane of a single event."""
+        return self._lanes[event.places[0][0]]
 
     def encode_event(self, event: Event) -> Encoded:
         """As `encode`, of an Event."""
@@ -201,9 +264,9 @@ class Outgoing:
         """A new batch id."""
         return self._entropy.bytes(16)
 
-    def batch_of_one(self, row: Row) -> Batch:
+    def batch_of_one(self, event: Encoded) -> Batch:
         """A batch of a single event."""
-        return Batch(BatchId(self.batch_id()), 1, frozenset((row[1],)), pack((row,)))
+        return Batch(BatchId(self.batch_id()), 1, frozenset((event.attributes[0],)), pack((event.row(),)))
 
     def check_acks(self, acks: int) -> int:
         """How many Regions are to be asked for a record, where so many must have it; SettingError."""
@@ -258,9 +321,9 @@ class _Ids:
                 self._suffixes = uuid7_suffixes(self._entropy.bytes(10))
 
     def take(self, now_ms: int, count: int) -> list[str]:
-        """So many new ids."""
-        while len(self._suffixes) < count:
-            self._suffixes += uuid7_suffixes(self._entropy.bytes(10))
-        taken, self._suffixes = self._suffixes[-count:], self._suffixes[:-count]
-        prefix = uuid7_prefix(now_ms)
-        return [prefix + suffix for suffix in taken]
+        """So many new ids, in their order, from blocks of their own: nobody else takes from those meanwhile."""
+        prefix, taken = uuid7_prefix(now_ms), list[str]()
+        while len(taken) < count:
+            block = reversed(uuid7_suffixes(self._entropy.bytes(10)))
+            taken += [prefix + suffix for suffix in islice(block, count - len(taken))]
+        return taken

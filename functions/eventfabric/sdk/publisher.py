@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from heapq import nsmallest
-from itertools import islice
 from threading import Condition, RLock, Thread
 from time import monotonic
 from types import TracebackType
@@ -26,8 +25,8 @@ from eventfabric.errors import (
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import Lane, LaneIndex
 from eventfabric.sdk.bundle import PAYLOAD_BYTES_MAX, Bundle, PendingReceipt, PendingReceipts
-from eventfabric.sdk.outgoing import Encoded, Outgoing, StoppedEncodingError
-from eventfabric.wire.payload_codec import Row
+from eventfabric.sdk.outgoing import Encoded, Outgoing
+from eventfabric.wire.payload_codec import Attributes
 
 WhenFull: TypeAlias = Literal["wait", "raise"]
 ROW_MEMORY_BYTES: Final = 400
@@ -91,59 +90,66 @@ class Publisher:
             InvalidEventError: it cannot be published.
             BufferFullError: there is no room, and the publisher is not to wait for some.
         """
-        return self.take(*self._outgoing.encode(key, type, data, id, headers, time, source))
+        return self.take(self._outgoing.encode(key, type, data, id, headers, time, source))
 
     def publish_event(self, event: Event) -> PendingReceipt:
         """As `publish`, of an Event."""
-        return self.take(*self._outgoing.encode_event(event))
+        return self.take(self._outgoing.encode_event(event))
 
     def publish_all(self, type: str, items: Iterable[tuple[str, object]]) -> PendingReceipts:
         """As `publish`, of events of one type, each a key and its data; the cheapest way to publish many.
 
-        Raises as `publish`, with the index of the event: those before it are taken, none behind it.
+        Raises as `publish`, with the index of the event: those before it are taken, none behind it. BufferFullError
+        says how many those are.
         """
-        receipts, left = PendingReceipts(), iter(items)
-        while chunk := list(islice(left, limits.PUBLISH_CHUNK_EVENTS)):
-            try:
-                self._take(self._outgoing.encode_all(type, chunk, first=len(receipts)), receipts)
-            except StoppedEncodingError as stopped:
-                self._take(stopped.encoded_before, receipts)
-                raise stopped.error from None
+        receipts = PendingReceipts()
+        try:
+            for encoded in self._outgoing.encode_all(type, items):
+                self._take(encoded, receipts)
+        except BufferFullError as full:
+            full.events_taken = len(receipts)
+            raise
         return receipts
 
-    def take(self, lane: Lane, row: Row, size: int) -> PendingReceipt:
+    def take(self, event: Encoded) -> PendingReceipt:
         """As `publish`, of an event that is encoded already."""
         receipts = PendingReceipts()
-        self._take(((lane, row, size),), receipts)
+        self._take(event, receipts)
         return receipts[0]
 
-    def _take(self, encoded: Iterable[Encoded], receipts: PendingReceipts) -> None:
-        """Put events into the open bundles of their lanes. Runs for every event: one lock for all of them."""
-        behind: list[Bundle] = []
-        opened, last_index = self._open, self._last_index
+    def _take(self, encoded: Encoded, receipts: PendingReceipts) -> None:
+        """Put events into the open bundles of their lanes. Runs for every event: what can be is done once for all."""
+        attributes, around_bytes = encoded.attributes, encoded.around_bytes
+        memory_bytes = encoded.size_bytes + len(encoded) * ROW_MEMORY_BYTES
+        opened, last_index, behind = self._open, self._last_index, list[Bundle]()
         bundles, indices = receipts.bundles.append, receipts.indices.append
         with self._lock:
-            for lane, row, size in encoded:
-                memory_bytes = size + ROW_MEMORY_BYTES
-                if memory_bytes > self._room_bytes:
-                    self._make_room(memory_bytes, waits=self._waits)
-                bundle = opened.get(lane.index)
-                if (
-                    bundle is None
-                    or size > bundle.room_bytes
-                    or (row[1] not in bundle.types and bundle.types_full())
-                ):
-                    bundle = self._open_bundle(lane)
-                rows = bundle.rows
-                index = len(rows)
-                rows.append(row)
-                bundle.types.add(row[1])
+            if memory_bytes > self._room_bytes:
+                if len(encoded) > 1 and (not self._waits or memory_bytes > self._buffer_bytes_max):
+                    for half in encoded.halves():
+                        self._take(half, receipts)
+                    return
+                self._make_room(memory_bytes, waits=self._waits)
+            if self._closed:
+                raise EventFabricError("the publisher is closed: publish inside its with block")
+            self._room_bytes -= memory_bytes
+            for (lane, key, key_bytes), event_id, content in zip(
+                encoded.places, encoded.ids, encoded.contents, strict=True
+            ):
+                size = len(content) + key_bytes + around_bytes
+                bundle = opened.get(lane)
+                if bundle is None or size > bundle.room_bytes or bundle.attributes is not attributes:
+                    bundle = self._bundle_for(lane, attributes, size)
+                contents = bundle.contents
+                index = len(contents)
+                contents.append(content)
+                bundle.keys.append(key)
+                bundle.ids.append(event_id)
                 bundle.room_bytes -= size
-                self._room_bytes -= memory_bytes
-                if index == last_index and self._seal(lane.index):
-                    behind.append(bundle)
                 bundles(bundle)
                 indices(index)
+                if index == last_index and self._seal(lane):
+                    behind.append(bundle)
         for bundle in behind:
             bundle.pack_ahead(self._outgoing)  # while the one before it is on the wire
 
@@ -200,7 +206,7 @@ class Publisher:
         """Append what waits until the event fits; one that would never fit goes alone. BufferFullError."""
         while not self._has_room(size):
             self._seal_fullest()
-            if not self._has_room(size):  # without workers, what was sealed is appended
+            if self._sealed and not self._has_room(size):  # without workers, what was sealed is appended
                 if not waits:
                     raise BufferFullError(size, self._buffer_bytes_max)
                 self._appended.wait()
@@ -218,12 +224,17 @@ class Publisher:
             for bundle in nsmallest(idle, free, key=lambda bundle: bundle.room_bytes):
                 self._seal(bundle.lane.index)
 
-    def _open_bundle(self, lane: Lane) -> Bundle:
-        if self._closed:
-            raise EventFabricError("the publisher is closed: publish inside its with block")
-        if lane.index in self._open:
-            self._seal(lane.index)
-        bundle = self._open[lane.index] = Bundle(lane, self._seal_bundle if self._pool is None else None)
+    def _bundle_for(self, lane: LaneIndex, attributes: Attributes, size: int) -> Bundle:
+        """The open bundle of a lane that takes an event of so many bytes and of these attributes next."""
+        bundle = self._open.get(lane)
+        if bundle is not None:
+            if size <= bundle.room_bytes and bundle.begin(attributes):
+                return bundle
+            self._seal(lane)
+        bundle = self._open[lane] = Bundle(
+            self._outgoing.lane(lane), self._seal_bundle if self._pool is None else None
+        )
+        bundle.begin(attributes)
         if self._pool is not None:
             self._linger(bundle)
         return bundle
@@ -323,7 +334,7 @@ class Publisher:
         return False
 
     def _finish(self, bundle: Bundle) -> None:
-        count = len(bundle.rows)
+        count = len(bundle.ids)
         self._room_bytes += PAYLOAD_BYTES_MAX - bundle.room_bytes + count * ROW_MEMORY_BYTES
         if bundle.error is None:
             self._published += count

@@ -9,6 +9,7 @@ docs/decisions/0023-columns-under-zstd.md says why.
 import sys
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
+from itertools import chain, pairwise, repeat
 from typing import Final, TypeVar, cast
 
 import msgspec
@@ -37,6 +38,8 @@ _PLAIN_BYTES_MAX = 4 * limits.RECORD_PAYLOAD_BYTES_MAX
 
 Row = tuple[str, str, str, int | str, str, Mapping[str, HeaderValue], int, bytes]
 """An event as it is stored."""
+Attributes = tuple[str, int | str, str, Mapping[str, HeaderValue], int]
+"""What events that are published one after the other often have alike: type, time, source, headers and kind."""
 _Stored = tuple[str, str, str, int | str, str, dict[str, str | int | bool], int, bytes]
 _Columns = tuple[
     list[str], list[str], list[str], list[int | str], list[str], list[dict[str, str | int | bool]], list[int],
@@ -81,18 +84,37 @@ def stored(
 def pack(rows: Seq[Row]) -> bytes:
     """A record's payload out of its events' rows (at most 65,535 of them)."""
     ids, types, keys, times, sources, headers, kinds, contents = zip(*rows, strict=True)
-    plain = _encode(
-        (
-            ids,
-            _once(types),
-            _once(keys),
-            _once(times),
-            _once(sources),
-            headers if any(headers) else ({},),
-            _once(kinds),
-            contents,
-        )
-    )
+    return _pack(ids, keys, contents, _alike(types, times, sources, headers, kinds))
+
+
+def pack_columns(
+    ids: Seq[str], keys: Seq[str], contents: Seq[bytes], runs: Seq[Attributes], starts: Seq[int]
+) -> bytes:
+    """As `pack`, of events field by field: those from `starts[n]` to the next start have the attributes `runs[n]`."""
+    if len(runs) == 1:
+        return _pack(ids, keys, contents, [(value,) for value in runs[0]])
+    lengths = [end - start for start, end in pairwise((*starts, len(ids)))]
+    columns = [
+        column if len(column) == 1 else tuple(chain.from_iterable(map(repeat, column, lengths)))
+        for column in _alike(*zip(*runs, strict=True))
+    ]
+    return _pack(ids, keys, contents, columns)
+
+
+def _alike(
+    types: Seq[str],
+    times: Seq[int | str],
+    sources: Seq[str],
+    headers: Seq[Mapping[str, HeaderValue]],
+    kinds: Seq[int],
+) -> list[Seq[object]]:
+    """Columns of attributes as they are stored. Headers that are alike are not looked for: True equals 1 there."""
+    return [_once(types), _once(times), _once(sources), headers if any(headers) else ({},), _once(kinds)]
+
+
+def _pack(ids: Seq[str], keys: Seq[str], contents: Seq[bytes], attributes: Seq[Seq[object]]) -> bytes:
+    types, times, sources, headers, kinds = attributes
+    plain = _encode((ids, types, _once(keys), times, sources, headers, kinds, contents))
     if len(plain) >= SMALL_BYTES:
         compressed = zstd.compress(plain, _ZSTD_LEVEL)
         if len(compressed) < len(plain):
@@ -100,7 +122,7 @@ def pack(rows: Seq[Row]) -> bytes:
     return bytes((_COLUMNS,)) + plain
 
 
-def _once(column: tuple[T, ...]) -> tuple[T, ...]:
+def _once(column: Seq[T]) -> Seq[T]:
     return column[:1] if column.count(column[0]) == len(column) else column
 
 
@@ -163,4 +185,4 @@ def _plain(payload: bytes) -> tuple[int, bytes]:
     raise ValueError(f"found codec {codec}, this version reads {_ROWS} to {_COLUMNS_ZSTD}")
 
 
-__all__ = ["HeaderValue", "Row", "encode_event", "pack", "stored", "unpack", "unpack_one"]
+__all__ = ["HeaderValue", "Row", "encode_event", "pack", "pack_columns", "stored", "unpack", "unpack_one"]
