@@ -60,12 +60,13 @@ def uuid7_prefix(unix_ms: int) -> str:
 _COUNTERS = [f"{number:02x}" for number in range(255, -1, -1)]
 
 
-def uuid7_suffixes(random_bytes: bytes) -> list[str]:
-    """256 other halves, the last to be used first: 66 of the 80 random bits, and a counter (RFC 9562, 6.2, method 1).
+def uuid7_suffixes(random_bytes: bytes, prefix: str = "") -> list[str]:
+    """256 other halves, behind `prefix`, the last to be used first.
 
-    The counter takes the 8 low bits before the variant, so that ids taken from the end sort as they were taken.
+    66 of the 80 random bits, and a counter (RFC 9562, 6.2, method 1), which takes the 8 low bits before the variant, so
+    that ids taken from the end sort as they were taken.
     """
     digits = random_bytes.hex()
     variant = "89ab"[random_bytes[1] & 3]
-    first, last = f"7{digits[0]}", f"-{variant}{digits[4:7]}-{digits[7:19]}"
+    first, last = f"{prefix}7{digits[0]}", f"-{variant}{digits[4:7]}-{digits[7:19]}"
     return [first + counter + last for counter in _COUNTERS]

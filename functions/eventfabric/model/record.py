@@ -1,6 +1,5 @@
 """Owns the record, the log's item, and the chain that binds it to the one before."""
 
-from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from hashlib import blake2b
 from struct import pack
@@ -75,28 +74,18 @@ class Record:
 
 def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_seconds: int | None) -> Record:
     """The record that puts `batch` at `tail` of the lane."""
-    draft = Record(
+    time = next_time(tail.time, now_ms)
+    return Record(
         lane=lane,
         sequence=tail.sequence,
         count=batch.count,
-        chain=tail.chain,
+        chain=_chain(tail.chain, lane, tail.sequence, time, batch.id, batch),
         batch_id=batch.id,
-        time=next_time(tail.time, now_ms),
+        time=time,
         types=batch.types,
         payload=batch.payload,
-        note=batch.note,
-    )
-    return Record(
-        lane=lane,
-        sequence=draft.sequence,
-        count=draft.count,
-        chain=chain_of(tail.chain, draft),
-        batch_id=draft.batch_id,
-        time=draft.time,
-        types=draft.types,
-        payload=draft.payload,
         expires_at=None if retention_seconds is None else now_ms // 1000 + retention_seconds,
-        note=draft.note,
+        note=batch.note,
     )
 
 
@@ -106,17 +95,19 @@ def chain_of(previous: Chain, record: Record) -> Chain:
     Every part has a fixed length or its length before it, so that no two records share their bytes. Records with a note
     have a hash function of their own, so that none of them shares its chain with a record without.
     """
-    digest = blake2b(previous, digest_size=_CHAIN_BYTES, person=b"" if record.note is None else _NOTED)
-    if record.note is not None:
-        lane = str(record.note.lane).encode()
-        digest.update(pack(">QI", record.note.sequence, len(lane)) + lane)
-    digest.update(pack(">QQQ", record.sequence, record.count, record.time))
-    for part in _variable_parts(record):
+    return _chain(previous, record.lane, record.sequence, record.time, record.batch_id, record)
+
+
+def _chain(
+    previous: Chain, lane: Lane, sequence: Sequence, time: HybridTime, batch_id: BatchId, of: Batch | Record
+) -> Chain:
+    digest = blake2b(previous, digest_size=_CHAIN_BYTES, person=b"" if of.note is None else _NOTED)
+    if of.note is not None:
+        noted = str(of.note.lane).encode()
+        digest.update(pack(">QI", of.note.sequence, len(noted)) + noted)
+    digest.update(pack(">QQQ", sequence, of.count, time))
+    for part in (str(lane).encode(), batch_id, *(name.encode() for name in sorted(of.types))):
         digest.update(pack(">I", len(part)))
         digest.update(part)
-    digest.update(blake2b(record.payload, digest_size=_CHAIN_BYTES).digest())
+    digest.update(blake2b(of.payload, digest_size=_CHAIN_BYTES).digest())
     return Chain(digest.digest())
-
-
-def _variable_parts(record: Record) -> Seq[bytes]:
-    return [str(record.lane).encode(), record.batch_id, *(name.encode() for name in sorted(record.types))]

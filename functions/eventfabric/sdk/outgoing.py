@@ -5,7 +5,7 @@ from collections.abc import Sequence as Seq
 from datetime import datetime
 from itertools import islice
 from sys import modules
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import msgspec
 
@@ -30,7 +30,7 @@ from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
 from eventfabric.services.append import Appended
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Attributes, Row, encode_event, pack
+from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Attributes, Row, encode_event, pack_columns
 
 _KEYS_REMEMBERED_MAX = 32_768
 _TYPES_REMEMBERED_MAX = 1_000
@@ -56,18 +56,25 @@ class Encoded(msgspec.Struct, frozen=True):
     places: Seq[Place]
     ids: Seq[str]
     contents: Seq[bytes]
+    size_bytes: int
+    """How many bytes they take of records at most."""
+
+    @classmethod
+    def of(
+        cls,
+        attributes: Attributes,
+        around_bytes: int,
+        places: Seq[Place],
+        ids: Seq[str],
+        contents: Seq[bytes],
+    ) -> "Encoded":
+        """Those, and how many bytes they take."""
+        keys_bytes = sum([key_bytes for _, _, key_bytes in places])
+        size_bytes = sum(map(len, contents)) + keys_bytes + len(ids) * around_bytes
+        return cls(attributes, around_bytes, places, ids, contents, size_bytes)
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @property
-    def size_bytes(self) -> int:
-        """How many bytes they take of records at most."""
-        return (
-            sum(map(len, self.contents))
-            + sum([key_bytes for _, _, key_bytes in self.places])
-            + len(self.ids) * self.around_bytes
-        )
 
     def halves(self) -> "tuple[Encoded, Encoded]":
         """The first half and the rest; of two events or more."""
@@ -75,7 +82,7 @@ class Encoded(msgspec.Struct, frozen=True):
         return self._part(slice(middle)), self._part(slice(middle, None))
 
     def _part(self, part: slice) -> "Encoded":
-        return Encoded(
+        return Encoded.of(
             self.attributes, self.around_bytes, self.places[part], self.ids[part], self.contents[part]
         )
 
@@ -145,7 +152,9 @@ class Outgoing:
                 size = len(content) + place[2] + around_bytes
                 if size > _ROW_BYTES_MAX:
                     raise _too_large(size)
-                return Encoded(attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,))
+                return Encoded(
+                    attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,), size
+                )
         if id_ is None:
             id_ = self._ids.next(now_ms)
         if source is None:
@@ -162,7 +171,7 @@ class Outgoing:
         size = size_of((id_, type_, key, *attributes[1:], payload.content))
         place = self._remember(key, type_)
         around_bytes = size - len(payload.content) - place[2]
-        return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,))
+        return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,), size)
 
     def _attributes(self, known: _Known, now_ms: int) -> tuple[Attributes, int]:
         """Of events of a known type that are published now, with JSON and no more; and their bytes around a content."""
@@ -201,16 +210,8 @@ class Outgoing:
         if contents is None:
             return None
         try:
-            if type_ not in self._types:
-                self._checked(items[0][0], type_)
-            known = self._places
-            found = [known.get(key) for key, _ in items]
-            places = (
-                [place or self._checked(key, type_) for place, (key, _) in zip(found, items, strict=True)]
-                if None in found
-                else cast(list[Place], found)
-            )
-            known_type = self._types[type_]
+            places = self._places_of(type_, items)
+            known = self._types[type_]
         except (
             TypeError,
             InvalidEventError,
@@ -218,10 +219,24 @@ class Outgoing:
         ):  # not hashable, so not text; bad; forgotten meanwhile
             return None
         now_ms = self._clock.now_ms()
-        attributes, around_bytes = self._attributes(known_type, now_ms)
-        if max(map(len, contents)) + limits.KEY_BYTES_MAX + around_bytes > _ROW_BYTES_MAX:
-            return None
-        return Encoded(attributes, around_bytes, places, self._ids.take(now_ms, len(items)), contents)
+        attributes, around_bytes = self._attributes(known, now_ms)
+        ids = self._ids.take(now_ms, len(items))
+        encoded = Encoded.of(attributes, around_bytes, places, ids, contents)
+        if encoded.size_bytes > _ROW_BYTES_MAX:
+            largest_bytes = max(map(len, contents)) + limits.KEY_BYTES_MAX + around_bytes
+            return encoded if largest_bytes <= _ROW_BYTES_MAX else None
+        return encoded
+
+    def _places_of(self, type_: str, items: Seq[tuple[str, object]]) -> list[Place]:
+        """The lanes of the keys of these items, once all are good, and the type is; TypeError, InvalidEventError."""
+        known = self._places
+        if type_ in self._types:
+            try:
+                return [known[key] for key, _ in items]
+            except KeyError:
+                pass
+        self._checked(items[0][0], type_)
+        return [known.get(key) or self._checked(key, type_) for key, _ in items]
 
     def _checked(self, key: str, type_: str) -> Place:
         """The lane of a key that was not seen yet; InvalidEventError."""
@@ -266,7 +281,9 @@ class Outgoing:
 
     def batch_of_one(self, event: Encoded) -> Batch:
         """A batch of a single event."""
-        return Batch(BatchId(self.batch_id()), 1, frozenset((event.attributes[0],)), pack((event.row(),)))
+        ((_, key, _),) = event.places
+        payload = pack_columns(event.ids, (key,), event.contents, (event.attributes,), (0,))
+        return Batch(BatchId(self.batch_id()), 1, frozenset((event.attributes[0],)), payload)
 
     def check_acks(self, acks: int) -> int:
         """How many Regions are to be asked for a record, where so many must have it; SettingError."""
@@ -324,6 +341,6 @@ class _Ids:
         """So many new ids, in their order, from blocks of their own: nobody else takes from those meanwhile."""
         prefix, taken = uuid7_prefix(now_ms), list[str]()
         while len(taken) < count:
-            block = reversed(uuid7_suffixes(self._entropy.bytes(10)))
-            taken += [prefix + suffix for suffix in islice(block, count - len(taken))]
+            block = uuid7_suffixes(self._entropy.bytes(10), prefix)
+            taken += block[: -1 - (count - len(taken)) : -1]
         return taken

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from heapq import nsmallest
+from math import inf
 from threading import Condition, RLock, Thread
 from time import monotonic
 from types import TracebackType
@@ -71,7 +72,8 @@ class Publisher:
         self._parallel_lanes = parallel_lanes
         self._pool = ThreadPoolExecutor(parallel_lanes, "eventfabric-publisher") if parallel_lanes else None
         self._lingerer: Thread | None = None
-        self._lingerer_rests = False
+        self._lingers_until = inf
+        """When the lingerer looks again, if nobody wakes it."""
 
     def publish(
         self,
@@ -115,13 +117,14 @@ class Publisher:
         """As `publish`, of an event that is encoded already."""
         receipts = PendingReceipts()
         self._take(event, receipts)
-        return receipts[0]
+        return PendingReceipt(receipts.bundles[0], receipts.indices[0])
 
     def _take(self, encoded: Encoded, receipts: PendingReceipts) -> None:
         """Put events into the open bundles of their lanes. Runs for every event: what can be is done once for all."""
         attributes, around_bytes = encoded.attributes, encoded.around_bytes
         memory_bytes = encoded.size_bytes + len(encoded) * ROW_MEMORY_BYTES
-        opened, last_index, behind = self._open, self._last_index, list[Bundle]()
+        behind: list[Bundle] = []
+        opened, last_index = self._open, self._last_index
         bundles, indices = receipts.bundles.append, receipts.indices.append
         with self._lock:
             if memory_bytes > self._room_bytes:
@@ -244,7 +247,12 @@ class Publisher:
         if self._lingerer is None:
             self._lingerer = Thread(target=self._seal_in_time, name="eventfabric-linger", daemon=True)
             self._lingerer.start()
-        elif self._lingerer_rests:
+        else:
+            self._have_sealed_in_time(bundle)
+
+    def _have_sealed_in_time(self, bundle: Bundle) -> None:
+        """Wake the lingerer where it would look too late."""
+        if bundle.opened + self._linger_seconds < self._lingers_until:
             self._due.notify()
 
     def _seal_in_time(self) -> None:
@@ -252,14 +260,11 @@ class Publisher:
         with self._lock:
             while not self._closed:
                 free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
-                self._lingerer_rests = not free
-                if not free:
-                    self._due.wait()
-                    continue
-                oldest = min(bundle.opened for bundle in free)
-                wait_seconds = oldest + self._linger_seconds - monotonic()
+                oldest = min((bundle.opened for bundle in free), default=inf)
+                self._lingers_until = oldest + self._linger_seconds
+                wait_seconds = self._lingers_until - monotonic()
                 if wait_seconds > 0:
-                    self._due.wait(wait_seconds)
+                    self._due.wait(None if wait_seconds == inf else wait_seconds)
                     continue
                 for bundle in free:
                     if bundle.opened <= oldest:
@@ -324,7 +329,7 @@ class Publisher:
             if monotonic() >= opened.opened + self._linger_seconds:
                 waiting.append(self._open.pop(lane.index))
             else:
-                self._due.notify()
+                self._have_sealed_in_time(opened)
         if not waiting:
             del self._sealed[lane.index]
             return False

@@ -123,7 +123,7 @@ class Route:
         for number, region in enumerate(order, 1):
             try:
                 record = self._appender_of(region).append(
-                    replace(lane, origin=region),
+                    lane if lane.origin == region else replace(lane, origin=region),
                     batch,
                     unsettled=unsettled,
                     timeout_seconds=None if number == len(order) else limits.REGION_PATIENCE_SECONDS,
