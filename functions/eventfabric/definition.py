@@ -288,7 +288,10 @@ class Subscription(_Table):
     ] = None
     concurrency: Annotated[
         Annotated[int, Interval(ge=1, le=64)],
-        Doc("Keys of one lane whose events are attempted at the same time; a key's own events never are."),
+        Doc(
+            "Keys whose events a function attempts at the same time, of one lane or of several; a key's own events "
+            "never are."
+        ),
     ] = 1
     start: Annotated[
         BeginsAt,

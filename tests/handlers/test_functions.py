@@ -30,6 +30,7 @@ from eventfabric.ports import Ports
 from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.settings import Settings
 from eventfabric.telemetry import Metric, NoTelemetry, Telemetry
 from eventfabric.topology import DELIVER_ENTRY, RELAY_ENTRY, TIMER_ENTRY, Topology
@@ -63,9 +64,13 @@ class World:
         fail_on: str | None = None,
         crash_on: str | None = None,
         telemetry: Telemetry | None = None,
+        topology: Topology = TOPOLOGY,
+        side_by_side_of: Callable[[int], SideBySide] = lambda most: one_after_another,
     ) -> None:
+        self.topology = topology
+        self.side_by_side_of = side_by_side_of
         self.clock = MemoryClock()
-        self.cloud = MemoryCloud.of(TOPOLOGY, clock=self.clock, entropy=SeededEntropy(1))
+        self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=SeededEntropy(1))
         self.faults = faults or Faults()
         self.seen: list[str | None] = []
         self.fail_on = fail_on
@@ -73,15 +78,15 @@ class World:
         self.logs = StringIO()
         self.telemetry = telemetry or NoTelemetry()
         self.fabric = Fabric(
-            TOPOLOGY,
+            self.topology,
             US,
-            log_of=lambda stream, region: self.cloud.log(TOPOLOGY, stream.name, region),
+            log_of=lambda stream, region: self.cloud.log(self.topology, stream.name, region),
             clock=self.clock,
             entropy=SeededEntropy(2),
             parallel_lanes=0,
         )
         self._stream = self.cloud.regions[US].table("shop-orders").stream.reader()
-        self.queue = self.cloud.queue(TOPOLOGY, "all", US)
+        self.queue = self.cloud.queue(self.topology, "all", US)
 
     def handle(self, event: Event, delivery: Delivery) -> None:
         if event.id == self.fail_on:
@@ -92,23 +97,24 @@ class World:
 
     def runtime(self, subscription: str | None) -> Runtime:
         return Runtime(
-            topology=TOPOLOGY,
+            topology=self.topology,
             region=Region(US),
             subscription=subscription,
             ports=Ports(
                 clock=self.clock,
                 entropy=SeededEntropy(3),
-                log_of=lambda stream: self.faults.log(self.cloud.log(TOPOLOGY, stream.name, US)),
-                ledger=self.faults.ledger(self.cloud.ledger(TOPOLOGY, US)),
-                doorbells=self.faults.doorbells(self.cloud.doorbells(TOPOLOGY, US)),
+                log_of=lambda stream: self.faults.log(self.cloud.log(self.topology, stream.name, US)),
+                ledger=self.faults.ledger(self.cloud.ledger(self.topology, US)),
+                doorbells=self.faults.doorbells(self.cloud.doorbells(self.topology, US)),
                 outbox=self.cloud.outbox(US),
-                backfills=self.cloud.backfills(TOPOLOGY, US),
+                backfills=self.cloud.backfills(self.topology, US),
                 at=lambda region: self.runtime(subscription).ports,
-                steps_of=lambda stream: self.cloud.steps(TOPOLOGY, stream.name, US),
+                steps_of=lambda stream: self.cloud.steps(self.topology, stream.name, US),
             ),
             telemetry=self.telemetry,
             logger=Logger(service=f"test-{id(self)}", stream=self.logs, level=logging.INFO),
             handlers={"all": self.handle},
+            side_by_side_of=self.side_by_side_of,
         )
 
     def relay(self, change: Callable[[dict[str, Any]], None] = lambda _: None) -> dict[str, Any]:

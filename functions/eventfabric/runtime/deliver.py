@@ -1,7 +1,10 @@
 """The deliver function of a subscription: doorbells in, lane by lane delivered, partial batch response back."""
 
+from collections import defaultdict
+from collections.abc import Sequence as Seq
+from functools import partial
 from math import ceil
-from typing import Any
+from typing import Any, TypeAlias
 from zlib import crc32
 
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
@@ -13,8 +16,10 @@ from eventfabric.errors import PortError
 from eventfabric.model.identity import Lane
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
-from eventfabric.services.delivery.deliver import LaneResult
 from eventfabric.wire.doorbell import Doorbell, from_body
+
+_Rung: TypeAlias = tuple[Doorbell, list[SQSRecord]]
+"""A lane's highest doorbell, and all messages that rang for the lane."""
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
@@ -30,21 +35,34 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     crashed = any(_received(records) > 1 for _, records in lanes)
     if crashed and len(lanes) > 1:
         lanes = _spare_the_innocent(runtime, lanes, context)
-    for doorbell, records in lanes:
-        result = _deliver(runtime, doorbell, records, deadline_ms)
-        if result is None or not result.done:
-            failed += [record.message_id for record in records]
-        elif crashed:
-            runtime.ports.doorbells.answer(
-                runtime.subscription or "", [record.receipt_handle for record in records]
-            )
+    runs = defaultdict[int, list[_Rung]](list)
+    for lane in lanes:
+        runs[0 if crashed else _deliverer_of(runtime, lane[0])].append(lane)
+
+    def run(lanes: Seq[_Rung]) -> None:
+        for doorbell, records in lanes:
+            if not _deliver(runtime, doorbell, records, deadline_ms, beside=len(runs)):
+                failed.extend(record.message_id for record in records)
+            elif crashed:
+                runtime.ports.doorbells.answer(
+                    runtime.subscription or "", [record.receipt_handle for record in records]
+                )
+
+    calls = [partial(run, lanes) for lanes in runs.values()]
+    if len(calls) == 1:
+        calls[0]()
+    elif calls:
+        runtime.lanes_side_by_side(calls)
     runtime.flush()
     return partial_batch_response(failed)
 
 
-def _spare_the_innocent(
-    runtime: Runtime, lanes: list[tuple[Doorbell, list[SQSRecord]]], context: LambdaContext
-) -> list[tuple[Doorbell, list[SQSRecord]]]:
+def _deliverer_of(runtime: Runtime, doorbell: Doorbell) -> int:
+    """Which of the deliverers a lane goes to: the same each time, since that knows where it left off."""
+    return crc32(f"{doorbell.stream}/{doorbell.lane}".encode()) % len(runtime.deliverers)
+
+
+def _spare_the_innocent(runtime: Runtime, lanes: list[_Rung], context: LambdaContext) -> list[_Rung]:
     """The lanes in another order than last time, their doorbells to come again soon.
 
     One of them makes the process die. The others shared its invocation and would share its fate again: those that come
@@ -62,9 +80,9 @@ def _received(records: list[SQSRecord]) -> int:
     return max(int(record.attributes.approximate_receive_count or 1) for record in records)
 
 
-def _by_lane(runtime: Runtime, event: SQSEvent, failed: list[str]) -> list[tuple[Doorbell, list[SQSRecord]]]:
+def _by_lane(runtime: Runtime, event: SQSEvent, failed: list[str]) -> list[_Rung]:
     """The highest doorbell of each lane, with all that rang for the lane; unreadable messages are failed."""
-    lanes: dict[tuple[str, Lane], tuple[Doorbell, list[SQSRecord]]] = {}
+    lanes: dict[tuple[str, Lane], _Rung] = {}
     for record in event.records:
         try:
             doorbell = from_body(record.body)
@@ -86,16 +104,18 @@ def _by_lane(runtime: Runtime, event: SQSEvent, failed: list[str]) -> list[tuple
 
 
 def _deliver(
-    runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], deadline_ms: int
-) -> LaneResult | None:
+    runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], deadline_ms: int, *, beside: int
+) -> bool:
+    """Whether the lane's doorbells have served. `beside`: lanes that are delivered at the same time."""
     about = {"subscription": runtime.subscription, "lane": str(doorbell.lane), "tail": doorbell.tail}
     try:
-        result = runtime.deliverer.deliver(
-            doorbell, deadline_ms=deadline_ms, receive_count=_received(records)
-        )
+        result = runtime.deliverers[_deliverer_of(runtime, doorbell)].deliver(
+            doorbell, deadline_ms=deadline_ms, receive_count=_received(records),
+            concurrency=max(1, runtime.concurrency // beside),
+        )  # fmt: skip
     except PortError as error:
         runtime.logger.warning("a lane's doorbell comes again", extra={**about, "reason": str(error)})
-        return None
+        return False
     if not result.done:
         cause = result.cause
         runtime.logger.warning(
@@ -107,4 +127,4 @@ def _deliver(
             },
             exc_info=cause,
         )
-    return result
+    return result.done

@@ -1,6 +1,7 @@
 """Owns how a function gets its ports: once per process from the environment, or from whoever runs it locally."""
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -9,8 +10,10 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from eventfabric import limits
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
+from eventfabric.definition import Subscription
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
@@ -45,7 +48,7 @@ class Runtime:
     code_version: str = ""
     """Of the function; stands in dead letters."""
     side_by_side_of: Callable[[int], SideBySide] = lambda most: one_after_another
-    """How so many reads or attempts at once are made."""
+    """How so many lanes, reads or attempts at once are made."""
 
     def flush(self) -> None:
         """Hand on the metrics of an invocation."""
@@ -55,7 +58,7 @@ class Runtime:
     def load(self) -> None:
         """Find the handler, where the function has a subscription; HandlerError."""
         if self.subscription is not None:
-            assert self.deliverer is not None
+            assert self.deliverers
 
     def owns(self, subscription: SubscriptionTopology, origin: Region) -> bool:
         """Whether this Region is to ring for an origin's lanes. Its own it always rings for: their function knows."""
@@ -72,12 +75,59 @@ class Runtime:
         return {}
 
     @cached_property
-    def deliverer(self) -> Deliverer:
-        """The delivery of this function's subscription."""
+    def deliverers(self) -> Seq[Deliverer]:
+        """The delivery of this function's subscription, once for each lane that it delivers at the same time.
+
+        What one remembers (how the circuit stood, which keys failed, how long attempts take) is its own, as if each ran
+        in an instance of the function: no lane waits for another to look at it.
+        """
+        handler = self.observe(self._handler)
+        return [self._deliverer(handler) for _ in range(self._lanes_at_once)]
+
+    @cached_property
+    def lanes_side_by_side(self) -> SideBySide:
+        """Delivers lanes at the same time, one for each of the deliverers."""
+        return self.side_by_side_of(self._lanes_at_once)
+
+    @cached_property
+    def concurrency(self) -> int:
+        """Attempts at the same time, of all lanes together."""
+        return self._definition.concurrency
+
+    @cached_property
+    def _definition(self) -> Subscription:
+        return self.topology.subscription(self.subscription or "").definition
+
+    @cached_property
+    def _side_by_side(self) -> SideBySide:
+        return self.side_by_side_of(max(2, self.concurrency))  # two reads, at least
+
+    @cached_property
+    def _lanes_at_once(self) -> int:
+        one_by_one = self._side_by_side is one_after_another
+        return 1 if one_by_one else min(self.concurrency, limits.DOORBELL_BATCH_MAX)
+
+    @cached_property
+    def _handler(self) -> Handler:
         subscription = self.topology.subscription(self.subscription or "")
-        definition = subscription.definition
+        definition, ports = subscription.definition, self.ports
         target = self.handlers.get(subscription.name) or load_handler(definition.handler)
-        ports, stream = self.ports, self.topology.stream(definition.stream)
+        stream = self.topology.stream(definition.stream)
+        steps = StepMaker(
+            StreamName(stream.name), SubscriptionName(subscription.name), cache(lambda: ports.steps_of(stream)),
+            tuple(Region(name) for name in subscription.regions if name != self.region),
+        )  # fmt: skip
+        return TracedHandler(
+            SubscriberHandler(
+                target, clock=ports.clock, transactional=definition.guarantee == "exactly_once",
+                reconciles_late=definition.on_late == "reconcile", alone=definition.concurrency == 1, steps=steps,
+            ),
+            subscription,
+        )  # fmt: skip
+
+    def _deliverer(self, handler: Handler) -> Deliverer:
+        subscription = self.topology.subscription(self.subscription or "")
+        ports, stream = self.ports, self.topology.stream(subscription.definition.stream)
         standings = Standings(
             subscription, ledger=ports.ledger, clock=ports.clock,
             elsewhere=lambda region: ports.at(region).ledger,
@@ -88,21 +138,10 @@ class Runtime:
             log=ports.log_of(stream),
             ledger=ports.ledger,
             doorbells=ports.doorbells,
-            handler=self.observe(
-                TracedHandler(
-                    SubscriberHandler(
-                        target, clock=ports.clock, transactional=definition.guarantee == "exactly_once",
-                        reconciles_late=definition.on_late == "reconcile", alone=definition.concurrency == 1,
-                        steps=StepMaker(
-                            StreamName(stream.name), SubscriptionName(subscription.name),
-                            cache(lambda: ports.steps_of(stream)),
-                            tuple(Region(name) for name in subscription.regions if name != self.region),
-                        ),
-                    ),
-                    subscription,
-                )
+            handler=handler,
+            policy=RetryPolicy(
+                subscription.definition, entropy=ports.entropy, code_version=self.code_version
             ),
-            policy=RetryPolicy(definition, entropy=ports.entropy, code_version=self.code_version),
             standings=standings,
             breaker=Breaker(
                 subscription, lanes=lanes_of(stream), standings=standings,
@@ -110,7 +149,7 @@ class Runtime:
             ),
             clock=ports.clock,
             telemetry=self.telemetry,
-            side_by_side=self.side_by_side_of(max(2, definition.concurrency)),  # two reads, at least
+            side_by_side=self._side_by_side,
         )  # fmt: skip
 
 

@@ -121,10 +121,13 @@ class Deliverer:
             side_by_side=side_by_side,
         )  # fmt: skip
 
-    def deliver(self, doorbell: Doorbell, *, deadline_ms: int, receive_count: int = 1) -> LaneResult:
+    def deliver(
+        self, doorbell: Doorbell, *, deadline_ms: int, receive_count: int = 1, concurrency: int | None = None
+    ) -> LaneResult:
         """Deliver the doorbell's lane until its log ends, it fails, or `deadline_ms` (milliseconds since 1970).
 
         A doorbell that was received before means that its invocation crashed: then the lane goes carefully.
+        `concurrency`: keys that may be attempted at the same time; default the subscription's.
         Raises what the ports raise: then nothing that was not committed counts, and the doorbell must come again.
         """
         lane = doorbell.lane
@@ -173,6 +176,7 @@ class Deliverer:
                 deadline_ms=deadline_ms,
                 after_crash=receive_count > 1,
                 probes=probes,
+                concurrency=concurrency,
             )
             result = self._visit(visit, doorbell, ahead)
             if result is not None and result.outcome is Outcome.DELIVERED:

@@ -38,7 +38,9 @@ class Visit:
         deadline_ms: int,
         after_crash: bool,
         probes: bool,
+        concurrency: int | None = None,
     ) -> None:
+        """`concurrency`: attempts at the same time; default the subscription's."""
         self._in = context
         self.key = key
         self.cursor = _crash_counted(state.cursor(context.region))
@@ -58,7 +60,7 @@ class Visit:
         self._waiting = WaitingEvents(context, key.lane, self.lateness)
         self.refuses_late = context.subscription.definition.on_late == "dead_letter"
         self.transactional = context.subscription.definition.guarantee == "exactly_once"
-        self.concurrency = context.subscription.definition.concurrency
+        self.concurrency = concurrency or context.subscription.definition.concurrency
         self._opened = False
 
     def due(self) -> list[Parked]:

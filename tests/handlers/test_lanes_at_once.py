@@ -1,0 +1,137 @@
+"""Several lanes of one invocation at the same time: where the subscription allows it, and no more than it allows."""
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from threading import Barrier, Lock
+from typing import Any
+
+import pytest
+
+from eventfabric import Delivery, Event
+from eventfabric.definition_file import parse_definition
+from eventfabric.memory.faults import Fault, Faults, nth
+from eventfabric.model.identity import GENERATION_FIRST, Lane, Region, Sequence, StreamName, lane_index
+from eventfabric.runtime.deliver import _deliverer_of
+from eventfabric.runtime.threads import Threads
+from eventfabric.services.delivery.context import SideBySide
+from eventfabric.topology import Topology
+from eventfabric.wire.doorbell import Doorbell
+from tests.handlers.test_functions import US, World
+
+LANES = 16
+
+
+def topology(concurrency: int) -> Topology:
+    return Topology(
+        parse_definition(
+            f'[fabric]\nname = "shop"\nregions = ["{US}"]\n[streams.orders]\nlanes = {LANES}\n'
+            '[subscriptions.all]\nstream = "orders"\nhandler = "subscribers.any:handle"\n'
+            f"concurrency = {concurrency}\n"
+        )
+    )
+
+
+class Watching(World):
+    """Knows how many attempts are under way at the same time; in the handler, `meet` of them wait for each other."""
+
+    def __init__(self, concurrency: int, *, meet: int = 1, **settings: Any) -> None:
+        super().__init__(topology=topology(concurrency), **{"side_by_side_of": Threads, **settings})
+        self._lock, self._barrier = Lock(), Barrier(meet)
+        self.inside = self.most = 0
+
+    def handle(self, event: Event, delivery: Delivery) -> None:
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        try:
+            self._barrier.wait(10)
+            super().handle(event, delivery)
+        finally:
+            with self._lock:
+                self.inside -= 1
+
+    def publish(self, *keys: str) -> None:
+        for key in keys:
+            self.fabric.publish("orders", key=key, type="placed", id=key)
+        self.relay()
+
+    def drain(self) -> None:
+        for _ in range(30):
+            self.clock.advance(1_000)
+            assert self.deliver() == []
+        assert len(self.queue) == 0
+
+
+def keys_of_lanes(count: int) -> list[str]:
+    """A key of each of so many lanes."""
+    found: dict[int, str] = {}
+    for number in range(1_000):
+        found.setdefault(lane_index(f"k{number}", LANES), f"k{number}")
+    return list(found.values())[:count]
+
+
+def deliverer_of(world: World) -> Callable[[str], int]:
+    """Which of two deliverers a key's lane goes to."""
+    runtime = world.runtime("all")
+
+    def of(key: str) -> int:
+        lane = Lane(Region(US), GENERATION_FIRST, lane_index(key, LANES))
+        return _deliverer_of(runtime, Doorbell(StreamName("orders"), lane, Sequence(1)))
+
+    return of
+
+
+def test_lanes_are_delivered_at_the_same_time() -> None:
+    world = Watching(2, meet=2)  # returns only where two are in it together
+    of = deliverer_of(world)
+    first, other = (next(key for key in keys_of_lanes(10) if of(key) == wanted) for wanted in (0, 1))
+    world.publish(first, other)
+    assert world.deliver() == []
+    assert sorted(map(str, world.seen)) == sorted([first, other])
+
+
+@pytest.mark.parametrize("concurrency", [2, 3, 8])
+def test_no_more_attempts_are_under_way_than_the_subscription_allows(concurrency: int) -> None:
+    world = Watching(concurrency)
+    keys = [f"k{number}" for number in range(60)]
+    world.publish(*keys)
+    world.drain()
+    assert sorted(map(str, world.seen)) == sorted(keys)
+    assert world.most <= concurrency
+
+
+def test_a_lane_that_cannot_go_on_comes_again_and_the_others_are_done() -> None:
+    world = Watching(4, faults=Faults(nth(1, Fault.THROTTLED, name="ledger.commit")))
+    keys = keys_of_lanes(6)
+    world.publish(*keys)
+    again = world.deliver()
+    assert len(again) == 1
+    assert len(set(world.seen)) == 6
+    world.drain()
+    assert {str(key) for key in world.seen} == set(keys)
+
+
+def refusing(most: int) -> SideBySide:
+    def refuse(calls: Seq[Callable[[], None]]) -> None:
+        pytest.fail(f"{len(calls)} calls at the same time")
+
+    return refuse
+
+
+def test_without_concurrency_lanes_come_one_after_another() -> None:
+    world = Watching(1, side_by_side_of=refusing)
+    world.publish(*keys_of_lanes(6))
+    assert world.deliver() == []
+    assert len(world.seen) == 6
+
+
+def test_after_a_crash_lanes_come_one_after_another() -> None:
+    world = Watching(4, side_by_side_of=refusing)
+    keys = keys_of_lanes(6)
+    world.publish(*keys)
+    world.crash_on = keys[0]
+    lost = world.queue.receive()  # by an invocation that died
+    assert len(lost) == 6
+    world.crash_on = None
+    world.drain()
+    assert len(world.seen) == 6
