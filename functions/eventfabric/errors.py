@@ -71,7 +71,7 @@ class Problem:
 
     def inside(self, where: str) -> "Problem":
         """The same problem of a part of something else, such as one event of several."""
-        return Problem(f"{where}.{self.path}", self.found, self.allowed)
+        return Problem(f"{where}.{self.path}" if self.path else where, self.found, self.allowed)
 
 
 class _ProblemsError(EventFabricError):

@@ -22,9 +22,8 @@ from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.identity import LaneIndex, lane_index
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
-from eventfabric.sdk.bundle import Bundle
+from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle
 from eventfabric.sdk.outgoing import Outgoing
-from eventfabric.sdk.publisher import ROW_MEMORY_BYTES
 from eventfabric.wire.payload_codec import pack_columns
 from tests.simulation.world import HOME, STREAM, World
 from tests.unit.producing import always, events, records
@@ -175,8 +174,8 @@ def test_a_publisher_that_is_not_to_wait_says_that_it_is_full_and_takes_nothing(
         assert raised.value.size_bytes > ROW_MEMORY_BYTES
         assert (raised.value.buffer_bytes_max, raised.value.retryable) == (700, True)
         shop.gate.set()
-        publisher.wait_for_room(raised.value.size_bytes)
-        publisher.publish(key="k", type="placed", id="e2")
+        event = publisher.outgoing.encode_event(Event(key="k", type="placed", id="e2"))
+        assert publisher.take(event, waits=True).event_id == "e2"
     assert shop.ids() == ["e1", "e2"]
 
 

@@ -83,7 +83,10 @@ def encode_dicts(values: Seq[object]) -> list[bytes] | None:
         return None
     if _may_hold_odd_number(lines):
         return None
-    return lines.split(b"\n")[:-1]  # a line's own ends of lines are escaped
+    texts = lines.split(b"\n")[:-1]
+    return (
+        texts if len(texts) == len(values) else None
+    )  # JSON that is not ours may have ends of lines of its own
 
 
 def _may_hold_null(text: bytes) -> bool:

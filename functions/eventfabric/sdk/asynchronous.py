@@ -25,6 +25,7 @@ from eventfabric.errors import BufferFullError, IndeterminateAppendError
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.fabric import Fabric
+from eventfabric.sdk.outgoing import Encoded
 from eventfabric.sdk.publisher import Publisher
 
 T = TypeVar("T")
@@ -162,15 +163,11 @@ class AsyncPublisher:
         source: str | None = None,
     ) -> AsyncReceipt:
         """Take an event, as soon as there is room; its receipt is to be awaited. InvalidEventError."""
-        return await self._taken(
-            partial(
-                self._publisher.publish, key=key, type=type, data=data, id=id, headers=headers, time=time, source=source
-            )
-        )  # fmt: skip
+        return await self._take(self._publisher.outgoing.encode(key, type, data, id, headers, time, source))
 
     async def publish_event(self, event: Event) -> AsyncReceipt:
         """As `publish`, of an Event."""
-        return await self._taken(partial(self._publisher.publish_event, event))
+        return await self._take(self._publisher.outgoing.encode_event(event))
 
     async def flush(self) -> None:
         """Append all that was taken, and wait for it."""
@@ -188,9 +185,8 @@ class AsyncPublisher:
     ) -> None:
         await self._run(partial(self._publisher.__exit__, kind, error, trace))
 
-    async def _taken(self, publish: Callable[[], PendingReceipt]) -> AsyncReceipt:
-        while True:
-            try:
-                return AsyncReceipt(publish())
-            except BufferFullError as full:
-                await self._run(partial(self._publisher.wait_for_room, full.size_bytes))
+    async def _take(self, event: Encoded) -> AsyncReceipt:
+        try:
+            return AsyncReceipt(self._publisher.take(event, waits=False))
+        except BufferFullError:
+            return AsyncReceipt(await self._run(partial(self._publisher.take, event, waits=True)))

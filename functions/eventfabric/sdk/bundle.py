@@ -16,7 +16,9 @@ from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.services.append import Appended
 from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Attributes, pack_columns
 
-PAYLOAD_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
+ROW_MEMORY_BYTES: Final = 430
+"""At most so much memory does an event need beside its bytes, until it is appended: objects, and its place in lists."""
+_PAYLOAD_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Bundle:
         "_types",
         "appended",
         "attributes",
+        "beside_bytes",
         "contents",
         "error",
         "flag",
@@ -61,7 +64,9 @@ class Bundle:
         self.contents: list[bytes] = []
         self.attributes: Attributes | None = None
         """Of the events that are put in now; see `begin`."""
-        self.room_bytes = PAYLOAD_BYTES_MAX
+        self.room_bytes = _PAYLOAD_BYTES_MAX
+        self.beside_bytes = 0
+        """Memory of its events beside what each needs; see Encoded."""
         self.opened = 0.0
         self.flag = Flag()
         self.appended: Appended | None = None
@@ -85,6 +90,17 @@ class Bundle:
         self.attributes = attributes
         return True
 
+    @property
+    def memory_bytes(self) -> int:
+        """At most so much memory do its events need."""
+        return _PAYLOAD_BYTES_MAX - self.room_bytes + len(self.ids) * ROW_MEMORY_BYTES + self.beside_bytes
+
+    def drop_half_event(self) -> None:
+        """Take an event back out that an interruption left in some columns and not in all."""
+        whole = min(len(self.ids), len(self.keys), len(self.contents))
+        for column in (self.ids, self.keys, self.contents):
+            del column[whole:]
+
     def batch(self, outgoing: Outgoing) -> Batch:
         """The batch of its events; made once, by whichever thread asks first."""
         with self._lock:
@@ -102,15 +118,14 @@ class Bundle:
             self._batch = Batch(BatchId(outgoing.batch_id()), len(self.ids), frozenset(self._types), payload)
         return self._batch
 
-    def finish(self) -> None:
-        """It is known what became of it: let the events go, but for their ids, and tell whoever waits."""
+    def finish(self) -> list[Callable[[], None]]:
+        """It is known what became of it: let the events go, but for their ids; returns whom to tell."""
         with self._lock:
             self.keys, self.contents, self._runs, self._starts = [], [], [], []
             self.attributes = self._batch = None
             self.flag.set()
             listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            listener()
+        return listeners
 
     def when_done(self, call: Callable[[], None]) -> None:
         """Call it when it is known what became of the events, from some thread; at once where it is."""

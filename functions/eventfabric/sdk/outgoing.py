@@ -37,6 +37,9 @@ _TYPES_REMEMBERED_MAX = 1_000
 _ROW_BYTES_MAX = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
 _AROUND_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 * 5
 """Of a row with an id of ours; lengths of text and bytes take up to five more each than those of none."""
+_HEADER_MEMORY_BYTES = 240
+"""At most so much memory does a header need beside its bytes: two objects, and its place in a dict."""
+_KEY_BYTES_REMEMBERED_MAX = 256
 _JSON = int(Kind.JSON)
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
 
@@ -58,6 +61,8 @@ class Encoded(msgspec.Struct, frozen=True):
     contents: Seq[bytes]
     size_bytes: int
     """How many bytes they take of records at most."""
+    beside_bytes: int = 0
+    """Memory that they need beside what any event does: headers, and text that is wide in memory."""
 
     @classmethod
     def of(
@@ -150,11 +155,10 @@ class Outgoing:
                 content = encode_json(data)
                 attributes, around_bytes = self._attributes(known, now_ms)
                 size = len(content) + place[2] + around_bytes
-                if size > _ROW_BYTES_MAX:
-                    raise _too_large(size)
-                return Encoded(
-                    attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,), size
-                )
+                if size <= _ROW_BYTES_MAX:  # else by its exact size, below
+                    return Encoded(
+                        attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,), size
+                    )
         if id_ is None:
             id_ = self._ids.next(now_ms)
         if source is None:
@@ -171,7 +175,10 @@ class Outgoing:
         size = size_of((id_, type_, key, *attributes[1:], payload.content))
         place = self._remember(key, type_)
         around_bytes = size - len(payload.content) - place[2]
-        return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,), size)
+        texts = (id_, type_, key, source, *(attributes[3].values()))
+        wide_bytes = sum(len(one.encode()) for one in texts if isinstance(one, str) and not one.isascii())
+        beside_bytes = _HEADER_MEMORY_BYTES * len(attributes[3]) + 2 * wide_bytes
+        return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,), size, beside_bytes)
 
     def _attributes(self, known: _Known, now_ms: int) -> tuple[Attributes, int]:
         """Of events of a known type that are published now, with JSON and no more; and their bytes around a content."""
@@ -189,34 +196,47 @@ class Outgoing:
 
         InvalidEventError at the first that cannot be published, with its index, once those before it were given out.
         """
-        first, left = 0, iter(items)
-        while chunk := list(islice(left, limits.PUBLISH_CHUNK_EVENTS)):
-            together = self._encoded_together(type_, chunk)
-            if together is not None:
-                yield together
-            else:
-                for index, (key, data) in enumerate(chunk, first):
-                    try:
-                        one = self.encode(key, type_, data, None, None, None, None)
-                    except InvalidEventError as error:
-                        problems = [problem.inside(f"events[{index}]") for problem in error.problems]
-                        raise type(error)(problems) from error
-                    yield one
-            first += len(chunk)
+        first, left, ended = 0, iter(items), False
+        while not ended:
+            chunk: list[tuple[str, object]] = []
+            raised: Exception | None = None
+            try:
+                chunk.extend(islice(left, limits.PUBLISH_CHUNK_EVENTS))
+            except Exception as error:  # once those before it were given out
+                raised = error
+            ended = len(chunk) < limits.PUBLISH_CHUNK_EVENTS
+            if chunk:
+                together = self._encoded_together(type_, chunk)
+                yield from self._one_by_one(type_, chunk, first) if together is None else (together,)
+                first += len(chunk)
+            if raised is not None:
+                raise raised
+
+    def _one_by_one(self, type_: str, items: Seq[tuple[str, object]], first: int) -> Iterator[Encoded]:
+        for index, item in enumerate(items, first):
+            try:
+                if not isinstance(item, tuple | list) or len(item) != 2:
+                    raise InvalidEventError([Problem("", f"{item!r:.80}", "a key and its data")])
+                encoded = self.encode(item[0], type_, item[1], None, None, None, None)
+            except InvalidEventError as error:
+                problems = [problem.inside(f"events[{index}]") for problem in error.problems]
+                raise type(error)(problems) from error
+            yield encoded
 
     def _encoded_together(self, type_: str, items: Seq[tuple[str, object]]) -> Encoded | None:
         """The same by a few calls for all of them; None where that cannot be done: then each is looked at."""
-        contents = encode_dicts([data for _, data in items])
-        if contents is None:
-            return None
         try:
+            contents = encode_dicts([data for _, data in items])
+            if contents is None:
+                return None
             places = self._places_of(type_, items)
             known = self._types[type_]
         except (
             TypeError,
+            ValueError,
             InvalidEventError,
             KeyError,
-        ):  # not hashable, so not text; bad; forgotten meanwhile
+        ):  # no pair, no text, bad, forgotten meanwhile
             return None
         now_ms = self._clock.now_ms()
         attributes, around_bytes = self._attributes(known, now_ms)
@@ -250,7 +270,9 @@ class Outgoing:
             self._places.clear()
         if len(self._types) >= _TYPES_REMEMBERED_MAX:
             self._types.clear()
-        place = self._places[key] = (lane_index(key, len(self._lanes)), key, len(key.encode()))
+        place = (lane_index(key, len(self._lanes)), key, len(key.encode()))
+        if place[2] <= _KEY_BYTES_REMEMBERED_MAX:  # what is remembered is in no publisher's buffer
+            self._places[key] = place
         self._types[type_] = (type_, len(type_.encode()) + self._around_bytes)
         return place
 

@@ -1,0 +1,347 @@
+"""A publisher's bundles: which are open, which are sealed, who appends them, and how much memory they take together.
+
+Per lane: an open bundle that takes events, sealed bundles that wait, and at most one append under way, so that the
+events of a key stand in the log in the order in which they were published.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from heapq import nsmallest
+from itertools import chain
+from logging import getLogger
+from math import inf
+from threading import Condition, RLock, Thread
+from time import monotonic
+
+from eventfabric.errors import BufferFullError, EventFabricError, PublishNotAttemptedError
+from eventfabric.model.identity import Lane, LaneIndex
+from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts
+from eventfabric.sdk.outgoing import Encoded, Outgoing
+from eventfabric.wire.payload_codec import Attributes
+
+_log = getLogger("eventfabric")
+
+
+class Bundles:
+    """Takes events into bundles, and has them appended. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        *,
+        linger_seconds: float,
+        events_max: int,
+        buffer_bytes_max: int,
+        parallel_lanes: int,
+        acks: int,
+        waits: bool,
+    ) -> None:
+        """Settings as those of the publisher, which has checked them. `waits`: whether `take` waits for room."""
+        self._waits = waits
+        self._outgoing = outgoing
+        self._acks = acks
+        self._linger_seconds = linger_seconds
+        self._last_index = events_max - 1
+        self._buffer_bytes_max = buffer_bytes_max
+        # The lock itself, and not a condition, is what `take` enters: that is C, and runs for every event.
+        self._lock = RLock()
+        self._appended = Condition(self._lock)
+        self._due = Condition(self._lock)
+        self._open: dict[LaneIndex, Bundle] = {}
+        self._sealed: dict[LaneIndex, deque[Bundle]] = {}
+        self._turns: deque[object] = deque()
+        """Who waits for room: one after the other, or an event would wait for ever among smaller ones."""
+        self._unclaimed: set[LaneIndex] = set()
+        self._left_to_callers: deque[Lane] = deque()
+        self._room_bytes = buffer_bytes_max
+        self._published = 0
+        self._failed: list[Bundle] = []
+        self._closed = False
+        # Without workers every append runs in the caller's thread: the local fabric wants one thread at a time.
+        self._parallel_lanes = parallel_lanes
+        self._pool = ThreadPoolExecutor(parallel_lanes, "eventfabric-publisher") if parallel_lanes else None
+        self._lingerer: Thread | None = None
+        self._lingers_until = inf
+        """When the lingerer looks again, if nobody wakes it."""
+
+    def take(self, encoded: Encoded, receipts: PendingReceipts, *, waits: bool | None = None) -> None:
+        """Put events into the open bundles of their lanes: all at once where there is room for all. BufferFullError."""
+        if self._lingerer is None and self._pool is not None:
+            self._start_lingerer()
+        memory_bytes = encoded.size_bytes + len(encoded) * ROW_MEMORY_BYTES + encoded.beside_bytes
+        behind: list[Bundle] = []
+        with self._lock:
+            fits = memory_bytes <= self._room_bytes and not self._turns
+            if not fits and len(encoded) == 1:
+                self._make_room(memory_bytes, waits=self._waits if waits is None else waits)
+                fits = True
+            if self._closed:
+                raise EventFabricError("the publisher is closed: publish inside its with block")
+            if fits:
+                self._room_bytes -= memory_bytes
+                try:
+                    self._put(encoded, receipts, behind)
+                except BaseException:  # an interruption: no event more is taken
+                    self._count_again()
+                    raise
+        if not fits:
+            for half in encoded.halves():
+                self.take(half, receipts, waits=waits)
+            return
+        self._append_what_is_left()
+        for bundle in behind:
+            bundle.pack_ahead(self._outgoing)  # while the one before it is on the wire
+
+    def _put(self, encoded: Encoded, receipts: PendingReceipts, behind: list[Bundle]) -> None:
+        """Runs for every event. `behind`: gets the bundles that were sealed, and wait for one that is on the wire."""
+        attributes, around_bytes = encoded.attributes, encoded.around_bytes
+        opened, last_index = self._open, self._last_index
+        bundles, indices = receipts.bundles.append, receipts.indices.append
+        for (lane, key, key_bytes), event_id, content in zip(
+            encoded.places, encoded.ids, encoded.contents, strict=True
+        ):
+            size = len(content) + key_bytes + around_bytes
+            bundle = opened.get(lane)
+            if bundle is None or size > bundle.room_bytes or bundle.attributes is not attributes:
+                bundle = self._bundle_for(lane, attributes, size)
+            bundle.room_bytes -= size
+            contents = bundle.contents
+            index = len(contents)
+            contents.append(content)
+            bundle.keys.append(key)
+            bundle.ids.append(event_id)
+            bundles(bundle)
+            indices(index)
+            if index == last_index and self._seal(lane):
+                behind.append(bundle)
+        assert bundle is not None, "there is one event at least"
+        bundle.beside_bytes += encoded.beside_bytes
+
+    def _count_again(self) -> None:
+        """Where an interruption left it open how far an event was put in: it was not, and holds no memory."""
+        for bundle in self._open.values():
+            bundle.drop_half_event()
+        sealed = chain.from_iterable(self._sealed.values())
+        taken_bytes = sum(bundle.memory_bytes for bundle in chain(self._open.values(), sealed))
+        self._room_bytes = self._buffer_bytes_max - taken_bytes
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Memory of events that are taken and not yet appended: their bytes, and what Python needs to hold each."""
+        return self._buffer_bytes_max - self._room_bytes
+
+    def flush(self) -> None:
+        """Append all that was taken, and wait for it."""
+        with self._lock:
+            self._seal_all()
+            for bundle in list(chain.from_iterable(self._sealed.values())):
+                while not bundle.flag.is_set():
+                    self._wait()
+
+    def close(self) -> tuple[list[Bundle], int]:
+        """Take no more, flush, and stop; returns what failed, once, and how many events were published."""
+        with self._lock:
+            self._closed = True
+            self._seal_all()
+            self._due.notify()
+            while self._sealed:
+                self._wait()
+        if self._lingerer:
+            self._lingerer.join()
+        if self._pool:
+            self._pool.shutdown()
+        failed, self._failed = self._failed, []
+        return failed, self._published
+
+    def _make_room(self, size: int, *, waits: bool) -> None:
+        """Append what there is until the event fits, or is alone; in turn with others that wait. BufferFullError."""
+        turn = object()
+        self._turns.append(turn)
+        try:
+            while self._turns[0] is not turn or not self._has_room(size):
+                self._seal_fullest()
+                if not waits and not self._left_to_callers:
+                    raise BufferFullError(size, self._buffer_bytes_max)
+                self._wait()
+        finally:
+            self._turns.remove(turn)
+            self._appended.notify_all()  # whose turn it is now may have room
+
+    def _has_room(self, size: int) -> bool:
+        return size <= self._room_bytes or not (self._open or self._sealed)
+
+    def _wait(self) -> None:
+        """Wait until something was appended; or append it, where that is left to the callers. The lock is held once."""
+        if not self._left_to_callers:
+            self._appended.wait()
+            return
+        lane = self._left_to_callers.popleft()
+        self._lock.release()
+        try:
+            self._append_waiting(lane)
+        finally:
+            self._lock.acquire()
+
+    def _append_what_is_left(self) -> None:
+        """Append what is left to the callers. Without the lock."""
+        while self._left_to_callers:
+            with suppress(IndexError):  # another caller was faster
+                self._append_waiting(self._left_to_callers.popleft())
+
+    def _seal_fullest(self) -> None:
+        """Give the idle workers the fullest bundles. The others go on filling up: to seal all that is open each time
+        that there is no room would make ever smaller records, and each costs a call.
+        """
+        idle = max(self._parallel_lanes, 1) - len(self._sealed)
+        if idle > 0:
+            free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
+            for bundle in nsmallest(idle, free, key=lambda bundle: bundle.room_bytes):
+                self._seal(bundle.lane.index)
+
+    def _bundle_for(self, lane: LaneIndex, attributes: Attributes, size: int) -> Bundle:
+        """The open bundle of a lane that takes an event of so many bytes and of these attributes next."""
+        bundle = self._open.get(lane)
+        if bundle is not None:
+            if size <= bundle.room_bytes and bundle.begin(attributes):
+                return bundle
+            self._seal(lane)
+        bundle = Bundle(self._outgoing.lane(lane), self._hasten if self._pool is None else None)
+        bundle.begin(attributes)
+        bundle.opened = monotonic()
+        self._open[lane] = bundle
+        if self._pool is not None:
+            self._have_sealed_in_time(bundle)
+        return bundle
+
+    def _start_lingerer(self) -> None:
+        with self._lock:
+            if self._lingerer is None and not self._closed:
+                lingerer = Thread(target=self._linger, name="eventfabric-linger", daemon=True)
+                lingerer.start()
+                self._lingerer = lingerer
+
+    def _have_sealed_in_time(self, bundle: Bundle) -> None:
+        """Wake the lingerer where it would look too late."""
+        if bundle.opened + self._linger_seconds < self._lingers_until:
+            self._due.notify()
+
+    def _linger(self) -> None:
+        """Seal bundles that have lingered. One whose lane is busy can as well take more events until that is free."""
+        while not self._closed:
+            with self._lock:
+                free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
+                oldest = min((bundle.opened for bundle in free), default=inf)
+                self._lingers_until = oldest + self._linger_seconds
+                wait_seconds = self._lingers_until - monotonic()
+                if wait_seconds > 0 and not self._closed:
+                    self._due.wait(None if wait_seconds == inf else wait_seconds)
+                    continue
+                for bundle in free:
+                    if bundle.opened <= oldest:
+                        self._seal(bundle.lane.index)
+            self._append_what_is_left()
+
+    def _hasten(self, bundle: Bundle) -> None:
+        with self._lock:
+            if self._open.get(bundle.lane.index) is bundle:
+                self._seal(bundle.lane.index)
+        self._append_what_is_left()
+
+    def _seal_all(self) -> None:
+        for index in list(self._open):
+            self._seal(index)
+
+    def _seal(self, index: LaneIndex) -> bool:
+        """Let a lane's open bundle be appended; whether it has to wait for the one before it."""
+        bundle = self._open[index]
+        waiting = self._sealed.setdefault(index, deque())
+        waiting.append(bundle)
+        del self._open[index]
+        if len(waiting) > 1:
+            return True
+        self._have_appended(bundle.lane)
+        return False
+
+    def _have_appended(self, lane: Lane) -> None:
+        """Have a worker append what is sealed of a lane; where there is none, that is left to the callers."""
+        if not self._is_given_to_a_worker(lane):
+            self._unclaimed.add(lane.index)
+            self._left_to_callers.append(lane)
+
+    def _is_given_to_a_worker(self, lane: Lane) -> bool:
+        if self._pool is not None:
+            self._unclaimed.add(lane.index)
+            try:
+                self._pool.submit(self._append_waiting, lane)
+            except RuntimeError:  # the process comes to its end, or can start no thread
+                self._unclaimed.discard(lane.index)
+            else:
+                return True
+        return False
+
+    def _append_waiting(self, lane: Lane) -> None:
+        """Append a lane's sealed bundles, one after the other; after a failure those behind it are held back."""
+        with self._lock:
+            if lane.index not in self._unclaimed:
+                return
+            self._unclaimed.remove(lane.index)
+            waiting = self._sealed[lane.index]
+        interruption: BaseException | None = None
+        while True:
+            bundle = waiting[0]
+            try:
+                bundle.appended = self._outgoing.append(lane, bundle.batch(self._outgoing), acks=self._acks)
+            except (
+                BaseException
+            ) as error:  # the caller's to see, through the receipt: a worker has nobody to tell
+                bundle.error = error
+                if not isinstance(error, Exception):
+                    interruption = error  # is for the thread, too
+            with self._lock:
+                told = self._finish(waiting.popleft())
+                if bundle.error is not None:
+                    while waiting:
+                        behind = waiting.popleft()
+                        behind.error = PublishNotAttemptedError(
+                            f"an earlier batch of lane {lane} was not published"
+                        )
+                        behind.error.__cause__ = bundle.error
+                        told += self._finish(behind)
+                goes_on = self._goes_on(lane, waiting)
+                self._appended.notify_all()
+            for tell in told:
+                try:
+                    tell()
+                except Exception:
+                    _log.exception("what waited for a receipt of lane %s failed", lane)
+                except BaseException as error:
+                    interruption = error
+            if not goes_on:
+                if interruption is not None:
+                    raise interruption
+                return
+
+    def _goes_on(self, lane: Lane, waiting: deque[Bundle]) -> bool:
+        """Whether this thread is to append what is next in the lane, now that one was appended."""
+        opened = self._open.get(lane.index)
+        if not waiting and opened is not None and self._pool is not None:
+            if monotonic() >= opened.opened + self._linger_seconds:
+                waiting.append(self._open.pop(lane.index))
+            else:
+                self._have_sealed_in_time(opened)
+        if not waiting:
+            del self._sealed[lane.index]
+            return False
+        # Else behind the lanes that wait for a worker.
+        return len(self._sealed) <= self._parallel_lanes or not self._is_given_to_a_worker(lane)
+
+    def _finish(self, bundle: Bundle) -> list[Callable[[], None]]:
+        """Count the bundle's events as done; returns whom to tell, once the lock is free."""
+        self._room_bytes += bundle.memory_bytes
+        if bundle.error is None:
+            self._published += len(bundle.ids)
+        else:
+            self._failed.append(bundle)
+        return bundle.finish()
