@@ -278,6 +278,31 @@ class TestDivergence:
         found = Look(world).finding()
         assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 400)
 
+    def test_where_all_is_wanted_a_record_lost_at_the_end_hides_none_lost_before(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        for record in (made[1], made[4]):
+            world.remove(record, region=TARGET)
+        found = look(repairs=True, full=True).findings
+        assert [(one.kind, one.sequence, one.is_repaired) for one in found] == [
+            (FindingKind.HOLE, 400, True),
+            (FindingKind.REPLICATION_DELAY, 100, False),
+        ]
+        passed_ms(look, limits.SETTLE_SECONDS)
+        assert look.finding(repairs=True).is_repaired
+        assert look() == Examined(look.mark, made[-1].tail, ())
+
+    def test_where_the_end_cannot_be_mended_what_was_verified_stays_remembered(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        world.remove(made[4], region=TARGET)
+        look.elsewhere[SOURCE] = lost(look.elsewhere[SOURCE])
+        mark = look.mark
+        assert FindingKind.HOLE in [one.kind for one in look(repairs=True, full=True).findings]
+        assert look.mark == mark
+
     def test_what_was_verified_once_is_verified_again_only_where_all_is_wanted(self) -> None:
         world, made = filled()
         look = Look(world)

@@ -59,6 +59,10 @@ class Replica:
             lost = self._mended(
                 self._finding(FindingKind.HOLE, lane, tail.sequence, detail), tail, mark.sequence
             )
+            if full and lost.is_repaired:  # the end is not all that may have been lost
+                tail = self._log.tail(lane)
+                if tail.sequence >= mark.sequence:
+                    return self._examined(lane, mark, tail, origin, [*findings, lost], full=True)
             return Examined(mark, Tail(mark.sequence, mark.chain, tail.time), (*findings, lost))
         if full:
             mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
