@@ -17,6 +17,7 @@ from scripts.benchmarks import (
     imports,
     latency,
     publish,
+    reconcile,
     throughput,
 )
 from scripts.benchmarks.measure import Section, pin_to_one_core
@@ -31,6 +32,7 @@ class Benchmark(StrEnum):
     DELIVER = "deliver"
     IMPORTS = "imports"
     FAILURES = "failures"
+    RECONCILE = "reconcile"
     BACKFILL = "backfill"
     CODEC = "codec"
     COST = "cost"
@@ -45,6 +47,7 @@ _BENCHES: dict[Benchmark, Callable[..., Section]] = {
     Benchmark.DELIVER: deliver.bench,
     Benchmark.IMPORTS: imports.bench,
     Benchmark.FAILURES: failures.bench,
+    Benchmark.RECONCILE: reconcile.bench,
     Benchmark.BACKFILL: backfill.bench,
     Benchmark.CODEC: codec.bench,
     Benchmark.COST: cost.bench,
