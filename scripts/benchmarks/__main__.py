@@ -12,6 +12,7 @@ from scripts.benchmarks import (
     codec,
     cost,
     deliver,
+    endtoend,
     failures,
     growth,
     imports,
@@ -36,6 +37,7 @@ class Benchmark(StrEnum):
     BACKFILL = "backfill"
     CODEC = "codec"
     COST = "cost"
+    MOTO = "moto"
     LATENCY = "latency"
     THROUGHPUT = "throughput"
     GROWTH = "growth"
@@ -51,6 +53,7 @@ _BENCHES: dict[Benchmark, Callable[..., Section]] = {
     Benchmark.BACKFILL: backfill.bench,
     Benchmark.CODEC: codec.bench,
     Benchmark.COST: cost.bench,
+    Benchmark.MOTO: endtoend.bench,
     Benchmark.LATENCY: latency.bench,
     Benchmark.THROUGHPUT: throughput.bench,
     Benchmark.GROWTH: growth.bench,

@@ -61,7 +61,7 @@ _NOTHING = b'{"Items":[],"Count":0}'
 LANE = Lane(Region(REGION), GENERATION_FIRST, LaneIndex(7))
 
 
-class _Context:
+class LambdaContext:
     """As much of Lambda's context as the function reads."""
 
     def get_remaining_time_in_millis(self) -> int:
@@ -116,7 +116,7 @@ class LaneRun:
         """Invoke the function, each time as if nothing had been delivered; returns the events handled."""
         with using(self._runtime), redirect_stdout(StringIO()):  # the metrics are written there
             for _ in range(times):
-                if handle(self._event, _Context())["batchItemFailures"]:  # type: ignore[arg-type]  # what is read of it
+                if handle(self._event, LambdaContext())["batchItemFailures"]:  # type: ignore[arg-type]  # what is read of it
                     raise AssertionError("the lane run failed")
         return times * self.events
 
@@ -193,7 +193,7 @@ class Guarded:
         )
         handle: Any = guard(self._handle)
         self._record_handler = lambda record: handle(order=msgspec.json.decode(record.body))
-        config.register_lambda_context(_Context())  # type: ignore[arg-type]  # what is read of it
+        config.register_lambda_context(LambdaContext())  # type: ignore[arg-type]  # what is read of it
         self._processor = SqsFifoPartialProcessor()
         self._event = {
             "Records": [
@@ -208,7 +208,7 @@ class Guarded:
         for _ in range(times):
             answer = process_partial_response(
                 event=self._event, record_handler=self._record_handler, processor=self._processor,
-                context=_Context(),  # type: ignore[arg-type]  # what is read of it
+                context=LambdaContext(),  # type: ignore[arg-type]  # what is read of it
             )  # fmt: skip
             if answer["batchItemFailures"]:
                 raise AssertionError("a message failed")
