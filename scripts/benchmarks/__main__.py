@@ -38,6 +38,7 @@ class Benchmark(StrEnum):
     CODEC = "codec"
     COST = "cost"
     MOTO = "moto"
+    EMULATOR = "emulator"
     LATENCY = "latency"
     THROUGHPUT = "throughput"
     GROWTH = "growth"
@@ -53,7 +54,8 @@ _BENCHES: dict[Benchmark, Callable[..., Section]] = {
     Benchmark.BACKFILL: backfill.bench,
     Benchmark.CODEC: codec.bench,
     Benchmark.COST: cost.bench,
-    Benchmark.MOTO: endtoend.bench,
+    Benchmark.MOTO: endtoend.bench_on_moto,
+    Benchmark.EMULATOR: endtoend.bench_on_the_emulator,
     Benchmark.LATENCY: latency.bench,
     Benchmark.THROUGHPUT: throughput.bench,
     Benchmark.GROWTH: growth.bench,

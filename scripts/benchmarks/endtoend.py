@@ -1,15 +1,23 @@
-"""End to end on moto: the same events from their producer to a handler, the fabric's way and by what else there is."""
+"""End to end, on moto and on the emulator: the same events from their producer to a handler, the fabric's way and by
+what else there is. On moto the fabric is the local fabric; on the emulator, its functions run in this process.
+"""
 
+import logging
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import msgspec
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
 from aws_lambda_powertools.utilities.idempotency import (
     DynamoDBPersistenceLayer,
@@ -17,10 +25,19 @@ from aws_lambda_powertools.utilities.idempotency import (
     idempotent_function,
 )
 
-from eventfabric import Delivery, Event
+from eventfabric import Delivery, Event, Fabric
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
 from eventfabric.definition_file import parse_definition
 from eventfabric.local import LocalFabric
 from eventfabric.local.meter import Meter
+from eventfabric.local.provision import provision
+from eventfabric.model.identity import Region
+from eventfabric.runtime.deliver import handle as deliver
+from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.telemetry import NoTelemetry
+from eventfabric.topology import Topology
+from scripts.acceptance.emulator import Emulator
 from scripts.benchmarks.deliver import LambdaContext
 from scripts.benchmarks.measure import Contender, Section, Target, compare
 from scripts.benchmarks.null_endpoint import REGION
@@ -50,30 +67,65 @@ class Flow:
 
 
 class Flows:
-    """All of them, in one moto; `handled` counts the events that came to the handler since the last run."""
+    """The flows of one place; `handled` counts the events that came to the handler since the last run."""
 
-    def __init__(self, fabric: LocalFabric) -> None:
+    def __init__(self, session: boto3.Session, endpoint_url: str | None = None) -> None:
         self.handled = 0
-        self._fabric = fabric
-        self._items = list(zip(keys(), payloads(2_048), strict=True))
-        self._session = boto3.Session("none", "none", region_name=REGION)
-
-    def all(self) -> list[Flow]:
-        """Ours first."""
-        return [
-            Flow("eventfabric", self._ours, self._fabric.meter),
-            self._by_queue("SQS FIFO + Powertools Idempotency", fifo=True, by_bus=False),
-            self._by_queue("EventBridge + SQS + Powertools Idempotency", fifo=False, by_bus=True),
-        ]
+        self.session, self.endpoint_url = session, endpoint_url
+        self.items = list(zip(keys(), payloads(2_048), strict=True))
 
     def handle(self, event: Event, delivery: Delivery) -> None:
         """The fabric's handler."""
         self.handled += 1
 
-    def _ours(self, events: int) -> None:
-        with self._fabric.region(REGION).publisher("orders", linger_ms=60_000) as publisher:
-            publisher.publish_all("OrderPlaced", islice(self._items, events))
-        self._fabric.settle()
+    def others(self) -> list[Flow]:
+        """The alternatives."""
+        return [
+            self._by_queue("SQS FIFO + Powertools Idempotency", fifo=True, by_bus=False),
+            self._by_queue("EventBridge + SQS + Powertools Idempotency", fifo=False, by_bus=True),
+        ]
+
+    def of_the_local_fabric(self, fabric: LocalFabric) -> Flow:
+        """The fabric's, on moto."""
+
+        def run(events: int) -> None:
+            with fabric.region(REGION).publisher("orders", linger_ms=60_000) as publisher:
+                publisher.publish_all("OrderPlaced", islice(self.items, events))
+            fabric.settle()
+
+        return Flow("eventfabric", run, fabric.meter)
+
+    def of_the_fabric(self) -> Flow:
+        """The fabric's, on what answers at the endpoint: its doorbells ring from the producer."""
+        topology, meter = Topology(parse_definition(_DEFINITION)), Meter()
+        clients = Clients(REGION, session=self.session, endpoint_url=self.endpoint_url)
+        provision(topology, clients)
+        for client in (clients.dynamodb, clients.sqs):
+            meter.watch(client)
+        ports = aws_ports(topology, clients)
+        runtime = Runtime(
+            topology=topology, region=Region(REGION), subscription="all", ports=ports, telemetry=NoTelemetry(),
+            logger=Logger(service="bench", stream=StringIO(), level=logging.CRITICAL), handlers={"all": self.handle},
+        )  # fmt: skip
+        fabric = Fabric(
+            topology, REGION, log_of=lambda stream, region: ports.log_of(stream), clock=ports.clock,
+            entropy=ports.entropy, doorbells_of=lambda region: ports.doorbells,
+        )  # fmt: skip
+        queue = clients.sqs.get_queue_url(QueueName=topology.subscription("all").queue.name)["QueueUrl"]
+
+        def consume(messages: list[dict[str, Any]]) -> None:
+            with using(runtime):
+                answer = deliver({"Records": _records(messages)}, LambdaContext())  # type: ignore[arg-type]
+            if answer["batchItemFailures"]:
+                raise AssertionError("a lane did not go on")
+
+        def run(events: int) -> None:
+            with fabric.publisher("orders", linger_ms=60_000) as publisher:
+                publisher.publish_all("OrderPlaced", islice(self.items, events))
+            fabric.flush()
+            _drain(clients.sqs, queue, consume)
+
+        return Flow("eventfabric", run, meter)
 
     def _by_queue(self, name: str, *, fifo: bool, by_bus: bool) -> Flow:
         meter = Meter()
@@ -100,7 +152,7 @@ class Flows:
         return Flow(name, partial(self._through_a_queue, send, sqs, queue, consume), meter)
 
     def _client(self, service: str, meter: Meter) -> Any:
-        client = self._session.client(service)  # type: ignore[call-overload]
+        client = self.session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
         meter.watch(client)
         return client
 
@@ -108,20 +160,10 @@ class Flows:
         self, send: Callable[[list[tuple[str, str]]], None], sqs: Any, queue: str,
         consume: Callable[[list[dict[str, Any]]], None], events: int,
     ) -> None:  # fmt: skip
-        items = [(key, msgspec.json.encode(data).decode()) for key, data in islice(self._items, events)]
+        items = [(key, msgspec.json.encode(data).decode()) for key, data in islice(self.items, events)]
         for start in range(0, events, BATCH):
             send(items[start : start + BATCH])
-        while messages := sqs.receive_message(
-            QueueUrl=queue, MaxNumberOfMessages=BATCH, AttributeNames=["All"]
-        ).get("Messages"):
-            consume(messages)
-            sqs.delete_message_batch(
-                QueueUrl=queue,
-                Entries=[
-                    {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
-                    for n, message in enumerate(messages)
-                ],
-            )
+        _drain(sqs, queue, consume)
 
     @staticmethod
     def _put_events(bus: Any, batch: list[tuple[str, str]]) -> None:
@@ -154,13 +196,8 @@ class Flows:
         processor = SqsFifoPartialProcessor()
 
         def consume(messages: list[dict[str, Any]]) -> None:
-            records = [
-                {"messageId": one["MessageId"], "receiptHandle": one["ReceiptHandle"], "body": one["Body"],
-                 "attributes": one["Attributes"], "eventSource": "aws:sqs"}
-                for one in messages
-            ]  # fmt: skip
             answer = process_partial_response(
-                event={"Records": records},
+                event={"Records": _records(messages)},
                 record_handler=lambda record: guarded(
                     message={"messageId": record.message_id, "body": record.body}
                 ),
@@ -173,21 +210,72 @@ class Flows:
         return consume
 
 
+def _records(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages of SQS as Lambda hands them over."""
+    return [
+        {"messageId": one["MessageId"], "receiptHandle": one["ReceiptHandle"], "body": one["Body"],
+         "attributes": one["Attributes"], "eventSource": "aws:sqs"}
+        for one in messages
+    ]  # fmt: skip
+
+
+def _drain(sqs: Any, queue: str, consume: Callable[[list[dict[str, Any]]], None]) -> None:
+    """What Lambda does with a queue, until that is empty."""
+    while messages := sqs.receive_message(
+        QueueUrl=queue, MaxNumberOfMessages=BATCH, AttributeNames=["All"]
+    ).get("Messages"):
+        consume(messages)
+        sqs.delete_message_batch(
+            QueueUrl=queue,
+            Entries=[
+                {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
+                for n, message in enumerate(messages)
+            ],
+        )
+
+
 @contextmanager
-def _moto() -> Iterator[Flows]:
-    handlers: dict[str, Callable[..., Any]] = {}
-    flows: list[Flows] = []
-    handlers["all"] = lambda event, delivery: flows[0].handle(event, delivery)
-    with LocalFabric(parse_definition(_DEFINITION), handlers=handlers) as fabric:
-        flows.append(Flows(fabric))
-        yield flows[0]
+def _on_moto() -> Iterator[tuple[Flows, list[Flow]]]:
+    flows = Flows(boto3.Session("none", "none", region_name=REGION))
+    with LocalFabric(parse_definition(_DEFINITION), handlers={"all": flows.handle}) as fabric:
+        yield flows, [flows.of_the_local_fabric(fabric), *flows.others()]
 
 
-def bench(*, quick: bool) -> Section:
+@contextmanager
+def _on_the_emulator() -> Iterator[tuple[Flows, list[Flow]]]:
+    with TemporaryDirectory(prefix="eventfabric-bench-") as folder:
+        emulator = Emulator(Path(folder))
+        emulator.start()
+        kept = dict(os.environ)
+        try:
+            target = emulator.target
+            os.environ.update(target.environment)
+            credentials = target.session().get_credentials()
+            assert credentials is not None
+            session = boto3.Session(credentials.access_key, credentials.secret_key, region_name=REGION)
+            flows = Flows(session, target.environment["AWS_ENDPOINT_URL"])
+            yield flows, [flows.of_the_fabric(), *flows.others()]
+        finally:
+            os.environ.clear()
+            os.environ.update(kept)
+            emulator.stop()
+
+
+def bench_on_moto(*, quick: bool) -> Section:
     """Times all of it, moto included; `quick` sends fewer events."""
+    return _bench("moto, whose CPU is included", _on_moto, quick=quick, cpu_bound=5)
+
+
+def bench_on_the_emulator(*, quick: bool) -> Section:
+    """Times what this process does, and counts what it asks of the emulator; `quick` sends fewer events."""
+    return _bench("the emulator, whose CPU is not included", _on_the_emulator, quick=quick, cpu_bound=10)
+
+
+def _bench(
+    where: str, place: Callable[[], AbstractContextManager[tuple[Flows, list[Flow]]]], *, quick: bool, cpu_bound: float
+) -> Section:  # fmt: skip
     events, rounds = (200, 1) if quick else (1_000, 3)
-    with _moto() as flows:
-        ways = flows.all()
+    with place() as (flows, ways):
 
         def run(way: Flow) -> int:
             flows.handled = 0
@@ -199,15 +287,15 @@ def bench(*, quick: bool) -> Section:
 
         figures = compare([Contender(way.name, partial(run, way)) for way in ways], rounds=rounds)
         calls = [sum(way.meter.calls.values()) / events for way in ways]
-    ours, *others = calls
+    ours, *others = figures
+    cpu = min(one.cpu_us_per_event for one in others) / ours.cpu_us_per_event
+    fewer = min(calls[1:]) / calls[0]
     return Section(
-        f"end to end on moto, {events:,} events, microseconds of CPU an event, moto's own included",
+        f"end to end on {where}: {events:,} events, microseconds of CPU an event",
         figures,
         [
-            Target("calls an event, the least of the others / ours", min(others) / ours, 10, "times", at_least=True),
-            Target("CPU an event, the least of the others / ours",
-                   min(one.cpu_us_per_event for one in figures[1:]) / figures[0].cpu_us_per_event, 5, "times",
-                   at_least=True),
+            Target("calls an event, the least of the others / ours", fewer, 10, "times", at_least=True),
+            Target("CPU an event, the least of the others / ours", cpu, cpu_bound, "times", at_least=True),
         ],
         [f"{way.name}: {count:.2f} calls an event" for way, count in zip(ways, calls, strict=True)],
-    )  # fmt: skip
+    )
