@@ -314,9 +314,9 @@ class Bundles:
             for tell in told:
                 try:
                     tell()
-                except Exception:
+                except Exception:  # of whoever waited, and nobody else's
                     _log.exception("what waited for a receipt of lane %s failed", lane)
-                except BaseException as error:
+                except BaseException as error:  # for the thread, once what it has to do is done
                     interruption = error
             if not goes_on:
                 if interruption is not None:
