@@ -158,7 +158,7 @@ class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
             bundle.seal(bundle)
 
     def when_done(self, call: Callable[[], None]) -> None:
-        """Call it as soon as that is known: from the thread that learns it, or at once."""
+        """Call it as soon as that is known: at once, or from the thread that learns it, which it must not keep long."""
         self._bundle.when_done(call)
 
     def result(self, timeout_seconds: float | None = None) -> Receipt:
