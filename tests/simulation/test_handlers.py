@@ -96,6 +96,21 @@ def test_what_commits_with_the_cursor_may_add_up(guarantee: str) -> None:
     assert any(verdict.checker == "taker: dynamodb rows: n" for one in outcomes for verdict in one.verdicts)
 
 
+@pytest.mark.parametrize(
+    ("handler", "guarantee", "regions"),
+    [
+        (wrong_handlers.numbers_by_order_of_arrival, "exactly_once", 2),
+        (wrong_handlers.mails_whoever_is_first, "at_least_once", 1),
+    ],
+)
+def test_what_goes_by_order_of_arrival_is_not_blamed(
+    handler: Callable[..., Any], guarantee: str, regions: int
+) -> None:
+    of = trials(handler, guarantee, regions=regions)
+    outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
+    assert {one.seed: sorted(one.signature) for one in outcomes if one.signature or one.error} == {}
+
+
 def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
     def found(*, replay: bool) -> set[str]:
         of = HandlerTrials(
@@ -333,6 +348,20 @@ def test_handlers_find_the_samples_source_time_and_headers(tmp_path: Path) -> No
     ).check()
     assert {one[:2] for one in found} == {("/shop", "2026-01-05T08:00:06+00:00")}
     assert all(one[2]["tenant"] == "t1" for one in found)
+
+
+def test_an_event_without_a_time_has_the_same_in_each_run(tmp_path: Path) -> None:
+    @subscriber
+    def take(event: Event, delivery: Delivery) -> None:
+        assert event.time is not None
+        wrong_handlers.notes(event, at=event.time.isoformat())
+
+    sample = [Event(id="s", key="k", type="placed")]
+    of = HandlerTrials(definition(), events=sample, handlers={"taker": take}, setup=wrong_handlers.make)
+    report = run_here(of, range(20), out=tmp_path)
+    report.check()
+    (same,) = [same for name, same, _, _ in report.effects if name.endswith(": at")]
+    assert same > 0
 
 
 def test_under_another_mock_nothing_is_tried(tmp_path: Path) -> None:

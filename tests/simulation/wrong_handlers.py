@@ -128,6 +128,17 @@ def steps_without_verify_and_twice(event: Event, delivery: Delivery) -> None:
             Bank.charge(step.key)
 
 
+@subscriber
+def extends_the_paid_time(event: Event, delivery: Delivery) -> None:
+    """A month from today, or from when what was paid ends: a repetition gives away another."""
+    _update(
+        event,
+        "SET paid_until = if_not_exists(paid_until, :today) + :month",
+        today={"N": str(int(time.time()) // 86_400 * 86_400)},
+        month={"N": str(30 * 86_400)},
+    )
+
+
 WRONG: dict[str, tuple[Callable[..., Any], str]] = {
     "adds_up": (adds_up, "taker: dynamodb rows: n"),
     "appends": (appends, "taker: dynamodb rows: seen"),
@@ -137,6 +148,7 @@ WRONG: dict[str, tuple[Callable[..., Any], str]] = {
     "calls_without_a_key": (calls_without_a_key, "taker: charge"),
     "swallows_what_fails": (swallows_what_fails, "taker: dynamodb rows: items"),
     "steps_without_verify_and_twice": (steps_without_verify_and_twice, "taker: mail"),
+    "extends_the_paid_time": (extends_the_paid_time, "taker: dynamodb rows: paid_until"),
 }
 """Handlers under at_least_once, and the effect of each that is not idempotent."""
 
@@ -174,6 +186,10 @@ def charges_in_a_step(event: Event, delivery: Delivery) -> None:
             Bank.charge(step.key)
 
 
+def notes(event: Event, **attributes: str) -> None:
+    _put(str(event.id), **attributes)
+
+
 @subscriber
 def notes_the_last_of_all(event: Event, delivery: Delivery) -> None:
     _put("last", of=str(event.id))
@@ -202,6 +218,31 @@ RIGHT: dict[str, Callable[..., Any]] = {
 @subscriber
 def adds_up_in_the_transaction(event: Event, delivery: Delivery) -> None:
     delivery.transaction.update(TABLE, {"id": event.key}, "ADD n :one", values={":one": 1})
+
+
+@subscriber
+def numbers_by_order_of_arrival(event: Event, delivery: Delivery) -> None:
+    got = client("dynamodb").get_item(TableName=TABLE, Key={"id": {"S": "next"}}, ConsistentRead=True)
+    number = int(got["Item"]["n"]["N"]) if "Item" in got else 1
+    same = {"condition": "n = :n", "values": {":n": number}}
+    if "Item" not in got:
+        same = {"condition": "attribute_not_exists(id)"}
+    delivery.transaction.put(TABLE, {"id": "next", "n": number + 1}, **same)
+    delivery.transaction.put(TABLE, {"id": str(event.id), "invoice": number})
+
+
+@subscriber
+def mails_whoever_is_first(event: Event, delivery: Delivery) -> None:
+    """One event has the last one in stock, whichever comes first; the mail bears its key."""
+    item = {"id": {"S": "stock"}, "of": {"S": str(event.id)}}
+    try:
+        client("dynamodb").put_item(
+            TableName=TABLE, Item=item, ConditionExpression="attribute_not_exists(id) OR #of = :of",
+            ExpressionAttributeNames={"#of": "of"}, ExpressionAttributeValues={":of": item["of"]},
+        )  # fmt: skip
+    except client("dynamodb").exceptions.ConditionalCheckFailedException:
+        return
+    effect("reserved", key=str(event.id))
 
 
 @subscriber

@@ -182,7 +182,7 @@ def _replayed(project: "Project", path: Path, out: Path) -> "HandlersReport":
 
 def _show(report: "HandlersReport") -> None:
     rows: list[tuple[Any, ...]] = [
-        (name, same, differs, unknown, _verdict(name, same, differs))
+        (name, same, differs, unknown, _verdict(name, same, differs, unknown))
         for name, same, differs, unknown in report.effects
     ]
     show_table("Effects, in seeds", ("effect", "as without faults", "not so", "cannot tell", ""), rows)
@@ -197,7 +197,10 @@ def _show(report: "HandlersReport") -> None:
     )
 
 
-def _verdict(name: str, same: int, differs: int) -> str:
+def _verdict(name: str, same: int, differs: int, unknown: int) -> str:
     if differs and ": " not in name:
         return "NEVER ENDS"
-    return "NOT IDEMPOTENT" if differs else "idempotent, as far as was seen" if same else "not judged"
+    if differs:
+        return "NOT IDEMPOTENT"
+    seen = "idempotent, where it could be judged" if unknown else "idempotent, as far as was seen"
+    return seen if same else "not judged"

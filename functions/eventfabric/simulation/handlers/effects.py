@@ -9,10 +9,10 @@ An effect is named without the event and the item that it is of, so that two run
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 
@@ -39,6 +39,12 @@ class Place:
 
 _NEAR_SECONDS: Final = 400 * 86_400
 """How far from now a time may be that a handler makes up: times to live, too."""
+_SLACK_SECONDS: Final = 5
+"""By how much more than their runs two such times may differ: they are rounded, and clocks are set."""
+_ROUND_SECONDS: Final = (60, 900, 3_600, 86_400)
+"""What times are rounded to: where one of these ends between two runs, they differ by all of it."""
+_OFFSETS_SECONDS: Final = 900
+"""Hours and days end, in whichever timezone, where one of these does."""
 _NOT_ITS_OWN: Final = frozenset({"UnknownStepError", "Crashed", "Expired"})
 """Why an event is dead that its handler does not answer for: a step in doubt is for a person, by design."""
 Items = dict[str, dict[str, str]]
@@ -47,7 +53,10 @@ Items = dict[str, dict[str, str]]
 
 @dataclass
 class Left:
-    """What a run left outside. `writers`: the subscriptions that wrote each place, by service and name."""
+    """What a run left outside. `writers`: the subscriptions that wrote each place, by service and name.
+
+    It began and ended by the clock that handlers see, in seconds since 1970.
+    """
 
     calls: Counter[Call] = field(default_factory=Counter)
     state: dict[Place, Items] = field(default_factory=dict)
@@ -56,6 +65,8 @@ class Left:
     """In which it wrote."""
     unresolved: dict[tuple[str, str], str] = field(default_factory=dict)
     """Subscription and event of what is still dead in the end, or stands behind that; and why it is dead, if so."""
+    began_seconds: float = 0.0
+    ended_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,18 +97,19 @@ def compared(left: Left, calm: Seq[Left], *, at_most_once: frozenset[str]) -> Co
     """
     dead = left.unresolved.keys() - set().union(*(one.unresolved.keys() for one in calm))
     unjudged = frozenset(name for name, _ in dead)
-    differences = [*_of_dead(left, dead), *_of_calls(left, calm, at_most_once, unjudged)]
-    seen = {_named(call.subscription, call.effect) for one in (left, *calm) for call in one.calls}
-    unsteady: set[str] = set()
+    calls = _Calls(left, calm, may_lack=at_most_once | unjudged)
+    differences = [*_of_dead(left, dead), *calls.differences()]
+    places: list[_Judge] = []
     for place in sorted({place for one in (left, *calm) for place in one.state}):
         writers = {name for one in (left, *calm) for name in one.writers[place.service, place.name]}
-        owner = " and ".join(sorted(writers)) or "somebody"
-        if not writers or writers & (at_most_once | unjudged):
-            continue
-        of_place = _Judge(owner, place, left.state.get(place, {}), [one.state.get(place, {}) for one in calm])
-        differences += of_place.differences()
-        seen |= of_place.seen
-        unsteady |= of_place.unsteady
+        if writers and not writers & (at_most_once | unjudged):
+            places.append(_Judge(" and ".join(sorted(writers)), place, left, calm))
+    # What is left to chance or to order in one item is so in all, and in whichever Region.
+    by_order = set().union(*(one.differ_when_calm() for one in places))
+    for one in places:
+        differences += one.differences(by_order)
+    unsteady = calls.unsteady.union(by_order, *(one.unsteady for one in places))
+    seen = calls.seen.union(*(one.seen for one in places)) - unsteady
     return Comparison(tuple(differences), frozenset(seen), frozenset(unsteady))
 
 
@@ -112,35 +124,81 @@ def _of_dead(left: Left, dead: Iterable[tuple[str, str]]) -> Iterator[Difference
             yield Difference(_named(name, "dead letter"), what, (event,))
 
 
-def _of_calls(
-    left: Left, calm: Seq[Left], at_most_once: frozenset[str], unjudged: frozenset[str]
-) -> Iterator[Difference]:
-    for call in sorted({call for one in (left, *calm) for call in one.calls}):
-        counts = [one.calls[call] for one in calm]
-        made, name = left.calls[call], _named(call.subscription, call.effect)
-        if made > max(counts):
-            what = f"{_times(made)} for {call.event}; without faults {_times(max(counts))}"
-            yield Difference(name, what, (call.event,))
-        elif (
-            made < min(counts) and call.subscription not in at_most_once and call.subscription not in unjudged
-        ):
-            what = f"{_times(made)} for {call.event}, which counts as handled; without faults {_times(min(counts))}"
-            yield Difference(name, what, (call.event,))
+class _Calls:
+    """What was called. `may_lack`: the subscriptions that need not have made all of it."""
+
+    def __init__(self, left: Left, calm: Seq[Left], *, may_lack: frozenset[str]) -> None:
+        self._left = left
+        self._calm = calm
+        self._may_lack = may_lack
+        self.seen: set[str] = set()
+        self.unsteady: set[str] = set()
+
+    def differences(self) -> Iterator[Difference]:
+        """What was made too often, or not often enough: for an event, or else for all of them."""
+        events: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for call in {call for one in (self._left, *self._calm) for call in one.calls}:
+            events[call.subscription, call.effect].add(call.event)
+        for (subscription, effect), of in sorted(events.items()):
+            name = _named(subscription, effect)
+            counts = {event: self._counts([Call(subscription, event, effect)]) for event in sorted(of)}
+            if all(len(set(calm)) == 1 for _, calm in counts.values()):
+                for event, (made, calm) in counts.items():
+                    yield from self._of(name, made, calm[0], subscription, event)
+            else:
+                # Which events it is made of is left to order or to chance: how often is what can be compared.
+                made, calm = self._counts([Call(subscription, event, effect) for event in of])
+                if len(set(calm)) > 1:
+                    self.unsteady.add(name)
+                    continue
+                yield from self._of(name, made, calm[0], subscription)
+            self.seen.add(name)
+
+    def _counts(self, calls: Seq[Call]) -> tuple[int, list[int]]:
+        """How often these were made, and how often without faults."""
+        made, *calm = (sum(one.calls[call] for call in calls) for one in (self._left, *self._calm))
+        return made, calm
+
+    def _of(
+        self, name: str, made: int, expected: int, subscription: str, event: str = ""
+    ) -> Iterator[Difference]:
+        whom, events = (f"for {event}", (event,)) if event else ("in all", ())
+        if made > expected:
+            yield Difference(name, f"{_times(made)} {whom}; without faults {_times(expected)}", events)
+        elif made < expected and subscription not in self._may_lack:
+            handled = ", which counts as handled" if event else ""
+            yield Difference(
+                name, f"{_times(made)} {whom}{handled}; without faults {_times(expected)}", events
+            )
 
 
 class _Judge:
     """Of one place."""
 
-    def __init__(self, owner: str, place: Place, items: Items, calm: Seq[Items]) -> None:
+    def __init__(self, owner: str, place: Place, left: Left, calm: Seq[Left]) -> None:
         self._owner = owner
         self._place = place
-        self._items = items
-        self._calm = calm
+        self._items = left.state.get(place, {})
+        self._calm = [one.state.get(place, {}) for one in calm]
+        runs = (left, *calm)
+        self._clock = _Clock(min(one.began_seconds for one in runs), max(one.ended_seconds for one in runs))
         self.seen: set[str] = set()
         self.unsteady: set[str] = set()
 
-    def differences(self) -> Iterator[Difference]:
-        """What stands there and should not, or the other way round."""
+    def differ_when_calm(self) -> set[str]:
+        """The attributes that any item has otherwise in one run without faults than in another."""
+        found: set[str] = set()
+        for key in set(self._calm[0]).intersection(*self._calm[1:]):
+            items = [one[key] for one in self._calm]
+            found.update(
+                self._name(attribute)
+                for attribute in set().union(*items)
+                if len({one.get(attribute) for one in items}) > 1
+            )
+        return found
+
+    def differences(self, by_order: Set[str]) -> Iterator[Difference]:
+        """What stands there and should not, or the other way round. `by_order`: what is not to be looked at."""
         keys = [set(one) for one in self._calm]
         whole = self._name("items")
         if any(one != keys[0] for one in keys):
@@ -158,11 +216,10 @@ class _Judge:
                 yield Difference(whole, what)
             return
         for key in sorted(keys[0] | self._items.keys()):
-            yield from self._of_item(key)
+            yield from self._of_item(key, by_order)
 
-    def _of_item(self, key: str) -> Iterator[Difference]:
-        calm = [one.get(key) for one in self._calm]
-        found, expected = self._items.get(key), calm[0]
+    def _of_item(self, key: str, by_order: Set[str]) -> Iterator[Difference]:
+        found, expected = self._items.get(key), self._calm[0].get(key)
         if found is None or expected is None:
             name = self._name("items")
             self.seen.add(name)
@@ -175,18 +232,17 @@ class _Judge:
             return
         for attribute in sorted(found.keys() | expected.keys()):
             name = self._name(attribute)
-            values = {one.get(attribute) if one else None for one in calm}
-            if len(values) > 1:
-                self.unsteady.add(name)
+            if name in by_order:
                 continue
-            differs = found.get(attribute) != expected.get(attribute)
-            if differs and _tells_time(found.get(attribute)) and _tells_time(expected.get(attribute)):
+            stands, right = found.get(attribute), expected.get(attribute)
+            if stands != right and self._clock.explains(stands, right):
                 self.unsteady.add(name)
                 continue
             self.seen.add(name)
-            if differs:
-                stands = f"{attribute} of {key} is {found.get(attribute, 'absent')}"
-                yield Difference(name, f"{stands}; without faults {expected.get(attribute, 'absent')}")
+            if stands != right:
+                yield Difference(
+                    name, f"{attribute} of {key} is {stands or 'absent'}; without faults {right or 'absent'}"
+                )
 
     def _name(self, part: str) -> str:
         return _named(self._owner, f"{self._place}: {part}")
@@ -204,22 +260,50 @@ def _number(items: int) -> str:
     return f"{items} item" + "s" * (items != 1)
 
 
-def _tells_time(text: str | None) -> bool:
-    """Whether it is a time near now, as handlers write it: seconds or milliseconds since 1970, or ISO 8601.
+@dataclass(frozen=True)
+class _Clock:
+    """From when to when handlers may have looked at it: runs may fall into the same second, or into another."""
 
-    Runs without faults may fall into the same second, and that with faults into another.
-    """
-    if text is None:
-        return False
+    began_seconds: float
+    ended_seconds: float
+
+    def explains(self, found: str | None, expected: str | None) -> bool:
+        """Whether both are times that a handler makes up of now, and differ as now does from run to run."""
+        if found is None or expected is None:
+            return False
+        return any(
+            self._is_near(one) and self._is_near(other) and self._passed(abs(one - other), one, other)
+            for one, other in zip(_times_told(found), _times_told(expected), strict=False)
+        )
+
+    def _is_near(self, seconds: float) -> bool:
+        return abs(seconds - self.began_seconds) < _NEAR_SECONDS
+
+    def _passed(self, apart: float, *times: float) -> bool:
+        if apart <= self.ended_seconds - self.began_seconds + _SLACK_SECONDS:
+            return True
+        return any(
+            apart == whole
+            and all(time % min(whole, _OFFSETS_SECONDS) == 0 for time in times)
+            and self._ends_one_of(min(whole, _OFFSETS_SECONDS))
+            for whole in _ROUND_SECONDS
+        )
+
+    def _ends_one_of(self, seconds: int) -> bool:
+        return self.began_seconds // seconds != self.ended_seconds // seconds
+
+
+def _times_told(text: str) -> list[float]:
+    """The seconds since 1970 that it may stand for: as a number of them or of parts of them, or as ISO 8601."""
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
         try:
-            seconds = datetime.fromisoformat(text).timestamp()
+            told = datetime.fromisoformat(text)
         except ValueError:
-            return False
-    now = datetime.now().astimezone().timestamp()
-    return any(abs(seconds / unit - now) < _NEAR_SECONDS for unit in (1, 1_000, 1_000_000, 1_000_000_000))
+            return []
+        return [(told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()]
+    return [number / unit for unit in (1, 1_000, 1_000_000, 1_000_000_000)]
 
 
 def item_text(item: Mapping[str, object]) -> dict[str, str]:

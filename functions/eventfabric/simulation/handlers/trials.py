@@ -1,6 +1,7 @@
 """Owns trials of somebody's handlers: a plan is run with its faults, and its events without; what differs is told."""
 
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
@@ -205,7 +206,7 @@ class HandlerTrials:
 
     def _run(self, plan: Plan) -> tuple[History, Left]:
         """One run, and what it left outside."""
-        left, topology = Left(), self._topology(plan)
+        left, topology = Left(began_seconds=time.time()), self._topology(plan)
         # What handlers print is for people, and not for who reads a report.
         with silence(), redirect_stdout(sys.stderr):
             handling: Handling
@@ -220,6 +221,7 @@ class HandlerTrials:
                 of = simulate_in(world)
                 left.state = there.state(set(left.writers), left.regions)
         left.unresolved = _unresolved(of)
+        left.ended_seconds = time.time()
         return of, left
 
     def _topology(self, plan: Plan) -> Topology:

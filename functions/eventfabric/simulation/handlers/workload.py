@@ -6,6 +6,7 @@ faults. Ids are new, so that a repetition in the sample is an event of its own.
 
 from collections import defaultdict
 from collections.abc import Sequence as Seq
+from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
@@ -35,6 +36,7 @@ from eventfabric.simulation.plan import (
     Publish,
 )
 from eventfabric.simulation.profiles import Draw, Profile
+from eventfabric.simulation.schedule import START_MS
 from eventfabric.topology import StreamTopology
 
 NAME: Final = "handlers"
@@ -174,7 +176,7 @@ class Workload(Draw):
             most = random.choice((1, 1, 2, 4))
             while left and len(batch) < most and home[left[0][1].key] == home[first.key]:
                 batch.append(left.pop(0)[1])
-            made.append(Publish(at, home[first.key], tuple(batch)))
+            made.append(Publish(at, home[first.key], tuple(_timed(event, at) for event in batch)))
         return tuple(made)
 
 
@@ -212,6 +214,14 @@ def _planned(number: int, event: Event, conduct: Conduct) -> PlannedEvent:
     told = dict(event.headers) if event.headers else {}
     time = None if event.time is None else event.time.isoformat()
     return PlannedEvent(f"e{number}", event.key, event.type, conduct, event.data, event.source, time, told)
+
+
+def _timed(event: PlannedEvent, at_seconds: float) -> PlannedEvent:
+    """With the time at which it is to be published, where it has none: in runs without faults it has the same."""
+    if event.time is not None:
+        return event
+    time = datetime.fromtimestamp(START_MS / 1000 + at_seconds, UTC)
+    return replace(event, time=time.isoformat(timespec="milliseconds"))
 
 
 def _subscription(one: Subscription, consumers: int) -> PlannedSubscription:

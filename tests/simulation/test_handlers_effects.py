@@ -1,0 +1,124 @@
+"""What is said of effects, on runs made by hand: the clock excuses seconds, and order of arrival is no repetition."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from eventfabric.simulation.handlers.effects import Call, Comparison, Left, Place, compared
+
+NOW = 1_800_000_000.0
+DAY = 86_400
+TABLE, OTHER_REGION = Place("dynamodb", "rows", "us-east-1"), Place("dynamodb", "rows", "eu-west-1")
+PAID_UNTIL, CHARGE = "taker: dynamodb rows: paid_until", "taker: charge"
+
+
+def left(
+    items: dict[str, dict[str, str]],
+    *,
+    elsewhere: dict[str, dict[str, str]] | None = None,
+    calls: dict[str, int] | None = None,
+    at: float = NOW,
+) -> Left:
+    """A run of a second. `calls`: how often "charge" was made of each event."""
+    found = Left(began_seconds=at, ended_seconds=at + 1)
+    found.state[TABLE] = items
+    if elsewhere is not None:
+        found.state[OTHER_REGION] = elsewhere
+    found.calls = Counter({Call("taker", event, "charge"): times for event, times in (calls or {}).items()})
+    found.writers["dynamodb", "rows"].add("taker")
+    return found
+
+
+def judged(run: Left, *calm: Left) -> Comparison:
+    return compared(run, calm, at_most_once=frozenset())
+
+
+def named(said: Comparison) -> list[str]:
+    return [one.effect for one in said.differences]
+
+
+def paid_until(text: str, *, at: float = NOW) -> Left:
+    return left({"k1": {"paid_until": text}}, at=at)
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda seconds: str(int(NOW + seconds)),
+        lambda seconds: str(int(1000 * (NOW + seconds))),
+        lambda seconds: datetime.fromtimestamp(NOW + seconds, UTC).isoformat(),
+        lambda seconds: datetime.fromtimestamp(NOW + seconds, UTC).date().isoformat(),
+    ],
+    ids=["seconds", "milliseconds", "ISO 8601", "a date"],
+)
+def test_a_month_added_once_too_often_is_no_matter_of_the_clock(add: Callable[[float], str]) -> None:
+    said = judged(paid_until(add(60 * DAY)), *[paid_until(add(30 * DAY), at=NOW + 2)] * 3)
+    assert named(said) == [PAID_UNTIL]
+
+
+def test_a_time_that_is_as_much_later_as_its_run_was_is_the_clocks_and_not_judged() -> None:
+    expires = 30 * DAY + NOW
+    calm = [paid_until(str(int(expires + 40)), at=NOW + 40)] * 3
+    said = judged(paid_until(str(int(expires))), *calm)
+    assert (named(said), said.unsteady) == ([], frozenset({PAID_UNTIL}))
+    # One that is later than that is the handler's.
+    assert named(judged(paid_until(str(int(expires - 60))), *calm)) == [PAID_UNTIL]
+
+
+def test_what_was_excused_of_one_item_counts_as_judged_of_none() -> None:
+    def items(second: int) -> dict[str, dict[str, str]]:
+        return {"k1": {"paid_until": str(int(NOW))}, "k2": {"paid_until": str(int(NOW) + second)}}
+
+    said = judged(left(items(0)), *[left(items(1), at=NOW + 1)] * 3)
+    assert PAID_UNTIL not in said.seen
+    assert said.unsteady == frozenset({PAID_UNTIL})
+
+
+def test_a_day_that_begins_between_the_runs_is_the_clocks() -> None:
+    midnight = NOW - NOW % DAY
+    days = [datetime.fromtimestamp(at, UTC).date().isoformat() for at in (midnight - DAY, midnight)]
+    calm = [paid_until(days[1], at=midnight + 1)] * 3
+    assert judged(paid_until(days[0], at=midnight - 2), *calm).differences == ()
+    assert named(judged(paid_until(days[0], at=midnight + 10), *calm)) == [PAID_UNTIL]
+
+
+def test_an_attribute_that_the_order_of_keys_decides_for_one_item_is_judged_for_none() -> None:
+    """The middle one of three keys is the second forwards, and backwards."""
+
+    def numbers(*of: str) -> dict[str, dict[str, str]]:
+        return {event: {"id": event, "invoice": number} for event, number in zip("abc", of, strict=True)}
+
+    calm = [left(numbers("1", "2", "3")), left(numbers("1", "2", "3")), left(numbers("3", "2", "1"))]
+    said = judged(left(numbers("2", "1", "3")), *calm)
+    assert said.differences == ()
+    assert said.seen == {"taker: dynamodb rows: id"}
+    assert said.unsteady == {"taker: dynamodb rows: invoice"}
+
+
+def test_what_the_order_decides_in_one_region_is_judged_in_no_other() -> None:
+    def run(first: str, second: str, alone: str) -> Left:
+        here = {"a": {"invoice": first}, "b": {"invoice": second}}
+        return left(here, elsewhere={"c": {"invoice": alone}})
+
+    said = judged(run("1", "2", "2"), run("1", "2", "1"), run("1", "2", "1"), run("2", "1", "1"))
+    assert (said.differences, said.seen) == ((), frozenset())
+
+
+def test_a_call_that_goes_to_whoever_comes_first_is_counted_for_all_events_together() -> None:
+    def run(*events: str) -> Left:
+        return left({}, calls=Counter(events))
+
+    calm = [run("a"), run("a"), run("c")]
+    assert named(judged(run("b"), *calm)) == []
+    (twice,) = judged(run("b", "b"), *calm).differences
+    assert (twice.effect, twice.what) == (CHARGE, "made twice in all; without faults made once")
+    (lost,) = judged(run(), *calm).differences
+    assert (lost.effect, lost.what) == (CHARGE, "not made in all; without faults made once")
+
+
+def test_a_call_that_is_made_by_chance_is_not_judged() -> None:
+    calm = [left({}, calls=calls) for calls in ({"a": 1}, {}, {"a": 1, "b": 1})]
+    said = judged(left({}, calls={"a": 1, "b": 1, "c": 1}), *calm)
+    assert (named(said), said.seen, said.unsteady) == ([], frozenset(), frozenset({CHARGE}))
