@@ -29,6 +29,8 @@ from tests.simulation.wrong_handlers import RIGHT, WRONG
 
 SEEDS_MAX = 50
 RIGHT_SEEDS = 15
+DEAD_AND_HANDED_OVER = 173
+"""A seed in which an outage makes an event dead, and its lane is handed over then."""
 EVENTS = [
     Event(id=f"s{number}", key=f"k{number % 5}", type="placed" if number % 3 else "paid", data={"n": number})
     for number in range(30)
@@ -121,6 +123,14 @@ def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
 
     assert found(replay=False) == set()
     assert found(replay=True) == {"taker: dynamodb rows: n"}
+
+
+def test_a_dead_letter_that_another_region_took_over_and_handled_is_none() -> None:
+    of = HandlerTrials(
+        definition(regions=2), events=EVENTS, handlers={"taker": wrong_handlers.charges_by_key},
+        setup=wrong_handlers.make, failover=True,
+    )  # fmt: skip
+    assert of.try_seed(DEAD_AND_HANDED_OVER).signature == frozenset()
 
 
 def test_at_most_once_may_lose_an_effect_and_repeats_none() -> None:

@@ -122,3 +122,19 @@ def test_a_call_that_is_made_by_chance_is_not_judged() -> None:
     calm = [left({}, calls=calls) for calls in ({"a": 1}, {}, {"a": 1, "b": 1})]
     said = judged(left({}, calls={"a": 1, "b": 1, "c": 1}), *calm)
     assert (named(said), said.seen, said.unsteady) == ([], frozenset(), frozenset({CHARGE}))
+
+
+def test_a_handler_answers_for_no_dead_letter_but_of_its_own_exceptions() -> None:
+    def dead(error: str) -> list[str]:
+        run = left({})
+        run.unresolved["taker", "e1"] = error
+        return named(judged(run, left({}), left({})))
+
+    assert dead("shop:RefusedError") == ["taker: dead letter"]
+    for error in (
+        "Crashed",
+        "RecordExpired",
+        "eventfabric.errors:UnknownStepError",
+        "eventfabric.simulation.subscribers:DownstreamDown",
+    ):
+        assert dead(error) == []

@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from eventfabric.errors import UnknownStepError
+from eventfabric.services.delivery.retry import CRASHED, EXPIRED
+from eventfabric.simulation.subscribers import DownstreamDown
+
 
 @dataclass(frozen=True, order=True)
 class Call:
@@ -45,7 +49,13 @@ _ROUND_SECONDS: Final = (60, 900, 3_600, 86_400)
 """What times are rounded to: where one of these ends between two runs, they differ by all of it."""
 _OFFSETS_SECONDS: Final = 900
 """Hours and days end, in whichever timezone, where one of these does."""
-_NOT_ITS_OWN: Final = frozenset({"UnknownStepError", "Crashed", "Expired"})
+_NOT_ITS_OWN: Final = frozenset(
+    {
+        CRASHED,
+        EXPIRED,
+        *(f"{one.__module__}:{one.__qualname__}" for one in (UnknownStepError, DownstreamDown)),
+    }
+)
 """Why an event is dead that its handler does not answer for: a step in doubt is for a person, by design."""
 Items = dict[str, dict[str, str]]
 """By key, attribute by attribute, as text."""

@@ -291,8 +291,11 @@ def _unresolved(of: History) -> dict[tuple[str, str], str]:
     cursors: defaultdict[tuple[str, str, str], int] = defaultdict(int)
     for entry in of.entries:
         match entry:
-            case history.KeyChanged():
-                place = (entry.subscription, entry.writer, entry.lane, entry.id)
+            case history.KeyChanged() if entry.region == entry.writer:
+                # Once a lane is handed over, what its former owner knows of a key is of no account.
+                place = (
+                    entry.subscription, facts.group(entry.subscription, entry.writer), entry.lane, entry.id,
+                )  # fmt: skip
                 waiting[place] = entry.after
             case history.CursorMoved():
                 # Regions that deliver a lane each for itself have a cursor each; else the furthest counts.
