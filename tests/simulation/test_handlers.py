@@ -29,8 +29,6 @@ from tests.simulation.wrong_handlers import RIGHT, WRONG
 
 SEEDS_MAX = 50
 RIGHT_SEEDS = 15
-DEAD_AND_HANDED_OVER = 173
-"""A seed in which an outage makes an event dead, and its lane is handed over then."""
 EVENTS = [
     Event(id=f"s{number}", key=f"k{number % 5}", type="placed" if number % 3 else "paid", data={"n": number})
     for number in range(30)
@@ -98,21 +96,6 @@ def test_what_commits_with_the_cursor_may_add_up(guarantee: str) -> None:
     assert any(verdict.checker == "taker: dynamodb rows: n" for one in outcomes for verdict in one.verdicts)
 
 
-@pytest.mark.parametrize(
-    ("handler", "guarantee", "regions"),
-    [
-        (wrong_handlers.numbers_by_order_of_arrival, "exactly_once", 2),
-        (wrong_handlers.mails_whoever_is_first, "at_least_once", 1),
-    ],
-)
-def test_what_goes_by_order_of_arrival_is_not_blamed(
-    handler: Callable[..., Any], guarantee: str, regions: int
-) -> None:
-    of = trials(handler, guarantee, regions=regions)
-    outcomes = [of.try_seed(seed) for seed in range(RIGHT_SEEDS)]
-    assert {one.seed: sorted(one.signature) for one in outcomes if one.signature or one.error} == {}
-
-
 def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
     def found(*, replay: bool) -> set[str]:
         of = HandlerTrials(
@@ -123,14 +106,6 @@ def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
 
     assert found(replay=False) == set()
     assert found(replay=True) == {"taker: dynamodb rows: n"}
-
-
-def test_a_dead_letter_that_another_region_took_over_and_handled_is_none() -> None:
-    of = HandlerTrials(
-        definition(regions=2), events=EVENTS, handlers={"taker": wrong_handlers.charges_by_key},
-        setup=wrong_handlers.make, failover=True,
-    )  # fmt: skip
-    assert of.try_seed(DEAD_AND_HANDED_OVER).signature == frozenset()
 
 
 def test_at_most_once_may_lose_an_effect_and_repeats_none() -> None:

@@ -179,6 +179,24 @@ def charges_by_key(event: Event, delivery: Delivery) -> None:
     effect("charge", key=str(event.id))
 
 
+def _send_in_order(region: str, event: Event) -> None:
+    sqs = _client_of("sqs", region)
+    sqs.send_message(
+        QueueUrl=sqs.get_queue_url(QueueName=ORDERED_MAILS)["QueueUrl"], MessageBody=str(event.id),
+        MessageGroupId=event.key, MessageDeduplicationId=str(event.id),
+    )  # fmt: skip
+
+
+@subscriber
+def sends_to_one_region(event: Event, delivery: Delivery) -> None:
+    _send_in_order("us-east-1", event)
+
+
+@subscriber
+def sends_in_order(event: Event, delivery: Delivery) -> None:
+    _send_in_order(os.environ["AWS_DEFAULT_REGION"], event)
+
+
 @subscriber
 def charges_in_a_step(event: Event, delivery: Delivery) -> None:
     with delivery.once("charge", verify=Bank.was_charged) as step:

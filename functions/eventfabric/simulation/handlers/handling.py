@@ -147,9 +147,17 @@ class Attempt:
         return self.send(name, effect, [key])
 
     def send(
-        self, name: str, effect: Callable[[], T], keys: Iterable[str | None], *, forgets_ms: int = 0
+        self,
+        name: str,
+        effect: Callable[[], T],
+        keys: Iterable[str | None],
+        *,
+        region: str = "",
+        forgets_ms: int = 0,
     ) -> T:
         """Make a call that takes effect each time, for each of its keys that the other side does not know yet.
+
+        `region`: in which the other side knows them, where it has Regions: the client's, not the caller's.
 
         Raises:
             PortError: no reply, or throttled.
@@ -158,7 +166,7 @@ class Attempt:
         def counted() -> T:
             result = effect()
             for key in keys:
-                self._count(name, key, forgets_ms)
+                self._count(name, key, region, forgets_ms)
             return result
 
         return self.reach(name, counted)
@@ -176,9 +184,9 @@ class Attempt:
         self._of.left.writers[service, place].add(self._subscription)
         self._tell(name)
 
-    def _count(self, name: str, key: str | None, forgets_ms: int) -> None:
+    def _count(self, name: str, key: str | None, region: str, forgets_ms: int) -> None:
         """Count an effect, unless the other side knows its key."""
-        if not self._of.tokens.knows(f"{self._process.region} {name}", key, forgets_ms):
+        if not self._of.tokens.knows(f"{region} {name}", key, forgets_ms):
             self._of.left.calls[Call(self._subscription, self.event, name)] += 1
             self._tell(name)
 

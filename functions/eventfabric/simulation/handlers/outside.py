@@ -174,16 +174,16 @@ def _hooked() -> Iterator[None]:
 def _called(
     act: Attempt, client: BaseClient, operation: str, params: Mapping[str, Any], effect: Callable[[], Any]
 ) -> Any:
-    service = client.meta.service_model.service_name
+    service, region = client.meta.service_model.service_name, client.meta.region_name
     name = " ".join(part for part in (service, operation, _named(params)) if part)
     try:
         if _READS.match(operation):
             return act.reach(name, effect)
         if service in _STATE:
-            region = client.meta.region_name
             return act.reach(name, lambda: _written(act, service, region, name, params, effect))
         # Of a batch, each entry counts; all come with the one call.
-        return act.send(name, effect, _keys_of(service, params), forgets_ms=_FORGETS_MS.get(service, 0))
+        forgets_ms = _FORGETS_MS.get(service, 0)
+        return act.send(name, effect, _keys_of(service, params), region=region, forgets_ms=forgets_ms)
     except ThrottledError as error:
         throttled = {"Error": {"Code": _THROTTLED.get(service, "ThrottlingException"), "Message": str(error)}}
         status = {"ResponseMetadata": {"HTTPStatusCode": 400}}
