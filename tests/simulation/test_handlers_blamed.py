@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from eventfabric.errors import HandlersFailError
 from eventfabric.simulation import history
 from eventfabric.simulation.handlers import HandlerTrials
 from tests.simulation import wrong_handlers
@@ -61,3 +62,25 @@ def test_a_key_is_known_again_in_whichever_region_the_handler_runs(monkeypatch: 
     # The queue of another Region is another, and knows nothing of it.
     effect_name = "taker: sqs SendMessage mails.fifo"
     assert found_where_two_regions_handle_an_event(wrong_handlers.sends_in_order) == {effect_name}
+
+
+@pytest.mark.parametrize(
+    ("declared", "is_taken"),
+    [
+        ("tests.simulation.wrong_handlers:Refused", True),
+        ("tests.simulation.wrong_handlers:RefusedCard", True),
+        ("elsewhere:RefusedCard", False),
+    ],
+)
+def test_what_is_declared_permanent_is_taken_as_the_fabric_takes_it(declared: str, *, is_taken: bool) -> None:
+    """By its type and those that it is a kind of, and not by how it is called."""
+    more = f"""
+        [subscriptions.taker.retry]
+        permanent = ["{declared}"]
+    """
+    of = trials(wrong_handlers.refuses_some, more=more)
+    if is_taken:
+        of.check()
+    else:
+        with pytest.raises(HandlersFailError, match="raises RefusedCard for event"):
+            of.check()

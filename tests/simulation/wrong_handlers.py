@@ -268,6 +268,20 @@ def fails(event: Event, delivery: Delivery) -> None:
     raise ValueError(f"no such order: {event.id}")
 
 
+class Refused(Exception):
+    pass
+
+
+class RefusedCard(Refused):
+    pass
+
+
+@subscriber
+def refuses_some(event: Event, delivery: Delivery) -> None:
+    if event.type == "paid":
+        raise RefusedCard(str(event.id))
+
+
 @subscriber
 def refuses_a_repetition(event: Event, delivery: Delivery) -> None:
     item = {"id": {"S": str(event.id)}}

@@ -51,13 +51,18 @@ def parking_id(definition: Subscription, key: str, place: Place) -> str:
     return f"k/{key}" if definition.order == "key" else f"s/{place.sequence}"
 
 
+def is_declared_permanent(definition: Subscription, error: BaseException) -> bool:
+    """Whether the subscription names its type, or one that it is a kind of."""
+    names = {f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__}
+    return not names.isdisjoint(definition.retry.permanent)
+
+
 class RetryPolicy:
     """The retry rules of one subscription."""
 
     def __init__(self, definition: Subscription, *, entropy: Entropy, code_version: str = "") -> None:
         self._retry = definition.retry
         self._definition = definition
-        self._permanent = frozenset(definition.retry.permanent)
         self._entropy = entropy
         self._code_version = code_version
         self.tries_at_once = min(1 + definition.retry.immediate, definition.retry.attempts)
@@ -68,8 +73,7 @@ class RetryPolicy:
 
     def is_permanent(self, error: BaseException) -> bool:
         """Whether no further attempt can mend it: the subscription says so, or the handler cannot take the event."""
-        names = {f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__}
-        return isinstance(error, _PERMANENT) or not self._permanent.isdisjoint(names)
+        return isinstance(error, _PERMANENT) or is_declared_permanent(self._definition, error)
 
     def is_used_up(self, parked: Parked) -> bool:
         """Whether the first event has had all its attempts."""

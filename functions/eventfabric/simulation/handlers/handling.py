@@ -10,12 +10,14 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventfabric.errors import said_by
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber
+from eventfabric.services.delivery.retry import is_declared_permanent
 from eventfabric.simulation import history
 from eventfabric.simulation.acting import acting
 from eventfabric.simulation.handlers.effects import Call, Left
@@ -49,6 +51,14 @@ class Tokens:
         return False
 
 
+@dataclass(frozen=True)
+class Raised:
+    """What a handler raised. `is_declared`: its subscription names it permanent."""
+
+    said: str
+    is_declared: bool
+
+
 class Handling:
     """What all handlers of one run share: what they left outside, and who goes wrong at which attempt."""
 
@@ -57,7 +67,7 @@ class Handling:
         self.left = left
         self.tokens = Tokens(world)
         self.tries: Counter[tuple[str, str]] = Counter()
-        self.errors: dict[tuple[str, str], str] = {}
+        self.errors: dict[tuple[str, str], Raised] = {}
         """What was raised last, by subscription and event."""
         self._planned = world.plan.events
 
@@ -86,7 +96,10 @@ class Handling:
                 with attempt.running():
                     returned = function(given, delivery)
             except Exception as error:  # whatever it is, it is the fabric's to judge
-                self.errors[name, attempt.event] = said_by(error)
+                definition = self.world.topology.subscription(name).definition
+                self.errors[name, attempt.event] = Raised(
+                    said_by(error), is_declared_permanent(definition, error)
+                )
                 raise
             self._note_writers(name, delivery)
             attempt.end()

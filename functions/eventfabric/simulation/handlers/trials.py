@@ -22,7 +22,7 @@ from eventfabric.sdk.subscriber import load_handler
 from eventfabric.simulation import history
 from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Result, Verdict
 from eventfabric.simulation.handlers.effects import Comparison, Difference, Left, compared
-from eventfabric.simulation.handlers.handling import Handling
+from eventfabric.simulation.handlers.handling import Handling, Raised
 from eventfabric.simulation.handlers.outside import HANDLERS_FIND, Outside, outside
 from eventfabric.simulation.handlers.workload import NAME, Workload, calm_plans, profile_of
 from eventfabric.simulation.history import History
@@ -107,7 +107,7 @@ class HandlerTrials:
             folders = [str(folder) for folder in handler_folders(Path(definition)) if folder.is_dir()]
             sys.path[:0] = [folder for folder in folders if folder not in sys.path]
         topology = Topology(read)
-        self._errors: dict[tuple[str, str], str] = {}
+        self._errors: dict[tuple[str, str], Raised] = {}
         for name in (*subscriptions, *(handlers or {})):
             topology.subscription(name)
         names = list(subscriptions) or list(topology.subscriptions)
@@ -142,24 +142,17 @@ class HandlerTrials:
         """Run a part of the sample without faults; HandlersFailError where a handler fails all the same."""
         for workload in self._workloads:
             of, _ = self._run(workload.whole(_WHOLE_EVENTS))
-            permanent = {
-                name: {one.partition(":")[2] for one in self.definition.subscriptions[name].retry.permanent}
-                for name in self.names
-            }
             for entry in of.entries:
                 if isinstance(entry, history.AttemptEnded) and entry.error:
-                    if entry.error in permanent[entry.subscription]:
-                        continue
                     event = of.plan.events[entry.events[0].id]
+                    raised = self._errors.get((entry.subscription, event.id))
+                    if raised is not None and raised.is_declared:
+                        continue
                     where = f"event {event.id} (type {event.type}, key {event.key!r})"
                     raise HandlersFailError(
                         f"subscription {entry.subscription}: its handler raises {entry.error} for {where}"
-                        f"{self._said(entry)}; without any fault it must handle the sample's events"
+                        f"{_said(raised)}; without any fault it must handle the sample's events"
                     )
-
-    def _said(self, entry: history.AttemptEnded) -> str:
-        said = self._errors.get((entry.subscription, entry.events[0].id))
-        return f": {' '.join(said.split())}" if said else ""
 
     def try_seed(self, seed: int) -> Outcome:
         """What comes of a seed."""
@@ -245,6 +238,10 @@ def _read(path: str | PathLike[str]) -> list[Event]:
                 raise event
             found.append(event)
     return found
+
+
+def _said(raised: Raised | None) -> str:
+    return f": {' '.join(raised.said.split())}" if raised and raised.said else ""
 
 
 def _may_differ(of: History) -> bool:
