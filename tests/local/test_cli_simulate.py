@@ -98,6 +98,19 @@ def test_what_is_not_idempotent_is_told_with_its_schedule_and_a_plan_that_shows_
     assert any(", time 2" in line for line in again.json["failures"][0]["schedule"])
 
 
+def test_a_subscription_of_which_nothing_was_judged_is_not_passed_over(project: Path) -> None:
+    (project / "functions/subscribers/mailer.py").write_text(
+        f"{HANDLER}\ndef nothing(event: Event, delivery: Delivery): pass\n"
+    )
+    more = '[subscriptions.idler]\nstream = "orders"\nhandler = "subscribers.mailer:nothing"\n'
+    (project / "infra/fabric.toml").write_text(DEFINITION_TEXT + more)
+    ran = simulate(
+        "--setup", "subscribers.mailer:make", "--seeds", "0..5", "--jobs", "1", "--no-shrink", cwd=project
+    )
+    assert "idler: no effect was judged, so nothing is known of it" in ran.out, ran.err
+    assert "mailer: no effect" not in ran.out
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -190,11 +190,21 @@ def _show(report: "HandlersReport") -> None:
         "attempts that repeated one: "
         + ", ".join(f"{name} {times:,}" for name, times in report.repeated.items())
     )
+    judged = {
+        name for effect, same, differs, _ in report.effects if same + differs for name in _owners(effect)
+    }
+    for name in report.names:
+        if name not in judged:
+            say(f"{name}: no effect was judged, so nothing is known of it")
     for line in report.lines():
         say(line)
     say(
         f"{report.summary.seeds} seeds in {report.summary.seconds:.1f} s, {len(report.summary.failures)} failed"
     )
+
+
+def _owners(effect: str) -> list[str]:
+    return effect.partition(":")[0].split(" and ")
 
 
 def _verdict(name: str, same: int, differs: int, unknown: int) -> str:
