@@ -1,11 +1,14 @@
 """Fixtures for tests of handlers, on a local fabric and under simulated faults, wherever this package is installed."""
 
 from collections.abc import Callable, Iterable, Iterator
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from eventfabric.errors import SettingError
 
 if TYPE_CHECKING:
     from eventfabric.local import LocalFabric
@@ -33,7 +36,7 @@ def local_fabric(request: pytest.FixtureRequest) -> "Iterator[LocalFabric]":
     """A local fabric of the project's definition; `@pytest.mark.eventfabric(...)` gives LocalFabric's arguments."""
     from eventfabric.local import LocalFabric  # moto takes a second to import: only tests that use it pay
 
-    definition, arguments = _arguments(request, "eventfabric")
+    definition, arguments = _arguments(request, "eventfabric", LocalFabric)
     with LocalFabric(definition, **arguments) as fabric:
         yield fabric
 
@@ -49,7 +52,7 @@ def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callab
     from eventfabric.simulation.handlers.hunting import run_here
     from eventfabric.simulation.handlers.trials import SAMPLE
 
-    definition, arguments = _arguments(request, "eventfabric_simulation")
+    definition, arguments = _arguments(request, "eventfabric_simulation", HandlerTrials)
     if "events" not in arguments:
         beside = definition if isinstance(definition, str | PathLike) else _definition_of(request)
         arguments["events"] = Path(beside).parent / SAMPLE
@@ -61,10 +64,20 @@ def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callab
     return simulate
 
 
-def _arguments(request: pytest.FixtureRequest, marker_name: str) -> tuple[Any, dict[str, Any]]:
-    """The definition, and all else that a marker says."""
+def _arguments(
+    request: pytest.FixtureRequest, marker_name: str, taken_by: Callable[..., object]
+) -> tuple[Any, dict[str, Any]]:
+    """The definition, and all else that a marker says: SettingError where it is not for what takes it."""
     marker = request.node.get_closest_marker(marker_name)
-    arguments = dict(marker.kwargs) if marker else {}
+    if marker is None:
+        return _definition_of(request), {}
+    allowed = signature(taken_by).parameters
+    wrong = [repr(one) for one in marker.args] + [name for name in marker.kwargs if name not in allowed]
+    if wrong:
+        raise SettingError(
+            f"marker {marker_name}", ", ".join(wrong), f"keywords only, of {', '.join(allowed)}"
+        )
+    arguments = dict(marker.kwargs)
     return arguments.pop("definition", None) or _definition_of(request), arguments
 
 

@@ -288,6 +288,22 @@ def test_the_marker_takes_handlers_of_a_test(simulate_handlers: Callable[..., Ha
         simulate_handlers(range(10)).check()
 
 
+@pytest.mark.eventfabric_simulation("other.toml", setpu="subscribers.tables:make")
+@pytest.mark.eventfabric("other.toml", handler=print)
+@pytest.mark.parametrize(
+    ("fixture", "said"),
+    [
+        ("simulate_handlers", "'other.toml', setpu.*keywords only, of definition, events, handlers, setup"),
+        ("local_fabric", "'other.toml', handler.*keywords only, of definition, handlers"),
+    ],
+)
+def test_a_marker_of_what_nobody_takes_is_said(
+    request: pytest.FixtureRequest, fixture: str, said: str
+) -> None:
+    with pytest.raises(SettingError, match=said):
+        request.getfixturevalue(fixture)
+
+
 def test_a_repetition_that_makes_a_handler_fail_for_good_is_told() -> None:
     of = trials(wrong_handlers.refuses_a_repetition)
     found = [signature for seed in range(10) if (signature := of.try_seed(seed).signature)]
