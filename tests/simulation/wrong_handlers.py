@@ -139,6 +139,21 @@ def extends_the_paid_time(event: Event, delivery: Delivery) -> None:
     )
 
 
+@subscriber
+def asks_for_the_address_again(event: Event, delivery: Delivery) -> None:
+    client("ses").verify_email_identity(EmailAddress=f"{event.key}@shop.test")
+
+
+@subscriber
+def counts_in_a_parameter(event: Event, delivery: Delivery) -> None:
+    ssm = client("ssm")
+    try:
+        count = int(ssm.get_parameter(Name="count")["Parameter"]["Value"])
+    except ssm.exceptions.ParameterNotFound:
+        count = 0
+    ssm.put_parameter(Name="count", Value=str(count + 1), Type="String", Overwrite=True)
+
+
 WRONG: dict[str, tuple[Callable[..., Any], str]] = {
     "adds_up": (adds_up, "taker: dynamodb rows: n"),
     "appends": (appends, "taker: dynamodb rows: seen"),
@@ -148,6 +163,8 @@ WRONG: dict[str, tuple[Callable[..., Any], str]] = {
     "calls_without_a_key": (calls_without_a_key, "taker: charge"),
     "swallows_what_fails": (swallows_what_fails, "taker: dynamodb rows: items"),
     "steps_without_verify_and_twice": (steps_without_verify_and_twice, "taker: mail"),
+    "asks_for_the_address_again": (asks_for_the_address_again, "taker: ses VerifyEmailIdentity"),
+    "counts_in_a_parameter": (counts_in_a_parameter, "taker: ssm PutParameter count"),
     "extends_the_paid_time": (extends_the_paid_time, "taker: dynamodb rows: paid_until"),
 }
 """Handlers under at_least_once, and the effect of each that is not idempotent."""
@@ -219,6 +236,11 @@ def notes_the_second(event: Event, delivery: Delivery) -> None:
 
 
 @subscriber
+def sets_a_parameter(event: Event, delivery: Delivery) -> None:
+    client("ssm").put_parameter(Name="last", Value=str(event.id), Type="String", Overwrite=True)
+
+
+@subscriber
 def reads(event: Event, delivery: Delivery) -> None:
     client("dynamodb").get_item(TableName=TABLE, Key={"id": {"S": event.key}})
 
@@ -229,6 +251,7 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "puts_once": puts_once,
     "charges_by_key": charges_by_key,
     "charges_in_a_step": charges_in_a_step,
+    "sets_a_parameter": sets_a_parameter,
     "reads": reads,
 }
 

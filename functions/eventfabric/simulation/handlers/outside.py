@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from eventfabric.simulation.world import World
 
 _READS: Final = re.compile(
-    "^(Get|List|Describe|Query|Scan|Head|BatchGet|TransactGet|Search|Select|Receive|Lookup|Filter|Check|Validate|Assume"
-    "|Decrypt|Encrypt|ReEncrypt|Generate|Sign|Verify|Detect|Translate|Analyze|Converse|InvokeModel|InvokeEndpoint"
-    "|DeleteMessage|ChangeMessageVisibility|PutMetricData|PutParameter|PutRule)"
+    "^(Get|List|Describe|Query|Scan|Head|BatchGet|TransactGet|Search|Select|Receive|Lookup|Filter|Validate|Assume"
+    "|Check(?!In|out|point)|Decrypt|Encrypt|ReEncrypt|Generate|Sign(Payload)?$|Verify(Mac)?$|Detect|Translate|Analyze"
+    "|Converse|InvokeModel|InvokeEndpoint(?!Async)|DeleteMessage|ChangeMessageVisibility|PutMetricData|PutRule)"
 )
 """Calls that change nothing, or nothing more when they are made again."""
+_SETS: Final = frozenset({"PutParameter"})
+"""Calls that set a value: the same again for an event is nothing, another is."""
 _TOKEN: Final = re.compile("(Token|DeduplicationId|IdempotencyKey)$", re.IGNORECASE)
 _FORGETS_MS: Final = {"sqs": 300_000, "sns": 300_000}
 """For how long FIFO queues and topics know a deduplication id (SQS developer guide, message deduplication ID)."""
@@ -182,8 +184,8 @@ def _called(
         if service in _STATE:
             return act.reach(name, lambda: _written(act, service, region, name, params, effect))
         # Of a batch, each entry counts; all come with the one call.
-        forgets_ms = _FORGETS_MS.get(service, 0)
-        return act.send(name, effect, _keys_of(service, params), region=region, forgets_ms=forgets_ms)
+        keys = [f"{act.event} {params.get('Value')}"] if operation in _SETS else _keys_of(service, params)
+        return act.send(name, effect, keys, region=region, forgets_ms=_FORGETS_MS.get(service, 0))
     except ThrottledError as error:
         throttled = {"Error": {"Code": _THROTTLED.get(service, "ThrottlingException"), "Message": str(error)}}
         status = {"ResponseMetadata": {"HTTPStatusCode": 400}}
