@@ -19,9 +19,14 @@ SHRINK_RUNS_MAX = 300
 
 
 def run_here(trials: HandlerTrials, seeds: Iterable[int], *, out: Path) -> HandlersReport:
-    """Try these seeds in this process; failures are kept under `out`. HandlersFailError."""
+    """Try these seeds in this process; failures are kept under `out`. HandlersFailError.
+
+    Ctrl-C ends it, as it ends whatever else runs in a test.
+    """
     trials.check()
-    return _reported(trials, (trials.try_seed(seed) for seed in seeds), out=out, shrinks=True)
+    report = HandlersReport(Summary("handlers"), trials.names)
+    _fill(report, trials, (trials.try_seed(seed) for seed in seeds), out=out, shrinks=True)
+    return report
 
 
 def run_in_processes(
@@ -34,43 +39,47 @@ def run_in_processes(
     shown: Progress,
     stop: Callable[[], bool] = lambda: False,
 ) -> HandlersReport:
-    """Try these seeds in so many processes, until `stop`. What HandlerTrials raises; HandlersFailError."""
+    """Try these seeds in so many processes, until `stop`. What HandlerTrials raises; HandlersFailError.
+
+    Ctrl-C ends it with what is known by then.
+    """
     trials = trials_of(project)
     trials.check()
+    report = HandlersReport(Summary("handlers"), trials.names)
     outcomes = hunt(seeds, partial(try_seed, project), jobs=jobs, stop=stop)
-    return _reported(trials, outcomes, out=out, shrinks=shrinks, shown=shown)
+    try:
+        _fill(report, trials, outcomes, out=out, shrinks=shrinks, shown=shown)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    return report
 
 
-def _reported(
+def _fill(
+    report: HandlersReport,
     trials: HandlerTrials,
     outcomes: Generator[Outcome, None, None],
     *,
     out: Path,
     shrinks: bool,
     shown: Progress | None = None,
-) -> HandlersReport:
-    report = HandlersReport(Summary("handlers"), trials.names)
+) -> None:
     begun = time.monotonic()
-    try:
-        with closing(outcomes) as coming:
-            for outcome in coming:
-                report.summary.add(outcome)
-                report.summary.seconds = time.monotonic() - begun
-                if shown is not None:
-                    shown.step(outcome)
-        for outcome, wanted in _one_of_each(report.summary.failures):
+    with closing(outcomes) as coming:
+        for outcome in coming:
+            report.summary.add(outcome)
+            report.summary.seconds = time.monotonic() - begun
             if shown is not None:
-                shown.say(f"seed {outcome.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
-            plan, folder = trials.plan(outcome.seed), out / f"handlers-{outcome.seed}"
-            report.kept.append(
-                keep(
-                    outcome, plan, folder, shrinks=shrinks, trial=trials.tried, ways=WAYS, runs_max=SHRINK_RUNS_MAX,
-                    wanted=wanted,
-                )
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        report.interrupted = True
-    return report
+                shown.step(outcome)
+    for outcome, wanted in _one_of_each(report.summary.failures):
+        if shown is not None:
+            shown.say(f"seed {outcome.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
+        plan, folder = trials.plan(outcome.seed), out / f"handlers-{outcome.seed}"
+        report.kept.append(
+            keep(
+                outcome, plan, folder, shrinks=shrinks, trial=trials.tried, ways=WAYS, runs_max=SHRINK_RUNS_MAX,
+                wanted=wanted,
+            )
+        )  # fmt: skip
 
 
 def _one_of_each(failures: list[Outcome]) -> list[tuple[Outcome, frozenset[str]]]:

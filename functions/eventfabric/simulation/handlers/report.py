@@ -53,9 +53,13 @@ class HandlersReport:
         ]
 
     def check(self) -> None:
-        """AssertionError, which tells all, where any effect is not idempotent."""
+        """AssertionError, which tells all, where any effect is not idempotent, or not all was tried."""
         if self.found:
             raise AssertionError("\n".join(["not idempotent under faults:", *self.lines()]))
+        if self.interrupted:
+            raise AssertionError(f"interrupted after {self.summary.seeds} seeds: nothing was found by then")
+        if not self.summary.seeds:
+            raise AssertionError("no seed was tried: nothing is known")
 
     def lines(self) -> Iterator[str]:
         """What was found, for people: each kind of failure with its schedule."""
