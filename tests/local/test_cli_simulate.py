@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -70,6 +71,12 @@ def simulate(*options: str, cwd: Path = ROOT) -> Ran:
     return Ran(ended.returncode, ended.stdout, ended.stderr)
 
 
+def replay_of(ran: Ran) -> list[str]:
+    """The words of the command that it says replays what was found."""
+    line = next(line for line in ran.out.splitlines() if line.strip().startswith("plan:"))
+    return shlex.split(line.partition(":")[2])
+
+
 def test_the_samples_handlers_pass(tmp_path: Path) -> None:
     ran = simulate("--setup", "subscribers.tables:make", "--seeds", "0..7", "--json", "--out", str(tmp_path))
     assert ran.code == 0, ran.err
@@ -90,12 +97,46 @@ def test_what_is_not_idempotent_is_told_with_its_schedule_and_a_plan_that_shows_
     assert "NOT IDEMPOTENT" in ran.out
     assert "sent of k1 is " in ran.out
     assert ", time 2" in ran.out
-    plan = next(line.split()[1] for line in ran.out.splitlines() if line.strip().startswith("plan:"))
-    assert (project / plan).is_file()
-    assert (project / plan).with_name("timeline.html").is_file()
-    again = simulate(*options, "--plan", plan, "--json", cwd=project)
+    command = replay_of(ran)
+    plan = project / command[-1]
+    assert command[:-2] == ["eventfabric", "simulate", *options]
+    assert plan.is_file()
+    assert plan.with_name("timeline.html").is_file()
+    again = simulate(*command[2:], "--json", cwd=project)
     assert (again.code, again.json["found"]) == (1, [EFFECT])
-    assert any(", time 2" in line for line in again.json["failures"][0]["schedule"])
+    (failure,) = again.json["failures"]
+    assert any(", time 2" in line for line in failure["schedule"])
+    assert shlex.split(failure["again"])[:-1] == command[:-1]
+
+
+def test_a_kept_plan_of_a_handler_that_was_mended_shows_nothing_any_more(project: Path) -> None:
+    ran = simulate("--setup", "subscribers.mailer:make", "--seeds", "0..9", "--jobs", "1", cwd=project)
+    handlers = project / "functions/subscribers/mailer.py"
+    mended = HANDLER.replace('"ADD sent :one"', '"SET sent = :one"')
+    handlers.write_text(mended)
+    again = simulate(*replay_of(ran)[2:], cwd=project)
+    assert (again.code, again.err) == (0, "")
+    assert "nothing is wrong any more" in again.out
+
+
+def test_a_plan_is_not_replayed_where_handlers_fail_without_faults(project: Path) -> None:
+    ran = simulate("--setup", "subscribers.mailer:make", "--seeds", "0..9", "--jobs", "1", cwd=project)
+    plan = replay_of(ran)[-1]
+    forgotten = simulate("--plan", plan, cwd=project)
+    assert forgotten.code == 2
+    assert "ResourceNotFoundException" in forgotten.err
+    assert "without any fault" in forgotten.err
+
+
+def test_the_command_that_replays_a_plan_is_the_one_that_found_it(project: Path) -> None:
+    asked = (
+        "--definition", "infra/fabric.toml", "--events", "infra/sample/events.jsonl", "--setup",
+        "subscribers.mailer:make", "--subscription", "mailer", "--failover", "--replay", "--out", "my build",
+    )  # fmt: skip
+    ran = simulate(*asked, "--seeds", "0..9", "--jobs", "1", "--no-shrink", cwd=project)
+    command = replay_of(ran)
+    assert command[:-2] == ["eventfabric", "simulate", *asked]
+    assert simulate(*command[2:], cwd=project).code == 1
 
 
 def test_a_subscription_of_which_nothing_was_judged_is_not_passed_over(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +46,7 @@ Replay = Annotated[
 ]
 KeptPlan = Annotated[Path | None, typer.Option(help="Run one plan again that was kept.")]
 Out = Annotated[Path, typer.Option(help="Where failures are kept, each with its picture.")]
-Shrink = Annotated[bool, typer.Option(help="Look for the shortest schedule that shows it.")]
+Shrink = Annotated[bool, typer.Option(help="Look for a shorter schedule that shows it.")]
 
 
 def simulate(
@@ -75,16 +76,11 @@ def simulate(
 
     Example: eventfabric simulate --subscription shipping --seeds 0.. --minutes 10 --json
     """
-    try:
-        from eventfabric.simulation.handlers.trials import Project
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("greenlet", "moto"):
-            raise
-        complain(f"{error.name} is not installed: pip install 'eventfabric[local]'")
-        raise typer.Exit(1) from error
+    _need_extra()
     from eventfabric.definition_file import read_definition
     from eventfabric.errors import HandlerError, HandlersFailError
     from eventfabric.settings import definition_path
+    from eventfabric.simulation.handlers.trials import Project
 
     path = definition or definition_path()
     read_definition(path)  # what is wrong with it comes before what depends on it
@@ -110,6 +106,11 @@ def simulate(
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}")
         raise typer.Exit(2) from error
+    report.command = (
+        "eventfabric",
+        "simulate",
+        *_as_given(definition, events, setup, subscription, failover=failover, replay=replay, out=out),
+    )
     if json:
         show_json(report.as_json())
     else:
@@ -118,6 +119,40 @@ def simulate(
         raise typer.Exit(1)
     if report.interrupted:
         raise typer.Exit(130)
+
+
+def _need_extra() -> None:
+    try:
+        import eventfabric.simulation.handlers  # noqa: F401
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("greenlet", "moto"):
+            raise
+        complain(f"{error.name} is not installed: pip install 'eventfabric[local]'")
+        raise typer.Exit(1) from error
+
+
+def _as_given(
+    definition: Path | None,
+    events: Path | None,
+    setup: str | None,
+    subscription: list[str] | None,
+    *,
+    failover: bool,
+    replay: bool,
+    out: Path,
+) -> Iterator[str]:
+    """The options that a plan needs to be run again as it was."""
+    subscriptions = [("--subscription", name) for name in subscription or ()]
+    paths = (("--definition", definition), ("--events", events), ("--setup", setup), *subscriptions)
+    for name, value in paths:
+        if value is not None:
+            yield from (name, str(value))
+    if failover:
+        yield "--failover"
+    if replay:
+        yield "--replay"
+    if out != OUT:
+        yield from ("--out", str(out))
 
 
 def _sample(events: Path | None, definition: Path) -> Path:
@@ -173,6 +208,7 @@ def _replayed(project: "Project", path: Path, out: Path) -> "HandlersReport":
     except msgspec.MsgspecError as error:
         raise typer.BadParameter(f"--plan: {path} is no plan: {error}") from error
     trials.check_plan(plan)
+    trials.check()
     outcome, history = trials.tried(plan)
     report = HandlersReport(Summary("handlers"), trials.names)
     report.summary.add(outcome)

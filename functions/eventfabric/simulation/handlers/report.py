@@ -1,5 +1,6 @@
-"""Owns what is said of trials: each effect, whether it is idempotent, and the shortest schedule that shows it not."""
+"""Owns what is said of trials: each effect, whether it is idempotent, and a short schedule that shows it not."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 from eventfabric.simulation.checkers.verdict import Result, Verdict
 from eventfabric.simulation.handlers.story import story
 from eventfabric.simulation.handlers.trials import REPEATED, STUCK
-from eventfabric.simulation.history import History
 from eventfabric.simulation.kept import Kept
 from eventfabric.simulation.summary import Summary
 from eventfabric.simulation.trial import Outcome
@@ -20,12 +20,16 @@ HINT = (
 
 @dataclass
 class HandlersReport:
-    """What came of many seeds. `kept`: of each kind of failure one, shrunk, with its picture."""
+    """What came of many seeds. `kept`: of each kind of failure one, shrunk, with its picture.
+
+    `command`: the words that replay a plan, but for which; none where no command line can.
+    """
 
     summary: Summary
     names: tuple[str, ...]
     kept: list[Kept] = field(default_factory=list)
     interrupted: bool = False
+    command: tuple[str, ...] = ()
 
     @property
     def found(self) -> list[str]:
@@ -64,11 +68,21 @@ class HandlersReport:
     def lines(self) -> Iterator[str]:
         """What was found, for people: each kind of failure with its schedule."""
         for kept in self.kept:
-            outcome = next(one for one in self.summary.failures if one.seed == kept.seed)
-            yield from _told(outcome, kept)
+            outcome = next((one for one in self.summary.failures if one.seed == kept.seed), None)
+            if outcome is None:
+                yield f"seed {kept.seed}: nothing is wrong any more"
+            else:
+                yield from _told(outcome, kept)
+            yield f"  plan:    {self.again(kept)}"
+            if kept.picture.exists():
+                yield f"  picture: {kept.picture}"
         if any(": " in one for one in self.found):
             yield ""
             yield HINT
+
+    def again(self, kept: Kept) -> str:
+        """What replays a plan: the whole command; or the plan alone, where no command line can."""
+        return shlex.join([*self.command, "--plan", str(kept.plan)]) if self.command else str(kept.plan)
 
     def as_json(self) -> dict[str, Any]:
         """All of it, for programs."""
@@ -83,9 +97,29 @@ class HandlersReport:
             },
             "found": self.found,
             "failures": [
-                _json_of(one, self.kept) for one in sorted(self.summary.failures, key=lambda one: one.seed)
+                self._failure(one) for one in sorted(self.summary.failures, key=lambda one: one.seed)
             ],
         }
+
+    def _failure(self, outcome: Outcome) -> dict[str, Any]:
+        kept = next((one for one in self.kept if one.seed == outcome.seed), None)
+        verdicts = _shown(outcome, kept) if kept else outcome.verdicts
+        found: dict[str, Any] = {
+            "seed": outcome.seed,
+            "found": sorted(outcome.signature),
+            "what": {
+                one.checker: [anomaly.what for anomaly in one.anomalies]
+                for one in verdicts
+                if one.result is Result.INVALID
+            },
+            "error": outcome.error,
+        }
+        if kept is not None:
+            found["plan"] = str(kept.plan)
+            found["again"] = self.again(kept)
+            found["picture"] = str(kept.picture)
+            found["schedule"] = story(kept.history, subscriptions_in(verdicts)) if kept.history else []
+        return found
 
 
 def _shown(outcome: Outcome, kept: Kept) -> tuple[Verdict, ...]:
@@ -110,9 +144,6 @@ def _told(outcome: Outcome, kept: Kept) -> Iterator[str]:
         yield from (f"    {line}" for line in story(kept.history, subscriptions_in(shown)))
     if shown is not kept.verdicts and kept.verdicts:
         yield "    (it did not show again: it may be decided by chance, by time, or by what a module keeps)"
-    yield f"  plan:    {kept.plan}"
-    if kept.picture.exists():
-        yield f"  picture: {kept.picture}"
 
 
 def subscriptions_in(verdicts: tuple[Verdict, ...]) -> frozenset[str]:
@@ -128,24 +159,3 @@ def subscriptions_in(verdicts: tuple[Verdict, ...]) -> frozenset[str]:
     return frozenset(name for each in owners for name in each.split(" and ")) | {
         who for who, said, _ in raised if said
     }
-
-
-def _json_of(outcome: Outcome, kept: list[Kept]) -> dict[str, Any]:
-    of_seed = next((one for one in kept if one.seed == outcome.seed), None)
-    verdicts = _shown(outcome, of_seed) if of_seed else outcome.verdicts
-    found: dict[str, Any] = {
-        "seed": outcome.seed,
-        "found": sorted(outcome.signature),
-        "what": {
-            one.checker: [anomaly.what for anomaly in one.anomalies]
-            for one in verdicts
-            if one.result is Result.INVALID
-        },
-        "error": outcome.error,
-    }
-    if of_seed is not None:
-        history: History | None = of_seed.history
-        found["plan"] = str(of_seed.plan)
-        found["picture"] = str(of_seed.picture)
-        found["schedule"] = story(history, subscriptions_in(verdicts)) if history else []
-    return found
