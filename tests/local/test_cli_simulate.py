@@ -128,10 +128,43 @@ def test_a_plan_is_not_replayed_where_handlers_fail_without_faults(project: Path
     assert "without any fault" in forgotten.err
 
 
+def test_a_handler_that_hangs_without_faults_is_told_with_its_event(project: Path) -> None:
+    handlers = project / "functions/subscribers/mailer.py"
+    handlers.write_text(
+        HANDLER.replace("    dynamodb.update_item(", "    while True: pass\n    dynamodb.update_item(")
+    )
+    ran = simulate("--setup", "subscribers.mailer:make", "--seed-seconds", "8", cwd=project)
+    assert ran.code == 2
+    last = ran.err.splitlines()[-1]
+    assert last.startswith("eventfabric: the run without faults did not end within 8 s: subscription mailer ")
+    assert "event e1 (type placed, key 'k1')" in last
+
+
+def test_a_handler_that_hangs_under_a_fault_only_is_told_and_its_plan_replayed_in_time(project: Path) -> None:
+    handlers = project / "functions/subscribers/mailer.py"
+    seen = """
+    key = {"id": {"S": str(event.id)}}
+    if "Item" in dynamodb.get_item(TableName="mails", Key=key):
+        threading.Event().wait()
+    dynamodb.put_item(TableName="mails", Item=key)
+"""
+    handlers.write_text(
+        HANDLER.replace("import boto3", "import threading, boto3").replace(
+            ") -> None:\n", f") -> None:{seen}"
+        )
+    )
+    options = ("--setup", "subscribers.mailer:make", "--seed-seconds", "8")
+    ran = simulate(*options, "--seeds", "2", "--jobs", "1", cwd=project)
+    assert ran.code == 1, ran.err
+    assert "it did not end within 8 s: subscription mailer has event " in ran.out
+    again = simulate(*replay_of(ran)[2:], "--seed-seconds", "8", "--json", cwd=project)
+    assert (again.code, again.json["found"]) == (1, ["no end"])
+
+
 def test_the_command_that_replays_a_plan_is_the_one_that_found_it(project: Path) -> None:
     asked = (
         "--definition", "infra/fabric.toml", "--events", "infra/sample/events.jsonl", "--setup",
-        "subscribers.mailer:make", "--subscription", "mailer", "--failover", "--replay", "--out", "my build",
+        "subscribers.mailer:make", "--subscription", "mailer", "--out", "my build", "--failover", "--replay",
     )  # fmt: skip
     ran = simulate(*asked, "--seeds", "0..9", "--jobs", "1", "--no-shrink", cwd=project)
     command = replay_of(ran)

@@ -5,16 +5,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from eventfabric.definition_file import parse_definition
 from eventfabric.model.event import Event
 from eventfabric.simulation.handlers import HandlersReport, HandlerTrials, Outside
 from eventfabric.simulation.handlers.hunting import run_here
+from eventfabric.simulation.handlers.workload import WAYS
+from eventfabric.simulation.history import History
+from eventfabric.simulation.hunt import lost_outcome
+from eventfabric.simulation.kept import keep
+from eventfabric.simulation.plan import Plan
 from eventfabric.simulation.summary import Summary
+from eventfabric.simulation.trial import Outcome
+from eventfabric.simulation.worker import LostError
 from tests.simulation import wrong_handlers
 
 EVENTS = [Event(id=f"s{n}", key=f"k{n % 5}", type="placed", data={"n": n}) for n in range(30)]
+
+
+EFFECT = "taker: dynamodb rows: n"
+
+
+def plan_that_shows(wanted: HandlerTrials) -> tuple[Outcome, Plan]:
+    for seed in range(50):
+        outcome = wanted.try_seed(seed)
+        if EFFECT in outcome.signature:
+            return outcome, wanted.plan(seed)
+    raise AssertionError("no seed shows it")
 
 
 def trials(handler: Callable[..., Any], *, setup: Callable[[Outside], object] | None = None) -> HandlerTrials:
@@ -58,3 +77,44 @@ def test_no_seed_tried_does_not_pass(tmp_path: Path) -> None:
     report = run_here(trials(wrong_handlers.puts_by_the_events_id), [], out=tmp_path)
     with pytest.raises(AssertionError, match="no seed was tried"):
         report.check()
+
+
+def test_a_plan_is_written_down_before_it_is_shrunk(tmp_path: Path) -> None:
+    def interrupted(plan: Plan) -> tuple[Outcome, History]:
+        raise KeyboardInterrupt
+
+    outcome, plan = plan_that_shows(trials(wrong_handlers.adds_up))
+    with pytest.raises(KeyboardInterrupt):
+        keep(outcome, plan, tmp_path / "kept", shrinks=True, trial=interrupted, ways=WAYS)
+    assert msgspec.json.decode((tmp_path / "kept/plan.json").read_bytes(), type=Plan) == plan
+
+
+def test_a_plan_that_was_given_up_does_not_show_what_is_wrong(tmp_path: Path) -> None:
+    of = trials(wrong_handlers.adds_up)
+    given_up: list[Plan] = []
+
+    def hangs_with_few_events(plan: Plan) -> tuple[Outcome, History]:
+        if len(plan.events) < 3:
+            given_up.append(plan)
+            return lost_outcome(plan.seed, LostError("no end", "did not end within 1 s")), History(plan, [])
+        return of.tried(plan)
+
+    outcome, plan = next(
+        (outcome, plan)
+        for outcome, plan in ((of.try_seed(seed), of.plan(seed)) for seed in range(50))
+        if outcome.signature and len(plan.events) > 3
+    )
+    kept = keep(outcome, plan, tmp_path, shrinks=True, trial=hangs_with_few_events, ways=WAYS, runs_max=120)
+    assert given_up
+    assert kept.history is not None
+    assert len(kept.history.plan.events) == 3
+    assert EFFECT in {one.checker for one in kept.verdicts}
+
+
+def test_a_plan_that_hangs_once_it_is_to_be_drawn_is_kept_all_the_same(tmp_path: Path) -> None:
+    outcome, plan = plan_that_shows(trials(wrong_handlers.adds_up))
+    lost = lost_outcome(plan.seed, LostError("no end", "did not end within 1 s")), History(plan, [])
+    kept = keep(outcome, plan, tmp_path, shrinks=True, trial=lambda plan: lost, ways=WAYS)
+    assert (kept.size, kept.runs, kept.history) == (plan.size, 0, None)
+    assert not kept.picture.exists()
+    assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == plan

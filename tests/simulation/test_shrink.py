@@ -19,7 +19,7 @@ from eventfabric.simulation.plan import (
     Publish,
 )
 from eventfabric.simulation.profiles import PROFILES
-from eventfabric.simulation.shrink import shrink
+from eventfabric.simulation.shrink import NotShownError, Shrunk, shrink
 from eventfabric.simulation.trial import tried
 from eventfabric.simulation.world import definition_of
 from eventfabric.topology import Topology
@@ -151,6 +151,13 @@ def test_the_number_of_runs_is_bounded_and_what_was_reached_by_then_is_kept() ->
     assert found.plan.size < PLAN.size
     assert "e3" in found.plan.events
     assert told == sorted(set(told))
+
+
+def test_it_ends_when_it_is_time_but_never_before_it_knows_that_the_plan_shows_it() -> None:
+    found = shrink(PLAN, lambda plan: "e3" in plan.events, stop=lambda: True)
+    assert found == Shrunk(PLAN, 1, is_minimal=False)
+    with pytest.raises(NotShownError):
+        shrink(PLAN, lambda plan: False, stop=lambda: True)
 
 
 def test_a_plan_that_does_not_show_it_is_refused() -> None:

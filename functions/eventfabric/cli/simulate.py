@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,7 @@ from eventfabric.cli.output import complain, say, show_json, show_table
 
 if TYPE_CHECKING:
     from eventfabric.simulation.handlers import HandlersReport
-    from eventfabric.simulation.handlers.trials import Project
+    from eventfabric.simulation.handlers.project import Project
 
 OUT = Path("build/simulation")
 _SEEDS = "0..199"
@@ -44,6 +43,9 @@ Failover = Annotated[
 Replay = Annotated[
     bool, typer.Option("--replay", help="Replay, too: that repeats what does not look at delivery.is_replay.")
 ]
+SeedSeconds = Annotated[
+    float, typer.Option(min=1.0, help="Give up a seed after so long; the run without faults, too.")
+]
 KeptPlan = Annotated[Path | None, typer.Option(help="Run one plan again that was kept.")]
 Out = Annotated[Path, typer.Option(help="Where failures are kept, each with its picture.")]
 Shrink = Annotated[bool, typer.Option(help="Look for a shorter schedule that shows it.")]
@@ -56,6 +58,7 @@ def simulate(
     subscription: Only = None,
     seeds: Seeds = None,
     minutes: Minutes = None,
+    seed_seconds: SeedSeconds = 300.0,
     jobs: Jobs = _CORES,
     failover: Failover = False,
     replay: Replay = False,
@@ -80,7 +83,7 @@ def simulate(
     from eventfabric.definition_file import read_definition
     from eventfabric.errors import HandlerError, HandlersFailError
     from eventfabric.settings import definition_path
-    from eventfabric.simulation.handlers.trials import Project
+    from eventfabric.simulation.handlers.project import Project
 
     path = definition or definition_path()
     read_definition(path)  # what is wrong with it comes before what depends on it
@@ -97,19 +100,17 @@ def simulate(
     try:
         out.mkdir(parents=True, exist_ok=True)
         if plan is not None:
-            report = _replayed(project, plan, out)
+            report = _replayed(project, plan, out, seed_seconds)
         else:
-            report = _hunted(project, seeds, minutes, jobs=jobs, out=out, shrinks=shrink)
+            report = _hunted(project, seeds, minutes, seed_seconds, jobs=jobs, out=out, shrinks=shrink)
     except (HandlerError, HandlersFailError) as error:
         complain(str(error))
         raise typer.Exit(2) from error
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}")
         raise typer.Exit(2) from error
-    report.command = (
-        "eventfabric",
-        "simulate",
-        *_as_given(definition, events, setup, subscription, failover=failover, replay=replay, out=out),
+    report.command = _as_given(
+        definition, events, setup, subscription, failover=failover, replay=replay, out=out
     )
     if json:
         show_json(report.as_json())
@@ -140,19 +141,14 @@ def _as_given(
     failover: bool,
     replay: bool,
     out: Path,
-) -> Iterator[str]:
-    """The options that a plan needs to be run again as it was."""
+) -> tuple[str, ...]:
+    """The command with what a plan needs to be run again as it was."""
     subscriptions = [("--subscription", name) for name in subscription or ()]
-    paths = (("--definition", definition), ("--events", events), ("--setup", setup), *subscriptions)
-    for name, value in paths:
-        if value is not None:
-            yield from (name, str(value))
-    if failover:
-        yield "--failover"
-    if replay:
-        yield "--replay"
-    if out != OUT:
-        yield from ("--out", str(out))
+    valued = [("--definition", definition), ("--events", events), ("--setup", setup), *subscriptions]
+    valued.append(("--out", out if out != OUT else None))
+    flags = [name for name, is_set in (("--failover", failover), ("--replay", replay)) if is_set]
+    words = [word for name, value in valued if value is not None for word in (name, str(value))]
+    return ("eventfabric", "simulate", *words, *flags)
 
 
 def _sample(events: Path | None, definition: Path) -> Path:
@@ -168,6 +164,7 @@ def _hunted(
     project: "Project",
     seeds: str | None,
     minutes: float | None,
+    seconds_max: float,
     *,
     jobs: int,
     out: Path,
@@ -188,32 +185,22 @@ def _hunted(
     total = None if last is None else last - first + 1
     with progress(total, jobs=jobs, profile="handlers") as shown:
         return run_in_processes(
-            project, wanted, jobs=jobs, out=out, shrinks=shrinks, shown=shown,
+            project, wanted, jobs=jobs, out=out, shrinks=shrinks, shown=shown, seconds_max=seconds_max,
             stop=lambda: ends is not None and time.monotonic() >= ends,
         )  # fmt: skip
 
 
-def _replayed(project: "Project", path: Path, out: Path) -> "HandlersReport":
+def _replayed(project: "Project", path: Path, out: Path, seconds_max: float) -> "HandlersReport":
     import msgspec
 
-    from eventfabric.simulation.handlers import HandlersReport
-    from eventfabric.simulation.handlers.trials import trials_of
-    from eventfabric.simulation.kept import write
+    from eventfabric.simulation.handlers.hunting import replay
     from eventfabric.simulation.plan import Plan
-    from eventfabric.simulation.summary import Summary
 
-    trials = trials_of(project)
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
     except msgspec.MsgspecError as error:
         raise typer.BadParameter(f"--plan: {path} is no plan: {error}") from error
-    trials.check_plan(plan)
-    trials.check()
-    outcome, history = trials.tried(plan)
-    report = HandlersReport(Summary("handlers"), trials.names)
-    report.summary.add(outcome)
-    report.kept.append(write(outcome, history, out / "replay"))
-    return report
+    return replay(project, plan, out=out, seconds_max=seconds_max)
 
 
 def _show(report: "HandlersReport") -> None:

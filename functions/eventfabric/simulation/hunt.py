@@ -7,24 +7,15 @@ An outcome depends on its seed alone, whatever the number of workers and whoever
 """
 
 import re
-import signal
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from functools import partial
 from typing import Final
 
 from eventfabric.simulation.trial import Outcome
+from eventfabric.simulation.worker import LostError, Worker, ready
 
 SEED_SECONDS_MAX: Final = 300.0
 """After which a seed is given up: the longest take some seconds, and their number of steps is bounded."""
-_JOIN_SECONDS: Final = 10.0
-# Begun anew and not forked: no lock and no thread of whoever hunts comes along.
-_CONTEXT: Final = get_context("spawn")
-
 _RANGE: Final = re.compile(r"([0-9]+)(?:(\.\.)([0-9]*))?")
 Try = Callable[[int], Outcome]
 
@@ -56,25 +47,26 @@ def hunt(
     `stop` is asked before each seed: once it is true, those that run are waited for, and no other begins.
     """
     left = iter(seeds)
-    workers = list[_Worker]()
+    running = dict[Worker, int]()
     try:
         while True:
-            while len(workers) < jobs and (seed := _next(left, stop)) is not None:
-                workers.append(_Worker.started(try_seed))
-                workers[-1].give(seed)
-            if not workers:
+            while len(running) < jobs and (seed := _next(left, stop)) is not None:
+                running[worker := Worker()] = seed
+                worker.give(partial(try_seed, seed))
+            if not running:
                 return
-            for worker in _ready(workers, seed_seconds_max):
-                outcome, is_alive = worker.outcome(seed_seconds_max)
-                seed = _next(left, stop) if is_alive else None
+            for worker in ready(list(running), seed_seconds_max):
+                outcome = _outcome(worker, running[worker], seed_seconds_max)
+                seed = _next(left, stop) if outcome.ended else None
                 if seed is None:
-                    workers.remove(worker)
+                    del running[worker]
                     worker.end()
                 else:
-                    worker.give(seed)
+                    running[worker] = seed
+                    worker.give(partial(try_seed, seed))
                 yield outcome
     finally:
-        for worker in workers:
+        for worker in running:
             worker.end()
 
 
@@ -82,76 +74,14 @@ def _next(seeds: Iterator[int], stop: Callable[[], bool]) -> int | None:
     return None if stop() else next(seeds, None)
 
 
-@dataclass(eq=False)
-class _Worker:
-    """A process that tries one seed at a time."""
-
-    process: SpawnProcess
-    pipe: Connection
-    seed: int = 0
-    since: float = field(default=0.0)
-
-    @classmethod
-    def started(cls, try_seed: Try) -> "_Worker":
-        ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=_work, args=(theirs, try_seed), daemon=True)
-        with _interrupts_blocked():
-            process.start()
-        theirs.close()
-        return cls(process, ours)
-
-    def give(self, seed: int) -> None:
-        self.seed, self.since = seed, time.monotonic()
-        with suppress(
-            BrokenPipeError, ConnectionResetError
-        ):  # it is gone: told when it is asked for the outcome
-            self.pipe.send(seed)
-
-    def outcome(self, seed_seconds_max: float) -> tuple[Outcome, bool]:
-        """What came of the seed, and whether the process is there for another."""
-        if not self.pipe.poll():
-            return self._lost("no end", f"it did not end within {seed_seconds_max:g} s"), False
-        try:
-            found: Outcome = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
-            self.process.join(_JOIN_SECONDS)
-            return self._lost(
-                "process died", f"its process ended with exit code {self.process.exitcode}"
-            ), False
-        return found, True
-
-    def _lost(self, broke: str, error: str) -> Outcome:
-        return Outcome(self.seed, broke=broke, error=error, ended=False)
-
-    def end(self) -> None:
-        """Have the process be gone: it keeps nothing, so it may go at any point."""
-        self.pipe.close()
-        self.process.kill()
-        self.process.join(_JOIN_SECONDS)
-
-
-def _ready(workers: list[_Worker], seed_seconds_max: float) -> list[_Worker]:
-    """Workers that answered or died, or whose time is up."""
-    patience = min(one.since for one in workers) + seed_seconds_max - time.monotonic()
-    answered = wait([one.pipe for one in workers], max(0.0, patience))
-    late = time.monotonic() - seed_seconds_max
-    return [one for one in workers if one.pipe in answered or one.since <= late]
-
-
-def _work(pipe: Connection, try_seed: Try) -> None:
-    """A worker's life: until its pipe is closed, at the latest by the end of whoever began it."""
+def _outcome(worker: Worker, seed: int, seed_seconds_max: float) -> Outcome:
     try:
-        while True:
-            pipe.send(try_seed(pipe.recv()))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+        found: Outcome = worker.answer(seed_seconds_max)
+    except LostError as lost:
+        return lost_outcome(seed, lost)
+    return found
 
 
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """What is begun here never sees Ctrl-C, which a terminal sends to all at once: its parent ends it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def lost_outcome(seed: int, lost: LostError) -> Outcome:
+    """What came of a seed whose process is no more."""
+    return Outcome(seed, broke=lost.broke, error=f"it {lost.why}", ended=False)

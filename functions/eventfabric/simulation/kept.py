@@ -53,6 +53,14 @@ def chosen(failures: Seq[Outcome]) -> list[Outcome]:
     return [*first, *(one for one in in_order if one not in first)][:KEPT_MAX]
 
 
+def as_it_was(outcome: Outcome, plan: Plan, folder: Path) -> Kept:
+    """Write down the plan of what failed, and nothing else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = Kept(outcome.seed, folder, size_before=plan.size, size=plan.size)
+    kept.plan.write_bytes(text_of(plan))
+    return kept
+
+
 def keep(
     outcome: Outcome,
     plan: Plan,
@@ -63,16 +71,16 @@ def keep(
     ways: Ways = ALL,
     runs_max: int = RUNS_MAX,
     wanted: frozenset[str] = frozenset(),
+    stop: Callable[[], bool] = lambda: False,
 ) -> Kept:
-    """Shrink the plan of what failed, in so many runs, and write it down.
+    """Shrink the plan of what failed, in so many runs and until `stop`, and write it down.
 
     `trial`: what comes of a plan. `wanted`: what the plan is to show in the end; default all that it does.
     """
+    # First of all: whatever ends this process while it shrinks, the plan is there.
+    kept = as_it_was(outcome, plan, folder)
     if not outcome.ended:
-        # Tried again here, it would take this process with it.
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = Kept(outcome.seed, folder, size_before=plan.size, size=plan.size)
-        kept.plan.write_bytes(text_of(plan))
+        # Tried again, it would take another process with it, or this one.
         return kept
     shrunk = Shrunk(plan, 0, is_minimal=True)
     if shrinks:
@@ -82,12 +90,12 @@ def keep(
 
         # Of handlers that decide by chance it may not show again.
         with suppress(NotShownError):
-            shrunk = shrink(plan, shows, ways=ways, runs_max=runs_max)
+            shrunk = shrink(plan, shows, ways=ways, runs_max=runs_max, stop=stop)
     found, history = trial(shrunk.plan)
-    written = write(found, history, folder)
+    written = write(found, history, folder) if found.ended else as_it_was(outcome, shrunk.plan, folder)
     return Kept(
         outcome.seed, folder, written.verdicts, plan.size, shrunk.plan.size, shrunk.runs, shrunk.is_minimal,
-        history,
+        written.history,
     )  # fmt: skip
 
 

@@ -40,9 +40,13 @@ def shrink(
     runs_max: int = RUNS_MAX,
     other_seeds: tuple[int, ...] = OTHER_SEEDS,
     tell: Told = lambda plan, runs: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Shrunk:
-    """A minimal plan that `shows`, as the plan does; NotShownError. `tell`: each step, as it is made."""
-    search = _Search(plan, shows, ways, runs_max, tell)
+    """A minimal plan that `shows`, as the plan does; NotShownError.
+
+    `tell`: each step, as it is made. `stop`: asked before each run but the first; once it is true, none is made.
+    """
+    search = _Search(plan, shows, ways, runs_max, tell, stop)
     if not search.shows(plan):
         raise NotShownError(f"seed {plan.seed} of profile {plan.profile} does not show it")
     try:
@@ -54,26 +58,29 @@ def shrink(
 
 
 class _OutOfRunsError(Exception):
-    """The predicate was asked as often as it may be."""
+    """The predicate was asked as often, or for as long, as it may be."""
 
 
 class _Search:
     """`plan` is the smallest one so far, and shows it."""
 
-    def __init__(self, plan: Plan, shows: Shows, ways: Ways, runs_max: int, tell: Told) -> None:
+    def __init__(
+        self, plan: Plan, shows: Shows, ways: Ways, runs_max: int, tell: Told, stop: Callable[[], bool]
+    ) -> None:
         self.plan = plan
         self.runs = 0
         self._shows = shows
         self._ways = ways
         self._runs_max = runs_max
         self._tell = tell
+        self._stop = stop
         self._known: dict[bytes, bool] = {}
 
     def shows(self, plan: Plan) -> bool:
         """What the predicate says, which is asked once of each plan; _OutOfRunsError."""
         text = msgspec.json.encode(plan)
         if text not in self._known:
-            if self.runs >= self._runs_max:
+            if self.runs >= self._runs_max or (self.runs and self._stop()):
                 raise _OutOfRunsError
             self.runs += 1
             self._known[text] = self._shows(plan)

@@ -6,16 +6,21 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from eventfabric.simulation.handlers.project import PlansAside, Project, check_aside, trials_of, try_seed
 from eventfabric.simulation.handlers.report import HandlersReport
-from eventfabric.simulation.handlers.trials import HandlerTrials, Project, trials_of, try_seed
+from eventfabric.simulation.handlers.trials import HandlerTrials
 from eventfabric.simulation.handlers.workload import WAYS
-from eventfabric.simulation.hunt import hunt
-from eventfabric.simulation.kept import KEPT_MAX, keep
+from eventfabric.simulation.hunt import SEED_SECONDS_MAX, hunt
+from eventfabric.simulation.kept import KEPT_MAX, Trial, as_it_was, keep, write
+from eventfabric.simulation.plan import Plan
 from eventfabric.simulation.progress import Progress
 from eventfabric.simulation.summary import Summary
 from eventfabric.simulation.trial import Outcome
+from eventfabric.simulation.worker import Aside
 
 SHRINK_RUNS_MAX = 300
+SHRINK_SECONDS_MAX = 180.0
+"""Of each failure that is kept: one that hangs in every other run is not looked at all day."""
 
 
 def run_here(trials: HandlerTrials, seeds: Iterable[int], *, out: Path) -> HandlersReport:
@@ -25,7 +30,8 @@ def run_here(trials: HandlerTrials, seeds: Iterable[int], *, out: Path) -> Handl
     """
     trials.check()
     report = HandlersReport(Summary("handlers"), trials.names)
-    _fill(report, trials, (trials.try_seed(seed) for seed in seeds), out=out, shrinks=True)
+    _try(report, (trials.try_seed(seed) for seed in seeds), None)
+    _keep(report, trials.plan, trials.tried, out=out, shrinks=True)
     return report
 
 
@@ -38,31 +44,43 @@ def run_in_processes(
     shrinks: bool,
     shown: Progress,
     stop: Callable[[], bool] = lambda: False,
+    seconds_max: float = SEED_SECONDS_MAX,
 ) -> HandlersReport:
     """Try these seeds in so many processes, until `stop`. What HandlerTrials raises; HandlersFailError.
 
-    Ctrl-C ends it with what is known by then.
+    A seed, or the run without faults, is given up after `seconds_max`. Ctrl-C ends it with what is known by then.
     """
     trials = trials_of(project)
-    trials.check()
     report = HandlersReport(Summary("handlers"), trials.names)
-    outcomes = hunt(seeds, partial(try_seed, project), jobs=jobs, stop=stop)
     try:
-        _fill(report, trials, outcomes, out=out, shrinks=shrinks, shown=shown)
+        shown.say("a run without faults ...")
+        with Aside() as aside:
+            check_aside(aside, project, seconds_max=seconds_max)
+        outcomes = hunt(seeds, partial(try_seed, project), jobs=jobs, stop=stop, seed_seconds_max=seconds_max)
+        _try(report, outcomes, shown)
+        with Aside() as aside:
+            trial = PlansAside(aside, project, seconds_max=seconds_max)
+            _keep(report, trials.plan, trial, out=out, shrinks=shrinks, say=shown.say)
     except KeyboardInterrupt:
         report.interrupted = True
     return report
 
 
-def _fill(
-    report: HandlersReport,
-    trials: HandlerTrials,
-    outcomes: Generator[Outcome, None, None],
-    *,
-    out: Path,
-    shrinks: bool,
-    shown: Progress | None = None,
-) -> None:
+def replay(project: Project, plan: Plan, *, out: Path, seconds_max: float) -> HandlersReport:
+    """Try a kept plan again, beside this process. What HandlerTrials raises; HandlersFailError, SettingError."""
+    trials = trials_of(project)
+    trials.check_plan(plan)
+    report = HandlersReport(Summary("handlers"), trials.names)
+    with Aside() as aside:
+        check_aside(aside, project, seconds_max=seconds_max)
+        outcome, history = PlansAside(aside, project, seconds_max=seconds_max)(plan)
+    report.summary.add(outcome)
+    folder = out / "replay"
+    report.kept.append(write(outcome, history, folder) if outcome.ended else as_it_was(outcome, plan, folder))
+    return report
+
+
+def _try(report: HandlersReport, outcomes: Generator[Outcome, None, None], shown: Progress | None) -> None:
     begun = time.monotonic()
     with closing(outcomes) as coming:
         for outcome in coming:
@@ -70,16 +88,31 @@ def _fill(
             report.summary.seconds = time.monotonic() - begun
             if shown is not None:
                 shown.step(outcome)
+
+
+def _keep(
+    report: HandlersReport,
+    plan_of: Callable[[int], Plan],
+    trial: Trial,
+    *,
+    out: Path,
+    shrinks: bool,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Keep what failed, each as soon as it can be: an interrupted report has the plan, not yet shrunk."""
     for outcome, wanted in _one_of_each(report.summary.failures):
-        if shown is not None:
-            shown.say(f"seed {outcome.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
-        plan, folder = trials.plan(outcome.seed), out / f"handlers-{outcome.seed}"
-        report.kept.append(
-            keep(
-                outcome, plan, folder, shrinks=shrinks, trial=trials.tried, ways=WAYS, runs_max=SHRINK_RUNS_MAX,
-                wanted=wanted,
-            )
+        say(f"seed {outcome.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
+        plan, folder = plan_of(outcome.seed), out / f"handlers-{outcome.seed}"
+        ends = time.monotonic() + SHRINK_SECONDS_MAX
+        report.kept.append(as_it_was(outcome, plan, folder))
+        report.kept[-1] = keep(
+            outcome, plan, folder, shrinks=shrinks, trial=trial, ways=WAYS, runs_max=SHRINK_RUNS_MAX,
+            wanted=wanted, stop=partial(_is_over, ends),
         )  # fmt: skip
+
+
+def _is_over(ends: float) -> bool:
+    return time.monotonic() >= ends
 
 
 def _one_of_each(failures: list[Outcome]) -> list[tuple[Outcome, frozenset[str]]]:

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
+from functools import wraps
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,8 @@ from eventfabric.errors import HandlersFailError, SettingError
 from eventfabric.local.invoke import environment, no_account
 from eventfabric.model.event import Event
 from eventfabric.sdk.cloudevents_file import read_cloudevents
-from eventfabric.sdk.subscriber import load_handler
+from eventfabric.sdk.delivery import Delivery
+from eventfabric.sdk.subscriber import Subscriber, load_handler
 from eventfabric.simulation import history
 from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Result, Verdict
 from eventfabric.simulation.handlers.effects import Comparison, Difference, Left, compared
@@ -29,6 +30,7 @@ from eventfabric.simulation.history import History
 from eventfabric.simulation.plan import Plan
 from eventfabric.simulation.run import simulate_in
 from eventfabric.simulation.trial import Outcome, failed, planned, silence, tally
+from eventfabric.simulation.worker import doing
 from eventfabric.simulation.world import World
 from eventfabric.topology import Topology
 
@@ -40,36 +42,6 @@ REPEATED: Final = "attempt repeated"
 _WHOLE_EVENTS: Final = 60
 Handlers = Mapping[str, Callable[..., Any]]
 Setup = Callable[[Outside], object]
-
-
-@dataclass(frozen=True)
-class Project:
-    """Where somebody's definition, events and handlers are: what a process needs to try them. See HandlerTrials."""
-
-    definition: str
-    events: str
-    setup: str | None = None
-    subscriptions: tuple[str, ...] = ()
-    failover: bool = False
-    replay: bool = False
-
-
-@cache
-def trials_of(project: Project) -> "HandlerTrials":
-    """A project's trials, loaded once a process; what HandlerTrials raises, and HandlerError for the setup."""
-    return HandlerTrials(
-        project.definition,
-        events=project.events,
-        setup=project.setup,
-        subscriptions=project.subscriptions,
-        failover=project.failover,
-        replay=project.replay,
-    )
-
-
-def try_seed(project: Project, seed: int) -> Outcome:
-    """What comes of a seed: for hunts, whose processes know a function by its name."""
-    return trials_of(project).try_seed(seed)
 
 
 class HandlerTrials:
@@ -205,7 +177,7 @@ class HandlerTrials:
             handling: Handling
 
             def handler_for(process: Any, name: str) -> Callable[..., Any]:
-                return handling.handler_for(process, name, self._handlers[name])
+                return _saying(handling.handler_for(process, name, self._handlers[name]), name)
 
             world = World(plan, topology=topology, handlers=handler_for, redrives=True)
             handling = Handling(world, left)
@@ -227,6 +199,28 @@ class HandlerTrials:
             if name in kept
         }
         return Topology(replace(self.definition, streams=streams, subscriptions=subscriptions))
+
+
+def _saying(wanted: Subscriber[..., Any], name: str) -> Subscriber[..., Any]:
+    """A handler that says what it does meanwhile: of one that never ends, nothing else could be told."""
+
+    def saying(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def handle(given: Any, delivery: Delivery) -> Any:
+            event = delivery.event
+            said = f"subscription {name} has event {event.id} (type {event.type}, key {event.key!r}) in hand"
+            token = doing.set(said)
+            try:
+                return function(given, delivery)
+            finally:
+                doing.reset(token)
+
+        return handle
+
+    for one in (wanted, wanted.when_late):
+        if one is not None:
+            one.function = saying(one.function)
+    return wanted
 
 
 def _read(path: str | PathLike[str]) -> list[Event]:

@@ -1,0 +1,64 @@
+"""Workers: what they do is answered, and whoever dies or hangs of it is told, and replaced."""
+
+import multiprocessing
+import os
+import threading
+from functools import partial
+
+import pytest
+
+from eventfabric.simulation.worker import Aside, LostError, Worker, doing, ready
+
+STARTS_SECONDS_MAX = 60.0
+
+
+def process() -> int:
+    return os.getpid()
+
+
+def dies() -> None:
+    os._exit(7)
+
+
+def hangs(said: str) -> None:
+    doing.set(said)
+    threading.Event().wait()
+
+
+def test_one_thing_after_the_other_is_done_in_one_process() -> None:
+    with Aside() as aside:
+        processes = [aside.do(process, seconds_max=STARTS_SECONDS_MAX) for _ in range(2)]
+    assert processes[0] == processes[1] != os.getpid()
+    assert not multiprocessing.active_children()
+
+
+def test_after_one_that_died_there_is_another() -> None:
+    with Aside() as aside:
+        before = aside.do(process, seconds_max=STARTS_SECONDS_MAX)
+        with pytest.raises(LostError, match="exit code 7") as raised:
+            aside.do(dies, seconds_max=STARTS_SECONDS_MAX)
+        assert raised.value.broke == "process died"
+        assert aside.do(process, seconds_max=STARTS_SECONDS_MAX) != before
+    assert not multiprocessing.active_children()
+
+
+def test_one_that_hangs_is_given_up_with_what_it_does() -> None:
+    with Aside() as aside:
+        aside.do(process, seconds_max=STARTS_SECONDS_MAX)
+        with pytest.raises(LostError) as raised:
+            aside.do(partial(hangs, "event e1 in hand"), seconds_max=0.5)
+        assert (raised.value.broke, raised.value.why) == (
+            "no end",
+            "did not end within 0.5 s: event e1 in hand",
+        )
+    assert not multiprocessing.active_children()
+
+
+def test_an_answer_that_comes_while_it_is_asked_why_it_is_late_is_an_answer() -> None:
+    worker = Worker()
+    try:
+        worker.give(process)
+        ready([worker], STARTS_SECONDS_MAX)
+        assert worker.answer(0.0) != os.getpid()
+    finally:
+        worker.end()
