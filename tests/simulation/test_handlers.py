@@ -136,7 +136,9 @@ def test_what_is_found_is_shrunk_told_and_drawn(tmp_path: Path) -> None:
     assert "taker: dynamodb rows: n" in trials(wrong_handlers.adds_up).tried(plan)[0].signature
     shown = report.as_json()
     assert shown["found"] == report.found
-    assert shown["failures"][0]["schedule"]
+    (drawn,) = [one for one in shown["failures"] if "plan" in one]
+    assert drawn["seed"] == kept.seed
+    assert drawn["schedule"]
     assert shown["effects"]["taker: dynamodb rows: n"]["differs"] >= 1
     assert shown["repeated"]["taker"] > 0
 

@@ -10,8 +10,9 @@ import pytest
 
 from eventfabric.definition_file import parse_definition
 from eventfabric.model.event import Event
+from eventfabric.simulation.checkers.verdict import Anomaly, Result, Verdict
 from eventfabric.simulation.handlers import HandlersReport, HandlerTrials, Outside
-from eventfabric.simulation.handlers.hunting import run_here
+from eventfabric.simulation.handlers.hunting import run_here, worth_keeping
 from eventfabric.simulation.handlers.workload import WAYS
 from eventfabric.simulation.history import History
 from eventfabric.simulation.hunt import lost_outcome
@@ -118,3 +119,35 @@ def test_a_plan_that_hangs_once_it_is_to_be_drawn_is_kept_all_the_same(tmp_path:
     assert (kept.size, kept.runs, kept.history) == (plan.size, 0, None)
     assert not kept.picture.exists()
     assert msgspec.json.decode(kept.plan.read_bytes(), type=Plan) == plan
+
+
+def failure(seed: int, *effects: str) -> Outcome:
+    return Outcome(seed, tuple(Verdict(one, Result.INVALID, (Anomaly("it is so", 0),)) for one in effects))
+
+
+def test_of_seeds_that_show_the_same_those_with_the_smallest_plans_are_looked_at() -> None:
+    sizes = {1: 40, 2: 30, 3: 20, 4: 10, 5: 5, 6: 50, 7: 1}
+    failures = [failure(seed, "a") for seed in (1, 2, 3, 4)]
+    failures += [failure(5, "a", "b"), failure(6, "a", "b"), Outcome(7, broke="no end", ended=False)]
+    found = worth_keeping(failures, sizes.__getitem__)
+    assert [([one.seed for one in rivals], set(wanted)) for rivals, wanted in found] == [
+        ([7], {"no end"}),
+        ([4, 3, 2], {"a"}),
+        ([5, 6], {"b"}),
+    ]
+
+
+def test_the_smallest_of_what_several_seeds_shrink_to_is_kept(tmp_path: Path) -> None:
+    of = trials(wrong_handlers.adds_up)
+    report = run_here(of, range(20), out=tmp_path)
+    assert len(report.summary.failures) > 2
+    alone = [
+        keep(
+            one, of.plan(one.seed), tmp_path / f"alone-{one.seed}", shrinks=True, trial=of.tried, ways=WAYS,
+            wanted=frozenset({EFFECT}),
+        ).size
+        for (rivals, _) in worth_keeping(report.summary.failures, lambda seed: of.plan(seed).size)
+        for one in rivals
+    ]  # fmt: skip
+    (kept,) = report.kept
+    assert kept.size == min(alone)

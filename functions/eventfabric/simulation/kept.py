@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from eventfabric.simulation.checkers.verdict import Verdict
+from eventfabric.simulation.checkers.verdict import Result, Verdict
 from eventfabric.simulation.history import History
 from eventfabric.simulation.plainer import ALL, Ways
 from eventfabric.simulation.plan import Plan
@@ -38,6 +38,11 @@ class Kept:
     def plan(self) -> Path:
         """The plan, which `--plan` replays."""
         return self.folder / "plan.json"
+
+    @property
+    def shown(self) -> frozenset[str]:
+        """What is wrong as the kept plan shows it."""
+        return frozenset(one.checker for one in self.verdicts if one.result is Result.INVALID)
 
     @property
     def picture(self) -> Path:

@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable, Generator, Iterable
+from collections.abc import Sequence as Seq
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from eventfabric.simulation.handlers.project import PlansAside, Project, check_aside, trials_of, try_seed
 from eventfabric.simulation.handlers.report import HandlersReport
 from eventfabric.simulation.handlers.trials import HandlerTrials
 from eventfabric.simulation.handlers.workload import WAYS
 from eventfabric.simulation.hunt import SEED_SECONDS_MAX, hunt
-from eventfabric.simulation.kept import KEPT_MAX, Trial, as_it_was, keep, write
+from eventfabric.simulation.kept import KEPT_MAX, Kept, Trial, as_it_was, keep, write
 from eventfabric.simulation.plan import Plan
 from eventfabric.simulation.progress import Progress
 from eventfabric.simulation.summary import Summary
@@ -19,6 +21,7 @@ from eventfabric.simulation.trial import Outcome
 from eventfabric.simulation.worker import Aside
 
 SHRINK_RUNS_MAX = 300
+_RIVALS_MAX: Final = 3
 SHRINK_SECONDS_MAX = 180.0
 """Of each failure that is kept: one that hangs in every other run is not looked at all day."""
 
@@ -100,28 +103,45 @@ def _keep(
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Keep what failed, each as soon as it can be: an interrupted report has the plan, not yet shrunk."""
-    for outcome, wanted in _one_of_each(report.summary.failures):
-        say(f"seed {outcome.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
-        plan, folder = plan_of(outcome.seed), out / f"handlers-{outcome.seed}"
-        ends = time.monotonic() + SHRINK_SECONDS_MAX
-        report.kept.append(as_it_was(outcome, plan, folder))
-        report.kept[-1] = keep(
-            outcome, plan, folder, shrinks=shrinks, trial=trial, ways=WAYS, runs_max=SHRINK_RUNS_MAX,
-            wanted=wanted, stop=partial(_is_over, ends),
-        )  # fmt: skip
+    for rivals, wanted in worth_keeping(report.summary.failures, lambda seed: plan_of(seed).size):
+        first = rivals[0]
+        say(f"seed {first.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
+        report.kept.append(as_it_was(first, plan_of(first.seed), out / f"handlers-{first.seed}"))
+        ends, runs_left = time.monotonic() + SHRINK_SECONDS_MAX, SHRINK_RUNS_MAX
+        found: list[Kept] = []
+        for one in rivals if shrinks else [first]:
+            # Which of the plans comes down furthest is not to be seen before: the smallest need the fewest runs.
+            if found and (runs_left <= 0 or _is_over(ends)):
+                break
+            found.append(
+                keep(
+                    one, plan_of(one.seed), out / f"handlers-{one.seed}", shrinks=shrinks, trial=trial, ways=WAYS,
+                    runs_max=runs_left, wanted=wanted, stop=partial(_is_over, ends),
+                )
+            )  # fmt: skip
+            runs_left -= found[-1].runs
+            report.kept[-1] = min(found, key=lambda kept: (len(wanted - kept.shown), kept.size))
 
 
 def _is_over(ends: float) -> bool:
     return time.monotonic() >= ends
 
 
-def _one_of_each(failures: list[Outcome]) -> list[tuple[Outcome, frozenset[str]]]:
-    """Failures that show each thing that is wrong once, with what they are to show: what a person needs to see."""
-    found: list[tuple[Outcome, frozenset[str]]] = []
+def worth_keeping(
+    failures: Seq[Outcome], size_of: Callable[[int], int]
+) -> list[tuple[list[Outcome], frozenset[str]]]:
+    """A few failures for each thing that is wrong, with what they are to show: what a person needs to see.
+
+    `size_of`: that of a seed's plan; the smallest come first.
+    """
+    by_size = sorted(failures, key=lambda one: (size_of(one.seed), one.seed))
+    found: list[tuple[list[Outcome], frozenset[str]]] = []
     seen: set[str] = set()
-    for one in sorted(failures, key=lambda one: (len(one.signature), one.seed)):
+    for one in sorted(by_size, key=lambda one: len(one.signature)):
         wanted = one.signature - seen
         if wanted and len(found) < KEPT_MAX:
+            # Those that show something else as well are left for that.
+            rivals = [other for other in by_size if other.signature - seen == wanted]
+            found.append((rivals[:_RIVALS_MAX], wanted))
             seen |= wanted
-            found.append((one, wanted))
     return found
