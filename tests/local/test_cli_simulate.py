@@ -161,6 +161,22 @@ def test_a_handler_that_hangs_under_a_fault_only_is_told_and_its_plan_replayed_i
     assert (again.code, again.json["found"]) == (1, ["no end"])
 
 
+def test_what_a_module_prints_as_it_is_imported_is_not_in_the_report(project: Path) -> None:
+    (project / "functions/subscribers/mailer.py").write_text(f"print('hello')\n{HANDLER}")
+    ran = simulate(
+        "--setup", "subscribers.mailer:make", "--seeds", "0..1", "--jobs", "1", "--json", cwd=project
+    )
+    assert ran.json["seeds"] == 2
+    assert "hello" in ran.err
+
+
+def test_a_module_that_exits_as_it_is_imported_is_a_wrong_question(project: Path) -> None:
+    (project / "functions/subscribers/mailer.py").write_text("import sys\nsys.exit('no configuration')\n")
+    ran = simulate("--seeds", "0..1", cwd=project)
+    assert ran.code == 2
+    assert "handler 'subscribers.mailer:send': SystemExit: no configuration, allowed" in ran.err
+
+
 def test_the_command_that_replays_a_plan_is_the_one_that_found_it(project: Path) -> None:
     asked = (
         "--definition", "infra/fabric.toml", "--events", "infra/sample/events.jsonl", "--setup",

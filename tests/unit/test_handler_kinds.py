@@ -267,7 +267,10 @@ def test_what_is_no_function_is_no_handler(value: Any) -> None:
         subscriber()(value)
 
 
-@pytest.mark.parametrize("text", ["1 / 0", "def handle(:", "raise SystemError('x')", "import no_such_module"])
+@pytest.mark.parametrize(
+    "text",
+    ["1 / 0", "def handle(:", "raise SystemError('x')", "import sys; sys.exit('x')", "import no_such_module"],
+)
 def test_a_module_that_cannot_be_imported_is_said_to_be_so(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

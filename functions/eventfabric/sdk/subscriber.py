@@ -158,7 +158,7 @@ def load_handler(path: str, *, what: str = "handler") -> Callable[..., Any]:
     module_name, _, name = path.partition(":")
     try:
         target = getattr(import_module(module_name), name)
-    except Exception as error:  # whatever a module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
         reason = (
             error if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
         )

@@ -84,8 +84,9 @@ class HandlerTrials:
             topology.subscription(name)
         names = list(subscriptions) or list(topology.subscriptions)
         self.definition = read
-        # Modules that make clients as they are imported find what they find on Lambda.
-        with no_account(None), environment(dict.fromkeys(HANDLERS_FIND, topology.home)):
+        # Modules that make clients as they are imported find what they find on Lambda; what they print is for people.
+        found_there = environment(dict.fromkeys(HANDLERS_FIND, topology.home))
+        with no_account(None), found_there, redirect_stdout(sys.stderr):
             self._setup: Setup | None = load_handler(setup, what="setup") if isinstance(setup, str) else setup
             self._handlers = {
                 name: (handlers or {}).get(name) or load_handler(read.subscriptions[name].handler)
