@@ -2,13 +2,18 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from eventfabric.simulation.worker import Aside, LostError, Worker, doing, ready
 
+ROOT = Path(__file__).resolve().parents[2]
 STARTS_SECONDS_MAX = 60.0
 
 
@@ -23,6 +28,24 @@ def dies() -> None:
 def hangs(said: str) -> None:
     doing.set(said)
     threading.Event().wait()
+
+
+def ignores_interrupts() -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def print_first_worker() -> None:
+    with Aside() as aside:
+        print(aside.do(ignores_interrupts, seconds_max=STARTS_SECONDS_MAX))
+
+
+def test_the_first_worker_of_a_process_does_not_see_ctrl_c_either() -> None:
+    """Which begins more than a worker: multiprocessing's own tracker, too."""
+    code = "from tests.simulation.test_worker import print_first_worker; print_first_worker()"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ran.stdout == "True\n"
 
 
 def test_one_thing_after_the_other_is_done_in_one_process() -> None:

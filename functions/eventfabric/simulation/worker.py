@@ -14,7 +14,7 @@ from collections.abc import Sequence as Seq
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -159,6 +159,8 @@ def _work(pipe: Connection) -> None:
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
     """What is begun here never sees Ctrl-C, which a terminal sends to all at once: its parent ends it."""
+    # Begun with the first process, it would have the signal unblocked again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
