@@ -70,6 +70,11 @@ def parsed(arguments: Seq[str] | None) -> Arguments:
         parser.error("--regression needs --reason, and --reason --regression")
     if given.regression and given.plan is None and (given.seeds is None or first != last):
         parser.error("--regression needs one seed (--seeds 17..17) or --plan")
+    try:
+        # Before the hunt, which may take hours.
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {given.out}: {error.strerror}")
     return Arguments(
         profile=given.profile if given.plan is None else given.plan.profile,
         first=first if given.plan is None else given.plan.seed,
@@ -151,11 +156,16 @@ def _above_zero(text: str, kind: type[float]) -> float:
 
 def _plan(text: str) -> Plan:
     try:
-        return msgspec.json.decode(Path(text).read_bytes(), type=Plan)
+        plan = msgspec.json.decode(Path(text).read_bytes(), type=Plan)
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise argparse.ArgumentTypeError(f"{text} is no plan: {error}") from error
+    if plan.profile not in PROFILES:
+        raise argparse.ArgumentTypeError(
+            f"{text} is of profile {plan.profile!r}, which is not here; `eventfabric simulate` replays its own"
+        )
+    return plan
 
 
 def _name(text: str) -> str:

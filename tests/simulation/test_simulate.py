@@ -30,7 +30,8 @@ BAD = (
     ["--jobs", "0"], ["--jobs", "1.5"], ["--minutes", "-1"], ["--minutes", "nan"], ["--minutes", "soon"],
     ["--plan", "no such file"], ["--plan", "README.md"], ["--plan", "tests"], ["--regression", "x"],
     ["--reason", "x"], ["--regression", "x", "--reason", "y"], ["--regression", "X-1", "--reason", "y"],
-    ["--regression", "x", "--reason", "y", "--seeds", "0..1"], ["--what"], ["7"],
+    ["--regression", "x", "--reason", "y", "--seeds", "0..1"], ["--what"], ["7"], ["--out", "README.md"],
+    ["--out", "README.md/below", "--plan", "tests/simulation/regressions/copy_in_a_changed_lane.json"],
 )  # fmt: skip
 
 
@@ -151,6 +152,18 @@ def test_a_saved_plan_is_replayed_with_its_picture(
     assert (tmp_path / "replay" / "timeline.html").exists()
     assert main(["--plan", str(file), "--out", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["seeds"] == 1
+
+
+def test_a_plan_of_somebodys_handlers_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run with stand-ins for those, it would show nothing."""
+    file = tmp_path / "plan.json"
+    file.write_bytes(text_of(msgspec.structs.replace(PROFILES["default"].plan(30), profile="handlers")))
+    with pytest.raises(SystemExit) as ended:
+        main(["--plan", str(file), "--out", str(tmp_path)])
+    errors = capsys.readouterr().err
+    assert (ended.value.code, errors.count("\n")) == (2, 1)
+    assert "profile 'handlers'" in errors
+    assert "eventfabric simulate" in errors
 
 
 def test_a_seed_becomes_a_regression_once(
