@@ -23,7 +23,7 @@ from eventfabric.simulation.handlers.hunting import run_here
 from eventfabric.simulation.handlers.trials import STUCK
 from eventfabric.simulation.handlers.workload import WAYS
 from eventfabric.simulation.kept import keep
-from eventfabric.simulation.plan import Conduct, Plan, PlannedEvent, Publish
+from eventfabric.simulation.plan import Conduct, Happening, Plan, PlannedEvent, Publish
 from tests.simulation import wrong_handlers
 from tests.simulation.wrong_handlers import RIGHT, WRONG
 
@@ -231,6 +231,17 @@ def test_a_plan_of_other_handlers_is_refused() -> None:
     other = msgspec.structs.replace(plan.subscriptions[0], name="giver")
     with pytest.raises(SettingError, match="giver"):
         of.check_plan(msgspec.structs.replace(plan, subscriptions=(other,)))
+
+
+def test_a_plan_with_regions_that_the_stream_no_longer_has_is_refused() -> None:
+    wider = trials(wrong_handlers.adds_up, regions=2).plan(1)
+    of = trials(wrong_handlers.adds_up)
+    with pytest.raises(SettingError, match="plan: found 'Region eu-west-1', allowed: Regions us-east-1"):
+        of.check_plan(wider)
+    elsewhere = Happening(1.0, "region_loss", "us-east-1", "ap-south-1")
+    for changed in ({"producers": ("ap-south-1",)}, {"happenings": (elsewhere,)}):
+        with pytest.raises(SettingError, match="Region ap-south-1"):
+            of.check_plan(msgspec.structs.replace(of.plan(1), **changed))
 
 
 def test_a_seed_that_breaks_the_simulation_is_told_and_others_go_on(tmp_path: Path) -> None:

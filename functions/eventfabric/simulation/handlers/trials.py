@@ -142,7 +142,10 @@ class HandlerTrials:
             raise SettingError(
                 "plan", plan.profile, f"one of profile {NAME!r}, as `eventfabric simulate` keeps it"
             )
-        Topology(self.definition).stream(plan.stream)
+        regions = Topology(self.definition).stream(plan.stream).definition.regions
+        named = {place for one in plan.happenings for place in (one.region, one.other) if place}
+        for region in sorted({*plan.regions, *plan.producers, *named}.difference(regions)):
+            raise SettingError("plan", f"Region {region}", f"Regions {', '.join(regions)}")
         for one in plan.subscriptions:
             if one.name not in self._handlers:
                 raise SettingError("plan", one.name, f"subscriptions {', '.join(self._handlers)}")
