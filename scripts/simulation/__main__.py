@@ -20,6 +20,7 @@ from eventfabric.simulation.profiles import PROFILES
 from eventfabric.simulation.progress import progress
 from eventfabric.simulation.summary import Summary
 from eventfabric.simulation.trial import Outcome, tried, try_seed
+from eventfabric.simulation.worker import ends_in_order
 from scripts.simulation import regressions
 from scripts.simulation.arguments import Arguments, parsed
 from scripts.simulation.report import as_json, print_failure, print_plan, print_summary
@@ -33,7 +34,8 @@ def main(arguments: Seq[str] | None = None) -> int:
     try:
         if asked.regression:
             return _regression(asked)
-        return _replay(asked, asked.plan) if asked.plan else _hunt(asked)
+        with ends_in_order():
+            return _replay(asked, asked.plan) if asked.plan else _hunt(asked)
     except regressions.RegressionError as error:
         print(f"scripts/simulate: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,27 @@ def test_ctrl_c_tells_what_is_known_by_then(tmp_path: Path) -> None:
     report = json.loads(out)
     assert report["interrupted"]
     assert report["seeds"] > 0
+
+
+def test_sigterm_to_the_command_alone_leaves_no_process_behind(project: Path) -> None:
+    """Processes that it began have its standard error, which ends once nobody has it any more."""
+    handlers = project / "functions/subscribers/mailer.py"
+    said = "print('HANGS', flush=True)"
+    handlers.write_text(
+        HANDLER.replace(
+            "    dynamodb.update_item(", f"    {said}\n    while True: pass\n    dynamodb.update_item("
+        )
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-m", "eventfabric.cli.main", "simulate", "--setup", "subscribers.mailer:make"],
+        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert running.stderr is not None
+        assert any("HANGS" in line for line in running.stderr)
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=30)
+        assert running.returncode == 143
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)

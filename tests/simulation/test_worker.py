@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from eventfabric.simulation.worker import Aside, LostError, Worker, doing, ready
+from eventfabric.simulation.worker import Aside, LostError, Worker, doing, ends_in_order, ready
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS_SECONDS_MAX = 60.0
@@ -46,6 +47,32 @@ def test_the_first_worker_of_a_process_does_not_see_ctrl_c_either() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
     assert ran.stdout == "True\n"
+
+
+def says_who_it_is_and_hangs() -> None:
+    print(os.getpid(), flush=True)
+    threading.Event().wait()
+
+
+def wait_for_one_that_hangs() -> None:
+    with ends_in_order(), Aside() as aside:
+        aside.do(says_who_it_is_and_hangs, seconds_max=600)
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_worker_that_hangs_ends_with_whoever_began_it(how: signal.Signals, code: int) -> None:
+    """It has the same standard output, which ends once nobody has it any more."""
+    run = "from tests.simulation.test_worker import wait_for_one_that_hangs; wait_for_one_that_hangs()"
+    parent = subprocess.Popen([sys.executable, "-c", run], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    try:
+        parent.send_signal(how)
+        parent.communicate(timeout=20)
+        assert parent.returncode == code
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
 
 
 def test_one_thing_after_the_other_is_done_in_one_process() -> None:

@@ -173,6 +173,7 @@ def _hunted(
     from eventfabric.simulation.handlers.hunting import run_in_processes
     from eventfabric.simulation.hunt import seed_range
     from eventfabric.simulation.progress import progress
+    from eventfabric.simulation.worker import ends_in_order
 
     try:
         first, last = seed_range(seeds or ("0.." if minutes is not None else _SEEDS))
@@ -183,7 +184,7 @@ def _hunted(
     ends = None if minutes is None else time.monotonic() + 60 * minutes
     wanted = count(first) if last is None else range(first, last + 1)
     total = None if last is None else last - first + 1
-    with progress(total, jobs=jobs, profile="handlers") as shown:
+    with progress(total, jobs=jobs, profile="handlers") as shown, ends_in_order():
         return run_in_processes(
             project, wanted, jobs=jobs, out=out, shrinks=shrinks, shown=shown, seconds_max=seconds_max,
             stop=lambda: ends is not None and time.monotonic() >= ends,
@@ -195,12 +196,14 @@ def _replayed(project: "Project", path: Path, out: Path, seconds_max: float) -> 
 
     from eventfabric.simulation.handlers.hunting import replay
     from eventfabric.simulation.plan import Plan
+    from eventfabric.simulation.worker import ends_in_order
 
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
     except msgspec.MsgspecError as error:
         raise typer.BadParameter(f"--plan: {path} is no plan: {error}") from error
-    return replay(project, plan, out=out, seconds_max=seconds_max)
+    with ends_in_order():
+        return replay(project, plan, out=out, seconds_max=seconds_max)
 
 
 def _show(report: "HandlersReport") -> None:

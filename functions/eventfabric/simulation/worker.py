@@ -8,13 +8,14 @@ None of them outlives whoever began it.
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -127,6 +128,21 @@ class Aside:
             self._worker = None
 
 
+@contextmanager
+def ends_in_order() -> Iterator[None]:
+    """While SIGTERM ends this process as an exit does: with all that has begun undone. For the main thread."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def ready(workers: Seq[Worker], seconds_max: float) -> list[Worker]:
     """Wait for workers that answered or died, or whose time is up."""
     patience = min(one.since for one in workers) + seconds_max - time.monotonic()
@@ -146,6 +162,7 @@ def _work(pipe: Connection) -> None:
                 pipe.send(_Late(doing.get()))
 
     signal.signal(_ASKED, tell)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         while True:
             found = pipe.recv()()
@@ -154,6 +171,14 @@ def _work(pipe: Connection) -> None:
             answers = False
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _end_with_parent() -> None:
+    """Be gone once whoever began this process is, in whatever way that went: what is done here may never end."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
