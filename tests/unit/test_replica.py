@@ -293,6 +293,35 @@ class TestDivergence:
         assert look.finding(repairs=True).is_repaired
         assert look() == Examined(look.mark, made[-1].tail, ())
 
+    def test_where_only_what_is_new_is_wanted_a_lost_end_is_all_that_is_looked_at(self) -> None:
+        world, made = filled()
+        look = Look(world)
+        look()
+        for record in (made[1], made[4]):
+            world.remove(record, region=TARGET)
+        found = look.finding(repairs=True)
+        assert (found.kind, found.sequence, found.is_repaired) == (FindingKind.HOLE, 400, True)
+
+    def test_where_all_is_wanted_a_mended_end_is_compared_with_the_origins(self) -> None:
+        world, made = filled(records=6)
+        look = Look(world)
+        look()
+        world.remove(made[4], region=TARGET)
+        found = look(repairs=True, full=True).findings
+        assert [(one.kind, one.sequence) for one in found] == [
+            (FindingKind.HOLE, 400),
+            (FindingKind.REPLICATION_DELAY, 500),
+        ]
+
+    def test_a_hole_is_filled_and_what_is_still_to_be_replicated_is_left_to_replication(self) -> None:
+        world, made = filled(records=6)
+        look = Look(world)
+        world.remove(made[1], region=TARGET)
+        look()
+        passed_ms(look, limits.SETTLE_SECONDS)
+        assert look.finding(repairs=True).is_repaired
+        assert world.log(TARGET).tail(lane()) == made[4].tail
+
     def test_where_the_end_cannot_be_mended_what_was_verified_stays_remembered(self) -> None:
         world, made = filled()
         look = Look(world)

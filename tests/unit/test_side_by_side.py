@@ -177,6 +177,13 @@ def test_a_handler_of_several_events_is_called_once_at_a_time(batch_events_max: 
     assert world.recorder.ids() == ["a1", "b1", "c1"]
 
 
+def test_a_lane_may_be_given_less_than_the_subscription_allows() -> None:
+    world = world_with(lambda events: None, "a1", "b1", "c1", concurrency=4)
+    deliverer = world.deliverer(side_by_side=lambda calls: pytest.fail("it was not"))
+    deliverer.deliver(world.bell(), deadline_ms=world.clock.now_ms() + 60_000, concurrency=1)
+    assert world.recorder.ids() == ["a1", "b1", "c1"]
+
+
 def test_a_probe_goes_one_by_one() -> None:
     failing = Failing({"a1": 9})
     world = world_with(failing, "a1", "b1", "c1", concurrency=4, **FEW)

@@ -91,13 +91,9 @@ class Replica:
             return Examined(_at(mark, verified), tail, tuple(findings))
         stuck_since_ms = mark.since_ms if mark.since_ms and mark.end == verified.sequence else self._now_ms
         marked = replace(_at(mark, verified), end=verified.sequence, since_ms=stuck_since_ms)
-        end = (
-            tail.sequence
-            if verified.sequence < tail.sequence
-            else origin.sequence
-            if origin
-            else tail.sequence
-        )
+        end = tail.sequence
+        if origin is not None and verified.sequence == tail.sequence:
+            end = origin.sequence
         return Examined(marked, tail, (*findings, self._mended(found, verified, end)))
 
     def _verify(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
