@@ -136,12 +136,12 @@ class MemoryTable:
             return
         order = self._order.setdefault(plan.key[0], [])
         if new is None:
-            del self._items[plan.key]
             order.remove(plan.key)
+            del self._items[plan.key]
         else:
-            if old is None:
-                insort(order, plan.key)
             self._items[plan.key] = _copy(new)
+            if old is None:
+                insort(order, plan.key)  # last, for threads of tests that read meanwhile
         whole = new or old or {}
         keys = {name: whole[name] for name in self._key_names}
         number, now_ms = len(self.stream.changes) + 1, self._clock.now_ms()
