@@ -115,7 +115,7 @@ class Flows:
 
         def consume(messages: list[dict[str, Any]]) -> None:
             with using(runtime):
-                answer = deliver({"Records": _records(messages)}, LambdaContext())  # type: ignore[arg-type]
+                answer = deliver({"Records": _records(messages)}, LambdaContext())  # type: ignore[arg-type]  # what is read of it
             if answer["batchItemFailures"]:
                 raise AssertionError("a lane did not go on")
 
@@ -152,7 +152,7 @@ class Flows:
         return Flow(name, partial(self._through_a_queue, send, sqs, queue, consume), meter)
 
     def _client(self, service: str, meter: Meter) -> Any:
-        client = self.session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
+        client = self.session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]  # any service
         meter.watch(client)
         return client
 

@@ -124,7 +124,7 @@ def simulate(
 
 def _need_extra() -> None:
     try:
-        import eventfabric.simulation.handlers  # noqa: F401
+        import eventfabric.simulation.handlers  # noqa: F401  whether it can be imported is what is asked
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("greenlet", "moto"):
             raise

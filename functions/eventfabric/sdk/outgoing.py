@@ -282,7 +282,7 @@ class Outgoing:
 
     def lane_of(self, event: Encoded) -> Lane:
         """The lane of a single event."""
-        return self._lanes[event.places[0][0]]
+        return self.lane(event.places[0][0])
 
     def encode_event(self, event: Event) -> Encoded:
         """As `encode`, of an Event."""
