@@ -87,6 +87,8 @@ TIMER_DELAY_SECONDS_MAX: Final = 900
 TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 """A handler's writes in one commit; the cursor, and a parked key that its event leaves, take the last places."""
+TRANSACTION_BYTES_MAX: Final = 4 * 1024 * 1024
+"""All items of a transaction together."""
 
 LATE_AFTER_SECONDS: Final = 60
 """How old an event must be when it is handed out for anybody to look whether it came late: a look costs reads."""

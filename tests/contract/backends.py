@@ -130,7 +130,7 @@ class MemoryBackend:
         self._region.table(table).write("Put", {"Item": item})
 
     def get(self, table: str, key: Item) -> Item | None:
-        return self._region.table(table).get(key)
+        return self._region.table(table).get(key, consistent=True)
 
     def lose_replies(self, count: int) -> None:
         made = len(self._faults.calls)

@@ -117,7 +117,7 @@ def test_what_was_handled_of_a_key_stays_so_though_the_next_of_it_cannot_be_read
     failing = Failing({"a1": 1})
     world = world_of(failing, *named("a1", "a2"), **FEW)
     world.deliver()
-    item = world.table.get(record_key(world.bell().lane, 1))
+    item = world.table.get(record_key(world.bell().lane, 1), consistent=True)
     assert item is not None
     del item["c"]
     world.table.write("Put", {"TableName": world.table.name, "Item": item})

@@ -223,7 +223,7 @@ def update(rows: MemoryTable, expression: str, **values: Any) -> dict[str, Any]:
     key = {"id": {"S": "a"}}
     request = {"Key": key, "UpdateExpression": expression, "ExpressionAttributeValues": values}
     rows.write("Update", request if values else {"Key": key, "UpdateExpression": expression})
-    return {name: value for name, value in (rows.get(key) or {}).items() if name != "id"}
+    return {name: value for name, value in (rows.get(key, consistent=True) or {}).items() if name != "id"}
 
 
 def test_updates_set_add_and_remove() -> None:

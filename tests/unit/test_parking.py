@@ -295,7 +295,7 @@ def test_a_parked_event_whose_record_expired_is_dead_and_what_waits_behind_it_go
 def test_a_parked_record_that_cannot_be_read_any_more_stops_the_lane_and_crashes_nothing() -> None:
     world = world_of(Failing({"a1": 99}), *named("a1", "b1"), **FEW)
     world.deliver()
-    item = world.table.get(record_key(LANE, 0))
+    item = world.table.get(record_key(LANE, 0), consistent=True)
     assert item is not None
     del item["c"]
     world.table.write("Put", {"TableName": world.table.name, "Item": item})

@@ -26,7 +26,7 @@ def nothing(world: World) -> None:
 
 def unreadable(world: World) -> None:
     world.put(event("c1", key="c"))
-    item = world.table.get(record_key(LANE, 2))
+    item = world.table.get(record_key(LANE, 2), consistent=True)
     assert item is not None
     del item["c"]
     world.table.write("Put", {"TableName": world.table.name, "Item": item})

@@ -31,14 +31,16 @@ class MemoryBackfills:
         while more:
             start = items[-1]["sk"] if items else None
             found, more = self._requests.send(
-                "query", partial(self._table.query, backfills_key(), start=start)
+                "query", partial(self._table.query, backfills_key(), consistent=True, start=start)
             )
             items += found[1:] if items else found
         return [backfill_item.from_item(item) for item in items]
 
     def find(self, backfill_id: str) -> Backfill | None:
         """See ports.Backfills. One get."""
-        item = self._requests.send("get", lambda: self._table.get(backfill_key(backfill_id, self._region)))
+        item = self._requests.send(
+            "get", lambda: self._table.get(backfill_key(backfill_id, self._region), consistent=True)
+        )
         return backfill_item.from_item(item) if item else None
 
     def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
@@ -65,7 +67,7 @@ class MemoryBackfills:
     def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> SliceProgress | None:
         """See ports.Backfills. One get."""
         key = slice_key(backfill_id, self._region, lane, start)
-        item = self._requests.send("get", lambda: self._table.get(key))
+        item = self._requests.send("get", lambda: self._table.get(key, consistent=True))
         return backfill_item.slice_from_item(item) if item else None
 
     def slices(
@@ -76,6 +78,7 @@ class MemoryBackfills:
             "query",
             lambda: self._table.query(
                 slices_key(backfill_id),
+                consistent=True,
                 start=backfill_item.sort_key_after(backfill_id, self._region, after),
                 end=backfill_item.sort_key_end(self._region),
                 limit=count,

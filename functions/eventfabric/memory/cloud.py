@@ -1,6 +1,7 @@
 """All Regions of a fabric and the replication between their tables: late, in no order across items.
 
-A link carries a Region's own items only (see wire/keys.py), since no item is ever written by two Regions.
+A link carries a Region's own items only (see wire/keys.py), since no item is ever written by two Regions; and what
+expired in the Region, whoever wrote it, as global tables do.
 """
 
 from collections.abc import Callable, Iterable
@@ -57,7 +58,9 @@ class Link:
 
     def _drop_foreign(self) -> None:
         foreign = [
-            change for change in self._reader.pending if self._owner(change.keys) != self.source.region
+            change
+            for change in self._reader.pending
+            if not change.by_expiry and self._owner(change.keys) != self.source.region
         ]
         self._reader.confirm(foreign)
 

@@ -67,7 +67,7 @@ class MemoryLedger:
         table, last, more = self._region.table(self._table_of(key.stream)), None, True
         while more:
             # From the last item on, which is not taken twice.
-            query = partial(table.query, partition, start=last["sk"] if last else None)
+            query = partial(table.query, partition, consistent=True, start=last["sk"] if last else None)
             found, more = self._requests.send("query", query)
             page = found[1:] if last else found
             last = found[-1] if found else None
@@ -128,7 +128,9 @@ class MemoryLedger:
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger. One query."""
         key = standing_key(stream, subscription)
-        found, _ = self._requests.send("query", lambda: self._region.table(self._table_of(stream)).query(key))
+        found, _ = self._requests.send(
+            "query", lambda: self._region.table(self._table_of(stream)).query(key, consistent=True)
+        )
         return owner_item.standing_of(found, self.region)
 
     def switch(
@@ -167,7 +169,9 @@ class MemoryLedger:
     def marks(self, stream: StreamName, origin: Region) -> Marks:
         """See ports.Ledger. One get."""
         key = marks_key(stream, origin, self.region)
-        found = self._requests.send("get", lambda: self._region.table(self._table_of(stream)).get(key))
+        found = self._requests.send(
+            "get", lambda: self._region.table(self._table_of(stream)).get(key, consistent=True)
+        )
         return marks_item.from_item(found) if found else Marks()
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:

@@ -35,7 +35,8 @@ class MemoryLog:
     def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
         end = None if before is None else {"N": str(before)}
         found, _ = self._requests.send(
-            "query", lambda: self._table.query({"S": str(lane)}, end=end, limit=1, newest_first=True)
+            "query",
+            lambda: self._table.query({"S": str(lane)}, consistent=True, end=end, limit=1, newest_first=True),
         )
         return found[0] if found else None
 
@@ -53,7 +54,9 @@ class MemoryLog:
         end = None if before is None else {"N": str(before)}
         found, more = self._requests.send(
             "query",
-            lambda: self._table.query({"S": str(lane)}, start={"N": str(start)}, end=end, limit=records_max),
+            lambda: self._table.query(
+                {"S": str(lane)}, consistent=True, start={"N": str(start)}, end=end, limit=records_max
+            ),
         )
         records: list[Record] = []
         for item in found:

@@ -8,9 +8,10 @@ from typing import Any, Final, Protocol
 from eventfabric import limits
 from eventfabric.errors import RefusedError
 from eventfabric.memory.queue import MemoryQueue
-from eventfabric.memory.table import MemoryTable, Plan
+from eventfabric.memory.table import REASONS, MemoryTable, Plan
 from eventfabric.memory.timers import MemoryTimers
 from eventfabric.ports import Clock
+from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item
 
 _TOKEN_MS: Final = 600_000
@@ -81,6 +82,7 @@ class MemoryRegion:
         if not 0 < len(actions) <= limits.TRANSACTION_ACTIONS_MAX:
             raise RefusedError("transact", f"ValidationException: {len(actions)} actions, allowed: 1 to 100")
         plans: list[tuple[MemoryTable, Plan] | None] = [None] * len(actions)
+        reasons = [Reason("None")] * len(actions)
         elsewhere: list[int] = []
         touched: set[tuple[str, tuple[Any, ...]]] = set()
         for number, (action, request) in enumerate(actions):
@@ -93,7 +95,11 @@ class MemoryRegion:
                 raise SameItemTwiceError(f"{table.name} {plan.key}")
             touched.add((table.name, plan.key))
             plans[number] = (table, plan)
-        reasons = [Reason("None") if one is None else _reason(one[1]) for one in plans]
+            code = table.refuser(action, plan.key)
+            reasons[number] = _reason(plan) if code is None else Reason(REASONS[code], f"{table.name}")
+        size = sum(item_bytes(one[1].new or one[1].old or {}) for one in plans if one is not None)
+        if size > limits.TRANSACTION_BYTES_MAX:
+            raise RefusedError("transact", f"ValidationException: {size:,} bytes, allowed: 4 MB in all")
         if any(reason.code != "None" for reason in reasons):
             raise TransactionCancelledError(reasons)
         if self.others is not None and elsewhere:

@@ -66,7 +66,9 @@ class MemorySteps:
 
     def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
         """See ports.Steps. One get."""
-        item = self._requests.send("get", lambda: self._table.get(step_key(str(key), region or self._region)))
+        item = self._requests.send(
+            "get", lambda: self._table.get(step_key(str(key), region or self._region), consistent=True)
+        )
         return step_item.from_item(item) if item else None
 
     def _expires_seconds(self) -> int:

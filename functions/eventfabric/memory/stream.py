@@ -21,7 +21,7 @@ def first(count: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one item."""
+    """One change of one item. `by_expiry`: the service removed it, in the Region of this stream."""
 
     number: int
     at_ms: int
@@ -31,6 +31,7 @@ class Change:
     new: Item | None
     table: str
     region: str
+    by_expiry: bool = False
 
     @property
     def position(self) -> str:

@@ -1,15 +1,15 @@
-"""One DynamoDB table of one Region: conditional writes, consistent queries in sort order, a stream of changes.
+"""One DynamoDB table of one Region: conditional writes, queries in sort order, expiry, a stream of changes.
 
 Takes the service's own requests. Owns no transaction (see region.py) and no replication (see cloud.py).
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from eventfabric import limits
-from eventfabric.errors import RefusedError
+from eventfabric.errors import RefusedError, ThrottledError
 from eventfabric.memory.expressions import (
     AttributeValue,
     InvalidUpdateError,
@@ -25,6 +25,17 @@ from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item
 
 _PAGE_BYTES_MAX = 1024 * 1024
+CONFLICT: Final = "TransactionConflictException"
+THROTTLE: Final = "ProvisionedThroughputExceededException"
+REASONS: Final = {CONFLICT: "TransactionConflict", THROTTLE: "ThrottlingError"}
+"""Codes with which a table refuses a call, as a cancelled transaction names them."""
+Refuser = Callable[[str, tuple[Any, ...]], str | None]
+"""Says with which code, if any, a table refuses an action (Put, Query ...) on a key, or on a partition."""
+
+
+def refuse_nothing(action: str, key: tuple[Any, ...]) -> str | None:
+    """Let every call through."""
+    return None
 
 
 class ConditionFailedError(Exception):
@@ -48,7 +59,11 @@ class Plan:
 
 
 class MemoryTable:
-    """A table by the names of its key attributes. Invariant: items that left it are copies."""
+    """A table by the names of its key attributes. Invariant: items that left it are copies.
+
+    `refuser` decides which calls are refused without effect, as by throttling or a transaction of somebody else's.
+    `stale_ms`: a read that does not ask for consistency sees nothing of the last so many milliseconds.
+    """
 
     def __init__(
         self, name: str, *, clock: Clock, region: str = "", key_names: tuple[str, ...] = (PK, SK)
@@ -56,6 +71,8 @@ class MemoryTable:
         self.name = name
         self.region = region
         self.stream = MemoryStream()
+        self.refuser: Refuser = refuse_nothing
+        self.stale_ms = 0
         self._clock = clock
         self._key_names = key_names
         self._items: dict[tuple[Any, ...], Item] = {}
@@ -66,15 +83,18 @@ class MemoryTable:
         """Every item, in key order; for tests and drivers, as no request of a service would."""
         return [_copy(self._items[key]) for keys in self._order.values() for key in keys]
 
-    def get(self, key: Item) -> Item | None:
-        """The item of a key, or None."""
-        found = self._items.get(self.key_of(key))
+    def get(self, key: Item, *, consistent: bool) -> Item | None:
+        """The item of a key, or None. ThrottledError."""
+        sought = self.key_of(key)
+        self._let_through("GetItem", sought)
+        found = self._read({sought}, consistent=consistent).get(sought)
         return None if found is None else _copy(found)
 
     def query(
         self,
         partition: AttributeValue,
         *,
+        consistent: bool,
         start: AttributeValue | None = None,
         end: AttributeValue | None = None,
         limit: int | None = None,
@@ -83,8 +103,15 @@ class MemoryTable:
         """Items of a partition in sort order, from `start` and before `end`, and whether more may follow.
 
         That is true, as with DynamoDB, wherever the limit was reached, even if nothing stands behind it.
+        ThrottledError.
         """
+        self._let_through("Query", (comparable(partition),))
+        items = self._items
         keys = self._order.get(comparable(partition), [])
+        if not consistent and self.stale_ms:
+            changed = {change.key for change in self._recent() if change.key[0] == comparable(partition)}
+            items = self._read({*keys, *changed}, consistent=False)
+            keys = sorted(items)
         if start is not None:
             keys = keys[bisect_left(keys, (comparable(partition), comparable(start))) :]
         if end is not None:
@@ -94,7 +121,7 @@ class MemoryTable:
         for key in reversed(keys) if newest_first else keys:
             if len(found) == limit:
                 return found, True
-            item = self._items[key]
+            item = items[key]
             size += item_bytes(item)
             if found and size > _PAGE_BYTES_MAX:
                 return found, True
@@ -102,8 +129,12 @@ class MemoryTable:
         return found, len(found) == limit
 
     def write(self, action: str, request: Mapping[str, Any]) -> None:
-        """Put, Update or Delete, or nothing: ConditionFailedError; RefusedError where the request itself is wrong."""
+        """Put, Update or Delete, or nothing.
+
+        ConditionFailedError; ThrottledError; RefusedError where the request itself is wrong.
+        """
         plan = self.plan(action, request)
+        self._let_through(action, plan.key)
         if plan.refused == "ConditionalCheckFailed":
             raise ConditionFailedError(plan.returned)
         if plan.refused:
@@ -129,7 +160,7 @@ class MemoryTable:
             return Plan(key, old, old, "ValidationError", "Item size has exceeded the maximum allowed size")
         return Plan(key, old, new)
 
-    def apply(self, plan: Plan) -> None:
+    def apply(self, plan: Plan, *, by_expiry: bool = False) -> None:
         """Do what was planned; a change that changes nothing is not in the stream."""
         old, new = self._items.get(plan.key), plan.new
         if new == old or (old is not None and new is not None and _same(old, new)):
@@ -146,12 +177,50 @@ class MemoryTable:
         keys = {name: whole[name] for name in self._key_names}
         number, now_ms = len(self.stream.changes) + 1, self._clock.now_ms()
         self.stream.changes.append(
-            Change(number, now_ms, plan.key, keys, old, new and _copy(new), self.name, self.region)
+            Change(number, now_ms, plan.key, keys, old, new and _copy(new), self.name, self.region, by_expiry)
         )
+
+    def expire(self, attribute: str, now_seconds: int) -> int:
+        """Remove what is past its time, as the service does without being asked; how many items."""
+        expired = [
+            key
+            for key, item in self._items.items()
+            if attribute in item and int(item[attribute]["N"]) < now_seconds
+        ]
+        for key in expired:
+            self.apply(Plan(key, self._items[key], None), by_expiry=True)
+        return len(expired)
 
     def replicate(self, change: Change) -> None:
         """Take over another Region's change of an item, whatever stands here: the last writer wins."""
         self.apply(Plan(change.key, self._items.get(change.key), change.new))
+
+    def _let_through(self, action: str, key: tuple[Any, ...]) -> None:
+        code = self.refuser(action, key)
+        if code is not None:
+            raise ThrottledError(action, f"{code}: {self.name}")
+
+    def _recent(self) -> list[Change]:
+        """The changes that a read without consistency does not see, the newest first."""
+        since_ms = self._clock.now_ms() - self.stale_ms
+        recent: list[Change] = []
+        for change in reversed(self.stream.changes):
+            if change.at_ms <= since_ms:
+                break
+            recent.append(change)
+        return recent
+
+    def _read(self, keys: set[tuple[Any, ...]], *, consistent: bool) -> dict[tuple[Any, ...], Item]:
+        """The items of keys, as they are, or as they were a little while ago."""
+        found = {key: self._items[key] for key in keys if key in self._items}
+        if consistent or not self.stale_ms:
+            return found
+        for change in self._recent():
+            if change.key in keys:
+                found.pop(change.key, None)
+                if change.old is not None:
+                    found[change.key] = change.old
+        return found
 
     def key_of(self, item: Item) -> tuple[Any, ...]:
         """The key of an item, as it sorts; RefusedError where a key attribute is missing or empty."""
