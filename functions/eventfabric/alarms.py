@@ -158,7 +158,6 @@ _STALLED: Final = Rule(
     "Replication from another Region stands still; reconciliation copies what is missing.",
     "Replication stands still",
     Missing.AS_BEFORE,
-    periods=4,  # a stall that was copied is told again a quarter of an hour later
 )
 _UNREACHABLE: Final = Rule(
     "unreachable",

@@ -103,6 +103,10 @@ SETTLE_SECONDS: Final = 60
 """How long records may stand behind a missing one before that is a hole: items replicate in no order."""
 STALL_SECONDS: Final = 900
 """How long a replica may be behind without moving before that is an alarm."""
+CLOCK_TOLERANCE_MILLISECONDS: Final = 1_000
+"""By how much clocks of producers and functions differ as a matter of course: a latency below 0 by less is 0."""
+CLOCK_AHEAD_SECONDS: Final = 60
+"""How far a lane's time may be ahead of the clock of the Region that looks before that is a finding."""
 UNRUNG_SECONDS: Final = 300
 """How long events may wait at a cursor that does not move, or a parked key past its time, before they are rung for."""
 EXPIRES_SOON_SHARE: Final = 0.8
@@ -163,3 +167,4 @@ assert RECEIVE_COUNT_MAX <= 1_000
 assert NOTED_RECORDS_MAX < TRANSACTION_WRITES_MAX  # decided in one commit
 assert CRASHES_MAX + 2 < RECEIVE_COUNT_MAX
 assert PARKED_EVENTS_MAX * PARKED_PLACE_BYTES_MAX + RECORD_PAYLOAD_BYTES_MAX < ITEM_BYTES_MAX
+assert CLOCK_TOLERANCE_MILLISECONDS < 1000 * CLOCK_AHEAD_SECONDS < 1000 * UNRUNG_SECONDS

@@ -64,14 +64,18 @@ class Metric(StrEnum):
     LANES_WAITING = "LanesWaiting"
     """Lane runs that met a hole: a record that is not here yet. Unit: Count."""
     DELIVERY_LATENCY = "DeliveryLatency"
-    """Append to commit, of each run's oldest event. Unit: Milliseconds."""
+    """Append to commit, of each run's oldest event; none is told where the producer's clock was ahead of the
+    function's, since nobody knows then. Unit: Milliseconds.
+    """
     PASSES_COMPLETED = "PassesCompleted"
     """Passes of reconciliation that came to their end. Unit: Count."""
     FINDINGS_REPAIRED = "FindingsRepaired"
     """What reconciliation found and repaired. Unit: Count."""
 
     OLDEST_UNDELIVERED = "OldestUndelivered"
-    """Age of the oldest event that no cursor has passed: delay. Events of parked keys are not meant. Unit: Seconds."""
+    """Age of the oldest event that no cursor has passed, whether it can be delivered or not, by the clock of the Region
+    that looks: delay. Events of parked keys are not meant. Unit: Seconds.
+    """
     KEYS_RETRYING = "KeysRetrying"
     """Parked keys whose first event is tried again. Unit: Count."""
     KEYS_DEAD = "KeysDead"
@@ -83,7 +87,11 @@ class Metric(StrEnum):
     LANES_BEHIND = "LanesBehind"
     """Lanes of a replica that are behind their origin, and moving. Unit: Count."""
     LANES_STALLED = "LanesStalled"
-    """Lanes of a replica that are behind their origin, and do not move; they are copied. Unit: Count."""
+    """Lanes of a replica to which replication brings nothing, though they were behind; they are copied. Unit: Count."""
+    CLOCK_AHEAD = "ClockAhead"
+    """How far the time of a lane, which a producer's clock gave it, is ahead of the clock here; only told where it is.
+    Unit: Seconds.
+    """
     LANES_UNREACHABLE = "LanesUnreachable"
     """Lanes that were compared with nothing: the Region of their origin did not answer. Unit: Count."""
     FINDINGS_ALARMED = "FindingsAlarmed"
@@ -109,11 +117,16 @@ _OF_STREAMS: Final = frozenset(
         Metric.FINDINGS_REPAIRED,
         Metric.LANES_BEHIND,
         Metric.LANES_STALLED,
+        Metric.CLOCK_AHEAD,
         Metric.LANES_UNREACHABLE,
         Metric.FINDINGS_ALARMED,
     }
 )
-_UNITS: Final = {Metric.DELIVERY_LATENCY: Unit.MILLISECONDS, Metric.OLDEST_UNDELIVERED: Unit.SECONDS}
+_UNITS: Final = {
+    Metric.DELIVERY_LATENCY: Unit.MILLISECONDS,
+    Metric.OLDEST_UNDELIVERED: Unit.SECONDS,
+    Metric.CLOCK_AHEAD: Unit.SECONDS,
+}
 
 
 class LogEvent(StrEnum):

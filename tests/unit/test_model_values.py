@@ -85,7 +85,8 @@ class TestOwner:
 class TestFinding:
     def test_its_kinds_have_the_names_that_are_counted_and_searched_for(self) -> None:
         assert [str(kind) for kind in FindingKind] == [
-            "replication_delay", "replication_stall", "unreachable", "hole", "divergence", "unrung",
+            "replication_delay", "replication_stall", "replication_silent", "clock_ahead", "unreachable",
+            "hole", "divergence", "unrung",
             "parked_overdue", "dead", "cursor_ahead", "cursor_back", "cursor_broken", "stale_owner",
             "expires_soon", "expired_unread",
         ]  # fmt: skip
@@ -93,7 +94,7 @@ class TestFinding:
     @pytest.mark.parametrize("kind", FindingKind)
     def test_it_is_an_alarm_unless_it_is_a_mere_metric_or_was_repaired(self, kind: FindingKind) -> None:
         found = Finding(kind, ORDERS, LANE, HOME, Sequence(3), "so")
-        metrics = {"replication_delay", "unreachable", "dead"}
+        metrics = {"replication_delay", "replication_silent", "unreachable", "dead"}
         assert (found.subscription, found.is_repaired) == (None, False)
         assert found.is_alarm is (kind not in metrics)
         assert not replace(found, is_repaired=True).is_alarm

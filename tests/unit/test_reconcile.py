@@ -188,7 +188,7 @@ class TestTheLog:
         (found,) = reconcile(away, repair=True)
         assert "copied from us-east-1" in found.detail
         assert record_items(away) == record_items(world)
-        assert kinds(away) == []
+        assert kinds(away) == [FindingKind.REPLICATION_SILENT]
 
     def test_a_region_that_does_not_answer_is_said_and_no_alarm(self) -> None:
         away = healthy().at(AWAY)

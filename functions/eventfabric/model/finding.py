@@ -13,6 +13,10 @@ class FindingKind(StrEnum):
     """A replica is behind its origin, and moving. Nothing is done: a metric."""
     REPLICATION_STALL = "replication_stall"
     """A replica is behind its origin, and does not move. Repair: copied from the origin."""
+    REPLICATION_SILENT = "replication_silent"
+    """A stalled replica was copied, and replication has brought nothing since. Nothing is left to do: a metric."""
+    CLOCK_AHEAD = "clock_ahead"
+    """A producer's clock is ahead, and the lane's time with it: ages are told by the Region's own clock meanwhile."""
     UNREACHABLE = "unreachable"
     """Another Region does not answer, so nothing was compared with it. A metric: it is not this Region's fault."""
     HOLE = "hole"
@@ -39,7 +43,14 @@ class FindingKind(StrEnum):
     """Records expired before they were handled. Halts, or repair: skipped, as the subscription says."""
 
 
-_METRICS = frozenset({FindingKind.REPLICATION_DELAY, FindingKind.UNREACHABLE, FindingKind.DEAD})
+_METRICS = frozenset(
+    {
+        FindingKind.REPLICATION_DELAY,
+        FindingKind.REPLICATION_SILENT,
+        FindingKind.UNREACHABLE,
+        FindingKind.DEAD,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from eventfabric.model.identity import Chain, LaneIndex, Sequence
 from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.sightings import Sightings
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +12,8 @@ class Mark:
     """One lane of one Region's log: every record before `sequence` was verified, the last one's chain is `chain`.
 
     `end`: where the log ended at the last pass that saw it behind, or with a hole, and `since_ms` of the first pass
-    that saw that; 0: it was whole. `cursors`: epoch and sequence where each subscription stood, by its name.
+    that saw that; 0: it was whole. After a stall, `end` is up to where it was copied. `cursors`: epoch and sequence
+    where each subscription stood, by its name.
     """
 
     sequence: Sequence = EMPTY_TAIL.sequence
@@ -21,6 +23,8 @@ class Mark:
     cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
     kept_until: int = 0
     """Seconds since 1970 to which the newest record's expiry was put off, the lane being quiet; 0: it was not."""
+    sightings: Sightings = field(default_factory=Sightings)
+    """When its tails were first seen, while somebody has events of it to deliver."""
 
 
 @dataclass(frozen=True, slots=True)

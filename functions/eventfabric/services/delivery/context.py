@@ -5,12 +5,13 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from eventfabric import limits
 from eventfabric.model.identity import Region
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.retry import RetryPolicy
-from eventfabric.telemetry import Telemetry
+from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 
 SideBySide: TypeAlias = Callable[[Seq[Callable[[], None]]], None]
@@ -39,6 +40,12 @@ class VisitContext:
     clock: Clock
     telemetry: Telemetry
     side_by_side: SideBySide
+
+    def tell_latency(self, appended_ms: int) -> None:
+        """Tell how long an event took from append to commit; nobody knows where the producer's clock is ahead."""
+        latency_ms = self.clock.now_ms() - appended_ms
+        if latency_ms >= -limits.CLOCK_TOLERANCE_MILLISECONDS:
+            self.telemetry.add(Metric.DELIVERY_LATENCY, max(0, latency_ms))
 
     @property
     def decides_alone(self) -> Region | None:

@@ -350,7 +350,7 @@ class Visit:
         within = self._in
         within.telemetry.add(Metric.EVENTS_HANDLED, events)
         if oldest_ms is not None:
-            within.telemetry.add(Metric.DELIVERY_LATENCY, within.clock.now_ms() - oldest_ms)
+            within.tell_latency(oldest_ms)
         if not self._opened:
             within.breaker.handled(events)
             self.probes = False

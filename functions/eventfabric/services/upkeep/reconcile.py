@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
-from eventfabric.errors import PortError
+from eventfabric.errors import LogError, PortError
 from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.cursor import LaneKey
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import (
@@ -34,9 +34,11 @@ from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedState
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
+from eventfabric.model.sightings import Sightings
 from eventfabric.ports import Ports
 from eventfabric.services.locate import has_expired, kept_in
 from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
+from eventfabric.services.upkeep.look import Look
 from eventfabric.services.upkeep.replica import Replica
 from eventfabric.services.upkeep.vitals import Vitals
 from eventfabric.telemetry import Metric, Telemetry
@@ -46,28 +48,13 @@ from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 _MINUTE_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """One lane for one subscription, at one pass."""
-
-    subscription: SubscriptionTopology
-    lane: Lane
-    mark: Mark
-    tail: Tail
-    state: LaneState
-    cursor: Cursor
-    owner: Owner | None
-    runs: bool
-    """Whether the circuit is closed, or open and its probe overdue: then nobody may have been rung for it."""
-
-
 @dataclass
 class _Bells:
     """What is to be rung at the end of a pass, by subscription."""
 
     lanes: dict[str, set[Lane]] = field(default_factory=dict)
 
-    def add(self, look: _Look) -> None:
+    def add(self, look: Look) -> None:
         self.lanes.setdefault(look.subscription.name, set()).add(look.lane)
 
 
@@ -124,15 +111,22 @@ class Reconciler:
         )  # fmt: skip
         after: dict[LaneIndex, Mark] = {}
         bells = _Bells()
+        moves, silent = False, list[LaneIndex]()
         for number in range(self._stream.definition.lanes):
             index = LaneIndex(number)
             lane, before = Lane(origin, GENERATION_FIRST, index), marks.of(index)
             examined = replica.examine(lane, before, full=full)
             yield from examined.findings
             mark = examined.mark
+            moves = moves or before.sequence < mark.sequence != before.end  # by more than was copied
+            silent += [index for one in examined.findings if one.kind is FindingKind.REPLICATION_SILENT]
+            yield from self._clock_ahead(lane, examined.tail)
             if examined.tail != EMPTY_TAIL:
                 mark = self._keep(lane, before, mark, examined.tail, repair=repair)
+                sightings = before.sightings.with_tail(examined.tail.sequence, self._now_ms)
+                mark = replace(mark, sightings=sightings)
                 cursors: dict[str, tuple[int, int]] = {}
+                waiting: list[Sequence] = []
                 for look in self._looks(lane, before, mark, examined.tail, standings):
                     for found in self._watch(look, replica, bells, repair=repair):
                         if (
@@ -141,12 +135,24 @@ class Reconciler:
                             mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
                         yield found
                     cursors[look.subscription.name] = (look.cursor.epoch, look.cursor.sequence)
-                mark = replace(mark, cursors=cursors)
+                    waiting += [look.news_from] if look.lags else []
+                sightings = sightings.from_(min(waiting)) if waiting else Sightings()
+                mark = replace(mark, cursors=cursors, sightings=sightings)
             if mark != Mark():
                 after[index] = mark
         self._ring(bells)
+        for index in silent if moves else ():  # nothing is missing of them, and replication moves again
+            after[index] = replace(after[index], end=EMPTY_TAIL.sequence, since_ms=0)
         if after != marks.lanes:
             self._ports.ledger.mark(self._name, origin, marks, Marks(after))
+
+    def _clock_ahead(self, lane: Lane, tail: Tail) -> Iterator[Finding]:
+        """Compare the lane's time with this Region's: a producer's clock that is ahead has taken the lane with it."""
+        ahead_ms = to_ms(tail.time) - self._now_ms
+        self._vitals.clock_ahead(ahead_ms)
+        if lane.origin == self._region and ahead_ms > 1000 * limits.CLOCK_AHEAD_SECONDS:
+            detail = f"its newest event's time is {ahead_ms // 1000} s ahead of the clock here"
+            yield Finding(FindingKind.CLOCK_AHEAD, self._name, lane, self._region, tail.sequence, detail)
 
     def _keep(self, lane: Lane, before: Mark, mark: Mark, tail: Tail, *, repair: bool) -> Mark:
         """Put off the expiry of a quiet lane's newest record once half its time is over: it holds the lane's place."""
@@ -162,7 +168,7 @@ class Reconciler:
 
     def _looks(
         self, lane: Lane, before: Mark, mark: Mark, tail: Tail, standings: dict[str, Standing]
-    ) -> Iterator[_Look]:
+    ) -> Iterator[Look]:
         """What each subscription that this Region delivers the lane for looks like."""
         for subscription in self._stream.subscriptions:
             standing = standings[subscription.name]
@@ -170,9 +176,10 @@ class Reconciler:
                 continue
             ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
             state = ledger.state(LaneKey(self._name, SubscriptionName(subscription.name), lane))
-            yield _Look(
+            yield Look(
                 subscription, lane, replace(mark, cursors=before.cursors), tail, state, state.cursor(ledger.region),
                 owner_of(subscription, lane.origin, standing), self._runs(standing.circuit),
+                before.sightings, standing.seen_ms if subscription.name in before.cursors else 0,
             )  # fmt: skip
 
     def _runs(self, circuit: Circuit) -> bool:
@@ -180,10 +187,12 @@ class Reconciler:
         is_unprobed = circuit.state is CircuitState.OPEN and circuit.probe_ms < overdue_ms
         return is_unprobed or circuit.state is CircuitState.CLOSED
 
-    def _watch(self, look: _Look, replica: Replica, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
+    def _watch(self, look: Look, replica: Replica, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
         yield from self._stale_owners(look)
         parked = list(look.state.parked.get(self._home(look), {}).values())
         self._vitals.parked(look.subscription.name, parked)
+        oldest = self._oldest_waiting(look)
+        since_ms = self._note_age(look, oldest)
         wrong = self._cursor(look)
         if wrong is not None:
             yield wrong
@@ -193,21 +202,19 @@ class Reconciler:
             waiting = sum(len(one.waiting) - 1 for one in dead)
             detail = f"{len(dead)} dead letters, {waiting} events wait behind them"
             yield self._finding(FindingKind.DEAD, look, dead[0].first.sequence, detail)
-        oldest = self._oldest_waiting(look)
-        self._note_age(look, oldest)
         if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
             yield from self._expired(look, oldest, replica, bells, repair=repair)
             return
         yield from self._expiring(look, oldest, parked)
         if not look.runs:
             return
-        found = self._overdue(look, parked) or (self._unrung(look, oldest) if oldest else None)
+        found = self._overdue(look, parked) or (self._unrung(look, since_ms) if oldest else None)
         if found is not None:
             if repair:
                 bells.add(look)
             yield replace(found, is_repaired=repair)
 
-    def _overdue(self, look: _Look, parked: list[Parked]) -> Finding | None:
+    def _overdue(self, look: Look, parked: list[Parked]) -> Finding | None:
         late = [one for one in parked if one.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
         if not late:
             return None
@@ -215,36 +222,46 @@ class Reconciler:
         detail = f"{len(late)} keys, {late_seconds} s late"
         return self._finding(FindingKind.PARKED_OVERDUE, look, late[0].first.sequence, detail)
 
-    def _oldest_waiting(self, look: _Look) -> Record | None:
-        """The first record that waits."""
+    def _oldest_waiting(self, look: Look) -> Record | None:
+        """The first record that waits, as far as the log was verified."""
         cursor = look.cursor
         if cursor.sequence >= min(look.tail.sequence, look.mark.sequence):
             return None  # all is delivered that can be
         return self._first(look.lane, cursor.base)
 
     def _first(self, lane: Lane, start: Sequence) -> Record | None:
-        page = self._log.read(lane, start, records_max=1)
+        try:
+            page = self._log.read(lane, start, records_max=1)
+        except LogError:
+            return None  # found by the pass that verifies it
         return page.records[0] if page.records else None
 
-    def _note_age(self, look: _Look, oldest: Record | None) -> None:
-        """How long the oldest event waits that is news to the subscription: no replay, and not before its beginning."""
-        cursor = look.cursor
-        if cursor.version == 0 and look.subscription.definition.start != "earliest":
-            return  # where it begins in this lane, its first doorbell says
-        if cursor.is_replay:
-            oldest = self._first(look.lane, cursor.replay_until)
-        if oldest is not None:
-            self._vitals.waits(look.subscription.name, to_ms(oldest.time))
+    def _note_age(self, look: Look, oldest: Record | None) -> int:
+        """Note since when the oldest event waits that was never handed out, whether or not it can be; returns that.
 
-    def _unrung(self, look: _Look, oldest: Record) -> Finding | None:
-        waits_since_ms = max(look.cursor.written_ms, to_ms(oldest.time))
+        By the passes that saw the lane's tail: a record's time, where it can be read, is what its producer says.
+        """
+        cursor = look.cursor
+        if not look.lags:
+            return self._now_ms if oldest is None else to_ms(oldest.time)
+        if oldest is None or cursor.is_replay:
+            oldest = self._first(look.lane, look.news_from if cursor.is_replay else cursor.base)
+        since_ms = look.arrived_ms(oldest, self._now_ms)
+        if cursor.version or look.subscription.definition.start == "earliest":
+            self._vitals.waits(
+                look.subscription.name, since_ms
+            )  # else its first doorbell says where it begins
+        return since_ms
+
+    def _unrung(self, look: Look, since_ms: int) -> Finding | None:
+        waits_since_ms = max(look.cursor.written_ms, since_ms)
         if waits_since_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
             return None
         behind = look.tail.sequence - look.cursor.sequence
         detail = f"{behind} events wait, the oldest {(self._now_ms - waits_since_ms) // 1000} s"
         return self._finding(FindingKind.UNRUNG, look, look.cursor.sequence, detail)
 
-    def _expiring(self, look: _Look, oldest: Record | None, parked: list[Parked]) -> Iterator[Finding]:
+    def _expiring(self, look: Look, oldest: Record | None, parked: list[Parked]) -> Iterator[Finding]:
         """A warning while it is time: how old the oldest events are that are not handled, dead letters too."""
         if self._retention is None or not (oldest or parked):
             return
@@ -253,12 +270,13 @@ class Reconciler:
         age_ms = self._now_ms - min(since_ms)
         if age_ms > 1000 * self._retention * limits.EXPIRES_SOON_SHARE:
             hours = (1000 * self._retention - age_ms) / 3_600_000
+            when = f"expires in {hours:.1f} hours" if hours > 0 else f"was to expire {-hours:.1f} hours ago"
             behind = look.tail.sequence - look.cursor.sequence
-            detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest expires in {hours:.1f} hours"
+            detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest {when}"
             yield self._finding(FindingKind.EXPIRES_SOON, look, look.cursor.sequence, detail)
 
     def _expired(
-        self, look: _Look, following: Record, replica: Replica, bells: _Bells, *, repair: bool
+        self, look: Look, following: Record, replica: Replica, bells: _Bells, *, repair: bool
     ) -> Iterator[Finding]:
         """What was verified here, and is not here any more."""
         kept = kept_in(look.lane, look.lane.origin, retention_seconds=self._retention, now_ms=self._now_ms)
@@ -280,7 +298,7 @@ class Reconciler:
             bells.add(look)  # its next delivery goes on behind them
         yield replace(found, is_repaired=skips)
 
-    def _cursor(self, look: _Look) -> Finding | None:
+    def _cursor(self, look: Look) -> Finding | None:
         """What is wrong with where the cursor stands."""
         cursor, seen = look.cursor, look.mark.cursors.get(look.subscription.name)
         if cursor.version == 0:
@@ -307,7 +325,7 @@ class Reconciler:
             return None
         return self._off_chain(look)
 
-    def _off_chain(self, look: _Look) -> Finding | None:
+    def _off_chain(self, look: Look) -> Finding | None:
         cursor, mark = look.cursor, look.mark
         if cursor.sequence == cursor.base == mark.sequence:
             right = cursor.chain == mark.chain
@@ -324,7 +342,7 @@ class Reconciler:
         detail = f"its record begins at {cursor.base}, by a chain that is not the log's there"
         return self._finding(FindingKind.CURSOR_BROKEN, look, cursor.sequence, detail)
 
-    def _stale_owners(self, look: _Look) -> Iterator[Finding]:
+    def _stale_owners(self, look: Look) -> Iterator[Finding]:
         """Cursors of former owners that moved when these should have known."""
         owner = look.owner
         if owner is None or owner.epoch == 0 or look.subscription.shares_state:
@@ -347,9 +365,9 @@ class Reconciler:
             rung = [Doorbell(self._name, lane, ANY_TAIL, again=again) for lane in sorted(lanes, key=str)]
             self._ports.doorbells.ring(name, rung)
 
-    def _home(self, look: _Look) -> Region:
+    def _home(self, look: Look) -> Region:
         return Region(look.subscription.home(look.lane.origin) or self._region)
 
-    def _finding(self, kind: FindingKind, look: _Look, sequence: int, detail: str) -> Finding:
+    def _finding(self, kind: FindingKind, look: Look, sequence: int, detail: str) -> Finding:
         name = SubscriptionName(look.subscription.name)
         return Finding(kind, self._name, look.lane, self._region, Sequence(sequence), detail, name)

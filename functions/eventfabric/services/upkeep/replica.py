@@ -80,9 +80,7 @@ class Replica:
         if verified.sequence < tail.sequence:
             found = self._gap(lane, mark, verified, f"records stand behind it, up to {tail.sequence}")
         elif origin is None or (origin.sequence, origin.chain) == (verified.sequence, verified.chain):
-            return Examined(
-                replace(_at(mark, verified), end=EMPTY_TAIL.sequence, since_ms=0), tail, tuple(findings)
-            )
+            return self._nothing_missing(lane, mark, verified, tail, findings, answered=origin is not None)
         elif origin.sequence > verified.sequence:
             found = self._compared(lane, verified) or self._behind(lane, mark, verified, origin)
         else:
@@ -94,7 +92,26 @@ class Replica:
         end = tail.sequence
         if origin is not None and verified.sequence == tail.sequence:
             end = origin.sequence
-        return Examined(marked, tail, (*findings, self._mended(found, verified, end)))
+        mended = self._mended(found, verified, end)
+        if mended.is_repaired and found.kind is FindingKind.REPLICATION_STALL:
+            marked = replace(marked, end=end)  # it stands still until something comes that was not copied
+        return Examined(marked, tail, (*findings, mended))
+
+    def _nothing_missing(
+        self, lane: Lane, mark: Mark, verified: Tail, tail: Tail, findings: list[Finding], *, answered: bool
+    ) -> Examined:
+        """A lane that has all that is known of: a stall that was found before is over once something has come."""
+        here = _at(mark, verified)
+        nothing_came = lane.origin != self._region and mark.since_ms and mark.end == verified.sequence
+        if nothing_came and self._stuck_seconds(mark) >= limits.STALL_SECONDS:
+            detail = (
+                "nothing has come by replication since it stalled; what is known to be missing was copied"
+            )
+            silent = self._finding(FindingKind.REPLICATION_SILENT, lane, verified.sequence, detail)
+            return Examined(here, tail, (*findings, silent))
+        if nothing_came and not answered:
+            return Examined(here, tail, tuple(findings))
+        return Examined(replace(here, end=EMPTY_TAIL.sequence, since_ms=0), tail, tuple(findings))
 
     def _verify(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
         """The end of the unbroken, verified run, and what ended it, if that is a record."""

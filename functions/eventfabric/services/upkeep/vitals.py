@@ -7,6 +7,7 @@ is at hand, and not by deliveries: who delivers nothing tells nothing, and that 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from eventfabric import limits
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.owner import Standing
@@ -17,6 +18,7 @@ from eventfabric.topology import StreamTopology
 _LANES = {
     FindingKind.REPLICATION_DELAY: Metric.LANES_BEHIND,
     FindingKind.REPLICATION_STALL: Metric.LANES_STALLED,
+    FindingKind.REPLICATION_SILENT: Metric.LANES_STALLED,
     FindingKind.UNREACHABLE: Metric.LANES_UNREACHABLE,
 }
 
@@ -34,6 +36,7 @@ class Vitals:
     def __init__(self, stream: StreamTopology) -> None:
         self._stream = stream
         self._subscriptions = {one.name: _OfSubscription() for one in stream.subscriptions}
+        self._clock_ahead_ms = 0
         self._findings = dict.fromkeys([*_LANES.values(), Metric.FINDINGS_ALARMED], 0)
 
     def found(self, finding: Finding) -> None:
@@ -53,9 +56,13 @@ class Vitals:
                 of.retrying += 1
 
     def waits(self, subscription: str, since_ms: int) -> None:
-        """An event that was appended then is not yet delivered."""
+        """An event that is here since then is not yet delivered."""
         of = self._subscriptions[subscription]
         of.oldest_ms = since_ms if of.oldest_ms is None else min(of.oldest_ms, since_ms)
+
+    def clock_ahead(self, ahead_ms: int) -> None:
+        """A lane's time is ahead of this Region's clock by so much; below 0: it is not."""
+        self._clock_ahead_ms = max(self._clock_ahead_ms, ahead_ms)
 
     def tell(self, telemetry: Telemetry, standings: dict[str, Standing], *, now_ms: int) -> None:
         """All of it, to the telemetry: the pass is through."""
@@ -66,6 +73,10 @@ class Vitals:
             telemetry.gauge(Metric.KEYS_RETRYING, of.retrying, of=name)
             telemetry.gauge(Metric.KEYS_DEAD, of.dead, of=name)
             telemetry.gauge(Metric.CIRCUIT_OPEN, int(is_open), of=name)
+        if (
+            self._clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS
+        ):  # a metric that nobody tells costs nothing
+            telemetry.gauge(Metric.CLOCK_AHEAD, self._clock_ahead_ms / 1000, of=self._stream.name)
         for metric, count in self._findings.items():
             telemetry.gauge(metric, count, of=self._stream.name)
         telemetry.add(Metric.PASSES_COMPLETED, of=self._stream.name)

@@ -1,0 +1,62 @@
+"""Owns when a Region first saw events in a lane, by the clock of the Region that looks and not of those that publish.
+
+    passes at      10:00      10:05      10:10
+    tail seen        40         55         55          40 to 54 were appended between 10:00 and 10:05
+
+A record carries its producer's time, and that clock may be wrong by hours. It serves as a hint within these bounds.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from eventfabric.model.identity import Sequence
+
+SIGHTINGS_MAX: Final = 8
+"""Sightings of one lane: while it lags for longer, ages between those that are kept are told a little too small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The lane's tail, and when it was first seen to stand there, in milliseconds since 1970."""
+
+    tail: Sequence
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Tails of a lane from the oldest to the newest; kept while somebody has events of it to deliver."""
+
+    seen: tuple[Sighting, ...] = ()
+
+    def with_tail(self, tail: Sequence, now_ms: int) -> "Sightings":
+        """Add the tail of this look, if the lane has grown since the last."""
+        if self.seen and self.seen[-1].tail >= tail:
+            return self
+        seen = (*self.seen, Sighting(tail, now_ms))
+        if len(seen) > SIGHTINGS_MAX:
+            middle = SIGHTINGS_MAX // 2
+            seen = (*seen[:middle], *seen[middle + 1 :])
+        return Sightings(seen)
+
+    def shows(self, sequence: Sequence) -> bool:
+        """Whether the event at `sequence` was seen: the lane went on behind it."""
+        return bool(self.seen) and self.seen[-1].tail > sequence
+
+    def from_(self, sequence: Sequence) -> "Sightings":
+        """Forget what says nothing of events from `sequence` on."""
+        passed = sum(one.tail <= sequence for one in self.seen)
+        return Sightings(self.seen[max(0, passed - 1) :])
+
+    def arrived_ms(self, sequence: Sequence, *, hint_ms: int, quiet_ms: int, now_ms: int) -> int:
+        """When the event at `sequence` was appended, as near as can be told.
+
+        `hint_ms`: by its producer. `quiet_ms`: when the last look was, if it saw nothing from `sequence` on; else 0.
+        """
+        earliest, latest = quiet_ms, now_ms
+        for one in self.seen:
+            if one.tail <= sequence:
+                earliest = max(earliest, one.at_ms)
+            else:
+                latest = min(latest, one.at_ms)
+        return max(min(earliest, latest), min(hint_ms, latest))
