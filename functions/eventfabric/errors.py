@@ -5,6 +5,7 @@
     ├── InvalidEventError            an event cannot be published as it is
     │   ├── EventTooLargeError
     │   └── MalformedCloudEventError one line of a file is not a CloudEvent
+    ├── RecordBoundsError            events do not fit into one record together
     ├── UnknownNameError             no such stream, subscription or lane
     ├── WrongRegionError             the stream is not in that Region
     ├── AppendError
@@ -12,6 +13,7 @@
     │   └── IndeterminateAppendError may or may not be written: publish_again() settles it
     │       └── UnconfirmedAppendError is written in one Region, where two were asked for
     ├── TransactionRefusedError      a write of a producer's transaction was refused: nothing was written
+    │   └── TransactionTooLargeError it asks for more than one transaction takes: nothing was sent
     ├── ContendedTransactionError    others were always faster: certainly not written
     ├── IndeterminateTransactionError may or may not be written: commit() again settles it
     ├── PublishFailedError           some events of a publisher were not published
@@ -101,6 +103,14 @@ class MalformedCloudEventError(InvalidEventError):
 
     def __str__(self) -> str:
         return f"{self.where}: {'; '.join(str(problem) for problem in self.problems)}"
+
+
+class RecordBoundsError(EventFabricError):
+    """Events do not fit into one record together: they, their types or their bytes are more than a reader takes."""
+
+    def __init__(self, found: str, allowed: str) -> None:
+        self.found, self.allowed = found, allowed
+        super().__init__(f"record: found {found}, allowed: {allowed}")
 
 
 class UnknownNameError(EventFabricError):
@@ -337,6 +347,10 @@ class TransactionRefusedError(EventFabricError):
         self.index, self.code, self.item = index, code, item
         which = f"write {index}" if index >= 0 else "the transaction"
         super().__init__(f"{which} was refused: {code}: {message}")
+
+
+class TransactionTooLargeError(TransactionRefusedError):
+    """A transaction asks for more than DynamoDB takes; found out before anything was sent."""
 
 
 class ContendedTransactionError(EventFabricError):

@@ -12,7 +12,7 @@ LANES_MAX: Final = 4096
 RECORD_EVENTS_MAX: Final = 1_000
 """Events in one record of the log."""
 RECORD_PAYLOAD_BYTES_MAX: Final = 256 * 1024
-"""Encoded events of one record, before compression, so that what one publisher accepts no codec can refuse."""
+"""Encoded events of one record, before compression: no writer makes more, and no reader unpacks more."""
 KEY_BYTES_MAX: Final = 1024
 TYPE_CHARACTERS_MAX: Final = 128
 RECORD_TYPES_MAX: Final = 100

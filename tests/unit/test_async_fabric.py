@@ -258,7 +258,7 @@ def test_the_next_record_is_packed_while_the_last_is_on_the_wire(monkeypatch: py
         packed.append(len(ids))
         return pack_columns(ids, *columns)
 
-    monkeypatch.setattr("eventfabric.sdk.bundle.pack_columns", noted)
+    monkeypatch.setattr("eventfabric.wire.batch.pack_columns", noted)
     shop.gate.clear()
     with shop.fabric.publisher(STREAM, linger_ms=60_000, events_max=2) as publisher:
         for number in range(4):

@@ -61,4 +61,6 @@ def test_more_writes_than_a_commit_takes_are_the_events_failure(more: int) -> No
     assert len(world.effects()) == (0 if more else limits.TRANSACTION_WRITES_MAX)
     if more:
         most = limits.TRANSACTION_WRITES_MAX
-        assert parked[0].failure.message == f"found {most + 1} writes, allowed: at most {most}"
+        assert parked[0].failure.message == (
+            f"the transaction was refused: TooManyActions: found {most + 1} actions, allowed: at most {most}"
+        )

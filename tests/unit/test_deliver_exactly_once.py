@@ -101,16 +101,35 @@ def test_an_event_that_writes_one_item_twice_is_parked_alone() -> None:
     ("write", "code"),
     [
         (refused_write(), "ConditionalCheckFailed"),
-        (put_of("big", v={"B": bytes(401 * 1024)}), "ValidationError"),
         (Write("Put", {"TableName": "nowhere", "Item": {"id": {"S": "x"}}}), "ResourceNotFoundException"),
         (put_of(""), "ValidationException"),
     ],
-    ids=["condition", "too large", "no such table", "wrong key"],
+    ids=["condition", "no such table", "wrong key"],
 )
 def test_a_refused_write_parks_its_event_and_no_other(write: Write, code: str) -> None:
     world = world_of(Writing({"c": (add_one("never"), write)}), *each_of_its_key("abcd"))
     assert world.deliver().outcome is Outcome.DELIVERED
     assert refused(world, "c") == code
+    assert world.effects() == {"a": 1, "b": 1, "d": 1}
+    assert world.cursor().sequence == 4
+
+
+@pytest.mark.parametrize(
+    ("writes", "reason"),
+    [
+        ([put_of("big", v={"B": bytes(400 * 1024)})], "write 0 was refused: ItemTooLarge"),
+        ([put_of(f"big{n}", v={"B": bytes(390 * 1024)}) for n in range(11)], "TooManyBytes"),
+    ],
+    ids=["one item", "all together"],
+)
+def test_writes_that_are_too_large_are_their_events_failure_before_they_are_sent(
+    writes: list[Write], reason: str
+) -> None:
+    world = world_of(Writing({"c": writes}), *each_of_its_key("abcd"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    failure = world.parked()["c"].failure
+    assert failure.error_type == "eventfabric.errors:TransactionTooLargeError"
+    assert reason in failure.message
     assert world.effects() == {"a": 1, "b": 1, "d": 1}
     assert world.cursor().sequence == 4
 
@@ -131,7 +150,7 @@ def test_one_event_may_fill_a_transaction_and_no_more() -> None:
     }
     world = world_of(Writing(writes), *each_of_its_key("ab"))
     assert world.deliver().outcome is Outcome.DELIVERED
-    assert world.parked()["b"].failure.message == "found 99 writes, allowed: at most 98"
+    assert "found 99 actions, allowed: at most 98" in world.parked()["b"].failure.message
     assert len(world.effects()) == TRANSACTION_WRITES_MAX
 
 

@@ -109,15 +109,12 @@ def test_a_refused_write_is_named_and_nothing_is_written() -> None:
     assert (len(world.own.items), world.events()) == (1, [])
 
 
-@pytest.mark.parametrize("wrong", ["twice", "too many"])
-def test_a_transaction_that_dynamodb_cannot_do_is_refused(wrong: str) -> None:
+def test_two_writes_of_one_item_are_refused() -> None:
     transaction = World().fabric().transaction()
-    for number in range(100):
-        transaction.put("own", {"id": str(number)})
-    if wrong == "twice":
-        transaction.writes[1:] = transaction.writes[:1]
+    for _ in range(2):
+        transaction.put("own", {"id": "A-1"})
     transaction.publish("orders", key="k", type="Placed")
-    with pytest.raises(TransactionRefusedError, match=r"SameItemTwice|found 101 actions"):
+    with pytest.raises(TransactionRefusedError, match=r"SameItemTwice"):
         transaction.commit()
 
 
@@ -142,7 +139,7 @@ def test_another_publisher_in_the_way_only_moves_the_place() -> None:
 
     def overtaken(*arguments: Any) -> Any:
         made = append(*arguments)
-        made._tail(0, 2**60)  # the tail is read, and then somebody else writes there
+        made._tail(made._postings[0], 2**60)  # the tail is read, and then somebody else writes there
         other.publish("audit", key="k", type="Placed", id="other")
         return made
 

@@ -84,6 +84,7 @@ def _measured(path: Path, batch: int) -> float:
     """Bytes an event of the file takes in records of so many; typer.BadParameter."""
     from eventfabric.model.event import Event
     from eventfabric.sdk.cloudevents_file import read_cloudevents
+    from eventfabric.wire.batch import split_rows
     from eventfabric.wire.payload_codec import Row, pack, stored
 
     if not path.is_file():
@@ -97,8 +98,8 @@ def _measured(path: Path, batch: int) -> float:
             rows.append(stored(event, id=f"0197{number:032x}", time=2**50 + number, source="/"))
     if not rows:
         raise typer.BadParameter(f"--sample: {path} holds no event")
-    records = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-    return sum(len(pack(record)) for record in records) / len(rows)
+    batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    return sum(len(pack(record)) for some in batches for record in split_rows(some)) / len(rows)
 
 
 def _json(one: "Prediction") -> dict[str, Any]:

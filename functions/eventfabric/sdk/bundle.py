@@ -14,11 +14,11 @@ from eventfabric.model.identity import BatchId, Lane, Region
 from eventfabric.model.record import Batch
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.services.append import Appended
-from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Attributes, pack_columns
+from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns
+from eventfabric.wire.payload_codec import Attributes
 
 ROW_MEMORY_BYTES: Final = 430
 """At most so much memory does an event need beside its bytes, until it is appended: objects, and its place in lists."""
-_PAYLOAD_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Bundle:
         self.contents: list[bytes] = []
         self.attributes: Attributes | None = None
         """Of the events that are put in now; see `begin`."""
-        self.room_bytes = _PAYLOAD_BYTES_MAX
+        self.room_bytes = EVENTS_BYTES_MAX
         self.beside_bytes = 0
         """Memory of its events beside what each needs; see Encoded."""
         self.opened = 0.0
@@ -93,7 +93,7 @@ class Bundle:
     @property
     def memory_bytes(self) -> int:
         """At most so much memory do its events need."""
-        return _PAYLOAD_BYTES_MAX - self.room_bytes + len(self.ids) * ROW_MEMORY_BYTES + self.beside_bytes
+        return EVENTS_BYTES_MAX - self.room_bytes + len(self.ids) * ROW_MEMORY_BYTES + self.beside_bytes
 
     def drop_half_event(self) -> None:
         """Take an event back out that an interruption left in some columns and not in all."""
@@ -114,8 +114,10 @@ class Bundle:
 
     def _packed(self, outgoing: Outgoing) -> Batch:
         if self._batch is None:
-            payload = pack_columns(self.ids, self.keys, self.contents, self._runs, self._starts)
-            self._batch = Batch(BatchId(outgoing.batch_id()), len(self.ids), frozenset(self._types), payload)
+            batch_id = BatchId(outgoing.batch_id())
+            self._batch = batch_of_columns(
+                batch_id, self.ids, self.keys, self.contents, self._runs, self._starts
+            )
         return self._batch
 
     def finish(self) -> list[Callable[[], None]]:

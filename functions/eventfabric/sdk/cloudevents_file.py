@@ -6,7 +6,7 @@ from typing import BinaryIO
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem
 from eventfabric.model.event import Event
-from eventfabric.sdk.outgoing import size_of
+from eventfabric.wire.batch import row_bytes
 from eventfabric.wire.cloudevent import parse_cloudevent
 from eventfabric.wire.payload_codec import stored
 
@@ -40,7 +40,7 @@ def _event_of(line: bytes, where: str) -> Event | MalformedCloudEventError:
     try:
         event = parse_cloudevent(line, where=where)
         if len(line) > _SURELY_FITS_BYTES:
-            size_of(stored(event, id="", time=2**62, source=""))
+            row_bytes(stored(event, id="", time=2**62, source=""))
     except InvalidEventError as error:
         problems = [Problem(_on_one_line(p.path), _on_one_line(p.found), p.allowed) for p in error.problems]
         return MalformedCloudEventError(problems, where=where)

@@ -1,13 +1,11 @@
 """What a producer writes and publishes together: all of it once, or nothing."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from eventfabric import limits
 from eventfabric.errors import EventFabricError, InvalidEventError, Problem, TransactionRefusedError
 from eventfabric.model.commit import Write
 from eventfabric.model.event import HeaderValue
@@ -18,11 +16,20 @@ from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
+from eventfabric.wire.batch import Part, batch_of_rows
 from eventfabric.wire.keys import once_key
-from eventfabric.wire.payload_codec import Row, pack
+from eventfabric.wire.transaction_bounds import check_count, check_transaction
 
 MakeAppend = Callable[[Seq[Posting], WritesOf], OutboxAppend]
 """An append with the fabric's clock, time-out and ports."""
+
+
+class _NumberedPart(Part):
+    """Events of one record, each with its number in the transaction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[int] = []
 
 
 class OutboxTransaction(Transaction):
@@ -32,8 +39,8 @@ class OutboxTransaction(Transaction):
             transaction.put("orders", {"id": "A-1"}, condition="attribute_not_exists(id)")
             transaction.publish("orders", key="customer-17", type="OrderPlaced", data={"order": "A-1"})
 
-    If the block raises, nothing is written. At most 100 actions: a write is one, and a lane that gets
-    events.
+    If the block raises, nothing is written. At most 100 actions and 4 MB in all: a write is one action, and each lane
+    that gets events needs one for every 1,000 events, 256 KiB or 100 types of them.
     """
 
     def __init__(
@@ -43,7 +50,8 @@ class OutboxTransaction(Transaction):
         self._outgoing_of = outgoing_of
         self._log_of = log_of
         self._make_append = append
-        self._events: defaultdict[tuple[str, Lane], list[tuple[int, Row]]] = defaultdict(list)
+        self._parts: dict[tuple[str, Lane], list[_NumberedPart]] = {}
+        self._records_count = 0
         self._count = 0
         self._append: OutboxAppend | None = None
         self.receipts: list[Receipt] = []
@@ -61,48 +69,59 @@ class OutboxTransaction(Transaction):
         time: datetime | str | None = None,
         source: str | None = None,
     ) -> None:
-        """Publish an event with the commit. Arguments and errors as `Fabric.publish`."""
+        """Publish an event with the commit. Arguments as `Fabric.publish`.
+
+        InvalidEventError, or TransactionTooLargeError where the transaction can take no further record: the event is
+        not part of the transaction.
+        """
         if self.ended:
             raise EventFabricError("the transaction has ended: publish inside its with block")
         outgoing = self._outgoing_of(stream)
         event = outgoing.encode(key, type, data, id, headers, time, source)
-        self._events[stream, outgoing.lane_of(event)].append((self._count, event.row()))
+        parts = self._parts.setdefault((stream, outgoing.lane_of(event)), [])
+        if not parts or not parts[-1].has_room(type, event.size_bytes):
+            check_count(len(self.writes) + self._records_count + 1)
+            parts.append(_NumberedPart())
+            self._records_count += 1
+        parts[-1].add(event.row(), event.size_bytes)
+        parts[-1].numbers.append(self._count)
         self._count += 1
 
     def commit(self) -> list[Receipt]:
         """Write everything, or nothing; again after an IndeterminateTransactionError, to settle it.
 
         Raises:
-            TransactionRefusedError, ContendedTransactionError: nothing was written.
+            TransactionRefusedError, ContendedTransactionError: nothing was written. TransactionTooLargeError is one of
+                the first kind: nothing was even sent.
             IndeterminateTransactionError: it may be written; commit again.
         """
         self.ended = True
         if self._append is None:
-            actions = len(self.writes) + len(self._events)
-            if actions > limits.TRANSACTION_ACTIONS_MAX:
-                reason = f"found {actions} actions, allowed: at most {limits.TRANSACTION_ACTIONS_MAX}"
-                raise TransactionRefusedError(-1, "TooManyActions", reason, None)
-            writes = list(self.writes)
-            self._append = self._make_append(self._postings(), lambda records: writes)
-        if not (self.writes or self._events):
+            writes, postings = list(self.writes), self._postings()
+            check_transaction([(each.lane, each.batch) for each in postings], writes)
+            self._append = self._make_append(postings, lambda records: writes)
+        if not (self.writes or self._parts):
             return []
-        found: dict[int, Receipt] = {}
+        receipts: dict[int, Receipt] = {}
         records = self._append.run()
-        for record, ((stream, _), events) in zip(records, self._events.items(), strict=True):
+        for record, (stream, _, part) in zip(records, self._records(), strict=True):
             appended = self._outgoing_of(stream).appended(record)
-            for index, (number, row) in enumerate(events):
-                found[number] = receipt(appended, index, row[0])
-        self.receipts = [found[number] for number in range(self._count)]
+            for index, (number, row) in enumerate(zip(part.numbers, part.rows, strict=True)):
+                receipts[number] = receipt(appended, index, row[0])
+        self.receipts = [receipts[number] for number in range(self._count)]
         return self.receipts
+
+    def _records(self) -> "Iterator[tuple[str, Lane, _NumberedPart]]":
+        """What becomes a record each: those of one lane in the order of publishing."""
+        for (stream, lane), parts in self._parts.items():
+            for part in parts:
+                yield stream, lane, part
 
     def _postings(self) -> list[Posting]:
         postings = []
-        for (stream, lane), events in self._events.items():
+        for stream, lane, part in self._records():
             outgoing = self._outgoing_of(stream)
-            rows = [row for _, row in events]
-            batch = Batch(
-                BatchId(outgoing.batch_id()), len(rows), frozenset(row[1] for row in rows), pack(rows)
-            )
+            batch = batch_of_rows(BatchId(outgoing.batch_id()), part.rows)
             postings.append(posting(outgoing, self._log_of(outgoing), lane, batch))
         return postings
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from eventfabric import limits
-from eventfabric.errors import EventTooLargeError, InvalidEventError, Problem, SettingError
+from eventfabric.errors import InvalidEventError, Problem, SettingError
 from eventfabric.model.event import Event, HeaderValue, check_event, stored_time
 from eventfabric.model.identity import (
     GENERATION_FIRST,
@@ -30,11 +30,11 @@ from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
 from eventfabric.services.append import Appended
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.payload_codec import RECORD_OVERHEAD_BYTES, Attributes, Row, encode_event, pack_columns
+from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns, row_bytes
+from eventfabric.wire.payload_codec import Attributes, Row, encode_event
 
 _KEYS_REMEMBERED_MAX = 32_768
 _TYPES_REMEMBERED_MAX = 1_000
-_ROW_BYTES_MAX = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
 _AROUND_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 * 5
 """Of a row with an id of ours; lengths of text and bytes take up to five more each than those of none."""
 _HEADER_MEMORY_BYTES = 240
@@ -155,7 +155,7 @@ class Outgoing:
                 content = encode_json(data)
                 attributes, around_bytes = self._attributes(known, now_ms)
                 size = len(content) + place[2] + around_bytes
-                if size <= _ROW_BYTES_MAX:  # else by its exact size, below
+                if size <= EVENTS_BYTES_MAX:  # else by its exact size, below
                     return Encoded(
                         attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,), size
                     )
@@ -172,7 +172,7 @@ class Outgoing:
             moment = now_ms * 1000 if time is None else stored_time(time)
             assert moment is not None
         attributes = (type_, moment, source, dict(headers) if headers else _NO_HEADERS, int(payload.kind))
-        size = size_of((id_, type_, key, *attributes[1:], payload.content))
+        size = row_bytes((id_, type_, key, *attributes[1:], payload.content))
         place = self._remember(key, type_)
         around_bytes = size - len(payload.content) - place[2]
         texts = (id_, type_, key, source, *(attributes[3].values()))
@@ -242,9 +242,9 @@ class Outgoing:
         attributes, around_bytes = self._attributes(known, now_ms)
         ids = self._ids.take(now_ms, len(items))
         encoded = Encoded.of(attributes, around_bytes, places, ids, contents)
-        if encoded.size_bytes > _ROW_BYTES_MAX:
+        if encoded.size_bytes > EVENTS_BYTES_MAX:
             largest_bytes = max(map(len, contents)) + limits.KEY_BYTES_MAX + around_bytes
-            return encoded if largest_bytes <= _ROW_BYTES_MAX else None
+            return encoded if largest_bytes <= EVENTS_BYTES_MAX else None
         return encoded
 
     def _places_of(self, type_: str, items: Seq[tuple[str, object]]) -> list[Place]:
@@ -261,7 +261,7 @@ class Outgoing:
     def _checked(self, key: str, type_: str) -> Place:
         """The lane of a key that was not seen yet; InvalidEventError."""
         check_event(id="-", type=type_, key=key, source=self._source, headers=None)
-        size_of(("", type_, key, 0, self._source, _NO_HEADERS, _JSON, b""))
+        row_bytes(("", type_, key, 0, self._source, _NO_HEADERS, _JSON, b""))
         return self._remember(key, type_)
 
     def _remember(self, key: str, type_: str) -> Place:
@@ -304,8 +304,8 @@ class Outgoing:
     def batch_of_one(self, event: Encoded) -> Batch:
         """A batch of a single event."""
         ((_, key, _),) = event.places
-        payload = pack_columns(event.ids, (key,), event.contents, (event.attributes,), (0,))
-        return Batch(BatchId(self.batch_id()), 1, frozenset((event.attributes[0],)), payload)
+        batch_id = BatchId(self.batch_id())
+        return batch_of_columns(batch_id, event.ids, (key,), event.contents, (event.attributes,), (0,))
 
     def check_acks(self, acks: int) -> int:
         """How many Regions are to be asked for a record, where so many must have it; SettingError."""
@@ -325,18 +325,6 @@ class Outgoing:
         if self._express is not None:
             self._express.ring(self.stream, record)
         return Appended(record.lane, record.sequence)
-
-
-def size_of(row: Row) -> int:
-    """How many bytes a row takes of a record at most; InvalidEventError, EventTooLargeError where none can hold it."""
-    size = len(encode_event(row))
-    if size > _ROW_BYTES_MAX:
-        raise _too_large(size)
-    return size
-
-
-def _too_large(size: int) -> EventTooLargeError:
-    return EventTooLargeError([Problem("event", f"{size} bytes encoded", f"at most {_ROW_BYTES_MAX} bytes")])
 
 
 class _Ids:

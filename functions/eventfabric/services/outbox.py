@@ -37,7 +37,10 @@ class Posting:
 
 
 class OutboxAppend:
-    """One transaction. `run` may be called again after an error that says so: what is unknown is settled first."""
+    """One transaction; several postings to one lane stand there one after the other.
+
+    `run` may be called again after an error that says so: what is unknown is settled first.
+    """
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class OutboxAppend:
         self._entropy = entropy
         self._timeout_ms = int(timeout_seconds * 1000)
         self._unsettled: tuple[list[Record], bytes] | None = None
-        self._tails: list[Tail | None] = [None] * len(postings)
+        self._tails: dict[tuple[str, Lane], Tail] = {}
         self._tries = 0
 
     def run(self) -> list[Record]:
@@ -93,7 +96,8 @@ class OutboxAppend:
                 return records
             self._unsettled = None
             if isinstance(outcome, Occupied):
-                self._tails[outcome.index] = outcome.record.tail
+                posting = self._postings[outcome.index]
+                self._tails[posting.table, posting.lane] = outcome.record.tail
                 self._wait(until_ms, None)
                 continue
             raise _refusal(outcome)
@@ -105,22 +109,30 @@ class OutboxAppend:
 
     def _prepared(self, until_ms: int) -> tuple[list[Record], bytes]:
         now_ms = self._clock.now_ms()
-        records = [
-            record_at(
-                self._tail(index, until_ms), posting.lane, posting.batch,
-                now_ms=now_ms, retention_seconds=posting.retention_seconds,
+        records: list[Record] = []
+        ends: dict[tuple[str, Lane], Tail] = {}
+        for posting in self._postings:
+            place = posting.table, posting.lane
+            tail = ends.get(place) or self._tail(posting, until_ms)
+            record = record_at(
+                tail,
+                posting.lane,
+                posting.batch,
+                now_ms=now_ms,
+                retention_seconds=posting.retention_seconds,
             )
-            for index, posting in enumerate(self._postings)
-        ]  # fmt: skip
+            ends[place] = record.tail
+            records.append(record)
         return records, self._entropy.bytes(16)
 
-    def _tail(self, index: int, until_ms: int) -> Tail:
+    def _tail(self, posting: Posting, until_ms: int) -> Tail:
+        place = posting.table, posting.lane
         while True:
-            known = self._tails[index]
+            known = self._tails.get(place)
             if known is not None:
                 return known
             try:
-                self._tails[index] = self._postings[index].log.tail(self._postings[index].lane)
+                self._tails[place] = posting.log.tail(posting.lane)
             except (OutcomeUnknownError, ThrottledError) as error:
                 self._wait(until_ms, error)
 

@@ -15,7 +15,7 @@ from typing import Final, TypeVar, cast
 import msgspec
 
 from eventfabric import limits
-from eventfabric.errors import InvalidEventError, Problem, UndecodableRecordError
+from eventfabric.errors import InvalidEventError, Problem, RecordBoundsError, UndecodableRecordError
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.payload import Payload
@@ -34,7 +34,6 @@ _COLUMNS_ZSTD = 4
 _ZSTD_LEVEL = 1
 SMALL_BYTES: Final = 512
 """Below this, compression costs more time than it saves bytes: one write unit holds 1 KiB either way."""
-_PLAIN_BYTES_MAX = 4 * limits.RECORD_PAYLOAD_BYTES_MAX
 
 Row = tuple[str, str, str, int | str, str, Mapping[str, HeaderValue], int, bytes]
 """An event as it is stored."""
@@ -115,6 +114,10 @@ def _alike(
 def _pack(ids: Seq[str], keys: Seq[str], contents: Seq[bytes], attributes: Seq[Seq[object]]) -> bytes:
     types, times, sources, headers, kinds = attributes
     plain = _encode((ids, types, _once(keys), times, sources, headers, kinds, contents))
+    if len(plain) > limits.RECORD_PAYLOAD_BYTES_MAX:  # no reader would unpack it
+        raise RecordBoundsError(
+            f"{len(plain):,} bytes before compression", f"at most {limits.RECORD_PAYLOAD_BYTES_MAX:,}"
+        )
     if len(plain) >= SMALL_BYTES:
         compressed = zstd.compress(plain, _ZSTD_LEVEL)
         if len(compressed) < len(plain):
@@ -178,7 +181,7 @@ def _plain(payload: bytes) -> tuple[int, bytes]:
         return codec, payload[1:]
     if codec in (_ROWS_ZSTD, _COLUMNS_ZSTD):
         decompressor = zstd.ZstdDecompressor()
-        plain = decompressor.decompress(payload[1:], _PLAIN_BYTES_MAX)
+        plain = decompressor.decompress(payload[1:], limits.RECORD_PAYLOAD_BYTES_MAX)
         if not decompressor.eof:
             raise ValueError("the compressed payload is cut short or larger than a record may be")
         return codec - 1, plain

@@ -10,6 +10,7 @@ from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
+from eventfabric.wire.transaction_bounds import check_count, check_writes
 
 
 def attempt(
@@ -30,9 +31,9 @@ def attempt(
         one = Attempt(within.subscription.name, attempts + number, deadline_ms, replay, epoch)
         try:
             writes = within.handler.attempt(events, one)
-            if len(writes) <= limits.TRANSACTION_WRITES_MAX:
-                return writes
-            raise ValueError(f"found {len(writes)} writes, allowed: at most {limits.TRANSACTION_WRITES_MAX}")
+            check_count(len(writes), most=limits.TRANSACTION_WRITES_MAX)
+            check_writes(writes)
+            return writes
         except Exception as error:  # whatever user code raises is the event's failure, never the fabric's
             within.telemetry.add(Metric.EVENTS_FAILED, len(events))
             failed = Failed(error, number)

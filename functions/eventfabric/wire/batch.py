@@ -1,0 +1,98 @@
+"""Events into batches: the one place where the bounds of a record are kept, whichever way its events came.
+
+A batch that was made can be stored (its item fits into 400 KB) and read (no codec holds more than a reader takes).
+"""
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Seq
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.errors import EventTooLargeError, Problem, RecordBoundsError
+from eventfabric.model.identity import BatchId
+from eventfabric.model.record import Batch
+from eventfabric.wire.payload_codec import (
+    RECORD_OVERHEAD_BYTES,
+    Attributes,
+    Row,
+    encode_event,
+    pack,
+    pack_columns,
+)
+
+EVENTS_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
+"""Encoded events of one record, each by itself."""
+
+
+def batch_of_columns(
+    batch_id: BatchId,
+    ids: Seq[str],
+    keys: Seq[str],
+    contents: Seq[bytes],
+    runs: Seq[Attributes],
+    starts: Seq[int],
+) -> Batch:
+    """The batch of events that are given field by field; see `pack_columns`. RecordBoundsError."""
+    types = frozenset([run[0] for run in runs])
+    _check(len(ids), types)
+    return Batch(batch_id, len(ids), types, pack_columns(ids, keys, contents, runs, starts))
+
+
+def batch_of_rows(batch_id: BatchId, rows: Seq[Row]) -> Batch:
+    """The batch of these events. RecordBoundsError where they are more than one record takes."""
+    types = frozenset([row[1] for row in rows])
+    _check(len(rows), types)
+    return Batch(batch_id, len(rows), types, pack(rows))
+
+
+def split_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows in order, in parts that each fit into one record, as few as that allows."""
+    part: Part = Part()
+    for row in rows:
+        size = row_bytes(row)
+        if not part.has_room(row[1], size):
+            yield part.rows
+            part = Part()
+        part.add(row, size)
+    if part.rows:
+        yield part.rows
+
+
+class Part:
+    """Events that are to become one record."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._types: set[str] = set()
+        self._bytes = 0
+
+    def has_room(self, type_: str, size_bytes: int) -> bool:
+        """Report if an event of that type and size fits beside those that are there."""
+        return (
+            len(self.rows) < limits.RECORD_EVENTS_MAX
+            and self._bytes + size_bytes <= EVENTS_BYTES_MAX
+            and (type_ in self._types or len(self._types) < limits.RECORD_TYPES_MAX)
+        )
+
+    def add(self, row: Row, size_bytes: int) -> None:
+        """Take an event for which there is room."""
+        self.rows.append(row)
+        self._types.add(row[1])
+        self._bytes += size_bytes
+
+
+def row_bytes(row: Row) -> int:
+    """Most bytes that a row takes of a record. InvalidEventError; EventTooLargeError if no record can hold it."""
+    size = len(encode_event(row))
+    if size > EVENTS_BYTES_MAX:
+        raise EventTooLargeError(
+            [Problem("event", f"{size} bytes encoded", f"at most {EVENTS_BYTES_MAX} bytes")]
+        )
+    return size
+
+
+def _check(count: int, types: frozenset[str]) -> None:
+    if not 0 < count <= limits.RECORD_EVENTS_MAX:
+        raise RecordBoundsError(f"{count:,} events", f"1 to {limits.RECORD_EVENTS_MAX:,}")
+    if len(types) > limits.RECORD_TYPES_MAX:
+        raise RecordBoundsError(f"{len(types):,} event types", f"at most {limits.RECORD_TYPES_MAX}")
