@@ -76,6 +76,8 @@ def pin_to_one_core() -> None:
 def compare(contenders: Seq[Contender], *, rounds: int) -> list[Figure]:
     """Each contender's best round. They take turns, so that what else the machine does meets all of them."""
     best = [float("inf")] * len(contenders)
+    gc.collect()
+    gc.freeze()  # the events to come are many, and no contender's to walk over
     for contender in contenders:
         contender.run()  # connections, caches and branch predictors warm
     for _ in range(rounds):
