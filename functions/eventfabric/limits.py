@@ -99,6 +99,11 @@ NOTED_RECORDS_MAX: Final = 20
 DECISION_KEPT_SECONDS: Final = 90 * 24 * 3600
 """How much longer than its events a decision about a noted batch is kept: so late its other copy may still arrive."""
 
+MARKS_ITEM_LANES: Final = 512
+"""Lanes in one item of reconciliation's marks; each subscription's cursors have items of their own."""
+MARK_BYTES_MAX: Final = 256
+"""Of one lane in such an item: a chain, and six integers with their names."""
+
 SETTLE_SECONDS: Final = 60
 """How long records may stand behind a missing one before that is a hole: items replicate in no order."""
 STALL_SECONDS: Final = 900
@@ -158,6 +163,7 @@ assert LANES_MAX & (LANES_MAX - 1) == 0
 assert LANES_DEFAULT & (LANES_DEFAULT - 1) == 0
 assert RECORD_PAYLOAD_BYTES_MAX + RECORD_TYPES_MAX * 4 * TYPE_CHARACTERS_MAX + 4096 < ITEM_BYTES_MAX
 assert KEY_BYTES_MAX < RECORD_PAYLOAD_BYTES_MAX
+assert MARKS_ITEM_LANES * MARK_BYTES_MAX + 4096 < ITEM_BYTES_MAX
 assert VISIBILITY_TIMEOUT_SECONDS >= 6 * FUNCTION_TIMEOUT_SECONDS
 assert FUNCTION_TIMEOUT_SECONDS <= FUNCTION_TIMEOUT_SECONDS_MAX
 assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS

@@ -177,11 +177,14 @@ class Ledger(Protocol):
         ...
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
-        """What this Region's reconciliation remembers of an origin's lanes (one consistent read)."""
+        """What this Region's reconciliation remembers of an origin's lanes (consistent, part by part)."""
         ...
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
-        """Replace the marks that were `read` (by version); False: another pass was faster."""
+        """Replace the parts of the marks that differ from those `read`, each by its version.
+
+        False: another pass was faster with one of them.
+        """
         ...
 
     def acting_for(self, region: Region) -> "Ledger":

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import START, Cursor
@@ -221,12 +222,34 @@ def test_marks_come_back_as_they_were_and_the_slower_of_two_passes_writes_nothin
     marks = Marks({LaneIndex(0): mark, LaneIndex(63): Mark(Sequence(2**40))})
     assert backend.ledger.mark(stream, AWAY, Marks(), marks)
     stored = backend.ledger.marks(stream, AWAY)
-    assert stored == replace(marks, version=1)
+    assert stored == replace(marks, versions={"0000": 1, "0000/billing": 1})
     assert backend.ledger.marks(stream, HOME) == Marks()
-    assert not backend.ledger.mark(stream, AWAY, Marks(), Marks())
+    assert not backend.ledger.mark(stream, AWAY, Marks(), Marks({LaneIndex(0): Mark(Sequence(1))}))
     backend.lose_replies(1)
     assert backend.ledger.mark(stream, AWAY, stored, Marks({LaneIndex(1): mark}))
-    assert backend.ledger.marks(stream, AWAY).of(LaneIndex(1)) == mark
+    assert backend.ledger.marks(stream, AWAY).lanes == {LaneIndex(1): mark}
+
+
+def test_a_part_of_the_marks_is_written_only_where_it_changed(backend: Backend) -> None:
+    stream, last = CIRCUIT[0], LaneIndex(limits.LANES_MAX - 1)
+    mark = Mark(Sequence(9), Chain(b"c" * 16), cursors={"audit": (1, 7), "billing": (1, 7)})
+    assert backend.ledger.mark(stream, AWAY, Marks(), Marks({LaneIndex(0): mark, last: mark}))
+    stored = backend.ledger.marks(stream, AWAY)
+    moved = replace(mark, cursors={"audit": (1, 7), "billing": (1, 8)})
+    assert backend.ledger.mark(stream, AWAY, stored, Marks({LaneIndex(0): mark, last: moved}))
+    after = backend.ledger.marks(stream, AWAY)
+    assert after.lanes == {LaneIndex(0): mark, last: moved}
+    changed = {part for part, version in after.versions.items() if version != stored.versions[part]}
+    assert changed == {"0007/billing"}
+
+
+def test_a_subscription_that_is_gone_from_the_marks_stays_away(backend: Backend) -> None:
+    stream, index = CIRCUIT[0], LaneIndex(0)
+    mark = Mark(Sequence(9), cursors={"audit": (1, 7), "billing": (1, 7)})
+    assert backend.ledger.mark(stream, HOME, Marks(), Marks({index: mark}))
+    stored, alone = backend.ledger.marks(stream, HOME), replace(mark, cursors={"audit": (1, 7)})
+    assert backend.ledger.mark(stream, HOME, stored, Marks({index: alone}))
+    assert backend.ledger.marks(stream, HOME).lanes == {index: alone}
 
 
 def test_a_region_notes_when_it_asked_the_others(backend: Backend) -> None:

@@ -168,12 +168,8 @@ class TestMarks:
     def test_a_lane_that_was_not_looked_at_has_a_mark_at_its_start(self) -> None:
         marks = Marks({LaneIndex(1): Mark(Sequence(4))})
         assert Mark() == Mark(EMPTY_TAIL.sequence, EMPTY_TAIL.chain, EMPTY_TAIL.sequence, 0, {}, 0)
-        assert (marks.of(LaneIndex(1)), marks.of(LaneIndex(0)), marks.version) == (
-            Mark(Sequence(4)),
-            Mark(),
-            0,
-        )
-        assert Marks() == Marks({}, 0)
+        assert (marks.of(LaneIndex(1)), marks.of(LaneIndex(0))) == (Mark(Sequence(4)), Mark())
+        assert Marks() == Marks({}, {})
 
 
 class TestParked:

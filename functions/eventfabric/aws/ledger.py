@@ -27,7 +27,7 @@ from eventfabric.ports import (
     Write,
 )
 from eventfabric.wire import circuit_item, marks_item, owner_item, settled_item, start_item
-from eventfabric.wire.keys import Item, marks_key, seen_item, settled_of, standing_key
+from eventfabric.wire.keys import Item, marks_of, marks_prefix, seen_item, settled_of, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged
 
 if TYPE_CHECKING:
@@ -65,20 +65,26 @@ class AwsLedger:
 
     def state(self, key: LaneKey) -> LaneState:
         """See ports.Ledger. One Query for each MB of state."""
-        return state_of(chain.from_iterable(self._pages("read the ledger", key, {"S": str(key)})))
+        return state_of(chain.from_iterable(self._pages("read the ledger", key.stream, {"S": str(key)})))
 
     def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
         """See ports.Ledger. One Query for each MB of decisions."""
-        for page in self._pages("read decisions", key, settled_of(key)):
+        for page in self._pages("read decisions", key.stream, settled_of(key)):
             yield from settled_item.decided_by(page, by)
 
-    def _pages(self, operation: str, key: LaneKey, partition: dict[str, Any]) -> Iterator[list[Item]]:
+    def _pages(
+        self, operation: str, stream: StreamName, partition: dict[str, Any], *, prefix: str = ""
+    ) -> Iterator[list[Item]]:
+        """The items of a partition whose sort keys begin so, page by page."""
         request: dict[str, Any] = {
-            "TableName": self._table_of(key.stream),
+            "TableName": self._table_of(stream),
             "KeyConditionExpression": "pk = :pk",
             "ExpressionAttributeValues": {":pk": partition},
             "ConsistentRead": True,
         }
+        if prefix:
+            request["KeyConditionExpression"] += " AND begins_with(sk, :prefix)"
+            request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
         while True:
             with named_failures(operation):
                 answer = self._client.query(**request)
@@ -184,16 +190,15 @@ class AwsLedger:
             self._client.put_item(TableName=self._table_of(stream), Item=item)
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
-        """See ports.Ledger. One GetItem."""
-        with named_failures("read the marks"):
-            key = marks_key(stream, origin, self.region)
-            answer = self._client.get_item(TableName=self._table_of(stream), Key=key, ConsistentRead=True)
-        return marks_item.from_item(cast(Item, answer["Item"])) if "Item" in answer else Marks()
+        """See ports.Ledger. One Query for each MB of marks."""
+        mine = marks_prefix(self.region)
+        pages = self._pages("read the marks", stream, marks_of(stream, origin), prefix=mine)
+        return marks_item.from_items(list(chain.from_iterable(pages)))
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
-        """See ports.Ledger. One PutItem."""
-        item = marks_item.to_item(stream, origin, self.region, replace(to, version=read.version + 1))
-        return self._replace(stream, "mark", item, read.version)
+        """See ports.Ledger. One PutItem for each part that changed."""
+        changed = marks_item.changed_items(stream, origin, self.region, read, to)
+        return all(self._replace(stream, "mark", item, version) for item, version in changed)
 
     def _replace(self, stream: StreamName, operation: str, item: Item, read_version: int) -> bool:
         with named_failures(operation):

@@ -20,10 +20,11 @@ from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.ports import CommitOutcome, Committed, Decided, Entropy, RaceLost, SameItemTwice, Write
 from eventfabric.wire import circuit_item, marks_item, owner_item, settled_item, start_item
-from eventfabric.wire.keys import Item, marks_key, seen_item, settled_of, standing_key
+from eventfabric.wire.keys import Item, marks_of, marks_prefix, seen_item, settled_of, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
 
 _TOKEN_BYTES = 16
+_LAST_CHARACTER = "\U0010ffff"
 
 
 class MemoryLedger:
@@ -56,18 +57,24 @@ class MemoryLedger:
 
     def state(self, key: LaneKey) -> LaneState:
         """See ports.Ledger. One query for each page of state."""
-        return state_of(chain.from_iterable(self._pages(key, {"S": str(key)})))
+        return state_of(chain.from_iterable(self._pages(key.stream, {"S": str(key)})))
 
     def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
         """See ports.Ledger. One query for each page of decisions."""
-        for page in self._pages(key, settled_of(key)):
+        for page in self._pages(key.stream, settled_of(key)):
             yield from settled_item.decided_by(page, by)
 
-    def _pages(self, key: LaneKey, partition: AttributeValue) -> Iterator[list[Item]]:
-        table, last, more = self._region.table(self._table_of(key.stream)), None, True
+    def _pages(
+        self, stream: StreamName, partition: AttributeValue, *, prefix: str = ""
+    ) -> Iterator[list[Item]]:
+        """The items of a partition whose sort keys begin so, page by page."""
+        table, last, more = self._region.table(self._table_of(stream)), None, True
+        first = {"S": prefix} if prefix else None
+        end = {"S": f"{prefix}{_LAST_CHARACTER}"} if prefix else None
         while more:
             # From the last item on, which is not taken twice.
-            query = partial(table.query, partition, consistent=True, start=last["sk"] if last else None)
+            start = last["sk"] if last else first
+            query = partial(table.query, partition, consistent=True, start=start, end=end)
             found, more = self._requests.send("query", query)
             page = found[1:] if last else found
             last = found[-1] if found else None
@@ -167,17 +174,14 @@ class MemoryLedger:
         self._requests.send("put", lambda: table.write("Put", {"Item": item}))
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
-        """See ports.Ledger. One get."""
-        key = marks_key(stream, origin, self.region)
-        found = self._requests.send(
-            "get", lambda: self._region.table(self._table_of(stream)).get(key, consistent=True)
-        )
-        return marks_item.from_item(found) if found else Marks()
+        """See ports.Ledger. One query for each page of marks."""
+        pages = self._pages(stream, marks_of(stream, origin), prefix=marks_prefix(self.region))
+        return marks_item.from_items(list(chain.from_iterable(pages)))
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
-        """See ports.Ledger. One conditional put."""
-        item = marks_item.to_item(stream, origin, self.region, replace(to, version=read.version + 1))
-        return self._replace(stream, item, read.version)
+        """See ports.Ledger. One conditional put for each part that changed."""
+        changed = marks_item.changed_items(stream, origin, self.region, read, to)
+        return all(self._replace(stream, item, version) for item, version in changed)
 
     def _replace(self, stream: StreamName, item: Item, read_version: int) -> bool:
         put = {"TableName": self._table_of(stream), "Item": item, **unchanged(read_version)}

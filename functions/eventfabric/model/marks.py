@@ -29,10 +29,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The marks of an origin's lanes of one stream, by lane index. `version` counts the writes, 0 for none yet."""
+    """The marks of an origin's lanes of one stream, by lane index.
+
+    `versions` counts the writes of each part in which they are stored.
+    """
 
     lanes: dict[LaneIndex, Mark] = field(default_factory=dict)
-    version: int = 0
+    versions: dict[str, int] = field(default_factory=dict)
 
     def of(self, index: LaneIndex) -> Mark:
         """A lane's mark."""

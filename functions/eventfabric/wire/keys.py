@@ -15,8 +15,9 @@ circuit   table `<fabric>-ledger`; written when a breaker moves, or by who pause
           sk `<region>/circuit`.
 owner     table `<fabric>-ledger`; written by the Region that hands lanes over, mostly to itself; kept.
           pk `<stream>/<subscription>`, sk `<region>/owner/<origin>`.
-marks     table `<fabric>-ledger`; written by a Region's reconciliation, once a pass; kept.
-          pk `<stream>/marks/<origin>`, sk `<region>/marks`.
+marks     table `<fabric>-ledger`; written by a Region's reconciliation, where they changed since its last pass; kept.
+          pk `<stream>/marks/<origin>`, sk `<region>/marks/<slice of lanes>` of the log, and behind it
+          `/<subscription>` of that one's cursors.
 start     table `<fabric>-ledger`; written by the first delivery of a subscription that begins with the latest; never
           changed; kept. pk `<stream>/<subscription>`, sk `<region>/start`.
 seen      table `<fabric>-ledger`; written by a Region's reconciliation, once a pass; kept.
@@ -111,9 +112,24 @@ def start_key(stream: StreamName, subscription: SubscriptionName, region: Region
     return {PK: standing_key(stream, subscription), SK: {"S": f"{region}/{_START}"}}
 
 
-def marks_key(stream: StreamName, origin: Region, region: Region) -> Item:
-    """The key of what a Region's reconciliation remembers of an origin's lanes."""
-    return {PK: {"S": f"{stream}/{_MARKS}/{origin}"}, SK: {"S": f"{region}/{_MARKS}"}}
+def marks_of(stream: StreamName, origin: Region) -> dict[str, Any]:
+    """The partition key of what reconciliation remembers of an origin's lanes."""
+    return {"S": f"{stream}/{_MARKS}/{origin}"}
+
+
+def marks_prefix(region: Region) -> str:
+    """The beginning of the sort keys of what one Region's reconciliation remembers."""
+    return f"{region}/{_MARKS}/"
+
+
+def marks_key(stream: StreamName, origin: Region, region: Region, part: str) -> Item:
+    """The key of a part of what a Region's reconciliation remembers of an origin's lanes."""
+    return {PK: marks_of(stream, origin), SK: {"S": f"{marks_prefix(region)}{part}"}}
+
+
+def part_of_marks(item: Item) -> str:
+    """The part that an item of marks holds."""
+    return str(item[SK]["S"]).partition(f"/{_MARKS}/")[2]
 
 
 def settled_of(key: LaneKey) -> dict[str, Any]:

@@ -1,34 +1,70 @@
-"""Marks to DynamoDB item and back: lane index to mark as MessagePack through zstd in `m`, and the version in `v`.
+"""Marks to DynamoDB items and back, each of a bounded size whatever the numbers of lanes and subscriptions.
 
-An item for an origin, so that a pass reads and writes one: 4,096 lanes of 10 subscriptions take less than 200 KB.
+    marks/0003           `m` the marks of lanes 1,536 to 2,047: MessagePack, by lane index, without cursors
+    marks/0003/billing   `m` where billing stood in these lanes: MessagePack, by lane index, epoch and sequence
+
+Each has the version in `v`, and is written only where its content changed.
 """
 
-import sys
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 
+from eventfabric import limits
 from eventfabric.model.identity import LaneIndex, Region, StreamName
 from eventfabric.model.marks import Mark, Marks
-from eventfabric.wire.keys import Item, marks_key
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from eventfabric.wire.keys import Item, marks_key, part_of_marks
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(dict[int, Mark]).decode
+_decode_marks = msgspec.msgpack.Decoder(dict[int, Mark]).decode
+_decode_cursors = msgspec.msgpack.Decoder(dict[int, tuple[int, int]]).decode
 
 
-def to_item(stream: StreamName, origin: Region, region: Region, marks: Marks) -> Item:
-    """The item of a Region's marks of an origin's lanes."""
-    item = marks_key(stream, origin, region)
-    item["m"] = {"B": zstd.compress(_encode(marks.lanes))}
-    item["v"] = {"N": str(marks.version)}
-    return item
+def changed_items(
+    stream: StreamName, origin: Region, region: Region, read: Marks, to: Marks
+) -> list[tuple[Item, int]]:
+    """The items in which marks differ from those read, each with the version that was read."""
+    before, after = _parts(read), _parts(to)
+    changed: list[tuple[Item, int]] = []
+    for part in sorted(before.keys() | after.keys()):
+        content = after.get(part, {})
+        if content == before.get(part, {}):
+            continue
+        version = read.versions.get(part, 0)
+        item = marks_key(stream, origin, region, part)
+        item["m"] = {"B": _encode(content)}
+        item["v"] = {"N": str(version + 1)}
+        changed.append((item, version))
+    return changed
 
 
-def from_item(item: Item) -> Marks:
-    """The marks of an item; KeyError or ValueError where it is not one."""
-    found = _decode(zstd.decompress(bytes(item["m"]["B"])))
-    return Marks({LaneIndex(index): mark for index, mark in found.items()}, int(item["v"]["N"]))
+def from_items(items: list[Item]) -> Marks:
+    """The marks of their items; KeyError or ValueError where one is none."""
+    versions: dict[str, int] = {}
+    lanes: dict[LaneIndex, Mark] = {}
+    cursors: defaultdict[LaneIndex, dict[str, tuple[int, int]]] = defaultdict(dict)
+    for item in items:
+        part = part_of_marks(item)
+        versions[part] = int(item["v"]["N"])
+        content = bytes(item["m"]["B"])
+        subscription = part.partition("/")[2]
+        if subscription:
+            for index, stood_at in _decode_cursors(content).items():
+                cursors[LaneIndex(index)][subscription] = stood_at
+        else:
+            lanes |= {LaneIndex(index): mark for index, mark in _decode_marks(content).items()}
+    marked = {index: replace(mark, cursors=cursors.get(index, {})) for index, mark in lanes.items()}
+    return Marks(marked, versions)
+
+
+def _parts(marks: Marks) -> dict[str, dict[int, Any]]:
+    """The content of each item, by its part of the sort key."""
+    parts: defaultdict[str, dict[int, Any]] = defaultdict(dict)
+    for index, mark in marks.lanes.items():
+        part = f"{index // limits.MARKS_ITEM_LANES:04d}"
+        parts[part][index] = replace(mark, cursors={})
+        for subscription, stood_at in mark.cursors.items():
+            parts[f"{part}/{subscription}"][index] = stood_at
+    return parts

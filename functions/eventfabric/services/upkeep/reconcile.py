@@ -6,7 +6,7 @@
                            parked keys tried when they should, dead ones counted
                            nobody writes who does not own
 
-A pass reads one item of marks an origin, the tail of each lane, the records that are new, the state of each lane for
+A pass reads the marks of an origin, the tail of each lane, the records that are new, the state of each lane for
 each subscription, and where that lags, the first record that waits. Log records that were verified are not read again,
 except by a full pass. When it is through, it tells how everything stands: services/upkeep/vitals.py.
 """
