@@ -6,6 +6,7 @@
     │   ├── EventTooLargeError
     │   └── MalformedCloudEventError one line of a file is not a CloudEvent
     ├── RecordBoundsError            events do not fit into one record together
+    ├── OnceConflictError            an event of that source and id was published once, with other content
     ├── UnknownNameError             no such stream, subscription or lane
     ├── WrongRegionError             the stream is not in that Region
     ├── AppendError
@@ -111,6 +112,23 @@ class RecordBoundsError(EventFabricError):
     def __init__(self, found: str, allowed: str) -> None:
         self.found, self.allowed = found, allowed
         super().__init__(f"record: found {found}, allowed: {allowed}")
+
+
+class OnceConflictError(EventFabricError):
+    """An event of that source and id was published once already, and was another one; nothing was written.
+
+    `differs`: which of key, type and data are not as they were then. `lane` and `sequence`: where that one stands.
+    """
+
+    def __init__(
+        self, event_id: str, source: str, differs: Sequence[str], *, lane: object, sequence: int
+    ) -> None:
+        self.event_id, self.source, self.differs = event_id, source, tuple(differs)
+        self.lane, self.sequence = lane, sequence
+        super().__init__(
+            f"event {event_id!r:.140} of source {source!r:.200} was published once already, at {lane}@{sequence}: "
+            f"found another {' and '.join(self.differs)}, allowed: the same key, type and data, or another id"
+        )
 
 
 class UnknownNameError(EventFabricError):

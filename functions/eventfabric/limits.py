@@ -141,6 +141,7 @@ STEP_KEPT_SECONDS: Final = 366 * 24 * 3600
 STEP_KEPT_ALWAYS_SECONDS: Final = 100 * 366 * 24 * 3600
 """How long a stream that keeps its events for ever is taken to keep them."""
 
+PARTITION_KEY_BYTES_MAX: Final = 2048
 ITEM_BYTES_MAX: Final = 400 * 1024
 QUEUE_SEND_BATCH_MAX: Final = 10
 DOORBELL_BATCH_MAX: Final = 10
@@ -171,6 +172,10 @@ assert 2 * NAME_CHARACTERS_MAX + len("-") <= 64
 assert 2 * NAME_CHARACTERS_MAX + len("--timers.fifo") <= 80
 assert RECEIVE_COUNT_MAX <= 1_000
 assert NOTED_RECORDS_MAX < TRANSACTION_WRITES_MAX  # decided in one commit
+assert (
+    len("//step///") + 2 * NAME_CHARACTERS_MAX + STEP_NAME_CHARACTERS_MAX + 32 + 12 * ID_CHARACTERS_MAX
+    <= PARTITION_KEY_BYTES_MAX
+)  # of a step: its id may be escaped, at most three characters for each of four bytes
 assert CRASHES_MAX + 2 < RECEIVE_COUNT_MAX
 assert PARKED_EVENTS_MAX * PARKED_PLACE_BYTES_MAX + RECORD_PAYLOAD_BYTES_MAX < ITEM_BYTES_MAX
 assert CLOCK_TOLERANCE_MILLISECONDS < 1000 * CLOCK_AHEAD_SECONDS < 1000 * UNRUNG_SECONDS

@@ -182,6 +182,11 @@ class StreamTopology:
         """How long records are kept; None: for ever."""
         return _retention_seconds(self.definition)
 
+    @property
+    def source(self) -> str:
+        """The CloudEvents source of events whose producer names none."""
+        return f"/{self.fabric}/{self.name}"
+
     def check_region(self, region: str | None) -> str:
         """`region` if the stream is in it; WrongRegionError otherwise."""
         if region not in self.definition.regions:

@@ -15,8 +15,8 @@ WRITES_MAX = 25
 
 @subscriber(batch=WRITES_MAX)
 def record(events: list[Event], delivery: Delivery) -> None:
-    """Write one fact an event, by its id: a repeated event changes nothing."""
-    facts = {str(event.id): _fact(event) for event in events}  # one call may not name an item twice
+    """Write one fact an event, by its source and id: a repeated event changes nothing."""
+    facts = {tables.identity(event): _fact(event) for event in events}  # one call may not name an item twice
     unwritten = dynamodb().batch_write_item(RequestItems={tables.FACTS: list(facts.values())})[
         "UnprocessedItems"
     ]
@@ -26,7 +26,7 @@ def record(events: list[Event], delivery: Delivery) -> None:
 
 def _fact(event: Event) -> "WriteRequestTypeDef":
     item = {
-        tables.KEY: {"S": str(event.id)},
+        tables.KEY: {"S": tables.identity(event)},
         "type": {"S": event.type},
         "customer": {"S": event.key},
         "origin": {"S": str(event.origin)},

@@ -1,4 +1,4 @@
-"""Sends the parcel. At least once, so it must be idempotent: the label's key is the event's id."""
+"""Sends the parcel. At least once, so it must be idempotent: the label's key is the event's identity."""
 
 from eventfabric import Delivery, Event, subscriber
 from subscribers import tables
@@ -11,7 +11,7 @@ def ship(event: Event, delivery: Delivery) -> None:
     dynamodb().put_item(
         TableName=tables.LABELS,
         Item={
-            tables.KEY: {"S": str(event.id)},
+            tables.KEY: {"S": tables.identity(event)},
             "customer": {"S": event.key},
             "because": {"S": event.type},
         },

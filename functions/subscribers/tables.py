@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from eventfabric import Event
     from eventfabric.local import LocalFabric
 
 KEY: Final = "id"
+
 CHARGES: Final = "shop-charges"
 """An order's charges, by order."""
 LABELS: Final = "shop-labels"
@@ -13,6 +15,11 @@ LABELS: Final = "shop-labels"
 FACTS: Final = "shop-facts"
 """What analytics knows, by event."""
 ALL: Final = (CHARGES, LABELS, FACTS)
+
+
+def identity(event: "Event") -> str:
+    """An event as a key of a table: two sources may give the same id."""
+    return f"{event.source}#{event.id}"
 
 
 def make(fabric: "LocalFabric") -> None:

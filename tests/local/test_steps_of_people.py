@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventfabric import Delivery, Event
+from eventfabric import Delivery, Event, Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.steps import AwsSteps
 from eventfabric.aws.system import SystemClock, SystemEntropy
@@ -12,7 +12,7 @@ from eventfabric.errors import NotUnknownError, SettingError
 from eventfabric.local import LocalFabric
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.step import StepKey
-from tests.local.cli_support import CommandLine, local_up
+from tests.local.cli_support import DEFINITION, CommandLine, local_up
 from tests.local.test_local_handlers import US, definition
 
 
@@ -87,10 +87,19 @@ def steps(cli: CommandLine, endpoint: str) -> AwsSteps:
 def test_a_step_is_shown_and_settled_by_hand(cli: CommandLine, steps: AwsSteps, endpoint: str) -> None:
     step, at = ("billing", "e 1", "charge"), ("--endpoint-url", endpoint)
     assert cli.run("steps", "show", *step, *at).out == "charge of e 1: never begun\n"
-    steps.begin(StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "e 1"))
+    steps.begin(StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "/shop/orders", "e 1"))
     assert cli.run("steps", "show", *step, *at, "--json").json["state"] == "in doubt"
     settled = cli.run("steps", "settle", *step, "--done", "--result", '{"id": "ch_1"}', *at, "--json")
-    assert settled.json == {"subscription": "billing", "event": "e 1", "step": "charge", "happened": True}
+    assert settled.json == {
+        "subscription": "billing",
+        "event": "e 1",
+        "source": "/shop/orders",
+        "step": "charge",
+        "happened": True,
+        "key": str(
+            StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "/shop/orders", "e 1")
+        ),
+    }
     shown = cli.run("steps", "show", *step, *at, "--json").json
     assert (shown["state"], shown["result"]) == ("done", {"id": "ch_1"})
     assert cli.run("steps", "show", *step, *at).out == 'charge of e 1: done, result {"id":"ch_1"}\n'
@@ -98,16 +107,43 @@ def test_a_step_is_shown_and_settled_by_hand(cli: CommandLine, steps: AwsSteps, 
 
 
 def test_a_step_that_did_not_happen_may_begin_again(cli: CommandLine, steps: AwsSteps, endpoint: str) -> None:
-    key = StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "e2")
+    key = StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "/checkout", "e2")
     steps.begin(key)
-    ran = cli.run("steps", "settle", "billing", "e2", "charge", "--not-done", "--endpoint-url", endpoint)
+    ran = cli.run(
+        "steps",
+        "settle",
+        "billing",
+        "e2",
+        "charge",
+        "--not-done",
+        "--source",
+        "/checkout",
+        "--endpoint-url",
+        endpoint,
+    )
     assert (ran.code, ran.out) == (0, "charge of e2: not done, it may begin again; redrive the event now\n")
     assert steps.look(key) is None
+
+
+def test_a_step_is_known_by_the_place_of_its_event(cli: CommandLine, steps: AwsSteps, endpoint: str) -> None:
+    fabric = Fabric.from_definition(DEFINITION, region="us-east-1", endpoint_url=endpoint)
+    for source in ("/till", "/web"):
+        receipt = fabric.publish("orders", key=source, type="OrderPlaced", id="1", source=source)
+        key = StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", source, "1")
+        steps.begin(key)
+        steps.finish(key, f'"{source}"')
+        place = f"{receipt.lane}@{receipt.sequence}"
+        shown = cli.run(
+            "steps", "show", "billing", place, "charge", "--endpoint-url", endpoint, "--json"
+        ).json
+        assert (shown["event"], shown["source"], shown["result"]) == ("1", source, source)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
+        (("show", "billing", "us-east-1/0.0@999999", "charge"), 2, "event: found 'us-east-1/0.0@999999'"),
+        (("show", "billing", "", "charge"), 2, "event: found"),
         (("show", "billing", "e", "a/b"), 2, "step: found 'a/b', allowed: 1 to 64"),
         (("show", "nobody", "e", "charge"), 2, "no subscription is named 'nobody'"),
         (("settle", "billing", "e", "charge"), 2, "--done"),
@@ -115,7 +151,16 @@ def test_a_step_that_did_not_happen_may_begin_again(cli: CommandLine, steps: Aws
         (("settle", "billing", "e", "charge", "--done", "--result", "{"), 2, "allowed: JSON"),
         (("settle", "billing", "e", "charge", "--not-done", "--result", "1"), 2, "result: found 1"),
     ],
-    ids=["name", "subscription", "neither", "never begun", "no JSON", "result of nothing"],
+    ids=[
+        "nothing there",
+        "no id",
+        "name",
+        "subscription",
+        "neither",
+        "never begun",
+        "no JSON",
+        "result of nothing",
+    ],
 )
 def test_wrong_input_is_refused(
     cli: CommandLine, endpoint: str, arguments: tuple[str, ...], code: int, complaint: str

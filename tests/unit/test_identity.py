@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.limits import LANES_MAX
-from eventfabric.model.identity import Lane, lane_index, uuid7_prefix, uuid7_suffixes
+from eventfabric.model.identity import Lane, lane_index, parse_place, uuid7_prefix, uuid7_suffixes
 from tests.unit.strategies import lanes, text
 
 RANDOM = st.binary(min_size=10, max_size=10)
@@ -82,3 +82,18 @@ def test_the_suffixes_of_a_block_differ_and_sort_as_they_are_taken_from_its_end(
 def test_66_of_the_random_bits_reach_the_uuid(bit: int) -> None:
     used = bit + 4 if bit < 62 else bit + 14
     assert uuid7_suffixes(bytes(10)) != uuid7_suffixes((1 << used).to_bytes(10, "big"))
+
+
+@pytest.mark.parametrize("text", ["us-east-1/0.17@42", "eu-west-1/0.0@0"])
+def test_a_place_is_read_as_it_is_written(text: str) -> None:
+    place = parse_place(text)
+    assert place is not None
+    assert f"{place[0]}@{place[1]}" == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@", "a@b.c", "us-east-1/0.17", "us-east-1/0.17@", "us-east-1/0.17@-1", "us-east-1@4",
+             "us-east-1/0.17@²", "us-east-1/0.17@" + "9" * 5000]
+)  # fmt: skip
+def test_what_is_no_place_may_be_an_id(text: str) -> None:
+    assert parse_place(text) is None

@@ -9,7 +9,7 @@ from eventfabric.model.identity import Region, Sequence, StreamName, Subscriptio
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
 from eventfabric.model.start import AtSequence, AtTime, Start, parse_start
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.locate import Kept, kept_in, locate
+from eventfabric.services.locate import Kept, event_at, kept_in, locate
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 
@@ -43,6 +43,27 @@ def before(world: World, record: Record) -> Cursor:
 
 
 sizes_and_waits = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3)), min_size=1, max_size=30)
+
+
+@settings(max_examples=50, deadline=None)
+@given(drawn=sizes_and_waits, at=st.integers(0, 160))
+def test_the_event_at_a_place_is_found_in_whichever_record_holds_it(
+    drawn: list[tuple[int, int]], at: int
+) -> None:
+    world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
+    names = [f"{index}.{number}" for index, (size, _) in enumerate(drawn) for number in range(size)]
+    found = event_at(world.log, LANE, Sequence(at))
+    assert (found and found.id) == (names[at] if at < len(names) else None)
+    if found is not None:
+        assert (found.lane, found.sequence) == (LANE, at)
+
+
+def test_no_event_is_found_at_the_place_of_a_record_that_is_gone() -> None:
+    world = world_of([2, 3, 2], [1, 1, 1])
+    expired(world, world.records()[1])
+    assert [bool(event_at(world.log, LANE, Sequence(at))) for at in range(7)] == [True] * 2 + [False] * 3 + [
+        True
+    ] * 2
 
 
 @settings(max_examples=200, deadline=None)

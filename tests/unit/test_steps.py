@@ -78,7 +78,9 @@ class Shop:
 
 
 EVENT = event("e1")
-KEY = "orders/billing/step/charge/e1"
+SOURCE = "d427b42d9b91ebfa17a987b563660a0d"
+"""The digest of the source of the world's events."""
+KEY = f"orders/billing/step/charge/{SOURCE}/e1"
 
 
 def raise_(error: BaseException) -> Callable[[], None]:
@@ -93,6 +95,15 @@ def test_a_step_is_done_once_and_its_result_is_there_again() -> None:
     shop.attempt(EVENT)
     shop.attempt(EVENT)
     assert (shop.charged, shop.results) == ([KEY], ["charge e1", "charge e1"])
+
+
+def test_events_of_two_sources_that_gave_the_same_id_have_steps_of_their_own() -> None:
+    shop = Shop()
+    for source in ("/till", "/web", "/till"):
+        shop.set_to = f"charge of {source}"
+        shop.attempt(Event(id="1", type="placed", key="k", source=source))
+    assert len(set(shop.charged)) == len(shop.charged) == 2
+    assert shop.results == ["charge of /till", "charge of /web", "charge of /till"]
 
 
 def test_a_step_costs_two_writes_and_one_where_it_is_done() -> None:
@@ -261,7 +272,7 @@ def test_a_crash_in_a_step_without_verify_makes_a_dead_letter_of_that_event_alon
     (dead,) = shop.world.parked().values()
     assert (dead.key, dead.state) == ("k0", ParkedState.DEAD)
     assert dead.failure.error_type == "eventfabric.errors:UnknownStepError"
-    assert "orders/billing/step/charge/e0" in dead.failure.message
+    assert f"orders/billing/step/charge/{SOURCE}/e0" in dead.failure.message
     assert "steps settle" in dead.failure.hint
 
 
@@ -308,7 +319,7 @@ def test_what_a_former_owner_did_is_not_done_again(done: bool) -> None:
     shop = Shop()
     ours = shop.world.cloud.steps(shop.world.topology, STREAM, HOME)
     theirs = shop.world.cloud.steps(shop.world.topology, STREAM, AWAY)
-    key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "e1")
+    key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
     theirs.begin(key)
     if done:
         theirs.finish(key, '"theirs"')

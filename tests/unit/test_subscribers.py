@@ -17,7 +17,7 @@ from subscribers import analytics, billing, shipping, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = billing.Order(order="order-1", total_cents=1990, currency="EUR", card="tok_1")
-PLACED = Event(type="OrderPlaced", key="customer-1", id="event-1")
+PLACED = Event(type="OrderPlaced", key="customer-1", id="event-1", source="/web")
 
 
 def delivery_of(*events: Event, transaction: Transaction | None = None) -> Delivery:
@@ -79,12 +79,13 @@ def test_a_refused_card_writes_nothing() -> None:
 def test_shipping_an_event_twice_leaves_one_label() -> None:
     for _ in range(2):
         shipping.ship(PLACED, delivery_of(PLACED))
-    assert ids_in(tables.LABELS) == ["event-1"]
+    assert ids_in(tables.LABELS) == ["/web#event-1"]
 
 
 @pytest.mark.usefixtures("facts_and_labels")
 def test_analytics_writes_one_fact_an_event_however_often_it_comes() -> None:
-    events = [PLACED, Event(type="CartUpdated", key="customer-2", id="event-2"), PLACED]
+    other = Event(type="OrderPlaced", key="customer-1", id="event-1", source="/till")
+    events = [PLACED, Event(type="CartUpdated", key="customer-2", id="event-2", source="/web"), PLACED, other]
     for _ in range(2):
         analytics.record(events, delivery_of(*events))
-    assert ids_in(tables.FACTS) == ["event-1", "event-2"]
+    assert ids_in(tables.FACTS) == ["/till#event-1", "/web#event-1", "/web#event-2"]

@@ -1,6 +1,6 @@
 """`eventfabric steps`: effects outside that nobody knows the outcome of."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -9,9 +9,18 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json
 
+if TYPE_CHECKING:
+    from eventfabric.model.step import StepKey
+
 app = typer.Typer(no_args_is_help=True, help="Look at the steps of handlers; settle those that are in doubt.")
 Subscription = Annotated[str, typer.Argument(help="Whose step it is.")]
-EventId = Annotated[str, typer.Argument(help="The id of the event.")]
+EventName = Annotated[
+    str, typer.Argument(metavar="EVENT", help="The event's id, or its place, LANE@SEQUENCE.")
+]
+Source = Annotated[
+    str | None,
+    typer.Option(help="The source that gave the id.", show_default="the fabric's own for the stream"),
+]
 Step = Annotated[str, typer.Argument(help="The name that the handler gave to delivery.once().")]
 
 
@@ -19,32 +28,37 @@ Step = Annotated[str, typer.Argument(help="The name that the handler gave to del
 @grouped
 def show(
     subscription: Subscription,
-    event_id: EventId,
+    event: EventName,
     step: Step,
     *,
+    source: Source = None,
     connection: Connection,
     json: Json = False,
 ) -> None:
     """Say whether a step happened: done, in doubt, or never begun.
 
     Example: eventfabric steps show billing 01970c2e-6f0a-7b53-a3a5-3bb0e6c1f3aa charge
+    Example: eventfabric steps show billing us-east-1/0.17@42 charge
+    Example: eventfabric steps show billing A-1 charge --source /checkout
     """
-    state = connection.operations().step(subscription, event_id, step)
+    operations = connection.operations()
+    key = operations.step_key(subscription, event, step, source=source)
+    state = operations.step(subscription, key.event_id, step, source=key.source)
     word = "never begun" if state is None else "done" if state.done else "in doubt"
     result = msgspec.json.decode(state.result) if state and state.done else None
     if json:
-        show_json(
-            {"subscription": subscription, "event": event_id, "step": step, "state": word, "result": result}
-        )
+        show_json({**_named(key), "state": word, "result": result})
     else:
-        say(f"{step} of {event_id}: {word}" + (f", result {state.result}" if state and state.done else ""))
+        say(
+            f"{step} of {key.event_id}: {word}" + (f", result {state.result}" if state and state.done else "")
+        )
 
 
 @app.command("settle")
 @grouped
 def settle(
     subscription: Subscription,
-    event_id: EventId,
+    event: EventName,
     step: Step,
     happened: Annotated[
         bool, typer.Option("--done/--not-done", help="Whether the other side has it.", show_default=False)
@@ -53,6 +67,7 @@ def settle(
     result: Annotated[
         str | None, typer.Option(help="What step.result is to be, as JSON (with --done).")
     ] = None,
+    source: Source = None,
     connection: Connection,
     json: Json = False,
 ) -> None:
@@ -65,10 +80,22 @@ def settle(
     except msgspec.DecodeError as error:
         raise typer.BadParameter(f"--result {result!r:.80}: {error}, allowed: JSON") from error
     operations = connection.operations()
-    operations.settle_step(subscription, event_id, step, happened=happened, result=value)
+    key = operations.step_key(subscription, event, step, source=source)
+    operations.settle_step(
+        subscription, key.event_id, step, happened=happened, result=value, source=key.source
+    )
     if json:
-        show_json({"subscription": subscription, "event": event_id, "step": step, "happened": happened})
+        show_json({**_named(key), "happened": happened})
     else:
-        say(
-            f"{step} of {event_id}: {'done' if happened else 'not done, it may begin again'}; redrive the event now"
-        )
+        became = "done" if happened else "not done, it may begin again"
+        say(f"{step} of {key.event_id}: {became}; redrive the event now")
+
+
+def _named(key: "StepKey") -> dict[str, object]:
+    return {
+        "subscription": key.subscription,
+        "event": key.event_id,
+        "source": key.source,
+        "step": key.name,
+        "key": str(key),
+    }

@@ -104,11 +104,18 @@ class LocalSubscription:
         return [proof for name in regions for proof in self._operations[name].prove(self.name)]
 
     def settle_step(
-        self, region: str, event_id: str, name: str, *, happened: bool, result: object = None
+        self,
+        region: str,
+        event: str,
+        name: str,
+        *,
+        happened: bool,
+        result: object = None,
+        source: str | None = None,
     ) -> None:
         """Say what became of a step that is in doubt in a Region; see `Operations.settle_step`."""
         operations = self._operations[self._check(region)]
-        operations.settle_step(self.name, event_id, name, happened=happened, result=result)
+        operations.settle_step(self.name, event, name, happened=happened, result=result, source=source)
 
     def pause(self, region: str, reason: str = "") -> None:
         """Stop its deliveries in a Region until `resume`."""

@@ -15,6 +15,7 @@ Chain = NewType("Chain", bytes)
 HybridTime = NewType("HybridTime", int)
 
 GENERATION_FIRST = Generation(0)
+_SEQUENCE_DIGITS_MAX = 18
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,6 +42,17 @@ class Lane:
         if not (origin and separator and dot and generation.isdecimal() and index.isdecimal()):
             raise ValueError(f"not a lane: {text!r}, allowed: <origin>/<generation>.<index>")
         return cls(Region(origin), Generation(int(generation)), LaneIndex(int(index)))
+
+
+def parse_place(text: str) -> tuple[Lane, Sequence] | None:
+    """The place of an event as `<lane>@<sequence>`; None for anything else."""
+    lane, _, sequence = text.rpartition("@")
+    if not (sequence.isascii() and sequence.isdecimal() and len(sequence) <= _SEQUENCE_DIGITS_MAX):
+        return None
+    try:
+        return Lane.parse(lane), Sequence(int(sequence))
+    except ValueError:
+        return None
 
 
 def lane_index(key: str, lanes: int) -> LaneIndex:

@@ -14,6 +14,8 @@ from eventfabric.errors import InvalidEventError, Problem
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 _decode = msgspec.json.Decoder().decode
+_decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode_sorted = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 _N, _I, _PLUS = b"NI+"
 
 
@@ -112,6 +114,11 @@ def checked_json(text: bytes) -> bytes:
     except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
         raise InvalidEventError([Problem("data", str(error), "JSON that can be read back")]) from error
     return text
+
+
+def canonical_json(text: bytes) -> bytes:
+    """JSON text as it would be with sorted names and no spaces; numbers keep their digits."""
+    return _encode_sorted(_decode_exactly(text))
 
 
 def _encode_model(model: Any, dump_json: Callable[[], str]) -> bytes:

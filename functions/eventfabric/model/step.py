@@ -1,27 +1,34 @@
 """Owns what is known of an effect outside: by which key, and whether it was done."""
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from urllib.parse import quote
 
 from eventfabric.model.identity import StreamName, SubscriptionName
+
+_SOURCE_DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class StepKey:
     """One step of one subscription for one event; the same at each attempt, in each Region, and after a redrive.
 
-    As text it is ASCII without spaces, fit for an Idempotency-Key header: `<stream>/<subscription>/step/<name>/<id>`.
+    An event is its source and its id: producers that know nothing of each other may give the same id. As text it is
+    ASCII without spaces, fit for an Idempotency-Key header, and of no other key:
+    `<stream>/<subscription>/step/<name>/<digest of the source>/<id>`. The id stands last, and everything before it is
+    free of slashes or of a fixed length.
     """
 
     stream: StreamName
     subscription: SubscriptionName
     name: str
+    source: str
     event_id: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.stream}/{self.subscription}/step/{self.name}/{quote(self.event_id, safe='/:@+,;=!$&()*')}"
-        )
+        source = blake2b(self.source.encode(), digest_size=_SOURCE_DIGEST_BYTES).hexdigest()
+        event_id = quote(self.event_id, safe="/:@+,;=!$&()*")
+        return f"{self.stream}/{self.subscription}/step/{self.name}/{source}/{event_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,15 +177,16 @@ class Fabric:
             headers: CloudEvents extension attributes.
             time: when it happened; default now.
             source: who says so; default the fabric's.
-            once: never twice in this Region with this `id`, which must be given, however often and from wherever it
-                is called: the receipt is then that of the first time. Costs a transaction, four times the write units
-                of a small event.
+            once: never twice in this Region with this source and `id`, which must be given, however often and from
+                wherever it is called: the receipt is then that of the first time. Time and headers may differ from
+                then; key, type and data may not. Costs a transaction, four times the write units of a small event.
             acks: Regions that have it when this returns: 2 costs a call to another Region, and a write there. On a
                 quorum stream it is always so.
 
         Raises:
             UnknownNameError, WrongRegionError, InvalidEventError, EventTooLargeError: nothing was written.
             ContendedAppendError: nothing was written; try again later. With `once`, ContendedTransactionError.
+            OnceConflictError: with `once`, another event of this source and id was published; nothing was written.
             IndeterminateTransactionError: with `once`, it may be written; publish again, once.
             IndeterminateAppendError: it may be written; `publish_again(error)` settles it. UnconfirmedAppendError is
                 one, too: it is written, and no second Region has said that it has it.
@@ -198,12 +199,10 @@ class Fabric:
             if acks > 1:
                 raise SettingError("acks", acks, "1 with once=True: its transaction is of one Region")
         event = outgoing.encode(key, type, data, id, headers, time, source)
-        lane, batch, (event_id,) = outgoing.lane_of(event), outgoing.batch_of_one(event), event.ids
         if once:
-            return publish_once(
-                outgoing, self._log_here(outgoing), lane, batch, event_id, self._append_together
-            )
-        return receipt(outgoing.append(lane, batch, acks=acks), 0, event_id)
+            return publish_once(outgoing, self._log_here(outgoing), event, self._append_together)
+        lane, batch = outgoing.lane_of(event), outgoing.batch_of_one(event)
+        return receipt(outgoing.append(lane, batch, acks=acks), 0, event.ids[0])
 
     def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
         """Publish events, packed into as few records as their lanes allow; returns their receipts in the order given.
@@ -306,7 +305,7 @@ class Fabric:
                 self._route(stream),
                 clock=self._clock,
                 entropy=self._entropy,
-                source=self._source or f"/{self.topology.fabric}/{name}",
+                source=self._source or stream.source,
                 express=self._express,
             )
         return outgoing

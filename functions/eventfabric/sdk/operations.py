@@ -5,11 +5,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from eventfabric.errors import NotUnknownError, SettingError, WrongRegionError
+from eventfabric.errors import InvalidEventError, NotUnknownError, SettingError, WrongRegionError
 from eventfabric.model.backfill import Report
 from eventfabric.model.circuit import Circuit
+from eventfabric.model.event import check_event
 from eventfabric.model.finding import Finding
-from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName, parse_place
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Ports, Steps
@@ -17,6 +18,7 @@ from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, result_text
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.locate import event_at
 from eventfabric.services.replay import Replay
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
@@ -173,15 +175,56 @@ class Operations:
         ]
         return [one for one in made if next(one.handed(), None)]
 
-    def step(self, subscription: str, event_id: str, name: str) -> StepState | None:
-        """What is known of a step (see `Delivery.once`); None: it never began. UnknownNameError, SettingError."""
-        key, steps = self._step(subscription, event_id, name)
-        return steps.look(key)
+    def step_key(self, subscription: str, event: str, name: str, *, source: str | None = None) -> StepKey:
+        """The key of a step (see `Delivery.once`).
+
+        Args:
+            subscription: whose step it is.
+            event: the event's id, or its place in the log, `<origin>/<generation>.<index>@<sequence>`.
+            name: the name that the handler gave to the step.
+            source: whose id it is; default: the fabric's own for the stream. With it, `event` is an id.
+
+        Raises:
+            UnknownNameError: there is no such subscription.
+            SettingError: no step can have that name, or no event stands at that place (any more).
+        """
+        if not is_step_name(name):
+            raise SettingError("step", name, STEP_NAMES)
+        found = self.topology.subscription(subscription)
+        stream = self._stream(found)
+        place = parse_place(event) if source is None else None
+        if place is not None:
+            there = event_at(self._ports.log_of(stream), *place)
+            if there is None:
+                raise SettingError("event", event, "a place where an event stands, or an id with its source")
+            event, source = there.id or "", there.source or ""
+        source = stream.source if source is None else source
+        try:
+            check_event(id=event, type="-", key="-", source=source, headers=None)
+        except InvalidEventError as error:
+            raise SettingError("event", f"{error}", "an id and a source that an event can have") from None
+        return StepKey(StreamName(stream.name), SubscriptionName(found.name), name, source, event)
+
+    def step(
+        self, subscription: str, event: str, name: str, *, source: str | None = None
+    ) -> StepState | None:
+        """What is known of a step; None: it never began. Arguments and errors as `step_key`."""
+        key = self.step_key(subscription, event, name, source=source)
+        return self._steps(subscription).look(key)
 
     def settle_step(
-        self, subscription: str, event_id: str, name: str, *, happened: bool, result: object = None
+        self,
+        subscription: str,
+        event: str,
+        name: str,
+        *,
+        happened: bool,
+        result: object = None,
+        source: str | None = None,
     ) -> None:
         """Say what became of a step that is in doubt: it happened, with a result, or it did not. Then redrive.
+
+        Arguments as `step_key`.
 
         Raises:
             NotUnknownError: it is not in doubt; nothing is changed.
@@ -190,7 +233,8 @@ class Operations:
         text, problem = result_text(result)
         if problem or (result is not None and not happened):
             raise SettingError("result", result, "plain JSON values, of a step that happened")
-        key, steps = self._step(subscription, event_id, name)
+        key = self.step_key(subscription, event, name, source=source)
+        steps = self._steps(subscription)
         standing = steps.look(key)
         if standing is None or standing.done:
             state = "never began" if standing is None else f"is done, with the result {standing.result:.200}"
@@ -211,13 +255,8 @@ class Operations:
         """Let its deliveries go on, paused or with an open circuit, and ring every lane. False: try again."""
         return self._breaker(subscription).resume()
 
-    def _step(self, subscription: str, event_id: str, name: str) -> tuple[StepKey, Steps]:
-        if not is_step_name(name):
-            raise SettingError("step", name, STEP_NAMES)
-        found = self.topology.subscription(subscription)
-        stream = self._stream(found)
-        key = StepKey(StreamName(stream.name), SubscriptionName(found.name), name, event_id)
-        return key, self._ports.steps_of(stream)
+    def _steps(self, subscription: str) -> Steps:
+        return self._ports.steps_of(self._stream(self.topology.subscription(subscription)))
 
     def _breaker(self, subscription: str) -> Breaker:
         found, ports = self.topology.subscription(subscription), self._ports

@@ -6,18 +6,24 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from eventfabric.errors import EventFabricError, InvalidEventError, Problem, TransactionRefusedError
+from eventfabric.errors import (
+    EventFabricError,
+    InvalidEventError,
+    OnceConflictError,
+    Problem,
+    TransactionRefusedError,
+)
 from eventfabric.model.commit import Write
 from eventfabric.model.event import HeaderValue
-from eventfabric.model.identity import BatchId, Lane, Region, Sequence
+from eventfabric.model.identity import BatchId, Lane
 from eventfabric.model.record import Batch, Record
 from eventfabric.ports import Log
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.delivery import Transaction
-from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.sdk.outgoing import Encoded, Outgoing
 from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
+from eventfabric.wire import once_item
 from eventfabric.wire.batch import Part, batch_of_rows
-from eventfabric.wire.keys import once_key
 from eventfabric.wire.transaction_bounds import check_count, check_transaction
 
 MakeAppend = Callable[[Seq[Posting], WritesOf], OutboxAppend]
@@ -136,34 +142,34 @@ class OutboxTransaction(Transaction):
             self.commit()
 
 
-def publish_once(
-    outgoing: Outgoing, log: Log, lane: Lane, batch: Batch, event_id: str, append: MakeAppend
-) -> Receipt:
-    """Append a batch of one event unless one of this id was published once in this Region; then that one's receipt."""
+def publish_once(outgoing: Outgoing, log: Log, event: Encoded, append: MakeAppend) -> Receipt:
+    """Append an event unless one of its source and id was published once in this Region; then that one's receipt.
+
+    OnceConflictError: that one has another key, type or data.
+    """
+    row, lane = event.row(), outgoing.lane_of(event)
+    event_id, source = row[0], row[4]
 
     def note(records: Seq[Record]) -> list[Write]:
         (record,) = records
-        item = once_key(lane.origin, event_id)
-        item["l"] = {"S": str(lane)}
-        item["s"] = {"N": str(record.sequence)}
-        if record.expires_at is not None:
-            item["x"] = {"N": str(record.expires_at)}
         put = {
             "TableName": outgoing.stream.table.name,
-            "Item": item,
+            "Item": once_item.to_item(record, row),
             "ConditionExpression": "attribute_not_exists(pk)",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         return [Write("Put", put)]
 
     try:
-        (record,) = append([posting(outgoing, log, lane, batch)], note).run()
+        (record,) = append([posting(outgoing, log, lane, outgoing.batch_of_one(event))], note).run()
     except TransactionRefusedError as refused:
         if refused.item is None:
             raise
-        first = Lane.parse(str(refused.item["l"]["S"]))
-        sequence = Sequence(int(str(refused.item["s"]["N"])))
-        return Receipt(Region(first.origin), first, sequence, event_id)
+        first, sequence = once_item.place_of(refused.item)
+        differs = once_item.differing(refused.item, row)
+        if differs:
+            raise OnceConflictError(event_id, source, differs, lane=first, sequence=sequence) from None
+        return Receipt(first.origin, first, sequence, event_id)
     return receipt(outgoing.appended(record), 0, event_id)
 
 

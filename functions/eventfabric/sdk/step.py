@@ -102,7 +102,8 @@ class Step:
         """Whether an earlier attempt, which nobody heard of again, did it."""
         if self._verify is None:
             raise UnknownStepError(
-                f"step {self._key.name!r} of event {self._key.event_id} began and was never heard of again, "
+                f"step {self._key.name!r} of event {self._key.event_id} of source {self._key.source} began and was "
+                "never heard of again, "
                 f"so it may have happened: ask the other side for {self.key!r}"
             )
         answer = self._verify(self)
@@ -134,7 +135,7 @@ class StepMaker:
         """The step of that name, for that event; HandlerError for a name that it cannot have."""
         if not is_step_name(name):
             raise HandlerError(f"step {name!r:.80}: allowed: {STEP_NAMES}")
-        key = StepKey(self.stream, self.subscription, name, event.id or "")
+        key = StepKey(self.stream, self.subscription, name, event.source or "", event.id or "")
         return Step(key, self.open(), verify, self.others if epoch else ())
 
 

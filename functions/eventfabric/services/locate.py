@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from eventfabric import limits
 from eventfabric.model.cursor import Cursor
+from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN, Record, Tail
 from eventfabric.model.start import AtTime, Start
 from eventfabric.ports import Log
+from eventfabric.wire.payload_codec import unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,15 @@ def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: K
         return False
     before = log.tail(lane, before=base)
     return before.sequence < base or to_ms(before.time) < kept.from_ms
+
+
+def event_at(log: Log, lane: Lane, sequence: Sequence) -> Event | None:
+    """The event at a place; None where its record has expired, or has not come. UndecodableRecordError."""
+    cursor = _at_sequence(log, lane, sequence, log.tail(lane))
+    for record in log.read(lane, cursor.base, records_max=1).records:
+        if record.sequence <= sequence < record.tail.sequence:
+            return unpack(record)[sequence - record.sequence]
+    return None
 
 
 def _at_sequence(log: Log, lane: Lane, sequence: Sequence, end: Tail) -> Cursor:

@@ -5,7 +5,7 @@ record    table `<fabric>-<stream>`; written by the origin's publishers, and by 
 cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.
           pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor`.
 once      table `<fabric>-<stream>`; written with the record of an event published once; never changed; as long as it.
-          pk `once/<origin>/<digest of the event id>`, sk 0.
+          pk `once/<origin>/<digest of the event's source and id>`, sk 0.
 parked    table `<fabric>-ledger`; written with the cursor by the same function, and by who redrives; kept until the key
           is free. pk as the cursor's, sk `<region>/parked/<digest of the parking id>`.
 won       table `<fabric>-ledger`; written by who comes to a record with a note, beside the state of the lane where its
@@ -25,7 +25,8 @@ seen      table `<fabric>-ledger`; written by a Region's reconciliation, once a 
 settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept. pk the cursor's and `/settled`,
           sk `<region>/<sequence>`.
 step      table `<fabric>-ledger`; written by an attempt before and after an effect outside, and by who settles it; kept
-          a year longer than its event. pk `<stream>/<subscription>/step/<name>/<event id>`, sk `<region>/step`.
+          a year longer than its event. pk `<stream>/<subscription>/step/<name>/<digest of the source>/<event id>`,
+          sk `<region>/step`.
 backfill  table `<fabric>-ledger`; written by who begins, plans, cancels or ends a backfill into a Region; kept.
           pk `backfill`, sk `<region>/<id>`.
 slice     table `<fabric>-ledger`; written when a backfill plans it, and about once a page by the worker that copies it;
@@ -167,9 +168,10 @@ def slice_key(backfill_id: str, region: Region, lane: Lane, start: Sequence) -> 
     return {PK: slices_key(backfill_id), SK: {"S": f"{region}/{lane}/{start:020d}"}}
 
 
-def once_key(origin: Region, event_id: str) -> Item:
+def once_key(origin: Region, source: str, event_id: str) -> Item:
     """The key of the note that an event was published once."""
-    digest = blake2b(event_id.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    length = len(source.encode()).to_bytes(4, "big")  # before it, so that no two pairs share their bytes
+    digest = blake2b(length + source.encode() + event_id.encode(), digest_size=_DIGEST_BYTES).hexdigest()
     return {PK: {"S": f"{_ONCE}{origin}/{digest}"}, SK: {"N": "0"}}
 
 

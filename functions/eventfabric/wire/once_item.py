@@ -1,0 +1,55 @@
+"""The note that an event was published once: where it stands, and digests by which it is known again.
+
+`l` lane, `s` sequence, `x` expiry as the record's, `f` digests of key, type and data (16 bytes each, in that order).
+"""
+
+from hashlib import blake2b
+from typing import Final
+
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.payload import Kind, canonical_json
+from eventfabric.model.record import Record
+from eventfabric.wire.keys import Item, once_key
+from eventfabric.wire.payload_codec import Row
+
+_DIGEST_BYTES: Final = 16
+_FIELDS: Final = ("key", "type", "data")
+
+
+def to_item(record: Record, row: Row) -> Item:
+    """The note beside the record that holds this one event."""
+    event_id, source = row[0], row[4]
+    item = once_key(record.lane.origin, source, event_id)
+    item["l"] = {"S": str(record.lane)}
+    item["s"] = {"N": str(record.sequence)}
+    item["f"] = {"B": b"".join(_digests(row))}
+    if record.expires_at is not None:
+        item["x"] = {"N": str(record.expires_at)}
+    return item
+
+
+def place_of(item: Item) -> tuple[Lane, Sequence]:
+    """Where the event stands that the note is of."""
+    return Lane.parse(str(item["l"]["S"])), Sequence(int(item["s"]["N"]))
+
+
+def differing(item: Item, row: Row) -> list[str]:
+    """Which of key, type and data the event of the row does not have as the one that the note is of.
+
+    Time and headers tell of the publishing, and may differ from one try to the next.
+    """
+    noted = bytes(item["f"]["B"])
+    return [
+        name
+        for number, (name, digest) in enumerate(zip(_FIELDS, _digests(row), strict=True))
+        if noted[number * _DIGEST_BYTES : (number + 1) * _DIGEST_BYTES] != digest
+    ]
+
+
+def _digests(row: Row) -> list[bytes]:
+    _, type_, key, _, _, _, kind, content = row
+    data = canonical_json(content) if kind == Kind.JSON else content
+    return [
+        blake2b(part, digest_size=_DIGEST_BYTES).digest()
+        for part in (key.encode(), type_.encode(), bytes((kind,)) + data)
+    ]
