@@ -23,7 +23,8 @@
     ├── PortError                    a call to a service failed
     │   ├── OutcomeUnknownError      it may have taken effect
     │   └── RefusedError             it certainly has not
-    │       └── ThrottledError
+    │       ├── ThrottledError       the service is busy: the same may go through later
+    │       └── LastingError         it goes through once somebody has mended what is denied, missing or disabled
     ├── LogError                     the log cannot be read on: the lane stops
     │   ├── UndecodableRecordError
     │   ├── DivergenceError
@@ -268,9 +269,17 @@ class RefusedError(PortError):
 
 
 class ThrottledError(RefusedError):
-    """The service asks for patience."""
+    """The service asks for patience: it is throttled, or another call is in the way."""
 
     retryable = True
+
+
+class LastingError(RefusedError):
+    """No retry helps until somebody acts; `cause` says why: `denied`, `missing`, `key_unusable` or `quota`."""
+
+    def __init__(self, operation: str, reason: str, cause: str) -> None:
+        self.cause = cause
+        super().__init__(operation, reason)
 
 
 class LogError(EventFabricError):

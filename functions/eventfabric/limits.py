@@ -56,6 +56,14 @@ EXPRESS_THREADS_MAX: Final = 4
 
 PAGE_RECORDS_MAX: Final = 100
 """Records that one log read asks for: bounds the events of one run (and so what a crash repeats)."""
+LANE_PATIENCE_SECONDS: Final = 3.0
+"""How long a lane run tries calls again that failed for a moment, before it leaves the rest to a later ring."""
+PATIENCE_WAIT_SECONDS: Final = 0.05
+PATIENCE_WAIT_MAX_SECONDS: Final = 0.5
+LANE_AGAIN_SECONDS: Final = 5
+"""After which a lane is rung anew whose run ended with a call that failed for longer."""
+LANE_AGAIN_SECONDS_MAX: Final = 60
+"""The same, where its runs have ended so for long, or with what somebody has to mend: a record, a grant, a table."""
 LANE_RACES_MAX: Final = 3
 """Commits of one lane run that may be lost to another consumer before the doorbell is left to come again."""
 TIME_MARGIN_SECONDS: Final = 5.0
@@ -87,6 +95,7 @@ TIMER_DELAY_SECONDS_MAX: Final = 900
 TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 """A handler's writes in one commit; the cursor, and a parked key that its event leaves, take the last places."""
+COMMIT_TOKEN_BYTES: Final = 16
 TRANSACTION_BYTES_MAX: Final = 4 * 1024 * 1024
 """All items of a transaction together."""
 

@@ -135,13 +135,14 @@ class Ledger(Protocol):
         writes: Seq[Write] = (),
         settled: Seq[Settled] = (),
         decided: Seq[Decided] = (),
+        token: bytes | None = None,
     ) -> CommitOutcome:
         """Replace the cursor that was `read` (by version) with `moved`, together with all the rest, or change nothing.
 
         The stored versions are those read plus 1. Every parked key must be as it was read, and what is decided not be
-        decided yet, or the race is lost. A commit whose reply was lost is recognised as its own when tried again by the
-        adapter. At most limits.TRANSACTION_ACTIONS_MAX actions, the cursor's included. OutcomeUnknownError: it may have
-        been written.
+        decided yet, or the race is lost. A commit whose reply was lost is recognised as its own when tried again, by
+        the adapter or with the same `token` (limits.COMMIT_TOKEN_BYTES random bytes; default: one of its own). At most
+        limits.TRANSACTION_ACTIONS_MAX actions, the cursor's included. OutcomeUnknownError: it may have been written.
         """
         ...
 

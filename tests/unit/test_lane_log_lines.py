@@ -110,16 +110,7 @@ def test_a_look_for_later_events_that_ends_early_is_told_with_where_it_ended(
     assert late_of(world) == {"a1": None}
 
 
-def test_a_timer_that_could_not_be_sent_is_named() -> None:
-    world = world_of(Failing({"a1": 99}), *named("a1"))
-    faults = Faults(nth(1, Fault.THROTTLED, name="doorbells.ring_later"))
-    with pytest.raises(OutcomeUnknownError) as caught:
-        world.deliver(by=world.deliverer(faults=faults))
-    assert caught.value.operation == "ring later"
-    assert str(caught.value) == f"ring later: the timer of lane {LANE} was not sent"
-
-
-def test_so_is_a_probe() -> None:
+def test_a_probe_that_could_not_be_sent_is_named() -> None:
     world = World()
     one = breaker_of(world, Faults(nth(1, Fault.THROTTLED, name="doorbells.ring_later")))
     assert one.open_for("down")

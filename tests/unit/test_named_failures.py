@@ -12,6 +12,7 @@ from eventfabric.aws.log import AwsLog
 from eventfabric.errors import (
     ContendedAppendError,
     IndeterminateAppendError,
+    LastingError,
     OutcomeUnknownError,
     PortError,
     RefusedError,
@@ -60,7 +61,7 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (botocore.PartialCredentialsError(provider="env", cred_var="key"), RefusedError, False, True),
         (botocore.ParamValidationError(report="bad"), RefusedError, False, True),
         (client_error("ValidationException", 400), RefusedError, False, True),
-        (client_error("AccessDeniedException", 400), RefusedError, False, True),
+        (client_error("AccessDeniedException", 400), LastingError, False, True),
         (client_error("ProvisionedThroughputExceededException", 400), ThrottledError, True, True),
         (client_error("InternalServerError", 500), OutcomeUnknownError, True, False),
         (client_error("ServiceUnavailable", 503), OutcomeUnknownError, True, False),

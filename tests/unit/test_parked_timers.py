@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError, UndecodablePayloadError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
+from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.identity import BatchId, Sequence
 from eventfabric.model.record import Note, record_at
@@ -114,7 +114,7 @@ def test_a_dead_letter_is_counted_once_however_many_events_come_to_wait_behind_i
 
 def test_a_throttled_commit_is_no_failure_of_the_events_whose_writes_it_had() -> None:
     world = world_of(Failing({}), *named("a1"), guarantee="exactly_once")
-    throttled = Faults(nth(1, Fault.THROTTLED, name="ledger.commit"))
+    throttled = Faults(at_random(1.0, [Fault.THROTTLED], seed=0, names=["ledger.commit"]))
     with pytest.raises(ThrottledError):
         world.deliver(by=world.deliverer(faults=throttled))
     assert (world.parked(), world.cursor().sequence) == ({}, 0)

@@ -8,7 +8,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ParkedFullError, PortError, UndecodablePayloadError, UndecodableRecordError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
+from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.deliver import Outcome
@@ -161,16 +161,28 @@ def test_waits_are_bounded_and_double_and_each_due_time_has_a_timer() -> None:
         assert 0 < wait_ms <= 1000 * min(50.0, 2.0 * 2**number)
 
 
-def test_the_timer_is_sent_before_the_commit_and_without_it_nothing_is_committed() -> None:
+def test_the_timer_is_sent_before_the_commit_and_again_where_it_was_not() -> None:
     world = world_of(Failing({"a1": 99}), *named("a1"))
     faults = Faults(nth(1, Fault.LOST_REQUEST, name="doorbells.ring_later"))
-    with pytest.raises(PortError):
-        world.deliver(by=world.deliverer(faults=faults))
-    assert faults.calls[-1] == "doorbells.ring_later"
-    assert (world.cursor().sequence, world.parked()) == (0, {})
-    again = Faults()
-    world.deliver(by=world.deliverer(faults=again))
-    assert again.calls[-2:] == ["doorbells.ring_later", "ledger.commit"]
+    world.deliver(by=world.deliverer(faults=faults))
+    assert faults.calls[-3:] == ["doorbells.ring_later", "doorbells.ring_later", "ledger.commit"]
+
+
+def test_where_no_timer_can_be_had_the_key_is_parked_all_the_same_and_tried_with_the_lanes_next_ring() -> (
+    None
+):
+    failing = Failing({"a1": 99})
+    world = world_of(failing, *named("a1"))
+    no_timers = Faults(at_random(1.0, [Fault.THROTTLED], seed=0, names=["doorbells.ring_later"]))
+    before_ms = world.clock.now_ms()
+    world.deliver(by=world.deliverer(faults=no_timers))
+    assert (world.cursor().sequence, list(world.parked())) == (1, ["a"])
+    assert len(world.timers) == 0
+    assert world.clock.now_ms() - before_ms <= 1000 * limits.LANE_PATIENCE_SECONDS
+    world.clock.advance(3600)
+    failing.times.clear()
+    world.deliver(tail=0)
+    assert world.parked() == {}
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
@@ -182,7 +194,7 @@ def test_parked_keys_and_the_cursor_are_committed_together_or_not_at_all(
 ) -> None:
     failing = Failing({"b1": 99})
     world = world_of(failing, *named("a1", "b1", "c1"), guarantee=guarantee, **FEW)
-    faults = Faults(nth(1, fault, name="ledger.commit"))
+    faults = Faults(at_random(1.0, [fault], seed=0, names=["ledger.commit"]))
     with pytest.raises((PortError, SimulatedCrash)):
         world.deliver(by=world.deliverer(faults=faults))
     done = fault in (Fault.LOST_REPLY, Fault.CRASH_AFTER)

@@ -18,8 +18,9 @@ from botocore.exceptions import (
 )
 
 from eventfabric import limits
-from eventfabric.errors import OutcomeUnknownError, RefusedError, ThrottledError
+from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, RefusedError, ThrottledError
 from eventfabric.wire.ledger_commit import Refusal
+from eventfabric.wire.service_errors import Meaning, meaning_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -35,19 +36,6 @@ CONFIG = Config(
     # botocore puts its user agent together anew for each request, a tenth of a call: see docs/performance.md.
     user_agent=f"Boto3/{boto3.__version__} md/Botocore#{botocore.__version__} lang/python#{python_version()}",
     user_agent_extra="eventfabric",
-)
-
-_THROTTLES = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "ThrottlingException",
-        "RequestLimitExceeded",
-        "TransactionInProgressException",
-        "RequestThrottled",
-        "Throttling",
-        "TooManyRequestsException",
-        "ReplicatedWriteConflictException",
-    }
 )
 
 _NEVER_SENT = (NoCredentialsError, PartialCredentialsError, ParamValidationError, UnknownEndpointError)
@@ -88,18 +76,28 @@ def named_failures(operation: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = error_code(error)
-        reason = f"{code}: {error.response['Error'].get('Message', '')}"
-        if code in _THROTTLES:
-            raise ThrottledError(operation, reason) from error
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
-            raise OutcomeUnknownError(operation, reason) from error
-        raise RefusedError(operation, reason) from error
+        raise _named(operation, error) from error
     except _NEVER_SENT as error:
         raise RefusedError(operation, str(error)) from error
     except BotoCoreError as error:
         # Time-outs and broken connections: the request may have arrived.
         raise OutcomeUnknownError(operation, str(error)) from error
+
+
+def _named(operation: str, error: ClientError) -> PortError:
+    """The failure as the table of the services' errors has it."""
+    code = error_code(error)
+    reason = f"{code}: {error.response.get('Error', {}).get('Message', '')}"
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    match meaning_of(code, status=status):
+        case Meaning.BUSY:
+            return ThrottledError(operation, reason)
+        case Meaning.UNCERTAIN:
+            return OutcomeUnknownError(operation, reason)
+        case Meaning.REFUSED:
+            return RefusedError(operation, reason)
+        case lasting:
+            return LastingError(operation, reason, lasting.name.lower())
 
 
 def error_code(error: ClientError) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from botocore.exceptions import ClientError
 
+from eventfabric import limits
 from eventfabric.aws.clients import cancellation, error_code, named_failures
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
@@ -33,8 +34,6 @@ from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unch
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
-
-_TOKEN_BYTES = 16
 
 
 class AwsLedger:
@@ -103,11 +102,12 @@ class AwsLedger:
         writes: Seq[Write] = (),
         settled: Seq[Settled] = (),
         decided: Seq[Decided] = (),
+        token: bytes | None = None,
     ) -> CommitOutcome:
         """See ports.Ledger. One PutItem of the cursor alone, else one TransactWriteItems, or a call for each item."""
         request = CommitRequest(
             self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
-            token=self._entropy.bytes(_TOKEN_BYTES), now_ms=self._clock.now_ms(),
+            token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES), now_ms=self._clock.now_ms(),
         )  # fmt: skip
         with named_failures("commit"):
             try:

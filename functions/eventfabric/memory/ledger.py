@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import Self
 
+from eventfabric import limits
 from eventfabric.memory.expressions import AttributeValue
 from eventfabric.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.memory.requests import Requests
@@ -23,7 +24,6 @@ from eventfabric.wire import circuit_item, marks_item, owner_item, settled_item,
 from eventfabric.wire.keys import Item, marks_of, marks_prefix, seen_item, settled_of, standing_key
 from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
 
-_TOKEN_BYTES = 16
 _LAST_CHARACTER = "\U0010ffff"
 
 
@@ -90,11 +90,12 @@ class MemoryLedger:
         writes: Seq[Write] = (),
         settled: Seq[Settled] = (),
         decided: Seq[Decided] = (),
+        token: bytes | None = None,
     ) -> CommitOutcome:
         """See ports.Ledger. One conditional put of the cursor alone, else one transaction."""
         request = CommitRequest(
             self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
-            token=self._entropy.bytes(_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
+            token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
         )  # fmt: skip
         if request.others and not writes and key.stream in self._in_order:
             return self._write_in_order(request, key.stream)
@@ -102,8 +103,9 @@ class MemoryLedger:
             if writes or request.others:
                 of_writes: list[Action] = [(write.action, write.request) for write in writes]
                 actions = [*of_writes, *request.others, ("Put", request.cursor)]
-                token = request.token.hex()
-                self._requests.send("transact", lambda: self._region.transact(actions, token=token))
+                self._requests.send(
+                    "transact", lambda: self._region.transact(actions, token=request.token.hex())
+                )
             else:
                 table = self._region.table(self._table_of(key.stream))
                 self._requests.send("put", lambda: table.write("Put", request.cursor))

@@ -43,13 +43,15 @@ class RaceLost:
 class WriteRefused:
     """Nothing was written, because DynamoDB refused the write at `index` (its own condition failed, for one).
 
-    `item`: what stands there, where the write asked for it.
+    `item`: what stands there, where the write asked for it. `is_busy`: it was throttled, or met
+    another transaction: the same may go through later, and nobody is to blame.
     """
 
     index: int
     code: str
     message: str
     item: dict[str, dict[str, Any]] | None = field(default=None, compare=False)
+    is_busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

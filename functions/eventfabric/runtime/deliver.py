@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from functools import partial
 from math import ceil
 from typing import Any, TypeAlias
@@ -16,7 +17,8 @@ from eventfabric.errors import PortError
 from eventfabric.model.identity import Lane
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.services.patience import Patience
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
 
 _Rung: TypeAlias = tuple[Doorbell, list[SQSRecord]]
 """A lane's highest doorbell, and all messages that rang for the lane."""
@@ -70,9 +72,7 @@ def _spare_the_innocent(runtime: Runtime, lanes: list[_Rung], context: LambdaCon
     """
     records = [record for _, of_lane in lanes for record in of_lane]
     seconds = ceil(context.get_remaining_time_in_millis() / 1000) + limits.CRASH_VISIBILITY_MARGIN_SECONDS
-    runtime.ports.doorbells.hide(
-        runtime.subscription or "", [record.receipt_handle for record in records], seconds
-    )
+    _hide(runtime, records, seconds)
     return sorted(lanes, key=lambda lane: crc32(f"{lane[0].lane}+{_received(lane[1])}".encode()))
 
 
@@ -106,25 +106,72 @@ def _by_lane(runtime: Runtime, event: SQSEvent, failed: list[str]) -> list[_Rung
 def _deliver(
     runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], deadline_ms: int, *, beside: int
 ) -> bool:
-    """Whether the lane's doorbells have served. `beside`: lanes that are delivered at the same time."""
+    """Deliver the lane; whether its doorbells have served. `beside`: lanes that are delivered at the same time.
+
+    What fails for a moment is tried again here. What lasts is left to a doorbell of its own, later: one that only came
+    again would be taken for one after a crash, and would keep its group waiting for as long as a crash does.
+    """
     about = {"subscription": runtime.subscription, "lane": str(doorbell.lane), "tail": doorbell.tail}
-    try:
-        result = runtime.deliverers[_deliverer_of(runtime, doorbell)].deliver(
-            doorbell, deadline_ms=deadline_ms, receive_count=_received(records),
-            concurrency=max(1, runtime.concurrency // beside),
-        )  # fmt: skip
-    except PortError as error:
-        runtime.logger.warning("a lane's doorbell comes again", extra={**about, "reason": str(error)})
-        return False
-    if not result.done:
-        cause = result.cause
-        runtime.logger.warning(
-            "a lane stopped",
-            extra={
-                **about,
-                "outcome": result.outcome.value,
-                "error_type": type(cause).__name__ if cause else None,
-            },
-            exc_info=cause,
-        )
-    return result.done
+    deliverer = runtime.deliverers[_deliverer_of(runtime, doorbell)]
+    patience = Patience(runtime.ports.clock, runtime.ports.entropy, seconds=limits.LANE_PATIENCE_SECONDS)
+    while True:
+        try:
+            result = deliverer.deliver(
+                doorbell, deadline_ms=deadline_ms, receive_count=_received(records),
+                concurrency=max(1, runtime.concurrency // beside),
+            )  # fmt: skip
+            break
+        except PortError as error:
+            if error.retryable and runtime.ports.clock.now_ms() < deadline_ms and patience.wait():
+                continue
+            runtime.logger.warning("a lane is rung again", extra={**about, "reason": str(error)})
+            ended = replace(doorbell, ended=deliverer.ended_at(doorbell.lane))
+            return _ring_again(runtime, ended, records, is_passing=error.retryable)
+    if result.done:
+        return True
+    cause = result.cause
+    runtime.logger.warning(
+        "a lane stopped",
+        extra={
+            **about,
+            "outcome": result.outcome.value,
+            "error_type": type(cause).__name__ if cause else None,
+        },
+        exc_info=cause,
+    )
+    if result.cause is None:
+        return _ring_again(runtime, doorbell, records, is_passing=True)
+    _hide(runtime, records, limits.LANE_AGAIN_SECONDS_MAX)
+    return False
+
+
+def _ring_again(runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], *, is_passing: bool) -> bool:
+    """Have the lane rung a little later; whether its doorbells have served, else they come again as soon.
+
+    `is_passing`: what ended the run passes by itself. Then the queue is rung at once where no timer can be had: the run
+    that follows is as patient. What somebody has to mend would only be met again and again.
+
+    Where replies are lost, one run may send several doorbells: those of one lane and moment are one to the queue.
+    """
+    doorbells, subscription = runtime.ports.doorbells, runtime.subscription or ""
+    now_ms, moment_ms = runtime.ports.clock.now_ms(), 1000 * limits.LANE_AGAIN_SECONDS
+    failing_ms = doorbell.failing_ms or now_ms
+    seconds = limits.LANE_AGAIN_SECONDS_MAX
+    if is_passing:
+        seconds = min(seconds, max(limits.LANE_AGAIN_SECONDS, (now_ms - failing_ms) // 4000))
+    # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
+    again = max(now_ms - now_ms % moment_ms, doorbell.again + 1)
+    bell = replace(doorbell, tail=ANY_TAIL, again=again, failing_ms=failing_ms)
+    if doorbells.ring_later(subscription, bell, seconds):
+        return True
+    if is_passing and not doorbells.ring(subscription, [bell]):
+        return True
+    _hide(runtime, records, seconds)
+    return False
+
+
+def _hide(runtime: Runtime, records: list[SQSRecord], seconds: int) -> None:
+    """Have doorbells that did not serve come again after so long; else a crash's time-out would pass first."""
+    runtime.ports.doorbells.hide(
+        runtime.subscription or "", [record.receipt_handle for record in records], seconds
+    )

@@ -13,12 +13,18 @@ ANY_TAIL: Final = Sequence(2**53 - 1)
 
 @dataclass(frozen=True, slots=True)
 class Doorbell:
-    """Look at this lane. `again` tells a later ring for the same tail from the first: a time, or a version."""
+    """Look at this lane. `again` tells a later ring for the same tail from the first: a time, or a version.
+
+    `ended`: where whoever rang could not note any more that its attempts have ended, the cursor's version then; else 0.
+    `failing_ms`: since when the lane's runs end with calls that fail, in milliseconds since 1970; 0: they do not.
+    """
 
     stream: StreamName
     lane: Lane
     tail: Sequence
     again: int = 0
+    ended: int = 0
+    failing_ms: int = 0
 
     @property
     def group(self) -> str:
@@ -37,6 +43,8 @@ class _Body(msgspec.Struct, omit_defaults=True):
     lane: str
     tail: int
     again: int = 0
+    ended: int = 0
+    failing_ms: int = 0
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -46,7 +54,15 @@ def to_body(doorbell: Doorbell) -> str:
     """The message body; equal doorbells give equal text, whoever rings."""
     lane = doorbell.lane
     return msgspec.json.encode(
-        _Body(doorbell.stream, lane.origin, lane.local, doorbell.tail, doorbell.again)
+        _Body(
+            doorbell.stream,
+            lane.origin,
+            lane.local,
+            doorbell.tail,
+            doorbell.again,
+            doorbell.ended,
+            doorbell.failing_ms,
+        )
     ).decode()
 
 
@@ -60,4 +76,6 @@ def from_body(body: str) -> Doorbell:
     if not (dot and generation.isdecimal() and index.isdecimal() and parsed.tail >= 0 and parsed.origin):
         raise ValueError(f"not a doorbell: lane {parsed.lane!r}, tail {parsed.tail}")
     lane = Lane(Region(parsed.origin), Generation(int(generation)), LaneIndex(int(index)))
-    return Doorbell(StreamName(parsed.stream), lane, Sequence(parsed.tail), parsed.again)
+    return Doorbell(
+        StreamName(parsed.stream), lane, Sequence(parsed.tail), parsed.again, parsed.ended, parsed.failing_ms
+    )

@@ -10,9 +10,9 @@ A commit and its race, in time:
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
-from eventfabric.errors import ThrottledError
+from eventfabric.errors import RefusedError, ThrottledError
 from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.decision import Decision
@@ -20,12 +20,10 @@ from eventfabric.model.identity import Region
 from eventfabric.model.parked import Parked, ParkedChange, Settled
 from eventfabric.wire import cursor_item, parked_item, settled_item, won_item
 from eventfabric.wire.keys import Item, is_cursor, is_parked, is_won, ledger_region_and_kind, parked_key
+from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning, meaning_of_reason
 
 Action = tuple[str, dict[str, Any]]
 """Put, Update, Delete or ConditionCheck, and the DynamoDB request of it."""
-
-FAILED_CONDITION: Final = "ConditionalCheckFailed"
-CONFLICT: Final = "TransactionConflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +77,29 @@ class CommitRequest:
         return {"TableName": self._table, "Item": item} | unchanged(read_version)
 
     def outcome(self, refusals: Seq[Refusal], writes_count: int) -> CommitOutcome:
-        """What a cancelled transaction of writes, `others` and the cursor means.
+        """Say what a cancelled transaction of writes, `others` and the cursor means.
 
-        Conflicts with other transactions and throttles raise ThrottledError: the same may go through later.
+        A lost race goes before all else, and a write that is busy before one that is refused: what the others come to
+        is known once that has passed. ThrottledError: the state itself is busy. RefusedError: it cannot be written.
         """
-        of_state = refusals[writes_count:]
+        of_state, of_writes = refusals[writes_count:], refusals[:writes_count]
         if any(refusal.code == FAILED_CONDITION for refusal in of_state):
             return self.outcome_of_item(of_state[-1].item)
-        for index, refusal in enumerate(refusals[:writes_count]):
-            if refusal.code not in ("None", CONFLICT):
-                return WriteRefused(index, refusal.code, refusal.message)
-        raise ThrottledError("commit", ", ".join(refusal.code for refusal in refusals))
+        for refusal in of_state:
+            if refusal.code != NO_REASON and meaning_of_reason(refusal.code) is not Meaning.BUSY:
+                raise RefusedError("commit", f"{refusal.code}: {refusal.message}")
+        if any(refusal.code != NO_REASON for refusal in of_state):
+            raise ThrottledError("commit", ", ".join(refusal.code for refusal in refusals))
+        refused = [
+            WriteRefused(
+                index, refusal.code, refusal.message, is_busy=meaning_of_reason(refusal.code) is Meaning.BUSY
+            )
+            for index, refusal in enumerate(of_writes)
+            if refusal.code != NO_REASON
+        ]
+        if not refused:
+            raise ThrottledError("commit", "cancelled without a reason")
+        return min(refused, key=lambda one: not one.is_busy)
 
     def outcome_of_item(self, cursor_item: Item | None) -> CommitOutcome:
         """What it means that this item stands where the cursor was to be put: another's, or this very commit's."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence as Seq
 
-from eventfabric.errors import ThrottledError
+from eventfabric.errors import RefusedError, ThrottledError
 from eventfabric.model.commit import Write, WriteRefused
 from eventfabric.model.record import Record
 from eventfabric.wire import record_item
-from eventfabric.wire.ledger_commit import CONFLICT, FAILED_CONDITION, Action, Refusal
+from eventfabric.wire.ledger_commit import Action, Refusal
+from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning, meaning_of_reason
 
 
 def actions_of(records: Seq[tuple[str, Record]], writes: Seq[Write]) -> list[Action]:
@@ -18,15 +19,19 @@ def actions_of(records: Seq[tuple[str, Record]], writes: Seq[Write]) -> list[Act
 
 
 def outcome_of(refusals: Seq[Refusal], records_count: int) -> tuple[int, Record] | WriteRefused:
-    """Which record's place is taken, and by which; or which write was refused.
+    """Say which record's place is taken, and by which; or which write was refused.
 
     A place that is taken goes before all else: if what stands there is the transaction's own, it was written.
-    Conflicts with other transactions and throttles raise ThrottledError: the same may go through later.
+    ThrottledError: something of it is busy, so that what the rest comes to is not known yet. RefusedError: a record
+    cannot be written.
     """
     for index, refusal in enumerate(refusals[:records_count]):
         if refusal.code == FAILED_CONDITION and refusal.item is not None:
             return index, record_item.from_item(refusal.item)
+    given = [refusal for refusal in refusals if refusal.code != NO_REASON]
+    if not given or any(meaning_of_reason(refusal.code) is Meaning.BUSY for refusal in given):
+        raise ThrottledError("append", ", ".join(refusal.code for refusal in refusals))
     for index, refusal in enumerate(refusals[records_count:]):
-        if refusal.code not in ("None", CONFLICT):
+        if refusal.code != NO_REASON:
             return WriteRefused(index, refusal.code, refusal.message, refusal.item)
-    raise ThrottledError("append", ", ".join(refusal.code for refusal in refusals))
+    raise RefusedError("append", f"{given[0].code}: {given[0].message}")

@@ -11,6 +11,7 @@ from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.retry import RetryPolicy
+from eventfabric.services.patience import Patience
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 
@@ -40,6 +41,12 @@ class VisitContext:
     clock: Clock
     telemetry: Telemetry
     side_by_side: SideBySide
+
+    def patience(self, deadline_ms: int) -> Patience:
+        """Begin to be patient with a call, as long as a lane run may be, and its invocation has time."""
+        left_seconds = (deadline_ms - self.clock.now_ms()) / 1000
+        seconds = max(0.0, min(limits.LANE_PATIENCE_SECONDS, left_seconds))
+        return Patience(self.clock, self.policy.entropy, seconds=seconds)
 
     def tell_latency(self, appended_ms: int) -> None:
         """Tell how long an event took from append to commit; nobody knows where the producer's clock is ahead."""

@@ -112,6 +112,7 @@ class Deliverer:
         self._clock = clock
         self._telemetry = telemetry
         self._left_at: dict[Lane, Sequence] = {}
+        self._ended_at: dict[Lane, int] = {}
         self._commits_first = subscription.definition.guarantee == "at_most_once"
         types = subscription.definition.types
         self._types = None if types is None else frozenset(types)
@@ -140,14 +141,16 @@ class Deliverer:
         circuit = self._breaker.circuit()
         probes = circuit.state is CircuitState.OPEN and self._breaker.take_probe()
         if circuit.state is not CircuitState.CLOSED and not probes:
-            self._breaker.ring_probe(lane, behind=doorbell.again)
             self._beginnings.pin(doorbell)
-            return LaneResult(Outcome.WAITING)
+            return self._waiting(doorbell)
         context = self._context_of(lane)
         ledger = context.ledger
         key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)
         begins_later = not self._beginnings.is_earliest
-        for _ in range(limits.LANE_RACES_MAX):
+        ended_at = {doorbell.ended, self._ended_at.pop(lane, 0)} - {0}
+        for race in range(limits.LANE_RACES_MAX):
+            if race and not probes and self._standings.read().circuit.state is not CircuitState.CLOSED:
+                return self._waiting(doorbell)
             state, ahead = self._look(ledger, key, doorbell)
             if owner is not None and self._standings.is_in_doubt(state.written_ms):
                 owner = self._standings.ask(lane.origin)
@@ -177,8 +180,14 @@ class Deliverer:
                 after_crash=receive_count > 1,
                 probes=probes,
                 concurrency=concurrency,
+                # The last write may have landed, too: its reply did not come.
+                ended=frozenset(version + more for version in ended_at for more in (0, 1)),
             )
-            result = self._visit(visit, doorbell, ahead)
+            try:
+                result = self._visit(visit, doorbell, ahead)
+            except PortError:
+                self._ended_at[lane] = visit.cursor.version
+                raise
             if result is not None and result.outcome is Outcome.DELIVERED:
                 self._left_at[lane] = visit.cursor.base
             probes = visit.probes
@@ -189,6 +198,15 @@ class Deliverer:
                 return result
             self._telemetry.add(Metric.COMMITS_LOST)
         return LaneResult(Outcome.CONTENDED)
+
+    def ended_at(self, lane: Lane) -> int:
+        """The cursor's version when a run of the lane ended with a PortError, all its attempts having ended; else 0."""
+        return self._ended_at.get(lane, 0)
+
+    def _waiting(self, doorbell: Doorbell) -> LaneResult:
+        """Have the lane wait for the circuit: it is rung for the next probe, or when deliveries are resumed."""
+        self._breaker.ring_probe(doorbell.lane, behind=doorbell.again)
+        return LaneResult(Outcome.WAITING)
 
     def _look(self, ledger: Ledger, key: LaneKey, doorbell: Doorbell) -> tuple[LaneState, _Ahead | None]:
         """The lane's state; and at the same time, where this process knows the lane, what stands behind its end.
@@ -233,7 +251,11 @@ class Deliverer:
             ended = visit.retry(due)
             if ended is not None:
                 return self._result(ended, doorbell)
+        is_first = True
         while True:
+            if not (is_first or visit.probes) and self._breaker.circuit().state is not CircuitState.CLOSED:
+                return self._waiting(doorbell)
+            is_first = False
             try:
                 base = visit.cursor.base
                 if ahead is not None and ahead.base == base:

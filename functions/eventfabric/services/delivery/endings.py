@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eventfabric.model.commit import RaceLost, SameItemTwice, WriteRefused
-from eventfabric.services.delivery.retry import RefusedWriteError
+from eventfabric.services.delivery.retry import Failed, RefusedWriteError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,11 @@ CircuitOpen = Literal["circuit open"]
 Ended = RaceLost | Stopped | OutOfTime | CircuitOpen
 
 
-def refusal(outcome: WriteRefused | SameItemTwice) -> RefusedWriteError:
-    """Why one event's writes cannot be committed, as its handler's failure."""
+def refusal(outcome: WriteRefused | SameItemTwice) -> Failed:
+    """Take what refuses one event's writes for its handler's failure. A busy item is nobody's: it costs no attempt."""
     if isinstance(outcome, SameItemTwice):
-        return RefusedWriteError("SameItemTwice", "two writes of one event touch one item")
-    return RefusedWriteError(outcome.code, outcome.message)
+        return Failed(RefusedWriteError("SameItemTwice", "two writes of one event touch one item"), 1)
+    return Failed(RefusedWriteError(outcome.code, outcome.message), 0 if outcome.is_busy else 1)
 
 
 def only_race(outcome: RaceLost | WriteRefused | SameItemTwice) -> RaceLost:

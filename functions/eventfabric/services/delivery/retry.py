@@ -40,7 +40,7 @@ class RefusedWriteError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Attempts in a row that failed, and what the last one raised."""
+    """Attempts in a row that failed, and what the last one raised. No tries: what failed is not the event's doing."""
 
     error: BaseException
     tries: int
@@ -63,7 +63,7 @@ class RetryPolicy:
     def __init__(self, definition: Subscription, *, entropy: Entropy, code_version: str = "") -> None:
         self._retry = definition.retry
         self._definition = definition
-        self._entropy = entropy
+        self.entropy = entropy
         self._code_version = code_version
         self.tries_at_once = min(1 + definition.retry.immediate, definition.retry.attempts)
 
@@ -110,7 +110,7 @@ class RetryPolicy:
             due_ms=now_ms + self._wait_ms(attempts),
             failure=failure,
             replacement=before.replacement if before else None,
-            version=before.version if before else first_version(self._entropy),
+            version=before.version if before else first_version(self.entropy),
         )
         if self.is_permanent(failed.error):
             return dead(parked, _hint_of(failed.error))
@@ -147,7 +147,7 @@ class RetryPolicy:
         )
         waiting = before.waiting if before else (place,)
         replacement, version = (
-            (before.replacement, before.version) if before else (None, first_version(self._entropy))
+            (before.replacement, before.version) if before else (None, first_version(self.entropy))
         )
         return Parked(
             parking_id,
@@ -164,7 +164,7 @@ class RetryPolicy:
         """Exponential, with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)."""
         doublings = max(0, attempts - self.tries_at_once)
         most = min(self._retry.backoff_max_seconds, self._retry.backoff_seconds * 2.0 ** min(doublings, 32))
-        return max(1, round(1000 * most * self._entropy.fraction()))
+        return max(1, round(1000 * most * self.entropy.fraction()))
 
 
 def first_version(entropy: Entropy) -> int:

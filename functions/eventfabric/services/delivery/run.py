@@ -203,7 +203,7 @@ class Run:
                 self._index, self._single_until = entry.index, entry.index + len(entry.events)
                 return None
             else:
-                ended = self._failed(entry.index, entry.events, Failed(refusal(outcome), 1), after)
+                ended = self._failed(entry.index, entry.events, refusal(outcome), after)
                 if ended is not None:
                     return ended
         return self._flush(index)

@@ -6,8 +6,15 @@ from dataclasses import replace
 from math import ceil
 
 from eventfabric import limits
-from eventfabric.errors import LogError, OutcomeUnknownError, ParkedFullError, RefusedError
-from eventfabric.model.commit import Committed, Decided, RaceLost, SameItemTwice, Write, WriteRefused
+from eventfabric.errors import LogError, ParkedFullError
+from eventfabric.model.commit import (
+    Committed,
+    Decided,
+    RaceLost,
+    SameItemTwice,
+    Write,
+    WriteRefused,
+)
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
@@ -19,6 +26,7 @@ from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped, only_race, refusal
 from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.delivery.notes import settle_notes
+from eventfabric.services.delivery.patiently import commit_patiently, ring_later_patiently
 from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.waiting import Absent, WaitingEvents
@@ -39,22 +47,32 @@ class Visit:
         after_crash: bool,
         probes: bool,
         concurrency: int | None = None,
+        ended: frozenset[int] = frozenset(),
     ) -> None:
-        """`concurrency`: attempts at the same time; default the subscription's."""
+        """`concurrency`: attempts at the same time; default the subscription's.
+
+        `ended`: versions of the cursor at which all attempts are known to have ended: one still noted is no crash.
+        """
         self._in = context
         self.key = key
-        self.cursor = _crash_counted(state.cursor(context.region))
-        if state.cursor(context.region).attempting:
-            self._crashed_at(self.cursor.sequence, self.cursor.crashes)
-        self.stepped_over = set(state.won_by(context.decides_alone))
         self._stored = state.parked.get(context.region, {})
-        self._parked = dict(self._stored)
         self._changed: set[str] = set()
+        self.cursor = state.cursor(context.region)
+        if self.cursor.version in ended:
+            self.cursor = replace(self.cursor, attempting=False)
+            self._changed = {each for each, parked in self._stored.items() if parked.attempting}
+            self._stored = {each: replace(parked, attempting=False) for each, parked in self._stored.items()}
+        elif self.cursor.attempting:
+            self.cursor = replace(self.cursor, attempting=False, crashes=self.cursor.crashes + 1)
+            self._crashed_at(self.cursor.sequence, self.cursor.crashes)
+        self._stale = frozenset(self._changed)
+        self._parked = dict(self._stored)
+        self.stepped_over = set(state.won_by(context.decides_alone))
         self._timers: set[int] = set()
         self.deadline_ms = deadline_ms
         self.began_as_probe = self.probes = probes
         self.careful = (
-            after_crash or self.cursor.crashes > 0 or any(p.attempting for p in self._stored.values())
+            after_crash or self.cursor.crashes > 0 or any(p.attempting for p in self._parked.values())
         )
         self.lateness = Lateness(context, key)
         self._waiting = WaitingEvents(context, key.lane, self.lateness)
@@ -72,7 +90,7 @@ class Visit:
         now_ms = self._in.clock.now_ms() + limits.TIMER_EARLY_MILLISECONDS
         found = [
             parked
-            for parked in self._stored.values()
+            for parked in self._parked.values()
             if parked.is_due(2**62 if self.probes or parked.attempting else now_ms)
         ]
         # What was being attempted when the process died comes first, so that no other crash is put down to it.
@@ -252,7 +270,7 @@ class Visit:
         outcome = self.commit(self.cursor, writes)
         if outcome is None or isinstance(outcome, RaceLost):
             return outcome
-        return Failed(refusal(outcome), 1)
+        return refusal(outcome)
 
     def settle(self, noted: Seq[Record]) -> RaceLost | None:
         """Decide about noted batches, and commit that before any of their events is handed out; the cursor stays."""
@@ -273,24 +291,20 @@ class Visit:
             ParkedChange(before, after)
             for parking_id in sorted(self._changed)
             if (before := self._stored.get(parking_id)) != (after := self._passed(parking_id, moved.sequence))
+            or parking_id in self._stale  # its note is not true any more
         ]
         moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
         moved = moved.beside(after_changes(self._stored, changes))
         if moved == self.cursor and not changes and not writes and not decided:
             return None
         self._ring_timers(changes)
-        try:
-            outcome = self._in.ledger.commit(
-                self.key, self.cursor, moved, parked=changes, writes=writes, decided=decided
-            )
-        except RefusedError as error:
-            # State's own puts are never wrong by themselves: one of the writes is, so it is their event's failure.
-            if error.retryable or not writes:
-                raise
-            return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
+        outcome = commit_patiently(
+            self._in, self.key, self.cursor, moved, parked=changes, writes=writes, decided=decided,
+            deadline_ms=self.deadline_ms,
+        )  # fmt: skip
         if not isinstance(outcome, Committed):
             return outcome
-        self.cursor = outcome.cursor
+        self.cursor, self._stale = outcome.cursor, frozenset()
         for change in changes:
             self._stands(change)
         self._changed = {each for each in self._changed if self._parked.get(each) != self._stored.get(each)}
@@ -340,8 +354,7 @@ class Visit:
                 continue
             bell = Doorbell(self.key.stream, self.key.lane, Sequence(0), again=after.due_ms)
             delay_seconds = max(0, ceil((after.due_ms - self._in.clock.now_ms()) / 1000))
-            if not self._in.doorbells.ring_later(self._in.subscription.name, bell, delay_seconds):
-                raise OutcomeUnknownError("ring later", f"the timer of lane {self.key.lane} was not sent")
+            ring_later_patiently(self._in, bell, delay_seconds, deadline_ms=self.deadline_ms)
 
     def handled(self, events: int, oldest_ms: int | None = None) -> None:
         """Events were handled and are committed; the oldest was appended at `oldest_ms`."""
@@ -393,8 +406,3 @@ class Visit:
                 key, parking_id, place, before, event=event, kind=kind, crashes=crashes, now_ms=now_ms
             )
         )
-
-
-def _crash_counted(cursor: Cursor) -> Cursor:
-    """The cursor with an attempt that was begun, and never heard of again, counted as a crash of its event."""
-    return replace(cursor, attempting=False, crashes=cursor.crashes + 1) if cursor.attempting else cursor

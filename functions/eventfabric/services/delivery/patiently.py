@@ -1,0 +1,68 @@
+"""Commits and timers of a lane run that are tried again in place: what fails for a moment must not end the run."""
+
+from collections.abc import Sequence as Seq
+
+from eventfabric import limits
+from eventfabric.errors import PortError
+from eventfabric.model.commit import CommitOutcome, Decided, Write, WriteRefused
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.parked import ParkedChange
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.patience import Patience
+from eventfabric.telemetry import Metric
+from eventfabric.wire.doorbell import Doorbell
+
+
+def commit_patiently(
+    within: VisitContext,
+    key: LaneKey,
+    read: Cursor,
+    moved: Cursor,
+    *,
+    parked: Seq[ParkedChange],
+    writes: Seq[Write],
+    decided: Seq[Decided],
+    deadline_ms: int,
+) -> CommitOutcome:
+    """Commit, and again for a while where the ledger, or a row of the handler's, is busy or gives no reply.
+
+    Raises PortError where that lasts. A refusal of the whole is the handler's where it writes anything: what the fabric
+    itself puts is never wrong.
+    """
+    token = within.policy.entropy.bytes(limits.COMMIT_TOKEN_BYTES)
+    patience: Patience | None = None
+    while True:
+        failure: PortError | None = None
+        try:
+            outcome = within.ledger.commit(
+                key, read, moved, parked=parked, writes=writes, decided=decided, token=token
+            )
+            if not (isinstance(outcome, WriteRefused) and outcome.is_busy):
+                return outcome
+        except PortError as error:
+            if not error.retryable:
+                if not writes:
+                    raise
+                return WriteRefused(-1, error.reason.partition(":")[0], error.reason)
+            failure = error
+        patience = patience or within.patience(deadline_ms)
+        if not patience.wait():
+            if failure is not None:
+                raise failure
+            return outcome
+
+
+def ring_later_patiently(
+    within: VisitContext, doorbell: Doorbell, delay_seconds: float, *, deadline_ms: int
+) -> None:
+    """Have a lane rung when a key of it is due; where no timer can be had for a while, go on without.
+
+    Any doorbell of the lane looks at what is due, and reconciliation rings for what nobody did. To hold the lane up for
+    a timer, or to give up the commit that it is for, would cost more.
+    """
+    patience: Patience | None = None
+    while not within.doorbells.ring_later(within.subscription.name, doorbell, delay_seconds):
+        patience = patience or within.patience(deadline_ms)
+        if not patience.wait():
+            within.telemetry.add(Metric.DOORBELLS_FAILED, of=str(doorbell.stream))
+            return
