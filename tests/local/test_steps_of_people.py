@@ -89,7 +89,9 @@ def test_a_step_is_shown_and_settled_by_hand(cli: CommandLine, steps: AwsSteps, 
     assert cli.run("steps", "show", *step, *at).out == "charge of e 1: never begun\n"
     steps.begin(StepKey(StreamName("orders"), SubscriptionName("billing"), "charge", "/shop/orders", "e 1"))
     assert cli.run("steps", "show", *step, *at, "--json").json["state"] == "in doubt"
-    settled = cli.run("steps", "settle", *step, "--done", "--result", '{"id": "ch_1"}', *at, "--json")
+    settled = cli.run(
+        "steps", "settle", *step, "--done", "--result", '{"id": "ch_1", "fee": 0.10}', *at, "--json"
+    )
     assert settled.json == {
         "subscription": "billing",
         "event": "e 1",
@@ -101,8 +103,11 @@ def test_a_step_is_shown_and_settled_by_hand(cli: CommandLine, steps: AwsSteps, 
         ),
     }
     shown = cli.run("steps", "show", *step, *at, "--json").json
-    assert (shown["state"], shown["result"]) == ("done", {"id": "ch_1"})
-    assert cli.run("steps", "show", *step, *at).out == 'charge of e 1: done, result {"id":"ch_1"}\n'
+    assert (shown["state"], shown["result"]) == ("done", {"id": "ch_1", "fee": 0.1})
+    assert (
+        cli.run("steps", "show", *step, *at).out
+        == 'charge of e 1: done, result {"id": "ch_1", "fee": 0.10}\n'
+    )
     assert "is done" in cli.refused("steps", "settle", *step, "--not-done", *at, code=1)
 
 
@@ -149,7 +154,7 @@ def test_a_step_is_known_by_the_place_of_its_event(cli: CommandLine, steps: AwsS
         (("settle", "billing", "e", "charge"), 2, "--done"),
         (("settle", "billing", "e", "charge", "--done"), 1, "never began"),
         (("settle", "billing", "e", "charge", "--done", "--result", "{"), 2, "allowed: JSON"),
-        (("settle", "billing", "e", "charge", "--not-done", "--result", "1"), 2, "result: found 1"),
+        (("settle", "billing", "e", "charge", "--not-done", "--result", "1"), 2, "result: found '1'"),
     ],
     ids=[
         "nothing there",

@@ -1,6 +1,5 @@
 """`eventfabric dead-letters`: list, show, redrive, discard and export what will not be tried again by itself."""
 
-import json as json_module
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ import typer
 
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
-from eventfabric.cli.output import complain, say, show_json, show_table, stderr, stdout
+from eventfabric.cli.output import complain, say, show_document, show_json, show_table, stderr
 from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError, SettingError
 
@@ -94,10 +93,7 @@ def show(
     """
     letters = connection.operations().dead_letters(subscription)
     value = _with_event(letters, _at(letters, place))
-    if json:
-        show_json(value)
-    else:
-        stdout.print_json(data=value)
+    (show_json if json else show_document)(value)
 
 
 @app.command()
@@ -261,9 +257,9 @@ def _row(letter: "DeadLetter") -> tuple[object, ...]:
 
 
 def _as_json(letter: "DeadLetter") -> dict[str, Any]:
-    import msgspec
+    from msgspec import to_builtins
 
-    failure: dict[str, Any] = json_module.loads(msgspec.json.encode(letter.parked.failure))
+    failure: dict[str, Any] = to_builtins(letter.parked.failure)
     return {
         "place": letter.place,
         "key": letter.parked.key,
@@ -274,7 +270,7 @@ def _as_json(letter: "DeadLetter") -> dict[str, Any]:
 
 
 def _with_event(letters: "DeadLetters", letter: "DeadLetter") -> dict[str, Any]:
-    from eventfabric.wire.cloudevent import to_cloudevent
+    from eventfabric.wire.cloudevent import raw_cloudevent
 
     event = letters.event(letter)
-    return {**_as_json(letter), "event": to_cloudevent(event) if event else None}
+    return {**_as_json(letter), "event": raw_cloudevent(event) if event else None}

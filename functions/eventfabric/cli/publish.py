@@ -1,5 +1,6 @@
 """`eventfabric publish`: one event from arguments, or a file of CloudEvents."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -154,17 +155,24 @@ def _all_or_none(
 
 
 def _payload(data: str | None, data_file: Path | None) -> Any:
+    """The JSON text that was given, to be published to the letter; InvalidEventError, typer.BadParameter."""
     import msgspec
+
+    from eventfabric.model.payload import checked_json
 
     if data is not None and data_file is not None:
         raise typer.BadParameter("give --data or --data-file, not both")
     if data is None and data_file is None:
         return None
     where = "--data" if data_file is None else str(data_file)
+    text = data_file.read_bytes() if data_file is not None else os.fsencode(data or "")
     try:
-        return msgspec.json.decode(data_file.read_bytes() if data_file is not None else data or "")
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise InvalidEventError([Problem(where, str(error), "JSON")]) from error
+        checked_json(text)
+    except InvalidEventError as error:
+        raise InvalidEventError(
+            [Problem(where, problem.found, problem.allowed) for problem in error.problems]
+        ) from error
+    return None if text.strip() == b"null" else msgspec.Raw(text)
 
 
 def _headers(given: list[str] | None) -> "dict[str, HeaderValue]":

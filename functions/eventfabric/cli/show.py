@@ -6,7 +6,7 @@ import typer
 
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
-from eventfabric.cli.output import complain, show_json, stderr, stdout
+from eventfabric.cli.output import complain, show_document, show_json, stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +45,7 @@ def show(
         complain(f"stream {topology.name} holds no event {event}, as far as {connection.region} can see")
         raise typer.Exit(1)
     value = _record_json(found) if record else _event_json(found.event)
-    if json:
-        show_json(value)
-    else:
-        stdout.print_json(data=value)
+    (show_json if json else show_document)(value)
 
 
 class _Found(NamedTuple):
@@ -129,9 +126,9 @@ def _events(log: "Log", lane: "Lane", start: int) -> "Iterator[_Found]":
 
 
 def _event_json(event: "Event") -> dict[str, Any]:
-    from eventfabric.wire.cloudevent import to_cloudevent
+    from eventfabric.wire.cloudevent import raw_cloudevent
 
-    return {"lane": str(event.lane), "sequence": event.sequence, "event": to_cloudevent(event)}
+    return {"lane": str(event.lane), "sequence": event.sequence, "event": raw_cloudevent(event)}
 
 
 def _record_json(found: _Found) -> dict[str, Any]:

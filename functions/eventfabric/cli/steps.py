@@ -1,5 +1,6 @@
 """`eventfabric steps`: effects outside that nobody knows the outcome of."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -8,6 +9,8 @@ import typer
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json
+from eventfabric.errors import InvalidEventError
+from eventfabric.model.payload import checked_json
 
 if TYPE_CHECKING:
     from eventfabric.model.step import StepKey
@@ -45,7 +48,7 @@ def show(
     key = operations.step_key(subscription, event, step, source=source)
     state = operations.step(subscription, key.event_id, step, source=key.source)
     word = "never begun" if state is None else "done" if state.done else "in doubt"
-    result = msgspec.json.decode(state.result) if state and state.done else None
+    result = msgspec.Raw(state.result.encode()) if state and state.done else None
     if json:
         show_json({**_named(key), "state": word, "result": result})
     else:
@@ -75,10 +78,13 @@ def settle(
 
     Example: eventfabric steps settle billing 01970c2e-6f0a-7b53-a3a5-3bb0e6c1f3aa charge --done --result '"ch_1"'
     """
-    try:
-        value = None if result is None else msgspec.json.decode(result)
-    except msgspec.DecodeError as error:
-        raise typer.BadParameter(f"--result {result!r:.80}: {error}, allowed: JSON") from error
+    value = None
+    if result is not None:
+        try:
+            value = msgspec.Raw(checked_json(os.fsencode(result)))
+        except InvalidEventError as error:
+            (problem,) = error.problems
+            raise typer.BadParameter(f"--result {result!r:.80}: {problem.found}, allowed: JSON") from error
     operations = connection.operations()
     key = operations.step_key(subscription, event, step, source=source)
     operations.settle_step(

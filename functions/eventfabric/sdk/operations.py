@@ -232,7 +232,9 @@ class Operations:
         """
         text, problem = result_text(result)
         if problem or (result is not None and not happened):
-            raise SettingError("result", result, "plain JSON values, of a step that happened")
+            raise SettingError(
+                "result", result if problem else text, "plain JSON values, of a step that happened"
+            )
         key = self.step_key(subscription, event, name, source=source)
         steps = self._steps(subscription)
         standing = steps.look(key)

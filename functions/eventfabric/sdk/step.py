@@ -145,11 +145,14 @@ def is_step_name(name: str) -> bool:
 
 
 def result_text(result: object) -> tuple[str, str]:
-    """A result as JSON text, and what is wrong with it: then it is stored as null. It must come back as it went."""
+    """A result as JSON text, and what is wrong with it: then it is stored as null. It must come back as it went.
+
+    JSON text (msgspec.Raw) is kept to the letter.
+    """
     allowed = f"plain JSON values of at most {limits.STEP_RESULT_BYTES_MAX:,} bytes"
     try:
         encoded = msgspec.json.encode(result)
-        same = msgspec.json.decode(encoded) == result
+        same = msgspec.json.decode(encoded) == result or isinstance(result, msgspec.Raw)
     except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
         same, encoded = False, b""
     if not same:

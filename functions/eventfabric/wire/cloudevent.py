@@ -21,6 +21,21 @@ _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 def to_cloudevent(event: Event) -> dict[str, Any]:
     """The CloudEvent, as a dict for a JSON encoder; the event must have id and source (those of the log do)."""
+    cloudevent = _attributes(event)
+    if event.payload.kind == Kind.JSON:
+        cloudevent["data"] = event.data
+    return cloudevent
+
+
+def raw_cloudevent(event: Event) -> dict[str, Any]:
+    """The CloudEvent for msgspec's JSON encoder, its data as the JSON text that was published: no number changes."""
+    cloudevent = _attributes(event)
+    if event.payload.kind == Kind.JSON:
+        cloudevent["data"] = msgspec.Raw(event.payload.content)
+    return cloudevent
+
+
+def _attributes(event: Event) -> dict[str, Any]:
     cloudevent: dict[str, Any] = {
         "specversion": "1.0",
         "id": event.id,
@@ -31,9 +46,7 @@ def to_cloudevent(event: Event) -> dict[str, Any]:
         cloudevent["time"] = event.time_text
     cloudevent["partitionkey"] = event.key
     cloudevent.update(event.headers)
-    if event.payload.kind == Kind.JSON:
-        cloudevent["data"] = event.data
-    elif event.payload.kind == Kind.BINARY:
+    if event.payload.kind == Kind.BINARY:
         cloudevent["data_base64"] = b64encode(event.data).decode()
     return cloudevent
 
