@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -14,9 +14,17 @@ import pytest
 from eventfabric import Delivery, Event, Fabric, subscriber
 from eventfabric.definition import Definition
 from eventfabric.definition_file import parse_definition
-from eventfabric.errors import ContendedAppendError, HandlerError, UnknownNameError, WrongRegionError
+from eventfabric.errors import (
+    ContendedAppendError,
+    HandlerError,
+    SettingError,
+    UnknownNameError,
+    WrongRegionError,
+)
 from eventfabric.local import LocalFabric, Replication
 from eventfabric.local.server import PortInUseError, serve
+from eventfabric.local.settling import PROBED_IN_VAIN_SECONDS
+from eventfabric.model.circuit import CircuitState
 from eventfabric.telemetry import Metric
 
 US, EU = "us-east-1", "eu-west-1"
@@ -28,6 +36,13 @@ def definition(**changes: str) -> Definition:
     keys = {"stream": '"orders"', "handler": '"subscribers.any:handle"', **changes}
     text = '[fabric]\nname = "shop"\nregions = ["us-east-1", "eu-west-1"]\n[streams.orders]\nlanes = 4\n'
     return parse_definition(text + "[subscriptions.all]\n" + "\n".join(f"{k} = {v}" for k, v in keys.items()))
+
+
+def of_one_region() -> Definition:
+    """The same with a stream that only one of the Regions has."""
+    read = definition()
+    orders = replace(read.streams["orders"], regions=(US,), durability="regional")
+    return replace(read, streams={"orders": orders})
 
 
 def ignore(event: Event, delivery: Delivery) -> None:
@@ -247,6 +262,53 @@ def test_only_the_chosen_regions_run() -> None:
         assert ids(fabric) == ["1"]
         with pytest.raises(WrongRegionError):
             fabric.region(US)
+        assert fabric.operations(EU).reconcile("orders", repair=True, full=True) == []
+        assert [proof.is_proven for proof in fabric.subscription("all").prove()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "regions", "error", "said"),
+    [
+        (definition(), ["ap-south-1"], WrongRegionError, "us-east-1, eu-west-1"),
+        (definition(), [], SettingError, "at least one of us-east-1, eu-west-1"),
+        (definition(deliver='"one"', region=f'"{US}"'), [EU], SettingError, "subscription all"),
+        (of_one_region(), [EU], SettingError, "stream orders"),
+    ],
+    ids=["unknown", "none", "the one that delivers", "the stream's"],
+)
+def test_regions_that_a_fabric_cannot_run_in_alone_are_refused_at_once(
+    text: Definition, regions: list[str], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        LocalFabric(text, handlers={"all": ignore}, regions=regions)
+
+
+def test_it_has_settled_when_only_probes_of_an_open_circuit_are_left() -> None:
+    def down(event: Event, delivery: Delivery) -> None:
+        raise TimeoutError("what is downstream is down")
+
+    with LocalFabric(definition(), handlers={"all": down}) as fabric:
+        for key in "ab":
+            fabric.region(US).publish("orders", key=key, type="Placed")
+        began_ms = fabric.clock.now_ms()
+        fabric.settle(timers=True)
+        passed_seconds = (fabric.clock.now_ms() - began_ms) / 1000
+        assert PROBED_IN_VAIN_SECONDS <= passed_seconds <= PROBED_IN_VAIN_SECONDS + 60
+        assert fabric.subscription("all").circuit(US).state is CircuitState.OPEN
+        assert fabric.subscription("all").dead_letters() == []
+
+
+def test_an_outage_shorter_than_that_is_waited_out() -> None:
+    def down_at_first(event: Event, delivery: Delivery) -> None:
+        if fabric.clock.now_ms() < began_ms + 300_000:
+            raise TimeoutError("what is downstream is down")
+
+    with LocalFabric(definition(), handlers={"all": down_at_first}) as fabric:
+        began_ms = fabric.clock.now_ms()
+        for key in "ab":
+            fabric.region(US).publish("orders", key=key, type="Placed", id=key)
+        fabric.settle(timers=True)
+        assert sorted(filter(None, ids(fabric))) == ["a", "b"]
 
 
 def test_one_seed_gives_the_same_ids_twice() -> None:

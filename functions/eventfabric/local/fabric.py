@@ -24,6 +24,7 @@ from eventfabric.definition_file import read_definition
 from eventfabric.errors import WrongRegionError
 from eventfabric.local import moto_fixes
 from eventfabric.local.chaos import Chaos, ChaoticDoorbells
+from eventfabric.local.chosen_regions import narrowed
 from eventfabric.local.clock import LocalClock, MovableClock, seconds_of
 from eventfabric.local.faults import Faults, reachable
 from eventfabric.local.feed import TableFeed
@@ -34,10 +35,12 @@ from eventfabric.local.meter import Meter
 from eventfabric.local.provision import provision
 from eventfabric.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
 from eventfabric.local.replicator import Link, Replication
+from eventfabric.local.settling import Deliveries, Settling
 from eventfabric.local.strict import route, strict_tables, tables_of
 from eventfabric.local.subscription import CountingTelemetry, LocalSubscription
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Faults as CallFaults
+from eventfabric.model.circuit import CircuitState
 from eventfabric.model.identity import Region
 from eventfabric.ports import Handler, Ports
 from eventfabric.runtime import backfill, deliver, reconcile, relay, timer
@@ -67,7 +70,8 @@ class LocalFabric:
     Args:
         definition: a definition, or the path of its file.
         handlers: functions that stand in for the definition's handlers, by subscription.
-        regions: only these of the definition's Regions; default all.
+        regions: only these of the definition's Regions, as if it had no others; default all. WrongRegionError, or
+            SettingError where a stream or a subscription needs another.
         clock: LocalClock, which only you move (default), or RunningClock.
         replication: how far behind replicas are.
         seed: decides ids, jitter, replication delays and chaos.
@@ -88,8 +92,8 @@ class LocalFabric:
         log: TextIO | None = None,
     ) -> None:
         read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
-        self.topology = Topology(read)
-        self.regions = self._chosen(regions)
+        self.topology = Topology(narrowed(read, regions))
+        self.regions = tuple(self.topology.regions)
         self.clock: MovableClock = clock or LocalClock()
         self.meter = Meter()
         self.guard = Guard(self.topology)
@@ -203,15 +207,31 @@ class LocalFabric:
         self.settle()
 
     def settle(self, *, timers: bool = False) -> None:
-        """Run until nothing moves without time passing; with `timers`, also move the clock to all that is due."""
+        """Run until nothing moves without time passing; with `timers`, also move the clock to all that is due.
+
+        With `timers` it has settled, too, when all that is due are the probes of circuits that have been open for ten
+        minutes of the clock in which nothing was handled: those would go on for ever.
+        """
+        settling = Settling(self._telemetry, self.clock, self._circuit_state)
         while True:
             while self.step():
                 pass
-            if not timers or not self._move_to_next_due():
+            if not timers or not self._move_to_next_due(settling):
                 return
 
-    def _move_to_next_due(self) -> bool:
-        waiting = [pump for region, pump in self._pumps if region not in self.faults.stopped]
+    def _circuit_state(self, deliveries: Deliveries) -> CircuitState:
+        subscription, region = deliveries
+        return self.operations(region).circuit(subscription).state
+
+    def _move_to_next_due(self, settling: Settling) -> bool:
+        probed_in_vain = {
+            pump for key, pumps in self._queue_pumps.items() if settling.is_in_vain(key) for pump in pumps
+        }
+        waiting = [
+            pump
+            for region, pump in self._pumps
+            if region not in self.faults.stopped and pump not in probed_in_vain
+        ]
         dues = [due for mover in [*waiting, *self._links.values()] if (due := mover.next_due()) is not None]
         if not dues:
             return False
@@ -247,6 +267,7 @@ class LocalFabric:
         self._telemetry: dict[tuple[str, str], CountingTelemetry] = {}
         self._handled: dict[tuple[str, str], HandledLog] = {}
         self._pumps: list[tuple[str, Pump]] = []
+        self._queue_pumps: dict[Deliveries, tuple[Pump, Pump]] = {}
         self._feeds: list[tuple[str, TableFeed, StreamPump | None]] = []
         for region in self.regions:
             self._start_region(region)
@@ -301,10 +322,9 @@ class LocalFabric:
                 self._functions.append(function)
                 timers = QueuePump(timing, clients, subscription.timers.name, self.clock)
                 self._timer_pumps[region, name] = timers
-                self._pumps += [
-                    (region, QueuePump(function, clients, subscription.queue.name, self.clock)),
-                    (region, timers),
-                ]
+                doorbells = QueuePump(function, clients, subscription.queue.name, self.clock)
+                self._queue_pumps[name, region] = (doorbells, timers)
+                self._pumps += [(region, doorbells), (region, timers)]
 
     def _runtime(self, region: str, subscription: str | None) -> Runtime:
         ports, observe, telemetry = self._ports[region], _unobserved, self.telemetry
@@ -353,14 +373,7 @@ class LocalFabric:
 
     def _replicas(self, table: str, region: str) -> Iterator[str]:
         regions = next(t.regions for t in tables_of(self.topology) if t.name == table)
-        return (r for r in regions if r != region and r in self.regions)
-
-    def _chosen(self, regions: tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
-        every = self.topology.regions
-        for region in regions or ():
-            if region not in every:
-                raise WrongRegionError(f"fabric {self.topology.fabric}", region, every)
-        return tuple(r for r in every if regions is None or r in regions)
+        return (r for r in regions if r != region)
 
     def _known(self, handlers: Mapping[str, Callable[..., Any]]) -> Mapping[str, Callable[..., Any]]:
         for name in handlers:
