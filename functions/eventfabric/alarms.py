@@ -4,7 +4,7 @@ The deployment makes them, the runbook has a section for each, and tests compare
 `telemetry` declares or that AWS keeps, and resources by the names that `topology` gives them.
 
     delay     the oldest undelivered event, the relay's lag, throttles, the objective: deliveries go on, late
-    outage    an open circuit, functions that fail, a Region that does not answer: they do not
+    outage    an open circuit, functions that fail, what is refused, a Region that does not answer: they do not
     for good  dead letters, dead-letter queues, findings: they go on, and somebody is needed for the rest
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from eventfabric import limits
 from eventfabric.definition import Slo
 from eventfabric.telemetry import NAMESPACE, Metric
 from eventfabric.topology import (
@@ -32,6 +33,10 @@ BURN_WINDOW_MINUTES: Final = 60
 BURN_SHARE: Final = 0.02
 """Of an objective's budget for all its days: burnt within the window, that is an alarm."""
 _PASS_SECONDS: Final = 60 * RECONCILE_MINUTES
+_AGAIN_PERIODS: Final = 6
+"""Periods of which two with errors are an alarm: a doorbell that failed comes after its visibility at the latest."""
+assert _AGAIN_PERIODS * _PASS_SECONDS >= limits.VISIBILITY_TIMEOUT_SECONDS + 2 * _PASS_SECONDS
+_HOUR_PERIODS: Final = 3600 // _PASS_SECONDS
 
 
 class Missing(StrEnum):
@@ -152,6 +157,27 @@ _OF_SUBSCRIPTION: Final = (
             Missing.AS_BEFORE,
         ),
     ),
+    (
+        Metric.DELIVERIES_BLOCKED,
+        Rule(
+            "blocked",
+            "Outage: something is refused for a reason that does not pass by itself: denied, missing, undecodable.",
+            "Deliveries are blocked",
+            Missing.FINE,
+            statistic="Sum",
+            periods=_AGAIN_PERIODS,
+            datapoints=2,
+        ),
+    ),
+)
+_REPAIRS: Final = Rule(
+    "repairs",
+    "Delay: pass after pass, reconciliation has to do what doorbells, timers or replication should have done.",
+    "Reconciliation has to repair",
+    Missing.FINE,
+    statistic="Sum",
+    periods=_HOUR_PERIODS,
+    datapoints=3,
 )
 _STALLED: Final = Rule(
     "stalled",
@@ -179,19 +205,13 @@ _NOT_RECONCILED: Final = Rule(
     "No pass of reconciliation",
     Missing.BAD,
     statistic="Sum",
-    period_seconds=3 * _PASS_SECONDS,
+    periods=3,  # and not one of 15 minutes: where the last period lacks data, CloudWatch takes the one before for it
+    datapoints=3,
     is_below=True,
 )
 _DOORBELLS_DEAD: Final = Rule(
     "doorbells-dead",
     "Outage of a function or a lane: doorbells were received too often. No event is lost with them.",
-    "Messages in a dead-letter queue",
-    Missing.FINE,
-    period_seconds=60,
-)
-_TIMERS_DEAD: Final = Rule(
-    "timers-dead",
-    "The timer function could not ring: keys are retried late. No event is lost with them.",
     "Messages in a dead-letter queue",
     Missing.FINE,
     period_seconds=60,
@@ -219,8 +239,8 @@ _FAILS: Final = Rule(
     "A function fails",
     Missing.FINE,
     statistic="Sum",
-    periods=3,
-    datapoints=3,
+    periods=_AGAIN_PERIODS,
+    datapoints=2,
 )
 _THROTTLED: Final = Rule(
     "throttled",
@@ -228,8 +248,8 @@ _THROTTLED: Final = Rule(
     "A function is throttled",
     Missing.FINE,
     statistic="Sum",
-    periods=3,
-    datapoints=3,
+    periods=_AGAIN_PERIODS,
+    datapoints=2,
 )
 _RECURSION: Final = Rule(
     "recursion-stopped",
@@ -304,7 +324,11 @@ def _of_the_region(topology: Topology, region: str) -> Iterator[Alarm]:
 
 
 def _of_stream(stream: StreamTopology) -> Iterator[Alarm]:
-    rules = [(Metric.PASSES_COMPLETED, _NOT_RECONCILED), (Metric.FINDINGS_ALARMED, _FINDINGS)]
+    rules = [
+        (Metric.PASSES_COMPLETED, _NOT_RECONCILED),
+        (Metric.FINDINGS_ALARMED, _FINDINGS),
+        (Metric.FINDINGS_REPAIRED, _REPAIRS),
+    ]
     if len(stream.definition.regions) > 1:
         rules += [(Metric.LANES_STALLED, _STALLED), (Metric.LANES_UNREACHABLE, _UNREACHABLE)]
     for metric, rule in rules:
@@ -316,11 +340,8 @@ def _of_subscription(topology: Topology, one: SubscriptionTopology, region: str)
     name = one.function_name
     for metric, rule in _OF_SUBSCRIPTION:
         yield Alarm(f"{name}-{rule.ending}", of_metric(one.fabric, metric, one.name), rule)
-    for queue, rule in (
-        (one.queue.dead_letter_name, _DOORBELLS_DEAD),
-        (one.timers.dead_letter_name, _TIMERS_DEAD),
-    ):
-        yield Alarm(f"{name}-{rule.ending}", of_queue(queue, "ApproximateNumberOfMessagesVisible"), rule)
+    dead = of_queue(one.queue.dead_letter_name, "ApproximateNumberOfMessagesVisible")
+    yield Alarm(f"{name}-{_DOORBELLS_DEAD.ending}", dead, _DOORBELLS_DEAD)
     yield from _of_function(topology.deliver_function(one.name, region))
 
 

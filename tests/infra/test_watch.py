@@ -123,7 +123,7 @@ def test_each_subscription_is_watched_for_delay_and_for_outage_wherever_it_has_a
 ) -> None:
     topology = synthesised.topology
     endings = {
-        *("delayed", "circuit-open", "keys-failing", "dead-letters", "doorbells-dead", "timers-dead"),
+        *("delayed", "circuit-open", "keys-failing", "dead-letters", "doorbells-dead", "blocked"),
         *("fails", "throttled", "recursion-stopped"),
     }
     for region in topology.regions:
@@ -140,7 +140,7 @@ def test_each_stream_is_watched_in_each_of_its_regions_and_replication_only_wher
         names = set(made_alarms(synthesised, region))
         for stream in topology.streams_in(region):
             name = f"{topology.fabric}-{stream.name}"
-            assert {f"{name}-not-reconciled", f"{name}-findings"} <= names
+            assert {f"{name}-not-reconciled", f"{name}-findings", f"{name}-repairs"} <= names
             replicated = len(stream.definition.regions) > 1
             assert ({f"{name}-stalled", f"{name}-unreachable"} <= names) == replicated
 

@@ -18,6 +18,7 @@ from eventfabric.model.identity import Lane
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.patience import Patience
+from eventfabric.telemetry import Metric
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
 
 _Rung: TypeAlias = tuple[Doorbell, list[SQSRecord]]
@@ -130,6 +131,8 @@ def _deliver(
     if result.done:
         return True
     cause = result.cause
+    if cause is not None:
+        runtime.telemetry.add(Metric.DELIVERIES_BLOCKED)
     runtime.logger.warning(
         "a lane stopped",
         extra={

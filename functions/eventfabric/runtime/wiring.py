@@ -11,6 +11,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from eventfabric import limits
+from eventfabric.aws.causes import tell_refusals
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition import Subscription
@@ -27,8 +28,16 @@ from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.settings import Settings
-from eventfabric.telemetry import Telemetry
+from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.wire.service_errors import Meaning
+
+_METRICS = {
+    Meaning.DENIED: Metric.CALLS_DENIED,
+    Meaning.KEY_UNUSABLE: Metric.CALLS_WITHOUT_KEY,
+    Meaning.MISSING: Metric.CALLS_MISSING,
+    Meaning.QUOTA: Metric.CALLS_OVER_QUOTA,
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,13 @@ class Runtime:
         """Hand on the metrics of an invocation."""
         if isinstance(self.telemetry, EmfTelemetry):
             self.telemetry.flush()
+
+    def refused(self, cause: Meaning, operation: str, code: str) -> None:
+        """Tell of a call that is refused until somebody mends something; nothing else may fail of it."""
+        self.telemetry.tell(LogEvent.CALL_REFUSED, cause=cause.name.lower(), operation=operation, code=code)
+        if self.subscription is not None:
+            self.telemetry.add(_METRICS[cause])
+            self.telemetry.add(Metric.DELIVERIES_BLOCKED)
 
     def load(self) -> None:
         """Find the handler, where the function has a subscription; HandlerError."""
@@ -176,16 +192,20 @@ def _of_the_environment() -> Runtime:
     settings = Settings.from_environment()
     topology = Topology(settings.definition)
     logger = Logger(service=settings.function or topology.fabric, serialize_stacktrace=False)
-    return Runtime(
+    clients = Clients(settings.region, endpoint_url=settings.endpoint_url)
+    runtime = Runtime(
         topology=topology,
         region=Region(settings.region),
         subscription=settings.subscription,
-        ports=aws_ports(topology, Clients(settings.region, endpoint_url=settings.endpoint_url)),
+        ports=aws_ports(topology, clients),
         telemetry=EmfTelemetry(fabric=topology.fabric, subscription=settings.subscription, logger=logger),
         logger=logger,
         code_version=settings.code_version,
         side_by_side_of=_threads,
     )
+    for client in (clients.dynamodb, clients.sqs):
+        tell_refusals(client, runtime.refused)
+    return runtime
 
 
 def _threads(most: int) -> SideBySide:

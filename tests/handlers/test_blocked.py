@@ -1,0 +1,38 @@
+"""Owns what the deliver function counts as blocked: what stops a lane until somebody mends it, and nothing else."""
+
+from aws_lambda_powertools import Logger
+
+from eventfabric.local.subscription import CountingTelemetry
+from eventfabric.memory.faults import Fault, Faults, nth
+from eventfabric.telemetry import Metric
+from tests.handlers.test_functions import US, World
+
+
+def counting(world: World) -> CountingTelemetry:
+    world.telemetry = telemetry = CountingTelemetry(Logger(service="test-blocked", stream=world.logs))
+    return telemetry
+
+
+def published(world: World) -> World:
+    world.fabric.publish("orders", key="a", type="Placed")
+    world.relay()
+    return world
+
+
+def test_a_lane_that_stops_at_a_record_nobody_can_decode_is_blocked() -> None:
+    world = published(World())
+    telemetry = counting(world)
+    table = world.cloud.regions[US].table("shop-orders")
+    table.write("Put", {"Item": {**table.items[0], "c": {"B": b"short"}}})
+    assert len(world.deliver()) == 1
+    assert telemetry.sums[Metric.DELIVERIES_BLOCKED] == telemetry.sums[Metric.LANES_STOPPED] == 1
+
+
+def test_an_event_that_fails_and_a_call_that_is_throttled_block_nothing() -> None:
+    for world in (
+        World(fail_on="x", faults=Faults(nth(1, Fault.THROTTLED, name="ledger.commit"))),
+        World(faults=Faults(nth(1, Fault.LOST_REPLY, name="ledger.commit"))),
+    ):
+        telemetry = counting(world)
+        published(world).deliver()
+        assert telemetry.sums[Metric.DELIVERIES_BLOCKED] == 0

@@ -1,0 +1,59 @@
+"""CloudWatch's evaluation of an alarm, as AWS documents it, on a series that a test makes up.
+
+A period's datapoint is the statistic of what was told in it. CloudWatch looks at some more datapoints than the alarm
+has periods (how many more is not documented), takes the newest that are there, and fills up only what is still lacking.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from collections.abc import Sequence as Seq
+from enum import StrEnum
+
+from eventfabric.alarms import Missing, Rule
+
+Told = Seq[tuple[float, float]]
+"""When what was told, in seconds."""
+
+
+class State(StrEnum):
+    """An alarm's."""
+
+    OK = "OK"
+    ALARM = "ALARM"
+    INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
+
+
+def states(rule: Rule, told: Told, *, until_minute: int, more: int = 2) -> Iterator[tuple[int, State]]:
+    """The state at each minute. `more`: datapoints that are looked at beyond the rule's periods."""
+    minutes = defaultdict[int, list[float]](list)
+    for at, value in told:
+        minutes[int(at // 60)].append(value)
+    statistic, length = (sum if rule.statistic == "Sum" else max), rule.period_seconds // 60
+    period: dict[int, float] = {}
+    for end in range(until_minute):
+        values = [value for minute in range(end - length, end) for value in minutes.get(minute, ())]
+        if values:
+            period[end] = statistic(values)
+    state = State.INSUFFICIENT_DATA
+    for now in range(until_minute):
+        points = [period.get(now - back * length) for back in reversed(range(rule.periods + more))]
+        state = evaluate(rule, points, state)
+        yield now * 60, state
+
+
+def evaluate(rule: Rule, points: Seq[float | None], before: State) -> State:
+    """The state by the datapoints of the evaluation range."""
+    there = [_breaches(rule, point) for point in points if point is not None]
+    newest = there[-rule.periods :]
+    if sum(newest) >= rule.datapoints:
+        return State.ALARM
+    lacking = rule.periods - len(newest)
+    if rule.missing is Missing.BAD:
+        return State.ALARM if sum(newest) + lacking >= rule.datapoints else State.OK
+    if rule.missing is Missing.AS_BEFORE and lacking and all(newest):
+        return before
+    return State.OK
+
+
+def _breaches(rule: Rule, value: float) -> bool:
+    return value < rule.threshold if rule.is_below else value >= rule.threshold
