@@ -110,8 +110,10 @@ DECISION_KEPT_SECONDS: Final = 90 * 24 * 3600
 
 MARKS_ITEM_LANES: Final = 512
 """Lanes in one item of reconciliation's marks; each subscription's cursors have items of their own."""
-MARK_BYTES_MAX: Final = 256
-"""Of one lane in such an item: a chain, and six integers with their names."""
+MARK_BYTES_MAX: Final = 512
+"""Of one lane in such an item: a chain, six integers, and the sightings, with their names."""
+SIGHTINGS_MAX: Final = 8
+"""Tails of a lane that lags of which it is remembered when they were seen; of more, those between are forgotten."""
 
 SETTLE_SECONDS: Final = 60
 """How long records may stand behind a missing one before that is a hole: items replicate in no order."""

@@ -10,6 +10,9 @@ from eventfabric.definition import Definition
 from eventfabric.definition_file import parse_definition
 from eventfabric.errors import FailoverError
 from eventfabric.local import LocalFabric, Replication
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.services.survey import lanes_of
 from tests.local.cli_support import CommandLine, local_up
@@ -107,6 +110,27 @@ def test_parked_and_dead_keys_move_too(fabric: LocalFabric) -> None:
     fabric.settle(timers=True)
     assert Counter(handled(fabric)) == {f"{US}-{number}": 1 for number in range(10)}
     assert handled(fabric, EU) == [f"{US}-0", f"{US}-5"]
+
+
+def test_a_key_that_was_parked_and_freed_is_in_nobodys_way(fabric: LocalFabric) -> None:
+    delivery_fails.add(f"{US}-1")
+    publish(fabric, range(4))
+    fabric.settle()
+    assert [one.state for one in parked_in(fabric, US)] == [one.state for one in parked_in(fabric, EU)] != []
+    delivery_fails.clear()
+    fabric.settle(timers=True)
+    assert parked_in(fabric, US) == parked_in(fabric, EU) == []
+    fabric.failover(US, EU)
+    publish(fabric, range(4, 8))
+    fabric.settle()
+    assert all(proof.is_proven for proof in fabric.subscription("all").prove(EU))
+
+
+def parked_in(fabric: LocalFabric, region: str) -> list[Parked]:
+    """What a Region knows of the keys that the first one has parked."""
+    stream, ledger = fabric.topology.stream("orders"), fabric.ports(region).ledger
+    keys = [LaneKey(StreamName("orders"), SubscriptionName("all"), lane) for lane in lanes_of(stream)]
+    return [one for key in keys for one in ledger.state(key).parked.get(Region(US), {}).values()]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -7,6 +7,7 @@ import msgspec
 from eventfabric import limits
 from eventfabric.model.identity import Chain, LaneIndex, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark, Marks
+from eventfabric.model.sightings import Sighting, Sightings
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.marks_item import changed_items, from_items
 
@@ -36,5 +37,6 @@ def test_all_lanes_of_a_hundred_subscriptions_that_lag_differently_stay_in_bound
 
 def test_the_largest_mark_of_a_lane_is_within_its_bound() -> None:
     largest = 2**64 - 1
-    mark = Mark(Sequence(largest), Chain(b"c" * 32), Sequence(largest), largest, {}, largest)
+    seen = Sightings((Sighting(Sequence(largest), largest),) * limits.SIGHTINGS_MAX)
+    mark = Mark(Sequence(largest), Chain(b"c" * 32), Sequence(largest), largest, {}, largest, seen)
     assert len(msgspec.msgpack.encode({LaneIndex(limits.LANES_MAX - 1): mark})) <= limits.MARK_BYTES_MAX

@@ -2,8 +2,9 @@
 
 import pytest
 
+from eventfabric import limits
 from eventfabric.model.identity import Sequence
-from eventfabric.model.sightings import SIGHTINGS_MAX, Sighting, Sightings
+from eventfabric.model.sightings import Sighting, Sightings
 
 NOW = 1_000_000
 
@@ -55,7 +56,7 @@ def test_of_many_sightings_the_oldest_and_the_newest_are_kept() -> None:
     seen = Sightings()
     for number in range(1, 50):
         seen = seen.with_tail(Sequence(number), number)
-    assert len(seen.seen) == SIGHTINGS_MAX
+    assert len(seen.seen) == limits.SIGHTINGS_MAX
     assert seen.seen[0] == Sighting(Sequence(1), 1)
     assert [one.tail for one in seen.seen[-4:]] == [46, 47, 48, 49]
 

@@ -360,15 +360,15 @@ class LocalFabric:
         for region, feed, pump in self._feeds:
             if region in self.faults.stopped:
                 continue
-            for stream_record, image in feed.take():
+            for change in feed.take():
                 moved = True
                 if pump is not None:
-                    pump.offer(stream_record)
+                    pump.offer(change.for_lambda)
                 if feed.table in self._strict:
                     continue  # all Regions have it already
-                if image is not None and _writer(image, is_ledger=pump is None) == region:
+                if _writer(change.keys, is_ledger=pump is None) == region:
                     for target in self._replicas(feed.table, region):
-                        self._links[region, target].offer(feed.table, image)
+                        self._links[region, target].offer(feed.table, change)
         return moved
 
     def _replicas(self, table: str, region: str) -> Iterator[str]:
@@ -394,6 +394,6 @@ def _unobserved(handler: Handler) -> Handler:
     return handler
 
 
-def _writer(image: dict[str, Any], *, is_ledger: bool) -> str:
+def _writer(keys: dict[str, Any], *, is_ledger: bool) -> str:
     """The Region that writes an item: it stands in its key."""
-    return ledger_region_and_kind(image)[0] if is_ledger else region_of_log_item(image)
+    return ledger_region_and_kind(keys)[0] if is_ledger else region_of_log_item(keys)

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from eventfabric.aws.clients import Clients
@@ -10,6 +11,18 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams.client import DynamoDBStreamsClient
 
 _RECORDS_MAX = 1000
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of an item: `for_lambda` as a function gets it, `keys` and `image` as a client writes them.
+
+    `image`: None where the item was deleted.
+    """
+
+    for_lambda: dict[str, Any]
+    keys: dict[str, Any]
+    image: dict[str, Any] | None
 
 
 class TableFeed:
@@ -22,8 +35,8 @@ class TableFeed:
         self._region = clients.region
         self._iterators: dict[str, str] = {}
 
-    def take(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-        """What came since the last time: each change as Lambda gets it, and the item as a client writes it."""
+    def take(self) -> Iterator[Change]:
+        """Yield what came since the last time."""
         shards = self._streams.describe_stream(StreamArn=self.arn)["StreamDescription"]["Shards"]
         for shard in shards:
             shard_id = shard["ShardId"]
@@ -37,7 +50,8 @@ class TableFeed:
                 iterator = answer.get("NextShardIterator", iterator)
                 for stream_record in answer["Records"]:
                     change = cast(dict[str, Any], stream_record)
-                    yield self._as_lambda_gets_it(change), change["dynamodb"].get("NewImage")
+                    keys, image = change["dynamodb"]["Keys"], change["dynamodb"].get("NewImage")
+                    yield Change(self._as_lambda_gets_it(change), keys, image)
                 if len(answer["Records"]) < _RECORDS_MAX:
                     break
             self._iterators[shard_id] = iterator

@@ -7,12 +7,9 @@ A record carries its producer's time, and that clock may be wrong by hours. It s
 """
 
 from dataclasses import dataclass
-from typing import Final
 
+from eventfabric import limits
 from eventfabric.model.identity import Sequence
-
-SIGHTINGS_MAX: Final = 8
-"""Sightings of one lane: while it lags for longer, ages between those that are kept are told a little too small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +31,8 @@ class Sightings:
         if self.seen and self.seen[-1].tail >= tail:
             return self
         seen = (*self.seen, Sighting(tail, now_ms))
-        if len(seen) > SIGHTINGS_MAX:
-            middle = SIGHTINGS_MAX // 2
+        if len(seen) > limits.SIGHTINGS_MAX:
+            middle = limits.SIGHTINGS_MAX // 2
             seen = (*seen[:middle], *seen[middle + 1 :])
         return Sightings(seen)
 
