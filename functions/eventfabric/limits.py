@@ -71,12 +71,28 @@ TIME_MARGIN_SECONDS: Final = 5.0
 
 PARKED_KEYS_MAX: Final = 1_000
 """Parked keys of one lane: beyond it the lane halts, since each visit reads them all."""
-PARKED_EVENTS_MAX: Final = 5_000
-"""Events that wait in one parked key: beyond it the lane halts, since they stand in one item."""
-PARKED_PLACE_BYTES_MAX: Final = 18
-"""Of one waiting event in its item: two integers in MessagePack."""
-FAILURE_MESSAGE_CHARACTERS_MAX: Final = 1_000
-FAILURE_TRACE_CHARACTERS_MAX: Final = 2_000
+PARKED_PLACES_MAX: Final = 256
+"""Waiting events that one parked key lists; where more wait, the log is read for them when these are through."""
+PARKED_PLACE_BYTES_MAX: Final = 24
+"""Of one waiting event in its item: two integers in MessagePack, and one for where replays begin or end."""
+WAITING_RECORDS_MAX: Final = 1_000
+"""Records that one visit reads for parked keys in which more events wait than they list."""
+WAITING_AGAIN_SECONDS: Final = 1
+"""From a visit that read so many to the one that goes on reading."""
+FAILURE_CHARACTERS_MAX: Final = {
+    "error_type": 256,
+    "message": 1_000,
+    "trace": 2_000,
+    "hint": 256,
+    "code_version": 64,
+    "trace_id": 64,
+    "event_id": 128,
+    "event_type": 128,
+}
+"""Of each text of a failure; in its item a character takes at most the next bound, as an escape of JSON."""
+JSON_CHARACTER_BYTES_MAX: Final = 6
+PARKED_BYTES_MAX: Final = 40 * 1024
+"""Of a parked key's item, without the event that replaces its first."""
 CRASHES_MAX: Final = 8
 """Crashes of attempts of one event by itself, after which it is a dead letter without being run again."""
 CIRCUIT_FAILURES_MIN: Final = 5
@@ -188,5 +204,9 @@ assert (
     <= PARTITION_KEY_BYTES_MAX
 )  # of a step: its id may be escaped, at most three characters for each of four bytes
 assert CRASHES_MAX + 2 < RECEIVE_COUNT_MAX
-assert PARKED_EVENTS_MAX * PARKED_PLACE_BYTES_MAX + RECORD_PAYLOAD_BYTES_MAX < ITEM_BYTES_MAX
+_PLACES_BYTES_MAX = PARKED_PLACES_MAX * PARKED_PLACE_BYTES_MAX
+_FAILURE_BYTES_MAX = JSON_CHARACTER_BYTES_MAX * sum(FAILURE_CHARACTERS_MAX.values())
+assert 2 * KEY_BYTES_MAX + _PLACES_BYTES_MAX + _FAILURE_BYTES_MAX + 1024 < PARKED_BYTES_MAX
+assert PARKED_BYTES_MAX + RECORD_PAYLOAD_BYTES_MAX < ITEM_BYTES_MAX
+assert TRANSACTION_ACTIONS_MAX * PARKED_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert CLOCK_TOLERANCE_MILLISECONDS < 1000 * CLOCK_AHEAD_SECONDS < 1000 * UNRUNG_SECONDS

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric import limits
 from tests.local.cli_shop import EU, LANE, US, Server, Shop, opened, served
 from tests.unit.failing import BAD_ORDER
 
@@ -95,10 +96,13 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(shop: Shop, comman
     before = shop.everything()
     done = {"redrive": "redriven", "discard": "discarded"}[command]
     dry = shop.run(command, "billing", "--error", "Bad", "--dry-run", "--json")
-    assert (dry.code, dry.json) == (0, {done: places, "waiting_behind": 1, "failed": 0, "dry_run": True})
-    said = shop.run(command, "billing", places[0], "--dry-run").out
-    assert places[0] in said
-    assert said.splitlines()[-1] == f"1 would be {done}, 1 events waiting behind them, 0 failed"
+    assert (dry.code, dry.json) == (
+        0,
+        {done: places, "waiting_behind": 1, "more_waiting": False, "failed": 0, "dry_run": True},
+    )
+    told = shop.run(command, "billing", places[0], "--dry-run").out
+    assert places[0] in told
+    assert told.splitlines()[-1] == f"1 would be {done}, 1 events waiting behind them, 0 failed"
     assert shop.everything() == before
 
 
@@ -107,7 +111,7 @@ def test_one_is_redriven_and_then_what_waits_behind_it(shop: Shop) -> None:
     ran = shop.run("redrive", "billing", first, "--json")
     assert (ran.code, ran.json) == (
         0,
-        {"redriven": [first], "waiting_behind": 1, "failed": 0, "dry_run": False},
+        {"redriven": [first], "waiting_behind": 1, "more_waiting": False, "failed": 0, "dry_run": False},
     )
     shop.publish("a3")
     shop.deliver()
@@ -161,6 +165,25 @@ def test_an_edited_copy_is_handled_and_stays_on_record_with_who_edited_it(
     record = shop.settled(place)
     assert (record.action, record.by, record.failure.event_id) == ("edited", "jo", "a1")
     assert record.replacement is not None
+
+
+def test_all_that_waits_behind_a_dead_letter_is_discarded_with_it_and_stays_on_record(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 2)
+    (place,) = shop.dead("a1", behind=("a2", "a3", "b1"))
+    command = ("discard", "billing", "--key", "a", "--all-waiting")
+    before = shop.everything()
+    dry = shop.run(*command, "--dry-run").out
+    assert dry.splitlines()[-1] == "1 would be discarded, 1+ events discarded with them, 0 failed"
+    assert shop.everything() == before
+    monkeypatch.setenv("LOGNAME", "jo")
+    ran = shop.run(*command, "--json")
+    assert (ran.code, ran.json["discarded"], ran.json["more_waiting"]) == (0, [place], True)
+    shop.publish("a4")
+    shop.deliver()
+    assert shop.recorder.ids() == ["b1", "a4"]
+    assert (shop.settled(place).by, shop.settled(place).dropped is not None) == ("jo", True)
 
 
 def test_what_is_discarded_stays_on_record_with_who_did_it(

@@ -213,7 +213,8 @@ def at(*sequences: int, replay: bool = False) -> list[Place]:
 
 
 def excepted(keys: Iterable[Parked] = (), settled: Iterable[Settled] = ()) -> list[Exempt]:
-    return list(exceptions_of(keys, settled))
+    found = list(exceptions_of(keys, settled, end=Sequence(100)))
+    return [one for one in found if isinstance(one, Exempt)]
 
 
 class TestWhatIsExcepted:

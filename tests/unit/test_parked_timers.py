@@ -78,10 +78,10 @@ def test_a_lane_that_failed_lets_the_others_probe_first() -> None:
     assert min(probes) >= probe_ms + 5_000
 
 
-def test_what_waits_already_is_not_too_much_when_a_failed_batch_is_gone_through_again(
+def test_what_waits_already_waits_once_when_a_failed_batch_is_gone_through_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "PARKED_EVENTS_MAX", 2)
+    monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 2)
     failing = Failing({"a1": 99, "c1": 99})
     world = world_of(failing, *named("a1"), batch_events_max=3, **retry(permanent=[BAD_ORDER]))
     world.deliver()

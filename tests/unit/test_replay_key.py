@@ -109,23 +109,20 @@ def test_a_key_without_events_there_is_refused_and_so_is_one_of_another_lane() -
     assert world.parked() == {}
 
 
-@pytest.mark.parametrize("count", [limits.PARKED_EVENTS_MAX, limits.PARKED_EVENTS_MAX + 1])
-def test_more_events_than_may_wait_are_refused(count: int) -> None:
+@pytest.mark.parametrize("count", [5, 6, 11])
+def test_more_events_than_a_key_lists_are_replayed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 5)
     world = World()
-    for first in range(0, count, limits.RECORD_EVENTS_MAX):
-        size = min(limits.RECORD_EVENTS_MAX, count - first)
-        world.put(*(event(f"{first + number}", key=A) for number in range(size)))
+    world.put(*(event(f"{number}", key=(A, C)[number % 2]) for number in range(2 * count)))
     world.deliver()
     world.recorder.events.clear()
-    if count <= limits.PARKED_EVENTS_MAX:
-        replay(world, 0, key=A)
-        drained(world)
-        assert len(world.recorder.events) == count
-        return
-    with pytest.raises(
-        ReplayRefusedError, match=f"key '{A}' has more than 5000 events from sequence 0 to 5001"
-    ):
-        replay(world, 0, key=A)
+    world.recorder.replays.clear()
+    replay(world, 0, key=A)
+    world.put(event("new", key=A))
+    drained(world)
+    assert world.recorder.told() == [(f"{2 * number}", True) for number in range(count)] + [("new", False)]
     assert world.parked() == {}
 
 

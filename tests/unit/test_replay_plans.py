@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.errors import ReplayRefusedError
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Chain, HybridTime, Region, Sequence, StreamName, SubscriptionName
@@ -176,21 +175,6 @@ def test_the_events_of_a_key_are_found_page_by_page(monkeypatch: pytest.MonkeyPa
         0, 1, 3, 4
     ]  # fmt: skip
     assert (plan.events, faults.count("log.read")) == (4, 3)
-
-
-@pytest.mark.parametrize("most", [3, 2])
-def test_one_event_too_many_is_found_on_the_next_page(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    world = World()
-    for number in range(3):
-        world.put(event(f"{number}", key=A))
-    world.deliver()
-    monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 1)
-    monkeypatch.setattr(limits, "PARKED_EVENTS_MAX", most)
-    if most == 3:
-        assert the_plan(world, 0, key=A).events == 3
-    else:
-        with pytest.raises(ReplayRefusedError, match="more than 2 events"):
-            the_plan(world, 0, key=A)
 
 
 def test_a_replay_of_a_replay_ends_where_the_furthest_was_and_began_where_the_first_did() -> None:

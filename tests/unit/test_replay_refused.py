@@ -123,23 +123,6 @@ def test_a_key_that_is_parked() -> None:
     )
 
 
-@pytest.mark.parametrize("most", [3, 2])
-def test_of_one_key_as_many_events_as_may_wait(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(limits, "PARKED_EVENTS_MAX", most)
-    world = World()
-    for number in range(4):
-        world.put(event(f"{number}", key=A))
-    world.deliver()
-    if most == 3:
-        replay(world, 1, key=A)
-        assert [place.sequence for place in world.parked()[A].waiting] == [1, 2, 3]
-    else:
-        assert refused(world, 1, key=A) == (
-            f"key '{A}' has more than 2 events from sequence 1 to 4 of lane us-east-1/0.0: "
-            "replay from later on, or the lane"
-        )
-
-
 @pytest.mark.parametrize("most", [2, 1])
 def test_as_many_keys_as_a_lane_may_park(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     world = parked("c1")

@@ -93,8 +93,8 @@ class TestFailed:
         assert trace.startswith("Traceback (most recent call last):\n  File ")
         assert trace.endswith("BadOrder: wrong sum\n")
         long = park(raised(BadOrder("x" * 10_000 + "!"))).failure
-        assert (len(long.trace), long.trace[-2:]) == (limits.FAILURE_TRACE_CHARACTERS_MAX, "!\n")
-        assert len(long.message) == limits.FAILURE_MESSAGE_CHARACTERS_MAX
+        assert (len(long.trace), long.trace[-2:]) == (limits.FAILURE_CHARACTERS_MAX["trace"], "!\n")
+        assert len(long.message) == limits.FAILURE_CHARACTERS_MAX["message"]
 
     def test_a_further_failure_adds_to_what_was_before(self) -> None:
         before = known()

@@ -26,7 +26,7 @@ def with_dead(count: int) -> World:
 def test_as_many_commits_as_it_takes_leave_the_cursor_beside_all_keys(
     monkeypatch: pytest.MonkeyPatch, keys: int, commits: int
 ) -> None:
-    monkeypatch.setattr(limits, "TRANSACTION_WRITES_MAX", 3)
+    monkeypatch.setattr(limits, "TRANSACTION_ACTIONS_MAX", 4)
     world = with_dead(keys)
     before, parked = world.cursor(), world.parked()
     world.cloud.replicate()

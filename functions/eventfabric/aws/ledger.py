@@ -107,6 +107,7 @@ class AwsLedger:
         """See ports.Ledger. One PutItem of the cursor alone, else one TransactWriteItems, or a call for each item."""
         request = CommitRequest(
             self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
+            writes=writes,
             token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES), now_ms=self._clock.now_ms(),
         )  # fmt: skip
         with named_failures("commit"):

@@ -74,8 +74,7 @@ def list_(
         show_json([_as_json(letter) for letter in found])
         return
     show_table(subscription, _COLUMNS, [_row(letter) for letter in found])
-    behind = sum(len(one.parked.waiting) - 1 for one in found)
-    say(f"{len(found):,} dead letters, {behind:,} events waiting behind them, in {connection.region}")
+    say(f"{len(found):,} dead letters, {_behind(found)} events waiting behind them, in {connection.region}")
 
 
 @app.command()
@@ -141,6 +140,12 @@ def discard(
     *,
     place: Annotated[str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only this one.")] = None,
     filter: Filter,
+    all_waiting: Annotated[
+        bool,
+        typer.Option(
+            "--all-waiting", help="Drop all that waits behind them, too, instead of having it tried."
+        ),
+    ] = False,
     rate: Rate = 10.0,
     dry_run: DryRun = False,
     connection: Connection,
@@ -148,15 +153,22 @@ def discard(
 ) -> None:
     """Drop dead letters, and have what waits behind them tried. Who dropped what stays on record.
 
-    Example: eventfabric dead-letters discard billing us-east-1/0.17@42
+    With --all-waiting, what of their keys came up to now is dropped with them; `prove` lists every such event.
+
+    Example: eventfabric dead-letters discard billing --key order-17 --all-waiting --dry-run
     """
     if place is None and filter == Filter.of():
         raise typer.BadParameter("say which: LANE@SEQUENCE, --key, --type, --error or --older-than")
     letters = connection.operations().dead_letters(subscription)
     _each(
-        "discarded", _chosen(letters, place, filter), lambda one: letters.discard(one, by=user_name()),
-        rate=rate, dry_run=dry_run, as_json=json,
-    )  # fmt: skip
+        "discarded",
+        _chosen(letters, place, filter),
+        lambda one: letters.discard(one, all_waiting=all_waiting, by=user_name()),
+        rate=rate,
+        dry_run=dry_run,
+        as_json=json,
+        waiting="discarded with them" if all_waiting else "waiting behind them",
+    )
 
 
 @app.command()
@@ -202,9 +214,12 @@ def _at(letters: "DeadLetters", place: str) -> "DeadLetter":
 
 def _each(
     done: str, chosen: "list[DeadLetter]", act: "Callable[[DeadLetter], None]", *, rate: float,
-    dry_run: bool, as_json: bool,
+    dry_run: bool, as_json: bool, waiting: str = "waiting behind them",
 ) -> None:  # fmt: skip
-    """Act on each, at a rate, with progress; what could not be acted on is said, and the rest goes on."""
+    """Act on each, at a rate, with progress; what could not be acted on is said, and the rest goes on.
+
+    `waiting`: what becomes of the events behind them.
+    """
     from rich.progress import track
 
     acted: list[DeadLetter] = []
@@ -220,17 +235,24 @@ def _each(
                 failed += 1
                 continue
         acted.append(letter)
-    behind = sum(len(letter.parked.waiting) - 1 for letter in acted)
     if as_json:
-        show_json({done: [letter.place for letter in acted], "waiting_behind": behind, "failed": failed,
-                   "dry_run": dry_run})  # fmt: skip
+        behind = sum(letter.parked.behind for letter in acted)
+        more = any(letter.parked.rest for letter in acted)
+        show_json({done: [letter.place for letter in acted], "waiting_behind": behind, "more_waiting": more,
+                   "failed": failed, "dry_run": dry_run})  # fmt: skip
     else:
         if dry_run:
             show_table("", _COLUMNS, [_row(letter) for letter in acted])
         would = "would be " if dry_run else ""
-        say(f"{len(acted):,} {would}{done}, {behind:,} events waiting behind them, {failed:,} failed")
+        say(f"{len(acted):,} {would}{done}, {_behind(acted)} events {waiting}, {failed:,} failed")
     if failed:
         raise typer.Exit(1)
+
+
+def _behind(letters: "list[DeadLetter]") -> str:
+    """How many events wait behind them; with a plus where more do than their keys list."""
+    more = any(letter.parked.rest for letter in letters)
+    return f"{sum(letter.parked.behind for letter in letters):,}{'+' if more else ''}"
 
 
 def _edited(path: Path) -> "Event":
@@ -243,7 +265,6 @@ def _row(letter: "DeadLetter") -> tuple[object, ...]:
     failure = letter.parked.failure
     error = failure.error_type.rpartition(":")[2]
     last = datetime.fromtimestamp(failure.last_ms / 1000, UTC).isoformat(timespec="seconds")
-    waiting = len(letter.parked.waiting) - 1
     return (
         letter.place,
         letter.parked.key,
@@ -251,7 +272,7 @@ def _row(letter: "DeadLetter") -> tuple[object, ...]:
         error,
         failure.attempts,
         failure.crashes,
-        waiting,
+        _behind([letter]),
         last,
     )
 
@@ -264,6 +285,7 @@ def _as_json(letter: "DeadLetter") -> dict[str, Any]:
         "place": letter.place,
         "key": letter.parked.key,
         "waiting_behind": [place.sequence for place in letter.parked.waiting[1:]],
+        "more_waiting_from": letter.parked.rest.sequence if letter.parked.rest else None,
         "edited": letter.parked.replacement is not None,
         **failure,
     }

@@ -87,6 +87,7 @@ class _ObservedLedger:
         outcome = self._inner.commit(key, read, moved, **others)
         if isinstance(outcome, Committed):
             changes: Seq[ParkedChange] = others.get("parked", ())
+            # What waits unlisted was passed over, and so handed to nobody.
             waiting = {place.sequence for change in changes if change.after for place in change.after.waiting}
             self._log.committed(key, outcome.cursor.sequence, waiting)
         return outcome

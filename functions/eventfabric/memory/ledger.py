@@ -95,6 +95,7 @@ class MemoryLedger:
         """See ports.Ledger. One conditional put of the cursor alone, else one transaction."""
         request = CommitRequest(
             self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
+            writes=writes,
             token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
         )  # fmt: skip
         if request.others and not writes and key.stream in self._in_order:

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
+from eventfabric import limits
 from eventfabric.model.identity import Sequence
+
+_NEVER: Final = Sequence(0)
 
 
 class ParkedState(StrEnum):
@@ -28,8 +31,46 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """The events that wait in a parked key behind those it lists: the log has them.
+
+    Whatever of the key stands in the lane from `sequence` on, up to the cursor. The record that holds `sequence` begins
+    at `base`. Those from `replay_from` up to `replay_until` are replays.
+    """
+
+    base: Sequence
+    sequence: Sequence
+    replay_from: Sequence = _NEVER
+    replay_until: Sequence = _NEVER
+
+    def is_replay(self, sequence: Sequence) -> bool:
+        """Whether an event was handed out before."""
+        return self.replay_from <= sequence < self.replay_until
+
+    def joined_by(self, place: Place, replay_until: Sequence) -> Self:
+        """Cover one more event. `replay_until`: the lane's replays end there at the latest, where the event is one."""
+        if not place.replay or self.is_replay(place.sequence):
+            return self
+        until = Sequence(max(self.replay_until, replay_until, place.sequence + 1))
+        since = min(self.replay_from, place.sequence) if self.replay_until else place.sequence
+        return replace(self, replay_from=since, replay_until=until)
+
+    def beginning_at(self, base: Sequence, sequence: Sequence) -> Self:
+        """Leave out what stands before a sequence."""
+        return replace(self, base=base, sequence=sequence)
+
+    @property
+    def place(self) -> Place:
+        """Where the first of these events may stand."""
+        return Place(self.base, self.sequence, self.is_replay(self.sequence))
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the first waiting event is not handled. Times are milliseconds since 1970."""
+    """Why the first waiting event is not handled. Times are milliseconds since 1970.
+
+    Texts are cut to limits.FAILURE_CHARACTERS_MAX, a trace at its beginning: they stand in one item with the rest.
+    """
 
     error_type: str
     message: str
@@ -44,10 +85,29 @@ class Failure:
     event_id: str = ""
     event_type: str = ""
 
+    def __post_init__(self) -> None:
+        for name, most in limits.FAILURE_CHARACTERS_MAX.items():
+            text: str = getattr(self, name)
+            if len(text) > most:
+                object.__setattr__(self, name, text[-most:] if name == "trace" else text[:most])
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Events of a key that were discarded together: those at `sequences`, and of what stands in the log from `since` on
+    those before `until`.
+    """
+
+    key: str
+    sequences: tuple[Sequence, ...]
+    since: Sequence
+    until: Sequence
+
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """One parked key of a lane. `waiting` is never empty and in order; its first event is the one that failed.
+    """One parked key of a lane. `waiting` lists its events in order, at most limits.PARKED_PLACES_MAX; the first is the
+    one that failed. `rest`: where more wait than it lists. It lists none only while it is being filled from the rest.
 
     `id` is the key, or of a subscription without order the event's sequence, so that nothing waits behind it.
     `attempting`: an attempt was written down before it began, and nothing was heard of it since. `replacement`: the
@@ -65,32 +125,54 @@ class Parked:
     attempting: bool = False
     replacement: bytes | None = None
     version: int = 0
+    rest: Rest | None = None
 
     @property
     def first(self) -> Place:
-        """The event that failed."""
-        return self.waiting[0]
+        """The event that failed, or where the first that waits may stand."""
+        if self.waiting:
+            return self.waiting[0]
+        assert self.rest is not None, "a parked key lists events, or says where they stand"
+        return self.rest.place
 
-    def joined_by(self, place: Place) -> Self:
-        """With one more event at the end, unless it is there."""
+    def joined_by(self, place: Place, *, replay_until: Sequence = _NEVER) -> Self:
+        """Add an event at the end, unless it is there. `replay_until`: as of the lane's cursor."""
+        if self.rest is not None:
+            rest = self.rest.joined_by(place, replay_until)
+            return self if rest is self.rest else replace(self, rest=rest)
         if place.sequence <= self.waiting[-1].sequence:
             return self
+        if len(self.waiting) >= limits.PARKED_PLACES_MAX:
+            return replace(self, rest=Rest(place.base, place.sequence).joined_by(place, replay_until))
         return replace(self, waiting=(*self.waiting, place))
 
     def without_first(self) -> Self | None:
-        """With the first event gone; None where no other waits."""
-        if len(self.waiting) == 1:
+        """Drop the first event; None where no other waits."""
+        if len(self.waiting) == 1 and self.rest is None:
             return None
         # What is known is the first event's: the next has no name until it is read.
         failure = replace(self.failure, attempts=0, crashes=0, event_id="", event_type="", trace_id="")
         return replace(self, waiting=self.waiting[1:], failure=failure, attempting=False, replacement=None)
 
     def before(self, sequence: Sequence) -> Self | None:
-        """With what waits in it before a sequence; None where nothing does."""
+        """Keep what waits in it before a sequence; None where nothing does."""
         waiting = tuple(place for place in self.waiting if place.sequence < sequence)
-        if len(waiting) == len(self.waiting):
+        rest = self.rest if self.rest is not None and self.rest.sequence < sequence else None
+        if len(waiting) == len(self.waiting) and rest is self.rest:
             return self
-        return replace(self, waiting=waiting) if waiting else None
+        return replace(self, waiting=waiting, rest=rest) if waiting or rest else None
+
+    @property
+    def behind(self) -> int:
+        """Events that wait behind the first, as far as they are listed."""
+        return max(0, len(self.waiting) - 1)
+
+    def dropped(self, until: Sequence) -> Dropped | None:
+        """What waits behind its first event up to the cursor; None where nothing does."""
+        sequences = tuple(place.sequence for place in self.waiting[1:])
+        if not sequences and self.rest is None:
+            return None
+        return Dropped(self.key, sequences, self.rest.sequence if self.rest else until, until)
 
     def is_due(self, now_ms: int) -> bool:
         """Whether it is to be tried again now."""
@@ -125,7 +207,10 @@ def after_changes(parked: Mapping[str, Parked], changes: Iterable[ParkedChange])
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What somebody decided about a dead letter, for the record: `action` is discarded or edited."""
+    """What somebody decided about a dead letter, for the record: `action` is discarded or edited.
+
+    `dropped`: what waited behind it, and was discarded with it.
+    """
 
     sequence: Sequence
     action: str
@@ -133,3 +218,4 @@ class Settled:
     at_ms: int
     by: str = ""
     replacement: bytes | None = None
+    dropped: Dropped | None = None

@@ -45,6 +45,16 @@ class Exempt:
 
 
 @dataclass(frozen=True, slots=True)
+class ExemptRange:
+    """Every event of a key from sequence `since` on and before `until`, as the log has them, each like `of`."""
+
+    key: str
+    since: Sequence
+    until: Sequence
+    of: Exempt
+
+
+@dataclass(frozen=True, slots=True)
 class LaneProof:
     """One subscription in one lane, as one Region sees it: handled exactly the log from `start` up to the cursor.
 

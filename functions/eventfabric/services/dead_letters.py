@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from eventfabric import limits
 from eventfabric.errors import ContendedCommitError, EventTooLargeError, NotDeadError, Problem
-from eventfabric.model.cursor import LaneKey
+from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.owner import Standing
@@ -123,7 +123,7 @@ class DeadLetters:
         """
         edited = None if replacement is None else self._encoded(letter, replacement)
 
-        def redriven(parked: Parked) -> tuple[Parked, Settled | None]:
+        def redriven(parked: Parked, cursor: Cursor) -> tuple[Parked, Settled | None]:
             again = _retrying(parked, self._clock.now_ms())
             if edited is None:
                 return again, None
@@ -135,13 +135,18 @@ class DeadLetters:
         """Raise what `redrive` would of this replacement."""
         self._encoded(letter, replacement)
 
-    def discard(self, letter: DeadLetter, *, by: str = "") -> None:
-        """Drop the dead event, and have those behind it tried, in order. Errors as `redrive`."""
+    def discard(self, letter: DeadLetter, *, all_waiting: bool = False, by: str = "") -> None:
+        """Drop the dead event, and have those behind it tried, in order; or drop all that waits there, too.
 
-        def discarded(parked: Parked) -> tuple[Parked | None, Settled | None]:
+        `all_waiting`: what of the key was published before this moment, and not delivered. Errors as `redrive`.
+        """
+
+        def discarded(parked: Parked, cursor: Cursor) -> tuple[Parked | None, Settled | None]:
+            settled = self._settled(parked, "discarded", by, parked.replacement)
+            if all_waiting:
+                return None, replace(settled, dropped=parked.dropped(cursor.sequence))
             rest = parked.without_first()
-            after = _retrying(rest, self._clock.now_ms()) if rest else None
-            return after, self._settled(parked, "discarded", by, parked.replacement)
+            return _retrying(rest, self._clock.now_ms()) if rest else None, settled
 
         self._decide(letter, discarded)
 
@@ -168,7 +173,7 @@ class DeadLetters:
         return encoded
 
     def _decide(
-        self, letter: DeadLetter, decide: Callable[[Parked], tuple[Parked | None, Settled | None]]
+        self, letter: DeadLetter, decide: Callable[[Parked, Cursor], tuple[Parked | None, Settled | None]]
     ) -> None:
         self._check(letter)
         ledger = ledger_of(self._ledger, self._subscription, letter.lane.origin)
@@ -179,9 +184,9 @@ class DeadLetters:
                 raise NotDeadError(
                     f"{letter.place} of {self._subscription.name} is no dead letter (any more)"
                 )
-            after, settled = decide(parked)
-            changes = [ParkedChange(parked, after)]
             cursor = state.cursor(ledger.region)
+            after, settled = decide(parked, cursor)
+            changes = [ParkedChange(parked, after)]
             outcome = ledger.commit(
                 letter.key, cursor, cursor.beside(after_changes(state.parked[ledger.region], changes)),
                 parked=changes, settled=[settled] if settled else [],

@@ -18,7 +18,7 @@ from eventfabric.errors import ContendedCommitError, ReplayRefusedError, Setting
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName, lane_index
 from eventfabric.model.owner import Owner
-from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
+from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Rest, after_changes
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
@@ -29,6 +29,7 @@ from eventfabric.services.standing import Standings, is_delivered_by, ledger_of,
 from eventfabric.services.survey import lanes_of
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+from eventfabric.wire.ledger_commit import in_commits
 
 REPLAYED = "Replayed"
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -239,11 +240,6 @@ class Replay:
                     "redrive or discard it first"
                 )
         places = self._places(lane, replace(found, replay_until=read.sequence), key)
-        if len(places) > limits.PARKED_EVENTS_MAX:
-            raise ReplayRefusedError(
-                f"key {key!r} has more than {limits.PARKED_EVENTS_MAX} events from sequence {found.sequence} to "
-                f"{read.sequence} of lane {lane}: replay from later on, or the lane"
-            )
         now_ms = self._clock.now_ms()
         failure = Failure(REPLAYED, "", "", "replayed by an operator", 0, 0, now_ms, now_ms)
         waiting: dict[str, list[Place]] = {}
@@ -251,12 +247,20 @@ class Replay:
             waiting.setdefault(parking_id(self.target.definition, key, place), []).append(place)
         if len(parked) + len(waiting) > limits.PARKED_KEYS_MAX:
             raise ReplayRefusedError(f"lane {lane} has {len(parked)} parked keys, and room for no more")
+        most = limits.PARKED_PLACES_MAX
         new = [
             Parked(
-                name, key, ParkedState.RETRYING, tuple(some), now_ms, failure, version=first_version(self._entropy)
+                name,
+                key,
+                ParkedState.RETRYING,
+                tuple(some[:most]),
+                now_ms,
+                failure,
+                version=first_version(self._entropy),
+                rest=_rest(some[most], read.sequence) if len(some) > most else None,
             )
             for name, some in waiting.items()
-        ]  # fmt: skip
+        ]
         changes = tuple(ParkedChange(None, parked) for parked in new)
         self._check_changes(lane, changes, "would have to be made, an event each")
         to = read.beside(after_changes(parked, changes))
@@ -271,11 +275,11 @@ class Replay:
             )
 
     def _check_changes(self, lane: Lane, changes: tuple[ParkedChange, ...], what: str) -> None:
-        most = limits.TRANSACTION_ACTIONS_MAX - 1
-        if len(changes) > most:
+        commits = list(in_commits(changes))
+        if len(commits) > 1:
             raise ReplayRefusedError(
-                f"{len(changes)} parked keys of lane {lane} {what}, and one commit takes {most}: redrive or discard "
-                "some first, or replay less"
+                f"{len(changes)} parked keys of lane {lane} {what}, and one commit takes {len(commits[0])}: redrive or "
+                "discard some first, or replay less"
             )
         drops = any(change.before for change in changes)
         if drops and self._stream.definition.durability == "quorum":
@@ -285,12 +289,10 @@ class Replay:
             )
 
     def _places(self, lane: Lane, cursor: Cursor, key: str) -> list[Place]:
-        """Where the events of a key stand that are replays for this cursor; one more than may be parked, at most."""
+        """Where the events of a key stand that are replays for this cursor."""
         places: list[Place] = []
         for stretch in self._stretches(lane, cursor):
             places += [stretch.place(at) for at, event in enumerate(stretch.events) if event.key == key]
-            if len(places) > limits.PARKED_EVENTS_MAX:
-                break
         return places
 
     def _stretches(self, lane: Lane, cursor: Cursor) -> Iterable[Stretch]:
@@ -329,3 +331,8 @@ class Replay:
 
     def _key(self, subscription: SubscriptionTopology, lane: Lane) -> LaneKey:
         return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.name), lane)
+
+
+def _rest(place: Place, end: Sequence) -> Rest:
+    """What waits from a place on, all of it replays up to the end."""
+    return Rest(place.base, place.sequence).joined_by(place, end)

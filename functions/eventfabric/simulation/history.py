@@ -123,6 +123,14 @@ class ParkedStand(msgspec.Struct, frozen=True, omit_defaults=True):
     crashes: int = 0
     error: str = ""
     attempting: bool = False
+    rest: int = -1
+    """From which sequence on the log has what waits besides, up to the cursor; -1: nothing does."""
+    rest_key: str = ""
+    """The key of that."""
+
+    def holds(self, sequence: int, key: str) -> bool:
+        """Whether an event of a key, which the cursor has passed, waits in it."""
+        return sequence in self.waiting or (key == self.rest_key and -1 < self.rest <= sequence)
 
 
 class KeyChanged(Entry, frozen=True, kw_only=True):

@@ -164,6 +164,7 @@ def _parked_of(item: Item | None) -> history.ParkedStand | None:
     return history.ParkedStand(
         parked.state.value, tuple(int(place.sequence) for place in parked.waiting), parked.version,
         failure.attempts, failure.crashes, failure.error_type, parked.attempting,
+        -1 if parked.rest is None else int(parked.rest.sequence), parked.key if parked.rest else "",
     )  # fmt: skip
 
 

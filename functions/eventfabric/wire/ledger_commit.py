@@ -7,23 +7,28 @@ A commit and its race, in time:
                                                       and b is this commit's token -> it was written after all
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
+from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError
-from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, WriteRefused
+from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, Write, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import Region
 from eventfabric.model.parked import Parked, ParkedChange, Settled
 from eventfabric.wire import cursor_item, parked_item, settled_item, won_item
+from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import Item, is_cursor, is_parked, is_won, ledger_region_and_kind, parked_key
 from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning, meaning_of_reason
+from eventfabric.wire.transaction_bounds import bytes_of
 
 Action = tuple[str, dict[str, Any]]
 """Put, Update, Delete or ConditionCheck, and the DynamoDB request of it."""
+
+_CURSOR_BYTES_MAX: Final = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +40,61 @@ class Refusal:
     item: Item | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CommitSize:
+    """What the actions of one commit take, besides the cursor: so many actions, and at most so many bytes together."""
+
+    actions: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "CommitSize") -> "CommitSize":
+        return CommitSize(self.actions + other.actions, self.bytes + other.bytes)
+
+    @property
+    def fits(self) -> bool:
+        """Whether one transaction takes them with the cursor."""
+        return (
+            self.actions < limits.TRANSACTION_ACTIONS_MAX
+            and self.bytes + _CURSOR_BYTES_MAX <= limits.TRANSACTION_BYTES_MAX
+        )
+
+
+_NOTHING: Final = CommitSize()
+
+
+def size_of_writes(writes: Seq[Write]) -> CommitSize:
+    """What a handler's writes take: their items, or what they say about items that are there."""
+    if not writes:
+        return _NOTHING
+    return sum((CommitSize(1, bytes_of(write)) for write in writes), CommitSize())
+
+
+def size_of_key(parked: Parked) -> CommitSize:
+    """What the change of a parked key takes at most."""
+    return CommitSize(1, limits.PARKED_BYTES_MAX + len(parked.replacement or b""))
+
+
+def in_commits(changes: Iterable[ParkedChange]) -> Iterator[list[ParkedChange]]:
+    """Changes of parked keys in their order, as many at a time as one commit takes."""
+    some, size = list[ParkedChange](), CommitSize()
+    for change in changes:
+        key = change.after or change.before
+        assert key is not None, "a change has a before or an after"
+        more = size_of_key(key)
+        if some and not (size + more).fits:
+            yield some
+            some, size = [], CommitSize()
+        some.append(change)
+        size += more
+    if some:
+        yield some
+
+
 class CommitRequest:
-    """One commit, ready to be sent as often as it takes: always the same bytes."""
+    """One commit, ready to be sent as often as it takes: always the same bytes.
+
+    RefusedError where it is more than one transaction takes: it is never sent.
+    """
 
     def __init__(
         self,
@@ -51,7 +109,9 @@ class CommitRequest:
         token: bytes,
         now_ms: int,
         decided: Seq[Decided] = (),
+        writes: Seq[Write] = (),
     ) -> None:
+        """`writes`: a handler's, that go with it."""
         self.stored = replace(moved, version=read.version + 1)
         self.token = token
         self._table = table
@@ -62,6 +122,20 @@ class CommitRequest:
             *(self._change(key, region, change) for change in parked),
             *(("Put", {"TableName": table, "Item": settled_item.to_item(key, region, s)}) for s in settled),
         ]
+        if self.others:
+            self._check(len(writes))
+
+    def _check(self, writes_count: int) -> None:
+        """Refuse what the service would, without a call. What handlers write is for the service to measure."""
+        actions = writes_count + len(self.others) + 1
+        of_state = [*(request for _, request in self.others), self.cursor]
+        size = sum(item_bytes(one.get("Item", {})) for one in of_state)
+        if actions > limits.TRANSACTION_ACTIONS_MAX or size > limits.TRANSACTION_BYTES_MAX:
+            raise RefusedError(
+                "commit",
+                f"TransactionTooLarge: {actions} writes of {size:,} bytes, allowed: "
+                f"{limits.TRANSACTION_ACTIONS_MAX} of {limits.TRANSACTION_BYTES_MAX:,}",
+            )
 
     def _change(self, key: LaneKey, region: Region, change: ParkedChange) -> Action:
         before, after = change.before, change.after

@@ -3,6 +3,8 @@
 `i` parking id, `k` key, `m` state, `q` the waiting places (MessagePack: base, sequence, base, sequence, ...), `d` due
 (milliseconds since 1970), `f` the failure (JSON), `g` whether an attempt was begun, `r` the replacement, `v` version,
 `w` token of the write. Where replays wait: `y`, how many in a row are none, then how many are, and so on (MessagePack).
+Where more wait than `q` lists: `b` base and sequence from which on the log has them, and between which sequences those
+are replays (MessagePack).
 """
 
 from collections.abc import Iterable
@@ -12,10 +14,11 @@ import msgspec
 
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, Sequence
-from eventfabric.model.parked import Failure, Parked, ParkedState, Place
+from eventfabric.model.parked import Failure, Parked, ParkedState, Place, Rest
 from eventfabric.wire.keys import Item, parked_key
 
 _decode_places = msgspec.msgpack.Decoder(list[int]).decode
+_decode_rest = msgspec.msgpack.Decoder(tuple[int, int, int, int]).decode
 _decode_failure = msgspec.json.Decoder(Failure).decode
 
 
@@ -33,6 +36,10 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
     item["w"] = {"B": token}
     if any(place.replay for place in parked.waiting):
         item["y"] = {"B": msgspec.msgpack.encode(_replay_runs(parked.waiting))}
+    if parked.rest is not None:
+        rest = parked.rest
+        numbers = (rest.base, rest.sequence, rest.replay_from, rest.replay_until)
+        item["b"] = {"B": msgspec.msgpack.encode(numbers)}
     if parked.attempting:
         item["g"] = {"BOOL": True}
     if parked.replacement is not None:
@@ -58,6 +65,7 @@ def from_item(item: Item) -> Parked:
         attempting="g" in item,
         replacement=bytes(item["r"]["B"]) if "r" in item else None,
         version=int(item["v"]["N"]),
+        rest=Rest(*map(Sequence, _decode_rest(bytes(item["b"]["B"])))) if "b" in item else None,
     )
 
 

@@ -1,5 +1,6 @@
 """What was decided about a dead letter, to DynamoDB item and back: action `c`, failure `f` (JSON), time `u`, who `o`,
-replacement `r`.
+replacement `r`. Discarded with what waited behind it: `q` key, sequences, and from which on and before which one the
+log has the others (MessagePack).
 """
 
 from collections.abc import Iterable, Iterator
@@ -8,9 +9,10 @@ import msgspec
 
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, Sequence
-from eventfabric.model.parked import Failure, Settled
+from eventfabric.model.parked import Dropped, Failure, Settled
 from eventfabric.wire.keys import SK, Item, ledger_region_and_kind, settled_key
 
+_decode_dropped = msgspec.msgpack.Decoder(tuple[str, list[int], int, int]).decode
 _decode_failure = msgspec.json.Decoder(Failure).decode
 
 
@@ -23,6 +25,10 @@ def to_item(key: LaneKey, region: Region, settled: Settled) -> Item:
     item["o"] = {"S": settled.by}
     if settled.replacement is not None:
         item["r"] = {"B": settled.replacement}
+    if settled.dropped is not None:
+        dropped = settled.dropped
+        content = (dropped.key, dropped.sequences, dropped.since, dropped.until)
+        item["q"] = {"B": msgspec.msgpack.encode(content)}
     return item
 
 
@@ -35,7 +41,13 @@ def from_item(item: Item) -> Settled:
         at_ms=int(item["u"]["N"]),
         by=item["o"]["S"],
         replacement=bytes(item["r"]["B"]) if "r" in item else None,
+        dropped=_dropped_of(bytes(item["q"]["B"])) if "q" in item else None,
     )
+
+
+def _dropped_of(content: bytes) -> Dropped:
+    key, sequences, since, until = _decode_dropped(content)
+    return Dropped(key, tuple(map(Sequence, sequences)), Sequence(since), Sequence(until))
 
 
 def decided_by(items: Iterable[Item], region: Region | None) -> Iterator[Settled]:

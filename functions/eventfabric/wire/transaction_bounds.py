@@ -37,7 +37,7 @@ def check_writes(writes: Seq[Write], *, beside_bytes: int = 0) -> None:
     """
     total = beside_bytes
     for index, write in enumerate(writes):
-        size = _bytes(write)
+        size = bytes_of(write)
         if size > limits.ITEM_BYTES_MAX:
             reason = f"found {size:,} bytes, allowed: at most {limits.ITEM_BYTES_MAX:,} an item"
             raise TransactionTooLargeError(index, "ItemTooLarge", reason, None)
@@ -55,10 +55,8 @@ def check_count(actions: int, *, most: int = limits.TRANSACTION_ACTIONS_MAX) -> 
         )
 
 
-def _bytes(write: Write) -> int:
-    request = write.request
-    return (
-        item_bytes(request.get("Item", {}))
-        + item_bytes(request.get("Key", {}))
-        + (item_bytes(request.get("ExpressionAttributeValues", {})) if write.action == "Update" else 0)
-    )
+def bytes_of(write: Write) -> int:
+    """What is sent of an item. Nothing where the request has none as it must be: the service will say so."""
+    names = ("Key", "ExpressionAttributeValues") if write.action == "Update" else ("Item", "Key")
+    parts = (write.request.get(name) for name in names)
+    return sum(item_bytes(part) for part in parts if isinstance(part, dict))

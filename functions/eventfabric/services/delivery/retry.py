@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from traceback import format_exception
 
-from eventfabric import limits
 from eventfabric.definition import Subscription
 from eventfabric.errors import (
     HandlerError,
@@ -48,7 +47,12 @@ class Failed:
 
 def parking_id(definition: Subscription, key: str, place: Place) -> str:
     """What waits together: the events of a key, or where no order is kept each event by itself."""
-    return f"k/{key}" if definition.order == "key" else f"s/{place.sequence}"
+    return key_parking_id(key) if definition.order == "key" else f"s/{place.sequence}"
+
+
+def key_parking_id(key: str) -> str:
+    """What the events of a key wait in, where their order is kept."""
+    return f"k/{key}"
 
 
 def is_declared_permanent(definition: Subscription, error: BaseException) -> bool:
@@ -65,6 +69,7 @@ class RetryPolicy:
         self._definition = definition
         self.entropy = entropy
         self._code_version = code_version
+        self.keeps_order = definition.order == "key"
         self.tries_at_once = min(1 + definition.retry.immediate, definition.retry.attempts)
 
     def parking_id(self, event: Event, place: Place) -> str:
@@ -90,7 +95,7 @@ class RetryPolicy:
         attempts = failed.tries + (last.attempts if last and not excused else 0)
         failure = Failure(
             error_type=f"{type(failed.error).__module__}:{type(failed.error).__qualname__}",
-            message=said_by(failed.error)[: limits.FAILURE_MESSAGE_CHARACTERS_MAX],
+            message=said_by(failed.error),
             trace=_trace(failed.error),
             hint="",
             attempts=attempts,
@@ -111,6 +116,7 @@ class RetryPolicy:
             failure=failure,
             replacement=before.replacement if before else None,
             version=before.version if before else first_version(self.entropy),
+            rest=before.rest if before else None,
         )
         if self.is_permanent(failed.error):
             return dead(parked, _hint_of(failed.error))
@@ -158,6 +164,7 @@ class RetryPolicy:
             failure,
             replacement=replacement,
             version=version,
+            rest=before.rest if before else None,
         )
 
     def _wait_ms(self, attempts: int) -> int:
@@ -196,4 +203,4 @@ def _trace_id(event: Event) -> str:
 
 def _trace(error: BaseException) -> str:
     """The end of the trace, which is the handler's."""
-    return storable("".join(format_exception(error)))[-limits.FAILURE_TRACE_CHARACTERS_MAX :]
+    return storable("".join(format_exception(error)))

@@ -13,6 +13,7 @@ event that was being attempted is blamed for the next crash:
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
+from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import LateEventError, ParkedFullError
@@ -23,6 +24,9 @@ from eventfabric.services.delivery.endings import Ended, Stopped, only_race, ref
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visit import Visit
+from eventfabric.wire.ledger_commit import CommitSize, size_of_key, size_of_writes
+
+_ONE_KEY: Final = CommitSize(1, limits.PARKED_BYTES_MAX)
 
 
 @dataclass(slots=True)
@@ -44,17 +48,14 @@ class Run:
         self._single_until = len(stretch.events) if stretch.late else 0
         self._group: list[_Entry] = []
         self._keys: set[str] = set()
-        self._writes_count = 0
+        self._writes_size = CommitSize()
         self._ahead: dict[int, Tried] = {}
         self._circuit_opened = False
 
     def run(self) -> Ended | None:
         count = len(self._stretch.events)
         while True:
-            try:
-                at, batch = self._next()
-            except ParkedFullError as error:
-                return self._flush(self._index) or Stopped(error)
+            at, batch = self._next()
             if batch:
                 ended = self._attempt(at, batch)
                 if ended is None and self._circuit_opened and not self._ahead:
@@ -77,16 +78,13 @@ class Run:
             at, self._index = self._index, min(self._index + size, len(events))
             return at, events[at : self._index]
         at, batch = self._index, list[Event]()
-        while self._index < len(events) and len(batch) < size and self._has_room(1):
+        while self._index < len(events) and len(batch) < size and self._has_room(_ONE_KEY):
             event, place = events[self._index], self._stretch.place(self._index)
             parked = visit.parked_with(event, place)
             if parked is not None:
-                try:
-                    visit.wait(parked, place)
-                except ParkedFullError:
-                    if batch:
-                        break
-                    raise
+                if not self._has_room(size_of_key(parked)):
+                    break
+                visit.wait(parked, place)
             else:
                 at = at if batch else self._index
                 batch.append(event)
@@ -115,14 +113,15 @@ class Run:
             return self._flush(at) or "out of time"
         if isinstance(tried, Failed):
             return self._failed(at, batch, tried, after)
-        if not self._has_room(len(tried)):
+        size = size_of_writes(tried)
+        if tried and not self._has_room(size):
             ended = self._flush(at)
             if ended is not None or self._index != after:
                 return ended
         self._group.append(_Entry(at, batch, tried))
         if visit.transactional:
             self._keys |= keys
-            self._writes_count += len(tried)
+            self._writes_size += size
         return self._flush(after) if visit.careful or visit.probes else None
 
     def _tried(self, at: int, batch: Seq[Event]) -> Tried:
@@ -148,7 +147,7 @@ class Run:
         if len(batch) > 1:
             self._index, self._single_until = at, self._index
             return None
-        if not self._has_room(1):
+        if not self._has_room(_ONE_KEY):
             index = self._index
             ended = self._flush(at)
             if ended is not None or self._index != index:
@@ -161,10 +160,9 @@ class Run:
         self._circuit_opened |= waits  # those that were attempted ahead are gone through all the same
         return (self._flush(after) or "circuit open") if waits and not self._ahead else None
 
-    def _has_room(self, actions: int) -> bool:
-        """Whether the commit that is being prepared can take so many actions more."""
-        taken = self._writes_count + self._visit.changes_count
-        return taken + actions < limits.TRANSACTION_ACTIONS_MAX  # one place is the cursor's
+    def _has_room(self, more: CommitSize) -> bool:
+        """Whether the commit that is being prepared can take so much more."""
+        return (self._writes_size + self._visit.changes_size + more).fits
 
     def _write_down(self, at: int, event: Event) -> tuple[Ended | None, bool]:
         """Note that the event is about to be attempted; whether it is to run: not where it crashed too often."""
@@ -180,7 +178,7 @@ class Run:
 
     def _flush(self, index: int) -> Ended | None:
         """Commit all up to the event of that index. May set `_index` back, to go one by one after a refusal."""
-        group, self._group, self._keys, self._writes_count = self._group, [], set(), 0
+        group, self._group, self._keys, self._writes_size = self._group, [], set(), CommitSize()
         writes = [write for entry in group for write in entry.writes]
         outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), writes)
         if outcome is None:

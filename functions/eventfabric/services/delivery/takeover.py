@@ -10,11 +10,11 @@ What is handled twice then is bounded by what had not been replicated.
 
 from dataclasses import replace
 
-from eventfabric import limits
 from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes
 from eventfabric.ports import Ledger, Log
+from eventfabric.wire.ledger_commit import in_commits
 
 
 def take_over(key: LaneKey, state: LaneState, epoch: int, *, ledger: Ledger, log: Log, now_ms: int) -> bool:
@@ -32,13 +32,12 @@ def take_over(key: LaneKey, state: LaneState, epoch: int, *, ledger: Ledger, log
     changes = [
         ParkedChange(stored.get(each), parked.get(each))
         for each in sorted(stored.keys() | parked.keys())
-        if stored.get(each) != parked.get(each)
+        if not _is_copied(stored.get(each), parked.get(each))
     ]
-    for first in range(0, max(len(changes), 1), limits.TRANSACTION_WRITES_MAX):
-        some = changes[first : first + limits.TRANSACTION_WRITES_MAX]
+    parts = list(in_commits(changes)) or [[]]
+    for number, some in enumerate(parts, start=1):
         stored = after_changes(stored, some)
-        is_last = first + limits.TRANSACTION_WRITES_MAX >= len(changes)
-        to = replace(cursor, version=own.version, epoch=epoch) if is_last else own
+        to = replace(cursor, version=own.version, epoch=epoch) if number == len(parts) else own
         outcome = ledger.commit(key, own, to.beside(stored), parked=some)
         if not isinstance(outcome, Committed):
             return True
@@ -64,6 +63,13 @@ def _goes_on(
         return None
     low = theirs.low
     return replace(theirs, sequence=low.sequence, base=low.base, chain=tail.chain, crashes=0), {}
+
+
+def _is_copied(own: Parked | None, theirs: Parked | None) -> bool:
+    """Whether this Region has the key already, from a takeover that did not come to its end."""
+    if own is None or theirs is None:
+        return own is theirs
+    return replace(own, version=theirs.version, due_ms=theirs.due_ms) == theirs
 
 
 def _due(parked: Parked, now_ms: int) -> Parked:

@@ -27,11 +27,13 @@ from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped, onl
 from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.delivery.notes import settle_notes
 from eventfabric.services.delivery.patiently import commit_patiently, ring_later_patiently
-from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
+from eventfabric.services.delivery.refill import Refill
+from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed, key_parking_id
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.waiting import Absent, WaitingEvents
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.doorbell import Doorbell
+from eventfabric.wire.ledger_commit import CommitSize, size_of_key
 
 
 class Visit:
@@ -57,11 +59,14 @@ class Visit:
         self.key = key
         self._stored = state.parked.get(context.region, {})
         self._changed: set[str] = set()
+        self._changes_size = CommitSize()
         self.cursor = state.cursor(context.region)
         if self.cursor.version in ended:
             self.cursor = replace(self.cursor, attempting=False)
-            self._changed = {each for each, parked in self._stored.items() if parked.attempting}
+            stale = [parked for parked in self._stored.values() if parked.attempting]
             self._stored = {each: replace(parked, attempting=False) for each, parked in self._stored.items()}
+            for parked in stale:
+                self._has_changed(parked)
         elif self.cursor.attempting:
             self.cursor = replace(self.cursor, attempting=False, crashes=self.cursor.crashes + 1)
             self._crashed_at(self.cursor.sequence, self.cursor.crashes)
@@ -76,6 +81,10 @@ class Visit:
         )
         self.lateness = Lateness(context, key)
         self._waiting = WaitingEvents(context, key.lane, self.lateness)
+        self._refill = Refill(
+            context, key.lane, waiting=self._waiting, settle=self.settle, stepped_over=self.stepped_over,
+            deadline_ms=deadline_ms,
+        )  # fmt: skip
         self.refuses_late = context.subscription.definition.on_late == "dead_letter"
         self.transactional = context.subscription.definition.guarantee == "exactly_once"
         self.concurrency = concurrency or context.subscription.definition.concurrency
@@ -110,6 +119,13 @@ class Visit:
 
     def _retry_key(self, parking_id: str) -> Ended | None:
         while (parked := self._parked.get(parking_id)) and parked.state is ParkedState.RETRYING:
+            if not parked.waiting:
+                filled = self._refill.fill(parked, self.cursor.sequence)
+                if isinstance(filled, RaceLost):
+                    return filled
+                if not self._filled(parked, filled):
+                    break
+                continue
             event = self._waiting.first_of(parked)
             if event is Absent.NOT_HERE:
                 break  # another Region's record: it rings itself when it comes
@@ -145,6 +161,18 @@ class Visit:
             lost = self._commit_here()
             return lost or ("circuit open" if waits else None)
         return self._commit_here()
+
+    def _filled(self, parked: Parked, filled: Parked | Absent | None) -> bool:
+        """Take over what a key lists now; whether that is anything to try."""
+        if filled is None:
+            self._free(parked.id)
+        elif not isinstance(filled, Absent):
+            if filled.waiting:
+                self._set(filled)
+                return True
+            again_ms = self._in.clock.now_ms() + 1000 * limits.WAITING_AGAIN_SECONDS
+            self._set(replace(filled, due_ms=again_ms))
+        return False
 
     def handle_at_most_once(self, stretch: Stretch) -> Ended | None:
         """The cursor first, over as much as there is time for; a failure after it is final, and counted."""
@@ -229,20 +257,22 @@ class Visit:
         return parked
 
     def wait(self, parked: Parked, place: Place) -> None:
-        """One more event of a parked key; ParkedFullError."""
-        if len(parked.waiting) >= limits.PARKED_EVENTS_MAX and parked.waiting[-1].sequence < place.sequence:
-            raise ParkedFullError(f"{len(parked.waiting)} events of a key of lane {self.key.lane} are parked")
-        joined = parked.joined_by(place)
+        """Have one more event wait in a parked key."""
+        joined = parked.joined_by(place, replay_until=self.cursor.replay_until)
         if joined is not parked:
             self._set(joined)
 
     def _set(self, parked: Parked) -> None:
         self._parked[parked.id] = parked
-        self._changed.add(parked.id)
+        self._has_changed(parked)
 
     def _free(self, parking_id: str) -> None:
-        del self._parked[parking_id]
-        self._changed.add(parking_id)
+        self._has_changed(self._parked.pop(parking_id))
+
+    def _has_changed(self, parked: Parked) -> None:
+        if parked.id not in self._changed:
+            self._changed.add(parked.id)
+            self._changes_size += size_of_key(parked)
 
     def _write_down_retry(self, parked: Parked, event: Event) -> Ended | None:
         """Note that the key's first event is about to be attempted; or that it crashed too often, and is dead."""
@@ -307,7 +337,10 @@ class Visit:
         self.cursor, self._stale = outcome.cursor, frozenset()
         for change in changes:
             self._stands(change)
-        self._changed = {each for each in self._changed if self._parked.get(each) != self._stored.get(each)}
+        left = {each for each in self._changed if self._parked.get(each) != self._stored.get(each)}
+        self._changed, self._changes_size = set(), CommitSize()
+        for parking_id in left:
+            self._has_changed(self._parked.get(parking_id) or self._stored[parking_id])
         return None
 
     def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
@@ -379,13 +412,18 @@ class Visit:
         return bool(self._parked)
 
     @property
-    def changes_count(self) -> int:
-        """Parked keys that the next commit changes."""
-        return len(self._changed)
+    def changes_size(self) -> CommitSize:
+        """What the parked keys take that the next commit changes."""
+        return self._changes_size
 
     def parked_with(self, event: Event, place: Place) -> Parked | None:
         """The parked key that the event has to wait in."""
-        return self._parked.get(self._in.policy.parking_id(event, place))
+        found = self._parked.get(self._in.policy.parking_id(event, place))
+        if found is None and not self._in.policy.keeps_order:
+            # Of a key from when order was kept: what the log has of it up to the cursor waits there, too.
+            by_key = self._parked.get(key_parking_id(event.key))
+            return by_key if by_key is not None and by_key.rest is not None else None
+        return found
 
     def crashes_at(self, sequence: Sequence) -> int:
         """How often an attempt of that event alone was begun and never heard of again."""

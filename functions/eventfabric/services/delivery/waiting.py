@@ -43,6 +43,11 @@ class WaitingEvents:
         self._lateness.mark_one(event, record.time, replay=place.replay)
         return event
 
+    def absent(self, base: Sequence) -> Absent | None:
+        """Why the record that begins there cannot be read; None: it can."""
+        found = self._read(base)
+        return found if isinstance(found, Absent) else None
+
     def _read(self, base: Sequence) -> Record | Absent:
         within, lane = self._in, self._lane
         page = within.log.read(lane, base, records_max=1)

@@ -6,14 +6,15 @@ the log has the same chain at the same place, the log up to there is what was ha
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from eventfabric.errors import LogError, MissingRecordError
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Region, Sequence
-from eventfabric.model.parked import Parked, ParkedState, Settled
-from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
+from eventfabric.model.parked import Dropped, Parked, ParkedState, Place, Settled
+from eventfabric.model.proof import ExceptionKind, Exempt, ExemptRange, LaneProof
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.model.slice import Seam
 from eventfabric.services.replay import REPLAYED
@@ -36,7 +37,7 @@ class Claim:
         cursor: Cursor,
         *,
         sees_from: Region,
-        exceptions: Iterable[Exempt] = (),
+        exceptions: Iterable[Exempt | ExemptRange] = (),
         types: frozenset[str] | None = None,
         elsewhere: Callable[[Record], str] = lambda record: "",
     ) -> None:
@@ -46,8 +47,13 @@ class Claim:
         self._key, self._region, self._cursor = key, region, cursor
         self._sees_from = sees_from
         # What a replay went back behind is to come again, whatever was decided about it.
-        claimed = (one for one in exceptions if one.sequence < cursor.sequence)
-        self._due = deque(sorted(claimed, key=lambda one: one.sequence))
+        each, self._ranges = list[Exempt](), list[ExemptRange]()
+        for one in exceptions:
+            if isinstance(one, ExemptRange):
+                self._ranges.append(one)
+            elif one.sequence < cursor.sequence:
+                each.append(one)
+        self._due = deque(sorted(each, key=lambda one: one.sequence))
         self._found: list[Exempt] = []
         self._types = types
         self._elsewhere = elsewhere
@@ -154,12 +160,17 @@ class Claim:
 
     def _except(self, record: Record) -> None:
         """Name the exceptions of a record by what it holds."""
-        where = self._elsewhere(record)
+        where, end = self._elsewhere(record), record.tail.sequence
         events: list[Event] = []
-        if where or (self._due and self._due[0].sequence < record.tail.sequence):
+        ranges = [one for one in self._ranges if one.since < end and record.sequence < one.until]
+        if where or ranges or (self._due and self._due[0].sequence < end):
             events = _events_of(record)
-        while self._due and self._due[0].sequence < record.tail.sequence:
-            self._found.append(_named(self._due.popleft(), record, events))
+        found = {} if where else self._in_ranges(record, events, ranges)
+        while self._due and self._due[0].sequence < end:
+            named = _named(self._due.popleft(), record, events)
+            if named.kind is ExceptionKind.EDITED or named.sequence not in found:
+                self._found.append(named)
+        self._found += found.values()
         if where:
             why = f"delivered from {where}"
             self._found += [
@@ -170,6 +181,22 @@ class Claim:
                 if record.sequence + at < self._cursor.sequence
                 and (self._types is None or event.type in self._types)
             ]
+
+    def _in_ranges(
+        self, record: Record, events: list[Event], ranges: list[ExemptRange]
+    ) -> dict[Sequence, Exempt]:
+        """The events of a record that are excepted with others of their key; what waits again counts as waiting."""
+        found: dict[Sequence, Exempt] = {}
+        for at, event in enumerate(events if ranges else ()):
+            sequence = Sequence(record.sequence + at)
+            if sequence >= self._cursor.sequence or not (self._types is None or event.type in self._types):
+                continue
+            for one in ranges:
+                if one.key == event.key and one.since <= sequence < one.until:
+                    is_over = one.of.kind is ExceptionKind.DISCARDED
+                    if not (is_over and sequence in found):
+                        found[sequence] = _named(replace(one.of, sequence=sequence), record, events)
+        return found
 
     def _broken(self, detail: str) -> None:
         self._contradict(FindingKind.CURSOR_BROKEN, self._cursor.sequence, detail)
@@ -183,13 +210,17 @@ class Claim:
             )
 
 
-def exceptions_of(parked: Iterable[Parked], settled: Iterable[Settled]) -> Iterator[Exempt]:
-    """What a lane's parked keys, and what people decided about its dead letters, except."""
+def exceptions_of(
+    parked: Iterable[Parked], settled: Iterable[Settled], *, end: Sequence
+) -> Iterator[Exempt | ExemptRange]:
+    """What a lane's parked keys, and what people decided about its dead letters, except. `end`: of its cursor."""
     current: set[Sequence] = set()
     for key in parked:
         for one in _waiting(key):
             current.add(one.sequence)
             yield one
+        if key.rest is not None:
+            yield ExemptRange(key.key, key.rest.sequence, end, _behind(key, key.rest.place))
     for decided in settled:
         kind = _KINDS[decided.action]
         if (
@@ -199,24 +230,43 @@ def exceptions_of(parked: Iterable[Parked], settled: Iterable[Settled]) -> Itera
             yield Exempt(
                 kind, decided.sequence, failure.error_type, decided.at_ms, failure.event_id, by=decided.by
             )
+        if decided.dropped is not None:
+            yield from _dropped(decided, decided.dropped, current)
+
+
+def _dropped(decided: Settled, dropped: Dropped, current: set[Sequence]) -> Iterator[Exempt | ExemptRange]:
+    why = f"with {decided.sequence}, behind which it waited"
+    for sequence in dropped.sequences:
+        if sequence not in current:
+            yield Exempt(
+                ExceptionKind.DISCARDED, sequence, why, decided.at_ms, key=dropped.key, by=decided.by
+            )
+    if dropped.since < dropped.until:
+        like = Exempt(ExceptionKind.DISCARDED, dropped.since, why, decided.at_ms, by=decided.by)
+        yield ExemptRange(dropped.key, dropped.since, dropped.until, like)
 
 
 def _waiting(parked: Parked) -> Iterator[Exempt]:
     failure, first = parked.failure, parked.first
     is_dead = parked.state is ParkedState.DEAD
     for place in parked.waiting:
-        if place.replay and failure.error_type == REPLAYED:
-            yield Exempt(
-                ExceptionKind.REPLAYING, place.sequence, failure.hint, failure.first_ms, key=parked.key
-            )
-        elif place is first:
+        if place is first and not (place.replay and failure.error_type == REPLAYED):
             why = f"{failure.error_type}, {failure.attempts} attempts"
             why += f", {failure.crashes} crashes" if failure.crashes else ""
             kind = ExceptionKind.DEAD if is_dead else ExceptionKind.PARKED
             yield Exempt(kind, place.sequence, why, failure.last_ms, failure.event_id, parked.key)
         else:
-            why = f"behind {first.sequence}, which is {'dead' if is_dead else 'parked'}"
-            yield Exempt(ExceptionKind.WAITING, place.sequence, why, failure.first_ms, key=parked.key)
+            yield _behind(parked, place)
+
+
+def _behind(parked: Parked, place: Place) -> Exempt:
+    """An event that waits behind the first of its key, or is to be handed out again."""
+    failure = parked.failure
+    if place.replay and failure.error_type == REPLAYED:
+        return Exempt(ExceptionKind.REPLAYING, place.sequence, failure.hint, failure.first_ms, key=parked.key)
+    state = "dead" if parked.state is ParkedState.DEAD else "parked"
+    why = f"behind {parked.first.sequence}, which is {state}"
+    return Exempt(ExceptionKind.WAITING, place.sequence, why, failure.first_ms, key=parked.key)
 
 
 def _events_of(record: Record) -> list[Event]:

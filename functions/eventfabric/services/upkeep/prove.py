@@ -122,7 +122,9 @@ class Prover:
             types = subscription.definition.types
             claim = Claim(
                 key, region, cursor, sees_from=self._region,
-                exceptions=exceptions_of(state.parked.get(region, {}).values(), settled),
+                exceptions=exceptions_of(
+                    state.parked.get(region, {}).values(), settled, end=cursor.sequence
+                ),
                 types=None if types is None else frozenset(types),
                 elsewhere=_Copies(ledger, key, state, alone).where,
             )  # fmt: skip

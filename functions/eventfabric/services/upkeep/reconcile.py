@@ -199,8 +199,9 @@ class Reconciler:
             return
         dead = [one for one in parked if one.state is ParkedState.DEAD]
         if dead:
-            waiting = sum(len(one.waiting) - 1 for one in dead)
-            detail = f"{len(dead)} dead letters, {waiting} events wait behind them"
+            waiting = sum(one.behind for one in dead)
+            more = " or more" if any(one.rest for one in dead) else ""
+            detail = f"{len(dead)} dead letters, {waiting}{more} events wait behind them"
             yield self._finding(FindingKind.DEAD, look, dead[0].first.sequence, detail)
         if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
             yield from self._expired(look, oldest, replica, bells, repair=repair)

@@ -79,22 +79,21 @@ def _attempts(facts: Facts) -> list[Anomaly]:
     anomalies: list[Anomaly] = []
     delivering = Delivering(facts)
     tried: set[tuple[str, str, str, int]] = set()
-    over: dict[tuple[str, str, str], tuple[int, frozenset[int]]] = {}
+    over: dict[tuple[str, str, str], tuple[int, list[history.ParkedStand]]] = {}
     for number, entry in enumerate(facts.entries):
         delivering.feed(entry)
         if isinstance(entry, history.LaneRead):
             stand = delivering.cursors.get((entry.region, entry.subscription, entry.lane))
-            waiting = frozenset(
-                sequence
-                for one in delivering.parked[entry.region, entry.subscription, entry.lane].values()
-                for sequence in one.waiting
+            parked = delivering.parked[entry.region, entry.subscription, entry.lane]
+            over[entry.actor, entry.subscription, entry.lane] = (
+                stand.sequence if stand else 0,
+                [*parked.values()],
             )
-            over[entry.actor, entry.subscription, entry.lane] = (stand.sequence if stand else 0, waiting)
         elif isinstance(entry, history.AttemptBegan) and not entry.replay:
             anomalies += _again(facts, entry, number, tried)
             for place in entry.events:
-                end, waiting = over.get((entry.actor, entry.subscription, place.lane), (0, frozenset()))
-                if place.sequence < end and place.sequence not in waiting:
+                end, keys = over.get((entry.actor, entry.subscription, place.lane), (0, []))
+                if place.sequence < end and not any(one.holds(place.sequence, place.key) for one in keys):
                     what = f"{entry.subscription} was handed {place.id} again: {place.lane} had been read at {end}"
                     anomalies.append(Anomaly(what, number))
     return anomalies

@@ -55,7 +55,7 @@ def _is_known(facts: Facts, delivering: Delivering, name: str, group: str, one: 
     regions = [group] if group else facts.plan.regions
     for region in regions:
         if any(
-            key.state == "dead" and one.sequence in key.waiting
+            key.state == "dead" and key.holds(one.sequence, one.key)
             for key in delivering.parked[region, name, one.lane].values()
         ):
             return True

@@ -232,7 +232,9 @@ class Delivering:
 
     def waits(self, region: str, subscription: str, lane: str, sequence: int) -> bool:
         """Whether an event waits in a parked key."""
-        return any(sequence in one.waiting for one in self.parked[region, subscription, lane].values())
+        logged = self.facts.logged.get((lane, sequence))
+        key = "" if logged is None else logged.key
+        return any(one.holds(sequence, key) for one in self.parked[region, subscription, lane].values())
 
     def is_over(self, subscription: str, group: str, one: Logged) -> bool:
         """Whether nobody is to hand the event out any more: handled, discarded, gone, elsewhere, or never wanted."""

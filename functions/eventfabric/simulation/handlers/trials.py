@@ -301,6 +301,9 @@ def _unresolved(of: History) -> dict[tuple[str, str], str]:
         for number, sequence in enumerate(stand.waiting if stand else ()):
             if stand and (lane, sequence) in facts.logged:
                 found[subscription, facts.logged[lane, sequence].id] = "" if number else stand.error
+        for one in facts.logged.values() if stand and stand.rest_key else ():
+            if stand and one.lane == lane and stand.holds(one.sequence, one.key):
+                found.setdefault((subscription, one.id), "")
     for one in facts.logged.values():
         for name in facts.subscriptions:
             behind = any(one.sequence >= cursors[name, group, one.lane] for group in facts.groups(name))

@@ -1,0 +1,113 @@
+"""Refill: the list of a parked key in which more events wait than it lists, read from the log again.
+
+    key a parked     lists 2, 5, 7, and whatever of a stands in the log from 9 on
+    2, 5, 7 handled  lists none: the log is read from 9 up to the cursor, for the next of a
+
+One visit reads a bounded number of records for all its keys. Where they were not enough, the key says how far it came,
+and is due again soon: new events and other keys are not held up meanwhile.
+"""
+
+from collections.abc import Callable, Collection
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+
+from eventfabric import limits
+from eventfabric.model.commit import RaceLost
+from eventfabric.model.cursor import START, Cursor
+from eventfabric.model.identity import BatchId, Lane, Sequence
+from eventfabric.model.parked import Parked, Place, Rest
+from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.waiting import Absent, WaitingEvents
+
+
+class Refill:
+    """Fills the lists of one visit's parked keys."""
+
+    def __init__(
+        self,
+        context: VisitContext,
+        lane: Lane,
+        *,
+        waiting: WaitingEvents,
+        settle: Callable[[Seq[Record]], RaceLost | None],
+        stepped_over: Collection[BatchId],
+        deadline_ms: int,
+    ) -> None:
+        """`settle` decides about noted batches, and adds those that are delivered elsewhere to `stepped_over`."""
+        self._in = context
+        self._lane = lane
+        self._waiting = waiting
+        self._settle = settle
+        self._stepped_over = stepped_over
+        self._deadline_ms = deadline_ms
+        self._records_left = limits.WAITING_RECORDS_MAX
+        types = context.subscription.definition.types
+        self._types = None if types is None else frozenset(types)
+
+    def fill(self, parked: Parked, end: Sequence) -> Parked | Absent | RaceLost | None:
+        """List the next events of a key that lists none, of those before `end`; None where no other waits.
+
+        It still lists none where the visit has read enough: then its rest begins further on. LogError.
+        """
+        assert not parked.waiting, "a key is filled where it lists none"
+        assert parked.rest is not None, "what lists none has a rest"
+        rest, places = parked.rest, list[Place]()
+        cursor = replace(START, sequence=rest.sequence, base=rest.base, chain=UNKNOWN_CHAIN)
+        while cursor.sequence < end:
+            if self._is_spent or len(places) > limits.PARKED_PLACES_MAX:
+                return _listing(parked, places, rest.beginning_at(cursor.base, cursor.sequence))
+            stretch = self._read(cursor, end)
+            if isinstance(stretch, RaceLost):
+                return stretch
+            places += self._places(stretch, rest, parked.key, end)
+            if stretch.end > cursor.sequence:
+                cursor = stretch.cursor_at(stretch.end)
+            elif places:
+                return _listing(parked, places, rest.beginning_at(cursor.base, cursor.sequence))
+            elif stretch.stop is not None:
+                raise stretch.stop
+            else:
+                return self._missing(parked, rest, cursor, end)
+        return _listing(parked, places, None) if places else None
+
+    @property
+    def _is_spent(self) -> bool:
+        return self._records_left <= 0 or self._in.clock.now_ms() >= self._deadline_ms
+
+    def _read(self, cursor: Cursor, end: Sequence) -> Stretch | RaceLost:
+        most = min(self._records_left, limits.PAGE_RECORDS_MAX)
+        records = self._in.log.read(self._lane, cursor.base, records_max=most, before=end).records
+        self._records_left -= max(1, len(records))
+        stretch = Stretch(cursor, records, self._types, self._stepped_over)
+        if not stretch.noted:
+            return stretch
+        # The cursor passed them, so each was decided about; which way, is to be read.
+        return self._settle(stretch.noted) or Stretch(cursor, records, self._types, self._stepped_over)
+
+    def _places(self, stretch: Stretch, rest: Rest, key: str, end: Sequence) -> list[Place]:
+        return [
+            replace(stretch.place(at), replay=rest.is_replay(stretch.sequences[at]))
+            for at, event in enumerate(stretch.events)
+            if event.key == key and stretch.sequences[at] < end
+        ]
+
+    def _missing(self, parked: Parked, rest: Rest, cursor: Cursor, end: Sequence) -> Parked | Absent:
+        """The key where the record at the cursor is gone: one place stands for all that expired there, to be told."""
+        absent = self._waiting.absent(cursor.base)
+        if absent is not Absent.EXPIRED:
+            return Absent.NOT_HERE
+        following = self._in.log.read(self._lane, cursor.base, records_max=1, before=end).records
+        left = rest.beginning_at(following[0].sequence, following[0].sequence) if following else None
+        return replace(parked, waiting=(rest.beginning_at(cursor.base, cursor.sequence).place,), rest=left)
+
+
+def _listing(parked: Parked, places: list[Place], rest: Rest | None) -> Parked:
+    """The key with as many of the places as it may list; what is behind them begins its rest."""
+    most = limits.PARKED_PLACES_MAX
+    if len(places) > most:
+        began = parked.rest
+        assert began is not None, "what is filled has a rest"
+        rest = began.beginning_at(places[most].base, places[most].sequence)
+    return replace(parked, waiting=tuple(places[:most]), rest=rest)
