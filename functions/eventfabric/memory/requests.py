@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
 from eventfabric.memory.faults import Faults
+from eventfabric.memory.table import CONFLICT
 
 T = TypeVar("T")
 REQUEST_TRIES: Final = 3
@@ -22,6 +23,9 @@ class Requests:
         for _ in range(self._tries - 1):
             try:
                 return self._faults.call(name, effect)
-            except (OutcomeUnknownError, ThrottledError):
+            except OutcomeUnknownError:
                 continue
+            except ThrottledError as error:
+                if CONFLICT in error.reason:
+                    raise  # which the SDK does not try again by itself
         return self._faults.call(name, effect)

@@ -220,6 +220,9 @@ class QueuePoller(Poller):
     def poll(self) -> None:
         """See Poller."""
         schedule = self.world.schedule
+        if self.world.trouble.is_away(self.region, "doorbells"):
+            schedule.pause(_AGAIN_SECONDS)
+            return
         messages = self._queue.receive(
             self.random.randint(1, limits.DOORBELL_BATCH_MAX), self.random.randrange
         )
@@ -249,6 +252,9 @@ class TimerPoller(Poller):
     def poll(self) -> None:
         """See Poller."""
         schedule, timers = self.world.schedule, self._timers
+        if self.world.trouble.is_away(self.region, "timers"):
+            schedule.pause(_AGAIN_SECONDS)
+            return
         body = timers.take(self.random.randrange)
         if body is None:
             due_ms = timers.next_due_ms()

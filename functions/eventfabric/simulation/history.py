@@ -24,6 +24,7 @@ class EventPlace(msgspec.Struct, frozen=True):
     key: str
     lane: str
     sequence: int
+    late: bool = False
 
 
 class Asked(Entry, frozen=True, kw_only=True):
@@ -62,6 +63,8 @@ class Appended(Entry, frozen=True, kw_only=True):
     batch: str
     note: str = ""
     copied: bool = False
+    time: int = 0
+    """When it was appended, as a hybrid time."""
 
 
 class Removed(Entry, frozen=True, kw_only=True):
@@ -155,6 +158,33 @@ class Settled(Entry, frozen=True, kw_only=True):
     lane: str
     sequence: int
     action: str
+
+
+class Decided(Entry, frozen=True, kw_only=True):
+    """An operator was told that a dead letter is redriven, discarded or edited."""
+
+    region: str
+    subscription: str
+    lane: str
+    sequence: int
+    action: str
+
+
+class ProofBegan(Entry, frozen=True, kw_only=True):
+    """An operator begins to have a lane proven."""
+
+    region: str
+    lane: str
+
+
+class Proved(Entry, frozen=True, kw_only=True):
+    """An operator was told what a proof of a lane up to a cursor comes to. `wrong`: the finding; empty: proven."""
+
+    region: str
+    subscription: str
+    lane: str
+    sequence: int
+    wrong: str = ""
 
 
 class CopyDecided(Entry, frozen=True, kw_only=True):
@@ -316,7 +346,7 @@ class Ended(Entry, frozen=True, kw_only=True):
 
 AnyEntry = (
     Asked | Acknowledged | Unacknowledged | Appended | Removed | LaneRead | StandingRead | CursorMoved | KeyChanged
-    | Settled | CopyDecided | HandedOver | CircuitSwitched | EffectMade | EffectCalled
+    | Settled | Decided | ProofBegan | Proved | CopyDecided | HandedOver | CircuitSwitched | EffectMade | EffectCalled
     | AttemptBegan | AttemptEnded | RunEnded
     | Crashed | Called | Happened | Tampered | Backfilled | Found | Healed | Ended
 )  # fmt: skip

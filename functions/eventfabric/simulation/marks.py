@@ -73,7 +73,8 @@ SYMBOLS: Final = {one.name: one for one in _ALL}
 _PLAIN: Final[dict[type[history.Entry], str]] = {
     history.Asked: "asked", history.Acknowledged: "acknowledged", history.Unacknowledged: "unacknowledged",
     history.Removed: "removed", history.LaneRead: "read", history.StandingRead: "read",
-    history.Settled: "settled", history.CopyDecided: "decided", history.EffectMade: "effect",
+    history.Settled: "settled", history.Decided: "happened", history.ProofBegan: "read",
+    history.Proved: "happened", history.CopyDecided: "decided", history.EffectMade: "effect",
     history.EffectCalled: "effect",
     history.AttemptBegan: "attempt", history.Crashed: "crashed", history.Happened: "happened",
     history.Tampered: "tampered", history.Backfilled: "backfilled", history.Healed: "healed",

@@ -56,7 +56,8 @@ class ObservedHandler:
         process = self._process
         process.breathe(process.world.latency_seconds(process))
         places = tuple(
-            history.EventPlace(str(one.id), one.key, str(one.lane), one.sequence or 0) for one in events
+            history.EventPlace(str(one.id), one.key, str(one.lane), one.sequence or 0, one.late)
+            for one in events
         )
         about: dict[str, Any] = {
             "region": process.region, "subscription": attempt.subscription,

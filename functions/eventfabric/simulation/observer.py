@@ -85,6 +85,7 @@ class Observer:
                 "ids": tuple(str(one.id) for one in events), "keys": tuple(one.key for one in events),
                 "types": tuple(one.type for one in events), "chain": record.chain.hex(),
                 "batch": record.batch_id.hex(), "note": str(record.note.lane) if record.note else "", "copied": copied,
+                "time": int(record.time),
             },
         )]  # fmt: skip
 

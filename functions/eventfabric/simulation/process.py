@@ -209,7 +209,8 @@ class SimulatedDoorbells:
                 kept.append(doorbell)
         if not kept:
             return []
-        if process.draws("bell_refused"):
+        is_away = process.world.trouble.is_away(self._region, "doorbells")
+        if is_away or process.draws("bell_refused"):
             process.tell(history.Called, call="doorbells.ring", fault="refused")
             return kept
         try:
@@ -227,6 +228,9 @@ class SimulatedDoorbells:
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """See ports.Doorbells."""
+        if self._process.world.trouble.is_away(self._region, "timers"):
+            self._process.tell(history.Called, call="doorbells.ring_later", fault="refused")
+            return False
         try:
             return self._inner.ring_later(subscription, doorbell, delay_seconds)
         finally:

@@ -17,13 +17,15 @@ from eventfabric.simulation.plan import (
 REGIONS: Final = ("us-east-1", "eu-west-1", "ap-south-1")
 FAULTS: Final = (
     "crash", "lost_reply", "lost_request", "throttle", "slow", "stale", "stall", "resend", "bell_lost", "bell_late",
-    "bell_kept", "bell_refused", "record_again", "lag", "skew",
+    "bell_kept", "bell_refused", "record_again", "lag", "skew", "conflict",
 )  # fmt: skip
-"""Every fault that has a rate; see process.py, functions.py and network.py for what each does."""
+"""Every fault that has a rate; see process.py, functions.py, network.py and trouble.py for what each does."""
+HICCUPS: Final = ("conflict", "throttle", "lost_reply", "lost_request")
+"""Faults of a single call, after which the next one may well succeed."""
 _RATE_EXPONENTS: Final = (-2.5, -0.9)
 _ANYWHERE: Final = (
     "deploy", "mend", "split", "reconcile", "reconcile", "clock", "outage", "redrive", "redrive", "discard", "replay",
-    "replay", "pause",
+    "replay", "pause", "throttled", "no_timers", "no_doorbells", "settings", "edit", "prove",
 )  # fmt: skip
 _BETWEEN: Final = ("region_loss", "region_loss", "silence", "cut", "failover", "failover", "failback")
 _COPIED: Final = ("backfill", "lose_copy")
@@ -59,6 +61,7 @@ class Profile:
     between: tuple[str, ...] = _BETWEEN
     copied: tuple[str, ...] = _COPIED
     tamper_share: float = 0.03
+    days_apart_share: float = 0.5
     failover_share: float = 0.5
     slowness: tuple[float, ...] = (0.5, 1.0, 1.0, 20.0, 200.0)
     stall_rate_max: float = 0.02
@@ -174,7 +177,9 @@ class Draw:
             whats += of.copied if self._durability == "replicated" else ()
         made = [self._happening(random.choice(whats)) for _ in range(random.choice(of.happenings)) if whats]
         if expires:
-            made.append(Happening(self._seconds, "days_pass", regions[0], number=random.choice((1, 2))))
+            what = "days_apart" if len(regions) > 1 and random.random() < of.days_apart_share else "days_pass"
+            other = regions[1] if len(regions) > 1 else ""
+            made.append(Happening(self._seconds, what, regions[0], other, number=random.choice((1, 2))))
         if len(regions) > 1 and self._durability == "replicated" and random.random() < of.tamper_share:
             made.append(self._happening("change_copy"))
         return tuple(sorted(made, key=lambda one: one.after_seconds))
@@ -218,6 +223,25 @@ _ALL: Final = (
         "refused", "queues refuse doorbells, and nothing else fails",
         regions=(1, 2), quorum_share=0, retention_share=0, faults=("bell_refused",), fault_share=1, quiet_share=0,
         bad=(0.0,), happenings=(0,), tamper_share=0, slowness=(0.5, 1.0),
+    ),
+    Profile(
+        "hiccups", "calls fail for a moment, and nothing else: no lane is held up by that for long",
+        regions=(1, 2), quorum_share=0, retention_share=0, bad=(0.0,), faults=HICCUPS, fault_share=0.6, quiet_share=0,
+        happenings=(0,), tamper_share=0, slowness=(0.5, 1.0), seconds=(120.0, 900.0), publishes=(8, 14),
+    ),
+    Profile(
+        "hours", "tables, partitions and queues that refuse for hours, outages as long",
+        regions=(1, 2), retention_share=0, bad=(0.1, 0.4), faults=("conflict", "throttle", "lost_reply", "lag"),
+        fault_share=0.3, seconds=(7_200.0, 20_000.0), publishes=(8, 14), happenings=(1, 2, 4), tamper_share=0,
+        anywhere=("throttled", "throttled", "no_timers", "no_timers", "no_doorbells", "outage", "prove", "settings"),
+        between=("silence", "cut", "failover"), copied=(), slowness=(1.0, 20.0),
+    ),
+    Profile(
+        "decisions", "operators who decide, prove, replay and hand over, one after another",
+        regions=(1, 2, 2, 3), quorum_share=0.2, retention_share=0, bad=(0.4, 0.7), publishes=(4, 8),
+        faults=("lag", "crash", "lost_reply", "conflict"), fault_share=0.3, happenings=(4, 6, 8),
+        anywhere=("redrive", "redrive", "edit", "discard", "pause", "prove", "settings", "mend"),
+        between=("failover", "failover", "failback"), copied=(), tamper_share=0, slowness=(1.0, 20.0),
     ),
     Profile(
         "races", "several consumers of few lanes, with doorbells again and machines that stand still",

@@ -14,6 +14,7 @@ from eventfabric.simulation.plan import Plan, PlannedSubscription
 from eventfabric.simulation.process import Process
 from eventfabric.simulation.schedule import Schedule, SimulatedTime
 from eventfabric.simulation.subscribers import handler_for
+from eventfabric.simulation.trouble import Trouble
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 
@@ -110,6 +111,7 @@ class World:
         self.is_mended = False
         self.shards = dict.fromkeys(plan.regions, plan.shards)
         self.attempts: dict[tuple[str, str], int] = {}
+        self.trouble = Trouble(self)
         self._cuts: set[frozenset[str]] = set()
         self._skews: dict[str, int] = {}
         self._observers = self._made_observers()
@@ -120,6 +122,9 @@ class World:
         for region in self.cloud.regions.values():
             region.create_table(EFFECTS, key_names=("id",))
         kinds[EFFECTS] = "effects"
+        for region in self.cloud.regions.values():
+            for table in region.tables.values():
+                table.refuser = self.trouble.refuser_of(table)
         tables = {
             id(table): (table, kinds[name])
             for region in self.cloud.regions.values()
@@ -130,6 +135,10 @@ class World:
         # Of one transaction, the handler's rows are told first and the cursor last.
         told_first = sorted(tables.values(), key=lambda one: ("effects", "log", "ledger").index(one[1]))
         return [Observer(table, kind, shared=shared) for table, kind in told_first]
+
+    def deploy_settings(self, plan: Plan) -> None:
+        """Have functions that start from now on find other settings; tables, queues and names stay."""
+        self.topology = Topology(parse_definition(definition_of(plan)))
 
     def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
         """Write an entry of the history."""

@@ -1,0 +1,79 @@
+"""Reordered replay: an event is handed out again while an earlier one of its key, in that replay, is still to come."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from eventfabric.simulation import history
+from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Logged, Verdict, verdict
+from eventfabric.simulation.history import History
+
+NAME = "reordered_replay"
+
+
+@dataclass
+class _Era:
+    """One replay of a lane: from where to where, and what of it is handled."""
+
+    start: int
+    until: int
+    handled: set[int] = field(default_factory=set)
+
+
+def check(of: History) -> Verdict:
+    """Before each event that is handed out as a replay, all earlier ones of its key in that replay are handled."""
+    facts = Facts(of)
+    anomalies: list[Anomaly] = []
+    eras: dict[tuple[str, str, str], _Era] = {}
+    gone: set[tuple[str, str, int]] = set()
+    of_key: defaultdict[tuple[str, str], list[Logged]] = defaultdict(list)
+    for one in sorted(facts.logged.values(), key=lambda one: one.sequence):
+        of_key[one.lane, one.key].append(one)
+    for number, entry in enumerate(of.entries):
+        match entry:
+            case history.CursorMoved(copied=False) if entry.after.replay_until:
+                before = entry.before
+                if before is None or entry.after.sequence < before.sequence:
+                    place = (entry.writer, entry.subscription, entry.lane)
+                    eras[place] = _Era(entry.after.sequence, entry.after.replay_until)
+            case history.Settled(action="discarded"):
+                gone.add((entry.subscription, entry.lane, entry.sequence))
+            case history.AttemptEnded(error="", replay=True):
+                for each in entry.events:
+                    era = eras.get((entry.region, entry.subscription, each.lane))
+                    if era is not None:
+                        era.handled.add(each.sequence)
+            case history.AttemptBegan(replay=True):
+                anomalies += _out_of_turn(facts, eras, gone, of_key, entry, number)
+            case _:
+                pass
+    return verdict(NAME, anomalies)
+
+
+def _out_of_turn(
+    facts: Facts, eras: dict[tuple[str, str, str], _Era], gone: set[tuple[str, str, int]],
+    of_key: dict[tuple[str, str], list[Logged]], entry: history.AttemptBegan, number: int,
+) -> list[Anomaly]:  # fmt: skip
+    subscription = facts.subscriptions[entry.subscription]
+    if subscription.order == "none" or subscription.guarantee == "at_most_once":
+        return []
+    beside = {(each.lane, each.sequence) for each in entry.events}
+    found: list[Anomaly] = []
+    for each in entry.events:
+        era = eras.get((entry.region, entry.subscription, each.lane))
+        if era is None or not era.start <= each.sequence < era.until:
+            continue
+        for earlier in of_key[each.lane, each.key]:
+            if earlier.sequence >= each.sequence:
+                break
+            is_over = (
+                earlier.sequence < era.start
+                or earlier.sequence in era.handled
+                or (earlier.lane, earlier.sequence) in beside | facts.removed
+                or (entry.subscription, earlier.lane, earlier.sequence) in gone
+                or not facts.wants(entry.subscription, earlier)
+                or facts.copies(earlier)
+            )
+            if not is_over:
+                what = f"{entry.subscription} was handed {each.id} again before {earlier.id} of its key"
+                found.append(Anomaly(what, number))
+    return found
