@@ -54,7 +54,13 @@ def test_undue_delay_says_nothing_where_more_went_wrong(others: dict[str, Any]) 
 def decided(action: str, hand: Hand | None = None) -> Hand:
     """A dead letter, and what an operator was told is done about it."""
     hand = hand or Hand().appended("e1", 0).tried("e1", 0, error="Bad").parked(0, state="dead")
-    about = {"region": HOME, "subscription": SUB, "lane": LANE, "sequence": 0, "action": action}
+    about: dict[str, Any] = {
+        "region": HOME,
+        "subscription": SUB,
+        "lane": LANE,
+        "sequence": 0,
+        "action": action,
+    }
     return hand.tell(h.Decided, actor="operator", **about)
 
 
@@ -79,7 +85,7 @@ def test_undone_decision_of_a_discarded_event_that_is_handed_out() -> None:
 
 
 def test_undone_decision_binds_who_had_the_lanes_and_not_who_gets_them_later() -> None:
-    about = {"region": AWAY, "subscription": SUB, "origin": HOME, "to": AWAY, "epoch": 1}
+    about: dict[str, Any] = {"region": AWAY, "subscription": SUB, "origin": HOME, "to": AWAY, "epoch": 1}
     later = decided("discarded").tell(h.HandedOver, **about).read().tried("e1", 0)
     assert result("undone_decision", later.history) is VALID
     before = Hand().appended("e1", 0).parked(0, state="dead").tell(h.HandedOver, **about)
@@ -94,7 +100,13 @@ def proved(wrong: str, *, tampered: str = "", sequence: int = 1, replicated: boo
     if tampered:
         hand.tell(h.Tampered, what=tampered, region=AWAY, lane=LANE, sequence=0)
     hand.tell(h.ProofBegan, actor="operator", region=AWAY, lane=LANE)
-    about = {"region": AWAY, "subscription": SUB, "lane": LANE, "sequence": sequence, "wrong": wrong}
+    about: dict[str, Any] = {
+        "region": AWAY,
+        "subscription": SUB,
+        "lane": LANE,
+        "sequence": sequence,
+        "wrong": wrong,
+    }
     return hand.tell(h.Proved, actor="operator", **about).history
 
 
@@ -109,32 +121,44 @@ def test_false_proof() -> None:
     assert result("false_proof", proved("cursor_ahead")) is INVALID
 
 
+def _stands(hand: Hand, name: str, lane: str, appended_ms: int, *, key: str = "k") -> None:
+    """An event in the log of its origin, appended at a time."""
+    hand.tell(
+        h.Appended,
+        region=lane.partition("/")[0],
+        lane=lane,
+        sequence=0,
+        ids=(name,),
+        keys=(key,),
+        types=("placed",),
+        chain=name,
+        batch=name,
+        time=next_time(HybridTime(0), appended_ms),
+    )
+
+
 def crossed(
     *, late: bool, age_s: float = 200, key: str = "k", lane: str = f"{AWAY}/0.0", gone: bool = False
 ) -> History:
     """A later event of another Region is committed, then an older one is handed out."""
     hand = Hand()
-    old, new = (
-        {"ids": (name,), "keys": ("k",), "types": ("placed",), "chain": name, "batch": name}
-        for name in ("e1", "e2")
-    )
-    hand.tell(h.Appended, region=HOME, lane=LANE, sequence=0, time=next_time(HybridTime(0), 1_000), **old)
-    hand.tell(
-        h.Appended,
-        region=AWAY,
-        lane=lane,
-        sequence=0,
-        time=next_time(HybridTime(0), 50_000),
-        **{**new, "keys": (key,)},
-    )
+    _stands(hand, "e1", LANE, 1_000)
+    _stands(hand, "e2", lane, 50_000, key=key)
     hand.moved(None, 1, lane=lane)
     if gone:
         hand.tell(h.Removed, region=HOME, lane=lane, sequence=0, count=1)
     hand.read(lane=LANE)
     event = EventPlace("e1", "k", LANE, 0, late)
     return hand.tell(
-        h.AttemptBegan, region=HOME, subscription=SUB, number=1, replay=False, code=0, events=(event,), after_s=age_s
-    ).history  # fmt: skip
+        h.AttemptBegan,
+        region=HOME,
+        subscription=SUB,
+        number=1,
+        replay=False,
+        code=0,
+        events=(event,),
+        after_s=age_s,
+    ).history
 
 
 def test_unflagged_late() -> None:

@@ -66,7 +66,7 @@ def edit(world: World, happening: Happening) -> None:
     with operator(world, happening) as (process, operations):
         dead = operations.dead_letters(_name(world, happening))
         letter = next(dead.find(), None)
-        event = letter and dead.event(letter)
+        event = None if letter is None else dead.event(letter)
         if letter is not None and event is not None:
             edited = Event(key=event.key, type=event.type, data={"edited": True})
             dead.redrive(letter, replacement=edited, by="simulated")

@@ -6,7 +6,7 @@ from typing import Final
 from eventfabric import limits
 from eventfabric.errors import EventFabricError
 from eventfabric.sdk.operations import Operations
-from eventfabric.simulation import happenings, history
+from eventfabric.simulation import happenings, history, operators
 from eventfabric.simulation.functions import QueuePoller, RelayPoller, TimerPoller, reconcile_in
 from eventfabric.simulation.history import History
 from eventfabric.simulation.network import Courier
@@ -117,7 +117,7 @@ def _redrive(world: World) -> None:
     for region in world.plan.regions:
         for number in range(len(world.plan.subscriptions)):
             again = Happening(0.0, "redrive", region, number=number)
-            world.schedule.spawn(f"redrive {number} {region}", happenings.redrive, world, again)
+            world.schedule.spawn(f"redrive {number} {region}", operators.redrive, world, again)
 
 
 def _resume(world: World, region: str, name: str) -> None:
