@@ -57,8 +57,8 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "named", "retryable", "no_effect"),
     [
-        (botocore.NoCredentialsError(), RefusedError, False, True),
-        (botocore.PartialCredentialsError(provider="env", cred_var="key"), RefusedError, False, True),
+        (botocore.NoCredentialsError(), LastingError, False, True),
+        (botocore.PartialCredentialsError(provider="env", cred_var="key"), LastingError, False, True),
         (botocore.ParamValidationError(report="bad"), RefusedError, False, True),
         (client_error("ValidationException", 400), RefusedError, False, True),
         (client_error("AccessDeniedException", 400), LastingError, False, True),

@@ -8,11 +8,12 @@ import botocore.session
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
+from botocore.retries.standard import ThrottledRetryableChecker
 
 import eventfabric.aws
 from eventfabric.aws.clients import named_failures
 from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, RefusedError, ThrottledError
-from eventfabric.wire.service_errors import MEANINGS, Meaning, meaning_of, meaning_of_reason
+from eventfabric.wire.service_errors import MEANINGS, REASONS, Meaning, meaning_of, meaning_of_reason
 
 BEHIND = {"kms": ("Encrypt", "Decrypt", "GenerateDataKey", "DescribeKey")}
 """What the services call in turn, and answer with."""
@@ -84,7 +85,29 @@ def test_a_code_that_nobody_knows_is_judged_by_its_status() -> None:
     assert type(failure("Unheard", 500)) is OutcomeUnknownError
     assert type(failure("Unheard", 503)) is OutcomeUnknownError
     assert type(failure("", 0)) is RefusedError
+    assert type(failure("Unheard", 429)) is ThrottledError
+    assert type(failure("UnheardThrottle")) is ThrottledError
     assert meaning_of_reason("Unheard") is Meaning.REFUSED
+
+
+def test_every_reason_that_dynamodb_may_give_for_a_statement_has_a_meaning() -> None:
+    listed = _session.get_service_model("dynamodb").shape_for("BatchStatementErrorCodeEnum").metadata["enum"]
+    assert len(listed) > 8
+    assert set(listed) <= REASONS.keys()
+
+
+def test_what_botocore_retries_as_a_throttle_is_busy() -> None:
+    codes: list[str] = vars(ThrottledRetryableChecker)["_THROTTLED_ERROR_CODES"]
+    # An earlier try of a transaction in progress may yet take effect; a limit of the services called here lasts.
+    others = {"TransactionInProgressException", "LimitExceededException"}
+    assert {code for code in codes if meaning_of(code) is not Meaning.BUSY} == others
+
+
+def test_a_key_that_the_table_may_not_use_is_told_from_a_missing_grant() -> None:
+    answer = {"Error": {"Code": "AccessDeniedException", "Message": "KMS key access denied error: disabled"}}
+    with pytest.raises(LastingError) as raised, named_failures("put"):
+        raise ClientError(answer, "PutItem")  # type: ignore[arg-type]  # as much of an answer as is looked at
+    assert raised.value.cause == "key_unusable"
 
 
 def test_what_a_transaction_is_cancelled_for_means_what_the_error_of_a_single_call_means() -> None:

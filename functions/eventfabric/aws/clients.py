@@ -38,7 +38,8 @@ CONFIG = Config(
     user_agent_extra="eventfabric",
 )
 
-_NEVER_SENT = (NoCredentialsError, PartialCredentialsError, ParamValidationError, UnknownEndpointError)
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
+_NEVER_SENT = (*_NO_CREDENTIALS, ParamValidationError, UnknownEndpointError)
 """Raised before a first request can leave; all others may follow on one that did."""
 
 
@@ -77,6 +78,8 @@ def named_failures(operation: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _named(operation, error) from error
+    except _NO_CREDENTIALS as error:
+        raise LastingError(operation, str(error), "denied") from error
     except _NEVER_SENT as error:
         raise RefusedError(operation, str(error)) from error
     except BotoCoreError as error:
@@ -87,9 +90,13 @@ def named_failures(operation: str) -> Iterator[None]:
 def _named(operation: str, error: ClientError) -> PortError:
     """The failure as the table of the services' errors has it."""
     code = error_code(error)
-    reason = f"{code}: {error.response.get('Error', {}).get('Message', '')}"
+    message = error.response.get("Error", {}).get("Message", "")
+    reason = f"{code}: {message}"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    match meaning_of(code, status=status):
+    meaning = meaning_of(code, status=status)
+    if meaning is Meaning.DENIED and "KMS" in message:
+        meaning = Meaning.KEY_UNUSABLE  # DynamoDB has no code of its own for a key that it may not use
+    match meaning:
         case Meaning.BUSY:
             return ThrottledError(operation, reason)
         case Meaning.UNCERTAIN:

@@ -11,7 +11,7 @@ from enum import Enum
 from random import Random
 from typing import Any, TypeVar
 
-from eventfabric.errors import OutcomeUnknownError, ThrottledError
+from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, ThrottledError
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
@@ -52,6 +52,7 @@ class Fault(Enum):
     """How a call fails, and whether its effect takes place."""
 
     THROTTLED = "throttled, no effect"
+    DENIED = "not permitted, no effect"
     LOST_REQUEST = "no reply, no effect"
     LOST_REPLY = "no reply, but the effect"
     CRASH_BEFORE = "the process is gone, no effect"
@@ -107,6 +108,8 @@ class Faults:
             raise SimulatedCrash(f"before {name}, call {number}")
         if fault is Fault.THROTTLED:
             raise ThrottledError(name, "simulated")
+        if fault is Fault.DENIED:
+            raise LastingError(name, "simulated", "denied")
         if fault is Fault.LOST_REQUEST:
             raise OutcomeUnknownError(name, "simulated: the request was lost")
         if fault is None:
@@ -134,7 +137,7 @@ class Faults:
         return _Outbox(outbox, self)
 
     def steps(self, steps: Steps) -> Steps:
-        """The steps through these faults: steps.begin, steps.finish, steps.forget, steps.look."""
+        """The steps through these faults: steps.begin, .finish, .forget, .release, .look."""
         return _Steps(steps, self)
 
     def backfills(self, backfills: Backfills) -> Backfills:
@@ -217,17 +220,17 @@ class _Doorbells:
     def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
         try:
             return self._faults.call("doorbells.ring", lambda: self._doorbells.ring(subscription, doorbells))
-        except (ThrottledError, OutcomeUnknownError):
+        except PortError:
             return list(doorbells)
 
     def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
-        with suppress(ThrottledError, OutcomeUnknownError):
+        with suppress(PortError):
             self._faults.call(
                 "doorbells.answer", lambda: self._doorbells.answer(subscription, receipt_handles)
             )
 
     def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
-        with suppress(ThrottledError, OutcomeUnknownError):
+        with suppress(PortError):
             self._faults.call(
                 "doorbells.hide", lambda: self._doorbells.hide(subscription, receipt_handles, seconds)
             )
@@ -238,7 +241,7 @@ class _Doorbells:
                 "doorbells.ring_later",
                 lambda: self._doorbells.ring_later(subscription, doorbell, delay_seconds),
             )
-        except (ThrottledError, OutcomeUnknownError):
+        except PortError:
             return False
 
 
@@ -264,6 +267,9 @@ class _Steps:
 
     def forget(self, key: StepKey) -> None:
         self._faults.call("steps.forget", lambda: self._steps.forget(key))
+
+    def release(self, key: StepKey) -> None:
+        self._faults.call("steps.release", lambda: self._steps.release(key))
 
     def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
         return self._faults.call("steps.look", lambda: self._steps.look(key, region=region))

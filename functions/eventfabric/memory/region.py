@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from eventfabric import limits
-from eventfabric.errors import RefusedError
+from eventfabric.errors import LastingError, RefusedError
 from eventfabric.memory.queue import MemoryQueue
 from eventfabric.memory.table import REASONS, MemoryTable, Plan
 from eventfabric.memory.timers import MemoryTimers
@@ -65,11 +65,11 @@ class MemoryRegion:
         return table
 
     def table(self, name: str) -> MemoryTable:
-        """The table of that name; RefusedError where there is none."""
+        """The table of that name; LastingError where there is none."""
         try:
             return self.tables[name]
         except KeyError:
-            raise RefusedError("write", f"ResourceNotFoundException: {name}") from None
+            raise LastingError("write", f"ResourceNotFoundException: {name}", "missing") from None
 
     def transact(self, actions: Actions, *, token: str) -> None:
         """All of the writes (action and request), or none: TransactionCancelledError, SameItemTwiceError, RefusedError.

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Final
 
 _SERVER_ERROR: Final = 500
+_TOO_MANY_REQUESTS: Final = 429
 
 
 class Meaning(Enum):
@@ -31,14 +32,17 @@ class Meaning(Enum):
 _BUSY = (
     # DynamoDB: throttles and conflicts.
     "ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException",
-    "TransactionConflictException", "TransactionInProgressException", "ReplicatedWriteConflictException",
+    "TransactionConflictException", "ReplicatedWriteConflictException",
     # SQS, Step Functions and KMS behind them.
-    "RequestThrottled", "OverLimit", "KmsThrottled", "KmsThrottlingException", "ExecutionLimitExceeded",
+    "RequestThrottled", "OverLimit", "KmsThrottled", "KMS.ThrottlingException", "KmsThrottlingException",
+    "ExecutionLimitExceeded",
     # Shared: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
     "Throttling", "ThrottledException", "RequestThrottledException", "TooManyRequestsException", "SlowDown",
     "BandwidthLimitExceeded", "PriorRequestNotComplete", "EC2ThrottledException",
 )  # fmt: skip
 _UNCERTAIN = (
+    # The transaction with the same token, an earlier try whose reply was lost, may still take effect.
+    "TransactionInProgressException",
     "InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable", "ServiceUnavailableException",
     "RequestTimeout", "RequestTimeoutException", "KMSInternalException", "DependencyTimeoutException",
 )  # fmt: skip
@@ -47,7 +51,8 @@ _DENIED = (
     "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "MissingAuthenticationToken",
     "MissingAuthenticationTokenException", "IncompleteSignature", "IncompleteSignatureException", "OptInRequired",
     "InvalidSignatureException", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "RequestExpired",
-    "InvalidSecurity", "KmsAccessDenied", "KmsAccessDeniedException", "KmsOptInRequired",
+    "InvalidSecurity", "KmsAccessDenied", "KMS.AccessDeniedException", "KmsAccessDeniedException", "KmsOptInRequired",
+    "KMS.OptInRequired",
 )  # fmt: skip
 _MISSING = (
     "ResourceNotFoundException", "ResourceNotFound", "TableNotFoundException", "QueueDoesNotExist",
@@ -58,7 +63,8 @@ _KEY_UNUSABLE = (
     "KmsDisabled", "KmsInvalidState", "KmsInvalidStateException", "KmsInvalidKeyUsage", "KmsNotFound",
     "DisabledException", "KMSInvalidStateException", "KeyUnavailableException", "InvalidKeyUsageException",
     "NotFoundException", "IncorrectKeyException", "InvalidGrantTokenException", "InvalidCiphertextException",
-    "InaccessibleEncryptionCredentials",
+    "InaccessibleEncryptionCredentials", "KMS.DisabledException", "KMS.InvalidStateException", "KMS.NotFoundException",
+    "KMS.InvalidKeyUsageException",
 )  # fmt: skip
 _QUOTA = ("ItemCollectionSizeLimitExceededException", "LimitExceededException")
 _REFUSED = (
@@ -94,6 +100,9 @@ REASONS: Final[dict[str, Meaning]] = {
     "ThrottlingError": Meaning.BUSY,
     "ProvisionedThroughputExceeded": Meaning.BUSY,
     "ItemCollectionSizeLimitExceeded": Meaning.QUOTA,
+    "RequestLimitExceeded": Meaning.BUSY,
+    "InternalServerError": Meaning.BUSY,
+    "ResourceNotFound": Meaning.MISSING,
     "ValidationError": Meaning.REFUSED,
     "DuplicateItem": Meaning.REFUSED,
     "AccessDenied": Meaning.DENIED,
@@ -109,9 +118,11 @@ def meaning_of(code: str, *, status: int = 0) -> Meaning:
     known = MEANINGS.get(code)
     if known is not None:
         return known
+    if status == _TOO_MANY_REQUESTS or "Throttl" in code:
+        return Meaning.BUSY
     return Meaning.UNCERTAIN if status >= _SERVER_ERROR else Meaning.REFUSED
 
 
 def meaning_of_reason(code: str) -> Meaning:
     """Say what a cancelled transaction's reason means for its action."""
-    return REASONS.get(code, Meaning.REFUSED)
+    return REASONS.get(code) or meaning_of(code)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence as Seq
 
 from eventfabric import limits
+from eventfabric.errors import PortError
 from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
 from eventfabric.ports import Attempt
@@ -23,7 +24,12 @@ def attempt(
     deadline_ms: int,
     epoch: int,
 ) -> Seq[Write] | Failed | OutOfTime:
-    """The handler's writes, or what at `most` so many tries came to, after `attempts` that failed before."""
+    """The handler's writes, or what at `most` so many tries came to, after `attempts` that failed before.
+
+    A try that ended with a PortError failed at a call that the fabric makes for the handler, such as the note of a
+    step: it is no failure of the event's, and is not counted. Whatever else a handler raises is.
+    """
+    tries = 0
     for number in range(1, most + 1):
         began_ms = within.pace.begin(deadline_ms)
         if began_ms is None:
@@ -36,7 +42,8 @@ def attempt(
             return writes
         except Exception as error:  # whatever user code raises is the event's failure, never the fabric's
             within.telemetry.add(Metric.EVENTS_FAILED, len(events))
-            failed = Failed(error, number)
+            tries += not isinstance(error, PortError)
+            failed = Failed(error, tries)
             if within.policy.is_permanent(error) or len(events) > 1:
                 return failed  # of several, who is to blame comes out one by one
         finally:

@@ -332,6 +332,8 @@ class Visit:
             self._in, self.key, self.cursor, moved, parked=changes, writes=writes, decided=decided,
             deadline_ms=self.deadline_ms,
         )  # fmt: skip
+        if isinstance(outcome, WriteRefused) and outcome.index < 0 and (lost := self._check_own_table()):
+            return lost
         if not isinstance(outcome, Committed):
             return outcome
         self.cursor, self._stale = outcome.cursor, frozenset()
@@ -341,6 +343,17 @@ class Visit:
         self._changed, self._changes_size = set(), CommitSize()
         for parking_id in left:
             self._has_changed(self._parked.get(parking_id) or self._stored[parking_id])
+        return None
+
+    def _check_own_table(self) -> RaceLost | None:
+        """Find out by a commit of nothing whether it is the ledger that refuses: then that is raised.
+
+        A refusal of a whole transaction names no write: what is denied or missing may be the fabric's own.
+        """
+        outcome = self._in.ledger.commit(self.key, self.cursor, self.cursor)
+        if not isinstance(outcome, Committed):
+            return only_race(outcome)
+        self.cursor = outcome.cursor
         return None
 
     def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
