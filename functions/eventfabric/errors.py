@@ -31,6 +31,7 @@
     │   ├── ExpiredUnreadError       records expired before they were delivered
     │   └── MissingRecordError       a backfill or a proof needs one that is not there
     ├── NotDeadError                 what is to be redriven or discarded is no dead letter
+    ├── NotTakenOverError            a lane was handed over here, and what it goes on from is not here yet
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── ReplayRefusedError           a replay cannot be done as it was asked for: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
@@ -349,6 +350,12 @@ class HandlersFailError(EventFabricError):
 
 class NotDeadError(EventFabricError):
     """What is to be redriven or discarded is no dead letter (any more); nothing is changed."""
+
+
+class NotTakenOverError(EventFabricError):
+    """A lane was handed over to this Region, which cannot take it over yet; nothing is changed."""
+
+    retryable = True
 
 
 class ReplayRefusedError(EventFabricError):

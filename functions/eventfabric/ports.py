@@ -264,6 +264,10 @@ class Steps(Protocol):
         """Note that it did not happen: it may begin again."""
         ...
 
+    def release(self, key: StepKey) -> None:
+        """Note that it did not happen, whatever other Regions noted of it: it may begin again here."""
+        ...
+
     def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
         """What is known of it (one consistent read), or what came here of another Region's; None: it never began."""
         ...

@@ -88,3 +88,18 @@ def test_what_another_region_noted_is_seen_and_is_another_record(backend: Backen
     backend.put(LEDGER_TABLE, {**item, **step_key(str(KEY), AWAY), "data": {"S": "2"}})
     assert backend.steps.look(KEY, region=AWAY) == StepState(True, "2")
     assert backend.steps.look(KEY) == StepState(True, "1")
+
+
+def test_a_released_step_begins_again_once(backend: Backend) -> None:
+    steps = backend.steps
+    steps.release(KEY)
+    assert steps.look(KEY) == StepState(False, released=True)
+    assert steps.begin(KEY) is None
+    assert steps.begin(KEY) == StepState(False)
+
+
+def test_a_step_that_was_released_and_then_finished_is_done_for_good(backend: Backend) -> None:
+    steps = backend.steps
+    steps.release(KEY)
+    steps.finish(KEY, '"x"')
+    assert steps.begin(KEY) == StepState(True, '"x"')

@@ -179,7 +179,7 @@ def test_a_lane_that_was_handed_over_to_this_region_and_not_taken_over_yet() -> 
     hand_over(world)
     assert refused(world, 0) == (
         "lane us-east-1/0.0 was handed over to us-east-1, which has not taken it over yet: deliver first "
-        "(eventfabric lanes --ring)"
+        "(eventfabric subscriptions resume where it is paused, else eventfabric lanes --ring)"
     )
     world.put(event("next"))
     world.deliver()

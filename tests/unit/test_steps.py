@@ -11,6 +11,7 @@ from eventfabric import Delivery, Event, Step, limits
 from eventfabric.errors import (
     HandlerError,
     HandlerExitedError,
+    NotUnknownError,
     OutcomeUnknownError,
     PortError,
     ThrottledError,
@@ -21,10 +22,12 @@ from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.step import StepKey
 from eventfabric.ports import Attempt, Write
+from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
 from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, World, event
 from tests.unit.failing import retry
+from tests.unit.test_takeover import hand_over
 
 Verify = Callable[[Step], bool]
 
@@ -333,3 +336,43 @@ def test_what_a_former_owner_did_is_not_done_again(done: bool) -> None:
         with pytest.raises(UnknownStepError):
             shop.handler.attempt([EVENT], taken_over)
         assert shop.charged == []
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_what_a_former_owner_left_in_doubt_is_settled_as_the_handler_sees_it(happened: bool) -> None:
+    shop = Shop()
+    world = shop.world
+    ours = world.cloud.steps(world.topology, STREAM, HOME)
+    theirs = world.cloud.steps(world.topology, STREAM, AWAY)
+    key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
+    operations = Operations(world.topology, HOME, world.ports(HOME))
+    theirs.begin(key)
+    world.cloud.replicate()
+    hand_over(world)
+    shop.handler._steps = StepMaker(key.stream, key.subscription, lambda: ours, (AWAY,))
+    taken_over = Attempt(SUBSCRIPTION, 1, 10**15, epoch=1)
+    with pytest.raises(UnknownStepError):
+        shop.handler.attempt([EVENT], taken_over)
+    operations.settle_step(
+        SUBSCRIPTION, "e1", "charge", happened=happened, result="found" if happened else None, source="/t"
+    )
+    shop.handler.attempt([EVENT], taken_over)
+    assert shop.charged == ([] if happened else [KEY])
+    with pytest.raises(NotUnknownError):
+        operations.settle_step(SUBSCRIPTION, "e1", "charge", happened=True, source="/t")
+    # Whatever the former owner's record says when it comes late, what it did is not done again.
+    theirs.finish(key, '"theirs"')
+    world.cloud.replicate()
+    shop.handler.attempt([EVENT], taken_over)
+    assert shop.charged == ([] if happened else [KEY])
+
+
+def test_without_a_handover_other_regions_records_are_their_own() -> None:
+    world = World()
+    key = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")
+    world.cloud.steps(world.topology, STREAM, AWAY).begin(key)
+    world.cloud.replicate()
+    operations = Operations(world.topology, HOME, world.ports(HOME))
+    assert operations.step(SUBSCRIPTION, "e1", "charge", source="/t") is None
+    with pytest.raises(NotUnknownError, match="never began"):
+        operations.settle_step(SUBSCRIPTION, "e1", "charge", happened=False, source="/t")

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from eventfabric import limits
+from eventfabric.errors import NotDeadError, NotTakenOverError
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
@@ -15,7 +16,7 @@ from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.services.survey import LaneStanding, lanes_of, survey, tails_of
 from eventfabric.services.upkeep.reconcile import Reconciler
-from eventfabric.wire.keys import is_parked, ledger_region_and_kind
+from eventfabric.wire.keys import is_parked, ledger_region_and_kind, record_key
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recorder, World, event
 from tests.unit.failing import BAD_ORDER, FEW, Failing, named, retry, world_of
 
@@ -316,3 +317,71 @@ def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_
     world.cloud.replicate()
     assert away.deliver(by=warm).outcome is Outcome.DELIVERED
     assert away.recorder.ids() == ["e0", "e1", "e2"]
+
+
+def letters_of(world: World) -> DeadLetters:
+    return DeadLetters(
+        world.subscription, [LANE], log=world.log, ledger=world.ledger, clock=world.clock,
+        doorbells=world.cloud.doorbells(world.topology, world.region),
+    )  # fmt: skip
+
+
+def paused_with_a_dead_letter() -> World:
+    """AWAY was handed the lane with its dead letter, and is paused, so that its function took nothing over."""
+    world = world_of(Failing({"a1": 99}), *named("a1", "a2", "b1"), **retry(immediate=0, attempts=1))
+    world.deliver()
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    operations = Operations(away.topology, AWAY, away.ports(AWAY))
+    assert operations.pause(SUBSCRIPTION)
+    assert away.deliver().outcome is Outcome.WAITING
+    return away
+
+
+@pytest.mark.parametrize("decision", ["redrive", "edit", "discard"])
+def test_what_is_decided_before_the_function_took_over_stands(decision: str) -> None:
+    away = paused_with_a_dead_letter()
+    letters = letters_of(away)
+    (letter,) = letters.find()
+    if decision == "discard":
+        letters.discard(letter, by="me")
+    else:
+        letters.redrive(letter, replacement=event("edited", key="a") if decision == "edit" else None)
+    assert list(letters.find()) == []
+    assert Operations(away.topology, AWAY, away.ports(AWAY)).resume(SUBSCRIPTION)
+    away.deliver_all()
+    assert away.recorder.ids() == {"redrive": ["a1"], "edit": ["edited"], "discard": []}[decision] + ["a2"]
+    assert (away.parked(), away.cursor().epoch) == ({}, 1)
+
+
+def test_what_this_region_left_when_it_was_the_owner_before_is_no_dead_letter() -> None:
+    world = world_of(Failing({"a1": 99}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
+    world.deliver()
+    (stale,) = letters_of(world).find()
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    away.deliver()
+    letters_of(away).discard(next(letters_of(away).find()))
+    away.deliver_all()
+    away.cloud.replicate()
+    hand_over(world, epoch=2)
+    assert list(letters_of(world).find()) == []
+    with pytest.raises(NotDeadError):
+        letters_of(world).redrive(stale)
+
+
+def test_what_cannot_be_taken_over_yet_is_refused_and_nothing_is_changed() -> None:
+    world = world_of(Failing({"a1": 99}), *named("a0"), **retry(immediate=0, attempts=1))
+    world.put(*named("a1", "b1"))
+    world.deliver()
+    (letter,) = letters_of(world).find()
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    without_parked(away)
+    away.table.write("Delete", {"Key": record_key(LANE, 0)})
+    with pytest.raises(NotTakenOverError, match="have not come there yet"):
+        letters_of(away).discard(letter)
+    assert away.cursor().version == 0

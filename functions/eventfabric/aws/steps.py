@@ -67,6 +67,15 @@ class AwsSteps(DynamoDBPersistenceLayer):
         with named_failures("forget a step"):
             self._delete_record(self._record(key))
 
+    def release(self, key: StepKey) -> None:
+        """See ports.Steps. One PutItem."""
+        expires_seconds = step_item.expires_seconds(self._clock.now_ms(), self._retention_seconds)
+        item = step_item.begun(
+            str(key), self._region, owner=step_item.RELEASED, expires_seconds=expires_seconds
+        )
+        with named_failures("release a step"):
+            self.client.put_item(TableName=self.table_name, Item=item)
+
     def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
         """See ports.Steps."""
         looked_at = self
@@ -90,4 +99,5 @@ class AwsSteps(DynamoDBPersistenceLayer):
 
 def _state(record: DataRecord) -> StepState:
     # Not its `status`, which goes by the system's clock.
-    return StepState(record._status == step_item.COMPLETED, record.response_data or "null")
+    owner = record.in_progress_expiry_timestamp or 0
+    return step_item.state_of(record._status, record.response_data or "null", owner)

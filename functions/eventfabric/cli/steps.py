@@ -13,7 +13,7 @@ from eventfabric.errors import InvalidEventError
 from eventfabric.model.payload import checked_json
 
 if TYPE_CHECKING:
-    from eventfabric.model.step import StepKey
+    from eventfabric.model.step import StepKey, StepState
 
 app = typer.Typer(no_args_is_help=True, help="Look at the steps of handlers; settle those that are in doubt.")
 Subscription = Annotated[str, typer.Argument(help="Whose step it is.")]
@@ -38,7 +38,7 @@ def show(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Say whether a step happened: done, in doubt, or never begun.
+    """Say whether a step happened: done, in doubt, never begun, or released, so that it may begin again.
 
     Example: eventfabric steps show billing 01970c2e-6f0a-7b53-a3a5-3bb0e6c1f3aa charge
     Example: eventfabric steps show billing us-east-1/0.17@42 charge
@@ -47,7 +47,7 @@ def show(
     operations = connection.operations()
     key = operations.step_key(subscription, event, step, source=source)
     state = operations.step(subscription, key.event_id, step, source=key.source)
-    word = "never begun" if state is None else "done" if state.done else "in doubt"
+    word = _word(state)
     result = msgspec.Raw(state.result.encode()) if state and state.done else None
     if json:
         show_json({**_named(key), "state": word, "result": result})
@@ -95,6 +95,12 @@ def settle(
     else:
         became = "done" if happened else "not done, it may begin again"
         say(f"{step} of {key.event_id}: {became}; redrive the event now")
+
+
+def _word(state: "StepState | None") -> str:
+    if state is None:
+        return "never begun"
+    return "done" if state.done else "released" if state.released else "in doubt"
 
 
 def _named(key: "StepKey") -> dict[str, object]:

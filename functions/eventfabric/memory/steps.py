@@ -32,7 +32,12 @@ class MemorySteps:
         item = step_item.begun(str(key), self._region, owner=owner, expires_seconds=self._expires_seconds())
         put = {
             "Item": item,
-            "ConditionExpression": f"attribute_not_exists({PK})",
+            "ConditionExpression": f"attribute_not_exists({PK}) OR (#s = :s AND #o = :o)",
+            "ExpressionAttributeNames": {"#s": step_item.STATUS, "#o": step_item.OWNER},
+            "ExpressionAttributeValues": {
+                ":s": {"S": step_item.IN_PROGRESS},
+                ":o": {"N": str(step_item.RELEASED)},
+            },
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         try:
@@ -63,6 +68,14 @@ class MemorySteps:
         """See ports.Steps. One delete."""
         delete = {"Key": step_key(str(key), self._region)}
         self._requests.send("delete", partial(self._table.write, "Delete", delete))
+
+    def release(self, key: StepKey) -> None:
+        """See ports.Steps. One put."""
+        expires_seconds = self._expires_seconds()
+        item = step_item.begun(
+            str(key), self._region, owner=step_item.RELEASED, expires_seconds=expires_seconds
+        )
+        self._requests.send("put", partial(self._table.write, "Put", {"Item": item}))
 
     def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
         """See ports.Steps. One get."""

@@ -33,7 +33,16 @@ class StepKey:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """A step that was begun: `done` with `result` (JSON text), or not known to be."""
+    """A step that was begun: `done` with `result` (JSON text), or not known to be.
+
+    `released`: somebody found out that it did not happen, whatever other Regions noted of it, so it may begin again.
+    """
 
     done: bool
     result: str = "null"
+    released: bool = False
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it may have happened, and nobody knows."""
+        return not (self.done or self.released)

@@ -15,7 +15,7 @@ from eventfabric.model.proof import LaneProof
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Ports, Steps
 from eventfabric.sdk.backfill import run_backfill
-from eventfabric.sdk.step import STEP_NAMES, is_step_name, result_text
+from eventfabric.sdk.step import STEP_NAMES, is_step_name, left_by_others, result_text
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.locate import event_at
@@ -209,8 +209,7 @@ class Operations:
         self, subscription: str, event: str, name: str, *, source: str | None = None
     ) -> StepState | None:
         """What is known of a step; None: it never began. Arguments and errors as `step_key`."""
-        key = self.step_key(subscription, event, name, source=source)
-        return self._steps(subscription).look(key)
+        return self._known_step(self.step_key(subscription, event, name, source=source))
 
     def settle_step(
         self,
@@ -236,12 +235,19 @@ class Operations:
                 "result", result if problem else text, "plain JSON values, of a step that happened"
             )
         key = self.step_key(subscription, event, name, source=source)
-        steps = self._steps(subscription)
-        standing = steps.look(key)
-        if standing is None or standing.done:
-            state = "never began" if standing is None else f"is done, with the result {standing.result:.200}"
+        standing = self._known_step(key)
+        if standing is None or not standing.is_in_doubt:
+            state = f"is done, with the result {standing.result:.200}" if standing and standing.done else (
+                "never began" if standing is None else "may begin again"
+            )  # fmt: skip
             raise NotUnknownError(f"step {key} {state}: allowed: one that is in doubt")
-        steps.finish(key, text) if happened else steps.forget(key)
+        steps = self._steps(subscription)
+        if happened:
+            steps.finish(key, text)
+        elif self._former_owners(subscription):
+            steps.release(key)  # what a former owner left in doubt must count no more
+        else:
+            steps.forget(key)
 
     def circuit(self, subscription: str) -> Circuit:
         """Whether its deliveries run, and since when they do not."""
@@ -256,6 +262,20 @@ class Operations:
     def resume(self, subscription: str) -> bool:
         """Let its deliveries go on, paused or with an open circuit, and ring every lane. False: try again."""
         return self._breaker(subscription).resume()
+
+    def _known_step(self, key: StepKey) -> StepState | None:
+        """What a handler would be told of a step."""
+        steps = self._steps(key.subscription)
+        return left_by_others(steps, key, self._former_owners(key.subscription)) or steps.look(key)
+
+    def _former_owners(self, subscription: str) -> list[Region]:
+        """Other Regions that may have delivered before this one."""
+        found = self.topology.subscription(subscription)
+        stream, name = StreamName(found.definition.stream), SubscriptionName(found.name)
+        owners = self._ports.ledger.standing(stream, name).owners
+        if not any(one.region == self.region and one.epoch > 0 for one in owners):
+            return []
+        return [Region(region) for region in found.regions if region != self.region]
 
     def _steps(self, subscription: str) -> Steps:
         return self._ports.steps_of(self._stream(self.topology.subscription(subscription)))

@@ -64,7 +64,7 @@ class Step:
         self._result = value
 
     def __enter__(self) -> Self:
-        standing = self._left_elsewhere() or self._steps.begin(self._key)
+        standing = left_by_others(self._steps, self._key, self._former) or self._steps.begin(self._key)
         if standing is None:
             self._done = False
         elif standing.done:
@@ -92,12 +92,6 @@ class Step:
             except PortError as unnoted:
                 _log.warning("step %s stays in doubt: %s", self.key, unnoted)
 
-    def _left_elsewhere(self) -> StepState | None:
-        """What a former owner of the lane, another Region, noted of it, as far as that came here."""
-        found = (self._steps.look(self._key, region=region) for region in self._former)
-        known = [state for state in found if state is not None]
-        return max(known, key=lambda state: state.done, default=None)
-
     def _happened(self) -> bool:
         """Whether an earlier attempt, which nobody heard of again, did it."""
         if self._verify is None:
@@ -119,6 +113,23 @@ class Step:
         self._steps.finish(self._key, text)  # in any case: the effect has happened
         if problem:
             raise HandlerError(f"step {self._key.name!r}: result: {problem}")
+
+
+def left_by_others(steps: Steps, key: StepKey, former: Sequence[Region]) -> StepState | None:
+    """What counts of what former owners of the lane, other Regions, noted of a step; None: what this Region notes does.
+
+    As far as it came here. What they did is done; what they left in doubt is in doubt here until this Region has noted
+    anything of its own, such as what a person found out.
+    """
+    if not former:
+        return None
+    own = steps.look(key)
+    if own is not None and own.done:
+        return None
+    found = (steps.look(key, region=region) for region in former)
+    known = [state for state in found if state is not None and not state.released]
+    left = max(known, key=lambda state: state.done, default=None)
+    return left if own is None or (left is not None and left.done) else None
 
 
 @dataclass(frozen=True, slots=True)

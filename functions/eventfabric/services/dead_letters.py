@@ -12,10 +12,11 @@ from eventfabric.errors import ContendedCommitError, EventTooLargeError, NotDead
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
-from eventfabric.model.owner import Standing
+from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled, after_changes
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
-from eventfabric.services.standing import Standings, is_delivered_by, ledger_of
+from eventfabric.services.delivery.takeover import parked_for, taken_over
+from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.payload_codec import encode_event, stored, unpack, unpack_one
@@ -94,8 +95,11 @@ class DeadLetters:
         for lane in self._lanes:
             if not is_delivered_by(self._ledger.region, self._subscription, lane.origin, standing):
                 continue
-            ledger = ledger_of(self._ledger, self._subscription, lane.origin)
-            parked = ledger.state(self._key(lane)).parked.get(ledger.region, {})
+            key, ledger = self._key(lane), ledger_of(self._ledger, self._subscription, lane.origin)
+            parked = parked_for(
+                key, ledger.state(key), owner_of(self._subscription, lane.origin, standing),
+                region=ledger.region, log=self._log, now_ms=self._clock.now_ms(),
+            )  # fmt: skip
             for found in sorted(parked.values(), key=lambda one: one.first.sequence):
                 if wanted.matches(found, self._clock.now_ms()):
                     yield DeadLetter(self._subscription, lane, found)
@@ -119,6 +123,7 @@ class DeadLetters:
             InvalidEventError: the replacement could not be published either; nothing is changed.
             NotDeadError: it is not dead (any more), not this subscription's or not delivered by this Region (any more),
                 or the replacement has another key; nothing is changed.
+            NotTakenOverError: the lane was handed over to this Region, and what it goes on from is not here yet.
             ContendedCommitError: the lane is too busy; nothing is changed.
         """
         edited = None if replacement is None else self._encoded(letter, replacement)
@@ -175,10 +180,10 @@ class DeadLetters:
     def _decide(
         self, letter: DeadLetter, decide: Callable[[Parked, Cursor], tuple[Parked | None, Settled | None]]
     ) -> None:
-        self._check(letter)
+        owner = self._check(letter)
         ledger = ledger_of(self._ledger, self._subscription, letter.lane.origin)
         for _ in range(limits.LANE_RACES_MAX):
-            state = ledger.state(letter.key)
+            state = taken_over(letter.key, owner, ledger=ledger, log=self._log, now_ms=self._clock.now_ms())
             parked = state.parked.get(ledger.region, {}).get(letter.parked.id)
             if parked is None or parked.state is not ParkedState.DEAD or parked.first != letter.parked.first:
                 raise NotDeadError(
@@ -198,13 +203,18 @@ class DeadLetters:
                 return
         raise ContendedCommitError(f"lane {letter.lane} of {self._subscription.name} is busy: try again")
 
-    def _check(self, letter: DeadLetter) -> None:
-        """Refuse what is not decided here: a change of state that another Region took over would be lost in silence."""
+    def _check(self, letter: DeadLetter) -> Owner | None:
+        """Refuse what is not decided here: a change of state that another Region took over would be lost in silence.
+
+        Returns who owns the lane.
+        """
         region, of = self._ledger.region, f"{letter.place} of {letter.subscription.name}"
         if letter.subscription.name != self.subscription:
             raise NotDeadError(f"{of} is no dead letter of {self.subscription}")
-        if not is_delivered_by(region, self._subscription, letter.lane.origin, self._standing()):
+        standing = self._standing()
+        if not is_delivered_by(region, self._subscription, letter.lane.origin, standing):
             raise NotDeadError(f"{of} is not delivered by {region} (any more)")
+        return owner_of(self._subscription, letter.lane.origin, standing)
 
     def _standing(self) -> Standing:
         return Standings(self._subscription, ledger=self._ledger, clock=self._clock).read()

@@ -19,11 +19,11 @@ from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName, lane_index
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Rest, after_changes
-from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
 from eventfabric.services.delivery.retry import first_version, parking_id
 from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.takeover import is_taken_over
 from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.survey import lanes_of
@@ -52,6 +52,8 @@ class Seen:
     read: Cursor
     parked: dict[str, Parked]
     fed_until: Sequence
+    is_taken_over: bool = True
+    """False: the lane was handed over to this Region, and what stands here is not what it goes on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +193,15 @@ class Replay:
         ledger = ledger_of(self._ledger, self.target, lane.origin)
         state = ledger.state(self._key(self.target, lane))
         read, parked = state.cursor(ledger.region), state.parked.get(ledger.region, {})
+        has_it = is_taken_over(state, ledger.region, self._owners[lane.origin])
         if self._source is None:
-            return Seen(read, parked, Sequence(0))
+            return Seen(read, parked, Sequence(0), has_it)
         source = ledger.state(self._key(self._source, lane))
-        return Seen(read, parked, source.cursor(ledger.region).sequence)
+        return Seen(read, parked, source.cursor(ledger.region).sequence, has_it)
 
     def _plan(self, lane: Lane, seen: Seen, asked: Asked) -> LanePlan:
         read, parked = seen.read, seen.parked
+        self._check_taken_over(lane, seen)
         has_begun = read.version > 0
         stays = LanePlan(asked, lane, read, read)
         if not (has_begun or asked.fresh):
@@ -205,7 +209,6 @@ class Replay:
         end = self._log.tail(lane, before=read.sequence if has_begun else None)
         if has_begun and end.sequence < read.sequence:
             return stays  # all that stood before the cursor has expired
-        self._check_owner(lane, read, end)
         now_ms, retention_seconds = self._clock.now_ms(), self._stream.retention_seconds
         region = lane.origin if has_begun else self._ledger.region  # all up to a cursor was here
         kept = kept_in(lane, region, retention_seconds=retention_seconds, now_ms=now_ms)
@@ -266,12 +269,12 @@ class Replay:
         to = read.beside(after_changes(parked, changes))
         return replace(plan, to=to, changes=changes, events=len(places))
 
-    def _check_owner(self, lane: Lane, read: Cursor, end: Tail) -> None:
+    def _check_taken_over(self, lane: Lane, seen: Seen) -> None:
         owner = self._owners[lane.origin]
-        if owner is not None and read.epoch < owner.epoch and end != EMPTY_TAIL:
+        if owner is not None and not seen.is_taken_over:
             raise ReplayRefusedError(
                 f"lane {lane} was handed over to {owner.region}, which has not taken it over yet: deliver first "
-                "(eventfabric lanes --ring)"
+                "(eventfabric subscriptions resume where it is paused, else eventfabric lanes --ring)"
             )
 
     def _check_changes(self, lane: Lane, changes: tuple[ParkedChange, ...], what: str) -> None:

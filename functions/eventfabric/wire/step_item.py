@@ -3,7 +3,7 @@
 Powertools lets a record be taken over once its `in_progress_expiration` (milliseconds) has passed: it takes a time-out
 for proof that the effect did not happen. Here only a `verify` hook or a person decides that, so ours lies beyond the
 year 2100; how far beyond tells one attempt's record from another's, so that a begin whose reply was lost is known as
-its own.
+its own. A record that a person released has a time that passed long ago.
 """
 
 from typing import Final
@@ -21,6 +21,8 @@ OWNER: Final = "in_progress_expiration"
 IN_PROGRESS: Final = "INPROGRESS"
 COMPLETED: Final = "COMPLETED"
 OWNER_BYTES: Final = 8
+RELEASED: Final = 1
+"""The owner of a released step: a time that has passed, so that the next attempt takes the record over."""
 _YEAR_2100_MS: Final = 4_102_444_800_000
 
 
@@ -47,4 +49,11 @@ def begun(key: str, region: Region, *, owner: int, expires_seconds: int) -> Item
 
 def from_item(item: Item) -> StepState:
     """What the item says; KeyError where it is not a step's."""
-    return StepState(item[STATUS]["S"] == COMPLETED, item.get(RESULT, {"S": "null"})["S"])
+    owner = int(item.get(OWNER, {"N": "0"})["N"])
+    return state_of(item[STATUS]["S"], item.get(RESULT, {"S": "null"})["S"], owner)
+
+
+def state_of(status: str, result: str, owner: int) -> StepState:
+    """What a record says of its step."""
+    done = status == COMPLETED
+    return StepState(done, result, released=not done and owner == RELEASED)

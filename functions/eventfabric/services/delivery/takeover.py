@@ -8,10 +8,15 @@ events that wait in them would be lost; so where they do not match, the lane goe
 What is handled twice then is bounded by what had not been replicated.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from eventfabric import limits
+from eventfabric.errors import ContendedCommitError, NotTakenOverError
 from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
+from eventfabric.model.identity import Region
+from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes
 from eventfabric.ports import Ledger, Log
 from eventfabric.wire.ledger_commit import in_commits
@@ -43,6 +48,44 @@ def take_over(key: LaneKey, state: LaneState, epoch: int, *, ledger: Ledger, log
             return True
         own = outcome.cursor
     return True
+
+
+def is_taken_over(state: LaneState, region: Region, owner: Owner | None) -> bool:
+    """Tell if a Region's own state of a lane counts: it is the owner's, not what it left when it last was the owner."""
+    return owner is None or not state.cursors or state.cursor(region).epoch >= owner.epoch
+
+
+def taken_over(key: LaneKey, owner: Owner | None, *, ledger: Ledger, log: Log, now_ms: int) -> LaneState:
+    """Read a lane's state for a change that somebody decided, once this Region has taken the lane over.
+
+    The function does that when it delivers, so not while the subscription is paused. A decision that was committed
+    before would be replaced by the former owner's state, in silence: every change of state by hand begins here.
+
+    Raises:
+        NotTakenOverError: what the lane goes on from has not come to this Region yet; nothing is changed.
+        ContendedCommitError: the lane is too busy; nothing is changed.
+    """
+    for _ in range(limits.LANE_RACES_MAX):
+        state = ledger.state(key)
+        if owner is None or is_taken_over(state, ledger.region, owner):
+            return state
+        if not take_over(key, state, owner.epoch, ledger=ledger, log=log, now_ms=now_ms):
+            raise NotTakenOverError(
+                f"lane {key.lane} of {key.subscription} was handed over to {owner.region}, and the records that it "
+                "goes on from have not come there yet: find out with `eventfabric lanes`, and backfill them where "
+                "their Region is lost"
+            )
+    raise ContendedCommitError(f"lane {key.lane} of {key.subscription} is busy: try again")
+
+
+def parked_for(
+    key: LaneKey, state: LaneState, owner: Owner | None, *, region: Region, log: Log, now_ms: int
+) -> Mapping[str, Parked]:
+    """The parked keys with which a Region goes on, taken over or not; nothing is written."""
+    if is_taken_over(state, region, owner):
+        return state.parked.get(region, {})
+    found = _goes_on(key, state, log, now_ms)
+    return found[1] if found is not None else {}
 
 
 def _goes_on(
