@@ -39,6 +39,7 @@ LEFT_OUT = (
 """What they do not; a test holds that nothing is in neither list."""
 SHIPPED_MODULES = (
     "__init__.py",
+    "copies.py",
     "definition.py",
     "errors.py",
     "limits.py",

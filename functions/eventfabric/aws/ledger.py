@@ -29,7 +29,7 @@ from eventfabric.ports import (
 )
 from eventfabric.wire import circuit_item, marks_item, owner_item, settled_item, start_item
 from eventfabric.wire.keys import Item, marks_of, marks_prefix, seen_item, settled_of, standing_key
-from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged
+from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged, wrote
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -139,7 +139,7 @@ class AwsLedger:
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
-                if not request.wrote(cast(dict[str, Any], error.response).get("Item")):
+                if not wrote(item, cast(dict[str, Any], error.response).get("Item")):
                     return RaceLost()
         self._client.put_item(**request.cursor)
         return Committed(request.stored)

@@ -52,9 +52,11 @@ class AwsSteps(DynamoDBPersistenceLayer):
                 self._put_record(record)
         except IdempotencyItemAlreadyExistsError as error:
             standing = error.old_data_record
-            # A lost reply: what stands there is what this very call wrote.
-            if standing is None or standing.in_progress_expiry_timestamp != owner:
-                return self.look(key) if standing is None else _state(standing)
+            if standing is None:
+                return self.look(key)
+            # After a lost reply, what stands there is all that this very call wrote.
+            if not _holds(standing, record):
+                return _state(standing)
         return None
 
     def finish(self, key: StepKey, result: str) -> None:
@@ -95,6 +97,11 @@ class AwsSteps(DynamoDBPersistenceLayer):
     def _get_key(self, idempotency_key: str) -> Item:
         """In a partition of its own, where Powertools would put all of them into one."""
         return step_key(idempotency_key, self._region)
+
+
+def _holds(standing: DataRecord, put: DataRecord) -> bool:
+    kept = standing.in_progress_expiry_timestamp, standing.expiry_timestamp, standing._status
+    return kept == (put.in_progress_expiry_timestamp, put.expiry_timestamp, put._status)
 
 
 def _state(record: DataRecord) -> StepState:

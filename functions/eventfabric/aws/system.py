@@ -1,9 +1,10 @@
 """The real clock and the real randomness; no AWS in it, but nothing pure either."""
 
 from os import urandom
-from random import random
 from threading import Lock
 from time import monotonic_ns, sleep, time_ns
+
+from eventfabric.copies import when_copied
 
 
 class SystemClock:
@@ -23,14 +24,24 @@ class SystemClock:
 
 
 class SystemEntropy:
-    """ports.Entropy of the operating system, drawn in blocks: one system call serves hundreds of ids."""
+    """ports.Entropy of the operating system, drawn in blocks: one system call serves hundreds of ids.
+
+    No block is ever shared: a copied process, and a copy of this object, draw their own.
+    """
 
     _BLOCK_BYTES = 8192
 
     def __init__(self) -> None:
+        self._begin()
+        when_copied(self._begin)
+
+    def _begin(self) -> None:
         self._block = b""
         self._at = 0
         self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type["SystemEntropy"], tuple[()]]:
+        return SystemEntropy, ()
 
     def bytes(self, count: int) -> bytes:
         """Unpredictable bytes."""
@@ -43,4 +54,4 @@ class SystemEntropy:
 
     def fraction(self) -> float:
         """A number in [0, 1)."""
-        return random()
+        return (int.from_bytes(self.bytes(7)) >> 3) / 2**53

@@ -22,7 +22,7 @@ from eventfabric.model.parked import ParkedChange, Settled
 from eventfabric.ports import CommitOutcome, Committed, Decided, Entropy, RaceLost, SameItemTwice, Write
 from eventfabric.wire import circuit_item, marks_item, owner_item, settled_item, start_item
 from eventfabric.wire.keys import Item, marks_of, marks_prefix, seen_item, settled_of, standing_key
-from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged
+from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged, wrote
 
 _LAST_CHARACTER = "\U0010ffff"
 
@@ -127,7 +127,7 @@ class MemoryLedger:
             try:
                 self._requests.send("put", partial(table.write, action, item))
             except ConditionFailedError as failed:
-                if not request.wrote(failed.item):
+                if not wrote(item, failed.item):
                     return RaceLost()
         try:
             self._requests.send("put", lambda: table.write("Put", request.cursor))

@@ -44,7 +44,7 @@ class MemorySteps:
             self._requests.send("put", partial(self._table.write, "Put", put))
         except ConditionFailedError as failed:
             standing = failed.item or {}
-            if standing.get(step_item.OWNER) != item[step_item.OWNER]:
+            if standing != item:
                 return step_item.from_item(standing)
         return None
 

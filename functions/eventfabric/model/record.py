@@ -1,6 +1,6 @@
 """Owns the record, the log's item, and the chain that binds it to the one before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from struct import pack
 
@@ -66,6 +66,15 @@ class Record:
     def tail(self) -> Tail:
         """The lane's tail if this is its newest record."""
         return Tail(Sequence(self.sequence + self.count), self.chain, self.time)
+
+    def holds(self, put: "Record") -> bool:
+        """Whether this is the very record that was put. Its expiry may have been put off since, and nothing else."""
+        return replace(self, expires_at=put.expires_at) == put
+
+    def is_copy_of(self, other: "Record") -> bool:
+        """Whether both hold one batch, wherever each of them stands."""
+        mine = self.batch_id, self.count, self.types, self.payload
+        return mine == (other.batch_id, other.count, other.types, other.payload)
 
     def extends(self, chain: Chain) -> bool:
         """Whether this record is, bit for bit, the one whose chain was computed over `chain`, if that is known."""

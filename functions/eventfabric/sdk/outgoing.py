@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from eventfabric import limits
+from eventfabric.copies import when_copied
 from eventfabric.errors import InvalidEventError, Problem, SettingError
 from eventfabric.model.event import Event, HeaderValue, check_event, stored_time
 from eventfabric.model.identity import (
@@ -332,8 +333,15 @@ class _Ids:
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
-        self._suffixes: list[str] = []
         self._prefix = (-1, "")
+        self._begin()
+        when_copied(self._begin)
+
+    def _begin(self) -> None:
+        self._suffixes: list[str] = []
+
+    def __reduce__(self) -> tuple[type["_Ids"], tuple[Entropy]]:
+        return _Ids, (self._entropy,)
 
     def next(self, now_ms: int) -> str:
         """A new id."""

@@ -4,9 +4,10 @@ tail known? ── no ─> read it
     │
     v
 put at tail if nobody wrote there ── written ─────────────> done
-    ^                             ── there: my batch id ──> done, an earlier try landed
+    ^                             ── there: my record ────> done, an earlier try landed
     │                             ── there: another's ────> its end is the next tail
-    │                             ── no reply ────────────> again at the SAME sequence, never at another
+    │                             ── throttled ───────────> the SAME record again
+    │                             ── no reply ────────────> the SAME record again, never at another sequence
     └─ back-off with jitter ──────┘
 """
 
@@ -106,8 +107,8 @@ class _Try:
         conflicts = 0
         guess = of._tails.pop(self._lane, None)
         tail = None if self._lane in of._contended else guess
+        record = self._unsettled
         while True:
-            record = self._unsettled
             if record is None:
                 if tail is None:
                     tail = self._read_tail()
@@ -122,18 +123,19 @@ class _Try:
                 self._wait(error)
                 continue
             except ThrottledError as error:
-                # Says nothing of an earlier put of this record that had no reply: `_unsettled` stays as it is.
+                # Says nothing of an earlier put of this record that had no reply: `_unsettled` stays as it is, and the
+                # record, too, for what stands there is known as ours by all of its content.
                 self._wait(error)
                 continue
             except RefusedError as error:
                 if self._unsettled is None:
                     raise
                 raise self._failure(error) from error  # this put is refused; an earlier one may have landed
-            if occupant is None or occupant.batch_id == self._batch.id:
+            if occupant is None or occupant.holds(record):
                 landed = occupant or record
                 of._tails[self._lane] = landed.tail
                 return landed
-            self._unsettled = None
+            self._unsettled = record = None
             of._contended.add(self._lane)
             conflicts += 1
             tail = occupant.tail if conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) else None

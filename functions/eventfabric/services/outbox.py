@@ -71,8 +71,10 @@ class OutboxAppend:
             IndeterminateTransactionError: no reply in time; `run` again settles it.
         """
         until_ms = self._clock.steady_ms() + self._timeout_ms
+        prepared = self._unsettled
         while True:
-            records, token = self._unsettled or self._prepared(until_ms)
+            prepared = prepared or self._prepared(until_ms)
+            records, token = prepared
             posted = [
                 (posting.table, record) for posting, record in zip(self._postings, records, strict=True)
             ]
@@ -91,21 +93,15 @@ class OutboxAppend:
                 raise IndeterminateTransactionError(
                     f"refused, but an earlier try had no reply: {error}"
                 ) from error
-            if outcome is None or self._is_mine(outcome):
-                self._unsettled = None
+            self._unsettled = prepared = None
+            if outcome is None or _is_mine(outcome, records):
                 return records
-            self._unsettled = None
             if isinstance(outcome, Occupied):
                 posting = self._postings[outcome.index]
                 self._tails[posting.table, posting.lane] = outcome.record.tail
                 self._wait(until_ms, None)
                 continue
             raise _refusal(outcome)
-
-    def _is_mine(self, outcome: Occupied | WriteRefused | SameItemTwice) -> bool:
-        return isinstance(outcome, Occupied) and (
-            outcome.record.batch_id == self._postings[outcome.index].batch.id
-        )
 
     def _prepared(self, until_ms: int) -> tuple[list[Record], bytes]:
         now_ms = self._clock.now_ms()
@@ -148,6 +144,10 @@ class OutboxAppend:
         )
         self._tries += 1
         self._clock.sleep(most * self._entropy.fraction())
+
+
+def _is_mine(outcome: Occupied | WriteRefused | SameItemTwice, records: Seq[Record]) -> bool:
+    return isinstance(outcome, Occupied) and outcome.record.holds(records[outcome.index])
 
 
 def _refusal(outcome: WriteRefused | SameItemTwice) -> TransactionRefusedError:

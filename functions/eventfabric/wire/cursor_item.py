@@ -7,10 +7,14 @@ keys are parked: `l` base and sequence of the first event that waits, `p` digest
 sequence before which events are replays, `b` the first sequence that was ever to be delivered.
 """
 
+from typing import Final
+
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Chain, Region, Sequence
 from eventfabric.model.parked import Place
 from eventfabric.wire.keys import Item, cursor_key
+
+WRITTEN: Final = "u"
 
 
 def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_ms: int) -> Item:
@@ -22,7 +26,7 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
     item["v"] = {"N": str(cursor.version)}
     item["e"] = {"N": str(cursor.epoch)}
     item["w"] = {"B": token}
-    item["u"] = {"N": str(now_ms)}
+    item[WRITTEN] = {"N": str(now_ms)}
     if cursor.attempting:
         item["g"] = {"BOOL": True}
     if cursor.crashes:
@@ -47,7 +51,7 @@ def from_item(item: Item) -> Cursor:
         epoch=int(item["e"]["N"]),
         attempting="g" in item,
         crashes=int(item["n"]["N"]) if "n" in item else 0,
-        written_ms=int(item["u"]["N"]),
+        written_ms=int(item[WRITTEN]["N"]),
         low=_place(item["l"]["L"]) if "l" in item else None,
         parked=bytes(item["p"]["B"]) if "p" in item else b"",
         replay_until=Sequence(int(item["r"]["N"]) if "r" in item else 0),

@@ -4,7 +4,7 @@ A commit and its race, in time:
 
     consumer A   read v7 .......................... put v8 if v = 7   refused: the row says v8, token b -> race lost
     consumer B        read v7 ..... put v8 if v = 7   written, reply lost; put again: refused, the row says v8, token b
-                                                      and b is this commit's token -> it was written after all
+                                                      and is what this commit put -> it was written after all
 """
 
 from collections.abc import Iterable, Iterator
@@ -177,11 +177,19 @@ class CommitRequest:
 
     def outcome_of_item(self, cursor_item: Item | None) -> CommitOutcome:
         """What it means that this item stands where the cursor was to be put: another's, or this very commit's."""
-        return Committed(self.stored) if self.wrote(cursor_item) else RaceLost()
+        return Committed(self.stored) if wrote(self.cursor, cursor_item) else RaceLost()
 
-    def wrote(self, item: Item | None) -> bool:
-        """Whether an item that is in the way was written by this very commit, whose reply was lost."""
-        return item is not None and "w" in item and bytes(item["w"]["B"]) == self.token
+
+def wrote(request: dict[str, Any], item: Item | None) -> bool:
+    """Whether an item that is in the way was written by this very request, whose reply was lost.
+
+    Its token alone would not tell: a copied process may have drawn the same. The time of the write may differ, since a
+    commit without a reply is made again later.
+    """
+    put = request.get("Item")
+    if item is None or put is None:
+        return False
+    return {**item, cursor_item.WRITTEN: None} == {**put, cursor_item.WRITTEN: None}
 
 
 def unchanged(read_version: int) -> dict[str, Any]:

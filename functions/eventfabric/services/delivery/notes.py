@@ -47,4 +47,4 @@ def settle_notes(
 def _is_here(context: VisitContext, note: Note, record: Record) -> bool:
     """Whether this Region has the first copy: at the noted sequence or nowhere, for its put was tried at no other."""
     found = context.log.read(note.lane, note.sequence, records_max=1).records
-    return bool(found) and found[0].sequence == note.sequence and found[0].batch_id == record.batch_id
+    return bool(found) and found[0].sequence == note.sequence and found[0].is_copy_of(record)
