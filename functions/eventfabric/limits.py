@@ -21,6 +21,8 @@ ID_CHARACTERS_MAX: Final = 128
 SOURCE_CHARACTERS_MAX: Final = 512
 CLOUDEVENT_LINE_BYTES_MAX: Final = 2 * RECORD_PAYLOAD_BYTES_MAX
 """A line of a file of CloudEvents: Base64 and escapes make an event longer than it is in a record."""
+DATA_DEPTH_MAX: Final = 128
+"""Lists and objects of data within one another: pydantic reads 199, whatever reads with Python's own stack some 900."""
 HEADERS_MAX: Final = 64
 HEADER_NAME_CHARACTERS_MAX: Final = 20
 """CloudEvents 1.0 asks that attribute names have at most 20 characters."""
@@ -190,6 +192,7 @@ NAME_CHARACTERS_MAX: Final = 28
 assert LANES_MAX & (LANES_MAX - 1) == 0
 assert LANES_DEFAULT & (LANES_DEFAULT - 1) == 0
 assert RECORD_PAYLOAD_BYTES_MAX + RECORD_TYPES_MAX * 4 * TYPE_CHARACTERS_MAX + 4096 < ITEM_BYTES_MAX
+assert DATA_DEPTH_MAX + 8 < 199  # with room for what data may be wrapped into
 assert KEY_BYTES_MAX < RECORD_PAYLOAD_BYTES_MAX
 assert MARKS_ITEM_LANES * MARK_BYTES_MAX + 4096 < ITEM_BYTES_MAX
 assert VISIBILITY_TIMEOUT_SECONDS >= 6 * FUNCTION_TIMEOUT_SECONDS

@@ -1,5 +1,6 @@
 """Owns the tests of CloudEvents: there and back without loss, and one error that says all that is wrong."""
 
+import json
 from io import BytesIO
 from typing import Any
 
@@ -7,10 +8,16 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from eventfabric.errors import MalformedCloudEventError
+from eventfabric.errors import MalformedCloudEventError, SettingError
 from eventfabric.model.event import Event
 from eventfabric.sdk.cloudevents_file import read_cloudevents
-from eventfabric.wire.cloudevent import from_cloudevent, parse_cloudevent, to_cloudevent
+from eventfabric.wire.cloudevent import (
+    KeyRule,
+    from_cloudevent,
+    parse_cloudevent,
+    raw_cloudevent,
+    to_cloudevent,
+)
 from tests.unit.strategies import events
 
 MINIMAL: dict[str, Any] = {
@@ -166,3 +173,70 @@ def test_data_that_nobody_could_read_back_is_a_mistake_of_the_line(data: bytes) 
     assert [problem.path for problem in raised.value.problems] == ["data"]
     (found,) = read_cloudevents(BytesIO(text + b"\n"), name="orders.jsonl")
     assert str(found[1]).startswith("orders.jsonl:1: data: found ")
+
+
+BARE: dict[str, Any] = {"specversion": "1.0", "id": "e1", "source": "/s", "type": "t"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "line", "key"),
+    [
+        ("subject", {"subject": "s-1", "partitionkey": "p-1"}, "s-1"),
+        ("id", {"subject": "s-1"}, "e1"),
+        ("source", {}, "/s"),
+        ("/customer", {"data": {"customer": "c-1"}}, "c-1"),
+        ("/order/lines/1/sku", {"data": {"order": {"lines": [{}, {"sku": "x"}]}}}, "x"),
+        ("/a~1b/~0", {"data": {"a/b": {"~": "x"}}}, "x"),
+        ("/", {"data": {"": "x"}}, "x"),
+        ("/number", {"data": {"number": 12345678901234567890123}}, "12345678901234567890123"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_rule_says_where_the_key_stands(rule: str, line: dict[str, Any], key: str) -> None:
+    parsed = KeyRule.parse(rule)
+    assert str(parsed) == rule
+    text = json.dumps({**BARE, **line})
+    assert parse_cloudevent(text, key_rule=parsed).key == key
+    assert from_cloudevent({**BARE, **line}, key_rule=parsed).key == key
+    ((_, event),) = read_cloudevents(BytesIO(text.encode()), name="f", key_rule=parsed)
+    assert isinstance(event, Event)
+    assert event.key == key
+
+
+@pytest.mark.parametrize(
+    ("rule", "line", "problem"),
+    [
+        ("subject", {"partitionkey": "p"}, "subject: found nothing"),
+        ("subject", {"subject": 5}, "subject: found 5"),
+        ("/a", {}, "data/a: found no JSON data"),
+        ("/a", {"data_base64": "eA=="}, "data/a: found no JSON data"),
+        ("/a", {"data": {"b": 1}}, "data/a: found nothing"),
+        ("/a/0", {"data": {"a": []}}, "data/a/0: found nothing"),
+        ("/a/-1", {"data": {"a": ["x"]}}, "data/a/-1: found nothing"),
+        ("/a/b", {"data": {"a": "text"}}, "data/a/b: found nothing"),
+        ("/a", {"data": {"a": 1.5}}, "data/a: found 1.5, allowed: text or an integer"),
+        ("/a", {"data": {"a": True}}, "data/a: found True"),
+        ("/a", {"data": {"a": None}}, "data/a: found None"),
+        ("/a", {"data": {"a": {"b": 1}}}, "data/a: found {'b': 1}"),
+        ("/a", {"data": {"a": ""}}, "key: found 0 bytes"),
+        ("/a", {"data": {"a": "x" * 1025}}, "key: found 1025 bytes"),
+    ],
+)
+def test_a_line_without_a_key_at_that_place_is_refused_by_the_place(
+    rule: str, line: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(MalformedCloudEventError) as raised:
+        parse_cloudevent(json.dumps({**BARE, **line}), where="f:1", key_rule=KeyRule.parse(rule))
+    assert f"f:1: {problem}" in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "type", "data", "a/b", "/~2", "/~", "/" + "x" * 2000, "Subject"])
+def test_what_is_no_rule_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="allowed: subject, id, source, or a JSON pointer"):
+        KeyRule.parse(text)
+
+
+@pytest.mark.parametrize("data", [b"12345678901234567890123", b'{"b":1e-400,"a":[ 1.10 ]}', b"1E5"])
+def test_a_cloudevent_goes_in_and_out_with_its_data_to_the_letter(data: bytes) -> None:
+    line = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","partitionkey":"k","data":' + data + b"}"
+    assert msgspec.json.encode(raw_cloudevent(parse_cloudevent(line))) == line

@@ -275,7 +275,7 @@ def test_json_text_that_is_good_is_data_as_it_stands() -> None:
 
 def test_a_decimal_in_data_stays_a_number() -> None:
     event = Event(type="t", key="k", data={"price": Decimal("19.90"), "count": Decimal(3)})
-    assert event.payload.content == b'{"price":19.90,"count":3}'
+    assert event.payload.content == b'{"count":3,"price":19.90}'
     assert event.data == {"price": 19.9, "count": 3}
 
 

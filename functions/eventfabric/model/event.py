@@ -1,10 +1,10 @@
 """Owns the event as users see it, and what an event may be."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from re import ASCII
 from re import compile as regex
-from typing import Any
+from typing import Any, cast, overload
 
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, Problem
@@ -13,7 +13,11 @@ from eventfabric.model.payload import NO_DATA, Payload
 
 HeaderValue = str | int | bool
 _HEADER_NAME = regex(rf"[a-z0-9]{{1,{limits.HEADER_NAME_CHARACTERS_MAX}}}\Z")
-_RFC_3339 = regex(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", ASCII)
+_RFC_3339 = regex(
+    r"\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)",
+    ASCII,
+)
+_SECONDS = slice(17, 19)
 _RESERVED = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
 
 
@@ -48,11 +52,11 @@ class Event:
         source: str | None = None,
         headers: Mapping[str, HeaderValue] | None = None,
     ) -> None:
-        self.id = id
-        self.type = type
-        self.key = key
-        self.source = source
-        self.headers: Mapping[str, HeaderValue] = headers or {}
+        self.id = exact(id)
+        self.type = exact(type)
+        self.key = exact(key)
+        self.source = exact(source)
+        self.headers: Mapping[str, HeaderValue] = exact_headers(headers) if headers else {}
         self._time = stored_time(time)
         self._payload: Payload = data if isinstance(data, Payload) else Payload.of(data)
         self.origin: Region | None = None
@@ -77,13 +81,15 @@ class Event:
 
     @property
     def time(self) -> datetime | None:
-        """When it happened, aware; finer digits than microseconds are only in `time_text`."""
+        """When it happened, aware. Only `time_text` tells finer digits than microseconds, and a leap second from the
+        last microsecond before it.
+        """
         stored = self._time
         if stored is None:
             return None
         if isinstance(stored, int):
             return datetime.fromtimestamp(stored // 1_000_000, UTC).replace(microsecond=stored % 1_000_000)
-        return datetime.fromisoformat(stored.upper())
+        return _parsed(stored)
 
     @property
     def time_text(self) -> str | None:
@@ -142,6 +148,20 @@ class Event:
         return f"Event({self.type} {self.id} of {self.key!r}{place})"
 
 
+def _parsed(text: str) -> datetime:
+    """The moment of RFC 3339 text; of a leap second, which no datetime is, the last microsecond before. ValueError."""
+    text = text.upper()
+    if text[_SECONDS] != "60":
+        return datetime.fromisoformat(text)
+    before = datetime.fromisoformat(text[: _SECONDS.start] + "59" + text[_SECONDS.stop :]).replace(
+        microsecond=0
+    )
+    after = (before + timedelta(seconds=1)).astimezone(UTC)
+    if (after.day, after.hour, after.minute) != (1, 0, 0):
+        raise ValueError("leap seconds end a month in UTC")
+    return before.replace(microsecond=999_999)
+
+
 def stored_time(time: datetime | str | None) -> int | str | None:
     """The form in which a time is stored: microseconds for UTC datetimes, text for all else; no naive times."""
     if time is None:
@@ -152,12 +172,34 @@ def stored_time(time: datetime | str | None) -> int | str | None:
         time = time.isoformat()
     try:
         if isinstance(time, str) and _RFC_3339.fullmatch(time):
-            datetime.fromisoformat(time.upper())
-            return time
-    except ValueError:
+            _parsed(time)
+            return exact(time)
+    except (ValueError, OverflowError):
         pass  # it has the form, and is no date
     allowed = "an aware datetime, or RFC 3339 text with a zone"
     raise InvalidEventError([Problem("time", f"{time!r:.80}", allowed)])
+
+
+@overload
+def exact(value: str) -> str: ...
+@overload
+def exact(value: str | None) -> str | None: ...
+def exact(value: str | None) -> str | None:
+    """The text itself of a class that inherits from str, such as a StrEnum; anything else as it is."""
+    return str.__str__(value) if isinstance(value, str) else value
+
+
+def exact_headers(headers: Any) -> Mapping[str, HeaderValue]:
+    """Headers whose names and values are of Python's own types, if they are of classes that inherit from these."""
+    if not isinstance(headers, Mapping):
+        return cast("Mapping[str, HeaderValue]", headers)  # `check_event` refuses it
+    return {exact(name): _exact_value(value) for name, value in headers.items()}
+
+
+def _exact_value(value: HeaderValue) -> HeaderValue:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__int__(value)
+    return exact(value) if isinstance(value, str) else value
 
 
 def check_event(
@@ -238,4 +280,4 @@ def _header_problems(headers: object) -> list[Problem]:
     return problems
 
 
-__all__ = ["NO_DATA", "Event", "HeaderValue", "check_event", "stored_time"]
+__all__ = ["NO_DATA", "Event", "HeaderValue", "check_event", "exact", "exact_headers", "stored_time"]

@@ -7,7 +7,7 @@ from eventfabric import limits
 from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem
 from eventfabric.model.event import Event
 from eventfabric.wire.batch import row_bytes
-from eventfabric.wire.cloudevent import parse_cloudevent
+from eventfabric.wire.cloudevent import KeyRule, parse_cloudevent
 from eventfabric.wire.payload_codec import stored
 
 _SURELY_FITS_BYTES = limits.RECORD_PAYLOAD_BYTES_MAX // 2
@@ -15,12 +15,15 @@ _SURELY_FITS_BYTES = limits.RECORD_PAYLOAD_BYTES_MAX // 2
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def read_cloudevents(file: BinaryIO, *, name: str) -> Iterator[tuple[int, Event | MalformedCloudEventError]]:
+def read_cloudevents(
+    file: BinaryIO, *, name: str, key_rule: KeyRule | None = None
+) -> Iterator[tuple[int, Event | MalformedCloudEventError]]:
     """Each line that is not blank: its number from 1, and its event or all that is wrong with it.
 
     Args:
         file: binary, UTF-8, a CloudEvent in JSON on each line; a byte order mark is passed over.
         name: of the file, for the errors, which say `name:line`.
+        key_rule: where the key of each stands, as `KeyRule.parse` reads it; default partitionkey, else subject.
     """
     number = 0
     while line := file.readline(limits.CLOUDEVENT_LINE_BYTES_MAX + 1):
@@ -33,12 +36,12 @@ def read_cloudevents(file: BinaryIO, *, name: str) -> Iterator[tuple[int, Event 
             problem = Problem("line", found, f"at most {limits.CLOUDEVENT_LINE_BYTES_MAX} bytes")
             yield number, MalformedCloudEventError([problem], where=f"{name}:{number}")
         elif line.strip():
-            yield number, _event_of(line, f"{name}:{number}")
+            yield number, _event_of(line, f"{name}:{number}", key_rule)
 
 
-def _event_of(line: bytes, where: str) -> Event | MalformedCloudEventError:
+def _event_of(line: bytes, where: str, key_rule: KeyRule | None) -> Event | MalformedCloudEventError:
     try:
-        event = parse_cloudevent(line, where=where)
+        event = parse_cloudevent(line, where=where, key_rule=key_rule)
         if len(line) > _SURELY_FITS_BYTES:
             row_bytes(stored(event, id="", time=2**62, source=""))
     except InvalidEventError as error:

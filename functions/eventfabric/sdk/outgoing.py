@@ -12,7 +12,7 @@ import msgspec
 from eventfabric import limits
 from eventfabric.copies import when_copied
 from eventfabric.errors import InvalidEventError, Problem, SettingError
-from eventfabric.model.event import Event, HeaderValue, check_event, stored_time
+from eventfabric.model.event import Event, HeaderValue, check_event, exact, exact_headers, stored_time
 from eventfabric.model.identity import (
     GENERATION_FIRST,
     BatchId,
@@ -119,7 +119,7 @@ class Outgoing:
         self._route = route
         self._clock = clock
         self._entropy = entropy
-        self._source = source
+        self._source = exact(source)
         self._ids = _Ids(entropy)
         self._lanes = [
             Lane(region, GENERATION_FIRST, LaneIndex(index)) for index in range(stream.definition.lanes)
@@ -160,10 +160,10 @@ class Outgoing:
                     return Encoded(
                         attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,), size
                     )
-        if id_ is None:
-            id_ = self._ids.next(now_ms)
-        if source is None:
-            source = self._source
+        key, type_ = exact(key), exact(type_)
+        id_ = self._ids.next(now_ms) if id_ is None else exact(id_)
+        source = self._source if source is None else exact(source)
+        headers = exact_headers(headers) if headers else headers
         check_event(id=id_, type=type_, key=key, source=source, headers=headers)
         if tracing.API in modules:
             headers = tracing.with_context(headers)
@@ -261,6 +261,7 @@ class Outgoing:
 
     def _checked(self, key: str, type_: str) -> Place:
         """The lane of a key that was not seen yet; InvalidEventError."""
+        key, type_ = exact(key), exact(type_)
         check_event(id="-", type=type_, key=key, source=self._source, headers=None)
         row_bytes(("", type_, key, 0, self._source, _NO_HEADERS, _JSON, b""))
         return self._remember(key, type_)

@@ -10,9 +10,10 @@ from typing import Any, Final, Self
 import msgspec
 
 from eventfabric import limits
-from eventfabric.errors import HandlerError, PortError, UnknownStepError
+from eventfabric.errors import HandlerError, InvalidEventError, PortError, UnknownStepError
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.model.payload import check_depth
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Steps
 
@@ -160,11 +161,14 @@ def result_text(result: object) -> tuple[str, str]:
 
     JSON text (msgspec.Raw) is kept to the letter.
     """
-    allowed = f"plain JSON values of at most {limits.STEP_RESULT_BYTES_MAX:,} bytes"
+    allowed = (
+        f"plain JSON values of at most {limits.STEP_RESULT_BYTES_MAX:,} bytes, {limits.DATA_DEPTH_MAX} deep"
+    )
     try:
         encoded = msgspec.json.encode(result)
         same = msgspec.json.decode(encoded) == result or isinstance(result, msgspec.Raw)
-    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
+        check_depth(encoded)
+    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError, InvalidEventError):
         same, encoded = False, b""
     if not same:
         return "null", f"found {type(result).__name__}, allowed: {allowed}"

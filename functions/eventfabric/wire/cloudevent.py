@@ -1,22 +1,89 @@
 """Event to CloudEvents 1.0 (JSON format) and back, without loss.
 
-`partitionkey` (the CloudEvents partitioning extension) holds the key; where it is absent, `subject` does. All other
-context attributes (subject, dataschema, datacontenttype and the extensions) are the event's headers.
+`partitionkey` (the CloudEvents partitioning extension) holds the key; where it is absent, `subject` does; a KeyRule
+names another place. All other context attributes (subject, dataschema, datacontenttype and the extensions) are the
+event's headers.
 """
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
+from dataclasses import dataclass
+from re import compile as regex
 from typing import Any
 
 import msgspec
 
-from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem
+from eventfabric.errors import InvalidEventError, MalformedCloudEventError, Problem, SettingError
 from eventfabric.model.event import Event, check_event, stored_time
 from eventfabric.model.payload import Kind, Payload, checked_json
 
 _OWN = frozenset({"specversion", "id", "source", "type", "time", "partitionkey", "data", "data_base64"})
+_KEY_ATTRIBUTES = ("subject", "id", "source")
+_POINTER_CHARACTERS_MAX = 1024
+_BAD_ESCAPE = regex(r"~(?![01])")
+_INDEX = regex(r"(0|[1-9][0-9]{0,8})")
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRule:
+    """Where the key of a CloudEvent stands, in place of its partitionkey and subject.
+
+    An attribute, or a JSON pointer (RFC 6901) into its data. There, text is taken as it is, and an integer as its
+    digits.
+    """
+
+    attribute: str
+    """Empty: it is in the data."""
+    pointer: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "KeyRule":
+        """The rule `subject`, `id`, `source`, or a pointer such as `/order/customer`; SettingError for any other."""
+        if text in _KEY_ATTRIBUTES:
+            return cls(text)
+        if text.startswith("/") and len(text) <= _POINTER_CHARACTERS_MAX and not _BAD_ESCAPE.search(text):
+            names = text[1:].split("/")
+            return cls("", tuple(name.replace("~1", "/").replace("~0", "~") for name in names))
+        raise SettingError(
+            "key", text, "subject, id, source, or a JSON pointer into data, such as /order/customer"
+        )
+
+    def __str__(self) -> str:
+        if self.attribute:
+            return self.attribute
+        return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in self.pointer)
+
+    def key_of(self, values: Mapping[str, Any], payload: Payload | None, problems: list[Problem]) -> str:
+        """The key; "?" with a problem added where it is not there."""
+        if self.attribute:
+            key = values.get(self.attribute)
+            found = "nothing" if key is None else f"{key!r:.80}"
+            path, allowed = self.attribute, "text: the key whose order the event belongs to"
+        else:
+            key, found = self._in_data(payload)
+            path, allowed = f"data{self}"[:80], "text or an integer: the key whose order the event belongs to"
+        if isinstance(key, str):
+            return key
+        problems.append(Problem(path, found, allowed))
+        return "?"
+
+    def _in_data(self, payload: Payload | None) -> tuple[str | None, str]:
+        """The key, or None and what stands there."""
+        if payload is None or payload.kind != Kind.JSON:
+            return None, "no JSON data"
+        value = msgspec.json.decode(payload.content)
+        for name in self.pointer:
+            if isinstance(value, dict) and name in value:
+                value = value[name]
+            elif isinstance(value, list) and _INDEX.fullmatch(name) and int(name) < len(value):
+                value = value[int(name)]
+            else:
+                return None, "nothing"
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value), ""
+        return value if isinstance(value, str) else None, f"{value!r:.80}"
 
 
 def to_cloudevent(event: Event) -> dict[str, Any]:
@@ -51,8 +118,13 @@ def _attributes(event: Event) -> dict[str, Any]:
     return cloudevent
 
 
-def parse_cloudevent(line: str | bytes, *, where: str = "CloudEvent") -> Event:
-    """The event of one CloudEvent in JSON text. MalformedCloudEventError says all that is wrong with it, at `where`."""
+def parse_cloudevent(
+    line: str | bytes, *, where: str = "CloudEvent", key_rule: KeyRule | None = None
+) -> Event:
+    """The event of one CloudEvent in JSON text. MalformedCloudEventError says all that is wrong with it, at `where`.
+
+    Its data is kept to the letter. `key_rule`: where the key stands; default partitionkey, else subject.
+    """
     try:
         raw = _decode(line)
         values = {name: msgspec.json.decode(value) for name, value in raw.items() if name != "data"}
@@ -66,20 +138,22 @@ def parse_cloudevent(line: str | bytes, *, where: str = "CloudEvent") -> Event:
     except InvalidEventError as error:
         raise MalformedCloudEventError(error.problems, where=where) from error
     payload = Payload(Kind.JSON, content) if content is not None and content.strip() != b"null" else None
-    return _event(values, payload, where)
+    return _event(values, payload, where, key_rule)
 
 
-def from_cloudevent(cloudevent: Mapping[str, Any], *, where: str = "CloudEvent") -> Event:
-    """The event of a CloudEvent that is already a dict. Errors as `parse_cloudevent`."""
+def from_cloudevent(
+    cloudevent: Mapping[str, Any], *, where: str = "CloudEvent", key_rule: KeyRule | None = None
+) -> Event:
+    """The event of a CloudEvent that is already a dict. Arguments and errors as `parse_cloudevent`."""
     values = {name: value for name, value in cloudevent.items() if name != "data"}
     try:
         payload = Payload.of(cloudevent["data"]) if cloudevent.get("data") is not None else None
     except InvalidEventError as error:
         raise MalformedCloudEventError(error.problems, where=where) from error
-    return _event(values, payload, where)
+    return _event(values, payload, where, key_rule)
 
 
-def _event(values: dict[str, Any], payload: Payload | None, where: str) -> Event:
+def _event(values: dict[str, Any], payload: Payload | None, where: str, key_rule: KeyRule | None) -> Event:
     problems: list[Problem] = []
     if values.get("specversion") != "1.0":
         problems.append(Problem("specversion", repr(values.get("specversion")), "'1.0'"))
@@ -87,7 +161,10 @@ def _event(values: dict[str, Any], payload: Payload | None, where: str) -> Event
         if payload is not None:
             problems.append(Problem("data_base64", "data as well", "one of data and data_base64"))
         payload = _binary(values["data_base64"], problems)
-    key = values.get("partitionkey", values.get("subject"))
+    if key_rule is None:
+        key = values.get("partitionkey", values.get("subject"))
+    else:
+        key = key_rule.key_of(values, payload, problems)
     if key is None:
         problems.append(
             Problem("partitionkey", "nothing, and no subject", "the key whose order the event belongs to")
