@@ -166,6 +166,10 @@ class AwsBackend:
         self._lost = 0
         # Asked after every reply: an answer other than None sends the request again, as after a lost reply.
         self._dynamodb.meta.events.register_first("needs-retry.dynamodb", cast(Any, self._needs_retry))
+        for operation in ("Query", "GetItem", "BatchGetItem", "Scan"):
+            self._dynamodb.meta.events.register(
+                f"before-parameter-build.dynamodb.{operation}", cast(Any, _assert_consistent)
+            )
         self.log: Log = AwsLog(self._dynamodb, LOG_TABLE)
         self.ledger: Ledger = self.another_ledger()
         self.doorbells: Doorbells = AwsDoorbells(self._sqs, queue_name, timers_name)
@@ -224,6 +228,11 @@ class AwsBackend:
         for message in answer.get("Messages", []):
             self._sqs.delete_message(QueueUrl=self._timers_url, ReceiptHandle=message["ReceiptHandle"])
         return [message["Body"] for message in answer.get("Messages", [])]
+
+
+def _assert_consistent(params: dict[str, Any], **about: Any) -> None:
+    """Every read that the fabric decides on sees all that was written before."""
+    assert params.get("ConsistentRead") is True, f"a read without consistency: {params}"
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from eventfabric.definition_file import parse_definition
 from eventfabric.errors import FailoverError, PortError
 from eventfabric.memory.faults import Fault, Faults, Rule
 from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.commit import Committed
+from eventfabric.model.cursor import START
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.ports import Ports
@@ -210,8 +212,12 @@ class TestHandOver:
         world.cloud.replicate()
         back = failover(world, source=AWAY, target=HOME, own_only=True)
         assert epochs(back.hand_over()) == [(HOME, HOME, 2)]
-        # The lane's own number counts where the item of the handover is not here.
-        assert epochs(failover(world, lost).hand_over()) == []
+
+    def test_a_lanes_own_number_counts_where_the_item_of_the_handover_is_not_here(self) -> None:
+        world = World()
+        ledger = world.cloud.ledger(world.topology, AWAY)
+        assert isinstance(ledger.commit(world.key_of(LANE), START, replace(START, epoch=6)), Committed)
+        assert epochs(failover(world, lost).hand_over()) == [(HOME, AWAY, 7)]
 
     def test_two_who_hand_over_at_once_do_not_both(self) -> None:
         world = World()

@@ -20,6 +20,8 @@ from eventfabric.wire.doorbell import Doorbell
 
 PERMANENT = "eventfabric.simulation.subscribers:RefusedForGood"
 _BASE_LATENCY_SECONDS = 0.004
+_STALE_MS = 1_500
+"""How old what a read may show is that does not ask for consistency."""
 
 
 def definition_of(plan: Plan) -> str:
@@ -125,6 +127,7 @@ class World:
         for region in self.cloud.regions.values():
             for table in region.tables.values():
                 table.refuser = self.trouble.refuser_of(table)
+                table.stale_ms = _STALE_MS
         tables = {
             id(table): (table, kinds[name])
             for region in self.cloud.regions.values()

@@ -1,0 +1,156 @@
+"""Bugs in conditions that no schedule has to hit by chance: each makes the test that is named beside it fail.
+
+The conditions of handing over and draining, of answering a part of a batch, and of reads that must be consistent.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from eventfabric.simulation.check import failures
+from eventfabric.simulation.profiles import PROFILES
+from eventfabric.simulation.run import simulate
+from eventfabric.simulation.trial import silence
+from tests.handlers import test_functions as functions
+from tests.simulation.planting import Bug, planted
+from tests.unit import test_failover as failover
+
+Check = Callable[[], None]
+_FAILOVER = "eventfabric.services.upkeep.failover:Failover"
+_DELIVER = "eventfabric.runtime.deliver"
+
+
+def bug(name: str, where: str, before: str, after: str) -> Bug:
+    return Bug(name, name, where, before, after, by="", seed=0)
+
+
+CONDITIONS: list[tuple[Bug, Check]] = [
+    (
+        bug(
+            "of several messages of a lane, only the first is failed",
+            f"{_DELIVER}:handle",
+            "failed.extend(record.message_id for record in records)",
+            "failed.append(records[0].message_id)",
+        ),
+        functions.test_every_message_of_a_lane_that_cannot_go_on_comes_again,
+    ),
+    (
+        bug(
+            "of several doorbells of a lane, the lowest counts",
+            f"{_DELIVER}:_by_lane",
+            "if doorbell.tail > known[0].tail:",
+            "if doorbell.tail < known[0].tail:",
+        ),
+        functions.test_of_several_doorbells_of_a_lane_the_highest_tail_counts,
+    ),
+    (
+        bug(
+            "a handover at an epoch that is known already",
+            f"{_FAILOVER}.hand_over",
+            "epoch = 1 + max(",
+            "epoch = max(",
+        ),
+        failover.TestHandOver().test_each_handover_has_a_number_above_all_that_any_lane_knows,
+    ),
+    (
+        bug(
+            "a handover that forgets the epochs of lanes",
+            f"{_FAILOVER}.hand_over",
+            "[owner.epoch, *(s.epoch for s in self._states(self._ports, subscription, owner.origin))]",
+            "[owner.epoch]",
+        ),
+        failover.TestHandOver().test_a_lanes_own_number_counts_where_the_item_of_the_handover_is_not_here,
+    ),
+    (
+        bug(
+            "drained though the state is not here",
+            f"{_FAILOVER}._lagging",
+            "if self._ports.ledger.state(key) != self._theirs.ledger.state(key):",
+            "if False:",
+        ),
+        lambda: failover.TestDrain().test_it_gives_up_where_that_does_not_come_and_the_source_goes_on(True),
+    ),
+    (
+        bug(
+            "drained though the log is not here",
+            f"{_FAILOVER}._lagging",
+            "if here.tail(lane) != there.tail(lane):",
+            "if False:",
+        ),
+        lambda: failover.TestDrain().test_it_gives_up_where_that_does_not_come_and_the_source_goes_on(False),
+    ),
+    (
+        bug(
+            "released before the source sees the handover",
+            f"{_FAILOVER}._is_seen",
+            "return all(owner in seen for owner in owners if owner.by == self._target)",
+            "return True",
+        ),
+        failover.TestRelease().test_one_that_does_not_see_it_stays_paused,
+    ),
+    (
+        bug(
+            "paused by somebody, and resumed by the drain",
+            f"{_FAILOVER}._pause",
+            "if circuit.state is CircuitState.PAUSED:\n            continue",
+            "if False:\n            continue",
+        ),
+        failover.TestDrain().test_what_somebody_paused_stays_paused_by_them,
+    ),
+    (
+        bug(
+            "a pause of somebody else's is taken for the drain's",
+            f"{_FAILOVER}._paused",
+            'if circuit.state is CircuitState.PAUSED and circuit.reason == f"{_PAUSED_BY}{self._target}":',
+            "if circuit.state is CircuitState.PAUSED:",
+        ),
+        failover.TestRelease().test_pauses_of_others_are_left_as_they_are,
+    ),
+    (
+        bug(
+            "the source is left paused where the drain gives up",
+            f"{_FAILOVER}.drain",
+            "self._resume(paused)",
+            "pass",
+        ),
+        failover.TestDrain().test_whoever_interrupts_it_does_not_leave_the_source_paused,
+    ),
+    (
+        bug(
+            "only what the definition says is handed over",
+            f"{_FAILOVER}.handed",
+            "standing = self._standing(subscription)",
+            "standing = Standing()",
+        ),
+        failover.TestWhatIsHandedOver().test_those_that_were_handed_to_it_before,
+    ),
+    (
+        bug(
+            "a handover that is not rung for again",
+            f"{_FAILOVER}._ring",
+            "for lane in lanes:\n        later",
+            "for lane in ():\n        later",
+        ),
+        failover.TestHandOver().test_the_target_owns_the_lanes_and_all_are_rung_twice,
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "check"), CONDITIONS, ids=[wrong.name for wrong, _ in CONDITIONS])
+def test_a_wrong_condition_makes_its_test_fail(wrong: Bug, check: Check) -> None:
+    check()
+    with planted(wrong), pytest.raises((AssertionError, pytest.fail.Exception)):
+        check()
+
+
+@pytest.mark.parametrize(
+    ("where", "profile"),
+    [
+        ("eventfabric.memory.ledger:MemoryLedger._pages", "default"),
+        ("eventfabric.memory.log:MemoryLog.read", "hiccups"),
+    ],
+)
+def test_a_read_without_consistency_is_found_by_the_simulation(where: str, profile: str) -> None:
+    wrong = bug("inconsistent", where, "consistent=True", "consistent=False")
+    with planted(wrong), silence():
+        assert any(failures(simulate(PROFILES[profile].plan(seed))) for seed in range(60))
