@@ -193,12 +193,12 @@ class TestWhoProves:
 
 
 class TestWhatIsRead:
-    """The log once, up to the cursor, and behind it only where the cursor is within a record."""
+    """The log once, up to the cursor, behind it only where the cursor is within a record; and what comes next."""
 
     def test_up_to_the_cursor(self) -> None:
         log, found = asked(delivered())
         assert found.is_proven
-        assert (log.reads, log.tails) == ([Read(LANE, 0, 100, 12)], [])
+        assert (log.reads, log.tails) == ([Read(LANE, 0, 100, 12)], [(LANE, None)])
 
     def test_one_record_more_where_the_cursor_is_within_one(self) -> None:
         world = delivered()
@@ -206,7 +206,7 @@ class TestWhatIsRead:
         put_cursor(world, sequence=Sequence(7), base=Sequence(6), chain=records[2].chain)
         log, found = asked(world)
         assert found.is_proven
-        assert log.reads == [Read(LANE, 0, 100, 7), Read(LANE, 7, 100, 9)]
+        assert log.reads == [Read(LANE, 0, 100, 7), Read(LANE, 7, 100, 9), Read(LANE, 6, 1, None)]
 
     def test_nothing_behind_a_cursor_whose_record_is_not_there(self) -> None:
         world = delivered()
@@ -220,7 +220,7 @@ class TestWhatIsRead:
         remove(world, world.records()[-1])
         log, found = asked(world)
         assert not found.is_proven
-        assert log.tails == [(LANE, None)]
+        assert log.tails == [(LANE, None), (LANE, None)]
 
     def test_a_lane_that_the_stream_does_not_have_is_refused(self) -> None:
         world = delivered()
@@ -328,6 +328,13 @@ def test_a_proof_is_of_whom_it_names() -> None:
     world = delivered(records=2)
     assert proofs(world) == [
         LaneProof(
-            StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE, HOME, world.cursor(), Sequence(0), ()
+            StreamName(STREAM),
+            SubscriptionName(SUBSCRIPTION),
+            LANE,
+            HOME,
+            world.cursor(),
+            Sequence(0),
+            (),
+            tail=world.cursor().sequence,
         )
     ]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from eventfabric.services.upkeep.prove import Prover, Watch
 
 _READERS = 8
-_COLUMNS = ("subscription", "lane", "from", "up to", "events", "except", "proven")
+_COLUMNS = ("subscription", "lane", "from", "up to", "of", "events", "except", "proven")
+STUCK = 3
 
 
 @grouped
@@ -39,7 +40,8 @@ def prove(
 
     Reads the whole log up to the cursors and computes every link anew: a record that was changed, removed or inserted
     before a cursor is found. Of a log whose head has expired it proves what is kept. Ends with 0 where all is proven, 1
-    where something is not, 2 where the question is wrong.
+    where something is not, 2 where the question is wrong, 3 where all is proven but a lane is stuck: what comes next
+    cannot be delivered.
 
     Example: eventfabric prove billing --region us-east-1
 
@@ -52,11 +54,14 @@ def prove(
     wrong = [proof for proof in proofs if not proof.is_proven]
     if json:
         shown = [_proof_json(proof) for proof in proofs]
-        show_json({"region": connection.region, "proven": not wrong, "lanes": shown})
+        stuck = sum(proof.stuck is not None for proof in proofs)
+        show_json({"region": connection.region, "proven": not wrong, "stuck": stuck, "lanes": shown})
     else:
         _show(connection.region, proofs)
     if wrong:
         raise typer.Exit(1)
+    if any(proof.stuck for proof in proofs):
+        raise typer.Exit(STUCK)
 
 
 def _proofs(prover: "Prover") -> "list[LaneProof]":
@@ -113,11 +118,17 @@ def _show(region: str, proofs: "list[LaneProof]") -> None:
         f"{len(proven):,} of {len(proofs):,} proven: handled exactly the log, {events:,} events, "
         f"except {len(exceptions):,}"
     )
+    stuck = [proof for proof in proofs if proof.stuck]
+    if stuck:
+        behind = sum(proof.waiting for proof in stuck)
+        say(
+            f"{len(stuck):,} of {len(proofs):,} stuck: {behind:,} events cannot be delivered from where they stand"
+        )
 
 
 def _row(proof: "LaneProof") -> tuple[object, ...]:
     return (
-        proof.subscription, str(proof.lane), proof.start, proof.cursor.sequence, proof.events,
+        proof.subscription, str(proof.lane), proof.start, proof.cursor.sequence, proof.tail, proof.events,
         len(proof.exceptions), _verdict(proof),
     )  # fmt: skip
 
@@ -130,19 +141,27 @@ def _verdict(proof: "LaneProof") -> str:
         said += ", it began there" if proof.start == proof.cursor.began else ", what is before has expired"
     if proof.cursor.is_replay:
         said += f"; is handed out again up to {proof.cursor.replay_until}"
+    if proof.waiting:
+        said += f"; {proof.waiting:,} events wait, the first since {_time(proof.waits_since_ms)}"
+    if proof.stuck is not None:
+        said += f"; stuck, {proof.stuck.kind.value} at {proof.stuck.sequence}: {proof.stuck.detail}"
     return said
+
+
+def _time(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _sentence(proof: "LaneProof", one: "Exempt") -> str:
     """One line an exception, to be searched for, however wide the terminal is."""
-    when = f", {datetime.fromtimestamp(one.at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}" if one.at_ms else ""
+    when = f", {_time(one.at_ms)}" if one.at_ms else ""
     by = f", by {one.by}" if one.by else ""
     told = f"except {proof.subscription} {proof.lane}@{one.sequence}: {one.kind.value}, {one.why}{when}{by}"
     return f"{told}; event {one.event_id or '(expired)'}, key {one.key!r}"
 
 
 def _proof_json(proof: "LaneProof") -> dict[str, object]:
-    cursor, wrong = proof.cursor, proof.wrong
+    cursor, wrong, stuck = proof.cursor, proof.wrong, proof.stuck
     return {
         "stream": proof.stream,
         "subscription": proof.subscription,
@@ -152,10 +171,14 @@ def _proof_json(proof: "LaneProof") -> dict[str, object]:
         "from": proof.start,
         "bound_from": proof.first,
         "up_to": cursor.sequence,
+        "tail": proof.tail,
+        "waiting": proof.waiting,
+        "waits_since_ms": proof.waits_since_ms or None,
         "events": proof.events,
         "began": cursor.began,
         "replay_until": cursor.replay_until or None,
         "wrong": wrong and {"kind": wrong.kind.value, "sequence": wrong.sequence, "detail": wrong.detail},
+        "stuck": stuck and {"kind": stuck.kind.value, "sequence": stuck.sequence, "detail": stuck.detail},
         "exceptions": [_exception_json(one) for one in proof.exceptions],
     }
 

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.finding import Finding
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+
+_NONE: Final = Sequence(0)
 
 
 class ExceptionKind(StrEnum):
@@ -71,11 +74,22 @@ class LaneProof:
     first: Sequence
     exceptions: tuple[Exempt, ...] = ()
     wrong: Finding | None = None
+    tail: Sequence = _NONE
+    """Where the lane ended when the cursor was looked at."""
+    waits_since_ms: int = 0
+    """Since when the first event that waits is there, as far as is known; 0: none waits."""
+    stuck: Finding | None = None
+    """Why nothing can be delivered from the cursor on, where the log is in the way."""
 
     @property
     def is_proven(self) -> bool:
         """Whether the log is what was handled, as far as it is kept."""
         return self.wrong is None
+
+    @property
+    def waiting(self) -> int:
+        """Events from the cursor on."""
+        return max(0, self.tail - self.cursor.sequence)
 
     @property
     def start(self) -> Sequence:

@@ -10,6 +10,7 @@ the cursor. Memory follows the exceptions, never the log.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from eventfabric.errors import LogError, SettingError
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
@@ -17,12 +18,13 @@ from eventfabric.model.identity import Lane, Region, Sequence, StreamName, Subsc
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
-from eventfabric.model.record import Record
+from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.ports import Ledger, Ports
 from eventfabric.services.locate import kept_in
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.survey import lanes_of
 from eventfabric.services.upkeep.claim import Claim, exceptions_of
+from eventfabric.services.upkeep.stuck import ahead_of
 from eventfabric.services.upkeep.trail import Trail
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 
@@ -66,8 +68,9 @@ class Prover:
     def prove(self, lane: Lane, *, watch: Watch = lambda events: None) -> list[LaneProof]:
         """One proof for each subscription that has a cursor in the lane; whatever it comes to, it is in the proof.
 
-        One read of the state for each subscription, and the lane's log once, up to the furthest cursor. `watch`: told
-        of the events of each record that is verified.
+        One read of the state for each subscription, the lane's log once, up to the furthest cursor, and what a cursor
+        comes to next. A lane in which nothing was handled is left out, unless it is stuck. `watch`: told of the events
+        of each record that is verified.
         """
         claims = list(self._claims(lane))
         if claims:
@@ -76,7 +79,19 @@ class Prover:
                 now_ms=self._ports.clock.now_ms(),
             )  # fmt: skip
             self._hold(claims, Trail(self._log, lane, expired_ms=kept.from_ms if kept else None), lane, watch)
-        return [claim.proof() for claim in claims]
+        found = [self._with_what_is_ahead(claim.proof()) for claim in claims]
+        return [proof for proof in found if proof.cursor.version or proof.wrong or proof.stuck]
+
+    def _with_what_is_ahead(self, proof: LaneProof) -> LaneProof:
+        definition = next(one.definition for one, _ in self._standings if one.name == proof.subscription)
+        lane, now_ms = proof.lane, self._ports.clock.now_ms()
+        ahead = ahead_of(
+            LaneKey(proof.stream, proof.subscription, lane), proof.cursor,
+            self._marks[lane.origin].of(lane.index), log=self._log, region=self._region,
+            kept=kept_in(lane, self._region, retention_seconds=self.stream.retention_seconds, now_ms=now_ms),
+            skips_expired=definition.on_expired == "skip", now_ms=now_ms,
+        )  # fmt: skip
+        return replace(proof, tail=ahead.tail, waits_since_ms=ahead.since_ms, stuck=ahead.stuck)
 
     def _hold(self, claims: list[Claim], trail: Trail, lane: Lane, watch: Watch) -> None:
         """Hold the claims against the trail."""
@@ -115,7 +130,7 @@ class Prover:
                 region = state.latest or region  # handed over, and not taken over yet
             stood_at = self._stood_at(subscription, lane, state.cursor(ledger.region))
             cursor = state.cursor(region)
-            if not cursor.version and not stood_at:
+            if not (cursor.version or stood_at or self._begins_here(subscription, lane)):
                 continue
             alone = region if owner is None else None
             settled = ledger.settled(key, by=alone)
@@ -131,6 +146,15 @@ class Prover:
             if stood_at:
                 claim.contradict_back(stood_at)
             yield claim
+
+    def _begins_here(self, subscription: SubscriptionTopology, lane: Lane) -> bool:
+        """Whether it waits for the first event of the lane: then something may be in its way."""
+        if subscription.definition.start != "earliest":
+            return False  # where it begins, its first doorbell says
+        try:
+            return self._log.tail(lane) != EMPTY_TAIL
+        except LogError:
+            return True
 
     def _stood_at(self, subscription: SubscriptionTopology, lane: Lane, cursor: Cursor) -> int:
         """Where reconciliation saw this Region's cursor, if that is further on than it is now without a replay."""
