@@ -32,6 +32,7 @@
     │   └── MissingRecordError       a backfill or a proof needs one that is not there
     ├── NotDeadError                 what is to be redriven or discarded is no dead letter
     ├── NotTakenOverError            a lane was handed over here, and what it goes on from is not here yet
+    ├── UnsettledStepError           a dead letter's step is in doubt: settle it before it is redriven
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── ReplayRefusedError           a replay cannot be done as it was asked for: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
@@ -315,6 +316,17 @@ class UnknownStepError(HandlerError):
     """The process died in the middle of a step, and nobody but a person can find out whether its effect happened."""
 
     no_effect = False
+
+    def __init__(self, message: str, step: str = "") -> None:
+        self.step = step
+        super().__init__(message, step) if step else super().__init__(message)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UnsettledStepError(EventFabricError):
+    """An event is not redriven, since a step of it is in doubt: it would be dead again; nothing is changed."""
 
 
 class NotUnknownError(EventFabricError):

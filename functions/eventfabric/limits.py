@@ -90,6 +90,7 @@ FAILURE_CHARACTERS_MAX: Final = {
     "trace_id": 64,
     "event_id": 128,
     "event_type": 128,
+    "step": 64,
 }
 """Of each text of a failure; in its item a character takes at most the next bound, as an escape of JSON."""
 JSON_CHARACTER_BYTES_MAX: Final = 6

@@ -8,7 +8,7 @@ from eventfabric import Delivery, Event, Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.steps import AwsSteps
 from eventfabric.aws.system import SystemClock, SystemEntropy
-from eventfabric.errors import NotUnknownError, SettingError
+from eventfabric.errors import NotUnknownError, SettingError, UnsettledStepError
 from eventfabric.local import LocalFabric
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.step import StepKey
@@ -47,9 +47,10 @@ def test_a_step_in_doubt_is_a_dead_letter_until_somebody_settles_it(happened: bo
         assert letter.parked.failure.error_type == "eventfabric.errors:UnknownStepError"
         assert (len(payments.charges), payments.receipts) == (2, ["receipt 2"])
 
-        billing.redrive()  # as it is: it is still in doubt
+        with pytest.raises(UnsettledStepError, match="steps settle"):
+            billing.redrive()
         fabric.settle()
-        assert len(billing.dead_letters()) == 1
+        assert billing.dead_letters() == [letter]
         with pytest.raises(SettingError, match="result"):
             billing.settle_step(US, receipt.event_id, "charge", happened=False, result="x")
         billing.settle_step(

@@ -169,7 +169,6 @@ def test_how_old_it_is_counts_from_its_last_failure(after_ms: int, found: bool) 
     letter = the_dead_letter(world)
     last_ms = letter.parked.failure.last_ms
     assert Wanted(older_than_ms=500).matches(letter.parked, last_ms + 500 + after_ms) is found
-    assert not Wanted().matches(replace(letter.parked, state=ParkedState.RETRYING), last_ms)
 
 
 class TestRefused:

@@ -105,6 +105,12 @@ def redrive(
         Path | None,
         typer.Option(help="A file with a CloudEvent to handle in place of this one; both stay on record."),
     ] = None,
+    unsettled: Annotated[
+        bool,
+        typer.Option(
+            "--unsettled", help="Also where a step is in doubt, as for a handler that has verify= now."
+        ),
+    ] = False,
     filter: Filter,
     rate: Rate = 10.0,
     dry_run: DryRun = False,
@@ -123,10 +129,15 @@ def redrive(
     chosen = _chosen(letters, place, filter)
     if replacement is not None:
         letters.check_replacement(chosen[0], replacement)
-    _each(
-        "redriven", chosen, lambda one: letters.redrive(one, replacement=replacement, by=user_name()),
-        rate=rate, dry_run=dry_run, as_json=json,
-    )  # fmt: skip
+
+    def redrive_one(letter: "DeadLetter") -> None:
+        if dry_run:
+            if not unsettled:
+                letters.check_settled(letter, replacement)
+            return
+        letters.redrive(letter, replacement=replacement, by=user_name(), unsettled=unsettled)
+
+    _each("redriven", chosen, redrive_one, rate=rate, dry_run=dry_run, as_json=json)
     if operations.circuit(subscription).state == "paused" and not json:
         say(
             f"{subscription} is paused: nothing is tried before `eventfabric subscriptions resume {subscription}`"
@@ -160,10 +171,15 @@ def discard(
     if place is None and filter == Filter.of():
         raise typer.BadParameter("say which: LANE@SEQUENCE, --key, --type, --error or --older-than")
     letters = connection.operations().dead_letters(subscription)
+
+    def discard_one(letter: "DeadLetter") -> None:
+        if not dry_run:
+            letters.discard(letter, all_waiting=all_waiting, by=user_name())
+
     _each(
         "discarded",
         _chosen(letters, place, filter),
-        lambda one: letters.discard(one, all_waiting=all_waiting, by=user_name()),
+        discard_one,
         rate=rate,
         dry_run=dry_run,
         as_json=json,
@@ -218,7 +234,8 @@ def _each(
 ) -> None:  # fmt: skip
     """Act on each, at a rate, with progress; what could not be acted on is said, and the rest goes on.
 
-    `waiting`: what becomes of the events behind them.
+    `act` changes nothing with `dry_run`, but refuses what it would refuse. `waiting`: what becomes of the events behind
+    them.
     """
     from rich.progress import track
 
@@ -226,14 +243,13 @@ def _each(
     failed = 0
     quiet = not stderr.is_terminal or dry_run
     for number, letter in enumerate(track(chosen, done, console=stderr, transient=True, disable=quiet)):
-        if not dry_run:
-            sleep(1 / rate if number else 0)
-            try:
-                act(letter)
-            except EventFabricError as error:
-                complain(str(error))
-                failed += 1
-                continue
+        sleep(1 / rate if number and not dry_run else 0)
+        try:
+            act(letter)
+        except EventFabricError as error:
+            complain(str(error))
+            failed += 1
+            continue
         acted.append(letter)
     if as_json:
         behind = sum(letter.parked.behind for letter in acted)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eventfabric.cli import backfill, dead_letters, definition, local, queues, steps, subscriptions
+from eventfabric.cli import backfill, dead_letters, definition, local, parked, queues, steps, subscriptions
 from eventfabric.cli.cost import cost
 from eventfabric.cli.failover import failback, failover
 from eventfabric.cli.lanes import lanes
@@ -61,6 +61,7 @@ app.command()(simulate)
 app.command()(cost)
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(parked.app, name="parked")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(steps.app, name="steps")
 app.add_typer(queues.app, name="queues")

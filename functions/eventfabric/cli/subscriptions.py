@@ -1,8 +1,9 @@
 """`eventfabric subscriptions`: whether deliveries run; pause and resume them by hand; replay."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,11 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table
 from eventfabric.cli.replay import replay
+from eventfabric.cli.user import user_name
+
+if TYPE_CHECKING:
+    from eventfabric.model.owner import Owner, Standing
+    from eventfabric.topology import SubscriptionTopology
 
 app = typer.Typer(no_args_is_help=True, help="Look at subscriptions; pause, resume and replay them.")
 app.command()(replay)
@@ -24,24 +30,60 @@ def list_(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Show which subscriptions deliver in a Region, and which do not, and why.
+    """Show which subscriptions deliver in a Region: whether and why not, and whose lanes, since when.
 
     Example: eventfabric subscriptions list
     """
     operations = connection.operations()
-    circuits = {
-        name: operations.circuit(name)
+    of = {
+        name: (subscription, operations.standing(name))
         for name, subscription in connection.topology.subscriptions.items()
         if connection.region in subscription.regions
     }
     if json:
-        show_json({name: asdict(circuit) for name, circuit in circuits.items()})
+        show_json({name: _as_json(*known) for name, known in of.items()})
         return
-    rows = [
-        (name, circuit.state.value, _time(circuit.since_ms), circuit.reason)
-        for name, circuit in circuits.items()
-    ]
-    show_table(connection.region, ("subscription", "circuit", "since", "reason"), rows)
+    columns = ("subscription", "circuit", "since", "by", "reason", "delivers")
+    show_table(connection.region, columns, [_row(*known, connection.region) for known in of.values()])
+    for subscription, standing in of.values():
+        for sentence in _handovers(subscription, standing):
+            say(sentence)
+
+
+def _owners(subscription: "SubscriptionTopology", standing: "Standing") -> "dict[str, Owner | None]":
+    from eventfabric.model.identity import Region
+    from eventfabric.services.standing import owner_of
+
+    return {origin: owner_of(subscription, Region(origin), standing) for origin in subscription.regions}
+
+
+def _as_json(subscription: "SubscriptionTopology", standing: "Standing") -> dict[str, object]:
+    owners = {
+        origin: owner and {"region": owner.region, "epoch": owner.epoch, "since_ms": owner.since_ms,
+                           "reason": owner.reason, "by": owner.by}
+        for origin, owner in _owners(subscription, standing).items()
+    }  # fmt: skip
+    return {**asdict(standing.circuit), "owners": owners}
+
+
+def _row(subscription: "SubscriptionTopology", standing: "Standing", region: str) -> tuple[object, ...]:
+    circuit, owners = standing.circuit, _owners(subscription, standing)
+    own = [origin for origin, owner in owners.items() if owner is None or owner.region == region]
+    delivers = "nothing" if not own else "every origin" if len(own) == len(owners) else ", ".join(own)
+    since = _time(circuit.since_ms)
+    return subscription.name, circuit.state.value, since, circuit.by, circuit.reason, delivers
+
+
+def _handovers(subscription: "SubscriptionTopology", standing: "Standing") -> Iterator[str]:
+    """One line for each origin whose lanes were handed over, to be searched for however wide the terminal is."""
+    for origin, owner in _owners(subscription, standing).items():
+        if owner is not None and owner.epoch:
+            home = "again " if owner.region == subscription.owner(origin) else ""
+            why = f": {owner.reason}" if owner.reason else ""
+            yield (
+                f"{subscription.name}: events of {origin} are {home}delivered by {owner.region} "
+                f"since {_time(owner.since_ms)}, handover {owner.epoch}{why}"
+            )
 
 
 @app.command()
@@ -58,7 +100,7 @@ def pause(
     Example: eventfabric subscriptions pause billing --reason "card provider migrates"
     """
     operations = connection.operations()
-    _told(subscription, operations.pause(subscription, reason), "paused", json)
+    _told(subscription, operations.pause(subscription, reason, by=user_name()), "paused", json)
 
 
 @app.command()

@@ -62,7 +62,10 @@ class LocalSubscription:
         return [letter for one in self._letters(region) for letter in one.find()]
 
     def redrive(self, key: str | None = None) -> int:
-        """Have its dead letters tried again, in all Regions: of one key, or all; returns how many. Then settle."""
+        """Have its dead letters tried again, in all Regions: of one key, or all; returns how many. Then settle.
+
+        UnsettledStepError: a step of one is in doubt; those before it are redriven.
+        """
         redriven = 0
         for letters in self._letters(None):
             for letter in letters.find(Wanted(key=key)):

@@ -29,6 +29,8 @@ class Circuit:
     suspect_from_ms: int = 0
     suspect_to_ms: int = 0
     rings_owed: bool = False
+    by: str = ""
+    """Who paused it, where somebody did."""
     version: int = 0
 
     def excuses(self, failed_ms: int) -> bool:

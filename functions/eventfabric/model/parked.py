@@ -84,6 +84,8 @@ class Failure:
     trace_id: str = ""
     event_id: str = ""
     event_type: str = ""
+    step: str = ""
+    """The step that nobody knows the outcome of, where that is why."""
 
     def __post_init__(self) -> None:
         for name, most in limits.FAILURE_CHARACTERS_MAX.items():

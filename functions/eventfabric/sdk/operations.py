@@ -1,6 +1,6 @@
 """What operators do with subscriptions in one Region: decide dead letters and steps, pause, resume, replay."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,6 +11,7 @@ from eventfabric.model.circuit import Circuit
 from eventfabric.model.event import check_event
 from eventfabric.model.finding import Finding
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName, parse_place
+from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Ports, Steps
@@ -19,6 +20,7 @@ from eventfabric.sdk.step import STEP_NAMES, is_step_name, left_by_others, resul
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.locate import event_at
+from eventfabric.services.parked_keys import ParkedKey, parked_keys
 from eventfabric.services.replay import Replay
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
@@ -69,7 +71,27 @@ class Operations:
         return DeadLetters(
             found, lanes_of(stream),
             log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
+            step=self._known_step,
         )  # fmt: skip
+
+    def parked(self, subscription: str) -> Iterator[ParkedKey]:
+        """Yield the keys that a subscription has set aside in this Region, retried or dead; UnknownNameError."""
+        found = self.topology.subscription(subscription)
+        stream, ports = self._stream(found), self._ports
+        yield from parked_keys(
+            found,
+            lanes_of(stream),
+            ledger=ports.ledger,
+            log=ports.log_of(stream),
+            standing=self.standing(subscription),
+            now_ms=ports.clock.now_ms(),
+        )
+
+    def standing(self, subscription: str) -> Standing:
+        """What this Region knows of a subscription: its circuit, and who owns its lanes; UnknownNameError."""
+        found = self.topology.subscription(subscription)
+        stream = StreamName(found.definition.stream)
+        return self._ports.ledger.standing(stream, SubscriptionName(found.name))
 
     def reconcile(self, stream: str, *, repair: bool = False, full: bool = False) -> list[Finding]:
         """What one pass over a stream finds in this Region; UnknownNameError, WrongRegionError.
@@ -251,13 +273,14 @@ class Operations:
 
     def circuit(self, subscription: str) -> Circuit:
         """Whether its deliveries run, and since when they do not."""
-        found = self.topology.subscription(subscription)
-        stream = StreamName(found.definition.stream)
-        return self._ports.ledger.standing(stream, SubscriptionName(found.name)).circuit
+        return self.standing(subscription).circuit
 
-    def pause(self, subscription: str, reason: str = "") -> bool:
-        """Stop its deliveries; functions that are warm notice within seconds. False: somebody was faster, try again."""
-        return self._breaker(subscription).pause(reason)
+    def pause(self, subscription: str, reason: str = "", *, by: str = "") -> bool:
+        """Stop its deliveries; functions that are warm notice within seconds. False: somebody was faster, try again.
+
+        `reason` and `by`, who does it, are shown to whoever asks why nothing is delivered.
+        """
+        return self._breaker(subscription).pause(reason, by=by)
 
     def resume(self, subscription: str) -> bool:
         """Let its deliveries go on, paused or with an open circuit, and ring every lane. False: try again."""

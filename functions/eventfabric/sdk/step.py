@@ -99,7 +99,8 @@ class Step:
             raise UnknownStepError(
                 f"step {self._key.name!r} of event {self._key.event_id} of source {self._key.source} began and was "
                 "never heard of again, "
-                f"so it may have happened: ask the other side for {self.key!r}"
+                f"so it may have happened: ask the other side for {self.key!r}",
+                self._key.name,
             )
         answer = self._verify(self)
         if not isinstance(answer, bool):

@@ -8,14 +8,22 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from eventfabric import limits
-from eventfabric.errors import ContendedCommitError, EventTooLargeError, NotDeadError, Problem
+from eventfabric.errors import (
+    ContendedCommitError,
+    EventTooLargeError,
+    NotDeadError,
+    Problem,
+    UnsettledStepError,
+)
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled, after_changes
+from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
-from eventfabric.services.delivery.takeover import parked_for, taken_over
+from eventfabric.services.delivery.takeover import taken_over
+from eventfabric.services.parked_keys import parked_keys
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
@@ -44,7 +52,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which dead letters; None: all. `error` is part of the error type's name."""
+    """Which dead letters, or parked keys; None: all. `error` is part of the error type's name."""
 
     key: str | None = None
     type: str | None = None
@@ -55,8 +63,7 @@ class Wanted:
         """Whether a parked key's first event is one of them."""
         failure = parked.failure
         return (
-            parked.state is ParkedState.DEAD
-            and self.key in (None, parked.key)
+            self.key in (None, parked.key)
             and self.type in (None, failure.event_type)
             and (self.error is None or self.error in failure.error_type)
             and (self.older_than_ms is None or now_ms - failure.last_ms >= self.older_than_ms)
@@ -75,13 +82,16 @@ class DeadLetters:
         ledger: Ledger,
         doorbells: Doorbells,
         clock: Clock,
+        step: Callable[[StepKey], StepState | None] = lambda key: None,
     ) -> None:
+        """`step`: says what is known of an effect outside."""
         self._subscription = subscription
         self._lanes = list(lanes)
         self._log = log
         self._ledger = ledger
         self._doorbells = doorbells
         self._clock = clock
+        self._step = step
 
     @property
     def subscription(self) -> str:
@@ -91,18 +101,18 @@ class DeadLetters:
     def find(self, wanted: Wanted | None = None) -> Iterator[DeadLetter]:
         """Those that are wanted, lane by lane: one read a lane."""
         wanted = wanted or Wanted()
-        standing = self._standing()
-        for lane in self._lanes:
-            if not is_delivered_by(self._ledger.region, self._subscription, lane.origin, standing):
-                continue
-            key, ledger = self._key(lane), ledger_of(self._ledger, self._subscription, lane.origin)
-            parked = parked_for(
-                key, ledger.state(key), owner_of(self._subscription, lane.origin, standing),
-                region=ledger.region, log=self._log, now_ms=self._clock.now_ms(),
-            )  # fmt: skip
-            for found in sorted(parked.values(), key=lambda one: one.first.sequence):
-                if wanted.matches(found, self._clock.now_ms()):
-                    yield DeadLetter(self._subscription, lane, found)
+        now_ms = self._clock.now_ms()
+        every = parked_keys(
+            self._subscription,
+            self._lanes,
+            ledger=self._ledger,
+            log=self._log,
+            standing=self._standing(),
+            now_ms=now_ms,
+        )
+        for found in every:
+            if found.parked.state is ParkedState.DEAD and wanted.matches(found.parked, now_ms):
+                yield DeadLetter(self._subscription, found.lane, found.parked)
 
     def event(self, letter: DeadLetter) -> Event | None:
         """The dead event, or what replaces it; None where its record has expired."""
@@ -114,12 +124,16 @@ class DeadLetters:
             return None
         return unpack(page.records[0])[place.sequence - place.base]
 
-    def redrive(self, letter: DeadLetter, *, replacement: Event | None = None, by: str = "") -> None:
+    def redrive(
+        self, letter: DeadLetter, *, replacement: Event | None = None, by: str = "", unsettled: bool = False
+    ) -> None:
         """Have the key tried again from its dead event on, in order; with a replacement, that in its place.
 
-        What the replacement leaves out of id, time and source is as in the dead event.
+        What the replacement leaves out of id, time and source is as in the dead event. `unsettled`: even where a
+        step is in doubt, as for a handler that can verify it by now.
 
         Raises:
+            UnsettledStepError: a step of the event is in doubt; nothing is changed.
             InvalidEventError: the replacement could not be published either; nothing is changed.
             NotDeadError: it is not dead (any more), not this subscription's or not delivered by this Region (any more),
                 or the replacement has another key; nothing is changed.
@@ -127,6 +141,8 @@ class DeadLetters:
             ContendedCommitError: the lane is too busy; nothing is changed.
         """
         edited = None if replacement is None else self._encoded(letter, replacement)
+        if not unsettled:
+            self.check_settled(letter, replacement)
 
         def redriven(parked: Parked, cursor: Cursor) -> tuple[Parked, Settled | None]:
             again = _retrying(parked, self._clock.now_ms())
@@ -135,6 +151,24 @@ class DeadLetters:
             return replace(again, replacement=edited), self._settled(parked, "edited", by, edited)
 
         self._decide(letter, redriven)
+
+    def check_settled(self, letter: DeadLetter, replacement: Event | None = None) -> None:
+        """Raise UnsettledStepError where the step for which the event is dead is in doubt still."""
+        name = letter.parked.failure.step
+        dead = self.event(letter) if name else None
+        if dead is None:
+            return
+        event_id, source = dead.id or "", dead.source or ""
+        if replacement is not None:
+            event_id, source = replacement.id or event_id, replacement.source or source
+        key = StepKey(letter.key.stream, letter.key.subscription, name, source, event_id)
+        known = self._step(key)
+        if known is not None and known.is_in_doubt:
+            settle = f"eventfabric steps settle {self.subscription} {letter.place} {name}"
+            raise UnsettledStepError(
+                f"{letter.place}: step {name!r} may have happened: ask the other side for {str(key)!r}, then "
+                f"`{settle} --done` or `--not-done`"
+            )
 
     def check_replacement(self, letter: DeadLetter, replacement: Event) -> None:
         """Raise what `redrive` would of this replacement."""
@@ -221,11 +255,6 @@ class DeadLetters:
 
     def _settled(self, parked: Parked, action: str, by: str, replacement: bytes | None) -> Settled:
         return Settled(parked.first.sequence, action, parked.failure, self._clock.now_ms(), by, replacement)
-
-    def _key(self, lane: Lane) -> LaneKey:
-        return LaneKey(
-            StreamName(self._subscription.definition.stream), SubscriptionName(self._subscription.name), lane
-        )
 
 
 def _retrying(parked: Parked, now_ms: int) -> Parked:

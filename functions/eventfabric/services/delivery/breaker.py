@@ -165,10 +165,11 @@ class Breaker:
         if self._circuit.state is CircuitState.OPEN:
             self._go_on()
 
-    def pause(self, reason: str) -> bool:
+    def pause(self, reason: str, *, by: str = "") -> bool:
         """Stop deliveries until `resume`, by hand; False where somebody else moved the circuit."""
         now_ms, said = self._clock.now_ms(), storable(reason)
-        return self._switch(replace(self.circuit(), state=CircuitState.PAUSED, reason=said, since_ms=now_ms))
+        paused = replace(self.circuit(), state=CircuitState.PAUSED, reason=said, by=storable(by))
+        return self._switch(replace(paused, since_ms=now_ms))
 
     def resume(self) -> bool:
         """Let deliveries go on, paused or open, and ring every lane; False where somebody else moved the circuit."""

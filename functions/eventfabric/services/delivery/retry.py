@@ -106,6 +106,7 @@ class RetryPolicy:
             trace_id=_trace_id(event),
             event_id=event.id or "",
             event_type=event.type,
+            step=failed.error.step if isinstance(failed.error, UnknownStepError) else "",
         )
         parked = Parked(
             id=before.id if before else self.parking_id(event, place),

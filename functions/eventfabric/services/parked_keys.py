@@ -1,0 +1,49 @@
+"""Parked keys: what a subscription has set aside, retried or dead, lane by lane. One read a lane."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.model.owner import Standing
+from eventfabric.model.parked import Parked
+from eventfabric.ports import Ledger, Log
+from eventfabric.services.delivery.takeover import parked_for
+from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
+from eventfabric.topology import SubscriptionTopology
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedKey:
+    """One parked key, and the lane that it stands in."""
+
+    lane: Lane
+    parked: Parked
+
+    @property
+    def place(self) -> str:
+        """Where its first event stands: `<lane>@<sequence>`."""
+        return f"{self.lane}@{self.parked.first.sequence}"
+
+
+def parked_keys(
+    subscription: SubscriptionTopology,
+    lanes: Iterable[Lane],
+    *,
+    ledger: Ledger,
+    log: Log,
+    standing: Standing,
+    now_ms: int,
+) -> Iterator[ParkedKey]:
+    """Yield the parked keys of the lanes that the ledger's Region delivers, lane by lane, in the order of the log.
+
+    Of a lane that was handed over and not taken over yet, those with which this Region goes on.
+    """
+    stream, name = StreamName(subscription.definition.stream), SubscriptionName(subscription.name)
+    for lane in lanes:
+        if is_delivered_by(ledger.region, subscription, lane.origin, standing):
+            key, of = LaneKey(stream, name, lane), ledger_of(ledger, subscription, lane.origin)
+            owner = owner_of(subscription, lane.origin, standing)
+            parked = parked_for(key, of.state(key), owner, region=of.region, log=log, now_ms=now_ms)
+            for one in sorted(parked.values(), key=lambda found: found.first.sequence):
+                yield ParkedKey(lane, one)

@@ -1,0 +1,84 @@
+"""`eventfabric parked` and what `subscriptions list` says of owners and of who paused, against a server."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from eventfabric.cli.user import user_name
+from tests.local.cli_shop import US, Server, Shop, opened, served
+from tests.unit.failing import BAD_ORDER
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with served(tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+@pytest.fixture
+def shop(
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    with opened(server, capsys, monkeypatch) as found:
+        yield found
+
+
+def test_keys_are_listed_that_are_dead_with_those_that_are_tried_again(shop: Shop) -> None:
+    (dead,) = shop.dead("a1", behind=("a2", "a3"))
+    shop.letters.redrive(next(shop.letters.find()))
+    found = shop.cli.run("parked", "list", "billing", *shop.at, "--json").json
+    (retried,) = found
+    assert (retried["place"], retried["key"], retried["state"]) == (dead, "a", "retrying")
+    assert (retried["error_type"], retried["message"], retried["attempts"]) == (BAD_ORDER, "a1", 0)
+    assert (retried["waiting_behind"], retried["event"], retried["type"]) == (2, "a1", "Placed")
+    assert retried["due_ms"] <= shop.ports.clock.now_ms()
+    (other,) = shop.dead("b1")
+    states = {
+        one["place"]: (one["state"], one["due_ms"] is None)
+        for one in shop.cli.run("parked", "list", "billing", *shop.at, "--json").json
+    }
+    assert states == {other: ("dead", True)}, "a's events were handled meanwhile"
+
+
+def test_it_takes_the_filters_of_dead_letters_and_one_by_state(shop: Shop) -> None:
+    (first,) = shop.dead("a1")
+    shop.failing.times["c1"] = 1
+    (second,) = shop.dead("c1")
+
+    def places(*arguments: str) -> list[str]:
+        listed = shop.cli.run("parked", "list", "billing", *arguments, *shop.at, "--json").json
+        return [one["place"] for one in listed]
+
+    assert places() == [first, second]
+    assert places("--key", "a") == [first]
+    assert places("--error", "BadOrder") == [first, second]
+    assert places("--error", "Other") == places("--type", "Other") == places("--older-than", "3600") == []
+    assert (places("--state", "dead"), places("--state", "retrying")) == ([first, second], [])
+
+
+def test_a_table_says_how_many_wait_and_what_is_due(shop: Shop) -> None:
+    shop.dead("a1", behind=("a2",))
+    shop.dead("b1")
+    shop.letters.redrive(next(one for one in shop.letters.find() if one.parked.key == "a"))
+    said = shop.cli.run("parked", "list", "billing", *shop.at).out
+    assert said.splitlines()[-1] == (
+        "1 keys are tried again, 1 are dead, 1 events waiting behind them, in us-east-1"
+    )
+    assert " s ago" in said or "retrying" in said
+
+
+def test_nobody_elses_subscription_is_listed(shop: Shop) -> None:
+    assert "no subscription is named 'nobody'" in shop.refused("parked", "list", "nobody", code=2)
+
+
+def test_who_paused_a_subscription_when_and_why_is_listed(shop: Shop) -> None:
+    shop.cli.run("subscriptions", "pause", "billing", "--reason", "it migrates", *shop.at)
+    told = shop.cli.run("subscriptions", "list", *shop.at, "--json").json["billing"]
+    assert (told["state"], told["by"], told["reason"]) == ("paused", user_name(), "it migrates")
+    said = shop.cli.run("subscriptions", "list", *shop.at).out
+    assert user_name() in said
+    assert "it migrates" in said
+    shop.cli.run("subscriptions", "resume", "billing", *shop.at)
+    told = shop.cli.run("subscriptions", "list", *shop.at, "--json").json["billing"]
+    assert (told["state"], told["by"], told["reason"]) == ("closed", "", "")
+    assert told["owners"] == {US: {"region": US, "epoch": 0, "since_ms": 0, "reason": "", "by": US}}
