@@ -265,6 +265,11 @@ def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:
     done = cli.run("failover", *there, "--no-drain", "--yes", "--reason", "a drill", *at, "--json").json
     assert {"origin": US, "owner": EU, "epoch": 1} in done["handed_over"]
     assert "nothing is to be handed over" in cli.refused("failover", *there, "--dry-run", *at, code=1)
+    listed = cli.run("subscriptions", "list", "--region", EU, *at, "--json").json["billing"]["owners"][US]
+    assert (listed["region"], listed["epoch"], listed["reason"]) == (EU, 1, "a drill")
+    assert listed["since_ms"] > 0
+    said = cli.run("subscriptions", "list", "--region", EU, *at).out
+    assert f"billing: events of {US} are delivered by {EU} since " in said
     back = cli.run("failback", US, "--no-drain", "--yes", *at)
     assert (back.code, "handovers written" in back.out) == (0, True)
 

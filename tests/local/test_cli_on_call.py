@@ -1,0 +1,57 @@
+"""What somebody on call does by the runbook with a lane that is stuck: seen, said why, mended, and gone on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventfabric.wire.keys import PK, SK
+from tests.local.cli_shop import LANE, US, Server, Shop, opened, served
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with served(tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+@pytest.fixture
+def shop(
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    with opened(server, capsys, monkeypatch) as found:
+        yield found
+
+
+def item_at(shop: Shop, place: str) -> dict[str, Any]:
+    key = {PK: {"S": str(LANE)}, SK: {"N": place.partition("@")[2]}}
+    found = shop.server.clients[US].dynamodb.get_item(TableName="shop-orders", Key=key)
+    return dict(found["Item"])
+
+
+def test_a_lane_that_is_stuck_is_found_and_goes_on_once_it_is_mended(shop: Shop) -> None:
+    shop.publish("a0")
+    shop.deliver()
+    first, *_ = shop.publish("a1", "a2", "a3")
+    lost, dynamodb = item_at(shop, first), shop.server.clients[US].dynamodb
+    dynamodb.delete_item(TableName="shop-orders", Key={PK: lost[PK], SK: lost[SK]})
+
+    lagging = shop.cli.run("lanes", "--subscription", "billing", "--lagging", *shop.at, "--json").json
+    assert [(one["lane"], one["lag"]) for one in lagging["lanes"]] == [(str(LANE), 3)]
+    found = shop.cli.run("reconcile", *shop.at)
+    assert "hole" in found.out
+    proof = shop.cli.run("prove", "billing", *shop.at)
+    sequence = first.partition("@")[2]
+    assert proof.code == 3
+    assert f"stuck, hole at {sequence}: missing" in proof.out
+    assert "1 of 1 proven" in proof.out
+    assert "1 of 1 stuck: 3 events cannot be delivered from where they stand" in proof.out
+    (lane,) = shop.cli.run("prove", "billing", *shop.at, "--json").json["lanes"]
+    assert (lane["proven"], lane["waiting"], lane["stuck"]["kind"]) == (True, 3, "hole")
+
+    dynamodb.put_item(TableName="shop-orders", Item=lost)
+    shop.cli.run("lanes", "--subscription", "billing", "--lagging", "--ring", *shop.at)
+    shop.deliver()
+    mended = shop.cli.run("prove", "billing", *shop.at)
+    assert (mended.code, "stuck" in mended.out) == (0, False)
+    assert shop.recorder.ids()[-3:] == ["a1", "a2", "a3"]
