@@ -42,7 +42,7 @@ def test_a_lane_that_is_stuck_is_found_and_goes_on_once_it_is_mended(shop: Shop)
     assert "hole" in found.out
     proof = shop.cli.run("prove", "billing", *shop.at)
     sequence = first.partition("@")[2]
-    assert proof.code == 3
+    assert proof.code == 4
     assert f"stuck, hole at {sequence}: missing" in proof.out
     assert "1 of 1 proven" in proof.out
     assert "1 of 1 stuck: 3 events cannot be delivered from where they stand" in proof.out

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _READERS = 8
 _COLUMNS = ("subscription", "lane", "from", "up to", "of", "events", "except", "proven")
-STUCK = 3
+STUCK = 4
+"""The exit code where all is proven but a lane is stuck; 3 is that of a service which gave no answer."""
 
 
 @grouped
@@ -40,7 +41,7 @@ def prove(
 
     Reads the whole log up to the cursors and computes every link anew: a record that was changed, removed or inserted
     before a cursor is found. Of a log whose head has expired it proves what is kept. Ends with 0 where all is proven, 1
-    where something is not, 2 where the question is wrong, 3 where all is proven but a lane is stuck: what comes next
+    where something is not, 2 where the question is wrong, 4 where all is proven but a lane is stuck: what comes next
     cannot be delivered.
 
     Example: eventfabric prove billing --region us-east-1
