@@ -28,6 +28,7 @@
     ├── LogError                     the log cannot be read on: the lane stops
     │   ├── UndecodableRecordError
     │   ├── DivergenceError
+    │   ├── UncertainTailError       where a lane goes on cannot be told: certainly not written
     │   ├── ExpiredUnreadError       records expired before they were delivered
     │   └── MissingRecordError       a backfill or a proof needs one that is not there
     ├── NotDeadError                 what is to be redriven or discarded is no dead letter
@@ -298,6 +299,10 @@ class UndecodableRecordError(LogError):
 
 class DivergenceError(LogError):
     """The record does not extend the chain that was verified before it."""
+
+
+class UncertainTailError(LogError):
+    """Where the lane goes on cannot be told, so nothing was written: an operator has to look at it."""
 
 
 class ExpiredUnreadError(LogError):

@@ -34,6 +34,15 @@ APPEND_BACKOFF_MAX_SECONDS: Final = 1.0
 APPEND_BLIND_CONFLICTS_MAX: Final = 2
 """Conflicts in a row after which a publisher reads the tail again instead of trusting what the conflict returned."""
 
+FAR_EVENTS: Final = 1_000 * RECORD_EVENTS_MAX
+"""A record that stands further than this behind the one before it is not what a loss of records leaves behind."""
+LANE_END_PAGES_MAX: Final = 20
+"""Pages of newest records that are looked through for two that continue each other."""
+EXPIRY_MARGIN_SECONDS: Final = 3_600
+"""How much the clocks of who judges an expiry and of who deletes by it may differ."""
+KNOWN_MARKS_SECONDS: Final = 60
+"""How long a publisher trusts what it read of reconciliation's marks."""
+
 REGION_PATIENCE_SECONDS: Final = 5.0
 """How long a batch is tried in a Region that gives no reply, where it may go to another."""
 REGION_PAUSE_SECONDS: Final = 30

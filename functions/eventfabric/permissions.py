@@ -105,7 +105,10 @@ def of_function(topology: Topology, function: FunctionTopology) -> list[Statemen
 
 
 def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
-    """What a producer of a stream may do: append to each Region's own lanes there, read the log, ring; no ledger."""
+    """What a producer of a stream may do: append to each Region's own lanes there, read the log, ring.
+
+    Of the ledger only how far reconciliation has seen the lanes, for where the log alone leaves doubt.
+    """
     origins = stream.definition.regions
     appends = [
         Statement(
@@ -116,13 +119,22 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
         )
         for region in origins
     ]
+    looks = [
+        Statement(
+            f"look how far the lanes of {region} were seen",
+            _dynamodb("Query"),
+            (_table(topology.ledger_of(stream.name), region),),
+            leading_keys=(f"{stream.name}/marks/{region}",),
+        )
+        for region in origins
+    ]
     rings = [
         _sqs(f"ring for what is published in {region}", _RING, queues, [region])
         for region in origins
         if stream.definition.express
         and (queues := [one.queue.name for one in stream.subscriptions if one.delivers(region, region)])
     ]
-    return [*appends, _read_log(stream, origins), *rings, _key(topology, origins)]
+    return [*appends, _read_log(stream, origins), *looks, *rings, _key(topology, origins)]
 
 
 def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
@@ -132,7 +144,7 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
     dead = [q for s in stream.subscriptions for q in (s.queue.dead_letter_name, s.timers.dead_letter_name)]
     statements = [
         _read_log(stream, regions),
-        _write_log(stream, regions, ("PutItem", "UpdateItem")),
+        _write_log(stream, regions, ("PutItem",)),
         Statement(
             "see and change the state of the stream's subscriptions",
             _dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
@@ -239,7 +251,7 @@ def _reconcile(topology: Topology, region: str) -> list[Statement]:
         ledger = topology.ledger_of(stream.name)
         statements += [
             _read_log(stream, stream.definition.regions),
-            _write_log(stream, [region], ("PutItem", "UpdateItem")),
+            _write_log(stream, [region], ("PutItem",)),
             Statement(
                 f"look at the state of {stream.name}'s subscriptions, note the pass",
                 _dynamodb("Query", "GetItem", "PutItem"),

@@ -39,6 +39,7 @@ from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, Strea
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedChange, Settled
+from eventfabric.model.record import Recent as Recent
 from eventfabric.model.record import Record, Tail
 from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
@@ -99,11 +100,19 @@ class Log(Protocol):
         """
         ...
 
-    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
-        """Have the lane's newest record, which ends at `newest`, not expire before `until_seconds` since 1970.
+    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+        """The lane's newest records, newest first, as they stand there; holes are not hidden.
 
-        Nothing happens where it is not the newest (any more), never expires, or would expire later.
+        `before`: of those whose first sequence is smaller. An item that cannot be decoded is told and left out.
         """
+        ...
+
+    def place(self, lane: Lane) -> Tail | None:
+        """Where the lane goes on at least, as it was noted (one consistent read); None: it never was."""
+        ...
+
+    def hold_place(self, lane: Lane, tail: Tail) -> None:
+        """Note that the lane goes on at `tail`, though all of its records expire, unless a later place is noted."""
         ...
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:

@@ -7,6 +7,7 @@ import pytest
 from eventfabric.errors import OutcomeUnknownError, RefusedError, UndecodableRecordError
 from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
+from eventfabric.ports import Recent
 from eventfabric.wire import record_item
 from tests.contract.backends import AWAY, HOME, LOG_TABLE, Backend
 
@@ -179,26 +180,43 @@ def test_an_undecodable_record_is_raised_where_it_is_the_first_and_ends_the_page
     assert all_sequences(backend, 2, records_max=10) == [2]
 
 
-class TestKeep:
-    """Putting off the expiry of the newest record."""
+class TestRecent:
+    """The newest records, as they stand there."""
 
-    def test_the_newest_record_expires_later_and_is_the_same(self, backend: Backend) -> None:
-        first, second = (replace(record(n), expires_at=1_790_000_100) for n in (0, 1))
-        second = replace(second, sequence=Sequence(1))
-        for one in (first, second):
+    def test_the_newest_come_first_whole_and_as_far_as_was_asked_for(self, backend: Backend) -> None:
+        first, second, third = (replace(record(at, count=4), expires_at=9) for at in (0, 4, 8))
+        for one in (first, second, third):
             assert backend.log.append(one) is None
-        backend.log.keep(LANE, second.tail, 1_790_000_200)
-        found = backend.log.read(LANE, Sequence(0), records_max=2).records
-        assert found == (first, replace(second, expires_at=1_790_000_200))
-        # Never earlier than it would.
-        backend.log.keep(LANE, second.tail, 1_790_000_150)
-        assert backend.log.read(LANE, Sequence(1), records_max=1).records == found[1:]
+        assert backend.log.recent(LANE, records_max=2) == Recent((third, second), (), None, more=True)
+        assert backend.log.recent(LANE, records_max=9) == Recent((third, second, first), (), None, more=False)
+        assert backend.log.recent(LANE, records_max=9, before=Sequence(8)).records == (second, first)
 
-    def test_nothing_happens_to_a_lane_that_went_on_is_empty_or_never_expires(self, backend: Backend) -> None:
-        backend.log.keep(LANE, EMPTY_TAIL, 1_790_000_200)
-        first = replace(record(0), expires_at=1_790_000_100)
-        backend.log.append(first)
-        backend.log.append(record(1))
-        backend.log.keep(LANE, first.tail, 1_790_000_200)
-        backend.log.keep(LANE, record(1).tail, 1_790_000_200)
-        assert backend.log.read(LANE, Sequence(0), records_max=9).records == (first, record(1))
+    def test_what_cannot_be_decoded_is_told_and_left_out(self, backend: Backend) -> None:
+        backend.log.append(record(0, count=4))
+        item = {**record_item.to_item(record(1 << 40)), "n": {"N": str(2**70)}}
+        backend.put(LOG_TABLE, item | {"t": {"S": "no set"}})
+        found = backend.log.recent(LANE, records_max=2)
+        assert (found.records, found.unreadable) == ((record(0, count=4),), (1 << 40,))
+
+
+class TestPlace:
+    """Where a lane goes on though nothing is left of it."""
+
+    def test_a_lane_without_a_place_has_none(self, backend: Backend) -> None:
+        backend.log.append(record(0))
+        assert backend.log.place(LANE) is None
+
+    def test_the_furthest_place_is_kept_and_no_reader_takes_it_for_a_record(self, backend: Backend) -> None:
+        later, earlier = record(9, count=3).tail, record(0, count=4).tail
+        backend.log.hold_place(LANE, later)
+        backend.log.hold_place(LANE, earlier)
+        assert backend.log.place(LANE) == later
+        assert backend.log.recent(LANE, records_max=2) == Recent((), (), later, more=False)
+        assert (backend.log.tail(LANE), backend.log.tail(LANE, before=Sequence(1))) == (
+            EMPTY_TAIL,
+            EMPTY_TAIL,
+        )
+        assert all_sequences(backend, records_max=2) == []
+        backend.log.append(record(12))
+        assert backend.log.recent(LANE, records_max=2).place == later
+        assert all_sequences(backend, records_max=2) == [12]

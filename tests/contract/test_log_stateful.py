@@ -66,9 +66,14 @@ class LogMachine(RuleBasedStateMachine):
         assert list(page.records) == [self._kept[lane][at] for at in starts[:records_max]]
         assert page.more or len(starts) <= records_max
 
-    @rule(lane=lanes, until_seconds=st.integers(1_790_000_000, 1_800_000_000))
-    def keep_what_never_expires(self, lane: Lane, until_seconds: int) -> None:
-        self._log.keep(lane, self._newest(lane, None), until_seconds)
+    @rule(lane=lanes)
+    def hold_the_place(self, lane: Lane) -> None:
+        newest = self._newest(lane, None)
+        if newest != EMPTY_TAIL:
+            self._log.hold_place(lane, newest)
+            place = self._log.place(lane)
+            assert place is not None
+            assert place.sequence >= newest.sequence
 
     @invariant()
     def each_lane_ends_where_its_newest_record_does(self) -> None:

@@ -36,6 +36,7 @@ from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.services.delivery.deliver import Deliverer, LaneResult
 from eventfabric.services.delivery.retry import RetryPolicy
+from eventfabric.services.lane_end import lane_end
 from eventfabric.services.relay import relay
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
@@ -238,10 +239,21 @@ class World:
         assert isinstance(self.handler, Recorder)
         return self.handler
 
-    def appender(self, *, faults: Faults | None = None, timeout_seconds: float = 30) -> Appender:
+    def appender(
+        self,
+        *,
+        faults: Faults | None = None,
+        timeout_seconds: float = 30,
+        retention_seconds: int | None = None,
+    ) -> Appender:
         log = self.origin_log if faults is None else faults.log(self.origin_log)
         return Appender(
-            log, stream=STREAM, clock=self.clock, entropy=self.entropy, timeout_seconds=timeout_seconds
+            log,
+            stream=STREAM,
+            clock=self.clock,
+            entropy=self.entropy,
+            timeout_seconds=timeout_seconds,
+            retention_seconds=retention_seconds,
         )
 
     def deliverer(self, *, handler: Handler | None = None, faults: Faults | None = None,
@@ -282,7 +294,8 @@ class World:
 
     def put(self, *events: Event, of: Lane = LANE, log_lane_tail: Tail | None = None) -> Record:
         """Append one record with these events to a lane of the origin; returns it."""
-        record = self.record(log_lane_tail or self.origin_log.tail(of), *events, of=of)
+        end = log_lane_tail or lane_end(self.origin_log, of, now_ms=self.clock.now_ms()).tail
+        record = self.record(end, *events, of=of)
         assert self.origin_log.append(record) is None
         return record
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Record, Tail
-from eventfabric.ports import Log, Page
+from eventfabric.ports import Log, Page, Recent
 from eventfabric.telemetry import Metric
 from tests.simulation.world import Counting
 
@@ -33,8 +33,14 @@ class Asked:
     def append(self, record: Record) -> Record | None:
         return self._log.append(record)
 
-    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
-        self._log.keep(lane, newest, until_seconds)
+    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+        return self._log.recent(lane, records_max=records_max, before=before)
+
+    def place(self, lane: Lane) -> Tail | None:
+        return self._log.place(lane)
+
+    def hold_place(self, lane: Lane, tail: Tail) -> None:
+        self._log.hold_place(lane, tail)
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         self.reads.append(Read(lane, start, records_max, before))

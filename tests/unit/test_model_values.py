@@ -86,7 +86,7 @@ class TestFinding:
     def test_its_kinds_have_the_names_that_are_counted_and_searched_for(self) -> None:
         assert [str(kind) for kind in FindingKind] == [
             "replication_delay", "replication_stall", "replication_silent", "clock_ahead", "unreachable",
-            "hole", "divergence", "unrung",
+            "hole", "far_tail", "divergence", "unrung",
             "parked_overdue", "dead", "cursor_ahead", "cursor_back", "cursor_broken", "stale_owner",
             "expires_soon", "expired_unread",
         ]  # fmt: skip
@@ -167,7 +167,7 @@ class TestIdentity:
 class TestMarks:
     def test_a_lane_that_was_not_looked_at_has_a_mark_at_its_start(self) -> None:
         marks = Marks({LaneIndex(1): Mark(Sequence(4))})
-        assert Mark() == Mark(EMPTY_TAIL.sequence, EMPTY_TAIL.chain, EMPTY_TAIL.sequence, 0, {}, 0)
+        assert Mark() == Mark(EMPTY_TAIL.sequence, EMPTY_TAIL.chain, EMPTY_TAIL.sequence, 0, {}, Sequence(0))
         assert (marks.of(LaneIndex(1)), marks.of(LaneIndex(0))) == (Mark(Sequence(4)), Mark())
         assert Marks() == Marks({}, {})
 

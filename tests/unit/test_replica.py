@@ -65,11 +65,13 @@ class TestWhole:
     def test_what_is_verified_is_remembered(self, region: Region) -> None:
         world, made = filled()
         look = Look(world, region)
-        look.mark = Mark(cursors={"billing": (1, 2)}, kept_until=7)
+        look.mark = Mark(cursors={"billing": (1, 2)}, held=Sequence(7))
         examined = look()
         assert examined.findings == ()
         assert examined.tail == made[-1].tail
-        assert examined.mark == Mark(Sequence(500), made[-1].chain, cursors={"billing": (1, 2)}, kept_until=7)
+        assert examined.mark == Mark(
+            Sequence(500), made[-1].chain, cursors={"billing": (1, 2)}, held=Sequence(7)
+        )
 
     def test_an_empty_lane_is_whole(self) -> None:
         world = Copying()
@@ -231,7 +233,9 @@ class TailOnly:
     def __init__(self, log: Log) -> None:
         self.tail = log.tail
         self.append = log.append
-        self.keep = log.keep
+        self.recent = log.recent
+        self.place = log.place
+        self.hold_place = log.hold_place
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         raise OutcomeUnknownError("read", "no reply")

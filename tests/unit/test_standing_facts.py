@@ -171,7 +171,7 @@ class TestSurvey:
         world.deliver()
         world.put(event("c"))
         world.put(event("d"), of=lane(1))
-        tails = tails_of(world.log, lanes_of(world.stream))
+        tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
         assert tails == {each: world.log.tail(each) for each in (LANE, lane(1))}
         found = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
         assert found == [
@@ -190,7 +190,7 @@ class TestSurvey:
     def test_it_is_rung_for_the_tail_with_the_minute_as_its_number(self) -> None:
         world = World()
         world.put(event("a"), event("b"))
-        tails = tails_of(world.log, lanes_of(world.stream))
+        tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
         found = list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
         doorbells = world.cloud.doorbells(world.topology, HOME)
         assert ring_again(found, doorbells=doorbells, now_ms=7 * 60_000 + 59_999) == found

@@ -10,7 +10,7 @@ from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, World, event,
 
 def standings(world: World) -> list[LaneStanding]:
     """All lanes that have events, for the one subscription, as its Region sees them."""
-    tails = tails_of(world.log, lanes_of(world.stream))
+    tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
     return list(survey(world.subscription, tails, ledger=world.ledger, standing=Standing()))
 
 
@@ -26,7 +26,7 @@ def test_a_stream_can_have_its_lanes_in_every_origin() -> None:
 def test_only_lanes_that_have_events_have_tails() -> None:
     world = World()
     world.put(event("a"), event("b"))
-    tails = tails_of(world.log, lanes_of(world.stream))
+    tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
     assert list(tails) == [LANE]
     assert tails[LANE].sequence == 2
     assert EMPTY_TAIL not in tails.values()

@@ -293,7 +293,7 @@ def test_dead_letters_of_a_quorum_stream_are_found_and_redriven_by_whoever_owns_
 
 def surveyed(world: World) -> list[LaneStanding]:
     """The lanes that a Region delivers, as `eventfabric lanes` shows them."""
-    tails = tails_of(world.log, lanes_of(world.stream))
+    tails = tails_of(world.log, lanes_of(world.stream), now_ms=world.clock.now_ms())
     standing = world.ledger.standing(StreamName(STREAM), SubscriptionName(SUBSCRIPTION))
     return list(survey(world.subscription, tails, ledger=world.ledger, standing=standing))
 

@@ -8,8 +8,8 @@ from eventfabric.aws.clients import error_code, named_failures
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Record, Tail
-from eventfabric.ports import Page
-from eventfabric.wire import record_item
+from eventfabric.ports import Page, Recent
+from eventfabric.wire import place_item, record_item
 from eventfabric.wire.keys import Item
 
 if TYPE_CHECKING:
@@ -30,24 +30,43 @@ class AwsLog:
         """See ports.Log. One Query of one item, without its payload."""
         return _tail_of(self._newest(lane, before))
 
-    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
-        """See ports.Log. One Query as for the tail, and one UpdateItem."""
-        header = self._newest(lane, None)
-        if header is None or _tail_of(header) != newest:
-            return
-        with named_failures("keep the newest record"):
+    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+        """See ports.Log. One Query of whole items: what DynamoDB charges is the same without their payloads."""
+        condition, values = "pk = :pk", {":pk": {"S": str(lane)}}
+        if before is not None:
+            condition, values = f"{condition} AND sk < :before", {**values, ":before": {"N": str(before)}}
+        with named_failures("read the tail"):
+            answer = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues=cast(Any, values),
+                ScanIndexForward=False,
+                ConsistentRead=True,
+                Limit=records_max,
+            )
+        return record_item.recent(cast(list[Item], answer["Items"]), more="LastEvaluatedKey" in answer)
+
+    def place(self, lane: Lane) -> Tail | None:
+        """See ports.Log. One Query of one item, which whoever reads a log may make."""
+        return self.recent(lane, records_max=1, before=Sequence(0)).place
+
+    def hold_place(self, lane: Lane, tail: Tail) -> None:
+        """See ports.Log. One PutItem."""
+        with named_failures("hold a lane's place"):
             try:
-                self._client.update_item(
-                    TableName=self._table, **cast(Any, record_item.keep_update(header, until_seconds))
-                )
+                self._client.put_item(TableName=self._table, **cast(Any, place_item.put(lane, tail)))
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
 
     def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
-        condition, values = "#pk = :pk", {":pk": {"S": str(lane)}}
+        values = {":pk": {"S": str(lane)}, ":first": {"N": "0"}}
+        condition = "#pk = :pk AND #sk >= :first"
         if before is not None:
-            condition, values = f"{condition} AND #sk < :before", {**values, ":before": {"N": str(before)}}
+            if before <= 0:  # which DynamoDB would refuse
+                return None
+            condition = "#pk = :pk AND #sk BETWEEN :first AND :last"
+            values[":last"] = {"N": str(before - 1)}
         with named_failures("read the tail"):
             found = self._client.query(
                 TableName=self._table,

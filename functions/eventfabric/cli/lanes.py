@@ -74,9 +74,12 @@ def _standings(ports: "Ports", stream: "StreamTopology", subscription: str | Non
 
     log = ports.log_of(stream)
     wanted = [s for s in stream.subscriptions if subscription in (None, s.name)]
+    now_ms = ports.clock.now_ms()
     with ThreadPoolExecutor(_READERS) as readers:
         tails = [
-            found for found in readers.map(lambda lane: tails_of(log, [lane]), lanes_of(stream)) if found
+            found
+            for found in readers.map(lambda lane: tails_of(log, [lane], now_ms=now_ms), lanes_of(stream))
+            if found
         ]
         jobs = [(wanted_one, tail) for wanted_one in wanted for tail in tails]
         known = {one.name: Standings(one, ledger=ports.ledger, clock=ports.clock).read() for one in wanted}

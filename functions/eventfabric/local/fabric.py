@@ -291,6 +291,7 @@ class LocalFabric:
             clock=self.clock,
             entropy=self._entropy,
             outbox=ports.outbox,
+            ledger_of=lambda region: ports.at(region).ledger,
             doorbells_of=lambda region: ports.at(region).doorbells,
             parallel_lanes=0,
         )

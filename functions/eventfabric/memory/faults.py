@@ -34,6 +34,7 @@ from eventfabric.ports import (
     Occupied,
     Outbox,
     Page,
+    Recent,
     SameItemTwice,
     Steps,
     Write,
@@ -121,7 +122,7 @@ class Faults:
         raise SimulatedCrash(f"after {name}, call {number}")
 
     def log(self, log: Log) -> Log:
-        """The log through these faults: log.tail, log.append, log.keep, log.read."""
+        """The log through these faults: log.tail (its three reads of an end), .append, .hold_place, .read."""
         return _Log(log, self)
 
     def ledger(self, ledger: Ledger) -> Ledger:
@@ -159,8 +160,16 @@ class _Log:
     def append(self, record: Record) -> Record | None:
         return self._faults.call("log.append", lambda: self._log.append(record))
 
-    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
-        self._faults.call("log.keep", lambda: self._log.keep(lane, newest, until_seconds))
+    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+        return self._faults.call(
+            "log.tail", lambda: self._log.recent(lane, records_max=records_max, before=before)
+        )
+
+    def place(self, lane: Lane) -> Tail | None:
+        return self._faults.call("log.tail", lambda: self._log.place(lane))
+
+    def hold_place(self, lane: Lane, tail: Tail) -> None:
+        self._faults.call("log.hold_place", lambda: self._log.hold_place(lane, tail))
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         return self._faults.call(

@@ -7,8 +7,8 @@ from eventfabric.memory.requests import Requests
 from eventfabric.memory.table import ConditionFailedError, MemoryTable
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Record, Tail
-from eventfabric.ports import Page
-from eventfabric.wire import record_item
+from eventfabric.ports import Page, Recent
+from eventfabric.wire import place_item, record_item
 from eventfabric.wire.keys import Item
 
 
@@ -23,20 +23,34 @@ class MemoryLog:
         """See ports.Log. One query of one item."""
         return _tail_of(self._newest(lane, before))
 
-    def keep(self, lane: Lane, newest: Tail, until_seconds: int) -> None:
-        """See ports.Log. One query as for the tail, and one update."""
-        header = self._newest(lane, None)
-        if header is None or _tail_of(header) != newest:
-            return
-        request = record_item.keep_update(header, until_seconds)
+    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+        """See ports.Log. One query."""
+        end = None if before is None else {"N": str(before)}
+        found, more = self._requests.send(
+            "query",
+            lambda: self._table.query(
+                {"S": str(lane)}, consistent=True, end=end, limit=records_max, newest_first=True
+            ),
+        )
+        return record_item.recent(found, more=more)
+
+    def place(self, lane: Lane) -> Tail | None:
+        """See ports.Log. One query."""
+        return self.recent(lane, records_max=1, before=Sequence(0)).place
+
+    def hold_place(self, lane: Lane, tail: Tail) -> None:
+        """See ports.Log. One conditional put."""
+        request = place_item.put(lane, tail)
         with suppress(ConditionFailedError):
-            self._requests.send("update", lambda: self._table.write("Update", request))
+            self._requests.send("put", lambda: self._table.write("Put", request))
 
     def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
         end = None if before is None else {"N": str(before)}
         found, _ = self._requests.send(
             "query",
-            lambda: self._table.query({"S": str(lane)}, consistent=True, end=end, limit=1, newest_first=True),
+            lambda: self._table.query(
+                {"S": str(lane)}, consistent=True, start={"N": "0"}, end=end, limit=1, newest_first=True
+            ),
         )
         return found[0] if found else None
 

@@ -21,6 +21,8 @@ class FindingKind(StrEnum):
     """Another Region does not answer, so nothing was compared with it. A metric: it is not this Region's fault."""
     HOLE = "hole"
     """Records stand behind one that is missing, for longer than replication takes. Repair: copied from the origin."""
+    FAR_TAIL = "far_tail"
+    """An item stands far behind the lane's end, and nothing leads to it. Never mended by itself: set aside by hand."""
     DIVERGENCE = "divergence"
     """A record is not what its chain, or its origin, says. Its lane stops there; never mended by itself."""
     UNRUNG = "unrung"

@@ -21,8 +21,8 @@ class Mark:
     end: Sequence = EMPTY_TAIL.sequence
     since_ms: int = 0
     cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
-    kept_until: int = 0
-    """Seconds since 1970 to which the newest record's expiry was put off, the lane being quiet; 0: it was not."""
+    held: Sequence = EMPTY_TAIL.sequence
+    """The lane's place as it was noted, the lane being quiet and its records about to expire; 0: it never was."""
     sightings: Sightings = field(default_factory=Sightings)
     """When its tails were first seen, while somebody has events of it to deliver."""
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from struct import pack
 
-from eventfabric.model.hybrid_clock import next_time
+from eventfabric.model.hybrid_clock import next_time, to_ms
 from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
 
-_CHAIN_BYTES = 16
+CHAIN_BYTES = 16
 _NOTED = b"noted"
 
 
@@ -22,7 +22,7 @@ class Tail:
 
 UNKNOWN_CHAIN = Chain(b"")
 """Of a record that has expired: the one after it is taken as it is, and all further ones are bound to it."""
-EMPTY_TAIL = Tail(Sequence(0), Chain(bytes(_CHAIN_BYTES)), HybridTime(0))
+EMPTY_TAIL = Tail(Sequence(0), Chain(bytes(CHAIN_BYTES)), HybridTime(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,20 @@ class Record:
         return chain == UNKNOWN_CHAIN or self.chain == chain_of(chain, self)
 
 
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The newest records of a lane, newest first, as one consistent read saw them.
+
+    `unreadable`: first sequences of items between them that cannot be decoded, newest first. `place`: what is noted of
+    the lane's place, where the read came to its beginning. `more`: older records may follow.
+    """
+
+    records: tuple[Record, ...]
+    unreadable: tuple[Sequence, ...]
+    place: Tail | None
+    more: bool
+
+
 def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_seconds: int | None) -> Record:
     """The record that puts `batch` at `tail` of the lane."""
     time = next_time(tail.time, now_ms)
@@ -93,7 +107,8 @@ def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_se
         time=time,
         types=batch.types,
         payload=batch.payload,
-        expires_at=None if retention_seconds is None else now_ms // 1000 + retention_seconds,
+        # By the lane's time, which never runs back: so no record expires before an earlier one.
+        expires_at=None if retention_seconds is None else to_ms(time) // 1000 + retention_seconds,
         note=batch.note,
     )
 
@@ -110,7 +125,7 @@ def chain_of(previous: Chain, record: Record) -> Chain:
 def _chain(
     previous: Chain, lane: Lane, sequence: Sequence, time: HybridTime, batch_id: BatchId, of: Batch | Record
 ) -> Chain:
-    digest = blake2b(previous, digest_size=_CHAIN_BYTES, person=b"" if of.note is None else _NOTED)
+    digest = blake2b(previous, digest_size=CHAIN_BYTES, person=b"" if of.note is None else _NOTED)
     if of.note is not None:
         noted = str(of.note.lane).encode()
         digest.update(pack(">QI", of.note.sequence, len(noted)) + noted)
@@ -118,5 +133,5 @@ def _chain(
     for part in (str(lane).encode(), batch_id, *(name.encode() for name in sorted(of.types))):
         digest.update(pack(">I", len(part)))
         digest.update(part)
-    digest.update(blake2b(of.payload, digest_size=_CHAIN_BYTES).digest())
+    digest.update(blake2b(of.payload, digest_size=CHAIN_BYTES).digest())
     return Chain(digest.digest())

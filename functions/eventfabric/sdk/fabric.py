@@ -18,9 +18,9 @@ from eventfabric.errors import (
     WrongRegionError,
 )
 from eventfabric.model.event import Event, HeaderValue
-from eventfabric.model.identity import Region
+from eventfabric.model.identity import Region, StreamName
 from eventfabric.model.record import Batch, Record
-from eventfabric.ports import Clock, Doorbells, Entropy, Log, Outbox
+from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log, Outbox
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
@@ -28,6 +28,7 @@ from eventfabric.sdk.outgoing import Encoded, Outgoing
 from eventfabric.sdk.publisher import Publisher, WhenFull
 from eventfabric.sdk.route import Health, Route
 from eventfabric.services.append import Appender
+from eventfabric.services.lane_end import Known, KnownMarks
 from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.topology import StreamTopology, Topology
 from eventfabric.wire.payload_codec import unpack
@@ -51,6 +52,7 @@ class Fabric:
         clock: Clock,
         entropy: Entropy,
         outbox: Outbox | None = None,
+        ledger_of: Callable[[Region], Ledger] | None = None,
         doorbells_of: Callable[[Region], Doorbells] | None = None,
         failover: Seq[str] = (),
         source: str | None = None,
@@ -65,6 +67,7 @@ class Fabric:
         self._clock = clock
         self._entropy = entropy
         self._outbox = outbox
+        self._ledger_of = ledger_of
         self._source = source
         self._parallel_lanes = parallel_lanes
         self._append_timeout_seconds = append_timeout_seconds
@@ -148,6 +151,7 @@ class Fabric:
             clock=ports.clock,
             entropy=ports.entropy,
             outbox=ports.outbox,
+            ledger_of=lambda region: ports.at(region).ledger,
             doorbells_of=lambda region: ports.at(region).doorbells,
             source=source,
         )
@@ -307,8 +311,14 @@ class Fabric:
                 entropy=self._entropy,
                 source=self._source or stream.source,
                 express=self._express,
+                known=self._known(stream, self.region),
             )
         return outgoing
+
+    def _known(self, stream: StreamTopology, region: Region) -> Known | None:
+        if self._ledger_of is None:
+            return None
+        return KnownMarks(self._ledger_of(region), StreamName(stream.name), clock=self._clock).of
 
     def _route(self, stream: StreamTopology) -> Route:
         @cache
@@ -320,6 +330,7 @@ class Fabric:
                 entropy=self._entropy,
                 retention_seconds=stream.retention_seconds,
                 timeout_seconds=self._append_timeout_seconds,
+                known=self._known(stream, region),
             )
 
         kept = [Region(region) for region in stream.definition.regions]

@@ -181,4 +181,5 @@ def check_once(event_id: str | None) -> None:
 
 def posting(outgoing: Outgoing, log: Log, lane: Lane, batch: Batch) -> Posting:
     """A batch on its way to a lane of the stream."""
-    return Posting(outgoing.stream.table.name, log, lane, batch, outgoing.stream.retention_seconds)
+    retention_seconds = outgoing.stream.retention_seconds
+    return Posting(outgoing.stream.table.name, log, lane, batch, retention_seconds, outgoing.known)

@@ -30,6 +30,7 @@ from eventfabric.sdk import tracing
 from eventfabric.sdk.express import Express
 from eventfabric.sdk.route import Route
 from eventfabric.services.append import Appended
+from eventfabric.services.lane_end import Known
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns, row_bytes
 from eventfabric.wire.payload_codec import Attributes, Row, encode_event
@@ -112,8 +113,11 @@ class Outgoing:
         entropy: Entropy,
         source: str,
         express: Express | None = None,
+        known: Known | None = None,
     ) -> None:
+        """`known`: what reconciliation remembers of a lane; None: nothing."""
         self.stream = stream
+        self.known = known
         self._express = express if stream.definition.express else None
         self._region = region
         self._route = route

@@ -11,6 +11,7 @@ put at tail if nobody wrote there ── written ──────────�
     └─ back-off with jitter ──────┘
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from eventfabric import limits
@@ -21,9 +22,11 @@ from eventfabric.errors import (
     RefusedError,
     ThrottledError,
 )
+from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Batch, Record, Tail, record_at
 from eventfabric.ports import Clock, Entropy, Log
+from eventfabric.services.lane_end import Known, LaneEnds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,10 @@ class Appender:
         entropy: Entropy,
         retention_seconds: int | None = None,
         timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
+        known: Known | None = None,
     ) -> None:
+        """`known`: what reconciliation remembers of a lane, asked where its log leaves doubt; None: nothing."""
+        self._ends = LaneEnds(log, clock=clock, expires=retention_seconds is not None, known=known)
         self.stream = stream
         self._log = log
         self._clock = clock
@@ -83,6 +89,7 @@ class Appender:
             ContendedAppendError: not written; others, or throttling, were in the way until the time was up.
             IndeterminateAppendError: no reply in time; may be written.
             RefusedError: not written; the service refuses such puts.
+            UncertainTailError: not written; what stands at the lane's end cannot be believed.
         """
         timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
         return _Try(self, lane, batch, unsettled, timeout_ms).run()
@@ -105,7 +112,7 @@ class _Try:
     def run(self) -> Record:
         of = self._of
         conflicts = 0
-        guess = of._tails.pop(self._lane, None)
+        guess = self._remembered()
         tail = None if self._lane in of._contended else guess
         record = self._unsettled
         while True:
@@ -138,14 +145,33 @@ class _Try:
             self._unsettled = record = None
             of._contended.add(self._lane)
             conflicts += 1
-            tail = occupant.tail if conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) else None
+            reads = conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) == 0
+            tail = occupant.tail if not reads and self._believes(occupant, tail) else None
             if conflicts > 1:
                 self._wait(None)
 
+    def _remembered(self) -> Tail | None:
+        """The tail as it was last seen here, unless what was put there since may have expired again."""
+        of = self._of
+        tail = of._tails.pop(self._lane, None)
+        if tail is None or of._retention_seconds is None:
+            return tail
+        expires_seconds = to_ms(tail.time) // 1000 + of._retention_seconds
+        return tail if of._clock.now_ms() // 1000 < expires_seconds - limits.EXPIRY_MARGIN_SECONDS else None
+
+    def _believes(self, occupant: Record, tail: Tail | None) -> bool:
+        """Tell a record that continues the lane from an item that was put there. `tail`: where this was to append."""
+        if tail is None or tail.sequence != occupant.sequence:  # the place of an earlier append is settled
+            tail = self._read(lambda: self._of._log.tail(self._lane, before=occupant.sequence))
+        return tail.sequence == occupant.sequence and occupant.extends(tail.chain)
+
     def _read_tail(self) -> Tail:
+        return self._read(lambda: self._of._ends.tail(self._lane))
+
+    def _read(self, read: Callable[[], Tail]) -> Tail:
         while True:
             try:
-                return self._of._log.tail(self._lane)
+                return read()
             except (OutcomeUnknownError, ThrottledError) as error:
                 self._wait(error)
 

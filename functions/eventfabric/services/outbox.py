@@ -21,6 +21,7 @@ from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import Batch, Record, Tail, record_at
 from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
+from eventfabric.services.lane_end import Known, LaneEnds
 
 WritesOf = Callable[[Seq[Record]], Seq[Write]]
 
@@ -34,6 +35,8 @@ class Posting:
     lane: Lane
     batch: Batch
     retention_seconds: int | None
+    known: Known | None = None
+    """What reconciliation remembers of the lane, asked where its log leaves doubt; None: nothing."""
 
 
 class OutboxAppend:
@@ -69,6 +72,7 @@ class OutboxAppend:
             TransactionRefusedError: a write's own condition failed, or DynamoDB refuses it: nothing was written.
             ContendedTransactionError: nothing was written; others, or throttling, were in the way.
             IndeterminateTransactionError: no reply in time; `run` again settles it.
+            UncertainTailError: nothing was written; what stands at a lane's end cannot be believed.
         """
         until_ms = self._clock.steady_ms() + self._timeout_ms
         prepared = self._unsettled
@@ -98,7 +102,7 @@ class OutboxAppend:
                 return records
             if isinstance(outcome, Occupied):
                 posting = self._postings[outcome.index]
-                self._tails[posting.table, posting.lane] = outcome.record.tail
+                self._meet(posting, outcome.record)
                 self._wait(until_ms, None)
                 continue
             raise _refusal(outcome)
@@ -128,9 +132,19 @@ class OutboxAppend:
             if known is not None:
                 return known
             try:
-                self._tails[place] = posting.log.tail(posting.lane)
+                self._tails[place] = self._ends(posting).tail(posting.lane)
             except (OutcomeUnknownError, ThrottledError) as error:
                 self._wait(until_ms, error)
+
+    def _meet(self, posting: Posting, occupant: Record) -> None:
+        """Go on behind a record that stands where ours was to go, if it continues the one before."""
+        tail = self._tails.pop((posting.table, posting.lane), None)
+        if tail is not None and occupant.sequence == tail.sequence and occupant.extends(tail.chain):
+            self._tails[posting.table, posting.lane] = occupant.tail
+
+    def _ends(self, posting: Posting) -> LaneEnds:
+        expires = posting.retention_seconds is not None
+        return LaneEnds(posting.log, clock=self._clock, expires=expires, known=posting.known)
 
     def _wait(self, until_ms: int, cause: Exception | None) -> None:
         """Back off with full jitter, or give up when the time is up."""

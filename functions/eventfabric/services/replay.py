@@ -24,6 +24,7 @@ from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
 from eventfabric.services.delivery.retry import first_version, parking_id
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.takeover import is_taken_over
+from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.survey import lanes_of
@@ -206,7 +207,7 @@ class Replay:
         stays = LanePlan(asked, lane, read, read)
         if not (has_begun or asked.fresh):
             return stays  # it begins by itself, and skips nothing
-        end = self._log.tail(lane, before=read.sequence if has_begun else None)
+        end = self._log.tail(lane, before=read.sequence) if has_begun else self._tail(lane)
         if has_begun and end.sequence < read.sequence:
             return stays  # all that stood before the cursor has expired
         now_ms, retention_seconds = self._clock.now_ms(), self._stream.retention_seconds
@@ -319,7 +320,7 @@ class Replay:
         """Refuse what was asked for wrongly."""
         nothing = not any(plan.changes_anything for plan in plans)
         if isinstance(asked.start, AtSequence) and asked.start.sequence and (nothing or asked.fresh):
-            tails: list[Sequence] = list(each(lambda plan: self._log.tail(plan.lane).sequence, plans))
+            tails: list[Sequence] = list(each(lambda plan: self._tail(plan.lane).sequence, plans))
             furthest = max(range(len(plans)), key=tails.__getitem__)
             if asked.start.sequence > tails[furthest]:
                 raise ReplayRefusedError(
@@ -331,6 +332,9 @@ class Replay:
             raise ReplayRefusedError(
                 f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {upto}"
             )
+
+    def _tail(self, lane: Lane) -> Tail:
+        return believed_tail(self._log, lane, past=EMPTY_TAIL.sequence, now_ms=self._clock.now_ms())
 
     def _key(self, subscription: SubscriptionTopology, lane: Lane) -> LaneKey:
         return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.name), lane)

@@ -16,6 +16,7 @@ from eventfabric.model.identity import (
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.ports import Doorbells, Ledger, Log
+from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.standing import is_delivered_by, ledger_of
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
@@ -47,9 +48,10 @@ def lanes_of(stream: StreamTopology) -> list[Lane]:
     ]
 
 
-def tails_of(log: Log, lanes: Iterable[Lane]) -> dict[Lane, Tail]:
+def tails_of(log: Log, lanes: Iterable[Lane], *, now_ms: int) -> dict[Lane, Tail]:
     """The tails of the lanes that have events, as this Region's log shows them: one read a lane."""
-    return {lane: tail for lane in lanes if (tail := log.tail(lane)) != EMPTY_TAIL}
+    tails = {lane: believed_tail(log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms) for lane in lanes}
+    return {lane: tail for lane, tail in tails.items() if tail != EMPTY_TAIL}
 
 
 def survey(

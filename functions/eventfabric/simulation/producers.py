@@ -64,6 +64,7 @@ class Producer:
             clock=process.clock,
             entropy=world.entropy,
             outbox=process.ports.outbox,
+            ledger_of=lambda region: process.ports.at(region).ledger,
             doorbells_of=lambda region: process.ports.at(region).doorbells,
             failover=others,
             parallel_lanes=0,

@@ -2,6 +2,8 @@
 
 record    table `<fabric>-<stream>`; written by the origin's publishers, and by backfill the same bytes; never changed;
           kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
+place     table `<fabric>-<stream>`; written by the origin's reconciliation once a lane that expires has been quiet for
+          half of its retention: sequence, chain and time with which it goes on; kept. pk the lane's, sk -1.
 cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.
           pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor`.
 once      table `<fabric>-<stream>`; written with the record of an event published once; never changed; as long as it.
@@ -58,6 +60,7 @@ Item = dict[str, dict[str, Any]]
 
 PK: Final = "pk"
 SK: Final = "sk"
+PLACE_SEQUENCE: Final = -1
 _ONCE: Final = "once/"
 _CURSOR: Final = "cursor"
 _PARKED: Final = "parked/"
@@ -75,6 +78,16 @@ _DIGEST_BYTES: Final = 16
 def record_key(lane: Lane, sequence: int) -> Item:
     """The key of the record that starts at `sequence`."""
     return {PK: {"S": str(lane)}, SK: {"N": str(sequence)}}
+
+
+def place_key(lane: Lane) -> Item:
+    """The key of the note of where a lane goes on; it sorts before every record."""
+    return record_key(lane, PLACE_SEQUENCE)
+
+
+def is_place(item: Item) -> bool:
+    """Tell a lane's place from its records."""
+    return str(item[SK]["N"]) == str(PLACE_SEQUENCE)
 
 
 def cursor_key(key: LaneKey, region: Region) -> Item:

@@ -4,8 +4,9 @@ from typing import Any
 
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
-from eventfabric.model.record import Note, Record
-from eventfabric.wire.keys import Item, lane_of, record_key
+from eventfabric.model.record import Note, Recent, Record, Tail
+from eventfabric.wire import place_item
+from eventfabric.wire.keys import Item, is_place, lane_of, record_key
 
 HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t")
 """All attributes but the payload, the note and the expiry."""
@@ -36,16 +37,6 @@ def conditional_put(record: Record) -> dict[str, Any]:
     }
 
 
-def keep_update(header: Item, until_seconds: int) -> dict[str, Any]:
-    """The update by which a record that is still there, and would expire earlier, does so then."""
-    return {
-        "Key": {"pk": header["pk"], "sk": header["sk"]},
-        "UpdateExpression": "SET x = :until",
-        "ConditionExpression": "x < :until",
-        "ExpressionAttributeValues": {":until": {"N": str(until_seconds)}},
-    }
-
-
 def from_item(item: Item) -> Record:
     """The record of an item; UndecodableRecordError where this version cannot read it."""
     try:
@@ -66,6 +57,22 @@ def from_item(item: Item) -> Record:
     if record.count < 1:
         raise _undecodable(item, f"found {record.count} events, allowed: at least 1")
     return record
+
+
+def recent(items: list[Item], *, more: bool) -> Recent:
+    """The newest items of a lane, as they were read: its records, and its place if that is among them."""
+    records: list[Record] = []
+    unreadable: list[Sequence] = []
+    place: Tail | None = None
+    for item in items:
+        if is_place(item):
+            place = place_item.from_item(item)
+            continue
+        try:
+            records.append(from_item(item))
+        except UndecodableRecordError as error:
+            unreadable.append(Sequence(error.sequence))
+    return Recent(tuple(records), tuple(unreadable), place, more)
 
 
 def _note(text: str) -> Note:

@@ -13,11 +13,12 @@ from dataclasses import replace
 from eventfabric import limits
 from eventfabric.definition import parse_time_ms
 from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.hybrid_clock import next_time, to_ms
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.start import AtTime
 from eventfabric.ports import Clock, Ledger, Log
+from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.standing import Standings
 from eventfabric.topology import SubscriptionTopology
@@ -69,7 +70,8 @@ class Beginnings:
         kept = kept_in(
             lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
         )
-        begins = locate(self._log, lane, start, end=self._log.tail(lane), kept=kept)
+        end = believed_tail(self._log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+        begins = locate(self._log, lane, start, end=end, kept=kept)
         if begins is None or not begins.sequence:
             return None if begins is None else False
         # Whether that lost a race is seen by reading the state again.
@@ -110,7 +112,9 @@ class Beginnings:
         if rang == EMPTY_TAIL:
             return None
         stream, name = StreamName(doorbell.stream), SubscriptionName(self._subscription.name)
-        self._own = self._ledger.pin(stream, name, rang.time)
+        # A lane's time may be ahead of all others': then what these publish from now on would be before the pin.
+        now = HybridTime(next_time(HybridTime(0), self._clock.now_ms()))
+        self._own = self._ledger.pin(stream, name, min(rang.time, now))
         return self._own
 
 

@@ -15,6 +15,7 @@ from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.locate import locate
 from eventfabric.services.standing import ledger_of
 from eventfabric.telemetry import LogEvent, Metric
@@ -67,7 +68,8 @@ class Lateness:
 
     def _look(self, lane: Lane, since: HybridTime) -> None:
         """Note the last event of each key that was handed out of a lane and published after a time."""
-        log, tail = self._in.log, self._in.log.tail(lane)
+        log, now_ms = self._in.log, self._in.clock.now_ms()
+        tail = believed_tail(log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
         if tail == EMPTY_TAIL or tail.time <= since:
             return
         end = self._end(lane)

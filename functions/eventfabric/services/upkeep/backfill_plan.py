@@ -18,6 +18,7 @@ from eventfabric.model.identity import Lane, Region, Sequence, StreamName
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.ports import Clock, Log
+from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.upkeep.walk import Walk
 
 
@@ -40,7 +41,12 @@ class Planner:
         One whose `failure` is set covers what cannot be what the source has: a worker will find the same.
         """
         lane = wanted.lane
-        end = Seam.of(self._source.tail(lane, before=wanted.end))
+        if wanted.end is None:
+            now_ms = self._clock.now_ms()
+            tail = believed_tail(self._source, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+        else:
+            tail = self._source.tail(lane, before=wanted.end)
+        end = Seam.of(tail)
         try:
             start = self._start(wanted, end)
         except LogError as error:

@@ -15,10 +15,12 @@ from eventfabric import limits
 from eventfabric.errors import FailoverError, PortError, storable
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
-from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedState
-from eventfabric.ports import Ports
+from eventfabric.model.record import Tail
+from eventfabric.ports import Log, Ports
+from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.standing import owner_of
 from eventfabric.services.survey import lanes_of
 from eventfabric.topology import SubscriptionTopology, Topology
@@ -212,8 +214,9 @@ class Failover:
         waiting = retrying = dead = 0
         ends: dict[Lane, tuple[int, int]] = {}
         for lane in self._lanes(subscription, owner.origin):
-            state, tail = self._ports.ledger.state(LaneKey(*_names(subscription), lane)), log.tail(lane)
+            state = self._ports.ledger.state(LaneKey(*_names(subscription), lane))
             reached = _reached(state)
+            tail = self._tail(log, lane, reached)
             ends[lane] = tail.sequence, reached
             waiting += max(0, tail.sequence - reached)
             parked = state.parked.get(state.latest, {}).values() if state.latest else ()
@@ -229,12 +232,15 @@ class Failover:
         log = self._theirs.log_of(self._topology.stream(subscription.definition.stream))
         try:
             for lane, (tail, reached) in ends.items():
-                behind += max(0, log.tail(lane).sequence - tail)
+                behind += max(0, self._tail(log, lane, tail).sequence - tail)
                 state = self._theirs.ledger.state(LaneKey(*_names(subscription), lane))
                 repeated += max(0, _reached(state) - reached)
         except PortError:
             return None, None
         return behind, repeated
+
+    def _tail(self, log: Log, lane: Lane, past: int) -> Tail:
+        return believed_tail(log, lane, past=Sequence(past), now_ms=self._ports.clock.now_ms())
 
     def _ring(self, subscription: SubscriptionTopology, origin: Region) -> None:
         """Ring every lane at once, and again when no function can believe any more that it is not the owner."""

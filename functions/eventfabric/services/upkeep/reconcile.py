@@ -107,7 +107,7 @@ class Reconciler:
         replica = Replica(
             self._name, self._region, log=self._log, elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
             regions=[Region(name) for name in self._stream.definition.regions],
-            expires=self._retention is not None, now_ms=self._now_ms, repairs=repair,
+            expires=self._retention is not None, retention_seconds=self._retention, now_ms=self._now_ms, repairs=repair,
         )  # fmt: skip
         after: dict[LaneIndex, Mark] = {}
         bells = _Bells()
@@ -122,7 +122,7 @@ class Reconciler:
             silent += [index for one in examined.findings if one.kind is FindingKind.REPLICATION_SILENT]
             yield from self._clock_ahead(lane, examined.tail)
             if examined.tail != EMPTY_TAIL:
-                mark = self._keep(lane, before, mark, examined.tail, repair=repair)
+                mark = self._hold(lane, before, mark, examined.tail, repair=repair)
                 sightings = before.sightings.with_tail(examined.tail.sequence, self._now_ms)
                 mark = replace(mark, sightings=sightings)
                 cursors: dict[str, tuple[int, int]] = {}
@@ -154,17 +154,17 @@ class Reconciler:
             detail = f"its newest event's time is {ahead_ms // 1000} s ahead of the clock here"
             yield Finding(FindingKind.CLOCK_AHEAD, self._name, lane, self._region, tail.sequence, detail)
 
-    def _keep(self, lane: Lane, before: Mark, mark: Mark, tail: Tail, *, repair: bool) -> Mark:
-        """Put off the expiry of a quiet lane's newest record once half its time is over: it holds the lane's place."""
-        kept_seconds = self._retention
-        if kept_seconds is None or lane.origin != self._region:
+    def _hold(self, lane: Lane, before: Mark, mark: Mark, tail: Tail, *, repair: bool) -> Mark:
+        """Note the place of a lane that has been quiet for half its retention, before all of its records expire."""
+        mark = replace(mark, held=before.held)
+        if self._retention is None or lane.origin != self._region or tail.sequence <= before.held:
             return mark
-        put_off = before.kept_until if before.sequence == tail.sequence else 0
-        until, now = max(to_ms(tail.time) // 1000 + kept_seconds, put_off), self._now_ms // 1000
-        if repair and until - now < kept_seconds / 2:
-            put_off = now + kept_seconds
-            self._log.keep(lane, tail, put_off)
-        return replace(mark, kept_until=put_off)
+        is_verified = (mark.sequence, mark.chain) == (tail.sequence, tail.chain)
+        quiet_ms = self._now_ms - to_ms(tail.time)
+        if not (repair and is_verified and 2 * quiet_ms > 1000 * self._retention):
+            return mark
+        self._log.hold_place(lane, tail)
+        return replace(mark, held=tail.sequence)
 
     def _looks(
         self, lane: Lane, before: Mark, mark: Mark, tail: Tail, standings: dict[str, Standing]

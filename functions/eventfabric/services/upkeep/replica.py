@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from eventfabric import limits
 from eventfabric.errors import LogError, PortError
 from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
 from eventfabric.ports import Log
+from eventfabric.services.lane_end import LaneEnd, lane_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Replica:
     def __init__(
         self, stream: StreamName, region: Region, *, log: Log, elsewhere: Callable[[Region], Log],
         regions: Iterable[Region], expires: bool, now_ms: int, repairs: bool,
+        retention_seconds: int | None = None,
     ) -> None:  # fmt: skip
         self._stream = stream
         self._region = region
@@ -38,18 +41,51 @@ class Replica:
         self._elsewhere = elsewhere
         self._others = [other for other in regions if other != region]
         self._expires = expires
+        self._retention_seconds = retention_seconds
         self._now_ms = now_ms
         self._repairs = repairs
 
     def examine(self, lane: Lane, mark: Mark, *, full: bool = False) -> Examined:
         """Verify what is new (or all), compare it with the origin, and copy what is missing if that is wanted."""
-        tail = self._log.tail(lane)
+        end = self._end(self._log, lane, mark)
+        findings = [self._far(lane, end)] if end.beyond else []
+        origin: Tail | None = None
         try:
-            origin = None if lane.origin == self._region else self._elsewhere(lane.origin).tail(lane)
+            if lane.origin != self._region:
+                origin = self._end(self._elsewhere(lane.origin), lane, mark).tail
         except PortError as error:
-            found = self._finding(FindingKind.UNREACHABLE, lane, tail.sequence, f"{lane.origin}: {error}")
-            return self._examined(lane, mark, tail, None, [found], full=full)
-        return self._examined(lane, mark, tail, origin, [], full=full)
+            detail = f"{lane.origin}: {error}"
+            findings.append(self._finding(FindingKind.UNREACHABLE, lane, end.tail.sequence, detail))
+        if end.place is not None:  # nothing stands before it any more that the mark could be compared with
+            mark = replace(mark, sequence=end.tail.sequence, chain=end.tail.chain)
+            full = False
+        return self._examined(lane, mark, end.tail, origin, findings, full=full)
+
+    def _end(self, log: Log, lane: Lane, mark: Mark) -> LaneEnd:
+        """Find where the lane ends in a log: behind its newest record, or at its place, where all may have expired.
+
+        What stands far behind what was verified is not believed before it is looked at.
+        """
+        tail = log.tail(lane)
+        if tail.sequence - mark.sequence > limits.FAR_EVENTS:
+            end = lane_end(log, lane, now_ms=self._now_ms)
+            return LaneEnd(end.tail, beyond=end.beyond) if end.is_far else LaneEnd(tail)
+        if self._expires and tail.sequence <= mark.sequence and self._may_have_expired(tail):
+            place = log.place(lane)
+            if place is not None and place.sequence > tail.sequence and self._may_have_expired(place):
+                return LaneEnd(place, place=place)
+        return LaneEnd(tail)
+
+    def _may_have_expired(self, tail: Tail) -> bool:
+        expires_ms = to_ms(tail.time) + 1000 * (self._retention_seconds or 0)
+        return expires_ms <= self._now_ms + 1000 * limits.EXPIRY_MARGIN_SECONDS
+
+    def _far(self, lane: Lane, end: LaneEnd) -> Finding:
+        detail = (
+            f"{len(end.beyond)} items stand far behind {end.tail.sequence}, where the lane ends: nothing leads to "
+            "them (eventfabric lanes quarantine)"
+        )
+        return self._finding(FindingKind.FAR_TAIL, lane, end.beyond[0], detail)
 
     def _examined(
         self, lane: Lane, mark: Mark, tail: Tail, origin: Tail | None, findings: list[Finding], *, full: bool

@@ -1,0 +1,33 @@
+"""Where a lane goes on, to DynamoDB item and back: `q` the next sequence, `c` chain and `h` time of the record before.
+
+It has no expiry: a deletion by expiry replicates, and another Region's clock or copy must not take it away.
+"""
+
+from typing import Any
+
+from eventfabric.errors import UndecodableRecordError
+from eventfabric.model.identity import Chain, HybridTime, Lane, Sequence
+from eventfabric.model.record import CHAIN_BYTES, Tail
+from eventfabric.wire.keys import PLACE_SEQUENCE, Item, place_key
+
+
+def put(lane: Lane, tail: Tail) -> dict[str, Any]:
+    """The put of a lane's place, on the condition that no later one is noted."""
+    noted = {"q": {"N": str(tail.sequence)}, "c": {"B": tail.chain}, "h": {"N": str(tail.time)}}
+    return {
+        "Item": {**place_key(lane), **noted},
+        "ConditionExpression": "attribute_not_exists(pk) OR q < :q",
+        "ExpressionAttributeValues": {":q": {"N": str(tail.sequence)}},
+    }
+
+
+def from_item(item: Item) -> Tail:
+    """The place of an item; UndecodableRecordError where this version cannot read it."""
+    try:
+        sequence, chain, time = int(item["q"]["N"]), bytes(item["c"]["B"]), int(item["h"]["N"])
+        if not (0 < sequence < 1 << 63 and len(chain) == CHAIN_BYTES and 0 <= time < 1 << 64):
+            raise ValueError("a value is out of its bounds")
+    except (KeyError, TypeError, ValueError) as error:
+        where = str(item.get("pk", {}).get("S", "?"))
+        raise UndecodableRecordError(where, PLACE_SEQUENCE, f"not a lane's place: {error}") from error
+    return Tail(Sequence(sequence), Chain(chain), HybridTime(time))

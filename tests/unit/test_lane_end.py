@@ -1,0 +1,237 @@
+"""Where a lane goes on: behind what continues what stands before it, at its place, and never where that is in doubt."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import UncertainTailError
+from eventfabric.memory.log import MemoryLog
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.identity import Chain, Lane, Sequence, StreamName
+from eventfabric.model.marks import Mark, Marks
+from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
+from eventfabric.ports import Recent
+from eventfabric.services.lane_end import KnownMarks, LaneEnds, lane_end
+from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.wire import record_item
+from tests.simulation.world import AWAY, LANE, STREAM, World, event
+from tests.unit.test_append import mine
+from tests.unit.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
+
+FAR = Sequence(1 << 40)
+RETENTION_SECONDS = DAYS * DAY_SECONDS
+
+
+def world_with(count: int, *, retention_days: int | None = None) -> World:
+    """A lane with so many events, each in a record of its own."""
+    world = World() if retention_days is None else World(retention_days=retention_days)
+    for number in range(count):
+        world.put(event(f"a{number}"))
+    return world
+
+
+def forged(world: World, sequence: int, *, chain: Chain | None = None) -> Record:
+    """A record that stands somewhere, by a chain that is right by itself."""
+    made = replace(world.record(EMPTY_TAIL, event("forged")), sequence=Sequence(sequence))
+    return replace(made, chain=chain_of(EMPTY_TAIL.chain if chain is None else chain, made))
+
+
+def put(world: World, record: Record) -> None:
+    world.table.write("Put", {"Item": record_item.to_item(record)})
+
+
+def delete(world: World, record: Record) -> None:
+    key = record_item.to_item(record)
+    world.table.write("Delete", {"Key": {"pk": key["pk"], "sk": key["sk"]}})
+
+
+def ends(world: World, *, expires: bool = False) -> LaneEnds:
+    """As a publisher in the lane's origin asks."""
+    known = KnownMarks(world.ports().ledger, StreamName(STREAM), clock=world.clock).of
+    return LaneEnds(world.log, clock=world.clock, expires=expires, known=known)
+
+
+class TestAFarItem:
+    """An item that nothing leads to."""
+
+    def test_a_publisher_goes_on_behind_the_last_record_that_continues_another(self) -> None:
+        world = world_with(3)
+        put(world, forged(world, FAR))
+        appended = world.appender().append(LANE, mine())
+        assert appended.sequence == 3
+        world.deliver()
+        assert world.recorder.ids()[:3] == ["a0", "a1", "a2"]
+        assert world.cursor().sequence == 3 + appended.count
+
+    @pytest.mark.parametrize("count", [0, 1, 2])
+    def test_so_it_does_in_a_lane_of_a_few_records(self, count: int) -> None:
+        world = world_with(count)
+        put(world, forged(world, FAR))
+        assert world.appender().append(LANE, mine()).sequence == count
+
+    def test_so_it_does_with_many_of_them_and_with_such_that_cannot_be_decoded(self) -> None:
+        world = world_with(3)
+        for number in range(150):
+            put(world, forged(world, FAR + 10 * number))
+        item = {**record_item.to_item(forged(world, FAR + 5)), "t": {"S": "no set"}}
+        world.table.write("Put", {"Item": item})
+        end = lane_end(world.log, LANE, now_ms=world.clock.now_ms())
+        assert (end.tail.sequence, len(end.beyond), end.is_far) == (3, 151, True)
+        assert world.appender().append(LANE, mine()).sequence == 3
+
+    def test_more_of_them_than_are_looked_through_are_refused(self) -> None:
+        world = world_with(1)
+        for number in range(limits.LANE_END_PAGES_MAX * limits.PAGE_RECORDS_MAX + 10):
+            put(world, forged(world, FAR + 10 * number))
+        with pytest.raises(UncertainTailError):
+            world.appender().append(LANE, mine())
+
+    def test_reconciliation_reports_it_and_watches_the_lane_as_before(self) -> None:
+        world = world_with(3)
+        world.deliver()
+        put(world, forged(world, FAR))
+        assert reconciled(world) == [FindingKind.FAR_TAIL]
+        world.appender().append(LANE, mine())
+        world.clock.advance(limits.UNRUNG_SECONDS + 1)
+        assert reconciled(world) == [FindingKind.FAR_TAIL, FindingKind.UNRUNG]
+
+    def test_a_replica_that_got_it_reports_it_and_is_not_behind(self) -> None:
+        world = world_with(3)
+        put(world, forged(world, FAR))
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        assert reconciled(away) == [FindingKind.FAR_TAIL]
+
+
+class TestDoubt:
+    """Nothing is put where something may have stood, or stands."""
+
+    def test_nothing_is_put_into_a_hole_before_the_newest_record(self) -> None:
+        world = world_with(5)
+        delete(world, world.records()[3])
+        with pytest.raises(UncertainTailError) as raised:
+            world.appender().append(LANE, mine())
+        assert (raised.value.sequence, raised.value.no_effect, raised.value.retryable) == (4, True, False)
+
+    def test_nothing_is_put_behind_one_that_does_not_extend_the_chain(self) -> None:
+        world = world_with(3)
+        put(world, forged(world, 3, chain=Chain(b"!" * 16)))
+        with pytest.raises(UncertainTailError):
+            world.appender().append(LANE, mine())
+
+    def test_a_publisher_that_remembers_the_tail_does_not_go_on_behind_one_either(self) -> None:
+        world = world_with(0)
+        appender = world.appender()
+        first = appender.append(LANE, mine())
+        put(world, forged(world, first.count, chain=Chain(b"!" * 16)))
+        with pytest.raises(UncertainTailError):
+            appender.append(LANE, mine(batch_id=b"another".ljust(16, b"!")))
+
+    def test_nothing_is_put_before_a_far_item_where_the_lane_is_known_to_be_further(self) -> None:
+        world = world_with(5)
+        reconciled(world)
+        for record in world.records()[3:]:
+            delete(world, record)
+        put(world, forged(world, FAR))
+        with pytest.raises(UncertainTailError, match="known up to 5"):
+            ends(world).tail(LANE)
+
+    @pytest.mark.parametrize("mark", [Mark(Sequence(7)), Mark(cursors={"billing": (0, 7)})])
+    def test_no_lane_that_expires_begins_anew_where_it_is_known_to_be_further(self, mark: Mark) -> None:
+        world = World(retention_days=DAYS)
+        ledger = world.ports().ledger
+        assert ends(world, expires=True).tail(LANE) == EMPTY_TAIL
+        ledger.mark(StreamName(STREAM), LANE.origin, Marks(), Marks({LANE.index: mark}))
+        with pytest.raises(UncertainTailError, match="known up to 7"):
+            ends(world, expires=True).tail(LANE)
+
+
+class TestExpiry:
+    """What expires takes no lane's place with it."""
+
+    def test_the_place_counts_where_the_newest_left_is_not_the_newest_there_was(self) -> None:
+        world = world_with(3, retention_days=DAYS)
+        newest = world.records()[-1]
+        for _ in range(DAYS + 1):
+            world.clock.advance(DAY_SECONDS)
+            reconciled(world)
+        delete(world, newest)  # records expire in no order
+        assert ends(world, expires=True).tail(LANE) == newest.tail
+
+    def test_a_gap_that_expiry_may_have_made_is_no_doubt(self) -> None:
+        world = world_with(3, retention_days=DAYS)
+        gone, newest = world.records()[1:]
+        world.clock.advance(RETENTION_SECONDS + 1)
+        delete(world, gone)
+        assert lane_end(world.log, LANE, now_ms=world.clock.now_ms()).tail == newest.tail
+
+    def test_a_gap_that_it_cannot_have_made_is(self) -> None:
+        world = world_with(3, retention_days=DAYS)
+        first, gone, _ = world.records()
+        delete(world, gone)
+        end = lane_end(world.log, LANE, now_ms=world.clock.now_ms())
+        assert (end.tail, end.beyond, end.is_far) == (first.tail, (2,), False)
+
+    def test_a_delete_that_comes_from_another_region_leaves_the_place(self) -> None:
+        """A replica that was cut off for most of the retention deletes what it still has by its old expiry."""
+        world = world_with(3, retention_days=DAYS)
+        world.deliver()
+        world.cloud.replicate()
+        world.cloud.cut(AWAY)
+        for _ in range(DAYS + 1):
+            world.clock.advance(DAY_SECONDS)
+            reconciled(world)
+        expire(world)
+        world.cloud.heal(AWAY)
+        world.cloud.replicate()
+        appended = world.appender(retention_seconds=RETENTION_SECONDS).append(LANE, mine())
+        assert appended.sequence == 3
+        world.deliver()
+        assert world.cursor().sequence == 3 + appended.count
+
+    def test_a_publisher_forgets_a_tail_behind_which_all_may_have_expired(self) -> None:
+        world = world_with(0, retention_days=DAYS)
+        appender = world.appender(retention_seconds=RETENTION_SECONDS)
+        first = appender.append(LANE, mine())
+        other = world.put(event("another publisher's"))
+        world.clock.advance(RETENTION_SECONDS / 2 + 1)
+        reconciled(world)
+        world.clock.advance(RETENTION_SECONDS / 2)
+        expire(world)
+        assert world.records() == []
+        assert first.tail.sequence < other.tail.sequence
+        batch = mine(batch_id=b"another".ljust(16, b"!"))
+        assert appender.append(LANE, batch).sequence == other.tail.sequence
+
+    def test_a_lane_of_which_all_has_expired_is_whole_in_every_region(self) -> None:
+        world = world_with(3, retention_days=DAYS)
+        world.deliver()
+        world.cloud.replicate()
+        away = world.at(AWAY)
+        for _ in range(2 * DAYS):
+            world.clock.advance(DAY_SECONDS)
+            assert (reconciled(world), reconciled(away)) == ([], [])
+            expire(world)
+            world.cloud.replicate()
+        reconciler = Reconciler(
+            world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry
+        )
+        assert list(reconciler.run(repair=True, full=True)) == []
+
+
+class TestReads:
+    """A cold publisher costs one read of two records."""
+
+    def test_a_lane_that_fits_together_is_read_once(self) -> None:
+        world = world_with(40)
+        reads: list[int] = []
+
+        class Counted(MemoryLog):
+            def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+                reads.append(records_max)
+                return super().recent(lane, records_max=records_max, before=before)
+
+        log = Counted(world.table)
+        assert LaneEnds(log, clock=world.clock, expires=False).tail(LANE) == world.log.tail(LANE)
+        assert reads == [2]
