@@ -11,8 +11,10 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Chain, Lane, Sequence, StreamName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
+from eventfabric.model.start import AtSequence
 from eventfabric.ports import Recent
 from eventfabric.services.lane_end import KnownMarks, LaneEnds, lane_end
+from eventfabric.services.replay import Replay
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.wire import record_item
 from tests.simulation.world import AWAY, LANE, STREAM, World, event
@@ -235,3 +237,35 @@ class TestReads:
         log = Counted(world.table)
         assert LaneEnds(log, clock=world.clock, expires=False).tail(LANE) == world.log.tail(LANE)
         assert reads == [2]
+
+
+class TestATableMadeAnew:
+    """Cursors stand further than the log goes."""
+
+    def test_reconciliation_names_the_cure_and_a_replay_from_0_is_it(self) -> None:
+        world = world_with(5)
+        world.deliver()
+        for record in world.records():
+            delete(world, record)
+        for name in ("new 1", "new 2"):
+            world.put(event(name))
+        world.deliver()
+        assert world.recorder.ids()[-1] == "a4"
+        reconciler = Reconciler(
+            world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry
+        )
+        ahead = [found for found in reconciler.run(repair=True) if found.kind is FindingKind.CURSOR_AHEAD]
+        assert [found.detail for found in ahead] == [
+            "the lane ends at 2: replay it from 0 if it was made anew"
+        ]
+        replay = Replay(
+            world.subscription, world.stream, log=world.log, ledger=world.ledger,
+            doorbells=world.ports().doorbells, clock=world.clock, entropy=world.entropy,
+        )  # fmt: skip
+        for plan in replay.plan(AtSequence(Sequence(0)), lane=LANE):
+            replay.carry_out(plan)
+        world.deliver()
+        world.put(event("new 3"))
+        world.deliver()
+        assert world.recorder.told()[5:] == [("new 1", True), ("new 2", True), ("new 3", False)]
+        assert reconciled(world) in ([], [FindingKind.HOLE])

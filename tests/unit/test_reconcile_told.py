@@ -166,7 +166,9 @@ class TestCursors:
     def test_one_beyond_the_end_is_told_where_the_lane_ends(self) -> None:
         world = healthy()
         put_cursor(world, sequence=Sequence(99), base=Sequence(99))
-        assert reconcile(world) == [finding(FindingKind.CURSOR_AHEAD, 99, "the lane ends at 12")]
+        assert reconcile(world) == [
+            finding(FindingKind.CURSOR_AHEAD, 99, "the lane ends at 12: replay it from 0 if it was made anew")
+        ]
 
     @pytest.mark.parametrize(("cursor", "found"), [(13, []), (14, [FindingKind.CURSOR_AHEAD])])
     def test_a_lane_that_grows_while_it_is_looked_at_is_asked_once_more_where_it_ends(

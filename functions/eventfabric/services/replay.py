@@ -208,7 +208,8 @@ class Replay:
         if not (has_begun or asked.fresh):
             return stays  # it begins by itself, and skips nothing
         end = self._log.tail(lane, before=read.sequence) if has_begun else self._tail(lane)
-        if has_begun and end.sequence < read.sequence:
+        is_ahead = has_begun and self._is_ahead(lane, read, end)
+        if has_begun and end.sequence < read.sequence and not is_ahead:
             return stays  # all that stood before the cursor has expired
         now_ms, retention_seconds = self._clock.now_ms(), self._stream.retention_seconds
         region = lane.origin if has_begun else self._ledger.region  # all up to a cursor was here
@@ -227,6 +228,8 @@ class Replay:
         )
         self._check_changes(lane, changes, f"hold events from sequence {found.sequence} on")
         until = Sequence(max(read.sequence, read.replay_until, seen.fed_until))
+        if is_ahead:  # what comes behind the end now is published anew, and no replay
+            until = end.sequence
         replay_until = until if until > found.sequence else Sequence(0)
         to = replace(
             read, sequence=found.sequence, base=found.base, chain=found.chain, attempting=False, crashes=0,
@@ -332,6 +335,14 @@ class Replay:
             raise ReplayRefusedError(
                 f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {upto}"
             )
+
+    def _is_ahead(self, lane: Lane, read: Cursor, end: Tail) -> bool:
+        """Tell a lane that was made anew behind its cursor from one of which all up to the cursor has expired."""
+        if end.sequence >= read.sequence or (
+            end == EMPTY_TAIL and self._stream.retention_seconds is not None
+        ):
+            return False
+        return self._tail(lane).sequence < read.sequence
 
     def _tail(self, lane: Lane) -> Tail:
         return believed_tail(self._log, lane, past=EMPTY_TAIL.sequence, now_ms=self._clock.now_ms())

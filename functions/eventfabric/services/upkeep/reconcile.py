@@ -316,9 +316,8 @@ class Reconciler:
         if cursor.sequence > look.tail.sequence:
             tail = self._log.tail(look.lane)  # the lane may have grown since
             if cursor.sequence > tail.sequence and cursor.epoch == 0:
-                return self._finding(
-                    FindingKind.CURSOR_AHEAD, look, cursor.sequence, f"the lane ends at {tail.sequence}"
-                )
+                detail = f"the lane ends at {tail.sequence}: replay it from 0 if it was made anew"
+                return self._finding(FindingKind.CURSOR_AHEAD, look, cursor.sequence, detail)
             return None
         if cursor.chain == UNKNOWN_CHAIN:
             return None  # a replay went back to the oldest record that is kept
