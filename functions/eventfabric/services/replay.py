@@ -19,6 +19,7 @@ from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName, lane_index
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Rest, after_changes
+from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
 from eventfabric.services.delivery.retry import first_version, parking_id
