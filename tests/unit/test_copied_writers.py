@@ -52,7 +52,8 @@ class MasksALostReply:
 def test_a_throttled_record_is_put_again_as_it_was_so_that_a_try_which_landed_is_known() -> None:
     world = World()
     log = MasksALostReply(world.origin_log)
-    log.tail, log.read = world.origin_log.tail, world.origin_log.read  # type: ignore[attr-defined]  # as they are
+    log.recent, log.place = world.origin_log.recent, world.origin_log.place  # type: ignore[attr-defined]  # as they are
+    log.tail, log.read = world.origin_log.tail, world.origin_log.read  # type: ignore[attr-defined]
     appender = Appender(log, stream=STREAM, clock=world.clock, entropy=SeededEntropy(3))  # type: ignore[arg-type]
     appender.append(LANE, batch_of([event("once")], SAME_ID))
     assert names(world) == ["once"]

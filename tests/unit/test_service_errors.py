@@ -45,7 +45,7 @@ def operations() -> Iterator[tuple[str, str]]:
 
 def test_the_walk_sees_the_calls_that_the_fabric_is_made_of() -> None:
     found = {operation for _, operation in operations()}
-    assert {"PutItem", "Query", "TransactWriteItems", "UpdateItem", "DeleteItem", "GetItem"} <= found
+    assert {"PutItem", "Query", "TransactWriteItems", "DeleteItem", "GetItem"} <= found
     assert {"SendMessage", "SendMessageBatch", "ChangeMessageVisibilityBatch", "DeleteMessageBatch"} <= found
 
 
