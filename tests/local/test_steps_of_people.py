@@ -143,6 +143,15 @@ def test_a_step_is_known_by_the_place_of_its_event(cli: CommandLine, steps: AwsS
             "steps", "show", "billing", place, "charge", "--endpoint-url", endpoint, "--json"
         ).json
         assert (shown["event"], shown["source"], shown["result"]) == ("1", source, source)
+        by_id = cli.run(
+            "show", "1", "--source", source, "--stream", "orders", "--endpoint-url", endpoint, "--json"
+        )
+        assert by_id.json["sequence"] == receipt.sequence
+        assert by_id.json["event"]["source"] == source
+    refused = cli.refused(
+        "show", "1", "--source", "/x", "--stream", "orders", "--endpoint-url", endpoint, code=1
+    )
+    assert "holds no event 1 of source /x" in refused
 
 
 @pytest.mark.parametrize(
@@ -150,6 +159,8 @@ def test_a_step_is_known_by_the_place_of_its_event(cli: CommandLine, steps: AwsS
     [
         (("show", "billing", "us-east-1/0.0@999999", "charge"), 2, "event: found 'us-east-1/0.0@999999'"),
         (("show", "billing", "", "charge"), 2, "event: found"),
+        (("show", "billing", "\udcff", "charge"), 2, "event: found"),
+        (("show", "billing", "e" * 129, "charge"), 2, "event: found"),
         (("show", "billing", "e", "a/b"), 2, "step: found 'a/b', allowed: 1 to 64"),
         (("show", "nobody", "e", "charge"), 2, "no subscription is named 'nobody'"),
         (("settle", "billing", "e", "charge"), 2, "--done"),
@@ -160,6 +171,8 @@ def test_a_step_is_known_by_the_place_of_its_event(cli: CommandLine, steps: AwsS
     ids=[
         "nothing there",
         "no id",
+        "no UTF-8",
+        "long id",
         "name",
         "subscription",
         "neither",

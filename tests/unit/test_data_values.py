@@ -333,3 +333,24 @@ def test_moments_around_a_leap_second_are_in_order() -> None:
 def test_a_time_that_there_never_is_is_refused(text: str) -> None:
     with pytest.raises(InvalidEventError, match="time: found"):
         Event(type="t", key="k", time=text)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "path"),
+    [
+        ({"id": "\ud800"}, "id"),
+        ({"type": "\udfff"}, "type"),
+        ({"source": "/\ud800"}, "source"),
+        ({"key": "\ud800"}, "key"),
+        ({"headers": {"a": "x", "b": "\ud800"}}, "headers.b"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_text_that_has_no_utf_8_is_named_by_its_attribute(wrong: dict[str, Any], path: str) -> None:
+    world = World()
+    with pytest.raises(InvalidEventError) as raised:
+        world.fabric().publish("orders", **{"key": "k", "type": "t", **wrong})
+    assert [(problem.path, problem.found) for problem in raised.value.problems] == [
+        (path, "a lone surrogate")
+    ]
+    assert world.events() == []

@@ -29,6 +29,9 @@ def show(
     stream: Annotated[
         str | None, typer.Option(help="The stream; needed where the fabric has several.")
     ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="The source that gave the id; else any source's.", show_default=False)
+    ] = None,
     record: Annotated[bool, typer.Option("--record", help="The whole record that holds the event.")] = False,
     connection: Connection,
     json: Json = False,
@@ -38,11 +41,14 @@ def show(
     Example: eventfabric show us-east-1/0.17@42 --stream orders
 
     Example: eventfabric show 0190f3c2-7b1e-7a3c-9d2f-5e8a6f3b1c2d --record
+
+    Example: eventfabric show A-1 --source /checkout
     """
     topology = connection.stream(stream)
-    found = _find(connection.ports().log_of(topology), topology, event)
+    found = _find(connection.ports().log_of(topology), topology, event, source)
     if found is None:
-        complain(f"stream {topology.name} holds no event {event}, as far as {connection.region} can see")
+        named = event if source is None else f"{event} of source {source}"
+        complain(f"stream {topology.name} holds no event {named}, as far as {connection.region} can see")
         raise typer.Exit(1)
     value = _record_json(found) if record else _event_json(found.event)
     (show_json if json else show_document)(value)
@@ -55,17 +61,17 @@ class _Found(NamedTuple):
     """None where the record before it has expired."""
 
 
-def _find(log: "Log", stream: "StreamTopology", wanted: str) -> _Found | None:
+def _find(log: "Log", stream: "StreamTopology", wanted: str, source: str | None) -> _Found | None:
     from rich.progress import track
 
     from eventfabric.services.survey import lanes_of
 
-    if "@" in wanted:
+    if "@" in wanted and source is None:
         return _at(log, *_place(stream, wanted))
     quiet = not stderr.is_terminal
     for lane in track(lanes_of(stream), "looking", console=stderr, transient=True, disable=quiet):
         for event, record, chain_holds in _events(log, lane, 0):
-            if event.id == wanted:
+            if event.id == wanted and source in (None, event.source):
                 return _Found(event, record, chain_holds)
     return None
 

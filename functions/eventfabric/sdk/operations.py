@@ -223,7 +223,8 @@ class Operations:
         source = stream.source if source is None else source
         try:
             check_event(id=event, type="-", key="-", source=source, headers=None)
-        except InvalidEventError as error:
+            f"{event}{source}".encode()
+        except (InvalidEventError, UnicodeEncodeError) as error:
             raise SettingError("event", f"{error}", "an id and a source that an event can have") from None
         return StepKey(StreamName(stream.name), SubscriptionName(found.name), name, source, event)
 

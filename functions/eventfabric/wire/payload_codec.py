@@ -52,7 +52,6 @@ RECORD_OVERHEAD_BYTES: Final = 32
 """At most so much does `pack` add to the bytes of the rows, each encoded by itself."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_SURROGATE = Problem("event", "a lone surrogate", "text that encodes to UTF-8")
 
 
 def encode_event(row: Row) -> bytes:
@@ -60,10 +59,21 @@ def encode_event(row: Row) -> bytes:
     try:
         return _encode(row)
     except UnicodeError as error:
-        raise InvalidEventError([_SURROGATE]) from error
+        raise InvalidEventError(_surrogates(row)) from error
     except TypeError as error:  # a class of somebody's own, such as one that inherits from str
         problem = Problem("event", str(error), "attributes of Python's own types")
         raise InvalidEventError([problem]) from error
+
+
+def _surrogates(row: Row) -> list[Problem]:
+    """Each attribute whose text has no UTF-8."""
+    named: list[tuple[str, object]] = [("id", row[0]), ("type", row[1]), ("key", row[2]), ("source", row[4])]
+    named += [(f"headers.{name}"[:80], value) for name, value in row[5].items()]
+    return [
+        Problem(name, "a lone surrogate", "text that encodes to UTF-8")
+        for name, value in named
+        if isinstance(value, str) and value.encode("utf-8", "replace").decode() != value
+    ]
 
 
 def stored(
