@@ -37,8 +37,9 @@ def attempt(
         one = Attempt(within.subscription.name, attempts + number, deadline_ms, replay, epoch)
         try:
             writes = within.handler.attempt(events, one)
-            check_count(len(writes), most=limits.TRANSACTION_WRITES_MAX)
-            check_writes(writes)
+            if writes:
+                check_count(len(writes), most=limits.TRANSACTION_WRITES_MAX)
+                check_writes(writes)
             return writes
         except Exception as error:  # whatever user code raises is the event's failure, never the fabric's
             within.telemetry.add(Metric.EVENTS_FAILED, len(events))
