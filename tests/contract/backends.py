@@ -16,6 +16,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
+from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.steps import AwsSteps
 from eventfabric.local import moto_fixes
 from eventfabric.memory.backfills import MemoryBackfills
@@ -25,13 +26,14 @@ from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.memory.ledger import MemoryLedger
 from eventfabric.memory.log import MemoryLog
+from eventfabric.memory.outbox import MemoryOutbox
 from eventfabric.memory.queue import MemoryQueue
 from eventfabric.memory.region import MemoryRegion
 from eventfabric.memory.requests import Requests
 from eventfabric.memory.steps import MemorySteps
 from eventfabric.memory.timers import MemoryTimers
 from eventfabric.model.identity import Region
-from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Steps
+from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Outbox, Steps
 from eventfabric.topology import QueueTopology
 from eventfabric.wire.keys import Item
 
@@ -67,6 +69,7 @@ class Backend(Protocol):
 
     clock: MemoryClock
     log: Log
+    outbox: Outbox
     ledger: Ledger
     doorbells: Doorbells
     steps: Steps
@@ -109,6 +112,7 @@ class MemoryBackend:
         self._requests = Requests(self._faults)
         self._entropy = SeededEntropy()
         self.log: Log = MemoryLog(self._region.table(LOG_TABLE), requests=self._requests)
+        self.outbox: Outbox = MemoryOutbox(self._region, requests=self._requests)
         self.ledger: Ledger = self.another_ledger()
         self.doorbells: Doorbells = MemoryDoorbells(self._region, queue_name, timers_name)
         self.steps: Steps = MemorySteps(
@@ -171,6 +175,7 @@ class AwsBackend:
                 f"before-parameter-build.dynamodb.{operation}", cast(Any, _assert_consistent)
             )
         self.log: Log = AwsLog(self._dynamodb, LOG_TABLE)
+        self.outbox: Outbox = AwsOutbox(self._dynamodb)
         self.ledger: Ledger = self.another_ledger()
         self.doorbells: Doorbells = AwsDoorbells(self._sqs, queue_name, timers_name)
         self.steps: Steps = AwsSteps(
