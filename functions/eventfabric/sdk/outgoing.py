@@ -1,9 +1,10 @@
 """One stream as a producer in one Region sees it: an event's bytes and lane, and where to append them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from datetime import datetime
 from itertools import islice
+from operator import itemgetter
 from sys import modules
 from typing import TypeAlias
 
@@ -48,6 +49,7 @@ _NO_HEADERS: Mapping[str, HeaderValue] = {}
 Place: TypeAlias = tuple[LaneIndex, str, int]
 """Of a key: its lane, itself, and its bytes."""
 _Known: TypeAlias = tuple[str, int]
+_key_bytes_of: Callable[[Place], int] = itemgetter(2)
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -76,7 +78,7 @@ class Encoded(msgspec.Struct, frozen=True):
         contents: Seq[bytes],
     ) -> "Encoded":
         """Those, and how many bytes they take."""
-        keys_bytes = sum([key_bytes for _, _, key_bytes in places])
+        keys_bytes = sum(map(_key_bytes_of, places))
         size_bytes = sum(map(len, contents)) + keys_bytes + len(ids) * around_bytes
         return cls(attributes, around_bytes, places, ids, contents, size_bytes)
 
