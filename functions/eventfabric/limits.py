@@ -80,8 +80,10 @@ LANE_RACES_MAX: Final = 3
 TIME_MARGIN_SECONDS: Final = 5.0
 """Of an invocation's time, kept for the commit."""
 
-PARKED_KEYS_MAX: Final = 1_000
-"""Parked keys of one lane: beyond it the lane halts, since each visit reads them all."""
+PARKED_KEYS_MAX: Final = 4_000
+"""Parked keys of one lane: beyond it the lane halts, since its cursor names them all."""
+ROSTER_KEY_BYTES_MAX: Final = 28
+"""Of one parked key in its lane's cursor: a digest, and when it is due."""
 PARKED_PLACES_MAX: Final = 256
 """Waiting events that one parked key lists; where more wait, the log is read for them when these are through."""
 PARKED_PLACE_BYTES_MAX: Final = 24
@@ -220,6 +222,8 @@ assert CRASHES_MAX + 2 < RECEIVE_COUNT_MAX
 _PLACES_BYTES_MAX = PARKED_PLACES_MAX * PARKED_PLACE_BYTES_MAX
 _FAILURE_BYTES_MAX = JSON_CHARACTER_BYTES_MAX * sum(FAILURE_CHARACTERS_MAX.values())
 assert 2 * KEY_BYTES_MAX + _PLACES_BYTES_MAX + _FAILURE_BYTES_MAX + 1024 < PARKED_BYTES_MAX
+assert PARKED_KEYS_MAX * ROSTER_KEY_BYTES_MAX + 4096 < ITEM_BYTES_MAX
 assert PARKED_BYTES_MAX + RECORD_PAYLOAD_BYTES_MAX < ITEM_BYTES_MAX
-assert TRANSACTION_ACTIONS_MAX * PARKED_BYTES_MAX < TRANSACTION_BYTES_MAX
+_CURSOR_BYTES_MAX = PARKED_KEYS_MAX * ROSTER_KEY_BYTES_MAX + 4096
+assert (TRANSACTION_ACTIONS_MAX - 1) * PARKED_BYTES_MAX + _CURSOR_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert CLOCK_TOLERANCE_MILLISECONDS < 1000 * CLOCK_AHEAD_SECONDS < 1000 * UNRUNG_SECONDS

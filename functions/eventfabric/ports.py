@@ -38,7 +38,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import ParkedChange, Settled
+from eventfabric.model.parked import Parked, ParkedChange, Settled
 from eventfabric.model.record import Recent as Recent
 from eventfabric.model.record import Record, Tail
 from eventfabric.model.slice import SliceProgress
@@ -130,8 +130,15 @@ class Ledger(Protocol):
 
     region: Region
 
-    def state(self, key: LaneKey) -> LaneState:
-        """All that is known of a lane for a subscription (one consistent read)."""
+    def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
+        """All that is known of a lane for a subscription (one consistent read).
+
+        `glance`: without its parked keys, if that makes it cheaper; the cursors' rosters tell of them.
+        """
+        ...
+
+    def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
+        """This Region's parked keys of a lane by the digests of their ids, as far as they are there (consistent)."""
         ...
 
     def commit(

@@ -12,6 +12,7 @@ from eventfabric.model.identity import Chain, LaneIndex, Sequence, StreamName, S
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Settled
+from eventfabric.model.roster import digest_of_id
 from eventfabric.ports import Committed, Ledger, RaceLost
 from eventfabric.wire import settled_item
 from eventfabric.wire.keys import settled_key
@@ -213,6 +214,28 @@ def test_a_cursor_keeps_what_it_says_of_the_parked_keys_beside_it(ledger: Ledger
     assert isinstance(outcome, Committed)
     assert ledger.state(KEY).cursors == {HOME: outcome.cursor}
     assert (outcome.cursor.low, outcome.cursor.parked) == (moved.low, moved.parked)
+
+
+def test_a_lane_is_read_without_its_parked_keys_and_they_are_looked_up(backend: Backend) -> None:
+    ledger = backend.ledger
+    other = replace(PARKED, id="k/other", key="other", state=ParkedState.DEAD)
+    outcome = ledger.commit(KEY, START, at(4), parked=[ParkedChange(None, PARKED), ParkedChange(None, other)])
+    assert isinstance(outcome, Committed)
+    glance = ledger.state(KEY, glance=True)
+    assert (glance.parked, glance.is_whole, glance.cursors) == ({}, False, {HOME: outcome.cursor})
+    roster = glance.cursor(HOME).roster
+    assert roster.count == 2
+    sought = [digest_of_id(one) for one in (PARKED.id, other.id, "k/none")]
+    whole = ledger.state(KEY)
+    assert {one.id: one for one in ledger.look_up(KEY, sought)} == whole.parked[HOME]
+    assert whole.is_whole
+    assert ledger.acting_for(AWAY).look_up(KEY, sought) == []
+
+
+def test_without_transactions_a_lane_is_always_read_whole(backend: Backend) -> None:
+    ledger = backend.another_ledger(in_order=frozenset({str(KEY.stream)}))
+    ledger.commit(KEY, START, at(4), parked=[ParkedChange(None, PARKED)])
+    assert set(ledger.state(KEY, glance=True).parked[HOME]) == {PARKED.id}
 
 
 def test_marks_come_back_as_they_were_and_the_slower_of_two_passes_writes_nothing(backend: Backend) -> None:

@@ -16,7 +16,7 @@ from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import ParkedChange, Settled
+from eventfabric.model.parked import Parked, ParkedChange, Settled
 from eventfabric.ports import (
     Clock,
     CommitOutcome,
@@ -27,8 +27,17 @@ from eventfabric.ports import (
     SameItemTwice,
     Write,
 )
-from eventfabric.wire import circuit_item, marks_item, owner_item, settled_item, start_item
-from eventfabric.wire.keys import Item, marks_of, marks_prefix, seen_item, settled_of, standing_key
+from eventfabric.wire import circuit_item, marks_item, owner_item, parked_item, settled_item, start_item
+from eventfabric.wire.keys import (
+    BEFORE_PARKED,
+    Item,
+    marks_of,
+    marks_prefix,
+    parked_key_by_digest,
+    seen_item,
+    settled_of,
+    standing_key,
+)
 from eventfabric.wire.ledger_commit import Action, CommitRequest, state_of, unchanged, wrote
 
 if TYPE_CHECKING:
@@ -62,9 +71,27 @@ class AwsLedger:
         acting.region = region
         return acting
 
-    def state(self, key: LaneKey) -> LaneState:
+    def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
         """See ports.Ledger. One Query for each MB of state."""
-        return state_of(chain.from_iterable(self._pages("read the ledger", key.stream, {"S": str(key)})))
+        # Without transactions a parked key may be there before the cursor names it.
+        glances = glance and key.stream not in self._in_order
+        end = BEFORE_PARKED if glances else ""
+        pages = self._pages("read the ledger", key.stream, {"S": str(key)}, end=end)
+        return state_of(chain.from_iterable(pages), is_whole=not glances)
+
+    def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
+        """See ports.Ledger. One GetItem a key."""
+        found: list[Parked] = []
+        for digest in digests:
+            with named_failures("look up a parked key"):
+                answer = self._client.get_item(
+                    TableName=self._table_of(key.stream),
+                    Key=parked_key_by_digest(key, self.region, digest),
+                    ConsistentRead=True,
+                )
+            if "Item" in answer:
+                found.append(parked_item.from_item(cast(Item, answer["Item"])))
+        return found
 
     def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
         """See ports.Ledger. One Query for each MB of decisions."""
@@ -72,9 +99,15 @@ class AwsLedger:
             yield from settled_item.decided_by(page, by)
 
     def _pages(
-        self, operation: str, stream: StreamName, partition: dict[str, Any], *, prefix: str = ""
+        self,
+        operation: str,
+        stream: StreamName,
+        partition: dict[str, Any],
+        *,
+        prefix: str = "",
+        end: str = "",
     ) -> Iterator[list[Item]]:
-        """The items of a partition whose sort keys begin so, page by page."""
+        """The items of a partition whose sort keys begin so, or are smaller than `end`, page by page."""
         request: dict[str, Any] = {
             "TableName": self._table_of(stream),
             "KeyConditionExpression": "pk = :pk",
@@ -84,6 +117,9 @@ class AwsLedger:
         if prefix:
             request["KeyConditionExpression"] += " AND begins_with(sk, :prefix)"
             request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
+        elif end:
+            request["KeyConditionExpression"] += " AND sk < :end"
+            request["ExpressionAttributeValues"][":end"] = {"S": end}
         while True:
             with named_failures(operation):
                 answer = self._client.query(**request)

@@ -79,9 +79,10 @@ class _ObservedLedger:
         self._log = log
         self.region: Region = inner.region
 
-    def state(self, key: LaneKey) -> LaneState:
-        self._log.began()
-        return self._inner.state(key)
+    def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
+        if glance:
+            self._log.began()
+        return self._inner.state(key, glance=glance)
 
     def commit(self, key: LaneKey, read: Cursor, moved: Cursor, **others: Any) -> CommitOutcome:
         outcome = self._inner.commit(key, read, moved, **others)

@@ -19,7 +19,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import Settled
+from eventfabric.model.parked import Parked, Settled
 from eventfabric.model.record import Record, Tail
 from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
@@ -182,8 +182,11 @@ class _Ledger:
         self._ledger, self._faults = ledger, faults
         self.region = ledger.region
 
-    def state(self, key: LaneKey) -> LaneState:
-        return self._faults.call("ledger.state", lambda: self._ledger.state(key))
+    def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
+        return self._faults.call("ledger.state", lambda: self._ledger.state(key, glance=glance))
+
+    def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
+        return self._faults.call("ledger.look_up", lambda: self._ledger.look_up(key, digests))
 
     def commit(self, key: LaneKey, read: Cursor, moved: Cursor, **others: Any) -> CommitOutcome:
         return self._faults.call("ledger.commit", lambda: self._ledger.commit(key, read, moved, **others))

@@ -18,10 +18,19 @@ from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import ParkedChange, Settled
+from eventfabric.model.parked import Parked, ParkedChange, Settled
 from eventfabric.ports import CommitOutcome, Committed, Decided, Entropy, RaceLost, SameItemTwice, Write
-from eventfabric.wire import circuit_item, marks_item, owner_item, settled_item, start_item
-from eventfabric.wire.keys import Item, marks_of, marks_prefix, seen_item, settled_of, standing_key
+from eventfabric.wire import circuit_item, marks_item, owner_item, parked_item, settled_item, start_item
+from eventfabric.wire.keys import (
+    BEFORE_PARKED,
+    Item,
+    marks_of,
+    marks_prefix,
+    parked_key_by_digest,
+    seen_item,
+    settled_of,
+    standing_key,
+)
 from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged, wrote
 
 _LAST_CHARACTER = "\U0010ffff"
@@ -55,9 +64,18 @@ class MemoryLedger:
         acting.region = region
         return acting
 
-    def state(self, key: LaneKey) -> LaneState:
+    def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
         """See ports.Ledger. One query for each page of state."""
-        return state_of(chain.from_iterable(self._pages(key.stream, {"S": str(key)})))
+        glances = glance and key.stream not in self._in_order
+        pages = self._pages(key.stream, {"S": str(key)}, end=BEFORE_PARKED if glances else "")
+        return state_of(chain.from_iterable(pages), is_whole=not glances)
+
+    def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
+        """See ports.Ledger. One get a key."""
+        table = self._region.table(self._table_of(key.stream))
+        keys = [parked_key_by_digest(key, self.region, digest) for digest in digests]
+        items = [self._requests.send("get", partial(table.get, one, consistent=True)) for one in keys]
+        return [parked_item.from_item(item) for item in items if item is not None]
 
     def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
         """See ports.Ledger. One query for each page of decisions."""
@@ -65,16 +83,17 @@ class MemoryLedger:
             yield from settled_item.decided_by(page, by)
 
     def _pages(
-        self, stream: StreamName, partition: AttributeValue, *, prefix: str = ""
+        self, stream: StreamName, partition: AttributeValue, *, prefix: str = "", end: str = ""
     ) -> Iterator[list[Item]]:
-        """The items of a partition whose sort keys begin so, page by page."""
+        """The items of a partition whose sort keys begin so, or are smaller than `end`, page by page."""
         table, last, more = self._region.table(self._table_of(stream)), None, True
         first = {"S": prefix} if prefix else None
-        end = {"S": f"{prefix}{_LAST_CHARACTER}"} if prefix else None
+        before = f"{prefix}{_LAST_CHARACTER}" if prefix else end
+        last_key = {"S": before} if before else None
         while more:
             # From the last item on, which is not taken twice.
             start = last["sk"] if last else first
-            query = partial(table.query, partition, consistent=True, start=start, end=end)
+            query = partial(table.query, partition, consistent=True, start=start, end=last_key)
             found, more = self._requests.send("query", query)
             page = found[1:] if last else found
             last = found[-1] if found else None

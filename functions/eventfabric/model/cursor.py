@@ -1,14 +1,15 @@
 """Owns the cursor: how far one subscription has come in one lane, with proof of what lies behind it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import BatchId, Chain, Lane, Region, Sequence, StreamName, SubscriptionName
-from eventfabric.model.parked import Parked, Place
+from eventfabric.model.parked import Parked, ParkedChange, Place
 from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.roster import Roster
 
 _DIGEST_BYTES: Final = 8
 _NEVER: Final = Sequence(0)
@@ -53,6 +54,8 @@ class Cursor:
     """When it was written, milliseconds since 1970; a report, not part of what it says."""
     parked: bytes = b""
     """Digest of the parked keys that stand beside it, empty where there is none."""
+    roster: Roster = field(default_factory=Roster, compare=False)
+    """Which these are, in a few bytes each; a commit brings it up to date."""
 
     def beside(self, parked: Mapping[str, Parked]) -> "Cursor":
         """The cursor with what tells another Region whether it has these parked keys, all of them, as they are."""
@@ -61,6 +64,18 @@ class Cursor:
         low = min((key.first for key in parked.values()), key=lambda place: place.sequence)
         low = replace(low, replay=False)
         return replace(self, low=low, parked=digest_of(parked))
+
+    def beside_changed(self, read: "Cursor", changes: Iterable[ParkedChange]) -> "Cursor":
+        """The same by what changes of the keys beside the cursor that was `read`, whose first waiting event stays."""
+        total, firsts = int.from_bytes(read.parked, "big"), [read.low] if read.low else []
+        for change in changes:
+            if change.before is not None:
+                total -= _number_of(change.before)
+            if change.after is not None:
+                total += _number_of(replace(change.after, version=change.version))
+                firsts.append(change.after.first)
+        low = min(firsts, key=lambda place: place.sequence)
+        return replace(self, low=replace(low, replay=False), parked=_bytes_of(total))
 
     @property
     def is_replay(self) -> bool:
@@ -81,6 +96,8 @@ class LaneState:
     parked: dict[Region, dict[str, Parked]] = field(default_factory=dict)
     decisions: frozenset[Decision] = frozenset()
     """About batches whose noted copy stands in another lane."""
+    is_whole: bool = True
+    """Whether it holds the parked keys; else only their cursors' rosters were read."""
 
     def cursor(self, region: Region) -> Cursor:
         """The cursor of a Region, or the start where it has none."""
@@ -121,8 +138,15 @@ class LaneState:
 
 
 def digest_of(parked: Mapping[str, Parked]) -> bytes:
-    """Of parked keys by their id: equal for equal keys at equal versions."""
-    digest = blake2b(digest_size=_DIGEST_BYTES)
-    for name in sorted(parked):
-        digest.update(b"%d %d " % (parked[name].version, len(name.encode())) + name.encode())
-    return digest.digest()
+    """Of parked keys by their id: equal for equal keys at equal versions. A sum, so that a change is added to it."""
+    return _bytes_of(sum(_number_of(one) for one in parked.values()))
+
+
+def _number_of(parked: Parked) -> int:
+    """Of one parked key at its version."""
+    content = b"%d %s" % (parked.version, parked.id.encode())
+    return int.from_bytes(blake2b(content, digest_size=_DIGEST_BYTES).digest(), "big")
+
+
+def _bytes_of(total: int) -> bytes:
+    return (total % (1 << 8 * _DIGEST_BYTES)).to_bytes(_DIGEST_BYTES, "big")

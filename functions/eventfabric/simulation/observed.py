@@ -30,12 +30,12 @@ class ObservedLedger(MemoryLedger):
         )
         self._process = process
 
-    def state(self, key: LaneKey) -> LaneState:
+    def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
         """See ports.Ledger."""
         self._process.tell(
             history.LaneRead, region=str(self.region), subscription=str(key.subscription), lane=str(key.lane)
         )
-        return super().state(key)
+        return super().state(key, glance=glance)
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger."""

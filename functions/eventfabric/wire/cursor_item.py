@@ -4,17 +4,22 @@
 `e` epoch, `g` whether the event at `s` is being attempted by itself, and `n` after how many crashes, `w` token of the
 write (lets a consumer recognise its own commit after a lost reply), `u` milliseconds since 1970 of the write. Where
 keys are parked: `l` base and sequence of the first event that waits, `p` digest of the keys. Where it is not 0: `r` the
-sequence before which events are replays, `b` the first sequence that was ever to be delivered.
+sequence before which events are replays, `b` the first sequence that was ever to be delivered. The roster of the parked
+keys: `t` when those are due that retry, by the digest of their id (MessagePack), `d` how the digests of the dead begin.
 """
 
 from typing import Final
 
+import msgspec
+
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Chain, Region, Sequence
 from eventfabric.model.parked import Place
+from eventfabric.model.roster import Roster, packed_dead, unpacked_dead
 from eventfabric.wire.keys import Item, cursor_key
 
 WRITTEN: Final = "u"
+_decode_retrying = msgspec.msgpack.Decoder(dict[bytes, int]).decode
 
 
 def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_ms: int) -> Item:
@@ -38,6 +43,10 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
         item["r"] = {"N": str(cursor.replay_until)}
     if cursor.began:
         item["b"] = {"N": str(cursor.began)}
+    if cursor.roster.retrying:
+        item["t"] = {"B": msgspec.msgpack.encode(cursor.roster.retrying)}
+    if cursor.roster.dead:
+        item["d"] = {"B": packed_dead(cursor.roster)}
     return item
 
 
@@ -56,6 +65,10 @@ def from_item(item: Item) -> Cursor:
         parked=bytes(item["p"]["B"]) if "p" in item else b"",
         replay_until=Sequence(int(item["r"]["N"]) if "r" in item else 0),
         began=Sequence(int(item["b"]["N"]) if "b" in item else 0),
+        roster=Roster(
+            _decode_retrying(bytes(item["t"]["B"])) if "t" in item else {},
+            unpacked_dead(bytes(item["d"]["B"])) if "d" in item else (),
+        ),
     )
 
 

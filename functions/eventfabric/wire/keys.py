@@ -9,7 +9,8 @@ cursor    table `<fabric>-ledger`; written by one Region's deliver function, ver
 once      table `<fabric>-<stream>`; written with the record of an event published once; never changed; as long as it.
           pk `once/<origin>/<digest of the event's source and id>`, sk 0.
 parked    table `<fabric>-ledger`; written with the cursor by the same function, and by who redrives; kept until the key
-          is free. pk as the cursor's, sk `<region>/parked/<digest of the parking id>`.
+          is free. pk as the cursor's, sk `~parked/<region>/<digest of the parking id>`: behind all else of the lane, so
+          that it may be read without them.
 won       table `<fabric>-ledger`; written by who comes to a record with a note, beside the state of the lane where its
           batch may also stand: which copy is delivered; never changed; kept 90 days longer than its events. pk as the
           cursor's, sk `<region>/won/<batch id in hex>`.
@@ -54,6 +55,7 @@ from eventfabric.model.identity import (
     StreamName,
     SubscriptionName,
 )
+from eventfabric.model.roster import digest_of_id
 
 Item = dict[str, dict[str, Any]]
 """A DynamoDB item in the service's own JSON: attribute name to {type: value}."""
@@ -73,6 +75,8 @@ _SEEN: Final = "seen"
 _OWNER: Final = "owner/"
 _BACKFILL: Final = "backfill"
 _DIGEST_BYTES: Final = 16
+BEFORE_PARKED: Final = "~"
+"""Every sort key of a lane that is smaller is no parked key's."""
 
 
 def record_key(lane: Lane, sequence: int) -> Item:
@@ -97,8 +101,12 @@ def cursor_key(key: LaneKey, region: Region) -> Item:
 
 def parked_key(key: LaneKey, region: Region, parking_id: str) -> Item:
     """The key of a Region's parked key: a digest, because a key may be as long as a whole sort key."""
-    digest = blake2b(parking_id.encode(), digest_size=_DIGEST_BYTES).hexdigest()
-    return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_PARKED}{digest}"}}
+    return parked_key_by_digest(key, region, digest_of_id(parking_id))
+
+
+def parked_key_by_digest(key: LaneKey, region: Region, digest: bytes) -> Item:
+    """The key of a Region's parked key by its digest."""
+    return {PK: {"S": str(key)}, SK: {"S": f"{BEFORE_PARKED}{_PARKED}{region}/{digest.hex()}"}}
 
 
 def won_key(key: LaneKey, region: Region, batch_id: BatchId) -> Item:
@@ -213,7 +221,11 @@ def lane_key_of(item: Item) -> LaneKey:
 
 def ledger_region_and_kind(item: Item) -> tuple[Region, str]:
     """The Region that writes a ledger item, and what it is (`cursor`, `parked/...`, `circuit`)."""
-    region, _, kind = item[SK]["S"].partition("/")
+    sort_key: str = item[SK]["S"]
+    if sort_key.startswith(f"{BEFORE_PARKED}{_PARKED}"):
+        region, _, digest = sort_key.removeprefix(f"{BEFORE_PARKED}{_PARKED}").partition("/")
+        return Region(region), f"{_PARKED}{digest}"
+    region, _, kind = sort_key.partition("/")
     return Region(region), kind
 
 

@@ -28,7 +28,7 @@ from eventfabric.wire.transaction_bounds import bytes_of
 Action = tuple[str, dict[str, Any]]
 """Put, Update, Delete or ConditionCheck, and the DynamoDB request of it."""
 
-_CURSOR_BYTES_MAX: Final = 4 * 1024
+_CURSOR_BYTES_MAX: Final = 4 * 1024 + limits.PARKED_KEYS_MAX * limits.ROSTER_KEY_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,8 @@ class CommitRequest:
         writes: Seq[Write] = (),
     ) -> None:
         """`writes`: a handler's, that go with it."""
-        self.stored = replace(moved, version=read.version + 1)
+        roster = read.roster.after(parked) if parked else read.roster
+        self.stored = replace(moved, version=read.version + 1, roster=roster)
         self.token = token
         self._table = table
         item = cursor_item.to_item(key, region, self.stored, token=token, now_ms=now_ms)
@@ -203,7 +204,7 @@ def unchanged(read_version: int) -> dict[str, Any]:
     return condition
 
 
-def state_of(items: Iterable[Item]) -> LaneState:
+def state_of(items: Iterable[Item], *, is_whole: bool = True) -> LaneState:
     """The state that a lane's items tell."""
     cursors: dict[Region, Cursor] = {}
     parked: dict[Region, dict[str, Parked]] = {}
@@ -217,4 +218,4 @@ def state_of(items: Iterable[Item]) -> LaneState:
             parked.setdefault(region, {})[found.id] = found
         elif is_won(kind):
             decisions.add(won_item.from_item(item))
-    return LaneState(cursors, parked, frozenset(decisions))
+    return LaneState(cursors, parked, frozenset(decisions), is_whole)

@@ -169,7 +169,8 @@ class Deliverer:
                     continue
             if owner is not None and state.cursor(ledger.region).epoch < owner.epoch:
                 now_ms = self._clock.now_ms()
-                if not take_over(key, state, owner.epoch, ledger=ledger, log=self._log, now_ms=now_ms):
+                whole = ledger.state(key)
+                if not take_over(key, whole, owner.epoch, ledger=ledger, log=self._log, now_ms=now_ms):
                     return LaneResult(Outcome.HOLE)
                 continue
             visit = Visit(
@@ -215,7 +216,7 @@ class Deliverer:
         """
         base = self._left_at.pop(key.lane, None)
         if base is None or doorbell.tail <= base or self._context.side_by_side is one_after_another:
-            return ledger.state(key), None
+            return ledger.state(key, glance=True), None
         states: list[LaneState] = []
         pages: list[Page] = []
 
@@ -223,7 +224,7 @@ class Deliverer:
             with suppress(LogError, PortError):  # read again where it is needed, and told there
                 pages.append(self._log.read(key.lane, base, records_max=limits.PAGE_RECORDS_MAX))
 
-        self._context.side_by_side([lambda: states.append(ledger.state(key)), read_log])
+        self._context.side_by_side([lambda: states.append(ledger.state(key, glance=True)), read_log])
         return states[0], _Ahead(base, pages[0]) if pages else None
 
     def _not_begun(self, probes: bool) -> LaneResult:

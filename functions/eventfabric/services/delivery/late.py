@@ -92,7 +92,7 @@ class Lateness:
         """Up to where a lane was handed out: by this Region where each delivers all, else by whoever came furthest."""
         subscription = self._in.subscription
         ledger = ledger_of(self._in.ledger, subscription, lane.origin)
-        state = ledger.state(LaneKey(self._key.stream, self._key.subscription, lane))
+        state = ledger.state(LaneKey(self._key.stream, self._key.subscription, lane), glance=True)
         by = (
             ledger.region
             if subscription.definition.deliver == "everywhere"

@@ -32,7 +32,7 @@ def settle_notes(
     for record in noted:
         assert record.note is not None, "only records with a note are settled"
         of = replace(key, lane=record.note.lane)
-        state = context.ledger.state(of)
+        state = context.ledger.state(of, glance=True)
         wins = record.batch_id in state.won_by(alone)
         if not state.is_decided(record.batch_id, alone):
             wins = not _is_here(context, record.note, record)

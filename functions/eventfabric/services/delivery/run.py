@@ -44,6 +44,7 @@ class Run:
     def __init__(self, visit: Visit, stretch: Stretch) -> None:
         self._visit = visit
         self._stretch = stretch
+        visit.look_ahead(stretch)
         self._index = 0
         self._single_until = len(stretch.events) if stretch.late else 0
         self._group: list[_Entry] = []

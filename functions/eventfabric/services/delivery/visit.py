@@ -18,12 +18,14 @@ from eventfabric.model.commit import (
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Place, after_changes
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Place
 from eventfabric.model.record import Record
+from eventfabric.model.roster import digest_of_id
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped, only_race, refusal
+from eventfabric.services.delivery.known_keys import KnownKeys
 from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.delivery.notes import settle_notes
 from eventfabric.services.delivery.patiently import commit_patiently, ring_later_patiently
@@ -57,21 +59,22 @@ class Visit:
         """
         self._in = context
         self.key = key
-        self._stored = state.parked.get(context.region, {})
         self._changed: set[str] = set()
         self._changes_size = CommitSize()
         self.cursor = state.cursor(context.region)
+        self._keys = KnownKeys(context, key, state)
+        self._keys.look(self.cursor.roster, self.cursor.roster.due(2**62 if probes else self._soon_ms))
+        self._stored, self._parked = self._keys.stored, self._keys.now
         if self.cursor.version in ended:
             self.cursor = replace(self.cursor, attempting=False)
             stale = [parked for parked in self._stored.values() if parked.attempting]
-            self._stored = {each: replace(parked, attempting=False) for each, parked in self._stored.items()}
             for parked in stale:
+                self._parked[parked.id] = self._stored[parked.id] = replace(parked, attempting=False)
                 self._has_changed(parked)
         elif self.cursor.attempting:
             self.cursor = replace(self.cursor, attempting=False, crashes=self.cursor.crashes + 1)
             self._crashed_at(self.cursor.sequence, self.cursor.crashes)
         self._stale = frozenset(self._changed)
-        self._parked = dict(self._stored)
         self.stepped_over = set(state.won_by(context.decides_alone))
         self._timers: set[int] = set()
         self.deadline_ms = deadline_ms
@@ -96,7 +99,7 @@ class Visit:
         A probe may try any that retries, first the one whose last try is the longest ago: one poison key must not be
         all that is ever probed.
         """
-        now_ms = self._in.clock.now_ms() + limits.TIMER_EARLY_MILLISECONDS
+        now_ms = self._soon_ms
         found = [
             parked
             for parked in self._parked.values()
@@ -105,6 +108,18 @@ class Visit:
         # What was being attempted when the process died comes first, so that no other crash is put down to it.
         found.sort(key=lambda parked: (parked.failure.last_ms if self.probes else 0, parked.first.sequence))
         return sorted(found, key=lambda parked: not parked.attempting)
+
+    @property
+    def _soon_ms(self) -> int:
+        return self._in.clock.now_ms() + limits.TIMER_EARLY_MILLISECONDS
+
+    def look_ahead(self, stretch: Stretch) -> None:
+        """Read at once the parked keys of which the events of a stretch may be."""
+        if self.cursor.roster.count:
+            ids = {
+                self._in.policy.parking_id(one, stretch.place(at)) for at, one in enumerate(stretch.events)
+            }
+            self._keys.look(self.cursor.roster, [digest_of_id(one) for one in sorted(ids)])
 
     def retry(self, due: Seq[Parked]) -> Ended | None:
         """Each key's events in order, until one fails or none waits."""
@@ -227,9 +242,10 @@ class Visit:
         `handled_beside`: events that were handled and are not committed yet. ParkedFullError.
         """
         within, now_ms = self._in, self._in.clock.now_ms()
-        before = self._parked.get(of.id if of else within.policy.parking_id(event, place))
-        if before is None and len(self._parked) >= limits.PARKED_KEYS_MAX:
-            raise ParkedFullError(f"lane {self.key.lane} has parked {len(self._parked)} keys")
+        before = self._key_of(of.id if of else within.policy.parking_id(event, place))
+        count = self._keys.count(self.cursor.roster)
+        if before is None and count >= limits.PARKED_KEYS_MAX:
+            raise ParkedFullError(f"lane {self.key.lane} has parked {count} keys")
         excused = before is not None and within.breaker.circuit().excuses(before.failure.last_ms)
         parked = within.policy.park(event, place, failed, before, now_ms=now_ms, excused=excused)
         if parked.state is ParkedState.RETRYING:
@@ -247,7 +263,7 @@ class Visit:
         """Dead where its attempts are used up, and that does not look like an outage. May open the circuit."""
         policy, breaker = self._in.policy, self._in.breaker
         if not policy.is_used_up(parked):
-            retrying = sum(each.state is ParkedState.RETRYING for each in self._parked.values())
+            retrying = self._keys.retrying(self.cursor.roster)
             parked_keys = retrying + 1 if newly else 0  # that a key fails again makes no more of them
             self._opened = breaker.failed(self.key.lane, parked.id, parked_keys, handled_beside)
         elif breaker.suspects_outage(parked.failure.first_ms):
@@ -324,7 +340,7 @@ class Visit:
             or parking_id in self._stale  # its note is not true any more
         ]
         moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
-        moved = moved.beside(after_changes(self._stored, changes))
+        moved = self._keys.beside(moved, self.cursor, changes)
         if moved == self.cursor and not changes and not writes and not decided:
             return None
         self._ring_timers(changes)
@@ -422,7 +438,7 @@ class Visit:
     @property
     def has_parked(self) -> bool:
         """Whether any key of the lane is parked."""
-        return bool(self._parked)
+        return self._keys.count(self.cursor.roster) > 0
 
     @property
     def changes_size(self) -> CommitSize:
@@ -431,12 +447,15 @@ class Visit:
 
     def parked_with(self, event: Event, place: Place) -> Parked | None:
         """The parked key that the event has to wait in."""
-        found = self._parked.get(self._in.policy.parking_id(event, place))
+        found = self._key_of(self._in.policy.parking_id(event, place))
         if found is None and not self._in.policy.keeps_order:
             # Of a key from when order was kept: what the log has of it up to the cursor waits there, too.
-            by_key = self._parked.get(key_parking_id(event.key))
+            by_key = self._key_of(key_parking_id(event.key))
             return by_key if by_key is not None and by_key.rest is not None else None
         return found
+
+    def _key_of(self, parking_id: str) -> Parked | None:
+        return self._keys.get(self.cursor.roster, parking_id)
 
     def crashes_at(self, sequence: Sequence) -> int:
         """How often an attempt of that event alone was begun and never heard of again."""

@@ -43,8 +43,10 @@ def _dead_again(
     """A key that is dead at a decided event must have failed since."""
     after, before = entry.after, entry.before
     assert after is not None
+    if after.state != "dead":
+        return []
     place = (entry.subscription, facts.group(entry.subscription, entry.region), entry.lane, after.waiting[0])
-    if after.state != "dead" or place not in decided:
+    if place not in decided:
         return []
     if before is not None and before.state == "dead" and before.waiting[0] == after.waiting[0]:
         return []  # that it is dead is no news

@@ -1,0 +1,84 @@
+"""Owns the roster of a lane's parked keys: a few bytes of each, so that a visit reads only those that concern it."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
+
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState
+
+DIGEST_BYTES: Final = 16
+_DEAD_BYTES: Final = 3
+_ATTEMPTED: Final = 0
+
+
+def digest_of_id(parking_id: str) -> bytes:
+    """What a parked key is known by, however long its id is."""
+    return blake2b(parking_id.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Which keys are parked. It stands in the cursor's item, so it is always as true as the cursor.
+
+    `retrying`: when each is due, by the digest of its id; 0 where an attempt is noted. `dead`: the beginnings of
+    digests, in order; two keys may share one, so a key that has none is certainly not dead, and one that has may be.
+    """
+
+    retrying: dict[bytes, int] = field(default_factory=dict)
+    dead: tuple[bytes, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many keys are parked."""
+        return len(self.retrying) + len(self.dead)
+
+    def after(self, changes: Iterable[ParkedChange]) -> "Roster":
+        """The roster once these changes are committed."""
+        retrying, dead = dict(self.retrying), list(self.dead)
+        for change in changes:
+            if change.before is not None:
+                _drop(change.before, retrying, dead)
+            if change.after is not None:
+                _add(change.after, retrying, dead)
+        return Roster(retrying, tuple(dead))
+
+    def due(self, now_ms: int) -> list[bytes]:
+        """The digests of the keys that are to be tried again by then, and of those whose attempt is noted."""
+        return [digest for digest, due_ms in self.retrying.items() if due_ms <= now_ms]
+
+    def held(self, digests: Iterable[bytes]) -> list[bytes]:
+        """Those of the digests whose keys may be parked."""
+        beginnings = frozenset(self.dead)
+        return [one for one in digests if one in self.retrying or one[:_DEAD_BYTES] in beginnings]
+
+
+def packed_dead(roster: Roster) -> bytes:
+    """The dead of a roster, one behind the other."""
+    return b"".join(roster.dead)
+
+
+def unpacked_dead(content: bytes) -> tuple[bytes, ...]:
+    """The dead of such bytes; ValueError."""
+    if len(content) % _DEAD_BYTES:
+        raise ValueError(f"{len(content)} bytes are no dead keys")
+    return tuple(content[at : at + _DEAD_BYTES] for at in range(0, len(content), _DEAD_BYTES))
+
+
+def _drop(parked: Parked, retrying: dict[bytes, int], dead: list[bytes]) -> None:
+    digest = digest_of_id(parked.id)
+    if parked.state is ParkedState.RETRYING:
+        retrying.pop(digest, None)
+        return
+    at = bisect_left(dead, digest[:_DEAD_BYTES])
+    if at < len(dead) and dead[at] == digest[:_DEAD_BYTES]:
+        del dead[at]
+
+
+def _add(parked: Parked, retrying: dict[bytes, int], dead: list[bytes]) -> None:
+    digest = digest_of_id(parked.id)
+    if parked.state is ParkedState.RETRYING:
+        retrying[digest] = _ATTEMPTED if parked.attempting else parked.due_ms
+    else:
+        insort(dead, digest[:_DEAD_BYTES])

@@ -1,0 +1,86 @@
+"""Known keys: the parked keys of a lane that a visit has read, and the reading of those that concern it.
+
+A lane is read without its parked keys, so that it costs the same however many dead letters lie in it. Its roster says
+which keys are due, and which events may belong to a parked key: only these keys are read. What was read with the lane's
+former state loses its race for the cursor, as everything does.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Sequence as Seq
+
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes
+from eventfabric.model.roster import Roster, digest_of_id
+from eventfabric.services.delivery.context import VisitContext
+
+
+class KnownKeys:
+    """The parked keys that one visit knows. `stored`: as they are stored; `now`: as the next commit will leave them."""
+
+    def __init__(self, context: VisitContext, key: LaneKey, state: LaneState) -> None:
+        self._in = context
+        self._key = key
+        self._is_whole = state.is_whole
+        self.stored: dict[str, Parked] = dict(state.parked.get(context.region, {}))
+        self.now: dict[str, Parked] = dict(self.stored)
+        self._looked: set[bytes] = set()
+
+    def look(self, roster: Roster, digests: Iterable[bytes]) -> list[Parked]:
+        """Read those keys that may be parked, unless they were read before; returns what is new."""
+        if self._is_whole or not roster.count:
+            return []
+        sought = [one for one in roster.held(digests) if one not in self._looked]
+        if not sought:
+            return []
+        self._looked.update(sought)
+        found = self._in.ledger.look_up(self._key, sought)
+        self._take(found)
+        return found
+
+    def get(self, roster: Roster, parking_id: str) -> Parked | None:
+        """The key of that id, as it is by now; read where it is not known yet."""
+        if parking_id not in self.now and not self._is_whole and roster.count:
+            self.look(roster, [digest_of_id(parking_id)])
+        return self.now.get(parking_id)
+
+    def count(self, roster: Roster) -> int:
+        """How many keys are parked."""
+        return len(self.now) if self._is_whole else roster.count - len(self.stored) + len(self.now)
+
+    def retrying(self, roster: Roster) -> int:
+        """How many of them are tried again by themselves."""
+        now = sum(one.state is ParkedState.RETRYING for one in self.now.values())
+        if self._is_whole:
+            return now
+        return (
+            len(roster.retrying)
+            - sum(one.state is ParkedState.RETRYING for one in self.stored.values())
+            + now
+        )
+
+    def beside(self, moved: Cursor, read: Cursor, changes: Seq[ParkedChange]) -> Cursor:
+        """The cursor beside the keys as they are after changes; all are read where the first that waits is unknown."""
+        known = after_changes(self.stored, changes)
+        if not (self._is_whole or len(known) == read.roster.after(changes).count):
+            if not _is_freed(read, changes):
+                return moved.beside_changed(read, changes)
+            state = self._in.ledger.state(self._key)
+            self._take(state.parked.get(self._in.region, {}).values())
+            self._is_whole = True
+            known = after_changes(self.stored, changes)
+        return moved.beside(known)
+
+    def _take(self, found: Iterable[Parked]) -> None:
+        for parked in found:
+            if parked.id not in self.stored:
+                self._looked.add(digest_of_id(parked.id))
+                self.stored[parked.id] = self.now[parked.id] = parked
+
+
+def _is_freed(read: Cursor, changes: Seq[ParkedChange]) -> bool:
+    """Whether the first event that waits in the lane waits no more after changes."""
+    for change in changes:
+        before, after = change.before, change.after
+        if read.low is not None and before is not None and before.first.sequence == read.low.sequence:
+            return after is None or after.first.sequence != before.first.sequence
+    return False
