@@ -4,7 +4,6 @@ import gc
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
-from enum import IntEnum, StrEnum
 from threading import Event as Flag
 from threading import Thread
 from typing import Any
@@ -151,21 +150,6 @@ def test_a_closed_publisher_takes_nothing() -> None:
         pass
     with pytest.raises(EventFabricError, match="closed"):
         publisher.publish(key="a", type="Placed")
-
-
-class Text(str):
-    """Text of a class of its own, which says something else of itself."""
-
-    def __str__(self) -> str:
-        return "something else"
-
-
-class Key(StrEnum):
-    MINE = "mine"
-
-
-class Number(IntEnum):
-    ONE = 1
 
 
 class Producer(Thread):
@@ -315,48 +299,6 @@ def test_publish_many_writes_nothing_if_one_event_is_wrong_and_names_all_that_ar
 def test_what_is_not_of_the_type_asked_for_is_refused_like_any_other_bad_value(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidEventError):
         World().fabric.publish("orders", **{"key": "a", "type": "Placed", **wrong})
-
-
-def publish_together(fabric: Fabric, event: dict[str, Any]) -> None:
-    with fabric.publisher("orders") as publisher:
-        publisher.publish_event(Event(**event))
-
-
-WAYS: dict[str, Callable[[Fabric, dict[str, Any]], object]] = {
-    "publish": lambda fabric, event: fabric.publish("orders", **event),
-    "publish_many": lambda fabric, event: fabric.publish_many("orders", [Event(**event)]),
-    "publish_event": publish_together,
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_text_of_a_class_of_its_own_is_taken_for_the_text_that_it_is(way: str) -> None:
-    world = World()
-    event = {
-        "key": Key.MINE,
-        "type": Text("Placed"),
-        "id": Text("e"),
-        "source": Text("/s"),
-        "headers": {Text("h"): Number.ONE},
-    }
-    for _ in range(2):  # the second time, the key and the type are remembered
-        WAYS[way](world.fabric, event)
-    events = [event for record in world.records() for event in record]
-    for stored in events:
-        assert (stored.key, stored.type) == ("mine", "Placed")
-        assert (stored.id, stored.source, repr(stored.headers)) == ("e", "/s", "{'h': 1}")
-    assert len(events) == 2
-
-
-def test_keys_and_types_of_classes_of_their_own_are_published_together() -> None:
-    world = World()
-    for _ in range(2):
-        with world.fabric.publisher("orders") as publisher:
-            publisher.publish_all(Text("Placed"), [(Key.MINE, {"a": 1}), (Text("k"), {"a": 2})])
-            publisher.publish(key=Key.MINE, type=Text("Placed"), data={"a": 3})
-    events = [event for record in world.records() for event in record]
-    assert {(event.key, event.type) for event in events} == {("mine", "Placed"), ("k", "Placed")}
-    assert len(events) == 6
 
 
 def test_wrong_input_is_refused_with_what_and_what_is_allowed() -> None:
