@@ -193,6 +193,15 @@ _UNREACHABLE: Final = Rule(
     periods=2,
     datapoints=2,
 )
+_UNVERIFIED: Final = Rule(
+    "unverified",
+    "Doubt: passes of reconciliation do not get through the log again; what was removed from it is found late.",
+    "The log is not verified again",
+    Missing.FINE,
+    threshold=limits.ROUND_LATE_SECONDS,
+    periods=2,
+    datapoints=2,
+)
 _FINDINGS: Final = Rule(
     "findings",
     "Reconciliation found what it cannot or must not repair.",
@@ -328,6 +337,7 @@ def _of_stream(stream: StreamTopology) -> Iterator[Alarm]:
         (Metric.PASSES_COMPLETED, _NOT_RECONCILED),
         (Metric.FINDINGS_ALARMED, _FINDINGS),
         (Metric.FINDINGS_REPAIRED, _REPAIRS),
+        (Metric.OLDEST_ROUND, _UNVERIFIED),
     ]
     if len(stream.definition.regions) > 1:
         rules += [(Metric.LANES_STALLED, _STALLED), (Metric.LANES_UNREACHABLE, _UNREACHABLE)]

@@ -36,6 +36,7 @@
     ├── UnsettledStepError           a dead letter's step is in doubt: settle it before it is redriven
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── ReplayRefusedError           a replay cannot be done as it was asked for: nothing is changed
+    ├── QuarantineRefusedError       an item is not to be set aside from its lane: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
     ├── FailoverError                lanes cannot be handed over as was asked
     ├── BackfillError                what is asked of a backfill cannot be done: every problem
@@ -299,6 +300,14 @@ class UndecodableRecordError(LogError):
 
 class DivergenceError(LogError):
     """The record does not extend the chain that was verified before it."""
+
+
+class QuarantineRefusedError(EventFabricError):
+    """An item is not to be set aside: it is the lane's own, or is not there, or another remedy is right."""
+
+    def __init__(self, lane: object, sequence: int, reason: str) -> None:
+        self.lane, self.sequence, self.reason = lane, sequence, reason
+        super().__init__(f"{lane}@{sequence} stays: {reason}")
 
 
 class UncertainTailError(LogError):

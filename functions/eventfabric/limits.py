@@ -145,6 +145,12 @@ MARK_BYTES_MAX: Final = 512
 SIGHTINGS_MAX: Final = 8
 """Tails of a lane that lags of which it is remembered when they were seen; of more, those between are forgotten."""
 
+ROUND_SECONDS: Final = 24 * 3600
+"""How long after a lane was verified as a whole it is verified once more."""
+ROUND_READ_UNITS: Final = 2_000
+"""Read units that one pass spends on that, for all lanes of an origin, beside what its last page takes."""
+ROUND_LATE_SECONDS: Final = 14 * ROUND_SECONDS
+"""After so long without a whole round somebody is told: the log has outgrown what passes verify."""
 SETTLE_SECONDS: Final = 60
 """How long records may stand behind a missing one before that is a hole: items replicate in no order."""
 STALL_SECONDS: Final = 900

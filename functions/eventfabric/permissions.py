@@ -146,6 +146,12 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
         _read_log(stream, regions),
         _write_log(stream, regions, ("PutItem",)),
         Statement(
+            f"set aside what does not belong to the log of {stream.name}, and look at it",
+            _dynamodb("Query", "PutItem", "DeleteItem"),
+            tuple(_table(stream.table, region) for region in regions),
+            leading_keys=(*_lanes(stream), "aside/*"),
+        ),
+        Statement(
             "see and change the state of the stream's subscriptions",
             _dynamodb("Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"),
             tuple(_table(ledger, region) for region in regions),

@@ -39,8 +39,8 @@ from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, Strea
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, Settled
+from eventfabric.model.record import Aside, Record, Tail
 from eventfabric.model.record import Recent as Recent
-from eventfabric.model.record import Record, Tail
 from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.topology import StreamTopology
@@ -113,6 +113,17 @@ class Log(Protocol):
 
     def hold_place(self, lane: Lane, tail: Tail) -> None:
         """Note that the lane goes on at `tail`, though all of its records expire, unless a later place is noted."""
+        ...
+
+    def set_aside(self, aside: Aside) -> None:
+        """Move whatever stands at that place out of the lane, and keep it with who did that, and why.
+
+        Nothing happens where nothing stands there. After a PortError it may be kept and stand in the lane as well.
+        """
+        ...
+
+    def asides(self, lane: Lane) -> tuple[Aside, ...]:
+        """What was set aside from the lane, by sequence; at most a page of it."""
         ...
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:

@@ -102,6 +102,10 @@ class Metric(StrEnum):
     """How far the time of a lane, which a producer's clock gave it, is ahead of the clock here; only told where it is.
     Unit: Seconds.
     """
+    OLDEST_ROUND = "OldestRound"
+    """How long ago the lane was verified as a whole of which that is the longest; only told where a round is due.
+    Unit: Seconds.
+    """
     LANES_UNREACHABLE = "LanesUnreachable"
     """Lanes that were compared with nothing: the Region of their origin did not answer. Unit: Count."""
     FINDINGS_ALARMED = "FindingsAlarmed"
@@ -128,6 +132,7 @@ _OF_STREAMS: Final = frozenset(
         Metric.LANES_BEHIND,
         Metric.LANES_STALLED,
         Metric.CLOCK_AHEAD,
+        Metric.OLDEST_ROUND,
         Metric.LANES_UNREACHABLE,
         Metric.FINDINGS_ALARMED,
     }
@@ -136,6 +141,7 @@ _UNITS: Final = {
     Metric.DELIVERY_LATENCY: Unit.MILLISECONDS,
     Metric.OLDEST_UNDELIVERED: Unit.SECONDS,
     Metric.CLOCK_AHEAD: Unit.SECONDS,
+    Metric.OLDEST_ROUND: Unit.SECONDS,
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError, UndecodableRecordError
 from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region, Sequence
-from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
+from eventfabric.model.record import EMPTY_TAIL, Aside, Batch, Record, Tail, record_at
 from eventfabric.ports import Recent
 from eventfabric.wire import record_item
 from tests.contract.backends import AWAY, HOME, LOG_TABLE, Backend
@@ -220,3 +220,14 @@ class TestPlace:
         backend.log.append(record(12))
         assert backend.log.recent(LANE, records_max=2).place == later
         assert all_sequences(backend, records_max=2) == [12]
+
+
+def test_what_is_set_aside_is_out_of_the_lane_and_kept_as_it_stood(backend: Backend) -> None:
+    far = Aside(LANE, Sequence(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
+    for one in (record(0), record(1 << 40)):
+        backend.log.append(one)
+    backend.log.set_aside(replace(far, sequence=Sequence(7)))
+    assert backend.log.asides(LANE) == ()
+    backend.log.set_aside(far)
+    backend.log.set_aside(far)
+    assert (backend.log.asides(LANE), all_sequences(backend, records_max=9)) == ((far,), [0])

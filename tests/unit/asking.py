@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import Record, Tail
+from eventfabric.model.record import Aside, Record, Tail
 from eventfabric.ports import Log, Page, Recent
 from eventfabric.telemetry import Metric
 from tests.simulation.world import Counting
@@ -38,6 +38,12 @@ class Asked:
 
     def place(self, lane: Lane) -> Tail | None:
         return self._log.place(lane)
+
+    def set_aside(self, aside: Aside) -> None:
+        self._log.set_aside(aside)
+
+    def asides(self, lane: Lane) -> tuple[Aside, ...]:
+        return self._log.asides(lane)
 
     def hold_place(self, lane: Lane, tail: Tail) -> None:
         self._log.hold_place(lane, tail)

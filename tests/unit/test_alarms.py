@@ -126,6 +126,10 @@ DAYS: dict[str, dict[str, Day]] = {
         "denied once": Day([(BEGINS, 1)], None),
         "denied for a minute, while a permission is replaced": Day(every(1, 1, BEGINS, BEGINS + 10), None),
     },
+    "unverified": {
+        "rounds that do not end": Day(gauge(limits.ROUND_LATE_SECONDS), 12 * MINUTE, 12 * MINUTE),
+        "one that takes a week": Day(gauge(limits.ROUND_LATE_SECONDS // 2), None),
+    },
     "not-reconciled": {
         "no pass comes to its end": Day(silence(while_wrong=True), 30 * MINUTE, 7 * MINUTE),
         "passes go on": Day(silence(while_wrong=False), None),
@@ -246,9 +250,9 @@ def test_a_rule_of_errors_in_three_periods_in_a_row_would_not_see_one_in_twelve_
     assert changes(in_a_row, invocations(SELDOM), more=0) == []
 
 
-@pytest.mark.parametrize(("subscriptions", "alarms"), [(1, 21), (10, 102), (100, 912)])
+@pytest.mark.parametrize(("subscriptions", "alarms"), [(1, 22), (10, 103), (100, 913)])
 def test_what_is_watched_costs_no_more_than_it_is_worth(subscriptions: int, alarms: int) -> None:
-    """Alarms of one Region: nine a subscription, five a stream, seven a Region; each costs ten cents a month."""
+    """Alarms of one Region: nine a subscription, six a stream, seven a Region; each costs ten cents a month."""
     many = "".join(
         f'[subscriptions.s{number}]\nstream = "orders"\nhandler = "subscribers.any:handle"\n'
         for number in range(subscriptions)

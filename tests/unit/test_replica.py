@@ -236,6 +236,8 @@ class TailOnly:
         self.recent = log.recent
         self.place = log.place
         self.hold_place = log.hold_place
+        self.set_aside = log.set_aside
+        self.asides = log.asides
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         raise OutcomeUnknownError("read", "no reply")

@@ -7,10 +7,10 @@ from botocore.exceptions import ClientError
 from eventfabric.aws.clients import error_code, named_failures
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import EMPTY_TAIL, Record, Tail
+from eventfabric.model.record import EMPTY_TAIL, Aside, Record, Tail
 from eventfabric.ports import Page, Recent
-from eventfabric.wire import place_item, record_item
-from eventfabric.wire.keys import Item
+from eventfabric.wire import aside_item, place_item, record_item
+from eventfabric.wire.keys import Item, aside_of, record_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -58,6 +58,32 @@ class AwsLog:
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
+
+    def set_aside(self, aside: Aside) -> None:
+        """See ports.Log. A Query, a PutItem and a DeleteItem: strongly consistent tables have no transactions."""
+        key = record_key(aside.lane, aside.sequence)
+        with named_failures("set an item aside"):
+            found = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="pk = :pk AND sk = :sk",
+                ExpressionAttributeValues=cast(Any, {":pk": key["pk"], ":sk": key["sk"]}),
+                ConsistentRead=True,
+            )["Items"]
+            for item in found:
+                kept = aside_item.to_item(cast(Item, item), aside)
+                self._client.put_item(TableName=self._table, Item=cast(Any, kept))
+                self._client.delete_item(TableName=self._table, Key=cast(Any, key))
+
+    def asides(self, lane: Lane) -> tuple[Aside, ...]:
+        """See ports.Log. One Query."""
+        with named_failures("read what was set aside"):
+            found = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues=cast(Any, {":pk": aside_of(lane)}),
+                ConsistentRead=True,
+            )["Items"]
+        return tuple(aside_item.from_item(cast(Item, item), lane) for item in found)
 
     def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
         values = {":pk": {"S": str(lane)}, ":first": {"N": "0"}}

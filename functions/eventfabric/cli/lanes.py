@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eventfabric.cli.connection import Connection, Json
-from eventfabric.cli.options import grouped
+from eventfabric.cli.options import grouped, unless_subcommand
 from eventfabric.cli.output import say, show_json, show_table
+from eventfabric.cli.user import user_name
 
 if TYPE_CHECKING:
     from eventfabric.ports import Ports
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 _READERS = 16
 
 
+app = typer.Typer(help="Show tail, cursor and lag of the lanes; set aside what does not belong to one.")
+Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+
+
+@app.callback(invoke_without_command=True)
+@unless_subcommand
 @grouped
 def lanes(
     *,
@@ -66,6 +73,60 @@ def lanes(
     behind = sum(standing.lag for standing in standings)
     said = f"; {len(rung)} rung again" if ring else ""
     say(f"{len(rows):,} lanes with events, {behind:,} events to deliver{said}")
+
+
+@app.command("quarantine")
+@grouped
+def quarantine(
+    stream: Annotated[str, typer.Argument(help="The stream.")],
+    place: Annotated[str, typer.Argument(metavar="LANE@SEQUENCE", help="Where the item stands.")],
+    *,
+    reason: Reason = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be set aside; change nothing.")
+    ] = False,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Set aside an item that does not belong to its lane, on record; in the lane's own Region.
+
+    Example: eventfabric lanes quarantine orders us-east-1/0.17@1099511627776 --dry-run
+    """
+    from eventfabric.errors import SettingError
+    from eventfabric.model.identity import parse_place
+
+    found = parse_place(place)
+    if found is None:
+        raise SettingError("place", place, "LANE@SEQUENCE, such as us-east-1/0.17@42")
+    of = connection.operations().quarantine(stream)
+    what = of.fault(*found) if dry_run else of.set_aside(*found, by=user_name(), reason=reason).reason
+    if json:
+        show_json({"stream": stream, "place": place, "fault": what, "set_aside": not dry_run})
+    else:
+        say(f"{place} {'would be' if dry_run else 'is'} set aside: {what}")
+
+
+@app.command("quarantined")
+@grouped
+def quarantined(
+    stream: Annotated[str, typer.Argument(help="The stream.")], *, connection: Connection, json: Json = False
+) -> None:
+    """List what was set aside from the lanes of a stream: where it stood, by whom and why.
+
+    Example: eventfabric lanes quarantined orders
+    """
+    from eventfabric.services.survey import lanes_of
+
+    of = connection.stream(stream)
+    log = connection.ports().log_of(of)
+    with ThreadPoolExecutor(_READERS) as readers:
+        found = [aside for some in readers.map(log.asides, lanes_of(of)) for aside in some]
+    rows = [(f"{one.lane}@{one.sequence}", one.by, one.reason) for one in found]
+    if json:
+        named = [{"place": place, "by": by, "why": why} for place, by, why in rows]
+        show_json({"stream": stream, "set_aside": named})
+    else:
+        show_table(stream, ("place", "by", "why"), rows)
 
 
 def _standings(ports: "Ports", stream: "StreamTopology", subscription: str | None) -> "list[LaneStanding]":

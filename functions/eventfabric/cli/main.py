@@ -7,10 +7,19 @@ from typing import Annotated
 
 import typer
 
-from eventfabric.cli import backfill, dead_letters, definition, local, parked, queues, steps, subscriptions
+from eventfabric.cli import (
+    backfill,
+    dead_letters,
+    definition,
+    lanes,
+    local,
+    parked,
+    queues,
+    steps,
+    subscriptions,
+)
 from eventfabric.cli.cost import cost
 from eventfabric.cli.failover import failback, failover
-from eventfabric.cli.lanes import lanes
 from eventfabric.cli.output import complain, say
 from eventfabric.cli.prove import prove
 from eventfabric.cli.publish import publish
@@ -23,6 +32,7 @@ from eventfabric.errors import (
     EventFabricError,
     FailoverError,
     InvalidEventError,
+    QuarantineRefusedError,
     ReplayRefusedError,
     SettingError,
     UnknownNameError,
@@ -37,6 +47,7 @@ BAD_INPUT_ERRORS = (
     DefinitionError,
     FailoverError,
     InvalidEventError,
+    QuarantineRefusedError,
     ReplayRefusedError,
     SettingError,
     UnknownNameError,
@@ -51,7 +62,6 @@ app = typer.Typer(
     help="Publish events and see what became of them.",
 )
 app.command()(publish)
-app.command()(lanes)
 app.command()(show)
 app.command()(reconcile)
 app.command()(prove)
@@ -59,6 +69,7 @@ app.command()(failover)
 app.command()(failback)
 app.command()(simulate)
 app.command()(cost)
+app.add_typer(lanes.app, name="lanes")
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(parked.app, name="parked")

@@ -5,6 +5,23 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any
 
+import typer
+
+
+def unless_subcommand(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a command the callback of its group: it runs where no command of the group was named."""
+    own = signature(command)
+
+    @wraps(command)
+    def run(context: typer.Context, **given: Any) -> None:
+        if context.invoked_subcommand is None:
+            command(**given)
+
+    first = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    run.__signature__ = Signature([first, *own.parameters.values()])  # type: ignore[attr-defined]
+    run.__annotations__ = {"context": typer.Context, **command.__annotations__}
+    return run
+
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command with each parameter whose class has `of` replaced by the options that `of` takes.

@@ -25,6 +25,12 @@ class Mark:
     """The lane's place as it was noted, the lane being quiet and its records about to expire; 0: it never was."""
     sightings: Sightings = field(default_factory=Sightings)
     """When its tails were first seen, while somebody has events of it to deliver."""
+    again: Sequence = EMPTY_TAIL.sequence
+    again_chain: Chain = EMPTY_TAIL.chain
+    """How far it was verified once more in the round that it is in, and the chain there; 0: it is in none."""
+    rounds: int = 0
+    whole_ms: int = field(default=0, compare=False)
+    """When the last round ended, after so many, or else when it was first verified; 0: it never was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,17 @@ class Recent:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """An item that was set aside from its lane: by whom, why and when."""
+
+    lane: Lane
+    sequence: Sequence
+    by: str
+    reason: str
+    at_ms: int
+
+
 def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_seconds: int | None) -> Record:
     """The record that puts `batch` at `tail` of the lane."""
     time = next_time(tail.time, now_ms)

@@ -28,6 +28,7 @@ from eventfabric.services.upkeep.backfill import Backfiller
 from eventfabric.services.upkeep.backfill_request import Wanted, ranges_of
 from eventfabric.services.upkeep.failover import Failover
 from eventfabric.services.upkeep.prove import Prover
+from eventfabric.services.upkeep.quarantine import Quarantine
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
@@ -102,6 +103,12 @@ class Operations:
         found.check_region(self.region)
         reconciler = Reconciler(found, region=self.region, ports=self._ports, telemetry=NoTelemetry())
         return list(reconciler.run(repair=repair, full=full))
+
+    def quarantine(self, stream: str) -> Quarantine:
+        """The way to set aside what does not belong to a stream's lanes; UnknownNameError, WrongRegionError."""
+        found = self.topology.stream(stream)
+        found.check_region(self.region)
+        return Quarantine(self._ports.log_of(found), region=self.region, clock=self._ports.clock)
 
     def prove(
         self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None

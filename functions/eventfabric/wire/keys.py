@@ -4,6 +4,8 @@ record    table `<fabric>-<stream>`; written by the origin's publishers, and by 
           kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
 place     table `<fabric>-<stream>`; written by the origin's reconciliation once a lane that expires has been quiet for
           half of its retention: sequence, chain and time with which it goes on; kept. pk the lane's, sk -1.
+aside     table `<fabric>-<stream>`; written by an operator who takes an item out of its lane, in its origin; kept, or
+          until the item's expiry. pk `aside/<lane>`, sk the sequence at which it stood.
 cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.
           pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor`.
 once      table `<fabric>-<stream>`; written with the record of an event published once; never changed; as long as it.
@@ -64,6 +66,7 @@ PK: Final = "pk"
 SK: Final = "sk"
 PLACE_SEQUENCE: Final = -1
 _ONCE: Final = "once/"
+_ASIDE: Final = "aside/"
 _CURSOR: Final = "cursor"
 _PARKED: Final = "parked/"
 _WON: Final = "won/"
@@ -92,6 +95,21 @@ def place_key(lane: Lane) -> Item:
 def is_place(item: Item) -> bool:
     """Tell a lane's place from its records."""
     return str(item[SK]["N"]) == str(PLACE_SEQUENCE)
+
+
+def aside_of(lane: Lane) -> dict[str, Any]:
+    """The partition key of what was set aside from a lane."""
+    return {"S": f"{_ASIDE}{lane}"}
+
+
+def aside_key(lane: Lane, sequence: Sequence) -> Item:
+    """The key of an item that was set aside from there."""
+    return {PK: aside_of(lane), SK: {"N": str(sequence)}}
+
+
+def is_aside(item: Item) -> bool:
+    """Tell what was set aside from the records of a log."""
+    return str(item[PK]["S"]).startswith(_ASIDE)
 
 
 def cursor_key(key: LaneKey, region: Region) -> Item:
@@ -203,7 +221,7 @@ def is_once(item: Item) -> bool:
 
 def region_of_log_item(item: Item) -> Region:
     """The Region that writes an item of a log."""
-    return Region(item[PK]["S"].removeprefix(_ONCE).partition("/")[0])
+    return Region(item[PK]["S"].removeprefix(_ONCE).removeprefix(_ASIDE).partition("/")[0])
 
 
 def lane_of(item: Item) -> Lane:

@@ -7,8 +7,9 @@
                            nobody writes who does not own
 
 A pass reads the marks of an origin, the tail of each lane, the records that are new, the state of each lane for
-each subscription, and where that lags, the first record that waits. Log records that were verified are not read again,
-except by a full pass. When it is through, it tells how everything stands: services/upkeep/vitals.py.
+each subscription, and where that lags, the first record that waits. Log records that were verified are read
+again by rounds of a day or more, a bounded part of them at each pass (services/upkeep/round.py), and all by a full
+pass. When it is through, it tells how everything stands: services/upkeep/vitals.py.
 """
 
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ from eventfabric.services.locate import has_expired, kept_in
 from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.upkeep.look import Look
 from eventfabric.services.upkeep.replica import Replica
+from eventfabric.services.upkeep.round import Round
 from eventfabric.services.upkeep.vitals import Vitals
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
@@ -140,11 +142,28 @@ class Reconciler:
                 mark = replace(mark, cursors=cursors, sightings=sightings)
             if mark != Mark():
                 after[index] = mark
+        yield from self._verify_again(origin, after)
         self._ring(bells)
         for index in silent if moves else ():  # nothing is missing of them, and replication moves again
             after[index] = replace(after[index], end=EMPTY_TAIL.sequence, since_ms=0)
         if after != marks.lanes:
             self._ports.ledger.mark(self._name, origin, marks, Marks(after))
+
+    def _verify_again(self, origin: Region, marks: dict[LaneIndex, Mark]) -> Iterator[Finding]:
+        """Go on with the rounds through what was verified before, those first that are the longest overdue."""
+        again = Round(self._log, expires=self._retention is not None, now_ms=self._now_ms)
+        for index, mark in marks.items():
+            if mark.sequence and not mark.whole_ms:
+                marks[index] = replace(mark, whole_ms=self._now_ms)
+        for index in sorted(marks, key=lambda one: marks[one].whole_ms):
+            if again.left > 0 and again.is_due(marks[index]):
+                lane = Lane(origin, GENERATION_FIRST, index)
+                marks[index], broken = again.go_on(lane, marks[index])
+                if broken is not None:
+                    yield Finding(broken.kind, self._name, lane, self._region, broken.sequence, broken.detail)
+        self._vitals.verified(
+            min((one.whole_ms for one in marks.values() if one.sequence), default=self._now_ms)
+        )
 
     def _clock_ahead(self, lane: Lane, tail: Tail) -> Iterator[Finding]:
         """Compare the lane's time with this Region's: a producer's clock that is ahead has taken the lane with it."""

@@ -37,6 +37,7 @@ class Vitals:
         self._stream = stream
         self._subscriptions = {one.name: _OfSubscription() for one in stream.subscriptions}
         self._clock_ahead_ms = 0
+        self._verified_ms: int | None = None
         self._findings = dict.fromkeys([*_LANES.values(), Metric.FINDINGS_ALARMED], 0)
 
     def found(self, finding: Finding) -> None:
@@ -64,6 +65,10 @@ class Vitals:
         """A lane's time is ahead of this Region's clock by so much; below 0: it is not."""
         self._clock_ahead_ms = max(self._clock_ahead_ms, ahead_ms)
 
+    def verified(self, whole_ms: int) -> None:
+        """All lanes of an origin were verified as a whole since then."""
+        self._verified_ms = whole_ms if self._verified_ms is None else min(self._verified_ms, whole_ms)
+
     def tell(self, telemetry: Telemetry, standings: dict[str, Standing], *, now_ms: int) -> None:
         """All of it, to the telemetry: the pass is through."""
         for name, of in self._subscriptions.items():
@@ -77,6 +82,9 @@ class Vitals:
             self._clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS
         ):  # a metric that nobody tells costs nothing
             telemetry.gauge(Metric.CLOCK_AHEAD, self._clock_ahead_ms / 1000, of=self._stream.name)
+        unverified_seconds = 0 if self._verified_ms is None else (now_ms - self._verified_ms) / 1000
+        if unverified_seconds > limits.ROUND_SECONDS:
+            telemetry.gauge(Metric.OLDEST_ROUND, unverified_seconds, of=self._stream.name)
         for metric, count in self._findings.items():
             telemetry.gauge(metric, count, of=self._stream.name)
         telemetry.add(Metric.PASSES_COMPLETED, of=self._stream.name)

@@ -1,0 +1,111 @@
+"""Round: what was verified once is verified again, lane by lane, a bounded part of it at each pass.
+
+    mark: all up to 9,000 was verified          again: this round has come to 4,000
+    [ 0 ] . . . [ 3,998 ]│[ 4,000 ] . . . [ 8,990 ]  9,000
+                         └── a record that was removed or changed since breaks the chain to the mark
+
+A record that is removed behind every cursor harms nobody at once, and is gone when a replay or a proof needs it: so it
+is looked for while another Region, or a backup, still has it.
+"""
+
+from dataclasses import dataclass, replace
+
+from eventfabric import limits
+from eventfabric.errors import LogError
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.identity import Chain, Lane, Sequence
+from eventfabric.model.marks import Mark
+from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
+from eventfabric.ports import Log
+
+_UNIT_BYTES = 4096
+_BESIDE_PAYLOAD_BYTES = 1024
+"""What a record takes beside its payload, at the least that is safe to count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Where the log is not what was verified."""
+
+    kind: FindingKind
+    sequence: Sequence
+    detail: str
+
+
+class Round:
+    """One pass's part of the rounds through some lanes of one log; `left` is what it may still read, in read units."""
+
+    def __init__(self, log: Log, *, expires: bool, now_ms: int) -> None:
+        self.left = limits.ROUND_READ_UNITS
+        self._log = log
+        self._expires = expires
+        self._now_ms = now_ms
+
+    def is_due(self, mark: Mark) -> bool:
+        """Tell whether a lane is in a round, or its last one was long ago."""
+        if mark.sequence == EMPTY_TAIL.sequence or not mark.whole_ms:
+            return False
+        return bool(mark.again) or self._now_ms - mark.whole_ms > 1000 * limits.ROUND_SECONDS
+
+    def go_on(self, lane: Lane, mark: Mark) -> tuple[Mark, Broken | None]:
+        """Go on with the lane's round as far as the pass may read; the mark from now on, and what broke the round."""
+        at, chain = mark.again, mark.again_chain if mark.again else EMPTY_TAIL.chain
+        last: Record | None = None
+        try:
+            while at < mark.sequence:
+                if self.left <= 0:
+                    return replace(mark, again=at, again_chain=chain), None
+                page = self._log.read(lane, at, records_max=limits.PAGE_RECORDS_MAX, before=mark.sequence)
+                self.left -= 1 + sum(map(_read_units, page.records))
+                for record in page.records:
+                    broken = self._broken(record, last, at, mark)
+                    if broken is not None:
+                        return _from(mark, at, chain), broken
+                    expected = (
+                        chain if record.sequence == at else UNKNOWN_CHAIN
+                    )  # what is between has expired
+                    if not record.extends(expected):
+                        detail = "does not extend the record before it any more"
+                        return _from(mark, at, chain), Broken(FindingKind.DIVERGENCE, at, detail)
+                    at, chain, last = record.tail.sequence, record.chain, record
+                if not page.records or not page.more:
+                    break
+        except LogError as error:
+            return _from(mark, at, chain), Broken(
+                FindingKind.DIVERGENCE, Sequence(error.sequence), error.reason
+            )
+        if at < mark.sequence and not self._may_be_gone(last, at):
+            return _from(mark, at, chain), Broken(FindingKind.HOLE, at, f"was verified up to {mark.sequence}")
+        if at == mark.sequence and chain != mark.chain:
+            detail = "leads to another chain than was verified"
+            return _from(mark, EMPTY_TAIL.sequence, EMPTY_TAIL.chain), Broken(
+                FindingKind.DIVERGENCE, at, detail
+            )
+        done = replace(mark, again=EMPTY_TAIL.sequence, again_chain=EMPTY_TAIL.chain)
+        return replace(done, whole_ms=self._now_ms, rounds=mark.rounds + 1), None
+
+    def _broken(self, record: Record, last: Record | None, at: Sequence, mark: Mark) -> Broken | None:
+        if record.sequence < at or record.tail.sequence > mark.sequence:
+            return Broken(FindingKind.DIVERGENCE, record.sequence, "lies over what was verified")
+        if record.sequence > at and not self._may_be_gone(last, at):
+            detail = f"was verified, and the next record stands at {record.sequence}"
+            return Broken(FindingKind.HOLE, at, detail)
+        return None
+
+    def _may_be_gone(self, last: Record | None, at: Sequence) -> bool:
+        """Tell whether what stood behind the last record may have expired: only where that one may have, too."""
+        if not self._expires:
+            return False
+        if last is None or last.expires_at is None:
+            return True
+        return last.expires_at - limits.EXPIRY_MARGIN_SECONDS <= self._now_ms // 1000
+
+
+def _from(mark: Mark, at: Sequence, chain: Chain) -> Mark:
+    """The mark from where the log is not what was verified: the next pass verifies, and mends, from there on."""
+    broken = replace(mark, sequence=at, chain=chain if at else EMPTY_TAIL.chain)
+    return replace(broken, again=EMPTY_TAIL.sequence, again_chain=EMPTY_TAIL.chain)
+
+
+def _read_units(record: Record) -> int:
+    return 1 + (len(record.payload) + _BESIDE_PAYLOAD_BYTES) // _UNIT_BYTES
