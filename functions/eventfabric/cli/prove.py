@@ -16,6 +16,7 @@ from eventfabric.cli.output import say, show_json, show_table, stderr
 
 if TYPE_CHECKING:
     from eventfabric.model.proof import Exempt, LaneProof
+    from eventfabric.model.record import Aside
     from eventfabric.services.upkeep.prove import Prover, Watch
 
 _READERS = 8
@@ -52,13 +53,22 @@ def prove(
     proofs: list[LaneProof] = []
     for prover in provers:
         proofs += _proofs(prover)
+    asides = [one for prover in provers for one in prover.asides()]
     wrong = [proof for proof in proofs if not proof.is_proven]
     if json:
         shown = [_proof_json(proof) for proof in proofs]
         stuck = sum(proof.stuck is not None for proof in proofs)
-        show_json({"region": connection.region, "proven": not wrong, "stuck": stuck, "lanes": shown})
+        found = {
+            "proven": not wrong,
+            "stuck": stuck,
+            "lanes": shown,
+            "set_aside": list(map(_aside_json, asides)),
+        }
+        show_json({"region": connection.region, **found})
     else:
         _show(connection.region, proofs)
+        for one in asides:
+            say(f"set aside {one.lane}@{one.sequence} by {one.by}: {one.reason}")
     if wrong:
         raise typer.Exit(1)
     if any(proof.stuck for proof in proofs):
@@ -132,6 +142,11 @@ def _row(proof: "LaneProof") -> tuple[object, ...]:
         proof.subscription, str(proof.lane), proof.start, proof.cursor.sequence, proof.tail, proof.events,
         len(proof.exceptions), _verdict(proof),
     )  # fmt: skip
+
+
+def _aside_json(aside: "Aside") -> dict[str, object]:
+    where = {"lane": str(aside.lane), "sequence": aside.sequence}
+    return {**where, "by": aside.by, "why": aside.reason, "at_ms": aside.at_ms}
 
 
 def _verdict(proof: "LaneProof") -> str:

@@ -18,7 +18,7 @@ from eventfabric.model.identity import Lane, Region, Sequence, StreamName, Subsc
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
-from eventfabric.model.record import EMPTY_TAIL, Record
+from eventfabric.model.record import EMPTY_TAIL, Aside, Record
 from eventfabric.ports import Ledger, Ports
 from eventfabric.services.locate import kept_in
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
@@ -92,6 +92,10 @@ class Prover:
             skips_expired=definition.on_expired == "skip", now_ms=now_ms,
         )  # fmt: skip
         return replace(proof, tail=ahead.tail, waits_since_ms=ahead.since_ms, stuck=ahead.stuck)
+
+    def asides(self) -> list[Aside]:
+        """What operators set aside from the lanes: one read a lane."""
+        return [aside for lane in self.lanes for aside in self._log.asides(lane)]
 
     def _hold(self, claims: list[Claim], trail: Trail, lane: Lane, watch: Watch) -> None:
         """Hold the claims against the trail."""

@@ -1,0 +1,92 @@
+"""`eventfabric lanes` mends a lane, step by step as the runbook says, on a fabric that runs as a server."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eventfabric import Fabric
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
+from eventfabric.definition_file import read_definition
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.ports import Log
+from eventfabric.services.survey import lanes_of
+from eventfabric.topology import Topology
+from tests.local.cli_support import CommandLine, local_up
+
+REGION = "us-east-1"
+FAR = 1 << 40
+DEFINITION = f"""
+[fabric]
+name = "shop"
+regions = ["{REGION}"]
+[streams.orders]
+lanes = 1
+durability = "regional"
+[subscriptions.billing]
+stream = "orders"
+handler = "subscribers.billing:charge"
+"""
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(capsys, monkeypatch)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    definition = tmp_path / "fabric.toml"
+    definition.write_text(DEFINITION)
+    with local_up(tmp_path, "--no-deliver", "--definition", str(definition)) as url:
+        yield "--definition", str(definition), "--endpoint-url", url
+
+
+def publish(server: tuple[str, ...], *ids: str) -> list[int]:
+    """Publish by a process that remembers nothing of the lane; where the events stand."""
+    producer = Fabric.from_definition(server[1], region=REGION, endpoint_url=server[-1])
+    return [producer.publish("orders", key="a", type="Placed", id=one).sequence for one in ids]
+
+
+def log_of(server: tuple[str, ...]) -> tuple[Log, Lane]:
+    topology = Topology(read_definition(Path(server[1])))
+    stream = topology.stream("orders")
+    return aws_ports(topology, Clients(REGION, endpoint_url=server[-1])).log_of(stream), lanes_of(stream)[0]
+
+
+def test_a_far_tail_is_found_set_aside_on_record_and_gone(cli: CommandLine, server: tuple[str, ...]) -> None:
+    assert publish(server, "1", "2") == [0, 1]
+    log, lane = log_of(server)
+    (first, _) = log.read(lane, Sequence(0), records_max=2).records
+    log.append(replace(first, sequence=Sequence(FAR)))
+    assert publish(server, "3") == [2]
+
+    found = cli.run("reconcile", *server, "--json")
+    assert [(one["kind"], one["sequence"]) for one in found.json["findings"]] == [("far_tail", FAR)]
+    place = f"{found.json['findings'][0]['lane']}@{FAR}"
+
+    would = cli.run("lanes", "quarantine", "orders", place, "--dry-run", "--json", *server)
+    assert (would.code, would.json["set_aside"], would.json["place"]) == (0, False, place)
+    assert cli.run("lanes", "quarantined", "orders", "--json", *server).json["set_aside"] == []
+
+    done = cli.run("lanes", "quarantine", "orders", place, "--reason", "a script's mistake", *server)
+    assert (done.code, "is set aside" in done.out) == (0, True)
+    (listed,) = cli.run("lanes", "quarantined", "orders", "--json", *server).json["set_aside"]
+    assert (listed["place"], listed["why"].endswith("a script's mistake"), bool(listed["by"])) == (
+        place,
+        True,
+        True,
+    )
+    assert cli.run("reconcile", *server, "--json").json["findings"] == []
+    assert [one["sequence"] for one in cli.run("prove", *server, "--json").json["set_aside"]] == [FAR]
+    assert publish(server, "4") == [3]
+
+
+def test_what_is_the_lanes_own_is_refused_in_one_line(cli: CommandLine, server: tuple[str, ...]) -> None:
+    publish(server, "1")
+    _, lane = log_of(server)
+    said = cli.refused("lanes", "quarantine", "orders", f"{lane}@0", *server, code=2)
+    assert "the lane's own" in said
+    assert "LANE@SEQUENCE" in cli.refused("lanes", "quarantine", "orders", "nonsense", *server, code=2)
