@@ -23,6 +23,7 @@ from eventfabric.wire.keys import (
     is_once,
     is_owner,
     is_parked,
+    is_place,
     is_won,
     lane_key_of,
     ledger_region_and_kind,
@@ -62,7 +63,7 @@ class Observer:
         return told
 
     def _of_log(self, change: Change) -> list[Told]:
-        if is_once(change.keys):
+        if is_once(change.keys) or is_place(change.keys):
             return []
         lane = str(change.keys["pk"]["S"])
         if change.new is None:
