@@ -131,8 +131,6 @@ TRANSACTION_BYTES_MAX: Final = 4 * 1024 * 1024
 
 LATE_AFTER_SECONDS: Final = 60
 """How old an event must be when it is handed out for anybody to look whether it came late: a look costs reads."""
-LATE_RECORDS_MAX: Final = 2_000
-"""Records of another Region's lane that one such look reads."""
 NOTED_RECORDS_MAX: Final = 20
 """Records with a note that one page of a lane run looks up, each with two reads."""
 DECISION_KEPT_SECONDS: Final = 90 * 24 * 3600
@@ -180,6 +178,8 @@ BACKFILL_LOOK_SECONDS: Final = 5
 BACKFILL_PATIENCE_SECONDS: Final = 30
 """How long a worker tries one call again before it leaves its slice to be gone on with later."""
 
+STEP_TOKEN_BYTES: Final = 8
+"""By which an attempt knows its own note of a step."""
 STEP_NAME_CHARACTERS_MAX: Final = 64
 STEP_RESULT_BYTES_MAX: Final = 64 * 1024
 """Of a step's result as JSON: it stands in the step's record."""

@@ -153,7 +153,9 @@ class LogEvent(StrEnum):
     DEAD_LETTER = "an event is a dead letter"
     EVENT_CRASHED = "an attempt was never heard of again"
     EVENTS_SKIPPED = "events expired before they were delivered, and are skipped"
-    LATE_UNKNOWN = "more was published meanwhile than is looked at to see which events are late"
+    LATE_UNKNOWN = (
+        "an invocation ended before all was looked at that was published meanwhile: the lane goes on looking"
+    )
     CALL_REFUSED = "a call is refused for a reason that does not pass by itself"
     FINDING = "reconciliation found something"
     CIRCUIT_OPENED = "deliveries stop: what is downstream seems to be down"

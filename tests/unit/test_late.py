@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric import Delivery, Event, subscriber
 from eventfabric.errors import DefinitionError, HandlerError
-from eventfabric.limits import LATE_AFTER_SECONDS, LATE_RECORDS_MAX
+from eventfabric.limits import LATE_AFTER_SECONDS
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.faults import Faults
 from eventfabric.model.identity import Lane, Region, Sequence
@@ -202,19 +202,36 @@ class TestReads:
         world.deliver(lane(0), by=world.deliverer(faults=faults))
         assert (faults.count("log.tail"), faults.count("log.read")) == (1, 4)
 
-    def test_no_more_records_are_read_than_are_said_and_it_is_told(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert LATE_RECORDS_MAX > 100
-        monkeypatch.setattr("eventfabric.limits.LATE_RECORDS_MAX", 3)
-        world = World()
-        away = world.at(AWAY)
-        publish(world, "a1", "e1")
-        world.clock.advance(1)
-        publish(world, "a2", "b2", "c2", "d2", "e2", origin=AWAY)
+    @pytest.mark.parametrize("on_late", ["deliver", "dead_letter"])
+    def test_an_event_is_late_by_however_many_records(self, on_late: str) -> None:
+        away = lost_and_back(on_late=on_late)
+        # All that AWAY published since, and then one more of the key.
+        publish(away, *(f"z{number}" for number in range(2_500)), "c2", origin=AWAY)
+        away.deliver(lane(0, AWAY), time_ms=10**9)
+        away.deliver(lane(0), time_ms=10**9)
+        said = late_of(away)
+        if on_late == "deliver":
+            assert [said[name] for name in ("a1", "b1", "c1")] == ["a2", "b2", "c2"]
+        else:
+            assert not {"a1", "b1", "c1"} & said.keys()
+            assert set(away.parked()) == {"a", "b", "c"}
+
+    def test_where_the_time_is_up_nothing_is_handed_out_and_the_look_goes_on_where_it_was(self) -> None:
+        away, faults = lost_and_back(on_late="dead_letter"), Faults()
+        publish(away, *(f"z{number}" for number in range(250)), "c2", origin=AWAY)
         away.deliver(lane(0, AWAY))
-        world.cloud.replicate()
-        world.clock.advance(LATE_AFTER_SECONDS + 1)
-        world.deliver(lane(0))
-        assert late_of(world) == {"a1": "a2", "e1": None}
-        assert LogEvent.LATE_UNKNOWN in world.telemetry.told
+        slow = away.deliverer(faults=faults)
+        log = slow._context.log
+        read = log.read
+
+        def read_slowly(*arguments: Any, **named: Any) -> Any:
+            away.clock.advance(60)
+            return read(*arguments, **named)
+
+        log.read = read_slowly  # type: ignore[method-assign]  # a log whose pages take a minute each
+        for _ in range(3):
+            away.deliver(lane(0), by=slow, time_ms=100_000)
+        assert "c1" not in late_of(away)
+        assert LogEvent.LATE_UNKNOWN in away.telemetry.told
+        assert set(away.parked()) == {"a", "b", "c"}
+        assert faults.count("log.read") < 3 * 4

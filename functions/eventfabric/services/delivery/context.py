@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from eventfabric import limits
+from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
 from eventfabric.services.delivery.breaker import Breaker
+from eventfabric.services.delivery.handed_out import HandedOut
 from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.patience import Patience
@@ -41,6 +43,8 @@ class VisitContext:
     clock: Clock
     telemetry: Telemetry
     side_by_side: SideBySide
+    handed_out: dict[LaneKey, HandedOut] = field(default_factory=dict)
+    """What this process saw of other Regions' lanes when it looked whether old events come late; see late.py."""
 
     def patience(self, deadline_ms: int) -> Patience:
         """Begin to be patient with a call, as long as a lane run may be, and its invocation has time."""

@@ -271,7 +271,8 @@ class Deliverer:
                 return self._at_the_end(visit, Stopped(error), doorbell)
             if stretch.noted:
                 stretch = Stretch(visit.cursor, page.records, self._types, visit.stepped_over)
-            visit.lateness.mark(stretch)
+            if not visit.lateness.mark(stretch):
+                return self._at_the_end(visit, "out of time", doorbell)
             ended = visit.handle_at_most_once(stretch) if self._commits_first else Run(visit, stretch).run()
             if ended is not None:
                 return self._at_the_end(visit, ended, doorbell)
@@ -311,6 +312,8 @@ class Deliverer:
             case "out of time":
                 return self._hand_back(doorbell)
             case _:
+                # Only now that all is committed: a timer that cannot be had must not undo what was handled.
+                self._breaker.ring_probe(doorbell.lane, failed=True)
                 return LaneResult(Outcome.WAITING)
 
     def _hand_back(self, doorbell: Doorbell) -> LaneResult:

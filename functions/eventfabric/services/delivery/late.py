@@ -1,19 +1,23 @@
 """Late: events that come when one of their key, published later in another Region, was handed out before.
 
 The lanes of one index hold the same keys in every Region. Only where an event is old when it is handed out is anything
-looked at: once a visit, what was handed out of the other Regions' lanes since, as this Region's ledger and log show it.
+looked at: what was handed out of the other Regions' lanes since, as this Region's ledger and log show it. The look goes
+over all of that, however much it is, since nothing less can tell that an event is not late. It keeps the place of each
+key's last event, and how far it came, so that a visit goes on where the last one of this process ran out of time.
 """
 
 from bisect import bisect_right
 
 from eventfabric import limits
+from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import HybridTime, Lane, Region, Sequence
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.handed_out import HandedOut, Later
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.locate import locate
@@ -23,70 +27,100 @@ from eventfabric.wire.payload_codec import unpack
 
 
 class Lateness:
-    """Which events of a lane come late, in one visit to it."""
+    """Tells which events of a lane come late, in one visit to it."""
 
-    def __init__(self, context: VisitContext, key: LaneKey) -> None:
+    def __init__(self, context: VisitContext, key: LaneKey, *, deadline_ms: int) -> None:
         self._in = context
         self._key = key
+        self._deadline_ms = deadline_ms
         regions = context.subscription.regions
         self._origins = [Region(region) for region in regions if region != key.lane.origin]
-        self._since: HybridTime | None = None
-        self._handed_out: dict[str, tuple[HybridTime, Event]] = {}
+        self._looked_since: HybridTime | None = None
+        self._record: Record | None = None
 
-    def mark(self, stretch: Stretch) -> None:
-        """Give each late event of the stretch the later one; replays are none."""
+    def mark(self, stretch: Stretch) -> bool:
+        """Give each late event of the stretch the later one; replays are none.
+
+        False: there is no time left to find out. Then none of them may be handed out.
+        """
         if (
             not (self._origins and stretch.events)
             or stretch.replay
             or not self._is_old(stretch.records[0].time)
         ):
-            return
+            if not stretch.replay:
+                self._in.handed_out.pop(self._key, None)  # the lane has caught up
+            return True
         starts = [record.sequence for record in stretch.records]
         for event, sequence in zip(stretch.events, stretch.sequences, strict=True):
-            self._mark(event, stretch.records[bisect_right(starts, sequence) - 1].time)
+            if not self._mark(event, stretch.records[bisect_right(starts, sequence) - 1].time):
+                return False
         late = sum(event.late for event in stretch.events)
         if late:
             stretch.late = True
             self._in.telemetry.add(Metric.EVENTS_LATE, late)
+        return True
 
-    def mark_one(self, event: Event, time: HybridTime, *, replay: bool) -> None:
-        """The same for an event that was parked, appended at `time`."""
-        if self._origins and not replay and self._is_old(time):
-            self._mark(event, time)
+    def mark_one(self, event: Event, time: HybridTime, *, replay: bool) -> bool:
+        """Mark an event that was parked, appended at `time`. False as with `mark`."""
+        return not self._origins or replay or not self._is_old(time) or self._mark(event, time)
 
     def _is_old(self, time: HybridTime) -> bool:
         return self._in.clock.now_ms() - to_ms(time) > 1000 * limits.LATE_AFTER_SECONDS
 
-    def _mark(self, event: Event, time: HybridTime) -> None:
-        if self._since is None or time < self._since:
-            self._since = time
-            for origin in self._origins:
-                self._look(Lane(origin, self._key.lane.generation, self._key.lane.index), time)
-        found = self._handed_out.get(event.key)
-        if found is not None and found[0] > time:
-            event.later = found[1]
+    def _mark(self, event: Event, time: HybridTime) -> bool:
+        if self._looked_since is None or time < self._looked_since:
+            if not self._look_since(time):
+                return False
+            self._looked_since = time
+        later = self._in.handed_out[self._key].last.get(event.key)
+        if later is not None and later.time > time:
+            event.later = self._event(later, event.key)
+        return True
 
-    def _look(self, lane: Lane, since: HybridTime) -> None:
-        """Note the last event of each key that was handed out of a lane and published after a time."""
+    def _look_since(self, time: HybridTime) -> bool:
+        """Look at all that was handed out after a time; False where there is no time left for all of it."""
+        known = self._in.handed_out.get(self._key)
+        if known is None or time < known.since:
+            known = self._in.handed_out[self._key] = HandedOut(time)
+        return all(
+            self._look(Lane(origin, self._key.lane.generation, self._key.lane.index), known)
+            for origin in self._origins
+        )
+
+    def _look(self, lane: Lane, known: HandedOut) -> bool:
         log, now_ms = self._in.log, self._in.clock.now_ms()
         tail = believed_tail(log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
-        if tail == EMPTY_TAIL or tail.time <= since:
-            return
+        if tail == EMPTY_TAIL or tail.time <= known.since:
+            return True
         end = self._end(lane)
-        begins = locate(log, lane, AtTime(to_ms(since)), end=tail)
-        start = tail.sequence if begins is None else begins.base
-        left = limits.LATE_RECORDS_MAX
-        while start < end and left > 0:
-            page = log.read(lane, start, records_max=min(left, limits.PAGE_RECORDS_MAX), before=end)
-            for record in page.records:
-                for event in unpack(record) if record.time > since else ():
-                    self._note(event, record.time, end)
-            left -= len(page.records)
-            if not page.more:
-                return
-            start = page.records[-1].tail.sequence
-        if start < end:
-            self._in.telemetry.tell(LogEvent.LATE_UNKNOWN, lane=str(lane), sequence=start)
+        start = known.reached.get(lane)
+        if start is None:
+            begins = locate(log, lane, AtTime(to_ms(known.since)), end=tail)
+            start = tail.sequence if begins is None else begins.base
+        while start < end:
+            records, more = self._page(lane, start, end)
+            for record in records:
+                self._note(record, known, end)
+            if not more:
+                return True
+            start = known.reached[lane] = records[-1].tail.sequence
+            if start < end and self._in.clock.now_ms() >= self._deadline_ms:
+                self._in.telemetry.tell(LogEvent.LATE_UNKNOWN, lane=str(lane), sequence=start)
+                return False
+        return True
+
+    def _page(self, lane: Lane, start: Sequence, end: Sequence) -> tuple[tuple[Record, ...], bool]:
+        """Records of another Region's lane; those that cannot be read are that lane's own trouble, and told there."""
+        while True:
+            try:
+                page = self._in.log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX, before=end)
+            except UndecodableRecordError as error:
+                start = Sequence(error.sequence + 1)
+                if start < end:
+                    continue
+                return (), False
+            return page.records, page.more and bool(page.records)
 
     def _end(self, lane: Lane) -> Sequence:
         """Up to where a lane was handed out: by this Region where each delivers all, else by whoever came furthest."""
@@ -100,9 +134,28 @@ class Lateness:
         )
         return state.cursor(by).sequence
 
-    def _note(self, event: Event, time: HybridTime, end: Sequence) -> None:
+    def _note(self, record: Record, known: HandedOut, end: Sequence) -> None:
+        if record.time <= known.since:
+            return
         types = self._in.subscription.definition.types
-        if (types is None or event.type in types) and (event.sequence or 0) < end:
-            known = self._handed_out.get(event.key)
-            if known is None or known[0] <= time:
-                self._handed_out[event.key] = (time, event)
+        for event in unpack(record):
+            sequence = event.sequence or Sequence(0)
+            before = known.last.get(event.key)
+            if (
+                (types is None or event.type in types)
+                and sequence < end
+                and (before is None or before.time <= record.time)
+            ):
+                known.last[event.key] = Later(
+                    record.time, record.lane, record.sequence, sequence, event.id or "", event.type
+                )
+
+    def _event(self, later: Later, key: str) -> Event:
+        """The later event; without what only its record knew, where that is gone by now."""
+        record = self._record
+        if record is None or (record.lane, record.sequence) != (later.lane, later.base):
+            found = self._in.log.read(later.lane, later.base, records_max=1).records
+            record = self._record = found[0] if found else None
+        if record is None or record.sequence != later.base:
+            return Event(id=later.id, type=later.type, key=key)
+        return unpack(record)[later.sequence - later.base]

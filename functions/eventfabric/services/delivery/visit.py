@@ -82,7 +82,7 @@ class Visit:
         self.careful = (
             after_crash or self.cursor.crashes > 0 or any(p.attempting for p in self._parked.values())
         )
-        self.lateness = Lateness(context, key)
+        self.lateness = Lateness(context, key, deadline_ms=deadline_ms)
         self._waiting = WaitingEvents(context, key.lane, self.lateness)
         self._refill = Refill(
             context, key.lane, waiting=self._waiting, settle=self.settle, stepped_over=self.stepped_over,
@@ -142,6 +142,8 @@ class Visit:
                     break
                 continue
             event = self._waiting.first_of(parked)
+            if event is Absent.NOT_LOOKED_AT:
+                return self._commit_here() or "out of time"
             if event is Absent.NOT_HERE:
                 break  # another Region's record: it rings itself when it comes
             if event is Absent.EXPIRED:
@@ -255,8 +257,6 @@ class Visit:
             else:
                 parked = self._judged(parked, before is None, handled_beside)
         self._set(parked)
-        if self._opened:
-            within.breaker.ring_probe(self.key.lane, failed=True)
         return self._opened
 
     def _judged(self, parked: Parked, newly: bool, handled_beside: int) -> Parked:

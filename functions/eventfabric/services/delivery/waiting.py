@@ -17,6 +17,7 @@ class Absent(Enum):
 
     EXPIRED = "its record is gone for good"
     NOT_HERE = "its record has not come from its Region yet"
+    NOT_LOOKED_AT = "there was no time left to find out whether it comes late"
 
 
 class WaitingEvents:
@@ -40,7 +41,8 @@ class WaitingEvents:
                 return found
             record = self._record = found
         event = unpack(record)[place.sequence - place.base]
-        self._lateness.mark_one(event, record.time, replay=place.replay)
+        if not self._lateness.mark_one(event, record.time, replay=place.replay):
+            return Absent.NOT_LOOKED_AT
         return event
 
     def absent(self, base: Sequence) -> Absent | None:
