@@ -279,8 +279,11 @@ class Backfills(Protocol):
 class Steps(Protocol):
     """Records of effects outside, as one Region makes them."""
 
-    def begin(self, key: StepKey) -> StepState | None:
-        """Note that the step is about to happen: None. What stands there instead, if it was begun or done before."""
+    def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
+        """Note that the step is about to happen: None. What stands there instead, if it was begun or done before.
+
+        `token`: the same for each try of one attempt, so that one whose reply was lost is known as its own.
+        """
         ...
 
     def finish(self, key: StepKey, result: str) -> None:

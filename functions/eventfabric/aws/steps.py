@@ -42,9 +42,9 @@ class AwsSteps(DynamoDBPersistenceLayer):
         self._clock = clock
         self._entropy = entropy
 
-    def begin(self, key: StepKey) -> StepState | None:
+    def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
         """See ports.Steps."""
-        owner = step_item.owner_of(self._entropy.bytes(step_item.OWNER_BYTES))
+        owner = step_item.owner_of(token or self._entropy.bytes(step_item.OWNER_BYTES))
         record = self._record(key, step_item.IN_PROGRESS)
         record.in_progress_expiry_timestamp = owner
         try:

@@ -277,8 +277,8 @@ class _Steps:
     def __init__(self, steps: Steps, faults: Faults) -> None:
         self._steps, self._faults = steps, faults
 
-    def begin(self, key: StepKey) -> StepState | None:
-        return self._faults.call("steps.begin", lambda: self._steps.begin(key))
+    def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
+        return self._faults.call("steps.begin", lambda: self._steps.begin(key, token=token))
 
     def finish(self, key: StepKey, result: str) -> None:
         self._faults.call("steps.finish", lambda: self._steps.finish(key, result))

@@ -26,9 +26,9 @@ class MemorySteps:
         self._entropy = entropy
         self._requests = requests or Requests()
 
-    def begin(self, key: StepKey) -> StepState | None:
+    def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
         """See ports.Steps. One conditional put."""
-        owner = step_item.owner_of(self._entropy.bytes(step_item.OWNER_BYTES))
+        owner = step_item.owner_of(token or self._entropy.bytes(step_item.OWNER_BYTES))
         item = step_item.begun(str(key), self._region, owner=owner, expires_seconds=self._expires_seconds())
         put = {
             "Item": item,

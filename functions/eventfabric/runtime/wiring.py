@@ -25,6 +25,7 @@ from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.retry import RetryPolicy
+from eventfabric.services.patient_steps import PatientSteps
 from eventfabric.services.standing import Standings
 from eventfabric.services.survey import lanes_of
 from eventfabric.settings import Settings
@@ -129,8 +130,13 @@ class Runtime:
         definition, ports = subscription.definition, self.ports
         target = self.handlers.get(subscription.name) or load_handler(definition.handler)
         stream = self.topology.stream(definition.stream)
+
+        @cache
+        def open_steps() -> PatientSteps:
+            return PatientSteps(ports.steps_of(stream), clock=ports.clock, entropy=ports.entropy)
+
         steps = StepMaker(
-            StreamName(stream.name), SubscriptionName(subscription.name), cache(lambda: ports.steps_of(stream)),
+            StreamName(stream.name), SubscriptionName(subscription.name), open_steps,
             tuple(Region(name) for name in subscription.regions if name != self.region),
         )  # fmt: skip
         return TracedHandler(

@@ -20,7 +20,7 @@ EXPIRY: Final = "expiration"
 OWNER: Final = "in_progress_expiration"
 IN_PROGRESS: Final = "INPROGRESS"
 COMPLETED: Final = "COMPLETED"
-OWNER_BYTES: Final = 8
+OWNER_BYTES: Final = limits.STEP_TOKEN_BYTES
 RELEASED: Final = 1
 """The owner of a released step: a time that has passed, so that the next attempt takes the record over."""
 _YEAR_2100_MS: Final = 4_102_444_800_000
