@@ -11,7 +11,7 @@ from eventfabric import Delivery, Event
 from eventfabric.definition_file import parse_definition
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import GENERATION_FIRST, Lane, Region, Sequence, StreamName, lane_index
-from eventfabric.runtime.deliver import _deliverer_of
+from eventfabric.runtime.deliver import _both, _deliverer_of
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.delivery.context import SideBySide
 from eventfabric.topology import Topology
@@ -134,3 +134,13 @@ def test_after_a_crash_lanes_come_one_after_another() -> None:
     world.crash_on = None
     world.drain()
     assert len(world.seen) == 6
+
+
+def test_of_two_doorbells_of_a_lane_neither_loses_what_it_says_of_failed_runs() -> None:
+    lane = Lane(Region(US), GENERATION_FIRST, lane_index("k", 1))
+    failed = Doorbell(StreamName("orders"), lane, Sequence(3), ended=7, failing_ms=20)
+    longer = Doorbell(StreamName("orders"), lane, Sequence(9), ended=5, failing_ms=10)
+    plain = Doorbell(StreamName("orders"), lane, Sequence(9))
+    for one, other, ended, since in ((failed, plain, 7, 20), (plain, failed, 7, 20), (failed, longer, 7, 10)):
+        both = _both(one, other)
+        assert (both.tail, both.ended, both.failing_ms) == (9, ended, since)

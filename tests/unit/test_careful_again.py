@@ -40,7 +40,7 @@ def written_down(world: World) -> list[tuple[str, bool]]:
     return seen
 
 
-def test_an_event_that_crashed_once_by_itself_is_written_down_again_for_whichever_doorbell() -> None:
+def test_an_event_that_crashed_once_by_itself_is_written_down_again() -> None:
     world = world_of(Crashing({"a1": 1}), *named("a1", "b1"))
     with pytest.raises(SimulatedCrash):
         again(world, 2)
@@ -52,15 +52,31 @@ def test_an_event_that_crashed_once_by_itself_is_written_down_again_for_whicheve
         seen.append((cursor.sequence, cursor.attempting, cursor.crashes))
 
     world.recorder.before = look
-    world.deliver()
+    again(world, 3)
     assert seen == [(0, True, 1), (1, True, 0)]
+
+
+@pytest.mark.parametrize("parked", [False, True])
+def test_what_a_new_doorbell_finds_being_attempted_has_ended_for_after_a_crash_the_old_one_comes_first(
+    parked: bool,
+) -> None:
+    crashing = Crashing({}, {"a1": 1}) if parked else Crashing({"a1": 1})
+    world = crashed_at_a_retry(crashing) if parked else world_of(crashing, *named("a1", "b1"))
+    if not parked:
+        with pytest.raises(SimulatedCrash):
+            again(world, 2)
+    world.clock.advance(60)
+    told = world.telemetry.totals.get(Metric.EVENTS_CRASHED, 0)
+    world.deliver()
+    assert world.telemetry.totals.get(Metric.EVENTS_CRASHED, 0) == told
+    assert (world.cursor().attempting, world.cursor().crashes, world.parked()) == (False, 0, {})
 
 
 def test_so_is_all_of_a_lane_where_a_parked_event_was_being_attempted() -> None:
     world = crashed_at_a_retry(Crashing({}, {"a1": 1}))
     world.put(*named("b1"))
     seen = written_down(world)
-    world.deliver()
+    again(world, 3)
     assert seen == [("a1", True), ("b1", True)]
 
 
@@ -68,7 +84,7 @@ def test_a_parked_event_that_was_being_attempted_is_tried_again_whatever_its_tim
     world = crashed_at_a_retry(Crashing({}, {"a1": 1}))
     world.clock.set_back(120)
     assert world.parked()["a"].due_ms > world.clock.now_ms() + limits.TIMER_EARLY_MILLISECONDS
-    world.deliver(tail=0)
+    again(world, 3)
     assert (world.recorder.ids(), world.parked()) == (["a1"], {})
 
 
@@ -82,7 +98,7 @@ def test_what_was_being_attempted_is_tried_before_keys_of_earlier_events() -> No
         again(world, 2)
     world.clock.advance(60)
     crashing.tried.clear()
-    world.deliver(tail=0)
+    again(world, 3)
     assert crashing.tried == ["b1", "a1"]
 
 

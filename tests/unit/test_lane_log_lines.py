@@ -68,7 +68,7 @@ def test_an_event_that_crashed_by_itself_is_told_with_the_number_of_its_crashes(
 def test_so_is_a_parked_one_that_crashed_when_it_was_tried_again() -> None:
     world = crashed_at_a_retry(Crashing({}, {"b1": 1, "a1": 1}))
     told = telling(world)
-    world.deliver(tail=0)
+    again(world, 3)
     assert told.of(LogEvent.EVENT_CRASHED) == [{"lane": str(LANE), "sequence": 0, "crashes": 1}]
     assert told.of(LogEvent.KEY_FREED) == [about(0, BAD_ORDER, attempts=1, crashes=1)]
 

@@ -99,9 +99,15 @@ def _by_lane(runtime: Runtime, event: SQSEvent, failed: list[str]) -> list[_Rung
             lanes[doorbell.stream, doorbell.lane] = (doorbell, [record])
         else:
             known[1].append(record)
-            if doorbell.tail > known[0].tail:
-                lanes[doorbell.stream, doorbell.lane] = (doorbell, known[1])
+            lanes[doorbell.stream, doorbell.lane] = (_both(known[0], doorbell), known[1])
     return list(lanes.values())
+
+
+def _both(one: Doorbell, other: Doorbell) -> Doorbell:
+    """The highest of two doorbells of a lane, with what either says of runs that ended with a failure."""
+    highest = max(one, other, key=lambda bell: bell.tail)
+    since = [bell.failing_ms for bell in (one, other) if bell.failing_ms]
+    return replace(highest, ended=max(one.ended, other.ended), failing_ms=min(since, default=0))
 
 
 def _deliver(

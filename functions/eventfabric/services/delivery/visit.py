@@ -55,7 +55,8 @@ class Visit:
     ) -> None:
         """`concurrency`: attempts at the same time; default the subscription's.
 
-        `ended`: versions of the cursor at which all attempts are known to have ended: one still noted is no crash.
+        `ended`: versions of the cursor at which all attempts are known to have ended: one still noted is no crash. Nor
+        is one where `after_crash` is false: a process that dies keeps its doorbell, which then comes first.
         """
         self._in = context
         self.key = key
@@ -65,7 +66,7 @@ class Visit:
         self._keys = KnownKeys(context, key, state)
         self._keys.look(self.cursor.roster, self.cursor.roster.due(2**62 if probes else self._soon_ms))
         self._stored, self._parked = self._keys.stored, self._keys.now
-        if self.cursor.version in ended:
+        if not after_crash or self.cursor.version in ended:
             self.cursor = replace(self.cursor, attempting=False)
             stale = [parked for parked in self._stored.values() if parked.attempting]
             for parked in stale:
