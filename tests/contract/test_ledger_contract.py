@@ -120,6 +120,20 @@ def test_a_commit_without_any_reply_says_that_its_outcome_is_unknown(
     assert (own(backend, "a") is not None) == bool(writes)
 
 
+@pytest.mark.parametrize("writes", [(), (put("a", ConditionExpression="attribute_not_exists(id)"),)])
+def test_a_commit_that_is_made_again_later_with_its_token_was_written_once(
+    backend: Backend, writes: tuple[Write, ...]
+) -> None:
+    """Moments later it says another time of the write, so to the service it is not the same request."""
+    token = bytes(range(16))
+    backend.lose_replies(3)
+    with pytest.raises(OutcomeUnknownError):
+        backend.ledger.commit(KEY, START, at(3), writes=writes, token=token)
+    backend.clock.advance(2)
+    assert isinstance(backend.ledger.commit(KEY, START, at(3), writes=writes, token=token), Committed)
+    assert backend.ledger.state(KEY).cursor(HOME) == at(3, version=1)
+
+
 def test_the_state_shows_other_regions_cursors_and_a_commit_never_touches_them(backend: Backend) -> None:
     theirs = at(40, version=8)
     backend.put(LEDGER_TABLE, cursor_item.to_item(KEY, AWAY, theirs, token=b"t" * 16, now_ms=0))

@@ -187,3 +187,24 @@ def test_reordered_replay() -> None:
     assert result("reordered_replay", replayed(0, 2)) is INVALID
     assert result("reordered_replay", replayed(1)) is INVALID
     assert result("reordered_replay", replayed(2, 0, order="none")) is VALID
+
+
+def charged(*keys: str, region: str = HOME) -> Hand:
+    """An event that is attempted, and charged by these keys one after another."""
+    hand = Hand(plan_of(PlannedSubscription(SUB, steps=True))).appended("e1", 0).began("e1", 0)
+    for key in keys:
+        hand.tell(h.Charged, region=region, subscription=SUB, id="e1", key=key)
+    return hand
+
+
+def test_repeated_step() -> None:
+    assert result("repeated_step", charged("k").tried("e1", 0).history) is VALID
+    assert result("repeated_step", charged("k", "k").history) is INVALID
+    assert result("repeated_step", charged("k", "other").began("e1", 0, region=AWAY).history) is INVALID
+    elsewhere = charged("k").began("e1", 0, region=AWAY)
+    elsewhere.tell(h.Charged, region=AWAY, subscription=SUB, id="e1", key="k")
+    assert result("repeated_step", elsewhere.history) is VALID  # it could not know
+    assert (
+        result("repeated_step", charged().tried("e1", 0).history) is INVALID
+    )  # handled, and charged nothing
+    assert result("repeated_step", charged().tried("e1", 0, error="Bad").history) is VALID

@@ -104,3 +104,13 @@ def test_a_read_without_consistency_sees_nothing_of_the_last_moment() -> None:
     assert rows.get(key, consistent=True) is not None
     clock.advance(1)
     assert seen(consistent=False) == ["more"]
+
+
+def test_a_token_is_one_transaction_and_no_other() -> None:
+    place = region()
+    puts = [("Put", {"TableName": "rows", "Item": row(name)}) for name in "ab"]
+    place.transact(puts[:1], token="t")
+    place.transact(puts[:1], token="t")
+    with pytest.raises(RefusedError, match="IdempotentParameterMismatch"):
+        place.transact(puts, token="t")
+    assert place.table("rows").items == [row("a")]

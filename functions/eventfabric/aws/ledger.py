@@ -152,17 +152,18 @@ class AwsLedger:
                     return self._write_in_order(request)
                 if writes or request.others:
                     actions: list[Action] = [(write.action, write.request) for write in writes]
-                    self._transact([*actions, *request.others, ("Put", request.cursor)], request.token)
+                    self._transact([*actions, *request.others, ("Put", request.cursor)])
                 else:
                     self._client.put_item(**request.cursor)
             except ClientError as error:
                 return _refused(error, request, len(writes))
         return Committed(request.stored)
 
-    def _transact(self, actions: Seq[Action], token: bytes) -> None:
+    def _transact(self, actions: Seq[Action]) -> None:
+        """One transaction. A commit made again is another, written later: its own state in the way tells it apart."""
         self._client.transact_write_items(
             TransactItems=[cast("TransactWriteItemTypeDef", {name: request}) for name, request in actions],
-            ClientRequestToken=token.hex(),
+            ClientRequestToken=self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex(),
         )
 
     def _write_in_order(self, request: CommitRequest) -> CommitOutcome:

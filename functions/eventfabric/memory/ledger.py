@@ -123,9 +123,9 @@ class MemoryLedger:
             if writes or request.others:
                 of_writes: list[Action] = [(write.action, write.request) for write in writes]
                 actions = [*of_writes, *request.others, ("Put", request.cursor)]
-                self._requests.send(
-                    "transact", lambda: self._region.transact(actions, token=request.token.hex())
-                )
+                # A commit made again is another transaction, written later: its own state in the way tells it apart.
+                once = self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex()
+                self._requests.send("transact", lambda: self._region.transact(actions, token=once))
             else:
                 table = self._region.table(self._table_of(key.stream))
                 self._requests.send("put", lambda: table.write("Put", request.cursor))

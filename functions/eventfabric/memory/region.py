@@ -56,7 +56,7 @@ class MemoryRegion:
         self.queues: dict[str, MemoryQueue] = {}
         self.timers: dict[str, MemoryTimers] = {}
         self.others: OtherTables | None = None
-        self._tokens: dict[str, int] = {}
+        self._tokens: dict[str, tuple[int, str]] = {}
 
     def create_table(self, name: str, *, key_names: tuple[str, ...] = (PK, SK)) -> MemoryTable:
         """A table; that of a handler may have key attributes of its own."""
@@ -74,11 +74,16 @@ class MemoryRegion:
     def transact(self, actions: Actions, *, token: str) -> None:
         """All of the writes (action and request), or none: TransactionCancelledError, SameItemTwiceError, RefusedError.
 
-        The same token within ten minutes is the same transaction, done once.
+        The same token within ten minutes is the same transaction, done once, and refused if it is another.
         """
-        now = self.clock.now_ms()
-        if now < self._tokens.get(token, -_TOKEN_MS) + _TOKEN_MS:
-            return
+        now, content = self.clock.now_ms(), repr(actions)
+        done_ms, done = self._tokens.get(token, (now - _TOKEN_MS, ""))
+        if now < done_ms + _TOKEN_MS:
+            if done == content:
+                return
+            raise RefusedError(
+                "transact", "IdempotentParameterMismatchException: another transaction's token"
+            )
         if not 0 < len(actions) <= limits.TRANSACTION_ACTIONS_MAX:
             raise RefusedError("transact", f"ValidationException: {len(actions)} actions, allowed: 1 to 100")
         plans: list[tuple[MemoryTable, Plan] | None] = [None] * len(actions)
@@ -109,7 +114,7 @@ class MemoryRegion:
             if one is not None:
                 table, plan = one
                 table.apply(plan)
-        self._tokens[token] = now
+        self._tokens[token] = now, content
 
     def _write_elsewhere(self, others: OtherTables, actions: Actions, numbers: Seq[int]) -> None:
         try:

@@ -15,6 +15,7 @@ from eventfabric.simulation.checkers import (
     lost_event,
     reordered_key,
     reordered_replay,
+    repeated_step,
     replica_divergence,
     skipped_sequence,
     stuck_lane,
@@ -45,6 +46,7 @@ _MODULES: Final = (
     undone_decision,
     unflagged_late,
     reordered_replay,
+    repeated_step,
     unreported_finding,
     breaker_attempts,
 )

@@ -14,7 +14,7 @@ from eventfabric.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.simulation.operators import OPERATORS, tell
 from eventfabric.simulation.plan import Happening
 from eventfabric.simulation.world import World
-from eventfabric.wire.keys import Item
+from eventfabric.wire.keys import Item, is_record
 
 _PASSES_A_DAY: Final = 5
 _EXPIRY: Final = "x"
@@ -212,8 +212,8 @@ def _a_copy(world: World, happening: Happening) -> tuple[MemoryTable, Item] | No
     if world.plan.durability == "quorum":
         return None
     table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
-    own = (f"{happening.region}/", "once/")
-    copies = [item for item in table.items if not str(item["pk"]["S"]).startswith(own)]
+    own = f"{happening.region}/"
+    copies = [item for item in table.items if is_record(item) and not str(item["pk"]["S"]).startswith(own)]
     return (table, copies[happening.number % len(copies)]) if copies else None
 
 

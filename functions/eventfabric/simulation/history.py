@@ -240,6 +240,15 @@ class EffectCalled(Entry, frozen=True, kw_only=True):
     effect: str
 
 
+class Charged(Entry, frozen=True, kw_only=True):
+    """A handler made its effect outside, in a step that has this key."""
+
+    region: str
+    subscription: str
+    id: str
+    key: str
+
+
 class AttemptBegan(Entry, frozen=True, kw_only=True):
     """Events are in the hands of a handler."""
 
@@ -346,7 +355,8 @@ class Ended(Entry, frozen=True, kw_only=True):
 
 AnyEntry = (
     Asked | Acknowledged | Unacknowledged | Appended | Removed | LaneRead | StandingRead | CursorMoved | KeyChanged
-    | Settled | Decided | ProofBegan | Proved | CopyDecided | HandedOver | CircuitSwitched | EffectMade | EffectCalled
+    | Settled | Decided | ProofBegan | Proved | CopyDecided | HandedOver | CircuitSwitched
+    | EffectMade | EffectCalled | Charged
     | AttemptBegan | AttemptEnded | RunEnded
     | Crashed | Called | Happened | Tampered | Backfilled | Found | Healed | Ended
 )  # fmt: skip

@@ -75,7 +75,7 @@ _PLAIN: Final[dict[type[history.Entry], str]] = {
     history.Removed: "removed", history.LaneRead: "read", history.StandingRead: "read",
     history.Settled: "settled", history.Decided: "happened", history.ProofBegan: "read",
     history.Proved: "happened", history.CopyDecided: "decided", history.EffectMade: "effect",
-    history.EffectCalled: "effect",
+    history.EffectCalled: "effect", history.Charged: "effect",
     history.AttemptBegan: "attempt", history.Crashed: "crashed", history.Happened: "happened",
     history.Tampered: "tampered", history.Backfilled: "backfilled", history.Healed: "healed",
     history.Ended: "ended",

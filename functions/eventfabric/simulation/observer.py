@@ -20,10 +20,9 @@ from eventfabric.wire.keys import (
     Item,
     is_circuit,
     is_cursor,
-    is_once,
     is_owner,
     is_parked,
-    is_place,
+    is_record,
     is_won,
     lane_key_of,
     ledger_region_and_kind,
@@ -63,7 +62,7 @@ class Observer:
         return told
 
     def _of_log(self, change: Change) -> list[Told]:
-        if is_once(change.keys) or is_place(change.keys):
+        if not is_record(change.keys):
             return []
         lane = str(change.keys["pk"]["S"])
         if change.new is None:

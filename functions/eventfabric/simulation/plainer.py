@@ -25,6 +25,7 @@ T = TypeVar("T")
 _QUORUM_REGIONS: Final = 3
 _ORDINARY: Final[dict[str, Any]] = {
     "shards": 1, "lanes": 1, "slowness": 1.0, "failover": False, "retention_days": 0, "express": False,
+    "clones": False,
 }  # fmt: skip
 """A plan's own values at their plainest."""
 

@@ -60,7 +60,7 @@ class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A subscription, by what matters of its definition."""
+    """A subscription, by what matters of its definition. `steps`: its handler makes an effect outside, in a step."""
 
     name: str
     guarantee: str = "at_least_once"
@@ -77,10 +77,14 @@ class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
     parked_keys: int = 100
     consumers: int = 1
     concurrency: int = 1
+    steps: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is simulated. `producers`: the Region of each; `failover`: whether they go to other Regions."""
+    """What is simulated. `producers`: the Region of each; `failover`: whether they go to other Regions.
+
+    `clones`: all processes of a Region's producers are copies of one, and draw the same random numbers.
+    """
 
     seed: int
     profile: str
@@ -98,6 +102,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     shards: int = 1
     slowness: float = 1.0
     express: bool = False
+    clones: bool = False
 
     def rate(self, fault: str) -> float:
         """How often a fault happens, as a share of what it can hit."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from itertools import count
+from zlib import crc32
 
 from eventfabric.errors import (
     EventFabricError,
     IndeterminateAppendError,
     IndeterminateTransactionError,
 )
+from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import SimulatedCrash
 from eventfabric.model.event import Event
 from eventfabric.sdk.bundle import Receipt
@@ -55,6 +57,8 @@ class Producer:
 
     def _process(self) -> tuple[Process, Fabric]:
         world = self._world
+        # A copy goes on with the random numbers of the process that it is a copy of.
+        copied = SeededEntropy(crc32(f"{world.plan.seed} {self._region}".encode()))
         process = Process(world, f"{self._name}#{next(self._numbers)}", self._region)
         others = [name for name in world.plan.regions if name != self._region] if world.plan.failover else []
         return process, Fabric(
@@ -62,7 +66,7 @@ class Producer:
             self._region,
             log_of=lambda stream, region: process.ports.at(region).log_of(stream),
             clock=process.clock,
-            entropy=world.entropy,
+            entropy=copied if world.plan.clones else world.entropy,
             outbox=process.ports.outbox,
             ledger_of=lambda region: process.ports.at(region).ledger,
             doorbells_of=lambda region: process.ports.at(region).doorbells,

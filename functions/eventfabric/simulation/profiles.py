@@ -22,6 +22,7 @@ FAULTS: Final = (
 """Every fault that has a rate; see process.py, functions.py, network.py and trouble.py for what each does."""
 HICCUPS: Final = ("conflict", "throttle", "lost_reply", "lost_request")
 """Faults of a single call, after which the next one may well succeed."""
+_STEPS_SHARE: Final = 0.25
 _RATE_EXPONENTS: Final = (-2.5, -0.9)
 _ANYWHERE: Final = (
     "deploy", "mend", "split", "reconcile", "reconcile", "clock", "outage", "redrive", "redrive", "discard", "replay",
@@ -66,6 +67,7 @@ class Profile:
     slowness: tuple[float, ...] = (0.5, 1.0, 1.0, 20.0, 200.0)
     stall_rate_max: float = 0.02
     express: bool = False
+    clones: bool = False
     concurrency: tuple[int, ...] = (1,)
 
     def plan(self, seed: int) -> Plan:
@@ -82,6 +84,7 @@ class Draw:
 
     def plan(self, seed: int) -> Plan:
         of, random = self._of, self._random
+        self._steps = Random(f"{seed} steps")
         self._regions = REGIONS[: random.choice(of.regions)]
         self._durability = "replicated"
         if len(self._regions) == 1:
@@ -108,6 +111,7 @@ class Draw:
             shards=random.choice((1, 1, 2)),
             slowness=random.choice(of.slowness),
             express=of.express,
+            clones=of.clones,
         )
 
     def _subscription(self, name: str) -> PlannedSubscription:
@@ -132,6 +136,7 @@ class Draw:
             parked_keys=random.choice((2, 100, 100)),
             consumers=random.choice(self._of.consumers),
             concurrency=random.choice(self._of.concurrency) if len(self._of.concurrency) > 1 else 1,
+            steps=self._steps.random() < _STEPS_SHARE,
         )
 
     def _publishes(self, producers: int) -> tuple[Publish, ...]:
@@ -177,7 +182,11 @@ class Draw:
             whats += of.copied if self._durability == "replicated" else ()
         made = [self._happening(random.choice(whats)) for _ in range(random.choice(of.happenings)) if whats]
         if expires:
-            what = "days_apart" if len(regions) > 1 and random.random() < of.days_apart_share else "days_pass"
+            what = (
+                "days_apart"
+                if len(regions) > 1 and of.days_apart_share and random.random() < of.days_apart_share
+                else "days_pass"
+            )
             other = regions[1] if len(regions) > 1 else ""
             made.append(Happening(self._seconds, what, regions[0], other, number=random.choice((1, 2))))
         if len(regions) > 1 and self._durability == "replicated" and random.random() < of.tamper_share:
@@ -230,11 +239,17 @@ _ALL: Final = (
         happenings=(0,), tamper_share=0, slowness=(0.5, 1.0), seconds=(120.0, 900.0), publishes=(8, 14),
     ),
     Profile(
+        "copies", "producers that are copies of one process, forked or from a snapshot, with the same random numbers",
+        clones=True, copied=(), regions=(1, 1, 2), quorum_share=0, retention_share=0, publishes=(8, 14), bad=(0.0,),
+        faults=("lost_reply", "lost_request", "crash", "conflict", "lag"), fault_share=0.5, happenings=(0, 1),
+        anywhere=("reconcile",), between=("silence", "cut"), tamper_share=0, slowness=(1.0, 20.0),
+    ),
+    Profile(
         "hours", "tables, partitions and queues that refuse for hours, outages as long",
         regions=(1, 2), retention_share=0, bad=(0.1, 0.4), faults=("conflict", "throttle", "lost_reply", "lag"),
         fault_share=0.3, seconds=(7_200.0, 20_000.0), publishes=(8, 14), happenings=(1, 2, 4), tamper_share=0,
         anywhere=("throttled", "throttled", "no_timers", "no_timers", "no_doorbells", "outage", "prove", "settings"),
-        between=("silence", "cut", "failover"), copied=(), slowness=(1.0, 20.0),
+        between=("cut", "failover"), copied=(), slowness=(1.0, 20.0),
     ),
     Profile(
         "decisions", "operators who decide, prove, replay and hand over, one after another",
@@ -281,7 +296,7 @@ _ALL: Final = (
         "beginnings", "lanes begin where a replica shows records late and in any order, of a stream that expires",
         regions=(2, 3), quorum_share=0, retention_share=1, lanes=(1,), delivers=("everywhere", "one"),
         faults=("lag", "slow", "stale", "lost_reply"), always=("lag", "slow"), quiet_share=0, anywhere=(),
-        happenings=(0, 1), between=("cut",), copied=(), tamper_share=0, slowness=(1.0, 20.0, 200.0),
+        happenings=(0, 1), between=("cut",), copied=(), tamper_share=0, days_apart_share=0, slowness=(1.0, 20.0, 200.0),
     ),
     Profile(
         "upkeep", "records and doorbells lost or changed; reconciliation and backfill put it right, or say so",

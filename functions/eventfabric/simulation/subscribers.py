@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from eventfabric.model.event import Event
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import subscriber
+from eventfabric.simulation import history
 from eventfabric.simulation.observer import EFFECTS
 
 if TYPE_CHECKING:
@@ -78,6 +79,24 @@ class _Handling:
                 raise FailedForNow(id_)
         if planned is not None and planned.conduct.permanent:
             raise RefusedForGood(id_)
+        if world.subscription(self._name).steps:
+            self._charge(event, delivery)
         if self._transactional:
             row = {"id": f"{self._name}/{id_}"}
             delivery.transaction.update(EFFECTS, row, "ADD n :one", values={":one": 1})
+
+    def _charge(self, event: Event, delivery: Delivery) -> None:
+        """An effect outside of it all, which can be asked whether it happened; the process may die at any point."""
+        process, world = self._process, self._process.world
+        with delivery.once("charge", event=event, verify=lambda step: step.key in world.charges) as step:
+            if not step.done:
+                process.breathe(world.latency_seconds(process))
+                world.charges[step.key] = world.charges.get(step.key, 0) + 1
+                process.tell(
+                    history.Charged,
+                    region=process.region,
+                    subscription=self._name,
+                    id=str(event.id),
+                    key=step.key,
+                )
+                process.breathe(world.latency_seconds(process))

@@ -17,6 +17,7 @@ from eventfabric.simulation.subscribers import handler_for
 from eventfabric.simulation.trouble import Trouble
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
+from eventfabric.wire.keys import is_record
 
 PERMANENT = "eventfabric.simulation.subscribers:RefusedForGood"
 _BASE_LATENCY_SECONDS = 0.004
@@ -113,6 +114,8 @@ class World:
         self.is_mended = False
         self.shards = dict.fromkeys(plan.regions, plan.shards)
         self.attempts: dict[tuple[str, str], int] = {}
+        self.charges: dict[str, int] = {}
+        """How often each step took effect, by the step's key."""
         self.trouble = Trouble(self)
         self._cuts: set[frozenset[str]] = set()
         self._skews: dict[str, int] = {}
@@ -235,8 +238,8 @@ class World:
             table = self.cloud.regions[region].table(self.topology.stream(self.plan.stream).table.name)
             lanes: dict[str, int] = {}
             for item in table.items:
-                name = str(item["pk"]["S"])
-                if not name.startswith("once/"):
+                if is_record(item):
+                    name = str(item["pk"]["S"])
                     lanes[name] = lanes.get(name, 0) + 1
             for lane, count in sorted(lanes.items()):
                 tail = log.tail(Lane.parse(lane))

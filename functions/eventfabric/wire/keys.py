@@ -224,6 +224,11 @@ def region_of_log_item(item: Item) -> Region:
     return Region(item[PK]["S"].removeprefix(_ONCE).removeprefix(_ASIDE).partition("/")[0])
 
 
+def is_record(item: Item) -> bool:
+    """Tell a record of the log from what else stands in its table."""
+    return not (is_once(item) or is_aside(item) or is_place(item))
+
+
 def lane_of(item: Item) -> Lane:
     """The lane of a record's key; ValueError or KeyError where there is none."""
     return Lane.parse(item[PK]["S"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.wire.keys import is_aside, is_once, is_place, lane_of
+from eventfabric.wire.keys import is_record, lane_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def from_stream_record(stream_record: Mapping[str, Any]) -> Appended | None:
     if image is None:
         return None
     try:
-        if is_once(image) or is_aside(image) or is_place(image):
+        if not is_record(image):
             return None
         tail = Sequence(int(image["sk"]["N"]) + int(image["n"]["N"]))
         return Appended(str(change["SequenceNumber"]), lane_of(image), tail)

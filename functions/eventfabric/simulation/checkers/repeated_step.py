@@ -1,0 +1,55 @@
+"""Repeated step: an effect outside happens twice for its event, or not at all though the event counts as handled."""
+
+from collections import Counter
+
+from eventfabric.simulation import history
+from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Verdict, verdict
+from eventfabric.simulation.history import History
+
+NAME = "repeated_step"
+
+
+def check(of: History) -> Verdict:
+    """Each event is charged once at the most, by one key wherever it is attempted, and before its attempt ends well.
+
+    Of a batch that stands in two lanes both copies may be handed out, each by an owner that does not know of the other
+    (decision 0015); it is one event all the same, and one step.
+    """
+    facts = Facts(of)
+    anomalies: list[Anomaly] = []
+    counts: Counter[tuple[str, str]] = Counter()
+    keys: dict[tuple[str, str], str] = {}
+    for number, entry in enumerate(of.entries):
+        match entry:
+            case history.Charged():
+                step = (entry.subscription, entry.id)
+                counts[step] += 1
+                if counts[step] > _allowed(facts, entry):
+                    anomalies.append(
+                        Anomaly(f"{entry.subscription} charged {entry.id} {counts[step]} times", number)
+                    )
+                if keys.setdefault(step, entry.key) != entry.key:
+                    anomalies.append(
+                        Anomaly(f"{entry.id} is charged by {entry.key}, and was by {keys[step]}", number)
+                    )
+            case history.AttemptEnded(error="") if facts.subscriptions[entry.subscription].steps:
+                anomalies += [
+                    Anomaly(f"{entry.subscription} handled {one.id} and charged nothing", number)
+                    for one in entry.events
+                    if not counts[entry.subscription, one.id]
+                ]
+            case _:
+                pass
+    return verdict(NAME, anomalies)
+
+
+def _allowed(facts: Facts, entry: history.Charged) -> int:
+    """One; and one more for each Region that attempted it at a time when the others could not have known."""
+    regions = {
+        one.region
+        for one in facts.entries
+        if isinstance(one, history.AttemptBegan)
+        and one.subscription == entry.subscription
+        and any(event.id == entry.id for event in one.events)
+    }
+    return len(regions)
