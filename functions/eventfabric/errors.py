@@ -31,6 +31,8 @@
     │   ├── UncertainTailError       where a lane goes on cannot be told: certainly not written
     │   ├── ExpiredUnreadError       records expired before they were delivered
     │   └── MissingRecordError       a backfill or a proof needs one that is not there
+    ├── UndecodableItemError         the ledger cannot be read there: what the item belongs to stops
+    ├── UndecodableMessageError      a message is none of ours: it alone fails
     ├── NotDeadError                 what is to be redriven or discarded is no dead letter
     ├── NotTakenOverError            a lane was handed over here, and what it goes on from is not here yet
     ├── UnsettledStepError           a dead letter's step is in doubt: settle it before it is redriven
@@ -296,6 +298,22 @@ class LogError(EventFabricError):
 
 class UndecodableRecordError(LogError):
     """This version cannot decode the record."""
+
+
+class UndecodableItemError(EventFabricError):
+    """A field of an item of the ledger is not as any version writes it; `item` is the item's key."""
+
+    def __init__(self, item: str, field: str, reason: str) -> None:
+        self.item, self.field, self.reason = item, field, reason
+        super().__init__(f"item {item}: field {field}: {reason}")
+
+
+class UndecodableMessageError(EventFabricError):
+    """A message of a queue is no doorbell, or none of those that its reader can serve."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"not a doorbell: {reason}")
 
 
 class DivergenceError(LogError):

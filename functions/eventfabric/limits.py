@@ -28,6 +28,16 @@ HEADER_NAME_CHARACTERS_MAX: Final = 20
 """CloudEvents 1.0 asks that attribute names have at most 20 characters."""
 HEADER_VALUE_CHARACTERS_MAX: Final = 4096
 
+SEQUENCE_MAX: Final = 2**53 - 1
+"""Of every count that is stored: the largest whole number that all readers of JSON keep."""
+HYBRID_TIME_MAX: Final = 2**63 - 1
+"""In the year 6429: what is appended after it no reader takes."""
+MILLISECONDS_MAX: Final = 253_402_300_799_999
+"""The end of the year 9999, in milliseconds since 1970."""
+REGION_CHARACTERS_MAX: Final = 32
+NOTE_CHARACTERS_MAX: Final = 128
+"""Of a place in a lane as text: `<lane>/<sequence>`."""
+
 APPEND_TIMEOUT_SECONDS: Final = 30.0
 APPEND_BACKOFF_SECONDS: Final = 0.005
 APPEND_BACKOFF_MAX_SECONDS: Final = 1.0
@@ -181,6 +191,10 @@ BACKFILL_PATIENCE_SECONDS: Final = 30
 STEP_TOKEN_BYTES: Final = 8
 """By which an attempt knows its own note of a step."""
 STEP_NAME_CHARACTERS_MAX: Final = 64
+SETTLED_KEPT_SECONDS: Final = 366 * 24 * 3600
+"""How much longer than a stream's events its decisions about dead letters are kept, without what these events held:
+a proof names them, also of a lane's newest record, which outlives the retention for as long as the lane is quiet.
+"""
 STEP_RESULT_BYTES_MAX: Final = 64 * 1024
 """Of a step's result as JSON: it stands in the step's record."""
 STEP_KEPT_SECONDS: Final = 366 * 24 * 3600
@@ -191,6 +205,7 @@ STEP_KEPT_ALWAYS_SECONDS: Final = 100 * 366 * 24 * 3600
 PARTITION_KEY_BYTES_MAX: Final = 2048
 ITEM_BYTES_MAX: Final = 400 * 1024
 QUEUE_SEND_BATCH_MAX: Final = 10
+QUEUE_GROUP_CHARACTERS_MAX: Final = 128
 DOORBELL_BATCH_MAX: Final = 10
 QUEUE_MESSAGE_BYTES_MAX: Final = 1024 * 1024
 FUNCTION_TIMEOUT_SECONDS: Final = 120
@@ -199,6 +214,8 @@ VISIBILITY_TIMEOUT_SECONDS: Final = 6 * FUNCTION_TIMEOUT_SECONDS
 """AWS asks for six times the function's timeout where Lambda reads a queue."""
 CRASH_VISIBILITY_MARGIN_SECONDS: Final = 10
 """After a crash, doorbells come again so long after the next invocation can still run."""
+REFUSED_AGAIN_SECONDS: Final = 30
+"""After which a message that is no doorbell comes again, until it is in the dead-letter queue."""
 RECEIVE_COUNT_MAX: Final = 20
 DEDUPLICATION_SECONDS: Final = 300
 RELAY_BATCH_MAX: Final = 100
@@ -213,6 +230,8 @@ assert RECORD_PAYLOAD_BYTES_MAX + RECORD_TYPES_MAX * 4 * TYPE_CHARACTERS_MAX + 4
 assert DATA_DEPTH_MAX + 8 < 199  # with room for what data may be wrapped into
 assert KEY_BYTES_MAX < RECORD_PAYLOAD_BYTES_MAX
 assert MARKS_ITEM_LANES * MARK_BYTES_MAX + 4096 < ITEM_BYTES_MAX
+assert REGION_CHARACTERS_MAX + len("/") + 9 + len(".") + len(str(LANES_MAX)) <= QUEUE_GROUP_CHARACTERS_MAX
+assert HYBRID_TIME_MAX >> 16 <= MILLISECONDS_MAX  # so that each is a date
 assert VISIBILITY_TIMEOUT_SECONDS >= 6 * FUNCTION_TIMEOUT_SECONDS
 assert FUNCTION_TIMEOUT_SECONDS <= FUNCTION_TIMEOUT_SECONDS_MAX
 assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS

@@ -31,6 +31,8 @@ class Metric(StrEnum):
     """Doorbells that could not be sent and come again. Unit: Count."""
     STREAM_RECORDS_IGNORED = "StreamRecordsIgnored"
     """Stream records that are not the log's. Unit: Count."""
+    MESSAGES_REFUSED = "MessagesRefused"
+    """Messages in a subscription's queues that are no doorbell of it. Unit: Count."""
     EVENTS_HANDLED = "EventsHandled"
     """Events that a handler handled and a commit covers. Unit: Count."""
     EVENTS_FAILED = "EventsFailed"
@@ -154,7 +156,7 @@ class LogEvent(StrEnum):
     EVENT_CRASHED = "an attempt was never heard of again"
     EVENTS_SKIPPED = "events expired before they were delivered, and are skipped"
     LATE_UNKNOWN = (
-        "an invocation ended before all was looked at that was published meanwhile: the lane goes on looking"
+        "not all was looked at that was published meanwhile: an invocation ended, or it cannot be read"
     )
     CALL_REFUSED = "a call is refused for a reason that does not pass by itself"
     FINDING = "reconciliation found something"

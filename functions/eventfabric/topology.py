@@ -166,6 +166,10 @@ class StreamTopology:
     definition: Stream
     subscriptions: tuple[SubscriptionTopology, ...]
 
+    def has_lane(self, origin: str, generation: int, index: int) -> bool:
+        """Whether the stream can have that lane, by its definition."""
+        return origin in self.definition.regions and generation == 0 and 0 <= index < self.definition.lanes
+
     @property
     def table(self) -> TableTopology:
         """The log, one replica in each of the stream's Regions."""

@@ -201,7 +201,7 @@ def test_a_closed_standard_input_is_said(
         (["lanes", "--subscription", "bill"], 2, "no subscription is named 'bill'"),
         (["lanes", "--stream", "x"], 2, "no stream is named 'x'"),
         (["show", "us-east-1/0.1@99999"], 1, "holds no event us-east-1/0.1@99999"),
-        (["show", "us-east-1/0.99999@0"], 2, "allowed: us-east-1/0.0 to us-east-1/0.63"),
+        (["show", "us-east-1/0.999@0"], 2, "allowed: us-east-1/0.0 to us-east-1/0.63"),
         (["show", "us-east-1/1.0@0"], 2, "a lane that stream orders does not have"),
         (["show", "mars/0.1@0"], 2, "stream orders is not in Region mars; it is in: us-east-1"),
         (["show", "us-east-1/0.1@-1"], 2, "no sequence, allowed: 0 or more"),

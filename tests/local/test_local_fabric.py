@@ -7,6 +7,8 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import boto3
 import pytest
@@ -359,6 +361,10 @@ def test_the_server_shows_the_fabric_to_any_sdk__and_takes_what_others_publish(t
             ExpressionAttributeValues={":pk": {"S": str(receipt.lane)}},
         )["Items"]
         assert [item["sk"]["N"] for item in items] == ["0"]
+        for path_, sent in (("/moto-api/reset", b"x=1"), ("/", b"Action=PurgeQueue"), ("/moto-api/", None)):
+            with pytest.raises(HTTPError, match="403"):  # as a page's form, or image, would ask
+                urlopen(endpoints[0] + path_, data=sent, timeout=10)
+        assert tables.list_tables()["TableNames"]
     finally:
         stop.set()
         server.join(30)

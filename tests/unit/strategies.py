@@ -24,7 +24,7 @@ from eventfabric.model.record import UNKNOWN_CHAIN, Note, Record
 REGIONS = ["us-east-1", "eu-west-1", "ap-southeast-2", "us-gov-west-1"]
 names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True)
 text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
-sequences = st.integers(0, 2**63 - 1).map(Sequence)
+sequences = st.integers(0, limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX).map(Sequence)
 chains = st.binary(min_size=16, max_size=16).map(Chain)
 lanes = st.builds(
     Lane,

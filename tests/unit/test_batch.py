@@ -19,7 +19,7 @@ from tests.unit.strategies import events as any_events
 
 ID = BatchId(b"b" * 16)
 LANE = Lane(Region("ap-southeast-2"), Generation(0), LaneIndex(limits.LANES_MAX - 1))
-NOTE = Note(LANE, Sequence(2**53))
+NOTE = Note(LANE, Sequence(2**52))
 
 
 def row(number: int = 0, *, type_: str = "placed", content: bytes = b'"x"', kind: int = 1) -> Row:

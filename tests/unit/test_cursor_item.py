@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventfabric.errors import UndecodableItemError
 from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState
 from eventfabric.model.identity import Region
 from eventfabric.wire import cursor_item, keys
@@ -33,7 +34,7 @@ def test_an_item_that_is_no_cursor_is_refused(attribute: str, wrong: dict[str, A
     key = keys.lane_key_of({"pk": {"S": "orders/billing/us-east-1/0.1"}})
     item: dict[str, Any] = cursor_item.to_item(key, Region("us-east-1"), START, token=b"t", now_ms=0)
     item[attribute] = wrong or {}
-    with pytest.raises((KeyError, ValueError)):
+    with pytest.raises(UndecodableItemError, match=rf"orders/billing/us-east-1/0.1 .*field {attribute}"):
         cursor_item.from_item(item)
 
 

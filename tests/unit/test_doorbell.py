@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventfabric.errors import UndecodableMessageError
 from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, StreamName
 from eventfabric.wire.doorbell import Doorbell, from_body, to_body
 from tests.unit.strategies import lanes, names, sequences
@@ -51,11 +52,18 @@ def test_a_later_ring_is_another_message_of_the_same_lane() -> None:
         '{"stream":"orders","origin":"us-east-1","lane":"0.-7","tail":1}',
         '{"stream":"orders","origin":"us-east-1","lane":".","tail":1}',
         '{"stream":7,"origin":"us-east-1","lane":"0.7","tail":1}',
+        '{"stream":"orders","origin":"us-east-1","lane":"0.7","tail":9007199254740992}',
+        '{"stream":"orders","origin":"us-east-1","lane":"0.7","tail":1,"again":-1}',
+        '{"stream":"orders","origin":"us-east-1","lane":"0.4096","tail":1}',
+        '{"stream":"orders","origin":"us-east-1","lane":"0.\u0667","tail":1}',
+        '{"stream":"orders","origin":"us-east-1","lane":"' + "9" * 200 + '.7","tail":1}',
+        '{"stream":"","origin":"us-east-1","lane":"0.7","tail":1}',
+        '{"more":' + "[" * 100_000 + "]" * 100_000 + "}",
         '{"Type":"Notification","Message":"hello"}',
     ],
 )
 def test_a_body_that_is_no_doorbell_is_refused(body: str) -> None:
-    with pytest.raises(ValueError, match="not a doorbell"):
+    with pytest.raises(UndecodableMessageError, match="not a doorbell"):
         from_body(body)
 
 

@@ -86,7 +86,7 @@ class TestFinding:
     def test_its_kinds_have_the_names_that_are_counted_and_searched_for(self) -> None:
         assert [str(kind) for kind in FindingKind] == [
             "replication_delay", "replication_stall", "replication_silent", "clock_ahead", "unreachable",
-            "hole", "far_tail", "divergence", "unrung",
+            "hole", "far_tail", "divergence", "unreadable", "unrung",
             "parked_overdue", "dead", "cursor_ahead", "cursor_back", "cursor_broken", "stale_owner",
             "expires_soon", "expired_unread",
         ]  # fmt: skip

@@ -31,6 +31,9 @@ from tests.unit.replaying import replay
 DEAD = retry(permanent=[BAD_ORDER])
 
 
+_LATEST_MS, _LAST = limits.MILLISECONDS_MAX, limits.SEQUENCE_MAX
+
+
 @pytest.fixture(autouse=True)
 def _few_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 2)
@@ -167,16 +170,19 @@ def test_the_largest_parked_key_is_within_its_bound(monkeypatch: pytest.MonkeyPa
     text = "\x00" * 5_000
     failure = replace(
         world.parked()["a"].failure, error_type=text, message=text, trace=text, hint=text, code_version=text,
-        trace_id=text, event_id=text, event_type=text, first_ms=2**62, last_ms=2**62,
+        trace_id=text, event_id=text, event_type=text, first_ms=_LATEST_MS, last_ms=_LATEST_MS,
     )  # fmt: skip
-    key, last = "\U0001f600" * (limits.KEY_BYTES_MAX // 4), 2**62
+    key, last = (
+        "\U0001f600" * (limits.KEY_BYTES_MAX // 4),
+        _LAST - limits.RECORD_EVENTS_MAX * 100,
+    )
     waiting_ = tuple(
-        Place(Sequence(last), Sequence(last + number), number % 2 == 1)
+        Place(Sequence(last + number), Sequence(last + number), number % 2 == 1)
         for number in range(limits.PARKED_PLACES_MAX)
     )
-    end = Sequence(2**63)
+    end = Sequence(_LAST)
     parked = Parked(
-        f"k/{key}", key, ParkedState.RETRYING, waiting_, 2**62, failure, attempting=True, version=2**62,
+        f"k/{key}", key, ParkedState.RETRYING, waiting_, _LATEST_MS, failure, attempting=True, version=_LAST,
         rest=Rest(end, end, end, end),
     )  # fmt: skip
     item = parked_item.to_item(world.key_of(LANE), LANE.origin, parked, token=bytes(16))

@@ -142,7 +142,10 @@ def test_a_count_that_the_payload_does_not_hold_is_undecodable(count: int) -> No
 
 def test_a_payload_that_would_inflate_beyond_bounds_is_refused_before_it_does() -> None:
     bomb = bytes([ZSTD]) + zstd.compress(bytes(100 * RECORD_PAYLOAD_BYTES_MAX), 9)
-    assert "larger than a record may be" in reason(bomb)
+    assert "too much memory" in reason(bomb)
+    streamed = zstd.ZstdCompressor(1)  # says nowhere how much it holds
+    pieces = [streamed.compress(bytes(RECORD_PAYLOAD_BYTES_MAX // 8)) for _ in range(9)] + [streamed.flush()]
+    assert reason(bytes([ZSTD]) + b"".join(pieces))
 
 
 def test_the_largest_payload_that_a_publisher_may_pack_is_read_back() -> None:
@@ -217,7 +220,7 @@ def test_columns_that_are_not_equally_long_are_undecodable(column: int) -> None:
     columns = [list(values) for values in zip(*[stored(an_event(n)) for n in range(3)], strict=True)]
     del columns[column][-1:]
     payload = bytes([PLAIN]) + msgspec.msgpack.encode(columns)
-    assert "columns of" in reason(payload, 3)
+    assert reason(payload, 3).startswith(("columns of", "holds 2 events"))
 
 
 def test_a_record_is_bound_to_its_payload_bit_for_bit() -> None:

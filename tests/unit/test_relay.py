@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from eventfabric.errors import UndecodableMessageError
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.memory.stream import Change
 from eventfabric.model.identity import Sequence
@@ -108,5 +109,5 @@ def test_an_image_that_is_no_record_is_said_to_be_none(attribute: str) -> None:
     for wrong in ({"S": "x"}, {"BOOL": True}, None):
         change = change_of(World())
         change["dynamodb"]["NewImage"][attribute] = wrong
-        with pytest.raises(ValueError, match="not a record of the log"):
+        with pytest.raises(UndecodableMessageError, match="not a record of the log"):
             from_stream_record(change)

@@ -77,13 +77,14 @@ class TestALaneThatIsStuck:
     def test_behind_a_record_that_nobody_can_decode_its_age_grows(self) -> None:
         world = healthy()
         world.put(*named("c1", "c2"))
+        behind = replace(world.records()[0].tail, sequence=Sequence(14))
         change(world, -1, c={"B": b"short"})
-        world.put(*named("c3"), log_lane_tail=replace(world.records()[0].tail, sequence=Sequence(14)))
+        world.put(*named("c3"), log_lane_tail=behind)
         assert passes(world, HOURS)[-1] >= HOURS - PASS_SECONDS
 
     def test_a_lane_whose_cursor_is_broken_has_an_age_as_well(self) -> None:
         world = healthy()
-        put_cursor(world, sequence=Sequence(8), base=Sequence(8), chain=b"x" * 32)
+        put_cursor(world, sequence=Sequence(8), base=Sequence(8), chain=b"x" * 16)
         world.put(*named("c1"))
         assert passes(world, HOURS)[-1] >= HOURS - PASS_SECONDS
 

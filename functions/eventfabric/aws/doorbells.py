@@ -16,6 +16,7 @@ from eventfabric.wire.doorbell import Doorbell, to_body
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
+_OF_AN_ENTRY = frozenset({"InvalidParameterValue", "InvalidMessageContents", "MissingParameter"})
 _logger = getLogger(__name__)
 
 
@@ -41,18 +42,24 @@ class AwsDoorbells:
         # Sent or not, whoever rings must ring again: a doorbell that comes twice is dropped or costs one read.
         failed = list(doorbells)
         with _told("ring", subscription):
-            answer = self._client.send_message_batch(
-                QueueUrl=self._url(self._queue_name(subscription)),
-                Entries=[
-                    {
-                        "Id": str(index),
-                        "MessageBody": to_body(doorbell),
-                        "MessageGroupId": doorbell.group,
-                        "MessageDeduplicationId": doorbell.deduplication_id,
-                    }
-                    for index, doorbell in enumerate(doorbells)
-                ],
-            )
+            try:
+                answer = self._client.send_message_batch(
+                    QueueUrl=self._url(self._queue_name(subscription)),
+                    Entries=[
+                        {
+                            "Id": str(index),
+                            "MessageBody": to_body(doorbell),
+                            "MessageGroupId": doorbell.group,
+                            "MessageDeduplicationId": doorbell.deduplication_id,
+                        }
+                        for index, doorbell in enumerate(doorbells)
+                    ],
+                )
+            except ClientError as error:
+                if error_code(error) not in _OF_AN_ENTRY or len(doorbells) == 1:
+                    raise
+                # One that cannot be sent makes SQS refuse all that are sent with it.
+                return [bell for one in doorbells for bell in self._send(subscription, [one])]
             refused = answer.get("Failed", ())
             failed = [doorbells[int(failure["Id"])] for failure in refused]
             if refused:

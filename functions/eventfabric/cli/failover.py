@@ -83,6 +83,9 @@ def _run(
     if not found:
         complain("nothing is to be handed over: the source delivers nothing of what the target could")
         raise typer.Exit(1)
+    for each in found:
+        for unread in each.unreadable:
+            complain(unread)
     if not as_json:
         show_table("what would be handed over", _COLUMNS, [_row(each) for each in found])
     if dry_run:
@@ -136,6 +139,7 @@ def _json(ready: "Readiness") -> dict[str, object]:
         "origin": ready.owner.origin,
         "owner": ready.owner.region,
         "epoch": ready.owner.epoch,
+        "unreadable": list(ready.unreadable),
         "waiting": ready.waiting,
         "retrying": ready.retrying,
         "dead": ready.dead,

@@ -7,8 +7,9 @@ import typer
 
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped, unless_subcommand
-from eventfabric.cli.output import say, show_json, show_table
+from eventfabric.cli.output import complain, say, show_json, show_table
 from eventfabric.cli.user import user_name
+from eventfabric.errors import EventFabricError
 
 if TYPE_CHECKING:
     from eventfabric.ports import Ports
@@ -48,15 +49,19 @@ def lanes(
         s.name for s in connection.topology.streams.values() if connection.region in s.definition.regions
     ]  # fmt: skip
     ports = connection.ports()
+    unreadable: list[str] = []
     standings = [
         standing
         for name in named
-        for standing in _standings(ports, connection.stream(name), subscription)
+        for standing in _standings(ports, connection.stream(name), subscription, unreadable)
         if standing.lag or not lagging
     ]
     rung = ring_again(standings, doorbells=ports.doorbells, now_ms=ports.clock.now_ms()) if ring else []
+    for reason in unreadable:
+        complain(reason)
     if json:
-        show_json({"region": connection.region, "lanes": [_json(s) for s in standings], "rung": len(rung)})
+        shown = [_json(s) for s in standings]
+        show_json({"region": connection.region, "lanes": shown, "rung": len(rung), "unreadable": unreadable})
         return
     rows = [
         (
@@ -129,9 +134,15 @@ def quarantined(
         show_table(stream, ("place", "by", "why"), rows)
 
 
-def _standings(ports: "Ports", stream: "StreamTopology", subscription: str | None) -> "list[LaneStanding]":
+def _standings(
+    ports: "Ports", stream: "StreamTopology", subscription: str | None, unreadable: list[str]
+) -> "list[LaneStanding]":
+    """Every lane's standing; why lanes cannot be read is added to `unreadable`."""
     from eventfabric.services.standing import Standings
     from eventfabric.services.survey import lanes_of, survey, tails_of
+
+    def unread(error: EventFabricError) -> None:
+        unreadable.append(str(error))
 
     log = ports.log_of(stream)
     wanted = [s for s in stream.subscriptions if subscription in (None, s.name)]
@@ -139,13 +150,18 @@ def _standings(ports: "Ports", stream: "StreamTopology", subscription: str | Non
     with ThreadPoolExecutor(_READERS) as readers:
         tails = [
             found
-            for found in readers.map(lambda lane: tails_of(log, [lane], now_ms=now_ms), lanes_of(stream))
+            for found in readers.map(
+                lambda lane: tails_of(log, [lane], now_ms=now_ms, unreadable=unread), lanes_of(stream)
+            )
             if found
         ]
         jobs = [(wanted_one, tail) for wanted_one in wanted for tail in tails]
         known = {one.name: Standings(one, ledger=ports.ledger, clock=ports.clock).read() for one in wanted}
         standings = readers.map(
-            lambda job: list(survey(*job, ledger=ports.ledger, standing=known[job[0].name])), jobs
+            lambda job: list(
+                survey(*job, ledger=ports.ledger, standing=known[job[0].name], unreadable=unread)
+            ),
+            jobs,
         )
         return [standing for some in standings for standing in some]
 

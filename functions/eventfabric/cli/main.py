@@ -20,7 +20,7 @@ from eventfabric.cli import (
 )
 from eventfabric.cli.cost import cost
 from eventfabric.cli.failover import failback, failover
-from eventfabric.cli.output import complain, say
+from eventfabric.cli.output import complain, say, say_lines
 from eventfabric.cli.prove import prove
 from eventfabric.cli.publish import publish
 from eventfabric.cli.reconcile import reconcile
@@ -92,7 +92,7 @@ def version(
         say(version_of("eventfabric"))
         raise typer.Exit
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        say_lines(context.get_help())
         raise typer.Exit(BAD_INPUT)
 
 

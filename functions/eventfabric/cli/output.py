@@ -1,4 +1,8 @@
-"""How the command line speaks: tables and sentences for people, JSON for programs, one sentence for a failure."""
+"""How the command line speaks: tables and sentences for people, JSON for programs, one sentence for a failure.
+
+Keys, types, ids, headers and errors are whatever a producer or a handler chose. All text passes `safe` or `_json_text`
+on its way out: nothing in it can move a terminal's cursor, turn its direction, pass for another line, or hide.
+"""
 
 import re
 import sys
@@ -11,16 +15,36 @@ from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
-# No markup: keys, ids and types are whatever a producer chose, brackets included.
-stdout = Console(markup=False, highlight=False)
-stderr = Console(stderr=True, markup=False, highlight=False)
+# Neither markup nor the names of emojis: brackets and colons in a key mean nothing.
+stdout = Console(markup=False, highlight=False, emoji=False)
+stderr = Console(stderr=True, markup=False, highlight=False, emoji=False)
 _PIPE_COLUMNS = 100_000
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
+def safe(text: str, *, keep: str = "") -> str:
+    """Text as a terminal may get it: what is not printable is escaped as Python escapes it, but for `keep`.
+
+    Those are control characters, marks of direction, characters without width, lone surrogates, and spaces and line
+    ends other than " ".
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in keep else _python_escape(one) for one in text)
+
+
+def _python_escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def say(message: str) -> None:
     """Print a sentence for people, unwrapped, at once: who reads it from a pipe may be waiting for it."""
-    print(message, flush=True)
+    print(safe(message), flush=True)
+
+
+def say_lines(text: str) -> None:
+    """Print lines that hold nothing of a producer's, such as a page of help."""
+    print(safe(text, keep="\n"), flush=True)
 
 
 def show_json(value: Any) -> None:
@@ -39,31 +63,41 @@ def show_document(value: Any) -> None:
 
 
 def _json_text(value: Any) -> str:
-    """JSON on one line, escaped where the output's encoding may lack a character."""
+    """JSON on one line, escaped where a character is not printable, or the output's encoding may lack it."""
     import msgspec
 
-    # In JSON an end of line stands between tokens only, so this changes no value.
-    text = msgspec.json.encode(value).decode().replace("\r", " ").replace("\n", " ")
-    return text if sys.stdout.encoding.lower() == "utf-8" else _NOT_ASCII.sub(_escaped, text)
+    # In JSON an end of line or a tab stands between tokens only, so this changes no value.
+    text = msgspec.json.encode(value).decode().replace("\r", " ").replace("\n", " ").replace("\t", " ")
+    if not text.isprintable():  # within strings only, where an escape is the same value
+        text = "".join(one if one.isprintable() else _json_escape(one) for one in text)
+    return (
+        text
+        if sys.stdout.encoding.lower() == "utf-8"
+        else _NOT_ASCII.sub(lambda one: _json_escape(one[0]), text)
+    )
 
 
-def _escaped(character: re.Match[str]) -> str:
-    pairs = character[0].encode("utf-16-be").hex()
+def _json_escape(character: str) -> str:
+    pairs = character.encode("utf-16-be").hex()
     return "".join(f"\\u{pairs[at : at + 4]}" for at in range(0, len(pairs), 4))
 
 
 def show_table(title: str, columns: Seq[str], rows: Seq[Seq[object]]) -> None:
     """Print a table for people; numbers stand to the right. The first column is never folded, and in a pipe none is."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=safe(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold", no_wrap=not index)
     for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    console = stdout if stdout.is_terminal else Console(markup=False, highlight=False, width=_PIPE_COLUMNS)
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else safe(str(cell)) for cell in row))
+    console = stdout
+    if not stdout.is_terminal:
+        console = Console(markup=False, highlight=False, emoji=False, width=_PIPE_COLUMNS)
     console.print(table)
 
 
 def complain(message: str) -> None:
     """Say on standard error what is wrong."""
-    print(f"eventfabric: {message}", file=sys.stderr)
+    # Errors that list problems have lines; none of them can pass for a complaint of its own.
+    said = safe(message, keep="\n").replace("\n", "\n  ")
+    print(f"eventfabric: {said}", file=sys.stderr)

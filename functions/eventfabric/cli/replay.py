@@ -62,8 +62,12 @@ def replay(
     one = operations.replay(subscription, into=into)
     with ThreadPoolExecutor(_READERS) as readers:
         plans = one.plan(place, key=key, lane=of, counts=dry_run, each=readers.map)
+    unread = [plan for plan in plans if plan.unreadable]
+    for plan in unread:
+        complain(plan.unreadable)
     plans = [plan for plan in plans if plan.changes_anything]
     done, failed = ([], []) if dry_run else _carried_out(one, plans)
+    failed += [str(plan.lane) for plan in unread]
     shown = plans if dry_run else [result.plan for result in done]
     events, unrung = sum(plan.events for plan in shown), sum(not result.rung for result in done)
     if json:

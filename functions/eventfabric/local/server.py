@@ -9,12 +9,19 @@ from os import PathLike
 from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 from threading import Event
 
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
 from moto.server import ThreadedMotoServer
+from werkzeug.serving import make_server
 
 from eventfabric.errors import EventFabricError
 from eventfabric.local import moto_fixes
 from eventfabric.local.clock import RunningClock, seconds_of
 from eventfabric.local.fabric import LocalFabric
+from eventfabric.local.loopback import Loopback
 
 _HOST = "127.0.0.1"
 _IDLE_SECONDS = 0.1
@@ -55,7 +62,7 @@ def serve(
     with ExitStack() as stack:
         stack.enter_context(moto_fixes.applied(now=lambda: seconds_of(clock)))
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
+        server = _Server(ip_address=_HOST, port=port, verbose=False)
         server.start()
         stack.callback(server.stop)
         endpoint_url = "http://{}:{}".format(*server.get_host_and_port())
@@ -72,6 +79,18 @@ def serve(
                     stop.wait(_IDLE_SECONDS)
         except KeyboardInterrupt:
             return
+
+
+class _Server(ThreadedMotoServer):
+    """Moto's server, for programs on this machine only."""
+
+    def _server_entry(self) -> None:
+        app = Loopback(DomainDispatcherApplication(create_backend_app))
+        self._server = make_server(
+            self._ip_address, self._port, app, threaded=True, request_handler=MotoRequestHandler
+        )
+        self._server_ready_event.set()
+        self._server.serve_forever()
 
 
 def _check_free(port: int) -> None:

@@ -14,7 +14,7 @@ class Write:
     """
 
     action: str
-    request: dict[str, Any] = field(hash=False)
+    request: dict[str, Any] = field(hash=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class WriteRefused:
     index: int
     code: str
     message: str
-    item: dict[str, dict[str, Any]] | None = field(default=None, compare=False)
+    item: dict[str, dict[str, Any]] | None = field(default=None, compare=False, repr=False)
     is_busy: bool = False
 
 

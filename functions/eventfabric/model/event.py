@@ -145,7 +145,8 @@ class Event:
 
     def __repr__(self) -> str:
         place = f", {self.lane}@{self.sequence}" if self.lane else ""
-        return f"Event({self.type} {self.id} of {self.key!r}{place})"
+        # No key and no data: a traceback is read by others than whom an event was meant for.
+        return f"Event({self.type!r} {self.id!r}, {len(self._payload.content):,} bytes{place})"
 
 
 def _parsed(text: str) -> datetime:

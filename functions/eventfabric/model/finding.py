@@ -25,6 +25,8 @@ class FindingKind(StrEnum):
     """An item stands far behind the lane's end, and nothing leads to it. Never mended by itself: set aside by hand."""
     DIVERGENCE = "divergence"
     """A record is not what its chain, or its origin, says. Its lane stops there; never mended by itself."""
+    UNREADABLE = "unreadable"
+    """An item is not as any version writes it: a record, or state. Its lane stops there; never mended by itself."""
     UNRUNG = "unrung"
     """Events wait, and nothing moves the cursor. Repair: rung."""
     PARKED_OVERDUE = "parked_overdue"

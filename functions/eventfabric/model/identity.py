@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NewType
+from re import compile as regex
+from typing import Final, NewType
+
+from eventfabric import limits
 
 Region = NewType("Region", str)
 StreamName = NewType("StreamName", str)
@@ -15,6 +18,10 @@ Chain = NewType("Chain", bytes)
 HybridTime = NewType("HybridTime", int)
 
 GENERATION_FIRST = Generation(0)
+_LANE: Final = regex(
+    rf"([a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}})/(0|[1-9][0-9]{{0,8}})\.(0|[1-9][0-9]{{0,3}})"
+)
+"""Fit for the id of a queue's message group; digits as they are written, so that a lane has one text."""
 _SEQUENCE_DIGITS_MAX = 18
 
 
@@ -37,11 +44,10 @@ class Lane:
     @classmethod
     def parse(cls, text: str) -> "Lane":
         """The lane that `str(lane)` wrote; ValueError for anything else."""
-        origin, separator, local = text.partition("/")
-        generation, dot, index = local.partition(".")
-        if not (origin and separator and dot and generation.isdecimal() and index.isdecimal()):
-            raise ValueError(f"not a lane: {text!r}, allowed: <origin>/<generation>.<index>")
-        return cls(Region(origin), Generation(int(generation)), LaneIndex(int(index)))
+        match = _LANE.fullmatch(text)
+        if match is None or int(match[3]) >= limits.LANES_MAX:
+            raise ValueError(f"not a lane: {text!r:.80}, allowed: <origin>/<generation>.<index>")
+        return cls(Region(match[1]), Generation(int(match[2])), LaneIndex(int(match[3])))
 
 
 def parse_place(text: str) -> tuple[Lane, Sequence] | None:

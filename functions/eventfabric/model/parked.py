@@ -1,7 +1,7 @@
 """Owns a parked key: the events of one key that wait behind one that failed, and why it did."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Self
 
@@ -73,8 +73,8 @@ class Failure:
     """
 
     error_type: str
-    message: str
-    trace: str
+    message: str = field(repr=False)
+    trace: str = field(repr=False)
     hint: str
     attempts: int
     crashes: int
@@ -100,7 +100,7 @@ class Dropped:
     those before `until`.
     """
 
-    key: str
+    key: str = field(repr=False)
     sequences: tuple[Sequence, ...]
     since: Sequence
     until: Sequence
@@ -118,14 +118,14 @@ class Parked:
     cannot take it for the same, even where nothing else fences him.
     """
 
-    id: str
-    key: str
+    id: str = field(repr=False)
+    key: str = field(repr=False)
     state: ParkedState
     waiting: tuple[Place, ...]
     due_ms: int
     failure: Failure
     attempting: bool = False
-    replacement: bytes | None = None
+    replacement: bytes | None = field(default=None, repr=False)
     version: int = 0
     rest: Rest | None = None
 
@@ -211,7 +211,8 @@ def after_changes(parked: Mapping[str, Parked], changes: Iterable[ParkedChange])
 class Settled:
     """What somebody decided about a dead letter, for the record: `action` is discarded or edited.
 
-    `dropped`: what waited behind it, and was discarded with it.
+    `dropped`: what waited behind it, and was discarded with it. What may hold an event's content, the texts of the
+    failure and the `replacement`, is left out where events expire.
     """
 
     sequence: Sequence
@@ -219,5 +220,7 @@ class Settled:
     failure: Failure
     at_ms: int
     by: str = ""
-    replacement: bytes | None = None
+    replacement: bytes | None = field(default=None, repr=False)
     dropped: Dropped | None = None
+    expires_seconds: int | None = None
+    """Since 1970; None: it is kept, as the stream's events are."""

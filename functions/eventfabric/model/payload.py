@@ -51,6 +51,9 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
             return cls(Kind.BINARY, bytes(data))
         return cls(Kind.JSON, encode_json(data))
 
+    def __repr__(self) -> str:
+        return f"Payload({Kind(self.kind).name}, {len(self.content):,} bytes)"
+
     def decode(self) -> Any:
         """Plain JSON values, bytes, or None."""
         if self.kind == Kind.JSON:

@@ -1,9 +1,11 @@
 """Owns the record, the log's item, and the chain that binds it to the one before."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from struct import pack
 
+from eventfabric import limits
+from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.hybrid_clock import next_time, to_ms
 from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
 
@@ -40,7 +42,7 @@ class Batch:
     id: BatchId
     count: int
     types: frozenset[str]
-    payload: bytes
+    payload: bytes = field(repr=False)
     note: Note | None = None
     """Of a batch whose outcome in another Region is unknown."""
 
@@ -56,7 +58,7 @@ class Record:
     batch_id: BatchId
     time: HybridTime
     types: frozenset[str]
-    payload: bytes
+    payload: bytes = field(repr=False)
     expires_at: int | None = None
     """Seconds since 1970 after which the record may go; None: kept."""
     note: Note | None = None
@@ -107,8 +109,14 @@ class Aside:
 
 
 def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_seconds: int | None) -> Record:
-    """The record that puts `batch` at `tail` of the lane."""
+    """The record that puts `batch` at `tail` of the lane. UndecodableRecordError where no reader would take it."""
     time = next_time(tail.time, now_ms)
+    if time > limits.HYBRID_TIME_MAX or tail.sequence + batch.count > limits.SEQUENCE_MAX:
+        raise UndecodableRecordError(
+            lane,
+            tail.sequence,
+            f"found sequence {tail.sequence}, time {time}: at the end of what a reader takes",
+        )
     return Record(
         lane=lane,
         sequence=tail.sequence,

@@ -27,6 +27,10 @@ class Seam:
         return self.sequence == other.sequence and (None in chains or self.chain == other.chain)
 
 
+def _is_sequence(digits: str) -> bool:
+    return digits.isascii() and digits.isdigit() and len(digits) <= 18
+
+
 @dataclass(frozen=True, slots=True)
 class LaneRange:
     """The records of a lane that begin at `start` or later and before `end`; None: as far as the source has any."""
@@ -45,7 +49,7 @@ class LaneRange:
         """The range that `str(range)` wrote: LANE, LANE@START-END or LANE@START-; ValueError for anything else."""
         lane, at, bounds = text.partition("@")
         start, dash, end = bounds.partition("-")
-        if at and not (dash and start.isdecimal() and (end.isdecimal() or not end)):
+        if at and not (dash and _is_sequence(start) and (_is_sequence(end) or not end)):
             raise ValueError(
                 f"not a range: {text!r}, allowed: <lane>, <lane>@<start>-<end> or <lane>@<start>-"
             )

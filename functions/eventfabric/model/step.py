@@ -1,6 +1,6 @@
 """Owns what is known of an effect outside: by which key, and whether it was done."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from urllib.parse import quote
 
@@ -39,7 +39,7 @@ class StepState:
     """
 
     done: bool
-    result: str = "null"
+    result: str = field(default="null", repr=False)
     released: bool = False
 
     @property

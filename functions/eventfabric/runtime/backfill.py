@@ -1,9 +1,10 @@
 """The backfill function of a Region that is copied into: one step of a state machine in, what to do next back."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from msgspec import Meta
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
@@ -39,7 +40,7 @@ class _Plan(msgspec.Struct, tag_field="action", tag="plan"):
 class _Copy(msgspec.Struct, tag_field="action", tag="copy"):
     backfill: str
     lane: str
-    start: int
+    start: Annotated[int, Meta(ge=0, le=limits.SEQUENCE_MAX)]
 
 
 class _Finish(msgspec.Struct, tag_field="action", tag="finish"):
@@ -57,7 +58,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     deadline_ms = int(runtime.ports.clock.now_ms() + context.get_remaining_time_in_millis() - margin_ms)
     try:
         step = _of(event)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise BackfillError([Problem("event", str(error), "see eventfabric.state_machine")]) from error
     match step:
         case _Begin():
@@ -99,7 +100,13 @@ def _plan(backfiller: Backfiller, step: _Plan, deadline_ms: int) -> dict[str, An
 
 
 def _copy(backfiller: Backfiller, step: _Copy, deadline_ms: int) -> dict[str, Any]:
-    progress = backfiller.slice(step.backfill, Lane.parse(step.lane), Sequence(step.start))
+    try:
+        lane = Lane.parse(step.lane)
+    except ValueError as error:
+        raise BackfillError(
+            [Problem("event.lane", repr(step.lane)[:80], "<origin>/<generation>.<index>")]
+        ) from error
+    progress = backfiller.slice(step.backfill, lane, Sequence(step.start))
     copied = backfiller.copier(step.backfill).copy(progress, deadline_ms=deadline_ms)
     # Cancelled or failed, there is nothing more to do in this run; the slice itself says which.
     return {"done": copied.ending is not Ending.STOPPED, "ending": copied.ending.value}

@@ -8,18 +8,18 @@ from math import ceil
 from typing import Any, TypeAlias
 from zlib import crc32
 
-from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
 from eventfabric.errors import PortError
 from eventfabric.model.identity import Lane
+from eventfabric.runtime.messages import doorbells_of, received
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.patience import Patience
 from eventfabric.telemetry import Metric
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 _Rung: TypeAlias = tuple[Doorbell, list[SQSRecord]]
 """A lane's highest doorbell, and all messages that rang for the lane."""
@@ -34,7 +34,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
         - limits.TIME_MARGIN_SECONDS * 1000
     )
     failed: list[str] = []
-    lanes = _by_lane(runtime, SQSEvent(event), failed)
+    lanes = _by_lane(runtime, event, failed)
     crashed = any(_received(records) > 1 for _, records in lanes)
     if crashed and len(lanes) > 1:
         lanes = _spare_the_innocent(runtime, lanes, context)
@@ -78,22 +78,24 @@ def _spare_the_innocent(runtime: Runtime, lanes: list[_Rung], context: LambdaCon
 
 
 def _received(records: list[SQSRecord]) -> int:
-    return max(int(record.attributes.approximate_receive_count or 1) for record in records)
+    return max(received(record) for record in records)
 
 
-def _by_lane(runtime: Runtime, event: SQSEvent, failed: list[str]) -> list[_Rung]:
-    """The highest doorbell of each lane, with all that rang for the lane; unreadable messages are failed."""
+def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list[_Rung]:
+    """The highest doorbell of each lane, with all that rang for the lane; other messages are failed."""
     lanes: dict[tuple[str, Lane], _Rung] = {}
-    for record in event.records:
-        try:
-            doorbell = from_body(record.body)
-        except ValueError as error:
-            # Not ours, so nothing is lost with it: it goes to the dead-letter queue, where somebody can look at it.
-            runtime.logger.error(
-                "a message is not a doorbell", extra={"message_id": record.message_id, "reason": str(error)}
-            )
-            failed.append(record.message_id)
-            continue
+    own = runtime.topology.subscription(runtime.subscription or "")
+
+    def refuse(record: SQSRecord) -> None:
+        failed.append(record.message_id)
+        # Its group waits until it is in the dead-letter queue: not for as long as after a crash, each time.
+        handle = record.raw_event.get("receiptHandle")
+        if isinstance(handle, str):
+            runtime.ports.doorbells.hide(own.name, [handle], limits.REFUSED_AGAIN_SECONDS)
+
+    for record, _, doorbell in doorbells_of(
+        runtime, event, lambda record: own, refuse, reads=("receiptHandle",)
+    ):
         known = lanes.get((doorbell.stream, doorbell.lane))
         if known is None:
             lanes[doorbell.stream, doorbell.lane] = (doorbell, [record])

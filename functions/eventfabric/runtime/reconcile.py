@@ -13,7 +13,7 @@ from eventfabric.telemetry import LogEvent
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Reconcile and repair; `{"full": true}` verifies the whole log again. Returns how often each finding was made."""
     runtime = current()
-    full = event.get("full") is True
+    full = isinstance(event, dict) and event.get("full") is True
     found: dict[str, Counter[str]] = {}
     for stream in runtime.topology.streams.values():
         if runtime.region in stream.definition.regions:

@@ -1,32 +1,48 @@
 """The relay function: records of stream tables in, doorbells out, partial batch response back."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from aws_lambda_powertools.utilities.data_classes import DynamoDBStreamEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from eventfabric.errors import UndecodableMessageError, UnknownNameError
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.relay import relay
 from eventfabric.telemetry import Metric
+from eventfabric.topology import StreamTopology
 from eventfabric.wire.stream_record import Appended, from_stream_record
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
-    """Ring for every lane that grew. A doorbell that could not be sent makes Lambda send its records again."""
+    """Ring for every lane that grew. A doorbell that could not be sent makes Lambda send its records again.
+
+    UndecodableMessageError where the event is none of a stream.
+    """
     runtime = current()
-    by_table: dict[str, list[Appended]] = {}
-    for stream_record in DynamoDBStreamEvent(event).records:
-        appended = _read(runtime, stream_record.raw_event)
-        if appended is not None:
-            by_table.setdefault(_table_of(stream_record.event_source_arn or ""), []).append(appended)
+    by_stream: dict[str, list[Appended]] = {}
+    for stream_record in _records(event):
+        table = _table_of(stream_record)
+        try:
+            stream = runtime.topology.stream_of_table(table)
+            appended = from_stream_record(stream_record)
+            if appended is not None:
+                _check(stream, appended)
+        except (UndecodableMessageError, UnknownNameError) as error:
+            # Never fails on content: a record that is not ours would block its shard for a day.
+            runtime.logger.error("a stream record is not the log's", extra={"reason": str(error)})
+            appended = None
+        if appended is None:
+            _ignore(runtime, table)
+        else:
+            by_stream.setdefault(stream.name, []).append(appended)
     failed = [
         position
-        for table, seen in by_table.items()
+        for name, seen in by_stream.items()
         if (
             position := relay(
                 seen,
-                runtime.topology.stream_of_table(table),
+                runtime.topology.stream(name),
                 owns=runtime.owns,
                 doorbells=runtime.ports.doorbells,
                 telemetry=runtime.telemetry,
@@ -39,19 +55,29 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     return partial_batch_response(failed)
 
 
-def _read(runtime: Runtime, stream_record: dict[str, Any]) -> Appended | None:
-    try:
-        appended = from_stream_record(stream_record)
-    except (ValueError, KeyError) as error:
-        # Never fails on content: a record that is not ours would block its shard for a day.
-        runtime.logger.error("a stream record is not the log's", extra={"reason": str(error)})
-        appended = None
-    if appended is None:
-        table = _table_of(stream_record.get("eventSourceARN", ""))
-        streams = {stream.table.name: stream.name for stream in runtime.topology.streams.values()}
-        runtime.telemetry.add(Metric.STREAM_RECORDS_IGNORED, of=streams.get(table, table or "unknown"))
-    return appended
+def _records(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    records = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise UndecodableMessageError("found no records, allowed: an event of a DynamoDB stream")
+    return iter(records)
 
 
-def _table_of(stream_arn: str) -> str:
-    return stream_arn.partition(":table/")[2].partition("/")[0]
+def _check(stream: StreamTopology, appended: Appended) -> None:
+    """UndecodableMessageError where the stream has no such lane, or nothing says where to begin again."""
+    lane = appended.lane
+    # Not by the number of lanes: publishers of a newer definition may be ahead of this function.
+    if not stream.has_lane(lane.origin, lane.generation, 0):
+        raise UndecodableMessageError(
+            f"found lane {lane}, allowed: one of {', '.join(stream.definition.regions)}"
+        )
+    if not appended.position:
+        raise UndecodableMessageError("found no SequenceNumber")
+
+
+def _ignore(runtime: Runtime, table: str) -> None:
+    streams = {stream.table.name: stream.name for stream in runtime.topology.streams.values()}
+    runtime.telemetry.add(Metric.STREAM_RECORDS_IGNORED, of=streams.get(table, table[:255] or "unknown"))
+
+
+def _table_of(stream_record: dict[str, Any]) -> str:
+    return str(stream_record.get("eventSourceARN", "")).partition(":table/")[2].partition("/")[0]

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from aws_lambda_powertools.utilities.data_classes import SQSEvent
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
-from eventfabric.errors import UnknownNameError
 from eventfabric.ports import Doorbells
+from eventfabric.runtime.messages import doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import current
 from eventfabric.services.patience import Patience
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.topology import SubscriptionTopology
+from eventfabric.wire.doorbell import Doorbell
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
@@ -19,17 +20,15 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     runtime = current()
     failed: list[str] = []
     patience = Patience(runtime.ports.clock, runtime.ports.entropy, seconds=limits.LANE_PATIENCE_SECONDS)
-    for record in SQSEvent(event).records:
-        queue = record.event_source_arn.rpartition(":")[2]
-        try:
-            subscription, doorbell = runtime.topology.subscription_of_timers(queue), from_body(record.body)
-        except (ValueError, UnknownNameError) as error:
-            # Not ours, so nothing is lost with it: it goes to the dead-letter queue, where somebody can look at it.
-            runtime.logger.error(
-                "a message is not a doorbell", extra={"message_id": record.message_id, "reason": str(error)}
-            )
-            failed.append(record.message_id)
-            continue
+
+    def subscription_of(record: SQSRecord) -> SubscriptionTopology:
+        return runtime.topology.subscription_of_timers(record.event_source_arn.rpartition(":")[2])
+
+    def refuse(record: SQSRecord) -> None:
+        failed.append(record.message_id)
+
+    bells = doorbells_of(runtime, event, subscription_of, refuse, reads=("eventSourceARN",))
+    for record, subscription, doorbell in bells:
         if not _ring(runtime.ports.doorbells, subscription.name, doorbell, patience):
             failed.append(record.message_id)
     runtime.flush()

@@ -15,6 +15,7 @@ from eventfabric.aws.causes import tell_refusals
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition import Subscription
+from eventfabric.errors import UndecodableItemError
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
@@ -85,7 +86,13 @@ class Runtime:
         if standings is None:
             standings = Standings(subscription, ledger=self.ports.ledger, clock=self.ports.clock)
             self._standings[subscription.name] = standings
-        return standings.owns(origin)
+        try:
+            return standings.owns(origin)
+        except (
+            UndecodableItemError
+        ) as error:  # a ring that was not needed costs a read, and one that was not sent more
+            self.logger.error("who owns lanes is not known: they are rung", extra={"reason": str(error)})
+            return True
 
     @cached_property
     def _standings(self) -> dict[str, Standings]:

@@ -27,7 +27,7 @@ from eventfabric.services.parked_keys import parked_keys
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
-from eventfabric.wire.payload_codec import encode_event, stored, unpack, unpack_one
+from eventfabric.wire.payload_codec import encode_event, stored, unpack_at, unpack_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class DeadLetters:
         page = self._log.read(letter.lane, place.base, records_max=1)
         if not page.records or page.records[0].sequence != place.base:
             return None
-        return unpack(page.records[0])[place.sequence - place.base]
+        return unpack_at(page.records[0], place.sequence)
 
     def redrive(
         self, letter: DeadLetter, *, replacement: Event | None = None, by: str = "", unsettled: bool = False
@@ -254,7 +254,14 @@ class DeadLetters:
         return Standings(self._subscription, ledger=self._ledger, clock=self._clock).read()
 
     def _settled(self, parked: Parked, action: str, by: str, replacement: bytes | None) -> Settled:
-        return Settled(parked.first.sequence, action, parked.failure, self._clock.now_ms(), by, replacement)
+        """The record of a decision; of a stream with a retention, without what may hold an event's content."""
+        sequence, now_ms = parked.first.sequence, self._clock.now_ms()
+        retention_seconds = self._subscription.retention_seconds
+        if retention_seconds is None:
+            return Settled(sequence, action, parked.failure, now_ms, by, replacement)
+        facts = replace(parked.failure, message="", trace="", hint="")
+        expires_seconds = now_ms // 1000 + retention_seconds + limits.SETTLED_KEPT_SECONDS
+        return Settled(sequence, action, facts, now_ms, by, expires_seconds=expires_seconds)
 
 
 def _retrying(parked: Parked, now_ms: int) -> Parked:

@@ -14,8 +14,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from eventfabric import limits
-from eventfabric.errors import ContendedCommitError, ReplayRefusedError, SettingError
-from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.errors import (
+    ContendedCommitError,
+    LogError,
+    ReplayRefusedError,
+    SettingError,
+    UndecodableItemError,
+)
+from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName, lane_index
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Rest, after_changes
@@ -62,7 +68,7 @@ class Seen:
 class LanePlan:
     """What a replay does to a lane: its cursor goes from `read` to `to`, and parked keys change with it.
 
-    `events`: how many are handed out again.
+    `events`: how many are handed out again. `unreadable`: why the lane is left as it is, where it cannot be read.
     """
 
     asked: Asked
@@ -71,6 +77,7 @@ class LanePlan:
     to: Cursor
     changes: tuple[ParkedChange, ...] = ()
     events: int = 0
+    unreadable: str = ""
 
     @property
     def changes_anything(self) -> bool:
@@ -145,14 +152,17 @@ class Replay:
         if key is not None and self._source is not None:
             raise ReplayRefusedError("--key goes without --into: a key is replayed where it was delivered")
         lanes = self._lanes(key, lane)
-        seen: dict[Lane, Seen] = dict(zip(lanes, each(self._look, lanes), strict=True))
-        begun = [one for one in lanes if seen[one].read.version]
+        seen: dict[Lane, Seen | LanePlan] = dict(zip(lanes, each(self._look_or_leave, lanes), strict=True))
+        begun = [one for one, found in seen.items() if found.read.version]
         if start is None and (begun or self._source is None):
             where = f": lane {begun[0]} is at {seen[begun[0]].read.sequence}" if begun else ""
             raise ReplayRefusedError(f"say --from where: {self.target.name} has delivered events{where}")
         asked = Asked(start or AtSequence(Sequence(0)), key, self._source is not None and not begun)
-        plans: list[LanePlan] = list(each(lambda one: self._plan(one, seen[one], asked), lanes))
-        self._check(plans, asked, each)
+        plans: list[LanePlan] = list(each(lambda one: self._plan_or_leave(one, seen[one], asked), lanes))
+        readable = [plan for plan in plans if not plan.unreadable]
+        if not readable:
+            raise ReplayRefusedError(plans[0].unreadable)
+        self._check(readable, asked, each)
         return list(each(self._counted, plans)) if counts and self._types is not None else plans
 
     def carry_out(self, plan: LanePlan) -> LaneReplayed:
@@ -190,6 +200,21 @@ class Replay:
         if not chosen:
             raise ReplayRefusedError(f"the events of key {key!r} are in lanes 0.{index}, not in {lane}")
         return chosen
+
+    def _look_or_leave(self, lane: Lane) -> Seen | LanePlan:
+        try:
+            return self._look(lane)
+        except UndecodableItemError as error:
+            asked = Asked(AtSequence(Sequence(0)), None, False)
+            return LanePlan(asked, lane, START, START, unreadable=str(error))
+
+    def _plan_or_leave(self, lane: Lane, seen: Seen | LanePlan, asked: Asked) -> LanePlan:
+        if isinstance(seen, LanePlan):
+            return replace(seen, asked=asked)
+        try:
+            return self._plan(lane, seen, asked)
+        except LogError as error:
+            return LanePlan(asked, lane, seen.read, seen.read, unreadable=str(error))
 
     def _look(self, lane: Lane) -> Seen:
         ledger = ledger_of(self._ledger, self.target, lane.origin)
@@ -318,7 +343,10 @@ class Replay:
     def _counted(self, plan: LanePlan) -> LanePlan:
         if plan.asked.key is not None or not plan.changes_anything:
             return plan
-        return replace(plan, events=sum(len(each.events) for each in self._stretches(plan.lane, plan.to)))
+        try:
+            return replace(plan, events=sum(len(each.events) for each in self._stretches(plan.lane, plan.to)))
+        except LogError as error:  # the deliveries of that lane stop there, too
+            return LanePlan(plan.asked, plan.lane, plan.read, plan.read, unreadable=str(error))
 
     def _check(self, plans: list[LanePlan], asked: Asked, each: Each) -> None:
         """Refuse what was asked for wrongly."""

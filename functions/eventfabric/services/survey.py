@@ -1,8 +1,9 @@
 """Survey: where every lane stands for a subscription, and another ring for those that lag. Repairs nothing else."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from eventfabric.errors import LogError, UndecodableItemError
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import (
     GENERATION_FIRST,
@@ -22,6 +23,7 @@ from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
 
 _MINUTE_MS = 60_000
+Unreadable = Callable[[LogError | UndecodableItemError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +50,52 @@ def lanes_of(stream: StreamTopology) -> list[Lane]:
     ]
 
 
-def tails_of(log: Log, lanes: Iterable[Lane], *, now_ms: int) -> dict[Lane, Tail]:
-    """The tails of the lanes that have events, as this Region's log shows them: one read a lane."""
-    tails = {lane: believed_tail(log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms) for lane in lanes}
-    return {lane: tail for lane, tail in tails.items() if tail != EMPTY_TAIL}
+def _raise(error: LogError | UndecodableItemError) -> None:
+    raise error
+
+
+def tails_of(
+    log: Log, lanes: Iterable[Lane], *, now_ms: int, unreadable: Unreadable = _raise
+) -> dict[Lane, Tail]:
+    """The tails of the lanes that have events, as this Region's log shows them: one read a lane.
+
+    `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+    """
+    tails: dict[Lane, Tail] = {}
+    for lane in lanes:
+        try:
+            tail = believed_tail(log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+        except LogError as error:
+            unreadable(error)
+            continue
+        if tail != EMPTY_TAIL:
+            tails[lane] = tail
+    return tails
 
 
 def survey(
-    subscription: SubscriptionTopology, tails: Mapping[Lane, Tail], *, ledger: Ledger, standing: Standing
+    subscription: SubscriptionTopology,
+    tails: Mapping[Lane, Tail],
+    *,
+    ledger: Ledger,
+    standing: Standing,
+    unreadable: Unreadable = _raise,
 ) -> Iterator[LaneStanding]:
-    """Where the lanes stand that the ledger's Region delivers for a subscription, by its standing: one read a lane."""
+    """Where the lanes stand that the ledger's Region delivers for a subscription, by its standing: one read a lane.
+
+    `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+    """
     name = SubscriptionName(subscription.name)
     for lane, tail in tails.items():
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):
             key = LaneKey(StreamName(subscription.definition.stream), name, lane)
             of = ledger_of(ledger, subscription, lane.origin)
-            yield LaneStanding(subscription, lane, tail, of.state(key).cursor(of.region))
+            try:
+                cursor = of.state(key).cursor(of.region)
+            except UndecodableItemError as error:
+                unreadable(error)
+                continue
+            yield LaneStanding(subscription, lane, tail, cursor)
 
 
 def ring_again(standings: Iterable[LaneStanding], *, doorbells: Doorbells, now_ms: int) -> list[LaneStanding]:

@@ -12,6 +12,7 @@ import msgspec
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.slice import SliceProgress
+from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, Item, backfill_key, slice_key
 
 _NEW: Final = f"attribute_not_exists({PK})"
@@ -30,8 +31,8 @@ def to_item(backfill: Backfill) -> Item:
 
 
 def from_item(item: Item) -> Backfill:
-    """The backfill of an item; KeyError or ValueError where it is not one."""
-    return replace(_decode_backfill(item["f"]["S"]), version=int(item["v"]["N"]))
+    """The backfill of an item; UndecodableItemError where it is not one."""
+    return replace(fields.json(item, "f", _decode_backfill), version=fields.whole(item, "v"))
 
 
 def slice_to_item(backfill_id: str, progress: SliceProgress) -> Item:
@@ -44,8 +45,8 @@ def slice_to_item(backfill_id: str, progress: SliceProgress) -> Item:
 
 
 def slice_from_item(item: Item) -> SliceProgress:
-    """The slice of an item; KeyError or ValueError where it is not one."""
-    return _decode_slice(item["f"]["S"])
+    """The slice of an item; UndecodableItemError where it is not one."""
+    return fields.json(item, "f", _decode_slice)
 
 
 def new_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import msgspec
 
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
+from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, circuit_key
 
 _decode = msgspec.json.Decoder(Circuit).decode
@@ -20,5 +21,5 @@ def to_item(stream: StreamName, subscription: SubscriptionName, region: Region, 
 
 
 def from_item(item: Item) -> Circuit:
-    """The circuit of an item; KeyError or ValueError where it is not one."""
-    return replace(_decode(item["f"]["S"]), version=int(item["v"]["N"]))
+    """The circuit of an item; UndecodableItemError where it is not one."""
+    return replace(fields.json(item, "f", _decode), version=fields.whole(item, "v"))

@@ -13,13 +13,15 @@ from typing import Final
 import msgspec
 
 from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Chain, Region, Sequence
+from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.parked import Place
 from eventfabric.model.roster import Roster, packed_dead, unpacked_dead
+from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, cursor_key
 
 WRITTEN: Final = "u"
 _decode_retrying = msgspec.msgpack.Decoder(dict[bytes, int]).decode
+_DIGEST_BYTES_MAX: Final = 16
 
 
 def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_ms: int) -> Item:
@@ -51,32 +53,36 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
 
 
 def from_item(item: Item) -> Cursor:
-    """The cursor of an item; KeyError or ValueError where it is not one."""
+    """The cursor of an item; UndecodableItemError where it is not one."""
+    low = fields.sequences(item, "l", count=2) if "l" in item else None
     return Cursor(
-        sequence=Sequence(int(item["s"]["N"])),
-        base=Sequence(int(item["a"]["N"])),
-        chain=Chain(bytes(item["c"]["B"])),
-        version=int(item["v"]["N"]),
-        epoch=int(item["e"]["N"]),
-        attempting="g" in item,
-        crashes=int(item["n"]["N"]) if "n" in item else 0,
-        written_ms=int(item[WRITTEN]["N"]),
-        low=_place(item["l"]["L"]) if "l" in item else None,
-        parked=bytes(item["p"]["B"]) if "p" in item else b"",
-        replay_until=Sequence(int(item["r"]["N"]) if "r" in item else 0),
-        began=Sequence(int(item["b"]["N"]) if "b" in item else 0),
+        sequence=fields.sequence(item, "s"),
+        base=fields.sequence(item, "a"),
+        chain=fields.chain(item, "c", may_be_unknown=True),
+        version=fields.whole(item, "v"),
+        epoch=fields.whole(item, "e"),
+        attempting=fields.flag(item, "g"),
+        crashes=fields.whole(item, "n") if "n" in item else 0,
+        written_ms=fields.milliseconds(item, WRITTEN),
+        low=Place(low[0], low[1]) if low else None,
+        parked=fields.octets(item, "p", most=_DIGEST_BYTES_MAX) if "p" in item else b"",
+        replay_until=fields.sequence(item, "r") if "r" in item else Sequence(0),
+        began=fields.sequence(item, "b") if "b" in item else Sequence(0),
         roster=Roster(
-            _decode_retrying(bytes(item["t"]["B"])) if "t" in item else {},
-            unpacked_dead(bytes(item["d"]["B"])) if "d" in item else (),
+            fields.packed(item, "t", _decode_retrying) if "t" in item else {},
+            _dead(item) if "d" in item else (),
         ),
     )
 
 
-def _place(values: list[dict[str, str]]) -> Place:
-    base, sequence = (Sequence(int(value["N"])) for value in values)
-    return Place(base, sequence)
+def _dead(item: Item) -> tuple[bytes, ...]:
+    content = fields.octets(item, "d")
+    try:
+        return unpacked_dead(content)
+    except ValueError as error:
+        fields.refuse(item, "d", str(error), "the beginnings of digests")
 
 
 def token_of(item: Item) -> bytes:
     """The token of the write that made this item."""
-    return bytes(item["w"]["B"])
+    return fields.octets(item, "w", most=fields.TOKEN_BYTES_MAX)

@@ -5,9 +5,11 @@ from typing import Final
 
 import msgspec
 
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, StreamName
+from eventfabric import limits
+from eventfabric.errors import UndecodableMessageError
+from eventfabric.model.identity import Lane, Sequence, StreamName
 
-ANY_TAIL: Final = Sequence(2**53 - 1)
+ANY_TAIL: Final = Sequence(limits.SEQUENCE_MAX)
 """Beyond every tail: look at the lane, whatever you know of it."""
 
 
@@ -67,15 +69,17 @@ def to_body(doorbell: Doorbell) -> str:
 
 
 def from_body(body: str) -> Doorbell:
-    """The doorbell of a message body; ValueError where it is not one."""
+    """The doorbell of a message body; UndecodableMessageError where it is not one."""
     try:
         parsed = _decoder.decode(body)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"not a doorbell: {error}") from error
-    generation, dot, index = parsed.lane.partition(".")
-    if not (dot and generation.isdecimal() and index.isdecimal() and parsed.tail >= 0 and parsed.origin):
-        raise ValueError(f"not a doorbell: lane {parsed.lane!r}, tail {parsed.tail}")
-    lane = Lane(Region(parsed.origin), Generation(int(generation)), LaneIndex(int(index)))
+        lane = Lane.parse(f"{parsed.origin}/{parsed.lane}")
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise UndecodableMessageError(f"{error!s:.200}") from error
+    for number in (parsed.tail, parsed.again, parsed.ended, parsed.failing_ms):
+        if not 0 <= number <= limits.SEQUENCE_MAX:
+            raise UndecodableMessageError(f"found {number!s:.20}, allowed: 0 to {limits.SEQUENCE_MAX}")
+    if not 0 < len(parsed.stream) <= limits.NAME_CHARACTERS_MAX:
+        raise UndecodableMessageError(f"found stream {parsed.stream!r:.40}, allowed: the name of a stream")
     return Doorbell(
         StreamName(parsed.stream), lane, Sequence(parsed.tail), parsed.again, parsed.ended, parsed.failing_ms
     )

@@ -27,8 +27,8 @@ start     table `<fabric>-ledger`; written by the first delivery of a subscripti
           changed; kept. pk `<stream>/<subscription>`, sk `<region>/start`.
 seen      table `<fabric>-ledger`; written by a Region's reconciliation, once a pass; kept.
           pk `<stream>/<subscription>`, sk `<region>/seen`.
-settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept. pk the cursor's and `/settled`,
-          sk `<region>/<sequence>`.
+settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept, or a year longer than the
+          stream's events. pk the cursor's and `/settled`, sk `<region>/<sequence>`.
 step      table `<fabric>-ledger`; written by an attempt before and after an effect outside, and by who settles it; kept
           a year longer than its event. pk `<stream>/<subscription>/step/<name>/<digest of the source>/<event id>`,
           sk `<region>/step`.
@@ -94,7 +94,7 @@ def place_key(lane: Lane) -> Item:
 
 def is_place(item: Item) -> bool:
     """Tell a lane's place from its records."""
-    return str(item[SK]["N"]) == str(PLACE_SEQUENCE)
+    return item.get(SK) == {"N": str(PLACE_SEQUENCE)}
 
 
 def aside_of(lane: Lane) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def once_key(origin: Region, source: str, event_id: str) -> Item:
 
 
 def is_once(item: Item) -> bool:
-    """Whether an item of a log is such a note, and no record."""
+    """Tell the note that an event was published once from the records of a log."""
     return str(item[PK]["S"]).startswith(_ONCE)
 
 

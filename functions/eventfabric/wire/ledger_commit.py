@@ -19,9 +19,9 @@ from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import Region
 from eventfabric.model.parked import Parked, ParkedChange, Settled
-from eventfabric.wire import cursor_item, parked_item, settled_item, won_item
+from eventfabric.wire import cursor_item, fields, parked_item, settled_item, won_item
 from eventfabric.wire.item_size import item_bytes
-from eventfabric.wire.keys import Item, is_cursor, is_parked, is_won, ledger_region_and_kind, parked_key
+from eventfabric.wire.keys import Item, is_cursor, is_parked, is_won, parked_key
 from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning, meaning_of_reason
 from eventfabric.wire.transaction_bounds import bytes_of
 
@@ -205,12 +205,12 @@ def unchanged(read_version: int) -> dict[str, Any]:
 
 
 def state_of(items: Iterable[Item], *, is_whole: bool = True) -> LaneState:
-    """The state that a lane's items tell."""
+    """The state that a lane's items tell; UndecodableItemError where one of them cannot be read."""
     cursors: dict[Region, Cursor] = {}
     parked: dict[Region, dict[str, Parked]] = {}
     decisions: set[Decision] = set()
     for item in items:
-        region, kind = ledger_region_and_kind(item)
+        region, kind = fields.region_and_kind(item)
         if is_cursor(kind):
             cursors[region] = cursor_item.from_item(item)
         elif is_parked(kind):

@@ -7,16 +7,19 @@ Each has the version in `v`, and is written only where its content changed.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from eventfabric import limits
 from eventfabric.model.identity import LaneIndex, Region, StreamName
 from eventfabric.model.marks import Mark, Marks
+from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, marks_key, part_of_marks
 
+T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_marks = msgspec.msgpack.Decoder(dict[int, Mark]).decode
 _decode_cursors = msgspec.msgpack.Decoder(dict[int, tuple[int, int]]).decode
@@ -41,22 +44,32 @@ def changed_items(
 
 
 def from_items(items: list[Item]) -> Marks:
-    """The marks of their items; KeyError or ValueError where one is none."""
+    """The marks of their items; UndecodableItemError where one is none."""
     versions: dict[str, int] = {}
     lanes: dict[LaneIndex, Mark] = {}
     cursors: defaultdict[LaneIndex, dict[str, tuple[int, int]]] = defaultdict(dict)
     for item in items:
+        fields.region_and_kind(item)
         part = part_of_marks(item)
-        versions[part] = int(item["v"]["N"])
-        content = bytes(item["m"]["B"])
+        versions[part] = fields.whole(item, "v")
         subscription = part.partition("/")[2]
         if subscription:
-            for index, stood_at in _decode_cursors(content).items():
+            for index, stood_at in _lanes(item, _decode_cursors).items():
                 cursors[LaneIndex(index)][subscription] = stood_at
         else:
-            lanes |= {LaneIndex(index): mark for index, mark in _decode_marks(content).items()}
+            lanes |= {LaneIndex(index): mark for index, mark in _lanes(item, _decode_marks).items()}
     marked = {index: replace(mark, cursors=cursors.get(index, {})) for index, mark in lanes.items()}
     return Marks(marked, versions)
+
+
+def _lanes(item: Item, decode: Callable[[bytes], dict[int, T]]) -> dict[int, T]:
+    """What an item says of each of its lanes."""
+    lanes = fields.packed(item, "m", decode)
+    if len(lanes) > limits.MARKS_ITEM_LANES or any(index >= limits.LANES_MAX for index in lanes):
+        fields.refuse(
+            item, "m", f"{len(lanes)} lanes", f"at most {limits.MARKS_ITEM_LANES} below {limits.LANES_MAX}"
+        )
+    return lanes
 
 
 def _parts(marks: Marks) -> dict[str, dict[int, Any]]:

@@ -9,6 +9,7 @@ from typing import Final
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.payload import Kind, canonical_json
 from eventfabric.model.record import Record
+from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, once_key
 from eventfabric.wire.payload_codec import Row
 
@@ -29,8 +30,8 @@ def to_item(record: Record, row: Row) -> Item:
 
 
 def place_of(item: Item) -> tuple[Lane, Sequence]:
-    """Where the event stands that the note is of."""
-    return Lane.parse(str(item["l"]["S"])), Sequence(int(item["s"]["N"]))
+    """Where the event stands that the note is of; UndecodableItemError."""
+    return fields.lane(item, "l"), fields.sequence(item, "s")
 
 
 def differing(item: Item, row: Row) -> list[str]:
@@ -38,7 +39,8 @@ def differing(item: Item, row: Row) -> list[str]:
 
     Time and headers tell of the publishing, and may differ from one try to the next.
     """
-    noted = bytes(item["f"]["B"])
+    size = len(_FIELDS) * _DIGEST_BYTES
+    noted = fields.octets(item, "f", least=size, most=size)
     return [
         name
         for number, (name, digest) in enumerate(zip(_FIELDS, _digests(row), strict=True))

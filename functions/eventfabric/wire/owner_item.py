@@ -6,14 +6,13 @@ import msgspec
 
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.wire import circuit_item, start_item
+from eventfabric.wire import circuit_item, fields, start_item
 from eventfabric.wire.keys import (
     Item,
     is_circuit,
     is_owner,
     is_seen,
     is_start,
-    ledger_region_and_kind,
     owner_key,
 )
 
@@ -29,21 +28,21 @@ def to_item(stream: StreamName, subscription: SubscriptionName, owner: Owner) ->
 
 
 def from_item(item: Item) -> Owner:
-    """The handover of an item; KeyError or ValueError where it is not one."""
-    return replace(_decode(item["f"]["S"]), version=int(item["v"]["N"]))
+    """The handover of an item; UndecodableItemError where it is not one."""
+    return replace(fields.json(item, "f", _decode), version=fields.whole(item, "v"))
 
 
 def standing_of(items: list[Item], region: Region) -> Standing:
-    """What the items of a subscription tell a Region."""
+    """What the items of a subscription tell a Region; UndecodableItemError."""
     standing, owners, starts, seen_ms = Standing(), [], {}, 0
     for item in items:
-        writer, kind = ledger_region_and_kind(item)
+        writer, kind = fields.region_and_kind(item)
         if is_owner(kind):
             owners.append(from_item(item))
         elif is_start(kind):
             starts[writer] = start_item.from_item(item)
         elif is_seen(kind) and writer == region:
-            seen_ms = int(item["u"]["N"])
+            seen_ms = fields.milliseconds(item, "u")
         elif is_circuit(kind) and writer == region:
             standing = Standing(circuit_item.from_item(item))
     return replace(standing, owners=tuple(owners), starts=starts, seen_ms=seen_ms)

@@ -8,17 +8,22 @@ are replays (MessagePack).
 """
 
 from collections.abc import Iterable
-from itertools import chain, groupby, repeat
+from itertools import chain, groupby, pairwise, repeat
 
 import msgspec
 
+from eventfabric import limits
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place, Rest
+from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, parked_key
 
 _decode_places = msgspec.msgpack.Decoder(list[int]).decode
 _decode_rest = msgspec.msgpack.Decoder(tuple[int, int, int, int]).decode
+_ID_CHARACTERS_MAX = 2 * limits.KEY_BYTES_MAX
+"""The key, or a sequence, behind what tells one from the other."""
+_STATES = [state.value for state in ParkedState]
 _decode_failure = msgspec.json.Decoder(Failure).decode
 
 
@@ -48,24 +53,45 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
 
 
 def from_item(item: Item) -> Parked:
-    """The parked key of an item; KeyError or ValueError where it is not one."""
-    numbers = _decode_places(bytes(item["q"]["B"]))
-    if len(numbers) % 2:
-        raise ValueError(f"{len(numbers)} numbers are no places")
+    """The parked key of an item; UndecodableItemError where it is not one."""
     return Parked(
-        id=item["i"]["S"],
-        key=item["k"]["S"],
-        state=ParkedState(item["m"]["S"]),
-        waiting=tuple(
-            Place(Sequence(base), Sequence(sequence), replay)
-            for base, sequence, replay in zip(numbers[::2], numbers[1::2], _replays(item), strict=False)
-        ),
-        due_ms=int(item["d"]["N"]),
-        failure=_decode_failure(item["f"]["S"]),
-        attempting="g" in item,
-        replacement=bytes(item["r"]["B"]) if "r" in item else None,
-        version=int(item["v"]["N"]),
-        rest=Rest(*map(Sequence, _decode_rest(bytes(item["b"]["B"])))) if "b" in item else None,
+        id=fields.text(item, "i", characters_max=_ID_CHARACTERS_MAX),
+        key=fields.text(item, "k", characters_max=limits.KEY_BYTES_MAX),
+        state=_state(item),
+        waiting=_waiting(item),
+        due_ms=fields.milliseconds(item, "d"),
+        failure=fields.json(item, "f", _decode_failure),
+        attempting=fields.flag(item, "g"),
+        replacement=fields.octets(item, "r") if "r" in item else None,
+        version=fields.whole(item, "v"),
+        rest=Rest(*map(Sequence, fields.packed(item, "b", _decode_rest))) if "b" in item else None,
+    )
+
+
+def _state(item: Item) -> ParkedState:
+    text = fields.text(item, "m", characters_max=max(map(len, ParkedState)))
+    if text not in _STATES:
+        fields.refuse(item, "m", text, " or ".join(_STATES))
+    return ParkedState(text)
+
+
+def _waiting(item: Item) -> tuple[Place, ...]:
+    """The places, of which there is one at least, in order."""
+    numbers = fields.packed(item, "q", _decode_places)
+    sequences = numbers[1::2]
+    in_order = all(earlier < later for earlier, later in pairwise(sequences))
+    within = all(
+        0 <= later - first < limits.RECORD_EVENTS_MAX
+        for first, later in zip(numbers[::2], sequences, strict=False)
+    )
+    is_empty = not numbers and "b" not in item  # else all that waits stands in the log
+    if is_empty or len(numbers) % 2 or not in_order or not within:
+        fields.refuse(
+            item, "q", f"{len(numbers)} numbers", "pairs of a record's sequence and an event's, in order"
+        )
+    return tuple(
+        Place(Sequence(base), Sequence(sequence), replay)
+        for base, sequence, replay in zip(numbers[::2], sequences, _replays(item), strict=False)
     )
 
 
@@ -76,6 +102,6 @@ def _replay_runs(waiting: tuple[Place, ...]) -> list[int]:
 
 def _replays(item: Item) -> Iterable[bool]:
     """Of each waiting place, whether it is a replay; without end."""
-    runs = _decode_places(bytes(item["y"]["B"])) if "y" in item else []
+    runs = fields.packed(item, "y", _decode_places) if "y" in item else []
     told = chain.from_iterable(repeat(bool(number % 2), length) for number, length in enumerate(runs))
     return chain(told, repeat(False))

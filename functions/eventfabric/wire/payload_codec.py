@@ -10,9 +10,10 @@ import sys
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from itertools import chain, pairwise, repeat
-from typing import Final, TypeVar, cast
+from typing import Annotated, Final, TypeVar, cast
 
 import msgspec
+from msgspec import Meta
 
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, Problem, RecordBoundsError, UndecodableRecordError
@@ -32,6 +33,10 @@ _ROWS_ZSTD = 2
 _COLUMNS = 3
 _COLUMNS_ZSTD = 4
 _ZSTD_LEVEL = 1
+_ZSTD_OPTIONS = {
+    int(zstd.DecompressionParameter.window_log_max): limits.RECORD_PAYLOAD_BYTES_MAX.bit_length() - 1
+}
+"""A frame may ask for a window of any size, whatever is in it."""
 SMALL_BYTES: Final = 512
 """Below this, compression costs more time than it saves bytes: one write unit holds 1 KiB either way."""
 
@@ -39,12 +44,30 @@ Row = tuple[str, str, str, int | str, str, Mapping[str, HeaderValue], int, bytes
 """An event as it is stored."""
 Attributes = tuple[str, int | str, str, Mapping[str, HeaderValue], int]
 """What events that are published one after the other often have alike: type, time, source, headers and kind."""
-_Stored = tuple[str, str, str, int | str, str, dict[str, str | int | bool], int, bytes]
+
+# What a reader takes, checked while it is decoded: at least all that a publisher may write, and nothing that is larger
+# once it is spread than a record of that many events can be.
+_Id = Annotated[str, Meta(max_length=limits.ID_CHARACTERS_MAX)]
+_Type = Annotated[str, Meta(max_length=limits.TYPE_CHARACTERS_MAX)]
+_Key = Annotated[str, Meta(max_length=limits.KEY_BYTES_MAX)]
+_Time = Annotated[int, Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_999_999)] | str
+"""Microseconds since 1970 within the years 1 to 9999, or text."""
+_Source = Annotated[str, Meta(max_length=limits.SOURCE_CHARACTERS_MAX)]
+_Headers = Annotated[dict[str, str | int | bool], Meta(max_length=limits.HEADERS_MAX)]
+_Kind = Annotated[int, Meta(ge=0, le=2)]
+_Stored = tuple[_Id, _Type, _Key, _Time, _Source, _Headers, _Kind, bytes]
+_OF_RECORD = Meta(max_length=limits.RECORD_EVENTS_MAX)
 _Columns = tuple[
-    list[str], list[str], list[str], list[int | str], list[str], list[dict[str, str | int | bool]], list[int],
-    list[bytes],
-]  # fmt: skip
-_decode_events = msgspec.msgpack.Decoder(list[_Stored]).decode
+    Annotated[list[_Id], _OF_RECORD],
+    Annotated[list[_Type], _OF_RECORD],
+    Annotated[list[_Key], _OF_RECORD],
+    Annotated[list[_Time], _OF_RECORD],
+    Annotated[list[_Source], _OF_RECORD],
+    Annotated[list[_Headers], _OF_RECORD],
+    Annotated[list[_Kind], _OF_RECORD],
+    Annotated[list[bytes], _OF_RECORD],
+]
+_decode_events = msgspec.msgpack.Decoder(Annotated[list[_Stored], _OF_RECORD]).decode
 _decode_event = msgspec.msgpack.Decoder(_Stored).decode
 _decode_columns = msgspec.msgpack.Decoder(_Columns).decode
 
@@ -143,13 +166,10 @@ def unpack(record: Record) -> list[Event]:
     """The events of a record, in order; UndecodableRecordError where this version cannot read them."""
     try:
         codec, plain = _plain(record.payload)
-        rows = _decode_events(plain) if codec == _ROWS else _rows(_decode_columns(plain))
+        rows = _decode_events(plain) if codec == _ROWS else _rows(_decode_columns(plain), record.count)
+        _check_count(rows, record.count)
     except (msgspec.MsgspecError, zstd.ZstdError, ValueError) as error:
-        raise UndecodableRecordError(record.lane, record.sequence, str(error)) from error
-    if len(rows) != record.count:
-        raise UndecodableRecordError(
-            record.lane, record.sequence, f"holds {len(rows)} events where its count says {record.count}"
-        )
+        raise UndecodableRecordError(record.lane, record.sequence, f"{error!s:.200}") from error
     lane, first = record.lane, record.sequence
     make = Event.from_log
     return [
@@ -158,9 +178,24 @@ def unpack(record: Record) -> list[Event]:
     ]
 
 
-def _rows(columns: _Columns) -> Seq[_Stored]:
-    """The rows of columns; ValueError where one is longer or shorter than the others."""
+def unpack_at(record: Record, sequence: Sequence) -> Event:
+    """The event of a record at a sequence; UndecodableRecordError also where the record holds none there."""
+    index = sequence - record.sequence
+    if not 0 <= index < record.count:
+        reason = f"ends at {record.tail.sequence}, and an event is said to wait in it at {sequence}"
+        raise UndecodableRecordError(record.lane, record.sequence, reason)
+    return unpack(record)[index]
+
+
+def _check_count(values: Seq[object], count: int) -> None:
+    if len(values) != count:
+        raise ValueError(f"holds {len(values)} events where its count says {count}")
+
+
+def _rows(columns: _Columns, count: int) -> Seq[_Stored]:
+    """The rows of columns, so many; ValueError where one is longer or shorter than the others."""
     ids, types, keys, times, sources, headers, kinds, contents = columns
+    _check_count(ids, count)  # before anything is spread over as many
     if len(headers) == 1:
         headers = [dict(headers[0]) for _ in ids]  # each event's own, since a handler may change it
     spread = [
@@ -180,7 +215,7 @@ def unpack_one(encoded: bytes, lane: Lane, sequence: Sequence) -> Event:
         id_, type_, key, time, source, headers, kind, content = _decode_event(encoded)
         payload = Payload(kind, content)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise UndecodableRecordError(lane, sequence, str(error)) from error
+        raise UndecodableRecordError(lane, sequence, f"{error!s:.200}") from error
     return Event.from_log((id_, type_, key, time, source, headers, payload), lane, sequence)
 
 
@@ -188,9 +223,11 @@ def _plain(payload: bytes) -> tuple[int, bytes]:
     """The codec without compression, and the bytes in it."""
     codec = payload[0] if payload else 0
     if codec in (_ROWS, _COLUMNS):
+        if len(payload) > 1 + limits.RECORD_PAYLOAD_BYTES_MAX:
+            raise ValueError("the payload is larger than a record may be")
         return codec, payload[1:]
     if codec in (_ROWS_ZSTD, _COLUMNS_ZSTD):
-        decompressor = zstd.ZstdDecompressor()
+        decompressor = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
         plain = decompressor.decompress(payload[1:], limits.RECORD_PAYLOAD_BYTES_MAX)
         if not decompressor.eof:
             raise ValueError("the compressed payload is cut short or larger than a record may be")
@@ -198,4 +235,14 @@ def _plain(payload: bytes) -> tuple[int, bytes]:
     raise ValueError(f"found codec {codec}, this version reads {_ROWS} to {_COLUMNS_ZSTD}")
 
 
-__all__ = ["HeaderValue", "Row", "encode_event", "pack", "pack_columns", "stored", "unpack", "unpack_one"]
+__all__ = [
+    "HeaderValue",
+    "Row",
+    "encode_event",
+    "pack",
+    "pack_columns",
+    "stored",
+    "unpack",
+    "unpack_at",
+    "unpack_one",
+]

@@ -5,9 +5,11 @@ It has no expiry: a deletion by expiry replicates, and another Region's clock or
 
 from typing import Any
 
-from eventfabric.errors import UndecodableRecordError
-from eventfabric.model.identity import Chain, HybridTime, Lane, Sequence
-from eventfabric.model.record import CHAIN_BYTES, Tail
+from eventfabric import limits
+from eventfabric.errors import UndecodableItemError, UndecodableRecordError
+from eventfabric.model.identity import HybridTime, Lane, Sequence
+from eventfabric.model.record import Tail
+from eventfabric.wire import fields
 from eventfabric.wire.keys import PLACE_SEQUENCE, Item, place_key
 
 
@@ -24,10 +26,11 @@ def put(lane: Lane, tail: Tail) -> dict[str, Any]:
 def from_item(item: Item) -> Tail:
     """The place of an item; UndecodableRecordError where this version cannot read it."""
     try:
-        sequence, chain, time = int(item["q"]["N"]), bytes(item["c"]["B"]), int(item["h"]["N"])
-        if not (0 < sequence < 1 << 63 and len(chain) == CHAIN_BYTES and 0 <= time < 1 << 64):
-            raise ValueError("a value is out of its bounds")
-    except (KeyError, TypeError, ValueError) as error:
+        return Tail(
+            Sequence(fields.whole(item, "q", least=1)),
+            fields.chain(item, "c"),
+            HybridTime(fields.whole(item, "h", most=limits.HYBRID_TIME_MAX)),
+        )
+    except UndecodableItemError as error:
         where = str(item.get("pk", {}).get("S", "?"))
         raise UndecodableRecordError(where, PLACE_SEQUENCE, f"not a lane's place: {error}") from error
-    return Tail(Sequence(sequence), Chain(chain), HybridTime(time))

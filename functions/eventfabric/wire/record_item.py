@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from eventfabric.errors import UndecodableRecordError
-from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
+from eventfabric import limits
+from eventfabric.errors import UndecodableItemError, UndecodableRecordError
+from eventfabric.model.identity import BatchId, HybridTime, Lane, Sequence
 from eventfabric.model.record import Note, Recent, Record, Tail
-from eventfabric.wire import place_item
-from eventfabric.wire.keys import Item, is_place, lane_of, record_key
+from eventfabric.wire import fields, place_item
+from eventfabric.wire.keys import PK, SK, Item, is_place, record_key
 
 HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t")
 """All attributes but the payload, the note and the expiry."""
@@ -40,23 +41,9 @@ def conditional_put(record: Record) -> dict[str, Any]:
 def from_item(item: Item) -> Record:
     """The record of an item; UndecodableRecordError where this version cannot read it."""
     try:
-        record = Record(
-            lane=lane_of(item),
-            sequence=Sequence(int(item["sk"]["N"])),
-            count=int(item["n"]["N"]),
-            chain=Chain(bytes(item["c"]["B"])),
-            batch_id=BatchId(bytes(item["b"]["B"])),
-            time=HybridTime(int(item["h"]["N"])),
-            types=frozenset(item["t"]["SS"]),
-            payload=bytes(item["d"]["B"]),
-            expires_at=int(item["x"]["N"]) if "x" in item else None,
-            note=_note(item["m"]["S"]) if "m" in item else None,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise _undecodable(item, f"attribute {error} is missing or not as this version writes it") from error
-    if record.count < 1:
-        raise _undecodable(item, f"found {record.count} events, allowed: at least 1")
-    return record
+        return _record(item)
+    except UndecodableItemError as error:
+        raise _undecodable(item, f"attribute {error.field}: {error.reason}") from error
 
 
 def recent(items: list[Item], *, more: bool) -> Recent:
@@ -75,12 +62,39 @@ def recent(items: list[Item], *, more: bool) -> Recent:
     return Recent(tuple(records), tuple(unreadable), place, more)
 
 
-def _note(text: str) -> Note:
+def _record(item: Item) -> Record:
+    sequence = fields.sequence(item, SK)
+    count = fields.whole(item, "n", least=1, most=limits.RECORD_EVENTS_MAX)
+    if sequence + count > limits.SEQUENCE_MAX:
+        fields.refuse(item, SK, str(sequence), f"a tail of at most {limits.SEQUENCE_MAX}")
+    return Record(
+        lane=fields.lane(item, PK),
+        sequence=sequence,
+        count=count,
+        chain=fields.chain(item, "c"),
+        batch_id=BatchId(fields.octets(item, "b", least=fields.BATCH_ID_BYTES, most=fields.BATCH_ID_BYTES)),
+        time=HybridTime(fields.whole(item, "h", most=limits.HYBRID_TIME_MAX)),
+        types=fields.texts(
+            item, "t", count_max=limits.RECORD_TYPES_MAX, characters_max=limits.TYPE_CHARACTERS_MAX
+        ),
+        payload=fields.octets(item, "d"),
+        expires_at=fields.whole(item, "x") if "x" in item else None,
+        note=_note(item) if "m" in item else None,
+    )
+
+
+def _note(item: Item) -> Note:
+    text = fields.text(item, "m", characters_max=limits.NOTE_CHARACTERS_MAX)
     lane, _, sequence = text.rpartition("/")
-    return Note(Lane.parse(lane), Sequence(int(sequence)))
+    number = {SK: {"N": sequence}}
+    try:
+        return Note(Lane.parse(lane), fields.sequence(number, SK))
+    except (ValueError, UndecodableItemError):
+        fields.refuse(item, "m", f"{text:.80}", "<lane>/<sequence>")
 
 
 def _undecodable(item: Item, reason: str) -> UndecodableRecordError:
-    lane: Lane | str = str(item.get("pk", {}).get("S", "?"))
-    sequence = item.get("sk", {}).get("N", "-1")
-    return UndecodableRecordError(lane, int(sequence) if sequence.lstrip("-").isdecimal() else -1, reason)
+    lane, _, digits = fields.key_text(item).rpartition(" ")
+    return UndecodableRecordError(
+        lane, int(digits) if digits.isdecimal() and len(digits) < 20 else -1, reason
+    )

@@ -1,18 +1,26 @@
-"""What was decided about a dead letter, to DynamoDB item and back: action `c`, failure `f` (JSON), time `u`, who `o`,
-replacement `r`. Discarded with what waited behind it: `q` key, sequences, and from which on and before which one the
-log has the others (MessagePack).
+"""What was decided about a dead letter, to DynamoDB item and back.
+
+Action `c`, failure `f` (JSON), time `u`, who `o`, replacement `r`; expiry `expiration` where events expire. Discarded
+with what waited behind it: `q` key, sequences, and from which on and before which one the log has the others
+(MessagePack).
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
+from eventfabric import limits
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.parked import Dropped, Failure, Settled
-from eventfabric.wire.keys import SK, Item, ledger_region_and_kind, settled_key
+from eventfabric.wire import fields
+from eventfabric.wire.keys import SK, Item, settled_key
+from eventfabric.wire.step_item import EXPIRY
 
 _decode_dropped = msgspec.msgpack.Decoder(tuple[str, list[int], int, int]).decode
+_ACTIONS: Final = ("discarded", "edited")
+_SEQUENCE_DIGITS: Final = 20
 _decode_failure = msgspec.json.Decoder(Failure).decode
 
 
@@ -25,6 +33,8 @@ def to_item(key: LaneKey, region: Region, settled: Settled) -> Item:
     item["o"] = {"S": settled.by}
     if settled.replacement is not None:
         item["r"] = {"B": settled.replacement}
+    if settled.expires_seconds is not None:
+        item[EXPIRY] = {"N": str(settled.expires_seconds)}
     if settled.dropped is not None:
         dropped = settled.dropped
         content = (dropped.key, dropped.sequences, dropped.since, dropped.until)
@@ -33,25 +43,40 @@ def to_item(key: LaneKey, region: Region, settled: Settled) -> Item:
 
 
 def from_item(item: Item) -> Settled:
-    """The decision of an item; KeyError or ValueError where it is not one."""
+    """The decision of an item; UndecodableItemError where it is not one."""
+    _, digits = fields.region_and_kind(item)
     return Settled(
-        sequence=Sequence(int(item[SK]["S"].rpartition("/")[2])),
-        action=item["c"]["S"],
-        failure=_decode_failure(item["f"]["S"]),
-        at_ms=int(item["u"]["N"]),
-        by=item["o"]["S"],
-        replacement=bytes(item["r"]["B"]) if "r" in item else None,
-        dropped=_dropped_of(bytes(item["q"]["B"])) if "q" in item else None,
+        sequence=_sequence(item, digits),
+        action=_action(item),
+        failure=fields.json(item, "f", _decode_failure),
+        at_ms=fields.milliseconds(item, "u"),
+        by=fields.text(item, "o", characters_max=limits.ITEM_BYTES_MAX),
+        replacement=fields.octets(item, "r") if "r" in item else None,
+        dropped=_dropped(item) if "q" in item else None,
+        expires_seconds=fields.whole(item, EXPIRY) if EXPIRY in item else None,
     )
 
 
-def _dropped_of(content: bytes) -> Dropped:
-    key, sequences, since, until = _decode_dropped(content)
+def _dropped(item: Item) -> Dropped:
+    key, sequences, since, until = fields.packed(item, "q", _decode_dropped)
     return Dropped(key, tuple(map(Sequence, sequences)), Sequence(since), Sequence(until))
+
+
+def _action(item: Item) -> str:
+    action = fields.text(item, "c", characters_max=max(map(len, _ACTIONS)))
+    if action not in _ACTIONS:
+        fields.refuse(item, "c", action, " or ".join(_ACTIONS))
+    return action
+
+
+def _sequence(item: Item, digits: str) -> Sequence:
+    if len(digits) != _SEQUENCE_DIGITS or not (digits.isascii() and digits.isdigit()):
+        fields.refuse(item, SK, f"{digits:.80}", f"a sequence in {_SEQUENCE_DIGITS} digits")
+    return Sequence(int(digits))
 
 
 def decided_by(items: Iterable[Item], region: Region | None) -> Iterator[Settled]:
     """The decisions of items, of one Region or (None) of all."""
     for item in items:
-        if region in (None, ledger_region_and_kind(item)[0]):
+        if region in (None, fields.region_and_kind(item)[0]):
             yield from_item(item)

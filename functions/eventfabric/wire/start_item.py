@@ -1,6 +1,8 @@
 """Where a subscription's lanes begin in a Region, to DynamoDB item and back: `t`, the hybrid time of the append."""
 
+from eventfabric import limits
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
+from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, start_key
 
 
@@ -10,5 +12,5 @@ def to_item(stream: StreamName, subscription: SubscriptionName, region: Region, 
 
 
 def from_item(item: Item) -> HybridTime:
-    """The time of an item; KeyError or ValueError where it is not one."""
-    return HybridTime(int(item["t"]["N"]))
+    """The time of an item; UndecodableItemError where it is not one."""
+    return HybridTime(fields.whole(item, "t", most=limits.HYBRID_TIME_MAX))

@@ -11,6 +11,7 @@ from typing import Final
 from eventfabric import limits
 from eventfabric.model.identity import Region
 from eventfabric.model.step import StepState
+from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, step_key
 
 STATUS: Final = "status"
@@ -24,6 +25,7 @@ OWNER_BYTES: Final = limits.STEP_TOKEN_BYTES
 RELEASED: Final = 1
 """The owner of a released step: a time that has passed, so that the next attempt takes the record over."""
 _YEAR_2100_MS: Final = 4_102_444_800_000
+_OWNER_MAX: Final = _YEAR_2100_MS + 2 ** (8 * OWNER_BYTES)
 
 
 def owner_of(token: bytes) -> int:
@@ -48,9 +50,12 @@ def begun(key: str, region: Region, *, owner: int, expires_seconds: int) -> Item
 
 
 def from_item(item: Item) -> StepState:
-    """What the item says; KeyError where it is not a step's."""
-    owner = int(item.get(OWNER, {"N": "0"})["N"])
-    return state_of(item[STATUS]["S"], item.get(RESULT, {"S": "null"})["S"], owner)
+    """What the item says; UndecodableItemError where it is not a step's."""
+    status = fields.text(item, STATUS, characters_max=len(IN_PROGRESS))
+    if status not in (IN_PROGRESS, COMPLETED):
+        fields.refuse(item, STATUS, status, f"{IN_PROGRESS} or {COMPLETED}")
+    result = fields.text(item, RESULT, characters_max=limits.ITEM_BYTES_MAX) if RESULT in item else "null"
+    return state_of(status, result, fields.whole(item, OWNER, most=_OWNER_MAX) if OWNER in item else 0)
 
 
 def state_of(status: str, result: str, owner: int) -> StepState:

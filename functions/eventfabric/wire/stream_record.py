@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eventfabric import limits
+from eventfabric.errors import UndecodableItemError, UndecodableMessageError
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.wire.keys import is_record, lane_of
+from eventfabric.wire import fields
+from eventfabric.wire.keys import PK, SK, is_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +23,23 @@ class Appended:
 def from_stream_record(stream_record: Mapping[str, Any]) -> Appended | None:
     """What one record of a DynamoDB stream (in the shape Lambda gets) says; None: nothing about the log.
 
-    A removal is never news: expiry removes, and only in some Regions says so. ValueError: an image that is no record.
+    A removal is never news: expiry removes, and only in some Regions says so. UndecodableMessageError: an image that is
+    no record's.
     """
     if stream_record.get("eventName") == "REMOVE":
         return None
-    change = stream_record["dynamodb"]
+    change = stream_record.get("dynamodb")
+    if not isinstance(change, Mapping):
+        raise UndecodableMessageError("found no change of an item, allowed: a record of a DynamoDB stream")
     image = change.get("NewImage")
     if image is None:
         return None
     try:
+        fields.text(image, PK, characters_max=limits.NOTE_CHARACTERS_MAX)
         if not is_record(image):
             return None
-        tail = Sequence(int(image["sk"]["N"]) + int(image["n"]["N"]))
-        return Appended(str(change["SequenceNumber"]), lane_of(image), tail)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"not a record of the log: {error}") from error
+        sequence, count = fields.sequence(image, SK), fields.whole(image, "n", least=1)
+        tail = Sequence(min(sequence + count, limits.SEQUENCE_MAX))
+        return Appended(str(change.get("SequenceNumber", "")), fields.lane(image, PK), tail)
+    except UndecodableItemError as error:
+        raise UndecodableMessageError(f"not a record of the log: {error}") from error

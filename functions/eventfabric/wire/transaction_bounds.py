@@ -12,7 +12,9 @@ from eventfabric.model.record import Batch, Tail, record_at
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.record_item import to_item
 
-_FAR_TAIL: Final = Tail(Sequence(2**62), Chain(bytes(16)), HybridTime(2**62))
+_FAR_TAIL: Final = Tail(
+    Sequence(limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX), Chain(bytes(16)), HybridTime(2**62)
+)
 """Numbers of a record take no more bytes anywhere than behind this one."""
 
 

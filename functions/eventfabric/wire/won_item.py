@@ -7,11 +7,13 @@ from typing import Final
 from eventfabric.model.commit import Decided
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import BatchId
-from eventfabric.wire.keys import SK, Item, ledger_region_and_kind, won_key
+from eventfabric.wire import fields
+from eventfabric.wire.keys import SK, Item, won_key
 from eventfabric.wire.step_item import EXPIRY
 
 _NOTED: Final = "noted"
 _OTHER: Final = "other"
+_HEXADECIMAL: Final = frozenset("0123456789abcdef")
 
 
 def to_item(decided: Decided, *, token: bytes) -> Item:
@@ -25,7 +27,12 @@ def to_item(decided: Decided, *, token: bytes) -> Item:
 
 
 def from_item(item: Item) -> Decision:
-    """The decision of an item; KeyError or ValueError where it is not one."""
-    region, _ = ledger_region_and_kind(item)
-    batch_id = BatchId(bytes.fromhex(item[SK]["S"].rpartition("/")[2]))
-    return Decision(region, batch_id, item["o"]["S"] == _NOTED)
+    """The decision of an item; UndecodableItemError where it is not one."""
+    region, kind = fields.region_and_kind(item)
+    digits = kind.rpartition("/")[2]
+    if len(digits) != 2 * fields.BATCH_ID_BYTES or not set(digits) <= _HEXADECIMAL:
+        fields.refuse(item, SK, f"{digits:.80}", f"a batch id of {2 * fields.BATCH_ID_BYTES} digits")
+    which = fields.text(item, "o", characters_max=len(_NOTED))
+    if which not in (_NOTED, _OTHER):
+        fields.refuse(item, "o", which, f"{_NOTED} or {_OTHER}")
+    return Decision(region, BatchId(bytes.fromhex(digits)), which == _NOTED)

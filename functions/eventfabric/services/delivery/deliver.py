@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from eventfabric import limits
-from eventfabric.errors import LogError, PortError
+from eventfabric.errors import LogError, PortError, UndecodableItemError
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
@@ -129,8 +129,20 @@ class Deliverer:
 
         A doorbell that was received before means that its invocation crashed: then the lane goes carefully.
         `concurrency`: keys that may be attempted at the same time; default the subscription's.
-        Raises what the ports raise: then nothing that was not committed counts, and the doorbell must come again.
+        What cannot be read stops the lane. Raises PortError: then nothing that was not committed counts, and the
+        doorbell must come again.
         """
+        try:
+            return self._deliver(
+                doorbell, deadline_ms=deadline_ms, receive_count=receive_count, concurrency=concurrency
+            )
+        except (LogError, UndecodableItemError) as error:
+            self._telemetry.add(Metric.LANES_STOPPED)
+            return LaneResult(Outcome.STOPPED, error)
+
+    def _deliver(
+        self, doorbell: Doorbell, *, deadline_ms: int, receive_count: int, concurrency: int | None
+    ) -> LaneResult:
         lane = doorbell.lane
         owner = self._standings.owner(lane.origin)
         if owner is not None and owner.region != self._region:

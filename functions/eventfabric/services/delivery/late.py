@@ -9,7 +9,7 @@ key's last event, and how far it came, so that a visit goes on where the last on
 from bisect import bisect_right
 
 from eventfabric import limits
-from eventfabric.errors import UndecodableRecordError
+from eventfabric.errors import LogError, UndecodableItemError, UndecodableRecordError
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
@@ -23,7 +23,7 @@ from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.locate import locate
 from eventfabric.services.standing import ledger_of
 from eventfabric.telemetry import LogEvent, Metric
-from eventfabric.wire.payload_codec import unpack
+from eventfabric.wire.payload_codec import unpack, unpack_at
 
 
 class Lateness:
@@ -84,9 +84,19 @@ class Lateness:
         if known is None or time < known.since:
             known = self._in.handed_out[self._key] = HandedOut(time)
         return all(
-            self._look(Lane(origin, self._key.lane.generation, self._key.lane.index), known)
+            self._look_at(Lane(origin, self._key.lane.generation, self._key.lane.index), known)
             for origin in self._origins
         )
+
+    def _look_at(self, lane: Lane, known: HandedOut) -> bool:
+        try:
+            return self._look(lane, known)
+        except (LogError, UndecodableItemError):
+            # Another lane's fault, told where that lane is delivered: this one's events are handed out.
+            self._in.telemetry.tell(
+                LogEvent.LATE_UNKNOWN, lane=str(lane), sequence=known.reached.get(lane, 0)
+            )
+            return True
 
     def _look(self, lane: Lane, known: HandedOut) -> bool:
         log, now_ms = self._in.log, self._in.clock.now_ms()
@@ -153,9 +163,12 @@ class Lateness:
     def _event(self, later: Later, key: str) -> Event:
         """The later event; without what only its record knew, where that is gone by now."""
         record = self._record
-        if record is None or (record.lane, record.sequence) != (later.lane, later.base):
-            found = self._in.log.read(later.lane, later.base, records_max=1).records
-            record = self._record = found[0] if found else None
-        if record is None or record.sequence != later.base:
-            return Event(id=later.id, type=later.type, key=key)
-        return unpack(record)[later.sequence - later.base]
+        try:
+            if record is None or (record.lane, record.sequence) != (later.lane, later.base):
+                found = self._in.log.read(later.lane, later.base, records_max=1).records
+                record = self._record = found[0] if found else None
+            if record is not None and record.sequence == later.base:
+                return unpack_at(record, later.sequence)
+        except UndecodableRecordError:
+            pass  # changed since it was looked at: that lane's own trouble, and told there
+        return Event(id=later.id, type=later.type, key=key)

@@ -9,7 +9,7 @@ from eventfabric.model.record import Record
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.locate import has_expired, kept_in
-from eventfabric.wire.payload_codec import unpack, unpack_one
+from eventfabric.wire.payload_codec import unpack_at, unpack_one
 
 
 class Absent(Enum):
@@ -40,7 +40,7 @@ class WaitingEvents:
             if isinstance(found, Absent):
                 return found
             record = self._record = found
-        event = unpack(record)[place.sequence - place.base]
+        event = unpack_at(record, place.sequence)
         if not self._lateness.mark_one(event, record.time, replay=place.replay):
             return Absent.NOT_LOOKED_AT
         return event

@@ -17,7 +17,7 @@ from typing import Any
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem, UnknownNameError
 from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned, Report
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, parse_place
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Log, Ports
 from eventfabric.services.survey import lanes_of
@@ -273,8 +273,11 @@ def _token(planned: Planned | None) -> str:
 
 
 def _place(token: str | None) -> Planned | None:
-    """The place in a token; ValueError where it is none of ours."""
+    """The place in a token; BackfillError where it is none of ours."""
     parts = (token or "").split(" ")
     if len(parts) < 3:
         return None
-    return Planned(Lane.parse(parts[1]), Sequence(int(parts[2])))
+    place = parse_place(f"{parts[1]}@{parts[2]}")
+    if place is None or len(parts) > 3:
+        raise BackfillError([Problem("more", repr(token)[:80], "what was handed out before")])
+    return Planned(*place)

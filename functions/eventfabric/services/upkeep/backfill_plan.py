@@ -15,7 +15,7 @@ from dataclasses import replace
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, LogError
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName
-from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lane_end import believed_tail
@@ -41,15 +41,13 @@ class Planner:
         One whose `failure` is set covers what cannot be what the source has: a worker will find the same.
         """
         lane = wanted.lane
-        if wanted.end is None:
-            now_ms = self._clock.now_ms()
-            tail = believed_tail(self._source, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
-        else:
-            tail = self._source.tail(lane, before=wanted.end)
-        end = Seam.of(tail)
+        end: Seam | None = None
         try:
+            end = Seam.of(self._tail(wanted))
             start = self._start(wanted, end)
         except LogError as error:
+            # Where the end of the source cannot be read, it is the first that a worker will not get past.
+            end = end or Seam(Sequence(max(wanted.start, error.sequence) + 1), None)
             yield self._progress(lane, self._seam(lane, wanted.start), end, failure=str(error))
             return
         if start.sequence >= end.sequence:
@@ -58,12 +56,22 @@ class Planner:
         slice_events = self._slice_events or max(limits.BACKFILL_SLICE_EVENTS, share)
         yield from _joined(self._walk(lane, start, end, slice_events), slice_events)
 
+    def _tail(self, wanted: LaneRange) -> Tail:
+        """Where the source's records of a range end."""
+        if wanted.end is not None:
+            return self._source.tail(wanted.lane, before=wanted.end)
+        now_ms = self._clock.now_ms()
+        return believed_tail(self._source, wanted.lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+
     def _seam(self, lane: Lane, at: Sequence) -> Seam:
         """The seam at a sequence, or where the record ends that it is in the middle of."""
         if not at:
             return Seam.of(EMPTY_TAIL)
         for log in (self._source, self._target):
-            found = Seam.of(log.tail(lane, before=at))
+            try:
+                found = Seam.of(log.tail(lane, before=at))
+            except LogError:
+                continue
             if found.sequence >= at:
                 return found
         return Seam(at, None)

@@ -9,10 +9,11 @@ The source stops where it sees it, and at each lane whose state has a higher epo
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.errors import FailoverError, PortError, storable
+from eventfabric.errors import FailoverError, LogError, PortError, UndecodableItemError, storable
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
@@ -44,6 +45,8 @@ class Readiness:
     dead: int
     behind: int | None
     repeated: int | None
+    unreadable: tuple[str, ...] = ()
+    """Why lanes cannot be read; each stops where it is handed over to, as it does now."""
 
 
 class Failover:
@@ -202,28 +205,34 @@ class Failover:
             here, there = self._ports.log_of(stream), self._theirs.log_of(stream)
             for lane in self._lanes(subscription, owner.origin):
                 key = LaneKey(*_names(subscription), lane)
-                if self._ports.ledger.state(key) != self._theirs.ledger.state(key):
-                    return f"the state of {subscription.name} in lane {lane}"
-                if here.tail(lane) != there.tail(lane):
-                    return f"the end of lane {lane} of {stream.name}"
+                with suppress(LogError, UndecodableItemError):  # the lane stops, wherever it is delivered
+                    if self._ports.ledger.state(key) != self._theirs.ledger.state(key):
+                        return f"the state of {subscription.name} in lane {lane}"
+                    if here.tail(lane) != there.tail(lane):
+                        return f"the end of lane {lane} of {stream.name}"
         return ""
 
     def _ready(self, subscription: SubscriptionTopology, owner: Owner) -> Readiness:
         stream = self._topology.stream(subscription.definition.stream)
         log = self._ports.log_of(stream)
         waiting = retrying = dead = 0
+        unreadable: list[str] = []
         ends: dict[Lane, tuple[int, int]] = {}
         for lane in self._lanes(subscription, owner.origin):
-            state = self._ports.ledger.state(LaneKey(*_names(subscription), lane))
+            try:
+                state = self._ports.ledger.state(LaneKey(*_names(subscription), lane))
+                tail = self._tail(log, lane, _reached(state))
+            except (LogError, UndecodableItemError) as error:
+                unreadable.append(str(error))
+                continue
             reached = _reached(state)
-            tail = self._tail(log, lane, reached)
             ends[lane] = tail.sequence, reached
             waiting += max(0, tail.sequence - reached)
             parked = state.parked.get(state.latest, {}).values() if state.latest else ()
             retrying += sum(one.state is ParkedState.RETRYING for one in parked)
             dead += sum(one.state is ParkedState.DEAD for one in parked)
         behind, repeated = self._missing(subscription, ends)
-        return Readiness(subscription, owner, waiting, retrying, dead, behind, repeated)
+        return Readiness(subscription, owner, waiting, retrying, dead, behind, repeated, tuple(unreadable))
 
     def _missing(
         self, subscription: SubscriptionTopology, ends: dict[Lane, tuple[int, int]]
@@ -232,9 +241,10 @@ class Failover:
         log = self._theirs.log_of(self._topology.stream(subscription.definition.stream))
         try:
             for lane, (tail, reached) in ends.items():
-                behind += max(0, self._tail(log, lane, tail).sequence - tail)
-                state = self._theirs.ledger.state(LaneKey(*_names(subscription), lane))
-                repeated += max(0, _reached(state) - reached)
+                with suppress(LogError, UndecodableItemError):  # unreadable there: not known of this lane
+                    behind += max(0, self._tail(log, lane, tail).sequence - tail)
+                    state = self._theirs.ledger.state(LaneKey(*_names(subscription), lane))
+                    repeated += max(0, _reached(state) - reached)
         except PortError:
             return None, None
         return behind, repeated
@@ -265,7 +275,10 @@ class Failover:
         self, ports: Ports, subscription: SubscriptionTopology, origin: Region
     ) -> Iterator[LaneState]:
         for lane in self._lanes(subscription, origin):
-            yield ports.ledger.state(LaneKey(*_names(subscription), lane))
+            try:
+                yield ports.ledger.state(LaneKey(*_names(subscription), lane))
+            except UndecodableItemError:
+                continue  # its epoch is not known; the lane stops in any case
 
     def _lanes(self, subscription: SubscriptionTopology, origin: Region) -> list[Lane]:
         stream = self._topology.stream(subscription.definition.stream)

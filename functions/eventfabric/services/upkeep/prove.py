@@ -9,11 +9,12 @@ A record that was changed, removed, inserted, doubled or moved anywhere before a
 the cursor. Memory follows the exceptions, never the log.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
-from eventfabric.errors import LogError, SettingError
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.errors import LogError, SettingError, UndecodableItemError, UndecodableRecordError
+from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState
+from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Standing
@@ -52,18 +53,37 @@ class Prover:
         if lane is not None and lane not in every:
             raise SettingError("lane", str(lane), f"{every[0]} to {every[-1]}")
         # Before any cursor is read: what reconciliation saw of one is then older than the cursor.
-        self._marks: dict[Region, Marks] = {
-            origin: ports.ledger.marks(self._name, origin) for origin in {one.origin for one in every}
+        self._marks: dict[Region, Marks | UndecodableItemError] = {
+            origin: self._marks_of(origin) for origin in {one.origin for one in every}
         }
-        self._standings: list[tuple[SubscriptionTopology, Standing]] = [
-            (one, Standings(one, ledger=ports.ledger, clock=ports.clock).read()) for one in subscriptions
+        self._standings: list[tuple[SubscriptionTopology, Standing | UndecodableItemError]] = [
+            (one, self._standing(one)) for one in subscriptions
         ]
         self.lanes = [
             one
             for one in every
-            if lane in (None, one)
-            and any(is_delivered_by(self._region, of, one.origin, known) for of, known in self._standings)
+            if lane in (None, one) and any(self._delivers(of, one, known) for of, known in self._standings)
         ]
+
+    def _marks_of(self, origin: Region) -> Marks | UndecodableItemError:
+        try:
+            return self._ports.ledger.marks(self._name, origin)
+        except UndecodableItemError as error:
+            return error
+
+    def _standing(self, subscription: SubscriptionTopology) -> Standing | UndecodableItemError:
+        try:
+            return Standings(subscription, ledger=self._ports.ledger, clock=self._ports.clock).read()
+        except UndecodableItemError as error:
+            return error
+
+    def _delivers(
+        self, subscription: SubscriptionTopology, lane: Lane, standing: Standing | UndecodableItemError
+    ) -> bool:
+        """Whether this Region delivers the lane; where that cannot be read, it is not proven that it does not."""
+        if isinstance(standing, UndecodableItemError):
+            return True
+        return is_delivered_by(self._region, subscription, lane.origin, standing)
 
     def prove(self, lane: Lane, *, watch: Watch = lambda events: None) -> list[LaneProof]:
         """One proof for each subscription that has a cursor in the lane; whatever it comes to, it is in the proof.
@@ -72,7 +92,15 @@ class Prover:
         comes to next. A lane in which nothing was handled is left out, unless it is stuck. `watch`: told of the events
         of each record that is verified.
         """
-        claims = list(self._claims(lane))
+        claims: list[Claim] = []
+        unread: list[LaneProof] = []
+        for subscription, standing in self._standings:
+            try:
+                claim = self._claim(subscription, standing, lane)
+            except UndecodableItemError as error:
+                unread.append(self._unread(subscription, lane, error))
+            else:
+                claims += [claim] if claim else []
         if claims:
             kept = kept_in(
                 lane, self._region, retention_seconds=self.stream.retention_seconds,
@@ -80,14 +108,16 @@ class Prover:
             )  # fmt: skip
             self._hold(claims, Trail(self._log, lane, expired_ms=kept.from_ms if kept else None), lane, watch)
         found = [self._with_what_is_ahead(claim.proof()) for claim in claims]
-        return [proof for proof in found if proof.cursor.version or proof.wrong or proof.stuck]
+        return [*(proof for proof in found if proof.cursor.version or proof.wrong or proof.stuck), *unread]
 
     def _with_what_is_ahead(self, proof: LaneProof) -> LaneProof:
         definition = next(one.definition for one, _ in self._standings if one.name == proof.subscription)
         lane, now_ms = proof.lane, self._ports.clock.now_ms()
+        marks = self._marks[lane.origin]
+        known = Marks() if isinstance(marks, UndecodableItemError) else marks
         ahead = ahead_of(
             LaneKey(proof.stream, proof.subscription, lane), proof.cursor,
-            self._marks[lane.origin].of(lane.index), log=self._log, region=self._region,
+            known.of(lane.index), log=self._log, region=self._region,
             kept=kept_in(lane, self._region, retention_seconds=self.stream.retention_seconds, now_ms=now_ms),
             skips_expired=definition.on_expired == "skip", now_ms=now_ms,
         )  # fmt: skip
@@ -96,6 +126,14 @@ class Prover:
     def asides(self) -> list[Aside]:
         """What operators set aside from the lanes: one read a lane."""
         return [aside for lane in self.lanes for aside in self._log.asides(lane)]
+
+    def _unread(
+        self, subscription: SubscriptionTopology, lane: Lane, error: UndecodableItemError
+    ) -> LaneProof:
+        """Nothing of a subscription is proven in a lane, because its state cannot be read."""
+        name, nothing = SubscriptionName(subscription.name), Sequence(0)
+        wrong = Finding(FindingKind.UNREADABLE, self._name, lane, self._region, nothing, str(error), name)
+        return LaneProof(self._name, name, lane, self._region, START, nothing, wrong=wrong)
 
     def _hold(self, claims: list[Claim], trail: Trail, lane: Lane, watch: Watch) -> None:
         """Hold the claims against the trail."""
@@ -109,47 +147,46 @@ class Prover:
                 watch(record.count)
             if any(claim.wants_successor for claim in claims):
                 next(trail.walk(Sequence(trail.at.sequence + 1)), None)
+            tail = trail.at.sequence if trail.at.sequence >= end else self._log.tail(lane).sequence
         except LogError as error:
             for claim in claims:
                 claim.stop(error)
             return
-        tail = trail.at.sequence if trail.at.sequence >= end else self._log.tail(lane).sequence
         for claim in claims:
             claim.finish(trail, tail)
 
-    def _claims(self, lane: Lane) -> Iterator[Claim]:
-        for subscription, standing in self._standings:
-            if not is_delivered_by(self._region, subscription, lane.origin, standing):
-                continue
-            ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
-            key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
-            state = ledger.state(key)
-            owner = owner_of(subscription, lane.origin, standing)
-            region = ledger.region
-            if (
-                not subscription.shares_state
-                and owner is not None
-                and state.cursor(region).epoch < owner.epoch
-            ):
-                region = state.latest or region  # handed over, and not taken over yet
-            stood_at = self._stood_at(subscription, lane, state.cursor(ledger.region))
-            cursor = state.cursor(region)
-            if not (cursor.version or stood_at or self._begins_here(subscription, lane)):
-                continue
-            alone = region if owner is None else None
-            settled = ledger.settled(key, by=alone)
-            types = subscription.definition.types
-            claim = Claim(
-                key, region, cursor, sees_from=self._region,
-                exceptions=exceptions_of(
-                    state.parked.get(region, {}).values(), settled, end=cursor.sequence
-                ),
-                types=None if types is None else frozenset(types),
-                elsewhere=_Copies(ledger, key, state, alone).where,
-            )  # fmt: skip
-            if stood_at:
-                claim.contradict_back(stood_at)
-            yield claim
+    def _claim(
+        self, subscription: SubscriptionTopology, standing: Standing | UndecodableItemError, lane: Lane
+    ) -> Claim | None:
+        """What a subscription says of a lane; None where it handled nothing of it here. UndecodableItemError."""
+        if isinstance(standing, UndecodableItemError):
+            raise standing
+        if not is_delivered_by(self._region, subscription, lane.origin, standing):
+            return None
+        ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
+        key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
+        state = ledger.state(key)
+        owner = owner_of(subscription, lane.origin, standing)
+        region = ledger.region
+        if not subscription.shares_state and owner is not None and state.cursor(region).epoch < owner.epoch:
+            region = state.latest or region  # handed over, and not taken over yet
+        stood_at = self._stood_at(subscription, lane, state.cursor(ledger.region))
+        cursor = state.cursor(region)
+        if not (cursor.version or stood_at or self._begins_here(subscription, lane)):
+            return None
+        alone = region if owner is None else None
+        types = subscription.definition.types
+        claim = Claim(
+            key, region, cursor, sees_from=self._region,
+            exceptions=exceptions_of(
+                state.parked.get(region, {}).values(), ledger.settled(key, by=alone), end=cursor.sequence
+            ),
+            types=None if types is None else frozenset(types),
+            elsewhere=_Copies(ledger, key, state, alone).where,
+        )  # fmt: skip
+        if stood_at:
+            claim.contradict_back(stood_at)
+        return claim
 
     def _begins_here(self, subscription: SubscriptionTopology, lane: Lane) -> bool:
         """Whether it waits for the first event of the lane: then something may be in its way."""
@@ -162,7 +199,10 @@ class Prover:
 
     def _stood_at(self, subscription: SubscriptionTopology, lane: Lane, cursor: Cursor) -> int:
         """Where reconciliation saw this Region's cursor, if that is further on than it is now without a replay."""
-        seen = self._marks[lane.origin].of(lane.index).cursors.get(subscription.name)
+        marks = self._marks[lane.origin]
+        if isinstance(marks, UndecodableItemError):
+            raise marks
+        seen = marks.of(lane.index).cursors.get(subscription.name)
         if seen is None or cursor.replay_until or seen[0] != cursor.epoch:
             return 0
         return seen[1] if cursor.sequence < seen[1] else 0
@@ -191,5 +231,9 @@ class _Copies:
 
     def _state_of(self, lane: Lane) -> LaneState:
         if lane not in self._states:
-            self._states[lane] = self._ledger.state(LaneKey(self._key.stream, self._key.subscription, lane))
+            try:
+                key = LaneKey(self._key.stream, self._key.subscription, lane)
+                self._states[lane] = self._ledger.state(key)
+            except UndecodableItemError as error:
+                raise UndecodableRecordError(lane, 0, f"what was decided about its batch: {error}") from error
         return self._states[lane]

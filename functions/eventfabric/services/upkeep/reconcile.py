@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
-from eventfabric.errors import LogError, PortError
+from eventfabric.errors import LogError, PortError, UndecodableItemError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.finding import Finding, FindingKind
@@ -78,14 +78,35 @@ class Reconciler:
         """The findings of one pass, lane by lane; with `repair`, what is safe to repair is. Interrupt it at will."""
         self._now_ms = self._ports.clock.now_ms()
         self._vitals = Vitals(self._stream)
-        standings = {one.name: self._standing(one) for one in self._stream.subscriptions}
+        standings: dict[str, Standing] = {}
+        for subscription in self._stream.subscriptions:
+            try:
+                standings[subscription.name] = self._standing(subscription)
+            except UndecodableItemError as error:  # who delivers it, and whether at all, is not known
+                yield self._told(
+                    self._unreadable(Lane(self._region, GENERATION_FIRST, LaneIndex(0)), error, subscription)
+                )
         for origin in self._stream.definition.regions:
             for found in self._origin(Region(origin), standings, repair=repair, full=full):
-                if found.is_repaired:
-                    self._telemetry.add(Metric.FINDINGS_REPAIRED, of=self._stream.name)
-                self._vitals.found(found)
-                yield found
+                yield self._told(found)
         self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
+
+    def _told(self, found: Finding) -> Finding:
+        if found.is_repaired:
+            self._telemetry.add(Metric.FINDINGS_REPAIRED, of=self._stream.name)
+        self._vitals.found(found)
+        return found
+
+    def _unreadable(
+        self,
+        lane: Lane,
+        error: LogError | UndecodableItemError,
+        subscription: SubscriptionTopology | None = None,
+    ) -> Finding:
+        """Report what cannot be read of a lane: the pass goes on with the next."""
+        sequence = Sequence(max(0, error.sequence) if isinstance(error, LogError) else 0)
+        name = None if subscription is None else SubscriptionName(subscription.name)
+        return Finding(FindingKind.UNREADABLE, self._name, lane, self._region, sequence, str(error), name)
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:
         """What all Regions that answer know of a subscription; noted where that is nothing new to this one."""
@@ -94,7 +115,7 @@ class Reconciler:
         elsewhere: list[Owner] = []
         for region in subscription.regions:
             if region != self._region:
-                with suppress(PortError):  # then it is not the one that knows better
+                with suppress(PortError, UndecodableItemError):  # then it is not the one that knows better
                     elsewhere += self._ports.at(Region(region)).ledger.standing(self._name, name).owners
         known = {(one.origin, one.by): one.epoch for one in standing.owners}
         news = [one for one in elsewhere if one.epoch > known.get((one.origin, one.by), 0)]
@@ -105,7 +126,14 @@ class Reconciler:
     def _origin(
         self, origin: Region, standings: dict[str, Standing], *, repair: bool, full: bool
     ) -> Iterator[Finding]:
-        marks = self._ports.ledger.marks(self._name, origin)
+        marks, remembers = Marks(), True
+        try:
+            marks = self._ports.ledger.marks(self._name, origin)
+        except (
+            UndecodableItemError
+        ) as error:  # all is verified anew, and nothing is noted over what stands there
+            remembers = False
+            yield self._unreadable(Lane(origin, GENERATION_FIRST, LaneIndex(0)), error)
         replica = Replica(
             self._name, self._region, log=self._log, elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
             regions=[Region(name) for name in self._stream.definition.regions],
@@ -117,7 +145,12 @@ class Reconciler:
         for number in range(self._stream.definition.lanes):
             index = LaneIndex(number)
             lane, before = Lane(origin, GENERATION_FIRST, index), marks.of(index)
-            examined = replica.examine(lane, before, full=full)
+            try:
+                examined = replica.examine(lane, before, full=full)
+            except LogError as error:
+                yield self._unreadable(lane, error)
+                after |= {index: before} if before != Mark() else {}
+                continue
             yield from examined.findings
             mark = examined.mark
             moves = moves or before.sequence < mark.sequence != before.end  # by more than was copied
@@ -130,6 +163,9 @@ class Reconciler:
                 cursors: dict[str, tuple[int, int]] = {}
                 waiting: list[Sequence] = []
                 for look in self._looks(lane, before, mark, examined.tail, standings):
+                    if isinstance(look, Finding):
+                        yield look
+                        continue
                     for found in self._watch(look, replica, bells, repair=repair):
                         if (
                             found.kind is FindingKind.HOLE
@@ -146,7 +182,7 @@ class Reconciler:
         self._ring(bells)
         for index in silent if moves else ():  # nothing is missing of them, and replication moves again
             after[index] = replace(after[index], end=EMPTY_TAIL.sequence, since_ms=0)
-        if after != marks.lanes:
+        if remembers and after != marks.lanes:
             self._ports.ledger.mark(self._name, origin, marks, Marks(after))
 
     def _verify_again(self, origin: Region, marks: dict[LaneIndex, Mark]) -> Iterator[Finding]:
@@ -187,14 +223,18 @@ class Reconciler:
 
     def _looks(
         self, lane: Lane, before: Mark, mark: Mark, tail: Tail, standings: dict[str, Standing]
-    ) -> Iterator[Look]:
-        """What each subscription that this Region delivers the lane for looks like."""
+    ) -> Iterator[Look | Finding]:
+        """What each subscription that this Region delivers the lane for looks like; or that it cannot be read."""
         for subscription in self._stream.subscriptions:
-            standing = standings[subscription.name]
-            if not is_delivered_by(self._region, subscription, lane.origin, standing):
+            standing = standings.get(subscription.name)
+            if standing is None or not is_delivered_by(self._region, subscription, lane.origin, standing):
                 continue
             ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
-            state = ledger.state(LaneKey(self._name, SubscriptionName(subscription.name), lane))
+            try:
+                state = ledger.state(LaneKey(self._name, SubscriptionName(subscription.name), lane))
+            except UndecodableItemError as error:
+                yield self._unreadable(lane, error, subscription)
+                continue
             yield Look(
                 subscription, lane, replace(mark, cursors=before.cursors), tail, state, state.cursor(ledger.region),
                 owner_of(subscription, lane.origin, standing), self._runs(standing.circuit),
@@ -207,6 +247,12 @@ class Reconciler:
         return is_unprobed or circuit.state is CircuitState.CLOSED
 
     def _watch(self, look: Look, replica: Replica, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
+        try:
+            yield from self._watched(look, replica, bells, repair=repair)
+        except LogError as error:
+            yield self._unreadable(look.lane, error, look.subscription)
+
+    def _watched(self, look: Look, replica: Replica, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
         yield from self._stale_owners(look)
         parked = list(look.state.parked.get(self._home(look), {}).values())
         self._vitals.parked(look.subscription.name, parked)

@@ -73,7 +73,7 @@ class Vitals:
         """All of it, to the telemetry: the pass is through."""
         for name, of in self._subscriptions.items():
             age_ms = 0 if of.oldest_ms is None else max(0, now_ms - of.oldest_ms)
-            is_open = standings[name].circuit.state is CircuitState.OPEN
+            is_open = standings.get(name, Standing()).circuit.state is CircuitState.OPEN
             telemetry.gauge(Metric.OLDEST_UNDELIVERED, age_ms / 1000, of=name)
             telemetry.gauge(Metric.KEYS_RETRYING, of.retrying, of=name)
             telemetry.gauge(Metric.KEYS_DEAD, of.dead, of=name)

@@ -1,0 +1,204 @@
+"""Read the fields of a DynamoDB item, each within its bounds: UndecodableItemError names the item and the field.
+
+Whoever decodes an item reads every field of it here. What stands in a table may be of another version, of another
+program, or of somebody who means harm; it costs the lane or subscription that it belongs to, and nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from math import isfinite
+from typing import Final, NoReturn, TypeVar
+
+import msgspec
+
+from eventfabric import limits
+from eventfabric.errors import UndecodableItemError
+from eventfabric.model.identity import Chain, Lane, Region, Sequence
+from eventfabric.wire.keys import PK, SK, Item, ledger_region_and_kind
+
+T = TypeVar("T")
+CHAIN_BYTES: Final = 16
+BATCH_ID_BYTES: Final = 16
+TOKEN_BYTES_MAX: Final = 64
+_DIGITS_MAX: Final = 20
+
+
+def key_text(item: Item) -> str:
+    """The key of an item as one text, for errors; cut short where it is long."""
+    parts = (item[name] for name in (PK, SK) if isinstance(item, dict) and name in item)
+    values = [next(iter(part.values()), "?") if isinstance(part, dict) else "?" for part in parts]
+    return " ".join(f"{value!s:.120}" for value in values) or "?"
+
+
+def whole(item: Item, name: str, *, least: int = 0, most: int = limits.SEQUENCE_MAX) -> int:
+    """A whole number that is not negative."""
+    return _whole(item, name, _value(item, name, "N"), least, most)
+
+
+def _whole(item: Item, name: str, digits: object, least: int, most: int) -> int:
+    # Python's int takes signs, underlines and the digits of all scripts.
+    if isinstance(digits, str) and len(digits) <= _DIGITS_MAX and digits.isascii() and digits.isdigit():
+        value = int(digits)
+        if least <= value <= most:
+            return value
+    refuse(item, name, f"{digits!s:.40}", f"a whole number from {least} to {most}")
+
+
+def sequence(item: Item, name: str) -> Sequence:
+    """A sequence."""
+    return Sequence(whole(item, name))
+
+
+def sequences(item: Item, name: str, *, count: int) -> list[Sequence]:
+    """A list of so many sequences."""
+    values = _value(item, name, "L")
+    if not isinstance(values, list) or len(values) != count:
+        refuse(item, name, type(values).__name__, f"{count} numbers")
+    return [
+        Sequence(
+            _whole(item, name, value.get("N") if isinstance(value, dict) else None, 0, limits.SEQUENCE_MAX)
+        )
+        for value in values
+    ]
+
+
+def lane(item: Item, name: str) -> Lane:
+    """A lane."""
+    value = text(item, name, characters_max=limits.NOTE_CHARACTERS_MAX)
+    try:
+        return Lane.parse(value)
+    except ValueError:
+        refuse(item, name, f"{value!r:.80}", "<origin>/<generation>.<index>")
+
+
+def milliseconds(item: Item, name: str) -> int:
+    """A time in milliseconds since 1970."""
+    return whole(item, name, most=limits.MILLISECONDS_MAX)
+
+
+def text(item: Item, name: str, *, characters_max: int) -> str:
+    """A text."""
+    value = _value(item, name, "S")
+    if not isinstance(value, str) or len(value) > characters_max:
+        found = f"{len(value):,} characters" if isinstance(value, str) else type(value).__name__
+        refuse(item, name, found, f"text of at most {characters_max:,} characters")
+    return value
+
+
+def texts(item: Item, name: str, *, count_max: int, characters_max: int) -> frozenset[str]:
+    """A set of texts that is not empty."""
+    values = _value(item, name, "SS")
+    allowed = f"a set of 1 to {count_max} texts of at most {characters_max} characters"
+    if not isinstance(values, list | set | frozenset | tuple) or not 0 < len(values) <= count_max:
+        refuse(item, name, type(values).__name__, allowed)
+    for value in values:
+        if not isinstance(value, str) or len(value) > characters_max:
+            refuse(item, name, "another kind of value, or a longer one", allowed)
+    return frozenset(values)
+
+
+def octets(item: Item, name: str, *, least: int = 0, most: int = limits.ITEM_BYTES_MAX) -> bytes:
+    """Bytes."""
+    value = _value(item, name, "B")
+    if not isinstance(value, bytes | bytearray) or not least <= len(value) <= most:
+        found = f"{len(value):,} bytes" if isinstance(value, bytes | bytearray) else type(value).__name__
+        allowed = f"{least} bytes" if least == most else f"{least:,} to {most:,} bytes"
+        refuse(item, name, found, allowed)
+    return bytes(value)
+
+
+def chain(item: Item, name: str, *, may_be_unknown: bool = False) -> Chain:
+    """A chain. `may_be_unknown`: or none, where the record that it would be of has expired."""
+    value = octets(item, name, most=CHAIN_BYTES)
+    if len(value) != CHAIN_BYTES and (value or not may_be_unknown):
+        refuse(item, name, f"{len(value)} bytes", f"{CHAIN_BYTES} bytes")
+    return Chain(value)
+
+
+def flag(item: Item, name: str) -> bool:
+    """A mark that is there or is not."""
+    if name not in item:
+        return False
+    value = _value(item, name, "BOOL")
+    if not isinstance(value, bool):
+        refuse(item, name, type(value).__name__, "true or false")
+    return value
+
+
+def json(item: Item, name: str, decode: Callable[[str], T]) -> T:
+    """A dataclass as JSON text, with all of its numbers and lanes within their bounds."""
+    return decoded(item, name, text(item, name, characters_max=limits.ITEM_BYTES_MAX), decode)
+
+
+def packed(item: Item, name: str, decode: Callable[[bytes], T]) -> T:
+    """A value as MessagePack, with all of its numbers and lanes within their bounds."""
+    return decoded(item, name, octets(item, name), decode)
+
+
+S = TypeVar("S", str, bytes)
+
+
+def decoded(item: Item, name: str, content: S, decode: Callable[[S], T]) -> T:
+    """The content of a field, decoded and checked."""
+    try:
+        value = decode(content)
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        refuse(item, name, f"{type(error).__name__} ({error!s:.200})", "as this version writes it")
+    problem = _problem(value, name)
+    if problem:
+        refuse(item, problem, "a value beyond its bounds", "as this version writes it")
+    return value
+
+
+def region_and_kind(item: Item) -> tuple[Region, str]:
+    """The Region that writes a ledger item, and what it is; see keys.ledger_region_and_kind."""
+    text(item, SK, characters_max=1024)
+    region, kind = ledger_region_and_kind(item)
+    if not (region and kind):
+        refuse(item, SK, "another form", "<region>/<kind>")
+    return region, kind
+
+
+def refuse(item: Item, name: str, found: str, allowed: str) -> NoReturn:
+    """Raise UndecodableItemError about a field of an item."""
+    raise UndecodableItemError(key_text(item), name, f"found {found}, allowed: {allowed}")
+
+
+def _value(item: Item, name: str, kind: str) -> object:
+    attribute: object = item.get(name) if isinstance(item, dict) else None
+    if isinstance(attribute, dict) and kind in attribute:
+        value: object = attribute[kind]
+        return value
+    kinds = ", ".join(map(str, attribute)) if isinstance(attribute, dict) else type(attribute).__name__
+    refuse(item, name, "nothing" if attribute is None else f"{kinds:.40}", kind)
+
+
+def _problem(value: object, path: str) -> str | None:
+    """The path of the first value that is beyond its bounds; None where there is none."""
+    match value:
+        case bool() | str() | None:
+            return None
+        case int():
+            most = limits.MILLISECONDS_MAX if path.endswith("_ms") else limits.SEQUENCE_MAX
+            return None if 0 <= value <= most else path
+        case float():
+            return None if isfinite(value) and value >= 0 else path
+        case bytes():  # all that are written so are chains
+            return None if len(value) in (0, CHAIN_BYTES) else path
+        case Lane():
+            return None if _is_lane(value) else path
+        case list() | tuple():
+            return next(filter(None, (_problem(inner, path) for inner in value)), None)
+        case dict():
+            return _problem(list(value.keys()), path) or _problem(list(value.values()), path)
+    if is_dataclass(value):
+        inner = ((f"{path}.{one.name}", getattr(value, one.name)) for one in fields(value))
+        return next(filter(None, (_problem(content, name) for name, content in inner)), None)
+    return None
+
+
+def _is_lane(lane: Lane) -> bool:
+    try:
+        return Lane.parse(str(lane)) == lane
+    except ValueError:
+        return False

@@ -1,0 +1,82 @@
+"""Owns the tests of what a traceback or a log line may show of an event: ids and sizes, never what it holds."""
+
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import msgspec
+import pytest
+
+import eventfabric.model
+from eventfabric import Event
+from eventfabric.model.commit import Write, WriteRefused
+from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
+from eventfabric.model.parked import Dropped, Failure, Parked, ParkedChange, ParkedState, Place, Settled
+from eventfabric.model.payload import Payload
+from eventfabric.model.record import Batch, Record
+from eventfabric.model.step import StepState
+from eventfabric.ports import Occupied, Page
+
+SECRET = "4111-1111"
+CONTENT = SECRET.encode()
+LANE = Lane.parse("us-east-1/0.7")
+FAILURE = Failure("ValueError", SECRET, SECRET, "a hint", 1, 0, 1, 1)
+PARKED = Parked(
+    f"k/{SECRET}",
+    SECRET,
+    ParkedState.DEAD,
+    (Place(Sequence(1), Sequence(1)),),
+    0,
+    FAILURE,
+    replacement=CONTENT,
+)
+BATCH = Batch(BatchId(bytes(16)), 1, frozenset({"placed"}), CONTENT)
+RECORD = Record(
+    LANE, Sequence(0), 1, Chain(bytes(16)), BatchId(bytes(16)), HybridTime(0), frozenset({"placed"}), CONTENT
+)
+VALUES: list[Any] = [
+    Event(type="placed", key=SECRET, id="1", data={"card": SECRET}, headers={"card": SECRET}),
+    Payload.of({"card": SECRET}),
+    Payload.of(CONTENT),
+    BATCH,
+    RECORD,
+    Page((RECORD,), more=False),
+    Occupied(0, RECORD),
+    FAILURE,
+    PARKED,
+    ParkedChange(PARKED, None),
+    Settled(Sequence(1), "edited", FAILURE, 1, "me", CONTENT, Dropped(SECRET, (), Sequence(0), Sequence(0))),
+    Write("Put", {"Item": {"card": {"S": SECRET}}}),
+    WriteRefused(0, "ConditionalCheckFailed", "refused", {"card": {"S": SECRET}}),
+    StepState(done=True, result=f'"{SECRET}"'),
+]
+TELLING = frozenset(
+    {"payload", "content", "message", "trace", "replacement", "request", "result", "item", "data"}
+)
+"""Names of fields that hold what an event or a handler's own data holds."""
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_nothing_of_what_an_event_holds_is_shown(value: Any) -> None:
+    for shown in (repr(value), str(value), f"{value}", repr([value])):
+        assert SECRET not in shown
+        assert SECRET not in shown.replace("\\x", "")
+
+
+def test_a_size_is_shown() -> None:
+    assert repr(Payload.of(CONTENT)) == "Payload(BINARY, 9 bytes)"
+    assert "9 bytes" in repr(Event(type="placed", key="k", id="1", data=CONTENT))
+
+
+def test_every_type_of_the_model_keeps_such_fields_out_of_what_is_shown() -> None:
+    told = []
+    for found in iter_modules(eventfabric.model.__path__, "eventfabric.model."):
+        for kind in vars(import_module(found.name)).values():
+            if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == found.name:
+                told += [
+                    f"{kind.__name__}.{one.name}" for one in fields(kind) if one.repr and one.name in TELLING
+                ]
+            elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+                assert kind.__repr__ is not msgspec.Struct.__repr__
+    assert told == ["WriteRefused.message"]  # the service's
