@@ -40,9 +40,11 @@ LEFT_OUT = (
 SHIPPED_MODULES = (
     "__init__.py",
     "copies.py",
+    "deadline.py",
     "definition.py",
     "errors.py",
     "limits.py",
+    "portable.py",
     "ports.py",
     "py.typed",
     "settings.py",

@@ -17,6 +17,7 @@
     │   └── TransactionTooLargeError it asks for more than one transaction takes: nothing was sent
     ├── ContendedTransactionError    others were always faster: certainly not written
     ├── IndeterminateTransactionError may or may not be written: commit() again settles it
+    ├── CopiedProcessError           what owns threads was made before this process was forked
     ├── PublishFailedError           some events of a publisher were not published
     ├── PublishNotAttemptedError     held back because an earlier batch of the lane failed
     ├── BufferFullError              a publisher that is not to wait holds as much as it may
@@ -60,8 +61,10 @@ from dataclasses import dataclass
 from traceback import TracebackException
 from typing import ClassVar, Protocol
 
+from eventfabric import portable
 
-class EventFabricError(Exception):
+
+class EventFabricError(portable.PortableError):
     """Base of all; `retryable` and `no_effect` are true of every instance of a class."""
 
     retryable: ClassVar[bool] = False
@@ -238,6 +241,14 @@ class BufferFullError(EventFabricError):
             f"buffer_bytes_max: found {size_bytes:,} bytes more than there is room for, allowed: {buffer_bytes_max:,} "
             "that are not appended yet"
         )
+
+
+class CopiedProcessError(EventFabricError):
+    """A publisher or an AsyncFabric was made before this process was forked: its threads are not here. Make another."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what} was made before this process was forked: make one in this process")
 
 
 class PublishFailedError(EventFabricError):

@@ -38,7 +38,13 @@ REGION_CHARACTERS_MAX: Final = 32
 NOTE_CHARACTERS_MAX: Final = 128
 """Of a place in a lane as text: `<lane>/<sequence>`."""
 
+CALL_SECONDS: Final = 12.0
+"""Of one call to a service as a whole: connecting, sending, reading, and the client's own further tries."""
+CALL_AWAY_SECONDS: Final = 6.0
+"""As CALL_SECONDS, of a Region that may be the one that is lost."""
 APPEND_TIMEOUT_SECONDS: Final = 30.0
+LAST_TRY_SECONDS: Final = 1.0
+"""What a try gets that begins when the time of an append is nearly over."""
 APPEND_BACKOFF_SECONDS: Final = 0.005
 APPEND_BACKOFF_MAX_SECONDS: Final = 1.0
 APPEND_BLIND_CONFLICTS_MAX: Final = 2
@@ -71,6 +77,8 @@ ASYNC_CALLS_MAX: Final = 32
 AHEAD_EVENTS: Final = 8
 """Events of a lane that each of a subscription's concurrent attempts has before it, until they are gone through."""
 
+EXIT_FLUSH_SECONDS: Final = 5.0
+"""At the end of the process, or when it is interrupted, for what publishers that are still open have taken."""
 EXPRESS_FLUSH_SECONDS: Final = 5.0
 EXPRESS_THREADS_MAX: Final = 4
 """Queues that a producer rings at the same time."""
@@ -229,6 +237,7 @@ assert LANES_DEFAULT & (LANES_DEFAULT - 1) == 0
 assert RECORD_PAYLOAD_BYTES_MAX + RECORD_TYPES_MAX * 4 * TYPE_CHARACTERS_MAX + 4096 < ITEM_BYTES_MAX
 assert DATA_DEPTH_MAX + 8 < 199  # with room for what data may be wrapped into
 assert KEY_BYTES_MAX < RECORD_PAYLOAD_BYTES_MAX
+assert LAST_TRY_SECONDS < CALL_SECONDS < APPEND_TIMEOUT_SECONDS
 assert MARKS_ITEM_LANES * MARK_BYTES_MAX + 4096 < ITEM_BYTES_MAX
 assert REGION_CHARACTERS_MAX + len("/") + 9 + len(".") + len(str(LANES_MAX)) <= QUEUE_GROUP_CHARACTERS_MAX
 assert HYBRID_TIME_MAX >> 16 <= MILLISECONDS_MAX  # so that each is a date

@@ -3,6 +3,7 @@
 Requests are built, signed and parsed as always; only the socket is missing.
 """
 
+from binascii import crc32
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -49,7 +50,10 @@ class NullEndpoint:
             name = target.decode() if isinstance(target, bytes) else target
             self.calls[name.rpartition(".")[2]] += 1
             content = answer if isinstance(answer, bytes) else answer(_bytes_of(request))
-            return AWSResponse(request.url, 200, HTTPHeaders(), _Body(content))
+            headers = HTTPHeaders()
+            headers["x-amzn-requestid"] = "none"
+            headers["x-amz-crc32"] = str(crc32(content))
+            return AWSResponse(request.url, 200, headers, _Body(content))
 
         client.meta.events.register("before-send", before_send)
 

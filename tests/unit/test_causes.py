@@ -1,12 +1,13 @@
 """Owns which refusals of a service ask for somebody, and that they are told whoever handles the error."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import boto3
 import pytest
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
-from botocore.stub import Stubber
 
 from eventfabric.aws.causes import cause_of, tell_refusals
 from eventfabric.aws.clients import Clients
@@ -18,6 +19,7 @@ from eventfabric.telemetry import NAMESPACE
 from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.service_errors import Meaning
 from tests.simulation.world import HOME, LANE, World
+from tests.unit.endpoint import endpoint, error, reply
 
 Heard = list[tuple[Meaning, str, str]]
 
@@ -52,54 +54,47 @@ def test_an_error_asks_for_somebody_or_passes_by_itself(
     assert cause_of(code, message) is cause
 
 
-@pytest.fixture
-def clients() -> Clients:
-    session = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b")
-    return Clients("us-east-1", session=session)
-
-
-def heard_of(clients: Clients) -> Heard:
+@contextmanager
+def heard_at(*answers: bytes) -> Iterator[tuple[Clients, Heard]]:
+    """Clients of a service that answers so, and what is told of their calls."""
     heard: Heard = []
-    for client in (clients.dynamodb, clients.sqs):
-        tell_refusals(client, lambda cause, operation, code: heard.append((cause, operation, code)))
-    return heard
+    with endpoint(*answers) as url:
+        clients = Clients("us-east-1", session=boto3.Session("a", "b"), endpoint_url=url)
+        for client in (clients.dynamodb, clients.sqs):
+            tell_refusals(client, lambda cause, operation, code: heard.append((cause, operation, code)))
+        yield clients, heard
 
 
-def test_a_refusal_is_told_and_raised_as_before(clients: Clients) -> None:
-    heard = heard_of(clients)
-    with Stubber(clients.dynamodb) as stub:
-        stub.add_client_error("get_item", "AccessDeniedException", "not authorized", http_status_code=400)
+def test_a_refusal_is_told_and_raised_as_before() -> None:
+    with heard_at(error("AccessDeniedException", "not authorized")) as (clients, heard):
         with pytest.raises(ClientError):
             clients.dynamodb.get_item(TableName="t", Key={"pk": {"S": "a"}})
-    assert heard == [(Meaning.DENIED, "GetItem", "AccessDeniedException")]
+        assert heard == [(Meaning.DENIED, "GetItem", "AccessDeniedException")]
 
 
-def test_what_succeeds_or_passes_by_itself_is_not_told(clients: Clients) -> None:
-    heard = heard_of(clients)
-    with Stubber(clients.dynamodb) as stub:
-        stub.add_response("get_item", {})
-        stub.add_client_error("put_item", "ConditionalCheckFailedException", http_status_code=400)
+def test_what_succeeds_or_passes_by_itself_is_not_told() -> None:
+    with heard_at(reply(b"{}"), error("ConditionalCheckFailedException")) as (clients, heard):
         clients.dynamodb.get_item(TableName="t", Key={"pk": {"S": "a"}})
         with pytest.raises(ClientError):
             clients.dynamodb.put_item(TableName="t", Item={"pk": {"S": "a"}})
-    assert heard == []
+        assert heard == []
 
 
-def test_a_denial_that_a_doorbell_swallows_is_told_all_the_same(clients: Clients) -> None:
-    heard = heard_of(clients)
-    bells = AwsDoorbells(clients.sqs, lambda name: name, lambda name: name)
-    with Stubber(clients.sqs) as stub:
-        stub.add_response("get_queue_url", {"QueueUrl": "https://q"})
-        stub.add_client_error("send_message_batch", "KmsDisabled", "is disabled", http_status_code=400)
+def test_a_denial_that_a_doorbell_swallows_is_told_all_the_same() -> None:
+    refused = b'{"Id":"0","SenderFault":false,"Code":"KmsInvalidState","Message":"denied"}'
+    with heard_at(
+        reply(b'{"QueueUrl":"http://127.0.0.1/q"}'),
+        error("KmsDisabled", "is disabled"),
+        reply(b'{"Successful":[],"Failed":[' + refused + b"]}"),
+    ) as (clients, heard):
+        bells = AwsDoorbells(clients.sqs, lambda name: name, lambda name: name)
         rung = [Doorbell(StreamName("orders"), LANE, Sequence(1))]
         assert bells.ring("billing", rung) == rung
-        refused = {"Id": "0", "SenderFault": False, "Code": "KmsInvalidState", "Message": "denied"}
-        stub.add_response("send_message_batch", {"Successful": [], "Failed": [refused]})
         assert bells.ring("billing", rung) == rung
-    assert heard == [
-        (Meaning.KEY_UNUSABLE, "SendMessageBatch", "KmsDisabled"),
-        (Meaning.KEY_UNUSABLE, "SendMessageBatch", "KmsInvalidState"),
-    ]
+        assert heard == [
+            (Meaning.KEY_UNUSABLE, "SendMessageBatch", "KmsDisabled"),
+            (Meaning.KEY_UNUSABLE, "SendMessageBatch", "KmsInvalidState"),
+        ]
 
 
 @pytest.mark.parametrize("subscription", ["billing", None])

@@ -18,6 +18,7 @@ from botocore.exceptions import (
 )
 
 from eventfabric import limits
+from eventfabric.aws.client import ForkProofClient
 from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, RefusedError, ThrottledError
 from eventfabric.wire.ledger_commit import Refusal
 from eventfabric.wire.service_errors import Meaning, meaning_of
@@ -30,7 +31,7 @@ CONFIG = Config(
     # botocore's own retries are safe: every write of ours is conditional and recognises itself.
     retries={"mode": "standard", "total_max_attempts": 3},
     connect_timeout=2,
-    read_timeout=10,
+    read_timeout=5,
     max_pool_connections=2 * limits.PUBLISHER_PARALLEL_LANES,
     tcp_keepalive=True,
     # botocore puts its user agent together anew for each request, a tenth of a call: see docs/performance.md.
@@ -48,27 +49,40 @@ class Clients:
 
     def __init__(
         self, region: str, *, session: boto3.Session | None = None, endpoint_url: str | None = None,
-        config: Config | None = None,
+        config: Config | None = None, call_seconds_max: float = limits.CALL_SECONDS,
     ) -> None:  # fmt: skip
         session = session or boto3.Session()
         merged = CONFIG.merge(config) if config else CONFIG
         self._made_of = session, endpoint_url, config
+        self._call_seconds_max = call_seconds_max
         self.region = region
-        self.dynamodb: DynamoDBClient = session.client(
-            "dynamodb", region_name=region, endpoint_url=endpoint_url, config=merged
-        )
-        self.sqs: SQSClient = session.client(
-            "sqs", region_name=region, endpoint_url=endpoint_url, config=merged
-        )
+        self.dynamodb = cast("DynamoDBClient", self._client("dynamodb", merged))
+        self.sqs = cast("SQSClient", self._client("sqs", merged))
+
+    def _client(self, service: str, config: Config) -> ForkProofClient:
+        session, endpoint_url, _ = self._made_of
+
+        def make() -> object:
+            return session.client(  # type: ignore[call-overload]  # any service
+                service, region_name=self.region, endpoint_url=endpoint_url, config=config
+            )
+
+        return ForkProofClient(make, session=session, seconds_max=self._call_seconds_max)
 
     def of(self, region: str) -> "Clients":
         """Those of another Region, by the same session; less patient, for it may be the one that is lost."""
         session, endpoint_url, config = self._made_of
         less = Config(
-            retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=5
+            retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=2.5
         )
         merged = config.merge(less) if config else less
-        return Clients(region, session=session, endpoint_url=endpoint_url, config=merged)
+        return Clients(
+            region,
+            session=session,
+            endpoint_url=endpoint_url,
+            config=merged,
+            call_seconds_max=limits.CALL_AWAY_SECONDS,
+        )
 
 
 @contextmanager

@@ -60,8 +60,9 @@ class AwsDoorbells:
                     raise
                 # One that cannot be sent makes SQS refuse all that are sent with it.
                 return [bell for one in doorbells for bell in self._send(subscription, [one])]
+            sent = {success["Id"] for success in answer.get("Successful", ())}
+            failed = [doorbell for index, doorbell in enumerate(doorbells) if str(index) not in sent]
             refused = answer.get("Failed", ())
-            failed = [doorbells[int(failure["Id"])] for failure in refused]
             if refused:
                 _tell("ring", subscription, ", ".join(sorted({failure["Code"] for failure in refused})))
         return failed

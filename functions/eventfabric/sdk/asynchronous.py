@@ -12,7 +12,6 @@ A task that is cancelled stops waiting; what it had begun to publish may still b
 
 from asyncio import Future, get_running_loop
 from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import datetime
@@ -27,6 +26,7 @@ from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.fabric import Fabric
 from eventfabric.sdk.outgoing import Encoded
 from eventfabric.sdk.publisher import Publisher
+from eventfabric.sdk.workers import Workers
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class AsyncFabric:
     def __init__(self, fabric: Fabric, *, calls_max: int = limits.ASYNC_CALLS_MAX) -> None:
         """`calls_max`: calls under way at once; more wait for their turn."""
         self.fabric = fabric
-        self._threads = ThreadPoolExecutor(calls_max, "eventfabric-async")
+        self._threads = Workers(calls_max, "eventfabric-async", owner="this AsyncFabric")
 
     async def publish(
         self,
@@ -83,6 +83,7 @@ class AsyncFabric:
         acks: int = 1,
     ) -> "AsyncPublisher":
         """As Fabric.publisher; use it as an asynchronous context manager. Where it is full, `publish` is awaited."""
+        self._threads.check()
         publisher = self.fabric.publisher(
             stream, linger_ms=linger_ms, events_max=events_max, buffer_bytes_max=buffer_bytes_max, acks=acks,
             when_full="raise",
@@ -95,7 +96,7 @@ class AsyncFabric:
 
     def close(self) -> None:
         """Take no more calls, and wait for those that are under way."""
-        self._threads.shutdown()
+        self._threads.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,7 +104,10 @@ class AsyncFabric:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await get_running_loop().run_in_executor(None, self.close)
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        seconds = limits.EXIT_FLUSH_SECONDS if interrupted else None
+        closer = Workers(1, "eventfabric-close", owner="this AsyncFabric")
+        await get_running_loop().run_in_executor(closer, self._threads.close, seconds)
 
     async def _run(self, call: Callable[[], T]) -> T:
         # In the caller's context, so that its trace goes on.

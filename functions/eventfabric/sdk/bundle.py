@@ -120,6 +120,12 @@ class Bundle:
             )
         return self._batch
 
+    def lose(self, error: BaseException) -> None:
+        """In a forked child, which can append nothing of its original: nobody there is to wait for it."""
+        self._lock, self.flag, self.seal = Lock(), Flag(), None
+        self.error = error
+        self.finish()
+
     def finish(self) -> list[Callable[[], None]]:
         """It is known what became of it: let the events go, but for their ids; returns whom to tell."""
         with self._lock:

@@ -6,22 +6,31 @@ events of a key stand in the log in the order in which they were published.
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from heapq import nsmallest
 from itertools import chain
 from logging import getLogger
 from math import inf
+from queue import Empty, SimpleQueue
 from threading import Condition, RLock, Thread
 from time import monotonic
 
-from eventfabric.errors import BufferFullError, EventFabricError, PublishNotAttemptedError
+from eventfabric.copies import when_forked
+from eventfabric.errors import (
+    BufferFullError,
+    CopiedProcessError,
+    EventFabricError,
+    PublishNotAttemptedError,
+)
 from eventfabric.model.identity import Lane, LaneIndex
+from eventfabric.sdk import exits
 from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts
 from eventfabric.sdk.outgoing import Encoded, Outgoing
+from eventfabric.sdk.workers import Workers
 from eventfabric.wire.payload_codec import Attributes
 
 _log = getLogger("eventfabric")
+_OWNER = "this publisher"
 
 
 class Bundles:
@@ -48,7 +57,8 @@ class Bundles:
         # The lock itself, and not a condition, is what `take` enters: that is C, and runs for every event.
         self._lock = RLock()
         self._appended = Condition(self._lock)
-        self._due = Condition(self._lock)
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        """Wakes the lingerer; from anywhere, also from within the collection of garbage."""
         self._open: dict[LaneIndex, Bundle] = {}
         self._sealed: dict[LaneIndex, deque[Bundle]] = {}
         self._turns: deque[object] = deque()
@@ -59,12 +69,46 @@ class Bundles:
         self._published = 0
         self._failed: list[Bundle] = []
         self._closed = False
+        self._is_copied = False
+        self._is_abandoned = False
+        self._gave_up = False
         # Without workers every append runs in the caller's thread: the local fabric wants one thread at a time.
         self._parallel_lanes = parallel_lanes
-        self._pool = ThreadPoolExecutor(parallel_lanes, "eventfabric-publisher") if parallel_lanes else None
+        self._pool = (
+            Workers(parallel_lanes, "eventfabric-publisher", owner=_OWNER) if parallel_lanes else None
+        )
         self._lingerer: Thread | None = None
         self._lingers_until = inf
         """When the lingerer looks again, if nobody wakes it."""
+        exits.opened(self)
+        when_forked(self._forget)
+
+    def _forget(self) -> None:
+        """In a forked child: the events, and the threads that append them, are the original's."""
+        self._lock = RLock()
+        self._appended = Condition(self._lock)
+        self._closed = self._is_copied = True
+        error = CopiedProcessError(_OWNER)
+        for bundle in chain(self._open.values(), *self._sealed.values()):
+            bundle.lose(error)
+        for left in (
+            self._open,
+            self._sealed,
+            self._turns,
+            self._unclaimed,
+            self._left_to_callers,
+            self._failed,
+        ):
+            left.clear()
+        self._room_bytes = self._buffer_bytes_max
+        self._pool = self._lingerer = None
+        exits.closed(self)
+
+    def _check_open(self) -> None:
+        if self._is_copied:
+            raise CopiedProcessError(_OWNER)
+        if self._closed:
+            raise EventFabricError("the publisher is closed: publish inside its with block")
 
     def take(self, encoded: Encoded, receipts: PendingReceipts, *, waits: bool | None = None) -> None:
         """Put events into the open bundles of their lanes: all at once where there is room for all. BufferFullError."""
@@ -77,8 +121,7 @@ class Bundles:
             if not fits and len(encoded) == 1:
                 self._make_room(memory_bytes, waits=self._waits if waits is None else waits)
                 fits = True
-            if self._closed:
-                raise EventFabricError("the publisher is closed: publish inside its with block")
+            self._check_open()
             if fits:
                 self._room_bytes -= memory_bytes
                 try:
@@ -135,25 +178,63 @@ class Bundles:
     def flush(self) -> None:
         """Append all that was taken, and wait for it."""
         with self._lock:
+            if self._is_copied:
+                raise CopiedProcessError(_OWNER)
             self._seal_all()
             for bundle in list(chain.from_iterable(self._sealed.values())):
                 while not bundle.flag.is_set():
                     self._wait()
 
-    def close(self) -> tuple[list[Bundle], int]:
-        """Take no more, flush, and stop; returns what failed, once, and how many events were published."""
+    def close(self, within_seconds: float = inf) -> tuple[list[Bundle], int]:
+        """Take no more, flush, and stop; returns what failed, once, and how many events were published.
+
+        What takes longer than it may is left to the end of the process, which waits no more, and tells what was lost.
+        """
+        self.hurry()
         with self._lock:
             self._closed = True
-            self._seal_all()
-            self._due.notify()
-            while self._sealed:
-                self._wait()
-        if self._lingerer:
-            self._lingerer.join()
-        if self._pool:
-            self._pool.shutdown()
-        failed, self._failed = self._failed, []
+            self._wake.put(None)
+        self.finish(monotonic() + within_seconds)
+        with self._lock:
+            if self._sealed:
+                self._gave_up = True
+            else:
+                self._stop()
+            failed, self._failed = self._failed, []
         return failed, self._published
+
+    def _stop(self) -> None:
+        if self._pool:
+            self._pool.close(0)
+        exits.closed(self)
+
+    def abandon(self) -> bool:
+        """Nobody holds the publisher any more: its threads append what is left, and end. False where it was closed."""
+        if self._closed:
+            return False
+        self._is_abandoned = True
+        if self._lingerer is None:  # nothing was taken, or nobody is there to append it
+            exits.closed(self)
+        self._wake.put(None)
+        return True
+
+    def hurry(self) -> None:
+        """Have all that was taken appended."""
+        with self._lock:
+            self._seal_all()
+
+    def finish(self, until: float) -> None:
+        """Wait until it is, until so much on the monotonic clock; not at all where that was given up before."""
+        with self._lock:
+            while self._sealed and not self._gave_up and (left := until - monotonic()) > 0:
+                self._wait(None if left == inf else left)
+
+    def lost(self) -> int:
+        """How many events are not published, as far as anybody was not told so."""
+        with self._lock:
+            left = chain(self._open.values(), *self._sealed.values())
+            failed = sum(len(bundle.ids) - len(bundle.seen) for bundle in self._failed)
+            return failed + sum(len(bundle.ids) for bundle in left)
 
     def _make_room(self, size: int, *, waits: bool) -> None:
         """Append what there is until the event fits, or is alone; in turn with others that wait. BufferFullError."""
@@ -172,10 +253,10 @@ class Bundles:
     def _has_room(self, size: int) -> bool:
         return size <= self._room_bytes or not (self._open or self._sealed)
 
-    def _wait(self) -> None:
+    def _wait(self, timeout_seconds: float | None = None) -> None:
         """Wait until something was appended; or append it, where that is left to the callers. The lock is held once."""
         if not self._left_to_callers:
-            self._appended.wait()
+            self._appended.wait(timeout_seconds)
             return
         lane = self._left_to_callers.popleft()
         self._lock.release()
@@ -225,23 +306,33 @@ class Bundles:
     def _have_sealed_in_time(self, bundle: Bundle) -> None:
         """Wake the lingerer where it would look too late."""
         if bundle.opened + self._linger_seconds < self._lingers_until:
-            self._due.notify()
+            self._wake.put(None)
 
     def _linger(self) -> None:
         """Seal bundles that have lingered. One whose lane is busy can as well take more events until that is free."""
-        while not self._closed:
+        while not (self._closed or self._is_abandoned):
             with self._lock:
                 free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
                 oldest = min((bundle.opened for bundle in free), default=inf)
                 self._lingers_until = oldest + self._linger_seconds
                 wait_seconds = self._lingers_until - monotonic()
-                if wait_seconds > 0 and not self._closed:
-                    self._due.wait(None if wait_seconds == inf else wait_seconds)
-                    continue
-                for bundle in free:
-                    if bundle.opened <= oldest:
-                        self._seal(bundle.lane.index)
+                if wait_seconds <= 0:
+                    for bundle in free:
+                        if bundle.opened <= oldest:
+                            self._seal(bundle.lane.index)
+            if wait_seconds > 0:
+                with suppress(Empty):
+                    self._wake.get(timeout=None if wait_seconds == inf else wait_seconds)
             self._append_what_is_left()
+        if not self._closed:
+            failed, _ = self.close()
+            lost = sum(len(bundle.ids) for bundle in failed)
+            if lost:
+                _log.error(
+                    "%d events of a publisher that was not closed were not published",
+                    lost,
+                    exc_info=failed[0].error,
+                )
 
     def _hasten(self, bundle: Bundle) -> None:
         with self._lock:

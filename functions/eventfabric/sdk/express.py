@@ -8,16 +8,20 @@ nothing is tried again, and a queue that cannot be rung (an outage, a lacking gr
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from logging import getLogger
 from threading import Lock
+from time import monotonic
 
 from eventfabric import limits
+from eventfabric.copies import when_forked
 from eventfabric.errors import PortError
 from eventfabric.model.identity import Lane, Region, StreamName
 from eventfabric.model.record import Record
 from eventfabric.ports import Clock, Doorbells
+from eventfabric.sdk import exits
+from eventfabric.sdk.workers import Workers
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import Doorbell
 
@@ -33,10 +37,14 @@ class Express:
         """Without threads of its own it rings in the caller's."""
         self._doorbells_of = doorbells_of
         self._clock = clock
+        self._has_threads = has_threads
+        self._begin()
+        when_forked(self._begin)
+
+    def _begin(self) -> None:
         self._lock = Lock()
         self._ringers: dict[tuple[Region, str], _Ringer] = {}
-        self._has_threads = has_threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Workers | None = None
         self._running: set[Future[None]] = set()
 
     def ring(self, stream: StreamTopology, record: Record) -> None:
@@ -55,6 +63,17 @@ class Express:
                 if ringer.take(bell):
                     self._run(ringer)
 
+    def hurry(self) -> None:
+        """Nothing waits for more."""
+
+    def finish(self, until: float) -> None:
+        """At the end of the process, wait for what is being rung; the relay rings the rest."""
+        self.wait(max(0.0, until - monotonic()))
+
+    def lost(self) -> int:
+        """No event is lost with a doorbell."""
+        return 0
+
     def wait(self, timeout_seconds: float) -> bool:
         """Wait until all that was taken is rung; False where that took too long."""
         return not wait(set(self._running), timeout_seconds).not_done
@@ -70,7 +89,8 @@ class Express:
             return
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(limits.EXPRESS_THREADS_MAX, "eventfabric-express")
+                self._pool = Workers(limits.EXPRESS_THREADS_MAX, "eventfabric-express", owner="this fabric")
+                exits.opened(self)
         with suppress(RuntimeError):  # the interpreter ends, and takes no more work: the relay rings
             running = self._pool.submit(ringer.ring_all)
             self._running.add(running)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from math import inf
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
+from warnings import warn
 
 from eventfabric import limits
 from eventfabric.errors import (
@@ -98,8 +100,11 @@ class Publisher:
         self._bundles.flush()
 
     def close(self) -> None:
-        """Take no more, flush, stop, and raise the failures that nobody has seen."""
-        failed, published = self._bundles.close()
+        """Take no more, flush, stop, and raise the failures that nobody has seen. Nothing to do in a forked child."""
+        self._close(inf)
+
+    def _close(self, within_seconds: float) -> None:
+        failed, published = self._bundles.close(within_seconds)
         failures = [
             (event_id, bundle.error)
             for bundle in failed
@@ -120,12 +125,23 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        interrupted = kind is not None and not issubclass(kind, Exception)
         try:
-            self.close()
+            # Whoever interrupts the program does not wait for an endpoint that may be gone.
+            self._close(limits.EXIT_FLUSH_SECONDS if interrupted else inf)
         except PublishFailedError as failed:
             if error is None:
                 raise
             error.add_note(str(failed))
+
+    def __del__(self) -> None:
+        bundles = getattr(self, "_bundles", None)  # none, where its settings were refused
+        if bundles is not None and bundles.abandon():
+            warn(
+                f"a publisher of stream {self.outgoing.stream.name} was not closed",
+                ResourceWarning,
+                stacklevel=2,
+            )
 
 
 def _check_settings(linger_ms: float, events_max: int, buffer_bytes_max: int, when_full: str) -> None:

@@ -12,6 +12,7 @@ from logging import getLogger
 from threading import Lock
 
 from eventfabric import limits
+from eventfabric.copies import when_forked
 from eventfabric.errors import (
     AppendError,
     ContendedAppendError,
@@ -34,8 +35,12 @@ class Health:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = Lock()
+        self._begin()
+        when_forked(self._begin)
         self._away_until_ms: dict[Region, int] = {}
+
+    def _begin(self) -> None:
+        self._lock = Lock()
 
     @property
     def away(self) -> frozenset[Region]:

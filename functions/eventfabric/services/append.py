@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eventfabric import limits
+from eventfabric.deadline import calls_end_within, seconds_left
 from eventfabric.errors import (
     ContendedAppendError,
     IndeterminateAppendError,
@@ -92,7 +93,9 @@ class Appender:
             UncertainTailError: not written; what stands at the lane's end cannot be believed.
         """
         timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
-        return _Try(self, lane, batch, unsettled, timeout_ms).run()
+        timeout_ms = int(min(timeout_ms, 1000 * seconds_left()))
+        with calls_end_within(timeout_ms / 1000 + limits.LAST_TRY_SECONDS):
+            return _Try(self, lane, batch, unsettled, timeout_ms).run()
 
 
 class _Try:

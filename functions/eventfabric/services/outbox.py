@@ -9,6 +9,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 from eventfabric import limits
+from eventfabric.deadline import calls_end_within
 from eventfabric.errors import (
     ContendedTransactionError,
     IndeterminateTransactionError,
@@ -74,7 +75,10 @@ class OutboxAppend:
             IndeterminateTransactionError: no reply in time; `run` again settles it.
             UncertainTailError: nothing was written; what stands at a lane's end cannot be believed.
         """
-        until_ms = self._clock.steady_ms() + self._timeout_ms
+        with calls_end_within(self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS):
+            return self._run(self._clock.steady_ms() + self._timeout_ms)
+
+    def _run(self, until_ms: int) -> list[Record]:
         prepared = self._unsettled
         while True:
             prepared = prepared or self._prepared(until_ms)

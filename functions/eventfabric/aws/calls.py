@@ -1,0 +1,116 @@
+"""Every call of our clients, in one place: how long it may take as a whole, and what its reply must hold.
+
+    before-call         the call's time begins: its own bound, or what is left of the verb that makes it
+    response-received   a try without a word of the service: it may have taken effect
+    after-call, first   the reply is the service's own and whole, or the outcome is unknown: nobody else hears of it
+    after-call, last    a refusal says nothing of an earlier try without a word: the outcome is unknown
+
+A status says little: a proxy answers 200 with a page of HTML, which botocore takes for an empty reply.
+"""
+
+from binascii import crc32
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+)
+
+from eventfabric.aws import bounded_http
+from eventfabric.deadline import seconds_left
+
+_MEMBERS: Final[Mapping[str, frozenset[str]]] = {
+    "Query": frozenset({"Items"}),
+    "Scan": frozenset({"Items"}),
+    "DescribeTable": frozenset({"Table"}),
+    "GetQueueUrl": frozenset({"QueueUrl"}),
+    "SendMessage": frozenset({"MessageId"}),
+}
+"""What a successful reply of an operation holds beside what every reply does."""
+_OF_CONDITIONS: Final = frozenset({"ConditionalCheckFailedException", "TransactionCanceledException"})
+"""Refusals that show what stands there, by which a writer knows whether an earlier try of its own landed."""
+_UNANSWERED: Final = "eventfabric_unanswered"
+_REDIRECTION: Final = 300
+_SERVER_ERROR: Final = 500
+
+
+class UnprovenReplyError(BotoCoreError):
+    """The outcome of the call is unknown, whatever its last reply says."""
+
+    fmt = "{operation}: {reason}"
+
+
+class _Response(Protocol):
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class Calls:
+    """Watches the calls of one client."""
+
+    def __init__(self, client: Any, *, seconds_max: float) -> None:
+        self._seconds_max = seconds_max
+        self._has_checksums = client.meta.service_model.service_name == "dynamodb"
+        bounded_http.bound(client)
+        events = client.meta.events
+        events.register_first("before-call", self._begin)
+        events.register("response-received", self._note)
+        events.register_first("after-call", self._check)
+        events.register_last("after-call", self._doubt)
+
+    def _begin(self, **_: object) -> None:
+        bounded_http.end_call_within(min(self._seconds_max, seconds_left()))
+
+    def _note(
+        self, response_dict: Mapping[str, Any] | None, exception: Exception | None,
+        context: dict[str, Any], **_: object,
+    ) -> None:  # fmt: skip
+        if response_dict is None:
+            never_sent = isinstance(exception, ConnectTimeoutError | EndpointConnectionError)
+            if never_sent or not isinstance(exception, HTTPClientError):
+                return
+        elif response_dict["status_code"] < _SERVER_ERROR:
+            return
+        context[_UNANSWERED] = True
+
+    def _check(self, http_response: _Response, parsed: Mapping[str, Any], model: Any, **_: object) -> None:
+        status = http_response.status_code
+        if status >= _SERVER_ERROR:
+            return  # unknown as it is
+        succeeded = status < _REDIRECTION
+        reason = _flaw(
+            http_response,
+            needs_checksum=succeeded and self._has_checksums,
+            needs_body=model.output_shape is not None,
+        )
+        if not reason and succeeded and not _MEMBERS.get(model.name, frozenset()) <= parsed.keys():
+            reason = "the reply lacks what it must hold"
+        if reason:
+            raise UnprovenReplyError(operation=model.name, reason=reason)
+
+    def _doubt(self, parsed: Mapping[str, Any], model: Any, context: Mapping[str, Any], **_: object) -> None:
+        """Run behind those who are told of refusals: this one asks for somebody all the same."""
+        if _UNANSWERED not in context or "Error" not in parsed:
+            return
+        code = parsed["Error"].get("Code", "")
+        if parsed["ResponseMetadata"]["HTTPStatusCode"] < _SERVER_ERROR and code not in _OF_CONDITIONS:
+            raise UnprovenReplyError(operation=model.name, reason=f"{code}, and an earlier try had no reply")
+
+
+def _flaw(response: _Response, *, needs_checksum: bool, needs_body: bool) -> str:
+    """Why this is no reply of the service, or not all of it; empty where it is."""
+    headers, content = response.headers, response.content
+    if "x-amzn-requestid" not in headers:
+        return "the reply bears no request id, so it is not the service's"
+    if (content or needs_body) and (content[:1] != b"{" or content[-1:] != b"}"):
+        return "the reply is no JSON object"
+    if headers.get("content-length", str(len(content))) != str(len(content)):
+        return "the reply is cut short"
+    checksum = headers.get("x-amz-crc32")
+    if checksum is None:
+        return "the reply bears no checksum" if needs_checksum else ""
+    return "" if checksum == str(crc32(content)) else "the reply does not match its checksum"

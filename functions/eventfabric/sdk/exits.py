@@ -1,0 +1,76 @@
+"""The end of the process: what was published and not yet appended gets a little time, and what is lost then is told.
+
+Without it the interpreter would wait for every thread, minutes behind an endpoint that is gone, or drop events and
+say nothing.
+"""
+
+import atexit
+import os
+import sys
+from time import monotonic
+from typing import Protocol
+
+from eventfabric import limits
+from eventfabric.deadline import calls_end_within
+
+
+class Unfinished(Protocol):
+    """What has work that the end of a process may cut off."""
+
+    def hurry(self) -> None:
+        """Begin with all of it."""
+        ...
+
+    def finish(self, until: float) -> None:
+        """Wait for it, until so much on the monotonic clock."""
+        ...
+
+    def lost(self) -> int:
+        """How many events are not published."""
+        ...
+
+
+_open: dict[int, Unfinished] = {}
+_finalized_in = -1
+"""The child process of multiprocessing whose end is looked after: it runs nothing of atexit."""
+
+
+def opened(unfinished: Unfinished) -> None:
+    """Look after it at the end of the process, until it is closed."""
+    _open[id(unfinished)] = unfinished
+    _look_after_children()
+
+
+def closed(unfinished: Unfinished) -> None:
+    """It has nothing left. May be called from within the collection of garbage."""
+    _open.pop(id(unfinished), None)
+
+
+def _look_after_children() -> None:
+    global _finalized_in
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and _finalized_in != os.getpid() and sys.modules["multiprocessing"].parent_process():
+        util.Finalize(None, _end, exitpriority=0)
+        _finalized_in = os.getpid()
+
+
+@atexit.register
+def _end() -> None:
+    unfinished = list(_open.values())
+    _open.clear()
+    until = monotonic() + limits.EXIT_FLUSH_SECONDS
+    try:
+        for one in unfinished:
+            one.hurry()
+        with calls_end_within(limits.EXIT_FLUSH_SECONDS):
+            for one in unfinished:
+                one.finish(until)
+    except KeyboardInterrupt:
+        pass  # somebody is in a hurry: what is left is told below
+    lost = sum(one.lost() for one in unfinished)
+    if lost:
+        events = "1 event was" if lost == 1 else f"{lost:,} events were"
+        print(
+            f"eventfabric: {events} not published before the process ended; close publishers to be told why",
+            file=sys.stderr,
+        )

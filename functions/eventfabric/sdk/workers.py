@@ -1,0 +1,108 @@
+"""Threads that the end of the process does not wait for, and that end where nobody holds them any more.
+
+The standard library's pools are joined as the interpreter ends, with all that was handed to them: behind an endpoint
+that is gone, that takes minutes.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock, Semaphore, Thread
+from typing import Any, TypeVar
+
+from eventfabric.copies import when_forked
+from eventfabric.errors import CopiedProcessError
+
+T = TypeVar("T")
+
+_Task = tuple[Future[Any], Callable[[], Any]]
+
+
+class Workers(Executor):
+    """At most so many daemon threads, started as they are needed."""
+
+    def __init__(self, most: int, name: str, *, owner: str) -> None:
+        """`owner`: what CopiedProcessError names in a forked child, which has none of the threads."""
+        self._most = most
+        self._name = name
+        self._owner = owner
+        self._count = 0
+        self.is_copied = False
+        self._begin()
+        when_forked(self._forget)
+
+    def _begin(self) -> None:
+        self._lock = Lock()
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._idle = Semaphore(0)
+        self._under_way: set[Future[Any]] = set()
+        self._is_closed = False
+
+    def _forget(self) -> None:
+        self._begin()
+        self._is_closed = self.is_copied = True
+
+    def check(self) -> None:
+        """CopiedProcessError in a forked child of the process that made them."""
+        if self.is_copied:
+            raise CopiedProcessError(self._owner)
+
+    def submit(self, call: Callable[..., T], /, *arguments: Any, **more: Any) -> Future[T]:
+        """Have it called. CopiedProcessError; RuntimeError where no thread is left to take it."""
+        future: Future[T] = Future()
+        with self._lock:
+            self.check()
+            if self._is_closed:
+                raise RuntimeError("closed")
+            self._have_a_thread()
+            self._under_way.add(future)
+            future.add_done_callback(self._under_way.discard)
+            self._tasks.put((future, partial(call, *arguments, **more)))
+        return future
+
+    def _have_a_thread(self) -> None:
+        if self._idle.acquire(blocking=False) or self._count == self._most:
+            return
+        thread = Thread(
+            target=_work, args=(self._tasks, self._idle), name=f"{self._name}_{self._count}", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the process comes to its end, or has too many
+            if not self._count:
+                raise
+            return
+        self._count += 1
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # of Executor
+        """Take no more; wait for what is under way, unless told not to."""
+        self.close(None if wait else 0)
+
+    def close(self, within_seconds: float | None = None) -> None:
+        """Take no more, and wait for what is under way; at most so long. The threads end after it."""
+        with self._lock:
+            self._is_closed = True
+            under_way = set(self._under_way)
+        if within_seconds != 0:
+            wait(under_way, within_seconds)
+        self._tasks.put(None)
+
+    def __del__(self) -> None:
+        # A simple queue may be put to from anywhere, also from within the collection of garbage.
+        self._tasks.put(None)
+
+
+def _work(tasks: "SimpleQueue[_Task | None]", idle: Semaphore) -> None:
+    while (task := tasks.get()) is not None:
+        future, call = task
+        if future.set_running_or_notify_cancel():
+            try:
+                result = call()
+            except BaseException as error:  # the caller's to see, through the future
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+        del task, future, call
+        idle.release()
+    tasks.put(None)  # for the next of them

@@ -1,0 +1,85 @@
+"""A service at the other end of a socket, which answers what a test has it answer."""
+
+from binascii import crc32
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from socket import create_server, socket
+from threading import Event as Flag
+from threading import Thread
+
+Answer = Callable[[socket], None]
+
+
+def reply(
+    body: bytes,
+    *,
+    status: int = 200,
+    request_id: bool = True,
+    checksum: int | None = None,
+    length: int | None = None,
+) -> bytes:
+    """A reply of DynamoDB or SQS as it stands on the wire."""
+    lines = [
+        f"HTTP/1.1 {status} X",
+        "content-type: application/x-amz-json-1.0",
+        f"content-length: {len(body) if length is None else length}",
+        f"x-amz-crc32: {crc32(body) if checksum is None else checksum}",
+        "connection: close",
+    ]
+    if request_id:
+        lines.append("x-amzn-requestid: R1")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def error(code: str, message: str = "m", *, status: int = 400) -> bytes:
+    """An error of DynamoDB or SQS as it stands on the wire."""
+    body = f'{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"{message}"}}'
+    return reply(body.encode(), status=status)
+
+
+@contextmanager
+def endpoint(*answers: bytes | Answer) -> Iterator[str]:
+    """The address of a server that gives one answer a connection; the last one again and again."""
+    listener, closed = create_server(("127.0.0.1", 0)), Flag()
+    threads: SimpleQueue[Thread] = SimpleQueue()
+
+    def converse(connection: socket, answer: bytes | Answer) -> None:
+        with connection:
+            try:
+                if callable(answer):
+                    answer(connection)
+                    return
+                connection.recv(65536)
+                connection.sendall(answer)
+            except OSError:
+                return  # the client hung up
+
+    def serve() -> None:
+        left = list(answers)
+        while not closed.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            thread = Thread(target=converse, args=(connection, left.pop(0) if len(left) > 1 else left[0]))
+            thread.start()
+            threads.put(thread)
+
+    server = Thread(target=serve)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        closed.set()
+        _wake(listener)
+        listener.close()
+        server.join()
+        while not threads.empty():
+            threads.get().join()
+
+
+def _wake(listener: socket) -> None:
+    """Let `accept` return."""
+    with socket() as waker:
+        waker.connect(listener.getsockname())

@@ -1,0 +1,193 @@
+"""Calls to a service: a reply is checked for what it must hold, and no call takes longer than it may."""
+
+from socket import socket
+from threading import Event as Flag
+from time import monotonic
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from eventfabric import limits
+from eventfabric.aws.causes import tell_refusals
+from eventfabric.aws.clients import Clients, named_failures
+from eventfabric.aws.doorbells import AwsDoorbells
+from eventfabric.aws.log import AwsLog
+from eventfabric.aws.system import SystemClock, SystemEntropy
+from eventfabric.deadline import calls_end_within, seconds_left
+from eventfabric.errors import IndeterminateAppendError, OutcomeUnknownError, ThrottledError
+from eventfabric.model.identity import Lane, Sequence, StreamName
+from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.services.append import Appender
+from eventfabric.wire.doorbell import Doorbell
+from tests.simulation.world import batch_of, event
+from tests.unit.endpoint import Answer, endpoint, error, reply
+
+REGION = "us-east-1"
+LANE = Lane.parse(f"{REGION}/0.0")
+PUT = {"TableName": "t", "Item": {"pk": {"S": "a"}}}
+
+
+def clients(url: str) -> Clients:
+    return Clients(REGION, session=boto3.Session("local", "local"), endpoint_url=url)
+
+
+def put(url: str) -> Any:
+    with named_failures("put"):
+        return clients(url).dynamodb.put_item(**PUT)  # type: ignore[arg-type]  # a plain dict
+
+
+def drips(first: bytes) -> Answer:
+    """Sends this, and then a byte now and then, for ever."""
+
+    def answer(connection: socket) -> None:
+        connection.recv(65536)
+        connection.sendall(first)
+        connection.settimeout(0.1)
+        while True:
+            connection.sendall(b"x")
+            try:
+                if not connection.recv(65536):
+                    return
+            except TimeoutError:
+                continue
+
+    return answer
+
+
+def reads_slowly(connection: socket) -> None:
+    """Takes a few bytes now and then, for longer than any call here may take."""
+    for _ in range(30):
+        connection.recv(64)
+        Flag().wait(0.1)
+
+
+def test_a_reply_of_the_service_is_returned() -> None:
+    with endpoint(reply(b'{"Attributes":{"a":{"S":"1"}}}')) as url:
+        assert put(url)["Attributes"] == {"a": {"S": "1"}}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(b"<html>Sign in to continue</html>"),
+        reply(b"{}", request_id=False),
+        reply(b""),
+        reply(b"{}", checksum=1),
+        reply(b"{}").replace(b"x-amz-crc32", b"x-some-sum"),
+        reply(b'{"Attributes":{"a":{"S":"1"}', length=100),
+        reply(b'{"Attributes":{}}', length=40),
+        reply(b"", status=302),
+        reply(b"<html>no such page</html>", status=404, request_id=False),
+        reply(b'{"__type":"X#ConditionalCheckFailedException"}', status=400, request_id=False),
+    ],
+    ids=[
+        "html",
+        "no id",
+        "empty",
+        "bad sum",
+        "no sum",
+        "cut",
+        "short",
+        "redirect",
+        "404 of a proxy",
+        "error of a proxy",
+    ],
+)
+def test_what_is_not_the_services_reply_leaves_the_outcome_unknown(answer: bytes) -> None:
+    with endpoint(answer) as url, pytest.raises(OutcomeUnknownError):
+        put(url)
+
+
+def test_a_query_without_items_and_a_queue_without_address_are_no_replies() -> None:
+    with endpoint(reply(b"{}")) as url:
+        made = clients(url)
+        with pytest.raises(OutcomeUnknownError), named_failures("query"):
+            made.dynamodb.query(TableName="t", KeyConditionExpression="pk = :pk")
+        with pytest.raises(BotoCoreError):
+            made.sqs.get_queue_url(QueueName="q")
+
+
+def test_doorbells_are_rung_that_the_reply_names_as_sent_and_no_others() -> None:
+    bells = [Doorbell(StreamName("orders"), LANE, Sequence(tail)) for tail in (1, 2, 3)]
+    url_of_queue = reply(b'{"QueueUrl":"http://127.0.0.1/q"}')
+    sent = reply(b'{"Successful":[{"Id":"1","MessageId":"m","MD5OfMessageBody":"x"}]}')
+    with endpoint(url_of_queue, sent) as url:
+        doorbells = AwsDoorbells(clients(url).sqs, str, str)
+        assert doorbells.ring("all", bells) == [bells[0], bells[2]]
+
+
+def test_a_refusal_is_the_services_word() -> None:
+    with endpoint(error("ConditionalCheckFailedException")) as url, pytest.raises(ClientError):
+        clients(url).dynamodb.put_item(**PUT)  # type: ignore[arg-type]  # a plain dict
+    with endpoint(error("ThrottlingException")) as url, pytest.raises(ThrottledError):
+        put(url)
+
+
+def refusals_told(*answers: bytes | Answer) -> list[str]:
+    told: list[str] = []
+    with endpoint(*answers) as url:
+        dynamodb = clients(url).dynamodb
+        tell_refusals(dynamodb, lambda _cause, _operation, code: told.append(code))
+        with pytest.raises((ClientError, BotoCoreError)):
+            dynamodb.put_item(**PUT)  # type: ignore[arg-type]  # a plain dict
+    return told
+
+
+def test_a_refusal_is_told_if_it_is_the_services_and_whatever_became_of_an_earlier_try() -> None:
+    assert refusals_told(error("AccessDeniedException")) == ["AccessDeniedException"]
+    assert refusals_told(hangs_up, error("AccessDeniedException")) == ["AccessDeniedException"]
+    assert refusals_told(error("AccessDeniedException").replace(b"x-amzn-requestid", b"x-proxy-id")) == []
+
+
+def hangs_up(connection: socket) -> None:
+    connection.recv(65536)
+
+
+def test_a_throttle_behind_a_try_without_reply_does_not_say_that_nothing_was_written() -> None:
+    with endpoint(hangs_up, error("ThrottlingException")) as url, pytest.raises(OutcomeUnknownError):
+        put(url)
+
+
+def test_a_failed_condition_behind_a_try_without_reply_says_what_stands_there() -> None:
+    with endpoint(hangs_up, error("ConditionalCheckFailedException")) as url, pytest.raises(ClientError):
+        clients(url).dynamodb.put_item(**PUT)  # type: ignore[arg-type]  # a plain dict
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [drips(b""), drips(b"HTTP/1.1 200 OK\r\nx-y: "), drips(reply(b"{", length=1 << 20)), reads_slowly],
+    ids=["status", "header", "body", "request"],
+)
+def test_a_peer_that_drips_does_not_hold_a_call_past_its_time(answer: Answer) -> None:
+    item: Any = {"pk": {"S": "a"}, "d": {"B": bytes(16_000_000 if answer is reads_slowly else 1)}}
+    with endpoint(answer) as url:
+        dynamodb, began = clients(url).dynamodb, monotonic()
+        with calls_end_within(0.6), pytest.raises(OutcomeUnknownError), named_failures("put"):
+            dynamodb.put_item(TableName="t", Item=item)
+        assert monotonic() - began < 0.6 + 1.5
+
+
+def test_an_append_ends_in_its_time_though_the_reply_drips() -> None:
+    with endpoint(drips(b"HTTP/1.1 200 OK\r\nx-y: ")) as url:
+        appender = Appender(
+            AwsLog(clients(url).dynamodb, "t"), stream="orders", clock=SystemClock(), entropy=SystemEntropy(),
+            timeout_seconds=0.5,
+        )  # fmt: skip
+        appender._tails[LANE] = EMPTY_TAIL
+        began = monotonic()
+        with pytest.raises(IndeterminateAppendError):
+            appender.append(LANE, batch_of([event("e")], b"b" * 16))
+        assert monotonic() - began < 0.5 + limits.LAST_TRY_SECONDS + 1.0
+
+
+def test_bounds_of_calls_nest_and_the_narrowest_holds() -> None:
+    assert seconds_left() == float("inf")
+    with calls_end_within(10):
+        with calls_end_within(100):
+            assert seconds_left() <= 10
+        with calls_end_within(1):
+            assert seconds_left() <= 1
+        assert 1 < seconds_left() <= 10
+    assert seconds_left() == float("inf")
