@@ -131,17 +131,6 @@ BUGS = [
         profile="races",
     ),
     Bug(
-        "parked key freed without condition",
-        "a parked key is removed even if an event joined it meanwhile",
-        "eventfabric.wire.ledger_commit:CommitRequest._change",
-        'return "Delete", delete | unchanged(read_version)',
-        'return "Delete", delete',
-        by="cursor_regression",
-        seed=814,
-        profile="quorum",
-        seeds_max=1000,
-    ),
-    Bug(
         "effects beside the cursor",
         "a handler's writes are committed first, and the cursor after them",
         "eventfabric.services.delivery.run:Run._flush",

@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from eventfabric.ports import Ledger
 from eventfabric.simulation.check import failures
 from eventfabric.simulation.profiles import PROFILES
 from eventfabric.simulation.run import simulate
 from eventfabric.simulation.trial import silence
+from tests.contract import test_parked_contract as parked
+from tests.contract.backends import MemoryBackend
 from tests.handlers import test_functions as functions
 from tests.simulation.planting import Bug, planted
 from tests.unit import test_failover as failover
@@ -24,7 +27,21 @@ def bug(name: str, where: str, before: str, after: str) -> Bug:
     return Bug(name, name, where, before, after, by="", seed=0)
 
 
+def _without_transactions() -> Ledger:
+    """A ledger whose parked keys have no cursor in their transaction to fence them."""
+    return MemoryBackend().another_ledger(in_order=frozenset({str(parked.KEY.stream)}))
+
+
 CONDITIONS: list[tuple[Bug, Check]] = [
+    (
+        bug(
+            "a parked key is removed even if an event joined it meanwhile",
+            "eventfabric.wire.ledger_commit:CommitRequest._change",
+            'return "Delete", delete | unchanged(read_version)',
+            'return "Delete", delete',
+        ),
+        lambda: parked.test_a_parked_key_that_somebody_changed_loses_the_race(_without_transactions(), None),
+    ),
     (
         bug(
             "of several messages of a lane, only the first is failed",
@@ -37,9 +54,9 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "of several doorbells of a lane, the lowest counts",
-            f"{_DELIVER}:_by_lane",
-            "if doorbell.tail > known[0].tail:",
-            "if doorbell.tail < known[0].tail:",
+            f"{_DELIVER}:_both",
+            "max(one, other",
+            "min(one, other",
         ),
         functions.test_of_several_doorbells_of_a_lane_the_highest_tail_counts,
     ),

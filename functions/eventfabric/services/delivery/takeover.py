@@ -30,6 +30,8 @@ def take_over(key: LaneKey, state: LaneState, epoch: int, *, ledger: Ledger, log
     """
     region = ledger.region
     own, stored = state.cursor(region), dict(state.parked.get(region, {}))
+    if own.epoch >= epoch:
+        return True  # somebody was faster, and delivers it by now
     found = _goes_on(key, state, log, now_ms)
     if found is None:
         return False
