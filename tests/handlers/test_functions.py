@@ -25,7 +25,7 @@ from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.cloud import MemoryCloud
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Fault, Faults, nth
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Lane, Region
 from eventfabric.ports import Ports
 from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
@@ -34,7 +34,6 @@ from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.settings import Settings
 from eventfabric.telemetry import Metric, NoTelemetry, Telemetry
 from eventfabric.topology import DELIVER_ENTRY, RELAY_ENTRY, TIMER_ENTRY, Topology
-from eventfabric.wire.doorbell import Doorbell
 
 US = "us-east-1"
 TOPOLOGY = Topology(
@@ -273,31 +272,6 @@ def test_a_lane_that_cannot_go_on_fails_its_doorbells_and_no_others() -> None:
     world.relay()
     assert {json.loads(body)["lane"] for body in world.deliver()} == {stopped.local}
     assert len(world.seen) == sum(receipt.lane != stopped for receipt in receipts)
-
-
-def test_every_message_of_a_lane_that_cannot_go_on_comes_again() -> None:
-    world = World()
-    receipts = [world.fabric.publish("orders", key="a", type="Placed") for _ in range(3)]
-    table = world.cloud.regions[US].table("shop-orders")
-    (record,) = [item for item in table.items if item["sk"]["N"] == "2"]
-    table.write("Put", {"Item": {**record, "d": {"B": b"?"}}})
-    bells = [Doorbell(StreamName("orders"), receipts[0].lane, Sequence(tail)) for tail in (1, 3, 2)]
-    world.cloud.doorbells(world.topology, US).ring("all", bells)
-    assert [json.loads(body)["tail"] for body in world.deliver()] == [1, 3, 2]
-    assert len(world.seen) == 2
-
-
-def test_of_several_doorbells_of_a_lane_the_highest_tail_counts() -> None:
-    world = World()
-    first = world.fabric.publish("orders", key="a", type="Placed", id="1")
-    world.relay()
-    world.deliver()
-    for number in (2, 3):
-        world.fabric.publish("orders", key="a", type="Placed", id=str(number))
-    bells = [Doorbell(StreamName("orders"), first.lane, Sequence(tail), again=1) for tail in (1, 3, 1)]
-    world.cloud.doorbells(world.topology, US).ring("all", bells)
-    assert world.deliver() == []
-    assert world.seen == ["1", "2", "3"]
 
 
 def test_lanes_that_share_an_invocation_with_one_that_crashes_are_delivered_and_answered() -> None:

@@ -14,7 +14,7 @@ from eventfabric.simulation.run import simulate
 from eventfabric.simulation.trial import silence
 from tests.contract import test_parked_contract as parked
 from tests.contract.backends import MemoryBackend
-from tests.handlers import test_functions as functions
+from tests.handlers import test_partial_answers as functions
 from tests.simulation.planting import Bug, planted
 from tests.unit import test_failover as failover
 
@@ -29,7 +29,7 @@ def bug(name: str, where: str, before: str, after: str) -> Bug:
 
 def _without_transactions() -> Ledger:
     """A ledger whose parked keys have no cursor in their transaction to fence them."""
-    return MemoryBackend().another_ledger(in_order=frozenset({str(parked.KEY.stream)}))
+    return MemoryBackend().another_ledger(in_order=frozenset({"orders"}))
 
 
 CONDITIONS: list[tuple[Bug, Check]] = [

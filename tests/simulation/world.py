@@ -3,7 +3,7 @@
 The drivers (relay_all, deliver_all) stand for Lambda's pollers and follow their rules.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from copy import copy
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ from eventfabric.model.identity import (
 )
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
-from eventfabric.ports import Attempt, Handler, Ledger, Ports, Write
+from eventfabric.ports import Handler, Ledger, Ports
 from eventfabric.services.append import Appender
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.context import SideBySide, one_after_another
@@ -45,10 +45,12 @@ from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 from eventfabric.wire.doorbell import Doorbell, from_body
 from eventfabric.wire.payload_codec import pack, stored, unpack
 from eventfabric.wire.stream_record import from_stream_record
+from tests.simulation.recording import EFFECTS as EFFECTS
+from tests.simulation.recording import Recorder as Recorder
+from tests.simulation.recording import add_one as add_one
 
 HOME, AWAY, FAR = Region("us-east-1"), Region("eu-west-1"), Region("ap-south-1")
 STREAM, SUBSCRIPTION = "orders", "billing"
-EFFECTS = "effects"
 LANE = Lane(HOME, Generation(0), LaneIndex(0))
 INVOCATION_MS = 100_000
 
@@ -112,57 +114,6 @@ class Counting:
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
         self.gauges[metric, of] = value
-
-
-class Recorder:
-    """A handler that remembers what it was given; `before` may fail, or do something in the middle.
-
-    With `effects`, each event adds one to a row of its own, and moves its key's row on: backwards is refused.
-    """
-
-    def __init__(
-        self,
-        *,
-        batch_events_max: int = 1,
-        effects: bool = False,
-        before: Callable[[Seq[Event]], None] = lambda events: None,
-    ) -> None:
-        self.batch_events_max = batch_events_max
-        self.effects = effects
-        self.before = before
-        self.events: list[Event] = []
-        self.attempts: list[Attempt] = []
-        self.replays: list[bool] = []
-
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
-        self.attempts.append(attempt)
-        self.before(events)
-        self.events += events
-        self.replays += [attempt.replay] * len(events)
-        return [write for one in events for write in _effects(one)] if self.effects else ()
-
-    def ids(self, of: Lane | None = None) -> list[str]:
-        return [str(one.id) for one in self.events if of in (None, one.lane)]
-
-    def told(self) -> list[tuple[str, bool]]:
-        """Ids as they were handled, and whether as replays."""
-        return list(zip(self.ids(), self.replays, strict=True))
-
-
-def add_one(row: str) -> Write:
-    request = {"TableName": EFFECTS, "Key": {"id": {"S": row}}, "UpdateExpression": "ADD n :one"}
-    return Write("Update", {**request, "ExpressionAttributeValues": {":one": {"N": "1"}}})
-
-
-def _effects(one: Event) -> list[Write]:
-    move_on = {
-        "TableName": EFFECTS,
-        "Key": {"id": {"S": f"key:{one.lane}:{one.key}"}},
-        "UpdateExpression": "SET s = :s",
-        "ConditionExpression": "attribute_not_exists(s) OR s < :s",
-        "ExpressionAttributeValues": {":s": {"N": str(one.sequence)}},
-    }
-    return [add_one(f"event:{one.id}"), Write("Update", move_on)]
 
 
 class World:

@@ -14,7 +14,6 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.delivery.takeover import take_over
 from eventfabric.services.survey import LaneStanding, lanes_of, survey, tails_of
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.wire.keys import is_parked, ledger_region_and_kind, record_key
@@ -49,21 +48,6 @@ def test_a_lane_is_not_delivered_elsewhere_until_it_is_handed_over() -> None:
     assert away.deliver().outcome is Outcome.DELIVERED
     assert away.recorder.ids() == ["a1"]
     assert away.cursor().epoch == 1
-
-
-def test_a_lane_that_is_taken_over_already_is_left_as_it_stands() -> None:
-    """Between seeing that it is not and reading all of it, another function may have done that and gone on."""
-    world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **FEW)
-    world.deliver()
-    world.cloud.replicate()
-    away = world.at(AWAY)
-    hand_over(away)
-    away.deliver()
-    ledger = away.cloud.ledger(away.topology, AWAY)
-    before = ledger.state(away.key_of(LANE))
-    taken = take_over(away.key_of(LANE), before, 1, ledger=ledger, log=away.log, now_ms=away.clock.now_ms())
-    assert taken
-    assert ledger.state(away.key_of(LANE)) == before
 
 
 def test_the_new_owner_goes_on_where_the_former_came_to_with_its_parked_keys() -> None:

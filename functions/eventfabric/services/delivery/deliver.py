@@ -160,6 +160,8 @@ class Deliverer:
         key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)
         begins_later = not self._beginnings.is_earliest
         ended_at = {doorbell.ended, self._ended_at.pop(lane, 0)} - {0}
+        # The last write may have landed, too: its reply did not come.
+        ended = frozenset(version + more for version in ended_at for more in (0, 1))
         for race in range(limits.LANE_RACES_MAX):
             if race and not probes and self._standings.read().circuit.state is not CircuitState.CLOSED:
                 return self._waiting(doorbell)
@@ -186,23 +188,10 @@ class Deliverer:
                     return LaneResult(Outcome.HOLE)
                 continue
             visit = Visit(
-                context,
-                key,
-                state,
-                deadline_ms=deadline_ms,
-                after_crash=receive_count > 1,
-                probes=probes,
-                concurrency=concurrency,
-                # The last write may have landed, too: its reply did not come.
-                ended=frozenset(version + more for version in ended_at for more in (0, 1)),
-            )
-            try:
-                result = self._visit(visit, doorbell, ahead)
-            except PortError:
-                self._ended_at[lane] = visit.cursor.version
-                raise
-            if result is not None and result.outcome is Outcome.DELIVERED:
-                self._left_at[lane] = visit.cursor.base
+                context, key, state, deadline_ms=deadline_ms, after_crash=receive_count > 1, probes=probes,
+                concurrency=concurrency, ended=ended,
+            )  # fmt: skip
+            result = self._remembered(visit, doorbell, ahead)
             probes = visit.probes
             at_a_hole = result is not None and result.outcome is Outcome.HOLE and not visit.cursor.version
             if at_a_hole and self._beginnings.skip_expired(key, epoch=epoch, ledger=ledger):
@@ -211,6 +200,17 @@ class Deliverer:
                 return result
             self._telemetry.add(Metric.COMMITS_LOST)
         return LaneResult(Outcome.CONTENDED)
+
+    def _remembered(self, visit: Visit, doorbell: Doorbell, ahead: _Ahead | None) -> LaneResult | None:
+        """Carry out the visit, and remember where it left the lane."""
+        try:
+            result = self._visit(visit, doorbell, ahead)
+        except PortError:
+            self._ended_at[doorbell.lane] = visit.cursor.version
+            raise
+        if result is not None and result.outcome is Outcome.DELIVERED:
+            self._left_at[doorbell.lane] = visit.cursor.base
+        return result
 
     def ended_at(self, lane: Lane) -> int:
         """The cursor's version when a run of the lane ended with a PortError, all its attempts having ended; else 0."""

@@ -1,45 +1,32 @@
-"""Visit: one look at a lane's state, the keys that are due, and the commits that follow from it."""
+"""Visit: one look at a lane's state, the keys that are due, and what becomes of events that fail."""
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import replace
-from math import ceil
 
 from eventfabric import limits
 from eventfabric.errors import LogError, ParkedFullError
-from eventfabric.model.commit import (
-    Committed,
-    Decided,
-    RaceLost,
-    SameItemTwice,
-    Write,
-    WriteRefused,
-)
-from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.commit import RaceLost, Write
+from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Place
-from eventfabric.model.record import Record
+from eventfabric.model.parked import Parked, ParkedState, Place
 from eventfabric.model.roster import digest_of_id
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped, only_race, refusal
-from eventfabric.services.delivery.known_keys import KnownKeys
+from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped, only_race
 from eventfabric.services.delivery.late import Lateness
-from eventfabric.services.delivery.notes import settle_notes
-from eventfabric.services.delivery.patiently import commit_patiently, ring_later_patiently
 from eventfabric.services.delivery.refill import Refill
 from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed, key_parking_id
 from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.visited_lane import VisitedLane
 from eventfabric.services.delivery.waiting import Absent, WaitingEvents
 from eventfabric.telemetry import LogEvent, Metric
-from eventfabric.wire.doorbell import Doorbell
-from eventfabric.wire.ledger_commit import CommitSize, size_of_key
 
 
-class Visit:
-    """One visit to a lane. `cursor` and the parked keys are as they were read, or as the last commit left them."""
+class Visit(VisitedLane):
+    """One visit to a lane: keys that are due, attempts, and what becomes of those that fail."""
 
     def __init__(
         self,
@@ -58,14 +45,8 @@ class Visit:
         `ended`: versions of the cursor at which all attempts are known to have ended: one still noted is no crash. Nor
         is one where `after_crash` is false: a process that dies keeps its doorbell, which then comes first.
         """
-        self._in = context
-        self.key = key
-        self._changed: set[str] = set()
-        self._changes_size = CommitSize()
-        self.cursor = state.cursor(context.region)
-        self._keys = KnownKeys(context, key, state)
+        super().__init__(context, key, state, deadline_ms=deadline_ms)
         self._keys.look(self.cursor.roster, self.cursor.roster.due(2**62 if probes else self._soon_ms))
-        self._stored, self._parked = self._keys.stored, self._keys.now
         if not after_crash or self.cursor.version in ended:
             self.cursor = replace(self.cursor, attempting=False)
             stale = [parked for parked in self._stored.values() if parked.attempting]
@@ -76,9 +57,6 @@ class Visit:
             self.cursor = replace(self.cursor, attempting=False, crashes=self.cursor.crashes + 1)
             self._crashed_at(self.cursor.sequence, self.cursor.crashes)
         self._stale = frozenset(self._changed)
-        self.stepped_over = set(state.won_by(context.decides_alone))
-        self._timers: set[int] = set()
-        self.deadline_ms = deadline_ms
         self.began_as_probe = self.probes = probes
         self.careful = (
             after_crash or self.cursor.crashes > 0 or any(p.attempting for p in self._parked.values())
@@ -279,18 +257,6 @@ class Visit:
         if joined is not parked:
             self._set(joined)
 
-    def _set(self, parked: Parked) -> None:
-        self._parked[parked.id] = parked
-        self._has_changed(parked)
-
-    def _free(self, parking_id: str) -> None:
-        self._has_changed(self._parked.pop(parking_id))
-
-    def _has_changed(self, parked: Parked) -> None:
-        if parked.id not in self._changed:
-            self._changed.add(parked.id)
-            self._changes_size += size_of_key(parked)
-
     def _write_down_retry(self, parked: Parked, event: Event) -> Ended | None:
         """Note that the key's first event is about to be attempted; or that it crashed too often, and is dead."""
         crashes = parked.failure.crashes + (1 if parked.attempting else 0)
@@ -307,117 +273,6 @@ class Visit:
         self._in.telemetry.tell(
             LogEvent.EVENT_CRASHED, lane=str(self.key.lane), sequence=sequence, crashes=crashes
         )
-
-    def _commit_here(self) -> Ended | None:
-        """Commit parked keys; the cursor stays."""
-        outcome = self.commit(self.cursor)
-        return None if outcome is None else only_race(outcome)
-
-    def _commit_refused(self, writes: Seq[Write]) -> Failed | RaceLost | None:
-        outcome = self.commit(self.cursor, writes)
-        if outcome is None or isinstance(outcome, RaceLost):
-            return outcome
-        return refusal(outcome)
-
-    def settle(self, noted: Seq[Record]) -> RaceLost | None:
-        """Decide about noted batches, and commit that before any of their events is handed out; the cursor stays."""
-        decided, elsewhere = settle_notes(self._in, self.key, noted)
-        outcome = self.commit(self.cursor, decided=decided) if decided else None
-        if outcome is not None:
-            return only_race(outcome)
-        self.stepped_over |= elsewhere
-        if decided:
-            self._in.telemetry.add(Metric.COPIES_SETTLED, len(decided))
-        return None
-
-    def commit(
-        self, moved: Cursor, writes: Seq[Write] = (), *, decided: Seq[Decided] = ()
-    ) -> RaceLost | WriteRefused | SameItemTwice | None:
-        """Commit the cursor, the parked keys that changed and the writes; None where that is done."""
-        changes = [
-            ParkedChange(before, after)
-            for parking_id in sorted(self._changed)
-            if (before := self._stored.get(parking_id)) != (after := self._passed(parking_id, moved.sequence))
-            or parking_id in self._stale  # its note is not true any more
-        ]
-        moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
-        moved = self._keys.beside(moved, self.cursor, changes)
-        if moved == self.cursor and not changes and not writes and not decided:
-            return None
-        self._ring_timers(changes)
-        outcome = commit_patiently(
-            self._in, self.key, self.cursor, moved, parked=changes, writes=writes, decided=decided,
-            deadline_ms=self.deadline_ms,
-        )  # fmt: skip
-        if isinstance(outcome, WriteRefused) and outcome.index < 0 and (lost := self._check_own_table()):
-            return lost
-        if not isinstance(outcome, Committed):
-            return outcome
-        self.cursor, self._stale = outcome.cursor, frozenset()
-        for change in changes:
-            self._stands(change)
-        left = {each for each in self._changed if self._parked.get(each) != self._stored.get(each)}
-        self._changed, self._changes_size = set(), CommitSize()
-        for parking_id in left:
-            self._has_changed(self._parked.get(parking_id) or self._stored[parking_id])
-        return None
-
-    def _check_own_table(self) -> RaceLost | None:
-        """Find out by a commit of nothing whether it is the ledger that refuses: then that is raised.
-
-        A refusal of a whole transaction names no write: what is denied or missing may be the fabric's own.
-        """
-        outcome = self._in.ledger.commit(self.key, self.cursor, self.cursor)
-        if not isinstance(outcome, Committed):
-            return only_race(outcome)
-        self.cursor = outcome.cursor
-        return None
-
-    def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
-        """The parked key with none of its events that the cursor has not passed: those would be handled twice."""
-        parked = self._parked.get(parking_id)
-        return None if parked is None else parked.before(end) or self._stored.get(parking_id)
-
-    def _stands(self, change: ParkedChange) -> None:
-        """Take over a change that is committed."""
-        before, after, telemetry = change.before, change.after, self._in.telemetry
-        if after is None:
-            del self._stored[before.id if before else ""]
-            telemetry.add(Metric.KEYS_FREED)
-            self._tell(LogEvent.KEY_FREED, before)
-            return
-        stored = replace(after, version=change.version)
-        self._stored[stored.id] = stored
-        self._parked[stored.id] = replace(self._parked[stored.id], version=stored.version)
-        if before is None:
-            telemetry.add(Metric.KEYS_PARKED)
-            self._tell(LogEvent.KEY_PARKED, after)
-        if after.state is ParkedState.DEAD and (before is None or before.state is not ParkedState.DEAD):
-            telemetry.add(Metric.DEAD_LETTERS)
-            self._tell(LogEvent.DEAD_LETTER, after)
-
-    def _tell(self, event: LogEvent, parked: Parked | None) -> None:
-        if parked is not None:
-            self._in.telemetry.tell(
-                event,
-                lane=str(self.key.lane),
-                sequence=parked.first.sequence,
-                error_type=parked.failure.error_type,
-                attempts=parked.failure.attempts,
-                crashes=parked.failure.crashes,
-            )
-
-    def _ring_timers(self, changes: Seq[ParkedChange]) -> None:
-        """Have the lane rung when a key is due. Before the commit: a timer too many is harmless, one too few is not."""
-        for change in changes:
-            after = change.after
-            if after is None or after.state is not ParkedState.RETRYING or after.attempting:
-                continue
-            if change.before is not None and change.before.due_ms == after.due_ms:
-                continue
-            bell = Doorbell(self.key.stream, self.key.lane, Sequence(0), again=after.due_ms)
-            delay_seconds = max(0, ceil((after.due_ms - self._in.clock.now_ms()) / 1000))
-            ring_later_patiently(self._in, bell, delay_seconds, deadline_ms=self.deadline_ms)
 
     def handled(self, events: int, oldest_ms: int | None = None) -> None:
         """Events were handled and are committed; the oldest was appended at `oldest_ms`."""
@@ -436,16 +291,6 @@ class Visit:
         """Events that the handler takes at once."""
         return self._in.handler.batch_events_max
 
-    @property
-    def has_parked(self) -> bool:
-        """Whether any key of the lane is parked."""
-        return self._keys.count(self.cursor.roster) > 0
-
-    @property
-    def changes_size(self) -> CommitSize:
-        """What the parked keys take that the next commit changes."""
-        return self._changes_size
-
     def parked_with(self, event: Event, place: Place) -> Parked | None:
         """The parked key that the event has to wait in."""
         found = self._key_of(self._in.policy.parking_id(event, place))
@@ -454,9 +299,6 @@ class Visit:
             by_key = self._key_of(key_parking_id(event.key))
             return by_key if by_key is not None and by_key.rest is not None else None
         return found
-
-    def _key_of(self, parking_id: str) -> Parked | None:
-        return self._keys.get(self.cursor.roster, parking_id)
 
     def crashes_at(self, sequence: Sequence) -> int:
         """How often an attempt of that event alone was begun and never heard of again."""

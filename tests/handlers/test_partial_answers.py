@@ -1,0 +1,32 @@
+"""Owns what the deliver function answers of several messages of one lane."""
+
+import json
+
+from eventfabric.model.identity import Sequence, StreamName
+from eventfabric.wire.doorbell import Doorbell
+from tests.handlers.test_functions import US, World
+
+
+def test_every_message_of_a_lane_that_cannot_go_on_comes_again() -> None:
+    world = World()
+    receipts = [world.fabric.publish("orders", key="a", type="Placed") for _ in range(3)]
+    table = world.cloud.regions[US].table("shop-orders")
+    (record,) = [item for item in table.items if item["sk"]["N"] == "2"]
+    table.write("Put", {"Item": {**record, "d": {"B": b"?"}}})
+    bells = [Doorbell(StreamName("orders"), receipts[0].lane, Sequence(tail)) for tail in (1, 3, 2)]
+    world.cloud.doorbells(world.topology, US).ring("all", bells)
+    assert [json.loads(body)["tail"] for body in world.deliver()] == [1, 3, 2]
+    assert len(world.seen) == 2
+
+
+def test_of_several_doorbells_of_a_lane_the_highest_tail_counts() -> None:
+    world = World()
+    first = world.fabric.publish("orders", key="a", type="Placed", id="1")
+    world.relay()
+    world.deliver()
+    for number in (2, 3):
+        world.fabric.publish("orders", key="a", type="Placed", id=str(number))
+    bells = [Doorbell(StreamName("orders"), first.lane, Sequence(tail), again=1) for tail in (1, 3, 1)]
+    world.cloud.doorbells(world.topology, US).ring("all", bells)
+    assert world.deliver() == []
+    assert world.seen == ["1", "2", "3"]

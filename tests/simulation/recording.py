@@ -1,0 +1,61 @@
+"""A handler that remembers what it was given."""
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+
+from eventfabric.model.event import Event
+from eventfabric.model.identity import Lane
+from eventfabric.ports import Attempt, Write
+
+EFFECTS = "effects"
+
+
+class Recorder:
+    """A handler that remembers what it was given; `before` may fail, or do something in the middle.
+
+    With `effects`, each event adds one to a row of its own, and moves its key's row on: backwards is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_events_max: int = 1,
+        effects: bool = False,
+        before: Callable[[Seq[Event]], None] = lambda events: None,
+    ) -> None:
+        self.batch_events_max = batch_events_max
+        self.effects = effects
+        self.before = before
+        self.events: list[Event] = []
+        self.attempts: list[Attempt] = []
+        self.replays: list[bool] = []
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        self.attempts.append(attempt)
+        self.before(events)
+        self.events += events
+        self.replays += [attempt.replay] * len(events)
+        return [write for one in events for write in _effects(one)] if self.effects else ()
+
+    def ids(self, of: Lane | None = None) -> list[str]:
+        return [str(one.id) for one in self.events if of in (None, one.lane)]
+
+    def told(self) -> list[tuple[str, bool]]:
+        """Ids as they were handled, and whether as replays."""
+        return list(zip(self.ids(), self.replays, strict=True))
+
+
+def _effects(one: Event) -> list[Write]:
+    move_on = {
+        "TableName": EFFECTS,
+        "Key": {"id": {"S": f"key:{one.lane}:{one.key}"}},
+        "UpdateExpression": "SET s = :s",
+        "ConditionExpression": "attribute_not_exists(s) OR s < :s",
+        "ExpressionAttributeValues": {":s": {"N": str(one.sequence)}},
+    }
+    return [add_one(f"event:{one.id}"), Write("Update", move_on)]
+
+
+def add_one(row: str) -> Write:
+    request = {"TableName": EFFECTS, "Key": {"id": {"S": row}}, "UpdateExpression": "ADD n :one"}
+    return Write("Update", {**request, "ExpressionAttributeValues": {":one": {"N": "1"}}})
