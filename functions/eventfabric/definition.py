@@ -80,7 +80,7 @@ def parse_time_ms(text: str) -> int | None:
     if not re.fullmatch(_RFC_3339, text, re.ASCII):
         return None
     try:
-        moment = datetime.fromisoformat(text.upper())
+        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)  # which must have a date there, too
         return -((_EPOCH - moment) // timedelta(milliseconds=1))
     except (ValueError, OverflowError):
         return None

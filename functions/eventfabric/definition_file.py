@@ -22,6 +22,8 @@ from eventfabric.errors import DefinitionError, Problem
 __all__ = ["json_schema", "parse_definition", "read_definition"]
 
 _ADAPTER: Final = TypeAdapter(Definition)
+_LEVELS_MAX: Final = 12
+_PLAIN: Final = f"numbers of at most 64 bits, and tables and lists at most {_LEVELS_MAX} deep"
 _SECTIONS: Final = ("fabric", "streams", "subscriptions")
 
 
@@ -85,13 +87,37 @@ def _parse(text: str, *, where: str, search_path: Sequence[str] | None) -> Defin
 
 def _tables(text: str, where: str) -> dict[str, object]:
     try:
-        return tomllib.loads(text)
+        return _bounded(tomllib.loads(text))
+    except RecursionError:
+        raise DefinitionError(
+            [Problem("the file", "tables or lists too deep", _PLAIN)], where=where
+        ) from None
     except tomllib.TOMLDecodeError as error:
         reason, _, position = str(error).removesuffix(")").partition(" (at ")
         line = re.search(r"line (\d+)", position)
         number = int(line[1]) if line else text.count("\n") + 1
         problem = Problem(position or "the file", f"a syntax error ({reason})", "TOML 1.0")
         raise DefinitionError([problem], where=f"{where}:{number}") from error
+    except ValueError as error:  # a number of more digits than Python reads
+        raise DefinitionError([Problem("the file", str(error), _PLAIN)], where=where) from error
+
+
+def _bounded(raw: dict[str, object]) -> dict[str, object]:
+    """The tables, if they are as flat, and their numbers as small, as any that a definition takes; ValueError."""
+    level: list[object] = [raw]
+    for _ in range(_LEVELS_MAX):
+        inner: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+            elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise ValueError("a whole number of more than 64 bits")
+        level = inner
+        if not level:
+            return raw
+    raise ValueError(f"tables or lists more than {_LEVELS_MAX} deep")
 
 
 def _named(raw: Mapping[str, object]) -> Iterator[tuple[str, str, dict[str, object]]]:

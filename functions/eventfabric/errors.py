@@ -10,12 +10,12 @@
     ├── UnknownNameError             no such stream, subscription or lane
     ├── WrongRegionError             the stream is not in that Region
     ├── AppendError
-    │   ├── ContendedAppendError     others were always faster: certainly not written
+    │   ├── ContendedAppendError     certainly not written in time: `__cause__` has the service's last answer, if any
     │   └── IndeterminateAppendError may or may not be written: publish_again() settles it
     │       └── UnconfirmedAppendError is written in one Region, where two were asked for
     ├── TransactionRefusedError      a write of a producer's transaction was refused: nothing was written
     │   └── TransactionTooLargeError it asks for more than one transaction takes: nothing was sent
-    ├── ContendedTransactionError    others were always faster: certainly not written
+    ├── ContendedTransactionError    certainly not written in time: the same
     ├── IndeterminateTransactionError may or may not be written: commit() again settles it
     ├── CopiedProcessError           what owns threads was made before this process was forked
     ├── PublishFailedError           some events of a publisher were not published
@@ -179,7 +179,11 @@ class AppendError(EventFabricError):
 
 
 class ContendedAppendError(AppendError):
-    """Other publishers, or throttling, were in the way until the time was up; nothing was written."""
+    """The time was up and nothing is written.
+
+    The message names what stood in the way last: throttling or a service that gave no answer, which is `__cause__`
+    then, or other publishers that wrote there first.
+    """
 
     retryable = True
 
@@ -443,7 +447,11 @@ class TransactionTooLargeError(TransactionRefusedError):
 
 
 class ContendedTransactionError(EventFabricError):
-    """Other publishers, or throttling, were in the way until the time was up; nothing was written."""
+    """The time was up and nothing is written.
+
+    The message names what stood in the way last: throttling or a service that gave no answer, which is `__cause__`
+    then, or other publishers that wrote there first.
+    """
 
     retryable = True
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventfabric.errors import SettingError
+from eventfabric.settings import definition_path
 
 if TYPE_CHECKING:
     from eventfabric.local import LocalFabric
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a project say where its definition is."""
-    parser.addini("eventfabric_definition", "the fabric's definition file", default="infra/fabric.toml")
+    parser.addini("eventfabric_definition", _DEFINITION_HELP)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,6 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "eventfabric_simulation(definition=..., events=..., ...): arguments of the fixture simulate_handlers",
     )
+
+
+_DEFINITION_HELP = (
+    "the fabric's definition file; else what EVENTFABRIC_DEFINITION names, infra/fabric.toml or fabric.toml"
+)
 
 
 @pytest.fixture
@@ -83,5 +89,5 @@ def _arguments(
 
 def _definition_of(request: pytest.FixtureRequest) -> Path:
     """Where the project's definition is."""
-    path: Path = request.config.rootpath / request.config.getini("eventfabric_definition")
-    return path
+    root, named = request.config.rootpath, request.config.getini("eventfabric_definition")
+    return root / named if named else definition_path(folder=root)

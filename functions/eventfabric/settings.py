@@ -53,20 +53,23 @@ def _in_the_zip(environment: Mapping[str, str]) -> Path:
     return Path(environment.get(ENVIRONMENT_CODE_FOLDER, ""), environment[ENVIRONMENT_DEFINITION])
 
 
-def definition_path(environment: Mapping[str, str] = environ) -> Path:
-    """The definition file that the environment names, else infra/fabric.toml or fabric.toml here; DefinitionError."""
+def definition_path(environment: Mapping[str, str] = environ, *, folder: Path = Path()) -> Path:
+    """The definition file that the environment names, else infra/fabric.toml or fabric.toml in a folder, by default the
+    current one; DefinitionError.
+    """
     named = environment.get(ENVIRONMENT_DEFINITION)
     if named:
-        return Path(named)
+        return folder / named
     for place in _PLACES:
-        if Path(place).is_file():
-            return Path(place)
+        if (folder / place).is_file():
+            return folder / place
     raise DefinitionError(
         [
             Problem(
                 "definition",
                 "none",
-                f"{ENVIRONMENT_DEFINITION} names a file, or {' or '.join(_PLACES)} exists here",
+                f"{ENVIRONMENT_DEFINITION} names a file, or {' or '.join(_PLACES)} exists "
+                f"{'here' if folder == Path() else f'in {folder}'}",
             )
         ]
     )

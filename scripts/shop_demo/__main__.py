@@ -14,6 +14,7 @@ from rich.console import Console
 
 from eventfabric.errors import EventFabricError
 from eventfabric.local.chaos import CHAOS
+from eventfabric.wire.cloudevent import KeyRule
 from scripts.shop_demo.load import read_events
 from scripts.shop_demo.report import as_json, print_report
 from scripts.shop_demo.run import run
@@ -37,6 +38,12 @@ def main(arguments: Seq[str] | None = None) -> int:
         "--events", type=Path, default=Path("infra/sample/events.jsonl"), help="CloudEvents, one a line"
     )
     parser.add_argument(
+        "--key-from",
+        metavar="subject|id|source|/POINTER",
+        help="where the key of each line stands: an attribute, or a JSON pointer into its data; default: partitionkey, "
+        "else subject",
+    )
+    parser.add_argument(
         "--definition", type=Path, default=Path("infra/fabric.toml"), help="default: %(default)s"
     )
     parser.add_argument(
@@ -49,7 +56,8 @@ def main(arguments: Seq[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     logging.getLogger("botocore").setLevel(logging.ERROR)
     try:
-        given = read_events(chosen.events)
+        key_rule = None if chosen.key_from is None else KeyRule.parse(chosen.key_from)
+        given = read_events(chosen.events, key_rule=key_rule)
         for error in given.malformed:
             print(error, file=sys.stderr)
         if not given.events:

@@ -14,6 +14,7 @@ from eventfabric.model.event import Event
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.topology import StreamTopology
+from eventfabric.wire.cloudevent import KeyRule
 
 CHUNK_EVENTS = 50
 """Events that are published before deliveries get their turn."""
@@ -29,11 +30,11 @@ class Input:
     malformed: list[MalformedCloudEventError] = field(default_factory=list)
 
 
-def read_events(path: Path) -> Input:
-    """The CloudEvents of a file, one a line; bad lines are kept with `file:line`."""
+def read_events(path: Path, *, key_rule: KeyRule | None = None) -> Input:
+    """The CloudEvents of a file, one a line; bad lines are kept with `file:line`. `key_rule`: where keys stand."""
     found = Input()
     with path.open("rb") as file:
-        for _, event in read_cloudevents(file, name=str(path)):
+        for _, event in read_cloudevents(file, name=str(path), key_rule=key_rule):
             if isinstance(event, Event):
                 found.events.append(event)
             else:

@@ -16,7 +16,17 @@ from eventfabric.local.fabric import LocalFabric
 from eventfabric.prices import PRICES_DATE, Prices
 from scripts.shop_demo.verdict import Row, percentile
 
-_COUNTS = ("published", "delivered", "handled again", "duplicate doorbells", "missing", "out of order", "lag")
+_COUNTS = (
+    "published",
+    "delivered",
+    "handled again",
+    "duplicate doorbells",
+    "missing",
+    "dead",
+    "behind",
+    "out of order",
+    "lag",
+)
 _ESTIMATE = f"""* On-demand prices of {PRICES_DATE}, us-east-1: table writes (replicas too), table reads, queue requests
   (polls of empty queues too), invocations. Not in it: function time, storage, transfer, the handlers' own calls."""
 
@@ -69,6 +79,7 @@ def as_json(report: Report) -> str:
     rows: list[dict[str, Any]] = []
     for row in report.rows:
         fields = {name: value for name, value in vars(row).items() if name != "latencies_ms"}
+        fields["dead"] = dict(row.dead)
         latency = {f"p{percent}": percentile(row.latencies_ms, percent / 100) for percent in (50, 99)}
         rows.append({**fields, "latency_ms": latency})
     return json.dumps(
@@ -95,6 +106,9 @@ def print_report(report: Report, console: Console) -> None:
     """The report as tables, and the verdict as the last line."""
     for name in dict.fromkeys(row.subscription for row in report.rows):
         console.print(_deliveries(name, [row for row in report.rows if row.subscription == name]))
+    for row in report.rows:
+        if row.dead:
+            console.print(_decided(row), soft_wrap=True, markup=False)
     console.print(_latencies(report))
     console.print(_calls(report))
     console.print(_ESTIMATE, soft_wrap=True)
@@ -131,9 +145,18 @@ def _deliveries(name: str, rows: Seq[Row]) -> Table:
     table.add_column("digest", no_wrap=True)
     for row in rows:
         numbers = (row.published, row.delivered, row.repeated, row.duplicate_doorbells, row.missing,
-                   row.out_of_order, row.lag)  # fmt: skip
+                   sum(row.dead.values()), row.waiting, row.out_of_order, row.lag)  # fmt: skip
         table.add_row(row.region, *(f"{number:,}" for number in numbers), row.digest[:8])
     return table
+
+
+def _decided(row: Row) -> str:
+    """What a handler decided, which is no problem of the fabric."""
+    errors = ", ".join(f"{count:,} {error}" for error, count in sorted(row.dead.items()))
+    return (
+        f"{row.subscription} in {row.region}: its handler refused {errors}; {row.waiting:,} events of the same keys "
+        "wait behind. That is its decision: a dead letter is not missing."
+    )
 
 
 def _latencies(report: Report) -> Table:

@@ -18,7 +18,7 @@ from eventfabric.topology import StreamTopology
 from scripts.shop_demo import state
 from scripts.shop_demo.load import Input, publish_all
 from scripts.shop_demo.report import Cost, Live, Report
-from scripts.shop_demo.verdict import charge_problems, replica_problems
+from scripts.shop_demo.verdict import Published, charge_problems, replica_problems
 from subscribers import tables
 
 BILLING_HANDLER = "subscribers.billing:charge"
@@ -59,9 +59,10 @@ def run(
             live.show(len(given.events))
         cost = Cost.of(fabric)  # before the comparison, which reads a lot
         tails = state.tails(fabric, stream, lanes)
-        rows = state.rows(fabric, stream, state.published_of(fabric, stream, acknowledged), tails)
+        published = state.published_of(fabric, stream, acknowledged)
+        rows = state.rows(fabric, stream, published, tails)
         problems = [problem for row in rows for problem in row.problems]
-        problems += replica_problems(tails) + _charges(fabric, stream, acknowledged)
+        problems += replica_problems(tails) + _charges(fabric, stream, acknowledged, published)
         return Report(
             events=len(acknowledged),
             malformed=[str(error) for error in given.malformed],
@@ -77,15 +78,25 @@ def run(
 
 
 def _charges(
-    fabric: LocalFabric, stream: StreamTopology, acknowledged: Seq[tuple[Event, Receipt]]
+    fabric: LocalFabric,
+    stream: StreamTopology,
+    acknowledged: Seq[tuple[Event, Receipt]],
+    published: Seq[Published],
 ) -> list[str]:
-    """Whether the sample's billing charged every order once, where it is in the definition."""
+    """Compare the charges of the sample's billing, where it is in the definition, with the orders that it took."""
     billing = [s for s in stream.subscriptions if s.definition.handler == BILLING_HANDLER]
     expected: defaultdict[str, list[str]] = defaultdict(list)
     for subscription in billing:
-        types = subscription.definition.types
-        for event, receipt in acknowledged:
-            for region in fabric.regions:
-                if (types is None or event.type in types) and subscription.delivers(receipt.origin, region):
-                    expected[region].append(event.data["order"])
+        for region in fabric.regions:
+            decided = state.decided(fabric, subscription, region, published)
+            for (event, _), placed in zip(acknowledged, published, strict=True):
+                if state.wants(subscription, placed, region) and placed.place not in decided:
+                    expected[region] += _orders_of(event)
     return charge_problems(expected, state.charges(fabric))
+
+
+def _orders_of(event: Event) -> list[str]:
+    """The order of an event, if it holds one: a file of somebody's may hold anything."""
+    data = event.data
+    order = data.get("order") if isinstance(data, dict) else None
+    return [order] if isinstance(order, str) else []

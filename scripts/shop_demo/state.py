@@ -16,7 +16,7 @@ from eventfabric.sdk.bundle import Receipt
 from eventfabric.services.survey import LaneStanding, ring_again, survey
 from eventfabric.telemetry import Metric
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-from scripts.shop_demo.verdict import Place, Published, Row, row_of
+from scripts.shop_demo.verdict import Decided, Place, Published, Row, row_of
 from subscribers import tables
 
 _ROUNDS_MAX = 10
@@ -99,6 +99,29 @@ def published_of(
     ]
 
 
+def decided(
+    fabric: LocalFabric, subscription: SubscriptionTopology, region: str, published: Seq[Published]
+) -> Decided:
+    """What a subscription will not handle in a Region before somebody decides again.
+
+    Behind a dead letter waits what came later of its key in its lane, where the subscription keeps the order of keys.
+    """
+    letters = fabric.subscription(subscription.name).dead_letters(region)
+    dead = {Place(one.lane, one.parked.first.sequence): one.parked.failure for one in letters}
+    first = {(one.lane, one.parked.key): one.parked.first.sequence for one in letters}
+    waiting: set[Place] = set()
+    if subscription.definition.order == "key":
+        for event in published:
+            since = first.get((event.place.lane, event.key))
+            if since is not None and event.place.sequence > since and wants(subscription, event, region):
+                waiting.add(event.place)
+    return Decided(
+        {place: failure.error_type.rpartition(":")[2] for place, failure in dead.items()},
+        frozenset(waiting),
+        sum(not failure.attempts for failure in dead.values()),
+    )
+
+
 def rows(
     fabric: LocalFabric,
     stream: StreamTopology,
@@ -122,6 +145,7 @@ def rows(
                     handled=looked_at.handled(region),
                     duplicate_doorbells=int(looked_at.counted(Metric.DOORBELLS_DUPLICATE, region)),
                     lag=behind[subscription.name, region],
+                    decided=decided(fabric, subscription, region, published),
                 )
             )
     return found

@@ -1,6 +1,6 @@
 """Owns the verdict on a run: what was published against what each subscription handled. Pure: it reads no service."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
@@ -33,6 +33,20 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """What a subscription decided not to handle in a Region: dead letters, and what waits behind them."""
+
+    dead: Mapping[Place, str] = field(default_factory=dict)
+    """With the type of the error."""
+    waiting: frozenset[Place] = frozenset()
+    undecided: int = 0
+    """Dead letters that no handler failed at: those are the fabric's."""
+
+    def __contains__(self, place: object) -> bool:
+        return place in self.dead or place in self.waiting
+
+
+@dataclass(frozen=True)
 class Row:
     """What one subscription did in one Region with the events that it had to deliver there."""
 
@@ -48,6 +62,11 @@ class Row:
     digest: str
     duplicate_doorbells: int = 0
     lag: int = 0
+    dead: Mapping[str, int] = field(default_factory=dict)
+    """Dead letters, by the type of their error: the handler's decision, and no problem of the fabric."""
+    waiting: int = 0
+    """Events that wait in order behind a dead letter of their key."""
+    undecided: int = 0
     latencies_ms: Seq[int] = field(default=(), repr=False)
 
     @property
@@ -59,10 +78,14 @@ class Row:
             (self.repeated if self.guarantee != "at_least_once" else 0, "handled again"),
             (self.out_of_order, "out of order"),
             (self.lag, "not yet behind the cursors"),
+            (self.undecided, "dead letters that no handler failed at"),
         ]
         return [
             f"{self.subscription} in {self.region}: {count} {what}" for count, what in found if count
         ]  # fmt: skip
+
+
+NOTHING_DECIDED = Decided()
 
 
 def row_of(
@@ -74,8 +97,12 @@ def row_of(
     handled: Iterable[Handled],
     duplicate_doorbells: int = 0,
     lag: int = 0,
+    decided: Decided = NOTHING_DECIDED,
 ) -> Row:
-    """Compare; `expected` are the events that match the subscription's filter and that the Region owns."""
+    """Compare; `expected` are the events that match the subscription's filter and that the Region owns.
+
+    An event is handled, or decided (dead, or behind a dead one of its key), or missing.
+    """
     wanted = {event.place: event for event in expected}
     seen: set[Place] = set()
     newest: dict[tuple[str, Lane], int] = {}
@@ -106,12 +133,15 @@ def row_of(
         published=len(wanted),
         delivered=len(seen),
         repeated=repeated,
-        missing=len(wanted.keys() - seen),
+        missing=sum(place not in decided for place in wanted.keys() - seen),
         unexpected=unexpected,
         out_of_order=out_of_order,
         digest=_digest(ids),
         duplicate_doorbells=duplicate_doorbells,
         lag=lag,
+        dead=Counter(decided.dead.values()),
+        waiting=len(decided.waiting),
+        undecided=decided.undecided,
         latencies_ms=latencies,
     )
 
@@ -127,14 +157,18 @@ def _digest(ids: Mapping[str, Seq[str]]) -> str:
 def charge_problems(
     expected: Mapping[str, Iterable[str]], charges: Mapping[str, Mapping[str, int]]
 ) -> list[str]:
-    """What is wrong with the charge rows: orders that each Region must have charged against its rows' counts."""
+    """What is wrong with the charge rows: orders that each Region must have charged, once for each time that they were
+    placed, against its rows' counts.
+    """
     problems = []
     for region, orders in expected.items():
-        wanted, rows = set(orders), charges.get(region, {})
+        wanted, rows = Counter(orders), charges.get(region, {})
         counts = {
-            "not charged": len(wanted - rows.keys()),
-            "charged that nobody placed": len(rows.keys() - wanted),
-            "charged more than once": sum(count != 1 for count in rows.values()),
+            "not charged": sum(rows.get(order, 0) < count for order, count in wanted.items()),
+            "charged that nobody placed": len(rows.keys() - wanted.keys()),
+            "charged more than once": sum(
+                count > wanted[order] for order, count in rows.items() if order in wanted
+            ),
         }
         problems += [f"charges in {region}: {count} orders {what}" for what, count in counts.items() if count]
     return problems

@@ -11,6 +11,7 @@ import pytest
 
 from eventfabric.local import LocalFabric
 from eventfabric.simulation.handlers import HandlersReport
+from subscribers import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS: list[str] = findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), DOTALL)
@@ -38,9 +39,13 @@ def test_every_block_is_run_by_a_test_here() -> None:
 @pytest.mark.usefixtures("credentials")
 def test_publish(capsys: pytest.CaptureFixture[str]) -> None:
     with LocalFabric(ROOT / "infra/fabric.toml") as fabric:
+        tables.make(fabric)
         exec(block("publish_many"), {})
         published = fabric.region("us-east-1")
-        assert published.publish("orders", key="customer-17", type="OrderPlaced").sequence == 2_002
+        assert published.publish("orders", key="customer-17", type="Noted").sequence == 2_002
+        fabric.settle(timers=True)
+        assert_nothing_is_dead(fabric)
+        assert len(fabric.subscription("billing").handled()) == 2_002
     place, sequence = capsys.readouterr().out.splitlines()
     assert place.startswith("us-east-1/0.")
     assert sequence == "1"
@@ -51,12 +56,21 @@ def test_publish_together_and_once() -> None:
     with LocalFabric(ROOT / "infra/fabric.toml") as fabric:
         client = fabric.client("dynamodb", "us-east-1")
         make_table(client, "my-orders")
+        tables.make(fabric)
         exec(block("fabric.transaction()"), {})
         assert [item["id"] for item in client.scan(TableName="my-orders")["Items"]] == [{"S": "A-1"}]
-        again = fabric.region("us-east-1").publish(
-            "orders", key="customer-17", type="OrderPlaced", id="order-A-2", once=True
-        )
-        assert again.sequence == 1
+        fabric.settle(timers=True)
+        assert_nothing_is_dead(fabric)
+        assert len(fabric.subscription("billing").handled()) == 2
+
+
+def assert_nothing_is_dead(fabric: LocalFabric) -> None:
+    """The sample's own handlers took all that a reader has published."""
+    for name in fabric.topology.subscriptions:
+        subscription = fabric.subscription(name)
+        dead = [letter.parked.failure.message for letter in subscription.dead_letters()]
+        assert (name, dead) == (name, [])
+        assert all(proof.is_proven and not proof.exceptions for proof in subscription.prove())
 
 
 def make_table(client: Any, name: str) -> None:

@@ -13,7 +13,9 @@ from uuid import uuid4
 
 import pytest
 
-from eventfabric import limits
+from eventfabric import Event, limits
+from eventfabric.sdk.cloudevents_file import read_cloudevents
+from eventfabric.wire.cloudevent import KeyRule
 from tests.local.cli_support import ROOT, CommandLine, local_up
 
 SAMPLE = (ROOT / "infra/sample/events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -187,15 +189,15 @@ def test_a_closed_standard_input_is_said(
             2,
             "not both",
         ),
-        (["publish", "orders", "--key", "k", "--type", "t", "--data-file", "none.json"], 1, "none.json"),
+        (["publish", "orders", "--key", "k", "--type", "t", "--data-file", "none.json"], 2, "none.json"),
         (["publish", "orders", "--key", "k", "--type", "t", "--header", "x"], 2, "name=value"),
         (["publish", "orders", "--key", "k", "--type", "t", "--header", "X=1"], 2, "headers.X"),
         (["publish", "orders", "--key", "k"], 2, "--key and --type"),
         (["publish", "orders", "--key", "k", "--type", "t", "--strict"], 2, "--strict goes with --events"),
         (["publish", "orders", "--key", "k", "--events", "x"], 2, "--events takes all"),
-        (["publish", "orders", "--events", "none.jsonl"], 1, "none.jsonl"),
+        (["publish", "orders", "--events", "none.jsonl"], 2, "none.jsonl"),
         (["publish", "orders", "--key", "k", "--type", "t", "--region", "mars"], 2, "not in Region mars"),
-        (["lanes", "--profile", "nobody"], 1, "The config profile (nobody) could not be found"),
+        (["lanes", "--profile", "nobody"], 2, "The config profile (nobody) could not be found"),
         (["lanes", "--definition", "none.toml"], 2, "none.toml: found no readable file"),
         (["lanes", "--definition", "LICENSE"], 2, "LICENSE:1"),
         (["lanes", "--subscription", "bill"], 2, "no subscription is named 'bill'"),
@@ -269,10 +271,10 @@ def test_without_credentials_nothing_is_waited_for(cli: CommandLine, tmp_path: P
     start, events = monotonic(), tmp_path / "events.jsonl"
     events.write_text("".join(SAMPLE[:2]))
     at = ("--endpoint-url", "http://fabric.invalid")  # nobody's: without credentials nothing is sent
-    said = cli.refused("publish", "orders", "--key", "k", "--type", "t", *at, code=1)
+    said = cli.refused("publish", "orders", "--key", "k", "--type", "t", *at, code=3)
     assert said == "eventfabric: read the tail: Unable to locate credentials\n"
     file = cli.run("publish", "orders", "--events", events, "--json", *at)
-    assert (file.code, file.json["published"], file.err) == (1, 0, "")
+    assert (file.code, file.json["published"], file.err) == (3, 0, "")
     assert {failed["error"] for failed in file.json["failed"]} == {
         "read the tail: Unable to locate credentials"
     }
@@ -280,7 +282,7 @@ def test_without_credentials_nothing_is_waited_for(cli: CommandLine, tmp_path: P
 
 
 def test_an_endpoint_that_nobody_answers_at_is_named(cli: CommandLine) -> None:
-    said = cli.refused("lanes", "--endpoint-url", UNREACHABLE, code=1)
+    said = cli.refused("lanes", "--endpoint-url", UNREACHABLE, code=3)
     assert UNREACHABLE in said
 
 
@@ -360,3 +362,40 @@ def test_a_running_fabric_delivers_what_is_published(cli: CommandLine, tmp_path:
                 break
         else:
             raise AssertionError(f"lanes still lag: {lanes}")
+
+
+def test_the_key_of_each_line_may_stand_in_an_attribute_or_in_its_data(
+    cli: CommandLine, endpoint: str, tmp_path: Path
+) -> None:
+    events, at = tmp_path / "events.jsonl", ("--endpoint-url", endpoint, "--json")
+    lines = [
+        {
+            "specversion": "1.0",
+            "id": str(uuid4()),
+            "source": "/s",
+            "type": "t",
+            "data": {"who": {"id": number}},
+        }
+        for number in range(2)
+    ]
+    events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert cli.run("publish", "orders", "--events", events, *at).json["malformed"] == 2
+    for rule, keys in (
+        ("/who/id", ["0", "1"]),
+        ("source", ["/s", "/s"]),
+        ("id", [line["id"] for line in lines]),
+    ):
+        ran = cli.run("publish", "orders", "--events", events, "--key-from", rule, *at)
+        assert (ran.code, ran.json["published"]) == (0, 2)
+        with events.open("rb") as file:
+            read = [found for _, found in read_cloudevents(file, name="e", key_rule=KeyRule.parse(rule))]
+        assert [found.key for found in read if isinstance(found, Event)] == keys
+    assert (
+        cli.run("publish", "orders", "--events", events, "--key-from", "/nobody", *at).json["malformed"] == 2
+    )
+    assert "allowed: " in cli.refused(
+        "publish", "orders", "--events", events, "--key-from", "who", *at, code=2
+    )
+    assert "go with --events" in cli.refused(
+        "publish", "orders", "--key", "k", "--type", "t", "--key-from", "id", *at, code=2
+    )

@@ -248,7 +248,7 @@ def test_a_subscription_or_region_that_is_none_is_refused(shop: Shop, command: s
             "--error: found '', allowed: part of an error type's name",
         ),
         (("redrive", "billing", "--edited", "x.json"), 2, "--edited goes with LANE@SEQUENCE"),
-        (("redrive", "billing", "PLACE", "--edited", "none.json"), 1, "none.json: No such file"),
+        (("redrive", "billing", "PLACE", "--edited", "none.json"), 2, "none.json: No such file"),
         (("discard", "billing"), 2, "say which: LANE@SEQUENCE, --key, --type, --error or --older-than"),
         (("discard", "billing", "--error", ""), 2, "--error: found ''"),
         (("discard", "billing", "PLACE", "--type", "Paid"), 2, "LANE@SEQUENCE goes without"),

@@ -19,6 +19,7 @@ from scripts.shop_demo.__main__ import main
 from scripts.shop_demo.load import read_events
 from scripts.shop_demo.run import run as run_demo
 from scripts.shop_demo.verdict import (
+    Decided,
     Place,
     Published,
     Row,
@@ -97,14 +98,63 @@ def test_doorbells_that_nobody_rings_again_are_found_missing(events: Path, tmp_p
     assert any("charges" in problem for problem in report.problems)
 
 
-def test_an_order_that_is_not_charged_makes_the_demo_fail(
+def test_a_refused_card_is_a_decision_of_the_shop_and_not_missing(
     events: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = events.read_text(encoding="utf-8").splitlines()[:10]
     lines[0] = re.sub(r"tok_\w+", REFUSED_CARD, lines[0])
     events.write_text("\n".join(lines), encoding="utf-8")
-    assert main(["--events", str(events), "--definition", str(DEFINITION)]) == 1
-    assert "1 orders not charged" in capsys.readouterr().out
+    report = run(events, capture=capsys)
+    rows = report["deliveries"]
+    assert isinstance(rows, list)
+    billing = [row for row in rows if row["subscription"] == "billing"]
+    assert [row["dead"] for row in billing if row["dead"]] == [{"CardRefused": 1}]
+    assert sum(row["missing"] for row in rows) == 0
+    assert main(["--events", str(events), "--definition", str(DEFINITION)]) == 0
+    assert "its handler refused 1 CardRefused" in " ".join(capsys.readouterr().out.split())
+
+
+STRANGE: list[object] = [
+    None,
+    [],
+    "text",
+    7,
+    True,
+    {},
+    {"order": None},
+    {"order": 7},
+    {"order": "A-1"},
+    {"order": {"a": [1]}},
+]
+
+
+def test_a_users_own_payloads_are_no_problem_of_the_fabric(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = tmp_path / "mine.jsonl"
+    attributes = {"specversion": "1.0", "source": "/mine", "type": "OrderPlaced"}
+    lines = [
+        {**attributes, "id": str(number), "partitionkey": f"k{number % 4}", "data": data}
+        for number, data in enumerate(STRANGE * 2)
+    ]
+    lines.append({**attributes, "id": "b", "partitionkey": "bytes", "data_base64": "AP8="})
+    events.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    report = run(events, capture=capsys)
+    rows = report["deliveries"]
+    assert isinstance(rows, list)
+    decided = sum(
+        sum(row["dead"].values()) + row["waiting"] for row in rows if row["subscription"] == "billing"
+    )
+    assert decided == len(lines)
+
+
+def test_the_key_may_stand_elsewhere_in_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = tmp_path / "mine.jsonl"
+    line = {"specversion": "1.0", "id": "1", "source": "/mine", "type": "Noted", "data": {"who": "me"}}
+    events.write_text(json.dumps(line), encoding="utf-8")
+    assert main(["--events", str(events), "--definition", str(DEFINITION)]) == 2
+    assert "partitionkey: found nothing" in capsys.readouterr().err
+    assert run(events, "--key-from", "/who", capture=capsys)["events"] == 1
 
 
 def test_a_file_that_is_not_there_or_holds_no_event_is_said_in_one_line(
@@ -174,6 +224,32 @@ def test_a_repeat_is_a_problem_except_at_least_once() -> None:
         assert judged([0, 0, 1, 2], guarantee=guarantee).problems == [f"all in {US}: 1 handled again"]
 
 
+def test_what_is_dead_or_waits_behind_it_is_not_missing() -> None:
+    decided = Decided({Place(LANE, Sequence(1)): "CardRefused"}, frozenset({Place(LANE, Sequence(2))}))
+    row = row_of(
+        "all",
+        US,
+        guarantee="at_least_once",
+        expected=[published(sequence) for sequence in range(3)],
+        handled=[handled(0)],
+        decided=decided,
+    )
+    assert (row.missing, dict(row.dead), row.waiting, row.problems) == (0, {"CardRefused": 1}, 1, [])
+
+
+def test_a_dead_letter_that_no_handler_failed_at_is_a_problem() -> None:
+    decided = Decided({Place(LANE, Sequence(2)): "Crashed"}, undecided=1)
+    row = row_of(
+        "all",
+        US,
+        guarantee="at_least_once",
+        expected=[published(sequence) for sequence in range(3)],
+        handled=[handled(0), handled(1)],
+        decided=decided,
+    )
+    assert row.problems == [f"all in {US}: 1 dead letters that no handler failed at"]
+
+
 def test_a_lane_that_lags_is_a_problem() -> None:
     assert judged([0, 1, 2], lag=4).problems == [f"all in {US}: 4 not yet behind the cursors"]
 
@@ -202,6 +278,8 @@ def test_charges_must_be_one_for_each_order_where_it_was_placed() -> None:
         f"charges in {EU}: 1 orders not charged",
         f"charges in {EU}: 1 orders charged that nobody placed",
     ]
+    assert charge_problems({US: ["o1", "o1"]}, {US: {"o1": 2}}) == []
+    assert charge_problems({US: ["o1", "o1"]}, {US: {"o1": 1}}) == [f"charges in {US}: 1 orders not charged"]
 
 
 def test_replicas_must_agree_in_sequence_and_chain() -> None:

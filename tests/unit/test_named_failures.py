@@ -6,6 +6,7 @@ from pathlib import Path
 
 import botocore.exceptions as botocore
 import pytest
+from boto3 import Session
 
 from eventfabric.aws.clients import Clients, named_failures
 from eventfabric.aws.log import AwsLog
@@ -90,7 +91,7 @@ def test_an_error_that_is_none_of_a_call_is_left_as_it_is() -> None:
 @pytest.mark.usefixtures("no_credentials")
 def test_without_credentials_an_append_ends_before_anything_is_sent_or_waited_for(untouched_url: str) -> None:
     world = World()
-    log = AwsLog(Clients(HOME, endpoint_url=untouched_url).dynamodb, "orders")
+    log = AwsLog(Clients(HOME, session=Session(), endpoint_url=untouched_url).dynamodb, "orders")
     start = world.clock.now_ms()
     with pytest.raises(RefusedError, match=r"^read the tail: Unable to locate credentials$"):
         Appender(log, stream="orders", clock=world.clock, entropy=world.entropy).append(LANE, mine())

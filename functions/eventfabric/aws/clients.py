@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from platform import python_version
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
 import boto3
 import botocore
@@ -44,6 +45,9 @@ _NEVER_SENT = (*_NO_CREDENTIALS, ParamValidationError, UnknownEndpointError)
 """Raised before a first request can leave; all others may follow on one that did."""
 
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
 class Clients:
     """The DynamoDB and SQS clients of one Region."""
 
@@ -51,7 +55,7 @@ class Clients:
         self, region: str, *, session: boto3.Session | None = None, endpoint_url: str | None = None,
         config: Config | None = None, call_seconds_max: float = limits.CALL_SECONDS,
     ) -> None:  # fmt: skip
-        session = session or boto3.Session()
+        session = session or session_for(endpoint_url)
         merged = CONFIG.merge(config) if config else CONFIG
         self._made_of = session, endpoint_url, config
         self._call_seconds_max = call_seconds_max
@@ -83,6 +87,14 @@ class Clients:
             config=merged,
             call_seconds_max=limits.CALL_AWAY_SECONDS,
         )
+
+
+def session_for(endpoint_url: str | None, *, profile: str | None = None) -> boto3.Session:
+    """The session of a profile. A server on this machine is no account: where nobody gave credentials, any do."""
+    session = boto3.Session(profile_name=profile)
+    if urlsplit(endpoint_url or "").hostname in _LOOPBACK and session.get_credentials() is None:
+        return boto3.Session("local", "local", region_name=session.region_name)
+    return session
 
 
 @contextmanager

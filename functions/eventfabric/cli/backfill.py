@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventfabric.cli.connection import Access, Definition, Endpoint, Json, Profile, RegionName, session_for
+from eventfabric.cli.connection import Access, Definition, Endpoint, Json, Profile, RegionName
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 from eventfabric.cli.user import user_name
@@ -61,11 +61,11 @@ class _Place:
         connection = self.access.to(target)
         if self.from_profile is None and self.from_endpoint_url is None:
             return connection.operations().backfills
-        from eventfabric.aws.clients import Clients
+        from eventfabric.aws.clients import Clients, session_for
         from eventfabric.aws.log import AwsLog
         from eventfabric.services.upkeep.backfill import Backfiller
 
-        session = session_for(self.from_profile or self.access.profile, self.from_endpoint_url)
+        session = session_for(self.from_endpoint_url, profile=self.from_profile or self.access.profile)
         clients = Clients(source, session=session, endpoint_url=self.from_endpoint_url)
         told = {"profile": self.from_profile, "endpoint": self.from_endpoint_url}
         return Backfiller(

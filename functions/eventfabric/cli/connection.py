@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -120,7 +120,9 @@ class Connection:
 
     @cached_property
     def _session(self) -> "Session":
-        return session_for(self.profile, self.endpoint_url)
+        from eventfabric.aws.clients import session_for
+
+        return session_for(self.endpoint_url, profile=self.profile)
 
     @cached_property
     def _clients(self) -> "Clients":
@@ -140,19 +142,6 @@ class Connection:
         stream = self.topology.stream(name)
         stream.check_region(self.region)
         return stream
-
-
-def session_for(profile: str | None, endpoint_url: str | None) -> "Session":
-    """The session of a profile. A server on this machine is no account: where nobody gave credentials, any will do."""
-    from boto3 import Session
-
-    session = Session(profile_name=profile)
-    if urlsplit(endpoint_url or "").hostname in _LOOPBACK and session.get_credentials() is None:
-        return Session("local", "local", region_name=session.region_name)
-    return session
-
-
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _check_endpoint(url: str | None) -> None:

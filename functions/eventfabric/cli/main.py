@@ -3,7 +3,7 @@
 import os
 import sys
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -19,40 +19,23 @@ from eventfabric.cli import (
     subscriptions,
 )
 from eventfabric.cli.cost import cost
+from eventfabric.cli.exit_codes import (
+    BAD_INPUT,
+    CLOSED_PIPE,
+    DEFECT,
+    HELP,
+    INTERRUPTED,
+    code_of,
+    is_botocore,
+)
 from eventfabric.cli.failover import failback, failover
-from eventfabric.cli.output import complain, say, say_lines
+from eventfabric.cli.output import ClosedPipeError, complain, let_go_of_output, say, say_lines
 from eventfabric.cli.prove import prove
 from eventfabric.cli.publish import publish
 from eventfabric.cli.reconcile import reconcile
 from eventfabric.cli.show import show
 from eventfabric.cli.simulate import simulate
-from eventfabric.errors import (
-    BackfillError,
-    DefinitionError,
-    EventFabricError,
-    FailoverError,
-    InvalidEventError,
-    QuarantineRefusedError,
-    ReplayRefusedError,
-    SettingError,
-    UnknownNameError,
-    WrongRegionError,
-)
-
-FAILED = 1
-BAD_INPUT = 2
-INTERRUPTED = 130
-BAD_INPUT_ERRORS = (
-    BackfillError,
-    DefinitionError,
-    FailoverError,
-    InvalidEventError,
-    QuarantineRefusedError,
-    ReplayRefusedError,
-    SettingError,
-    UnknownNameError,
-    WrongRegionError,
-)
+from eventfabric.errors import EventFabricError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,6 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Publish events and see what became of them.",
+    epilog=HELP,
 )
 app.command()(publish)
 app.command()(show)
@@ -102,22 +86,37 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a key may hold what a terminal's encoding lacks
     try:
         app()
-    except BAD_INPUT_ERRORS as error:
-        complain(str(error))
-        sys.exit(BAD_INPUT)
-    except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        sys.exit(FAILED)
-    except EventFabricError as error:
-        complain(str(error))
-        sys.exit(FAILED)
+    except SystemExit as ended:
+        sys.exit(_closed_by_reader() or ended.code)
+    except ClosedPipeError:
+        let_go_of_output()
+        sys.exit(CLOSED_PIPE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except Exception as error:  # botocore's own errors: known by name, so that --help need not import it
-        if not type(error).__module__.startswith("botocore") or os.environ.get("EVENTFABRIC_TRACEBACK"):
-            raise
+    except Exception as error:  # the last place where anything can be said of it
+        _end(error)
+
+
+def _closed_by_reader() -> int | None:
+    """The exit code where typer found, as it showed help, that nobody reads: it exchanges the output then."""
+    if type(sys.stdout).__name__ != "PacifyFlushWrapper":
+        return None
+    let_go_of_output()
+    return CLOSED_PIPE
+
+
+def _end(error: Exception) -> NoReturn:
+    """End with one complaint, and the code that goes with the error."""
+    expected = isinstance(error, EventFabricError | OSError | UnicodeEncodeError) or is_botocore(error)
+    if os.environ.get("EVENTFABRIC_TRACEBACK"):
+        raise error
+    if isinstance(error, OSError) and error.filename:
+        complain(f"{error.filename}: {error.strerror}")
+    elif expected:
         complain(str(error))
-        sys.exit(FAILED)
+    else:
+        complain(f"a defect: {type(error).__name__}: {error}; EVENTFABRIC_TRACEBACK=1 shows where")
+    sys.exit(code_of(error) if expected else DEFECT)
 
 
 if __name__ == "__main__":

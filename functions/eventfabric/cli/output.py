@@ -4,6 +4,7 @@ Keys, types, ids, headers and errors are whatever a producer or a handler chose.
 on its way out: nothing in it can move a terminal's cursor, turn its direction, pass for another line, or hide.
 """
 
+import os
 import re
 import sys
 from collections.abc import Sequence as Seq
@@ -15,8 +16,18 @@ from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
+
+class ClosedPipeError(Exception):
+    """Nobody reads the output any more."""
+
+
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        raise ClosedPipeError
+
+
 # Neither markup nor the names of emojis: brackets and colons in a key mean nothing.
-stdout = Console(markup=False, highlight=False, emoji=False)
+stdout = _Output(markup=False, highlight=False, emoji=False)
 stderr = Console(stderr=True, markup=False, highlight=False, emoji=False)
 _PIPE_COLUMNS = 100_000
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
@@ -38,18 +49,18 @@ def _python_escape(character: str) -> str:
 
 
 def say(message: str) -> None:
-    """Print a sentence for people, unwrapped, at once: who reads it from a pipe may be waiting for it."""
-    print(safe(message), flush=True)
+    """Print a sentence for people, unwrapped, at once."""
+    _put(safe(message))
 
 
 def say_lines(text: str) -> None:
     """Print lines that hold nothing of a producer's, such as a page of help."""
-    print(safe(text, keep="\n"), flush=True)
+    _put(safe(text, keep="\n"))
 
 
 def show_json(value: Any) -> None:
     """Print a value for programs, on one line, at once. JSON text within it (msgspec.Raw) goes out to the letter."""
-    print(_json_text(value), flush=True)
+    _put(_json_text(value))
 
 
 def show_document(value: Any) -> None:
@@ -70,11 +81,8 @@ def _json_text(value: Any) -> str:
     text = msgspec.json.encode(value).decode().replace("\r", " ").replace("\n", " ").replace("\t", " ")
     if not text.isprintable():  # within strings only, where an escape is the same value
         text = "".join(one if one.isprintable() else _json_escape(one) for one in text)
-    return (
-        text
-        if sys.stdout.encoding.lower() == "utf-8"
-        else _NOT_ASCII.sub(lambda one: _json_escape(one[0]), text)
-    )
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text if encoding.lower() == "utf-8" else _NOT_ASCII.sub(lambda one: _json_escape(one[0]), text)
 
 
 def _json_escape(character: str) -> str:
@@ -92,7 +100,7 @@ def show_table(title: str, columns: Seq[str], rows: Seq[Seq[object]]) -> None:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else safe(str(cell)) for cell in row))
     console = stdout
     if not stdout.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=_PIPE_COLUMNS)
+        console = _Output(markup=False, highlight=False, emoji=False, width=_PIPE_COLUMNS)
     console.print(table)
 
 
@@ -100,4 +108,21 @@ def complain(message: str) -> None:
     """Say on standard error what is wrong."""
     # Errors that list problems have lines; none of them can pass for a complaint of its own.
     said = safe(message, keep="\n").replace("\n", "\n  ")
-    print(f"eventfabric: {said}", file=sys.stderr)
+    with suppress(BrokenPipeError):  # nobody reads that either
+        print(f"eventfabric: {said}", file=sys.stderr)
+
+
+def let_go_of_output() -> None:
+    """Have what is still unwritten go nowhere: at its end the interpreter would complain that it cannot be written."""
+    with suppress(AttributeError, OSError, ValueError):  # no descriptor stands behind it
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _put(line: str) -> None:
+    """Print at once: who reads from a pipe may be waiting for it. ClosedPipeError."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError as error:
+        raise ClosedPipeError from error

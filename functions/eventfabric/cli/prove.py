@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.exit_codes import NOT_SO, STUCK
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json, show_table, stderr
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _READERS = 8
 _COLUMNS = ("subscription", "lane", "from", "up to", "of", "events", "except", "proven")
-STUCK = 4
-"""The exit code where all is proven but a lane is stuck; 3 is that of a service which gave no answer."""
 
 
 @grouped
@@ -43,7 +42,8 @@ def prove(
     Reads the whole log up to the cursors and computes every link anew: a record that was changed, removed or inserted
     before a cursor is found. Of a log whose head has expired it proves what is kept. Ends with 0 where all is proven, 1
     where something is not, 2 where the question is wrong, 4 where all is proven but a lane is stuck: what comes next
-    cannot be delivered.
+    cannot be delivered. 3 where a service gave no answer or denied one, 141 where whoever read the output has gone:
+    then nothing is said of the log.
 
     Example: eventfabric prove billing --region us-east-1
 
@@ -70,7 +70,7 @@ def prove(
         for one in asides:
             say(f"set aside {one.lane}@{one.sequence} by {one.by}: {one.reason}")
     if wrong:
-        raise typer.Exit(1)
+        raise typer.Exit(NOT_SO)
     if any(proof.stuck for proof in proofs):
         raise typer.Exit(STUCK)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from eventfabric.cli.connection import Connection, Json
+from eventfabric.cli.exit_codes import NO_ANSWER, NOT_SO, is_no_answer
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json, stderr
 from eventfabric.errors import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from eventfabric.model.event import Event, HeaderValue
     from eventfabric.sdk.bundle import Receipt
     from eventfabric.sdk.fabric import Fabric
+    from eventfabric.wire.cloudevent import KeyRule
 
 _STANDARD_INPUT = Path("-")
 
@@ -42,23 +44,36 @@ def publish(
     events: Annotated[
         Path | None, typer.Option(help="A file of CloudEvents, JSON on each line; - is standard input.")
     ] = None,
+    key_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="subject|id|source|/POINTER",
+            help="Where the key of each line stands: an attribute, or a JSON pointer into its data. Default: "
+            "partitionkey, else subject.",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Publish nothing if a line is malformed.")] = False,
     connection: Connection,
     json: Json = False,
 ) -> None:
     """Publish an event, or a file of CloudEvents.
 
-    Example: eventfabric publish orders --key customer-17 --type OrderPlaced --data '{"order": "A-1"}'
+    Example: eventfabric publish orders --key customer-17 --type PaymentReceived --data '{"order": "A-1"}'
 
     Example: eventfabric publish orders --events events.jsonl
+
+    Example: eventfabric publish orders --events events.jsonl --key-from /customer
     """
     if events is not None:
         if any(value is not None for value in (key, type, data, data_file, id, header)):
             raise typer.BadParameter("--events takes all from the file; drop the event's other options")
-        _publish_file(connection.fabric(), stream, events, strict=strict, as_json=json)
+        from eventfabric.wire.cloudevent import KeyRule
+
+        key_rule = None if key_from is None else KeyRule.parse(key_from)
+        _publish_file(connection.fabric(), stream, events, key_rule=key_rule, strict=strict, as_json=json)
         return
-    if strict:
-        raise typer.BadParameter("--strict goes with --events")
+    if strict or key_from is not None:
+        raise typer.BadParameter("--strict and --key-from go with --events")
     if key is None or type is None:
         raise typer.BadParameter("give --key and --type, or --events")
     payload, headers = _payload(data, data_file), _headers(header)
@@ -76,6 +91,7 @@ class _Outcome:
         self.published = 0
         self.malformed = 0
         self.failures: list[tuple[str, str]] = []
+        self.no_answer = False
 
     def reject(self, where: str, error: EventFabricError) -> None:
         self.malformed += 1
@@ -84,6 +100,7 @@ class _Outcome:
     def fail(self, error: PublishFailedError) -> None:
         self.failures = [(event_id, str(cause)) for event_id, cause in error.failures]
         self.published -= len(self.failures)
+        self.no_answer = is_no_answer(error)
 
     def report(self, *, as_json: bool) -> None:
         if as_json:
@@ -94,10 +111,12 @@ class _Outcome:
                 complain(f"{events:,} events: {error}")
             say(f"{self.published:,} published, {self.malformed:,} malformed, {len(self.failures):,} failed")
         if self.malformed or self.failures:
-            raise typer.Exit(1)
+            raise typer.Exit(NO_ANSWER if self.no_answer else NOT_SO)
 
 
-def _publish_file(fabric: "Fabric", stream: str, path: Path, *, strict: bool, as_json: bool) -> None:
+def _publish_file(
+    fabric: "Fabric", stream: str, path: Path, *, key_rule: "KeyRule | None", strict: bool, as_json: bool
+) -> None:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from eventfabric.sdk.cloudevents_file import read_cloudevents
@@ -111,7 +130,9 @@ def _publish_file(fabric: "Fabric", stream: str, path: Path, *, strict: bool, as
         # A pipe knows neither its size nor its place.
         sized = file.seekable() and path != _STANDARD_INPUT
         task = progress.add_task("events", total=path.stat().st_size if sized else None)
-        lines: Iterable[tuple[int, Event | MalformedCloudEventError]] = read_cloudevents(file, name=str(path))
+        lines: Iterable[tuple[int, Event | MalformedCloudEventError]] = read_cloudevents(
+            file, name=str(path), key_rule=key_rule
+        )
         if strict:
             lines = _all_or_none(lines, outcome, as_json=as_json)
         try:

@@ -1,0 +1,72 @@
+"""Owns the exit codes: what a script may learn from how a command ended."""
+
+from typing import Final
+
+from eventfabric.errors import (
+    AppendError,
+    BackfillError,
+    ContendedTransactionError,
+    DefinitionError,
+    FailoverError,
+    IndeterminateTransactionError,
+    InvalidEventError,
+    PortError,
+    PublishFailedError,
+    QuarantineRefusedError,
+    ReplayRefusedError,
+    SettingError,
+    UnknownNameError,
+    WrongRegionError,
+)
+
+NOT_SO: Final = 1
+BAD_INPUT: Final = 2
+NO_ANSWER: Final = 3
+STUCK: Final = 4
+DEFECT: Final = 70
+INTERRUPTED: Final = 130
+CLOSED_PIPE: Final = 141
+
+HELP: Final = f"""Exit codes: 0 done, and so; {NOT_SO} not so, or not all of it could be done (the message says what);
+{BAD_INPUT} the question is wrong: arguments, files, names; {STUCK} of `prove`: all is proven, and a lane is stuck;
+{NO_ANSWER} a service gave no answer or denied one, so that nothing is known; {INTERRUPTED} interrupted;
+{CLOSED_PIPE} whoever read the output has gone; {DEFECT} a defect of this program
+(EVENTFABRIC_TRACEBACK=1 shows where)."""
+
+_WRONG_QUESTIONS: Final = (
+    BackfillError,
+    DefinitionError,
+    FailoverError,
+    InvalidEventError,
+    QuarantineRefusedError,
+    ReplayRefusedError,
+    SettingError,
+    UnknownNameError,
+    UnicodeEncodeError,
+    WrongRegionError,
+)
+_WRAPPED: Final = (AppendError, ContendedTransactionError, IndeterminateTransactionError)
+"""What a write ends with when its time is up: the last failure of a service is its cause."""
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code of an error that ends a command."""
+    if isinstance(error, _WRONG_QUESTIONS) or type(error).__name__ == "ProfileNotFound":
+        return BAD_INPUT
+    if isinstance(error, OSError) and error.filename is not None:
+        return BAD_INPUT
+    return NO_ANSWER if is_no_answer(error) else NOT_SO
+
+
+def is_no_answer(error: BaseException | None) -> bool:
+    """Tell if an error says that a service gave no answer, or denied one."""
+    if isinstance(error, PublishFailedError):
+        return not error.published and all(is_no_answer(cause) for _, cause in error.failures)
+    if isinstance(error, _WRAPPED):
+        return is_no_answer(error.__cause__)
+    return isinstance(error, PortError) or is_botocore(error)
+
+
+def is_botocore(error: BaseException | None) -> bool:
+    """Tell if it is one of botocore's own errors: known by name, so that --help need not import it."""
+    return type(error).__module__.startswith("botocore")
