@@ -13,7 +13,10 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
 # A Python file that may be longer, and why. Keep this short.
-LONGER_FILES: dict[str, str] = {}
+LONGER_FILES: dict[str, str] = {
+    "functions/eventfabric/errors.py": "the one tree of errors, which is read as one",
+    "functions/eventfabric/sdk/bundles.py": "all that one lock guards of a publisher",
+}
 
 # The words are put together here so that this file does not hold what it forbids.
 MACHINE_PATH = re.compile(

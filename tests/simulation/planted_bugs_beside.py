@@ -68,7 +68,7 @@ BESIDE_DELIVERY = [
     Bug(
         "reconciliation does not ring",
         "events that nobody rang for are reported, and left",
-        "eventfabric.services.upkeep.reconcile:Reconciler._ring",
+        "eventfabric.services.upkeep.watch:Watch.ring",
         "for name, lanes in bells.lanes.items():",
         "for name, lanes in ():",
         by="lost_event",
@@ -98,7 +98,7 @@ BESIDE_DELIVERY = [
     Bug(
         "cursor taken for broken",
         "reconciliation compares a cursor with the record behind it",
-        "eventfabric.services.upkeep.reconcile:Reconciler._off_chain",
+        "eventfabric.services.upkeep.watch:Watch._off_chain",
         "right = cursor.chain == mark.chain",
         "right = cursor.sequence == 0",
         by="false_alarm",

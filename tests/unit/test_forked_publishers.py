@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from gc import collect
+from signal import SIGKILL
 from threading import Event as Flag
 from threading import Thread
 from threading import enumerate as threads_alive
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -62,20 +62,20 @@ def in_a_fork(call: Callable[[], None]) -> int:
         try:
             call()
             code = 0
-        except BaseException:
+        except BaseException:  # whatever ends the child is told, and ends nothing but the child
             import traceback
 
             traceback.print_exc()
         finally:
             os._exit(code)
-    until = monotonic() + SECONDS
-    while monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        sleep(0.01)
-    os.kill(child, 9)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    ended: list[int] = []
+    waiter = Thread(target=lambda: ended.append(os.waitpid(child, 0)[1]), daemon=True)
+    waiter.start()
+    waiter.join(SECONDS)
+    if not ended:
+        os.kill(child, SIGKILL)
+        waiter.join()
+    return os.waitstatus_to_exitcode(ended[0])
 
 
 def raises(call: Callable[[], object]) -> None:
@@ -172,22 +172,20 @@ def test_every_verb_of_an_inherited_async_fabric_raises(shop: Shop) -> None:
     fabric.close()
 
 
-def publisher_threads() -> int:
-    return sum(
-        thread.name.startswith(("eventfabric-publisher", "eventfabric-linger")) for thread in threads_alive()
-    )
+_OF_PUBLISHERS = ("eventfabric-publisher", "eventfabric-linger")
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    until = monotonic() + SECONDS
-    while not is_so() and monotonic() < until:
-        sleep(0.01)
-    assert is_so()
+def no_threads_are_left(*names: str) -> bool:
+    """Wait for the threads of these names to end; False where one does not."""
+    mine = [thread for thread in threads_alive() if thread.name.startswith(names)]
+    for thread in mine:
+        thread.join(SECONDS)
+    return not any(thread.is_alive() for thread in mine)
 
 
 def test_publishers_that_are_dropped_append_what_they_took_and_free_their_threads(shop: Shop) -> None:
     shop.gate.set()
-    wait_until(lambda: publisher_threads() == 0)
+    assert no_threads_are_left(*_OF_PUBLISHERS)
     pending = []
     for number in range(50):
         publisher = shop.fabric.publisher(STREAM, linger_ms=60_000)
@@ -197,7 +195,7 @@ def test_publishers_that_are_dropped_append_what_they_took_and_free_their_thread
         with pytest.warns(ResourceWarning, match="was not closed"):
             held.clear()
     assert sorted(receipt.result(SECONDS).sequence for receipt in pending) == list(range(50))
-    wait_until(lambda: publisher_threads() == 0)
+    assert no_threads_are_left(*_OF_PUBLISHERS)
 
 
 def test_a_closed_publisher_warns_of_nothing_and_has_no_threads(
@@ -209,7 +207,7 @@ def test_a_closed_publisher_warns_of_nothing_and_has_no_threads(
     del publisher
     collect()
     assert not [warning for warning in recwarn if warning.category is ResourceWarning]
-    wait_until(lambda: publisher_threads() == 0)
+    assert no_threads_are_left(*_OF_PUBLISHERS)
 
 
 def test_workers_do_what_they_are_given_and_end_when_nobody_holds_them() -> None:
@@ -221,7 +219,7 @@ def test_workers_do_what_they_are_given_and_end_when_nobody_holds_them() -> None
         workers.submit(lambda: 1 / 0).result(SECONDS)
     del workers
     collect()
-    wait_until(lambda: not any(thread.name.startswith("eventfabric-test") for thread in threads_alive()))
+    assert no_threads_are_left("eventfabric-test")
 
 
 def test_closed_workers_finish_what_they_have_and_take_no_more() -> None:

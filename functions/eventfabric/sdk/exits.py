@@ -7,6 +7,8 @@ say nothing.
 import atexit
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Protocol
 
@@ -44,6 +46,17 @@ def opened(unfinished: Unfinished) -> None:
 def closed(unfinished: Unfinished) -> None:
     """It has nothing left. May be called from within the collection of garbage."""
     _open.pop(id(unfinished), None)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Leave what is opened in the block to nobody: it belongs to processes that are simulated, and end with it."""
+    before = set(_open)
+    try:
+        yield
+    finally:
+        for each in _open.keys() - before:
+            del _open[each]
 
 
 def _look_after_children() -> None:

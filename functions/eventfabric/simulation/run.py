@@ -5,6 +5,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import EventFabricError
+from eventfabric.sdk import exits
 from eventfabric.sdk.operations import Operations
 from eventfabric.simulation import happenings, history, operators
 from eventfabric.simulation.functions import QueuePoller, RelayPoller, TimerPoller, reconcile_in
@@ -33,14 +34,15 @@ def simulate(plan: Plan) -> History:
 
 def simulate_in(world: World) -> History:
     """What comes of the plan of a world that is new."""
-    try:
-        quiet, why = _run(world)
-        world.note(
-            history.Ended, "world", steps=world.schedule.steps, quiet=quiet, why=why, waiting=world.waiting(),
-            ends=world.ends(), circuits=world.circuits(),
-        )  # fmt: skip
-    finally:
-        world.schedule.close()
+    with exits.apart():
+        try:
+            quiet, why = _run(world)
+            world.note(
+                history.Ended, "world", steps=world.schedule.steps, quiet=quiet, why=why, waiting=world.waiting(),
+                ends=world.ends(), circuits=world.circuits(),
+            )  # fmt: skip
+        finally:
+            world.schedule.close()
     return History(world.plan, world.entries)
 
 

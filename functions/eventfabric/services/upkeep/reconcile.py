@@ -14,7 +14,7 @@ pass. When it is through, it tells how everything stands: services/upkeep/vitals
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError, PortError, UndecodableItemError
@@ -33,31 +33,17 @@ from eventfabric.model.identity import (
 )
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import Parked, ParkedState
-from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
+from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.sightings import Sightings
 from eventfabric.ports import Ports
-from eventfabric.services.locate import has_expired, kept_in
 from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.upkeep.look import Look
 from eventfabric.services.upkeep.replica import Replica
 from eventfabric.services.upkeep.round import Round
 from eventfabric.services.upkeep.vitals import Vitals
+from eventfabric.services.upkeep.watch import Bells, Watch
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
-
-_MINUTE_MS = 60_000
-
-
-@dataclass
-class _Bells:
-    """What is to be rung at the end of a pass, by subscription."""
-
-    lanes: dict[str, set[Lane]] = field(default_factory=dict)
-
-    def add(self, look: Look) -> None:
-        self.lanes.setdefault(look.subscription.name, set()).add(look.lane)
 
 
 class Reconciler:
@@ -71,13 +57,19 @@ class Reconciler:
         self._log = ports.log_of(stream)
         self._retention = stream.retention_seconds
         self._telemetry = telemetry
-        self._now_ms = ports.clock.now_ms()
-        self._vitals = Vitals(stream)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have one pass look at everything at one moment."""
+        self._now_ms = self._ports.clock.now_ms()
+        self._vitals = Vitals(self._stream)
+        self._watching = Watch(
+            self._stream, region=self._region, ports=self._ports, vitals=self._vitals, now_ms=self._now_ms
+        )
 
     def run(self, *, repair: bool, full: bool = False) -> Iterator[Finding]:
         """The findings of one pass, lane by lane; with `repair`, what is safe to repair is. Interrupt it at will."""
-        self._now_ms = self._ports.clock.now_ms()
-        self._vitals = Vitals(self._stream)
+        self._begin()
         standings: dict[str, Standing] = {}
         for subscription in self._stream.subscriptions:
             try:
@@ -140,7 +132,7 @@ class Reconciler:
             expires=self._retention is not None, retention_seconds=self._retention, now_ms=self._now_ms, repairs=repair,
         )  # fmt: skip
         after: dict[LaneIndex, Mark] = {}
-        bells = _Bells()
+        bells = Bells()
         moves, silent = False, list[LaneIndex]()
         for number in range(self._stream.definition.lanes):
             index = LaneIndex(number)
@@ -179,7 +171,7 @@ class Reconciler:
             if mark != Mark():
                 after[index] = mark
         yield from self._verify_again(origin, after)
-        self._ring(bells)
+        self._watching.ring(bells)
         for index in silent if moves else ():  # nothing is missing of them, and replication moves again
             after[index] = replace(after[index], end=EMPTY_TAIL.sequence, since_ms=0)
         if remembers and after != marks.lanes:
@@ -246,193 +238,8 @@ class Reconciler:
         is_unprobed = circuit.state is CircuitState.OPEN and circuit.probe_ms < overdue_ms
         return is_unprobed or circuit.state is CircuitState.CLOSED
 
-    def _watch(self, look: Look, replica: Replica, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
+    def _watch(self, look: Look, replica: Replica, bells: Bells, *, repair: bool) -> Iterator[Finding]:
         try:
-            yield from self._watched(look, replica, bells, repair=repair)
+            yield from self._watching.look_at(look, replica, bells, repair=repair)
         except LogError as error:
             yield self._unreadable(look.lane, error, look.subscription)
-
-    def _watched(self, look: Look, replica: Replica, bells: _Bells, *, repair: bool) -> Iterator[Finding]:
-        yield from self._stale_owners(look)
-        parked = list(look.state.parked.get(self._home(look), {}).values())
-        self._vitals.parked(look.subscription.name, parked)
-        oldest = self._oldest_waiting(look)
-        since_ms = self._note_age(look, oldest)
-        wrong = self._cursor(look)
-        if wrong is not None:
-            yield wrong
-            return
-        dead = [one for one in parked if one.state is ParkedState.DEAD]
-        if dead:
-            waiting = sum(one.behind for one in dead)
-            more = " or more" if any(one.rest for one in dead) else ""
-            detail = f"{len(dead)} dead letters, {waiting}{more} events wait behind them"
-            yield self._finding(FindingKind.DEAD, look, dead[0].first.sequence, detail)
-        if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
-            yield from self._expired(look, oldest, replica, bells, repair=repair)
-            return
-        yield from self._expiring(look, oldest, parked)
-        if not look.runs:
-            return
-        found = self._overdue(look, parked) or (self._unrung(look, since_ms) if oldest else None)
-        if found is not None:
-            if repair:
-                bells.add(look)
-            yield replace(found, is_repaired=repair)
-
-    def _overdue(self, look: Look, parked: list[Parked]) -> Finding | None:
-        late = [one for one in parked if one.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
-        if not late:
-            return None
-        late_seconds = (self._now_ms - min(one.due_ms for one in late)) // 1000
-        detail = f"{len(late)} keys, {late_seconds} s late"
-        return self._finding(FindingKind.PARKED_OVERDUE, look, late[0].first.sequence, detail)
-
-    def _oldest_waiting(self, look: Look) -> Record | None:
-        """The first record that waits, as far as the log was verified."""
-        cursor = look.cursor
-        if cursor.sequence >= min(look.tail.sequence, look.mark.sequence):
-            return None  # all is delivered that can be
-        return self._first(look.lane, cursor.base)
-
-    def _first(self, lane: Lane, start: Sequence) -> Record | None:
-        try:
-            page = self._log.read(lane, start, records_max=1)
-        except LogError:
-            return None  # found by the pass that verifies it
-        return page.records[0] if page.records else None
-
-    def _note_age(self, look: Look, oldest: Record | None) -> int:
-        """Note since when the oldest event waits that was never handed out, whether or not it can be; returns that.
-
-        By the passes that saw the lane's tail: a record's time, where it can be read, is what its producer says.
-        """
-        cursor = look.cursor
-        if not look.lags:
-            return self._now_ms if oldest is None else to_ms(oldest.time)
-        if oldest is None or cursor.is_replay:
-            oldest = self._first(look.lane, look.news_from if cursor.is_replay else cursor.base)
-        since_ms = look.arrived_ms(oldest, self._now_ms)
-        if cursor.version or look.subscription.definition.start == "earliest":
-            self._vitals.waits(
-                look.subscription.name, since_ms
-            )  # else its first doorbell says where it begins
-        return since_ms
-
-    def _unrung(self, look: Look, since_ms: int) -> Finding | None:
-        waits_since_ms = max(look.cursor.written_ms, since_ms)
-        if waits_since_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
-            return None
-        behind = look.tail.sequence - look.cursor.sequence
-        detail = f"{behind} events wait, the oldest {(self._now_ms - waits_since_ms) // 1000} s"
-        return self._finding(FindingKind.UNRUNG, look, look.cursor.sequence, detail)
-
-    def _expiring(self, look: Look, oldest: Record | None, parked: list[Parked]) -> Iterator[Finding]:
-        """A warning while it is time: how old the oldest events are that are not handled, dead letters too."""
-        if self._retention is None or not (oldest or parked):
-            return
-        # A parked event was appended before it first failed; that is near enough for a warning.
-        since_ms = [one.failure.first_ms for one in parked] + ([to_ms(oldest.time)] if oldest else [])
-        age_ms = self._now_ms - min(since_ms)
-        if age_ms > 1000 * self._retention * limits.EXPIRES_SOON_SHARE:
-            hours = (1000 * self._retention - age_ms) / 3_600_000
-            when = f"expires in {hours:.1f} hours" if hours > 0 else f"was to expire {-hours:.1f} hours ago"
-            behind = look.tail.sequence - look.cursor.sequence
-            detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest {when}"
-            yield self._finding(FindingKind.EXPIRES_SOON, look, look.cursor.sequence, detail)
-
-    def _expired(
-        self, look: Look, following: Record, replica: Replica, bells: _Bells, *, repair: bool
-    ) -> Iterator[Finding]:
-        """What was verified here, and is not here any more."""
-        kept = kept_in(look.lane, look.lane.origin, retention_seconds=self._retention, now_ms=self._now_ms)
-        assert kept is not None, "nothing expires without a retention"
-        on_expired = look.subscription.definition.on_expired
-        if replica.kept_at_origin(look.lane, look.cursor.base, following.sequence) is not None:
-            detail = (
-                f"nothing is there before {following.sequence}, and {look.lane.origin} still has some of it"
-            )
-            found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
-        elif has_expired(self._log, look.lane, look.cursor.base, following, kept):
-            detail = f"{following.sequence - look.cursor.sequence} events expired: on_expired is {on_expired}"
-            found = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
-        else:
-            detail = f"nothing is there before {following.sequence}, and it cannot have expired yet"
-            found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
-        skips = repair and found.kind is FindingKind.EXPIRED_UNREAD and on_expired == "skip"
-        if skips:
-            bells.add(look)  # its next delivery goes on behind them
-        yield replace(found, is_repaired=skips)
-
-    def _cursor(self, look: Look) -> Finding | None:
-        """What is wrong with where the cursor stands."""
-        cursor, seen = look.cursor, look.mark.cursors.get(look.subscription.name)
-        if cursor.version == 0:
-            return None
-        if (
-            seen is not None
-            and seen[0] == cursor.epoch
-            and cursor.sequence < seen[1]
-            and not cursor.replay_until
-        ):
-            return self._finding(
-                FindingKind.CURSOR_BACK, look, cursor.sequence, f"stood at {seen[1]} at the last pass"
-            )
-        if cursor.sequence > look.tail.sequence:
-            tail = self._log.tail(look.lane)  # the lane may have grown since
-            if cursor.sequence > tail.sequence and cursor.epoch == 0:
-                detail = f"the lane ends at {tail.sequence}: replay it from 0 if it was made anew"
-                return self._finding(FindingKind.CURSOR_AHEAD, look, cursor.sequence, detail)
-            return None
-        if cursor.chain == UNKNOWN_CHAIN:
-            return None  # a replay went back to the oldest record that is kept
-        if seen == (cursor.epoch, cursor.sequence) or cursor.base > look.mark.sequence:
-            return None
-        return self._off_chain(look)
-
-    def _off_chain(self, look: Look) -> Finding | None:
-        cursor, mark = look.cursor, look.mark
-        if cursor.sequence == cursor.base == mark.sequence:
-            right = cursor.chain == mark.chain
-        else:
-            before = self._log.tail(look.lane, before=cursor.base)
-            right = (before.sequence, before.chain) == (cursor.base, cursor.chain)
-            # Where the record before it has expired, nothing is left to compare.
-            right = right or (before.sequence < cursor.base and self._retention is not None)
-            if right and cursor.sequence != cursor.base:
-                holder = self._log.tail(look.lane, before=Sequence(cursor.base + 1))
-                right = cursor.base <= cursor.sequence < holder.sequence
-        if right:
-            return None
-        detail = f"its record begins at {cursor.base}, by a chain that is not the log's there"
-        return self._finding(FindingKind.CURSOR_BROKEN, look, cursor.sequence, detail)
-
-    def _stale_owners(self, look: Look) -> Iterator[Finding]:
-        """Cursors of former owners that moved when these should have known."""
-        owner = look.owner
-        if owner is None or owner.epoch == 0 or look.subscription.shares_state:
-            return
-        grace_ms = 1000 * (
-            limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS + limits.SETTLE_SECONDS
-        )
-        for region, cursor in look.state.cursors.items():
-            if region != owner.region and cursor.epoch < owner.epoch:
-                late_ms = cursor.written_ms - owner.since_ms
-                if late_ms > grace_ms:
-                    yield self._finding(
-                        FindingKind.STALE_OWNER, look, cursor.sequence,
-                        f"{region} wrote its cursor {late_ms // 1000} s after {owner.region} took over",
-                    )  # fmt: skip
-
-    def _ring(self, bells: _Bells) -> None:
-        again = self._now_ms // _MINUTE_MS
-        for name, lanes in bells.lanes.items():
-            rung = [Doorbell(self._name, lane, ANY_TAIL, again=again) for lane in sorted(lanes, key=str)]
-            self._ports.doorbells.ring(name, rung)
-
-    def _home(self, look: Look) -> Region:
-        return Region(look.subscription.home(look.lane.origin) or self._region)
-
-    def _finding(self, kind: FindingKind, look: Look, sequence: int, detail: str) -> Finding:
-        name = SubscriptionName(look.subscription.name)
-        return Finding(kind, self._name, look.lane, self._region, Sequence(sequence), detail, name)
