@@ -193,7 +193,11 @@ def test_a_closed_standard_input_is_said(
         (["publish", "orders", "--key", "k", "--type", "t", "--header", "x"], 2, "name=value"),
         (["publish", "orders", "--key", "k", "--type", "t", "--header", "X=1"], 2, "headers.X"),
         (["publish", "orders", "--key", "k"], 2, "--key and --type"),
-        (["publish", "orders", "--key", "k", "--type", "t", "--strict"], 2, "--strict goes with --events"),
+        (
+            ["publish", "orders", "--key", "k", "--type", "t", "--strict"],
+            2,
+            "--strict and --key-from go with --events",
+        ),
         (["publish", "orders", "--key", "k", "--events", "x"], 2, "--events takes all"),
         (["publish", "orders", "--events", "none.jsonl"], 2, "none.jsonl"),
         (["publish", "orders", "--key", "k", "--type", "t", "--region", "mars"], 2, "not in Region mars"),
