@@ -1,15 +1,20 @@
 """Owns where a look for later events goes, how far, and what of that it counts."""
 
+from typing import Any
+
 import pytest
 
 from eventfabric.limits import LATE_AFTER_SECONDS
 from eventfabric.memory.faults import Faults
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.services.upkeep.failover import Failover
 from eventfabric.telemetry import LogEvent
+from eventfabric.wire import record_item
+from eventfabric.wire.keys import cursor_key
 from tests.simulation.world import AWAY, FAR, HOME, STREAM, SUBSCRIPTION, Recorder, World, event, lane
 from tests.unit.failing import FEW, Failing
 from tests.unit.test_late import late_of, lost_and_back, publish
@@ -169,3 +174,36 @@ def test_of_two_later_events_in_one_record_the_last_one_is_told() -> None:
     home_is_back(away)
     away.deliver(lane(0))
     assert late_of(away)["a1"] == "a3"
+
+
+def spoil_first(away: World, **fields: Any) -> None:
+    """Change fields of the first record that was handed out of the other lane meanwhile."""
+    first = away.log.read(lane(0, AWAY), Sequence(0), records_max=1).records[0]
+    away.table.write("Put", {"Item": {**record_item.to_item(first), **fields}})
+
+
+def test_a_record_of_the_other_lane_that_cannot_be_unpacked_hides_nothing_but_its_own_events() -> None:
+    away = lost_and_back()
+    spoil_first(away, d={"B": b"spoiled"})
+    assert away.deliver(lane(0)).outcome is Outcome.DELIVERED
+    assert late_of(away) == {"a0": None, "a2": None, "b2": None, "a1": None, "b1": "b2", "c1": None}
+
+
+def test_where_it_cannot_be_found_out_what_came_later_that_is_told_and_holds_up_nothing() -> None:
+    away = lost_and_back()
+    spoil_first(away, h={"N": str(2**64)})
+    assert away.deliver(lane(0)).outcome is Outcome.DELIVERED
+    assert {"a1", "b1", "c1"} <= set(late_of(away))
+    assert LogEvent.LATE_UNKNOWN in away.telemetry.told
+
+
+def test_a_state_of_the_other_lane_that_cannot_be_read_holds_up_no_event_of_this_one() -> None:
+    away = lost_and_back()
+    key = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), lane(0, AWAY))
+    ledger = away.cloud.regions[AWAY].table(away.topology.ledger.name)
+    item = ledger.get(cursor_key(key, AWAY), consistent=True)
+    assert item is not None
+    ledger.write("Put", {"Item": {**item, "s": {"N": str(2**64)}}})
+    assert away.deliver(lane(0)).outcome is Outcome.DELIVERED
+    assert {"a1", "b1", "c1"} <= set(late_of(away))
+    assert LogEvent.LATE_UNKNOWN in away.telemetry.told

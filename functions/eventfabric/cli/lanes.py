@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _READERS = 16
 
 
-app = typer.Typer(help="Show tail, cursor and lag of the lanes; set aside what does not belong to one.")
+app = typer.Typer()
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 
 

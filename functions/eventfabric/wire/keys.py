@@ -229,11 +229,6 @@ def is_record(item: Item) -> bool:
     return not (is_once(item) or is_aside(item) or is_place(item))
 
 
-def lane_of(item: Item) -> Lane:
-    """The lane of a record's key; ValueError or KeyError where there is none."""
-    return Lane.parse(item[PK]["S"])
-
-
 def lane_key_of(item: Item) -> LaneKey:
     """The lane and subscription of a ledger item's key; ValueError or KeyError where there is none."""
     stream, subscription, origin, local = item[PK]["S"].split("/")

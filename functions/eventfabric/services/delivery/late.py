@@ -148,7 +148,11 @@ class Lateness:
         if record.time <= known.since:
             return
         types = self._in.subscription.definition.types
-        for event in unpack(record):
+        try:
+            events = unpack(record)
+        except UndecodableRecordError:  # told where that lane is delivered
+            return
+        for event in events:
             sequence = event.sequence or Sequence(0)
             before = known.last.get(event.key)
             if (
