@@ -45,7 +45,6 @@ class UnprovenReplyError(BotoCoreError):
 
 class _Response(Protocol):
     status_code: int
-    headers: Mapping[str, str]
     content: bytes
 
 
@@ -83,7 +82,8 @@ class Calls:
             return  # unknown as it is
         succeeded = status < _REDIRECTION
         reason = _flaw(
-            http_response,
+            http_response.content,
+            parsed["ResponseMetadata"]["HTTPHeaders"],  # a plain dict, which costs less than the reply's own
             needs_checksum=succeeded and self._has_checksums,
             needs_body=model.output_shape is not None,
         )
@@ -101,9 +101,8 @@ class Calls:
             raise UnprovenReplyError(operation=model.name, reason=f"{code}, and an earlier try had no reply")
 
 
-def _flaw(response: _Response, *, needs_checksum: bool, needs_body: bool) -> str:
+def _flaw(content: bytes, headers: Mapping[str, str], *, needs_checksum: bool, needs_body: bool) -> str:
     """Why this is no reply of the service, or not all of it; empty where it is."""
-    headers, content = response.headers, response.content
     if "x-amzn-requestid" not in headers:
         return "the reply bears no request id, so it is not the service's"
     if (content or needs_body) and (content[:1] != b"{" or content[-1:] != b"}"):
