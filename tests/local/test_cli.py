@@ -13,9 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventfabric import Event, limits
-from eventfabric.sdk.cloudevents_file import read_cloudevents
-from eventfabric.wire.cloudevent import KeyRule
+from eventfabric import limits
 from tests.local.cli_support import ROOT, CommandLine, local_up
 
 SAMPLE = (ROOT / "infra/sample/events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -366,40 +364,3 @@ def test_a_running_fabric_delivers_what_is_published(cli: CommandLine, tmp_path:
                 break
         else:
             raise AssertionError(f"lanes still lag: {lanes}")
-
-
-def test_the_key_of_each_line_may_stand_in_an_attribute_or_in_its_data(
-    cli: CommandLine, endpoint: str, tmp_path: Path
-) -> None:
-    events, at = tmp_path / "events.jsonl", ("--endpoint-url", endpoint, "--json")
-    lines = [
-        {
-            "specversion": "1.0",
-            "id": str(uuid4()),
-            "source": "/s",
-            "type": "t",
-            "data": {"who": {"id": number}},
-        }
-        for number in range(2)
-    ]
-    events.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert cli.run("publish", "orders", "--events", events, *at).json["malformed"] == 2
-    for rule, keys in (
-        ("/who/id", ["0", "1"]),
-        ("source", ["/s", "/s"]),
-        ("id", [line["id"] for line in lines]),
-    ):
-        ran = cli.run("publish", "orders", "--events", events, "--key-from", rule, *at)
-        assert (ran.code, ran.json["published"]) == (0, 2)
-        with events.open("rb") as file:
-            read = [found for _, found in read_cloudevents(file, name="e", key_rule=KeyRule.parse(rule))]
-        assert [found.key for found in read if isinstance(found, Event)] == keys
-    assert (
-        cli.run("publish", "orders", "--events", events, "--key-from", "/nobody", *at).json["malformed"] == 2
-    )
-    assert "allowed: " in cli.refused(
-        "publish", "orders", "--events", events, "--key-from", "who", *at, code=2
-    )
-    assert "go with --events" in cli.refused(
-        "publish", "orders", "--key", "k", "--type", "t", "--key-from", "id", *at, code=2
-    )

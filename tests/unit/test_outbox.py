@@ -20,6 +20,7 @@ from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Fault, Faults, at_random, nth
 from eventfabric.memory.requests import Requests
 from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import Record
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
 
@@ -55,13 +56,22 @@ class World:
             append_timeout_seconds=timeout_seconds,
         )
 
+    def records(self, lane: Lane, stream: str = "orders") -> list[Record]:
+        """All records of a lane, page by page."""
+        log, found, more = self.cloud.log(TOPOLOGY, stream, US), list[Record](), True
+        while more:
+            start = found[-1].tail.sequence if found else Sequence(0)
+            page = log.read(lane, start, records_max=1000)
+            found += page.records
+            more = page.more and bool(page.records)
+        return found
+
     def events(self, stream: str = "orders") -> list[Event]:
         """All events of a stream, lane by lane."""
-        log = self.cloud.log(TOPOLOGY, stream, US)
         found: list[Event] = []
         for index in range(TOPOLOGY.stream(stream).definition.lanes):
-            lane = Lane.parse(f"{US}/0.{index}")
-            found += [e for r in log.read(lane, Sequence(0), records_max=1000).records for e in unpack(r)]
+            records = self.records(Lane.parse(f"{US}/0.{index}"), stream)
+            found += [event for record in records for event in unpack(record)]
         return found
 
     def ids(self, stream: str = "orders") -> list[str]:

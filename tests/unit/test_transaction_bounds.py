@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from eventfabric import limits
 from eventfabric.errors import IndeterminateTransactionError, TransactionTooLargeError
 from eventfabric.memory.faults import Fault, Faults, nth
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane
 from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.sdk.outbox import OutboxTransaction
 from eventfabric.wire.item_size import item_bytes
-from tests.unit.test_outbox import TOPOLOGY, US, World
+from tests.unit.test_outbox import US, World
 
 NOISE = Random(7).randbytes(2**21)
 LANE = Lane.parse(f"{US}/0.0")
@@ -21,12 +21,12 @@ LANE = Lane.parse(f"{US}/0.0")
 
 def records(world: World) -> list[Record]:
     """The records of the audit's only lane; each extends the one before it."""
-    found = world.cloud.log(TOPOLOGY, "audit", US).read(LANE, Sequence(0), records_max=1000).records
+    found = world.records(LANE, "audit")
     chain, sequence = EMPTY_TAIL.chain, 0
     for record in found:
         assert (record.sequence, record.extends(chain)) == (sequence, True)
         chain, sequence = record.chain, record.tail.sequence
-    return list(found)
+    return found
 
 
 def publish(transaction: OutboxTransaction, number: int, data: object, *, type: str = "Seen") -> None:
