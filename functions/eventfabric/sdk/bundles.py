@@ -190,9 +190,9 @@ class Bundles:
 
         What takes longer than it may is left to the end of the process, which waits no more, and tells what was lost.
         """
-        self.hurry()
         with self._lock:
             self._closed = True
+            self._seal_all()  # under the lock that closes it: what is taken before is not left behind
             self._wake.put(None)
         self.finish(monotonic() + within_seconds)
         with self._lock:
