@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from binascii import crc32
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -112,6 +113,8 @@ class _Denying(BaseHTTPRequestHandler):
         self.send_response(400)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("x-amzn-RequestId", "R1")
+        self.send_header("x-amz-crc32", str(crc32(body)))
         self.end_headers()
         self.wfile.write(body)
 

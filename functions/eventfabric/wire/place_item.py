@@ -32,5 +32,6 @@ def from_item(item: Item) -> Tail:
             HybridTime(fields.whole(item, "h", most=limits.HYBRID_TIME_MAX)),
         )
     except UndecodableItemError as error:
-        where = str(item.get("pk", {}).get("S", "?"))
-        raise UndecodableRecordError(where, PLACE_SEQUENCE, f"not a lane's place: {error}") from error
+        raise UndecodableRecordError(
+            fields.key_text(item), PLACE_SEQUENCE, f"not a lane's place: {error}"
+        ) from error
