@@ -8,9 +8,8 @@ A call either returns, or raises a PortError that says whether it may have taken
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from eventfabric.model.backfill import Backfill
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.commit import (
     CommitOutcome as CommitOutcome,
@@ -41,10 +40,13 @@ from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, Settled
 from eventfabric.model.record import Aside, Record, Tail
 from eventfabric.model.record import Recent as Recent
-from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import Doorbell
+
+if TYPE_CHECKING:  # which few functions need
+    from eventfabric.model.backfill import Backfill
+    from eventfabric.model.slice import SliceProgress
 
 
 class Clock(Protocol):
@@ -245,33 +247,33 @@ class Outbox(Protocol):
 class Backfills(Protocol):
     """The backfills into one Region, and how far their slices are. Only that Region writes them; others see them."""
 
-    def all(self) -> list[Backfill]:
+    def all(self) -> "list[Backfill]":
         """Every backfill that is known here, into whichever Region."""
         ...
 
-    def find(self, backfill_id: str) -> Backfill | None:
+    def find(self, backfill_id: str) -> "Backfill | None":
         """The backfill of that id into this Region (one consistent read)."""
         ...
 
-    def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
+    def replace(self, read: "Backfill | None", to: "Backfill") -> "Backfill | None":
         """Replace the backfill that was `read` (by version; None: none yet); what stands now, or None: race lost."""
         ...
 
-    def add(self, backfill_id: str, slices: Seq[SliceProgress]) -> None:
+    def add(self, backfill_id: str, slices: "Seq[SliceProgress]") -> None:
         """Note slices. Those that are known, by lane and start, stay as they are."""
         ...
 
-    def save(self, backfill_id: str, progress: SliceProgress) -> None:
+    def save(self, backfill_id: str, progress: "SliceProgress") -> None:
         """Note how far a slice is, unless it is further already: of two workers the one ahead counts."""
         ...
 
-    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> SliceProgress | None:
+    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> "SliceProgress | None":
         """The slice of a lane that starts there (one consistent read)."""
         ...
 
     def slices(
         self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int
-    ) -> tuple[list[SliceProgress], bool]:
+    ) -> "tuple[list[SliceProgress], bool]":
         """Up to so many slices behind the one of that lane and start, lane by lane; whether more may follow."""
         ...
 

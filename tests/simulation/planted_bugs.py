@@ -234,9 +234,9 @@ BUGS = [
     Bug(
         "crash blamed on the next event",
         "whatever event is next when a process died has crashed as often as it may",
-        "eventfabric.services.delivery.visit:Visit.__init__",
-        "self.cursor = state.cursor(context.region)",
-        "self.cursor = replace(state.cursor(context.region), attempting=False, crashes=8 if after_crash else 0)",
+        "eventfabric.services.delivery.visit:Visit.crashes_at",
+        "return self.cursor.crashes if self.cursor.sequence == sequence else 0",
+        "return 8 if self.careful else 0",
         by="innocent_dead_letter",
         seed=1,
         profile="failures",

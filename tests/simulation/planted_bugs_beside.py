@@ -17,7 +17,7 @@ BESIDE_DELIVERY = [
     Bug(
         "pause ignored",
         "a paused subscription is delivered",
-        "eventfabric.services.delivery.deliver:Deliverer.deliver",
+        "eventfabric.services.delivery.deliver:Deliverer._deliver",
         "if circuit.state is not CircuitState.CLOSED and not probes:",
         "if circuit.state is CircuitState.OPEN and not probes:",
         by="breaker_attempts",
@@ -27,7 +27,7 @@ BESIDE_DELIVERY = [
     Bug(
         "epoch ignored",
         "a Region delivers whatever rings, whoever owns it",
-        "eventfabric.services.delivery.deliver:Deliverer.deliver",
+        "eventfabric.services.delivery.deliver:Deliverer._deliver",
         "if owner is not None and owner.region != self._region:\n        # Somebody",
         "if False:\n        # Somebody",
         by="stuck_lane",

@@ -1,8 +1,8 @@
 """All ports of one Region over AWS, or over whatever answers at the clients' endpoint."""
 
 from functools import cache
+from typing import Any, cast
 
-from eventfabric.aws.backfills import AwsBackfills
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.ledger import AwsLedger
@@ -10,8 +10,21 @@ from eventfabric.aws.log import AwsLog
 from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.model.identity import Region
-from eventfabric.ports import Clock, Entropy, Ports, Steps
+from eventfabric.ports import Backfills, Clock, Entropy, Ports, Steps
 from eventfabric.topology import StreamTopology, Topology
+
+
+class _LateBackfills:
+    """A Region's backfills, whose adapter is imported with the first call: few functions need it."""
+
+    def __init__(self, clients: Clients, table: str, region: Region) -> None:
+        self._made_of = clients, table, region
+
+    def __getattr__(self, name: str) -> Any:
+        from eventfabric.aws.backfills import AwsBackfills
+
+        clients, table, region = self._made_of
+        return getattr(AwsBackfills(clients.dynamodb, table, region), name)
 
 
 def aws_ports(
@@ -52,7 +65,7 @@ def aws_ports(
         ),
         outbox=AwsOutbox(clients.dynamodb),
         steps_of=steps_of,
-        backfills=AwsBackfills(clients.dynamodb, topology.ledger.name, region),
+        backfills=cast(Backfills, _LateBackfills(clients, topology.ledger.name, region)),
         at=at,
         doorbells=AwsDoorbells(
             clients.sqs,
