@@ -114,7 +114,7 @@ class LaneEnds:
         if end.beyond and not end.is_far:
             raise UncertainTailError(
                 lane, end.beyond[0], f"does not continue the record before it, which ends at {tail.sequence}: restore "
-                "what is missing between them, or set it aside (eventfabric lanes restore, lanes quarantine)"
+                "what is missing between them (eventfabric backfill), or set it aside (eventfabric lanes quarantine)"
             )  # fmt: skip
         return tail
 
