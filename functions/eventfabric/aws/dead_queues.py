@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from eventfabric import limits
 from eventfabric.aws.clients import named_failures
+from eventfabric.errors import UndecodableMessageError
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell, from_body
@@ -47,7 +48,7 @@ class DeadQueues:
             for message in messages:
                 try:
                     dead = from_body(message["Body"])
-                except ValueError:
+                except UndecodableMessageError:
                     continue  # not ours to throw away
                 again = Doorbell(dead.stream, dead.lane, dead.tail, again=self._clock.now_ms())
                 if not self._doorbells.ring(subscription, [again]):

@@ -92,14 +92,15 @@ class Express:
                 self._pool = Workers(limits.EXPRESS_THREADS_MAX, "eventfabric-express", owner="this fabric")
                 exits.opened(self)
         with suppress(RuntimeError):  # the interpreter ends, and takes no more work: the relay rings
-            running = self._pool.submit(ringer.ring_all)
+            running = self._pool.submit(self._ring_all, ringer)
             self._running.add(running)
-            running.add_done_callback(self._ended)
+            running.add_done_callback(self._running.discard)
 
-    def _ended(self, running: Future[None]) -> None:
-        self._running.discard(running)
-        if error := running.exception():
-            _log.error("doorbells were not rung, and are left to the relay", exc_info=error)
+    def _ring_all(self, ringer: "_Ringer") -> None:
+        try:
+            ringer.ring_all()
+        except Exception:  # nobody waits for its outcome, and the relay rings what it did not
+            _log.exception("doorbells were not rung, and are left to the relay")
 
 
 class _Ringer:
