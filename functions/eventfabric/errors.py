@@ -263,7 +263,10 @@ class PublishFailedError(EventFabricError):
     def __init__(self, failures: Sequence[tuple[str, BaseException]], *, published: int) -> None:
         self.failures, self.published = tuple(failures), published
         count = "1 event was" if len(failures) == 1 else f"{len(failures)} events were"
-        first = f"; event {failures[0][0]}: {failures[0][1]}" if failures else ""
+        first = ""
+        if failures:
+            event_id, error = failures[0]
+            first = f"; event {event_id}: {str(error) or type(error).__name__}"  # an interruption has no text
         super().__init__(f"{count} not published ({published} were){first}")
 
 

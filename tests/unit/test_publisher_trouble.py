@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from eventfabric import Fabric, limits
-from eventfabric.errors import InvalidEventError, RefusedError
+from eventfabric.errors import InvalidEventError, PublishFailedError, RefusedError
 from eventfabric.model.identity import LaneIndex, lane_index
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
@@ -139,6 +139,8 @@ def test_an_interruption_without_workers_leaves_nothing_counted_and_the_publishe
     within_time(publisher.flush)
     assert publisher.buffered_bytes == 0
     assert publish(publisher, "large", data="x" * 99_000).result(SECONDS).event_id == "large"
+    with pytest.raises(PublishFailedError, match=r"100 events were not published .*: KeyboardInterrupt$"):
+        publisher.close()
 
 
 def test_an_interruption_between_the_columns_of_an_event_takes_it_back(
