@@ -33,7 +33,7 @@ def main(
     report: Annotated[bool, typer.Option("--report", help="Try nothing; print what is known.")] = False,
     write: Annotated[Path | None, typer.Option(help="Write the page of survivors there too.")] = None,
 ) -> None:
-    """Mutate services/ and model/, and say which mutants the unit and simulation tests do not kill.
+    """Mutate the protocol, its stored formats, adapters and handlers; say which mutants no test of these kills.
 
     Stop it at any time: verdicts are kept in build/mutation, and the next run goes on. A verdict holds until its
     function changes; that a mutant survived, until a test file changes that runs its line.

@@ -12,7 +12,9 @@ from typing import Any
 
 from scripts.install import ROOT
 
-FOLDERS = ("functions/eventfabric/services", "functions/eventfabric/model")
+FOLDERS = tuple(
+    f"functions/eventfabric/{package}" for package in ("services", "model", "wire", "aws", "runtime")
+)
 KEPT = ROOT / "build" / "mutation"
 
 

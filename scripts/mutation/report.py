@@ -95,7 +95,7 @@ def page(known: Known, mutants: int) -> str:
 
 _HEAD = """# Mutants
 
-Written by `scripts/mutate --write docs/mutants.md`. mutmut's operators change `services/` and `model/`, one place at a
-time; the tests of `tests/unit` and `tests/simulation` that run the changed line are to fail. `scripts/mutate --help`
-says how to go on with a run; `scripts/mutation/reasons.toml` holds the reasons below.
+Written by `scripts/mutate --write docs/mutants.md`. mutmut's operators change the packages below, one place at a time;
+the tests of `tests/unit`, `contract`, `handlers` and `simulation` that run the changed line are to fail.
+`scripts/mutate --help` says how to go on with a run; `scripts/mutation/reasons.toml` holds the reasons below.
 """

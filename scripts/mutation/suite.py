@@ -24,7 +24,7 @@ from scripts.install import ROOT
 from scripts.mutation.forks import Wire, run_forked
 from scripts.mutation.mutants import FOLDERS, KEPT, Fate, Mutant
 
-SUITES = ("tests/unit", "tests/simulation")
+SUITES = ("tests/unit", "tests/contract", "tests/handlers", "tests/simulation")
 NO_JUDGES = "test_ctrl_c_"
 """Begin the names of tests of processes that they start: no mutant is in those, and signals are ours to send here."""
 EXAMPLES_MAX = 40

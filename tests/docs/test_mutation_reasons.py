@@ -1,0 +1,32 @@
+"""The reasons why some mutants may live are reasons of code that is there."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from scripts.install import ROOT
+from scripts.mutation.report import Reason, reasons
+
+
+def names(node: ast.AST, within: str = "") -> Iterator[str]:
+    """The qualified names of all that is defined there."""
+    for child in ast.iter_child_nodes(node):
+        name = within
+        if isinstance(child, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            name = f"{within}.{child.name}" if within else child.name
+            yield name
+        yield from names(child, name)
+
+
+NAMES = {
+    name
+    for path in (ROOT / "functions/eventfabric").rglob("*.py")
+    for name in names(ast.parse(path.read_text(encoding="utf-8")))
+}
+
+
+@pytest.mark.parametrize("reason", [one for one in reasons() if one.function], ids=lambda one: one.function)
+def test_a_reason_names_a_function_that_is_there(reason: Reason) -> None:
+    assert any(re.search(reason.function, name) for name in NAMES)
