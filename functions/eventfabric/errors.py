@@ -40,6 +40,7 @@
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── ReplayRefusedError           a replay cannot be done as it was asked for: nothing is changed
     ├── QuarantineRefusedError       an item is not to be set aside from its lane: nothing is changed
+    ├── RestoreRefusedError          a record is not to be put back, or not proven to belong there: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
     ├── FailoverError                lanes cannot be handed over as was asked
     ├── BackfillError                what is asked of a backfill cannot be done: every problem
@@ -344,6 +345,14 @@ class QuarantineRefusedError(EventFabricError):
     def __init__(self, lane: object, sequence: int, reason: str) -> None:
         self.lane, self.sequence, self.reason = lane, sequence, reason
         super().__init__(f"{lane}@{sequence} stays: {reason}")
+
+
+class RestoreRefusedError(EventFabricError):
+    """A record is not put back: it is there, the copy lacks it, or the chain does not prove it to belong there."""
+
+    def __init__(self, lane: object, sequence: int, reason: str) -> None:
+        self.lane, self.sequence, self.reason = lane, sequence, reason
+        super().__init__(f"{lane}@{sequence} is not restored: {reason}")
 
 
 class UncertainTailError(LogError):

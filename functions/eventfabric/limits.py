@@ -212,6 +212,8 @@ STEP_KEPT_ALWAYS_SECONDS: Final = 100 * 366 * 24 * 3600
 
 PARTITION_KEY_BYTES_MAX: Final = 2048
 ITEM_BYTES_MAX: Final = 400 * 1024
+EXPORT_LINE_BYTES_MAX: Final = 2 * ITEM_BYTES_MAX
+"""An item in a line of an export: its bytes take a third more there, and every attribute its name and type."""
 QUEUE_SEND_BATCH_MAX: Final = 10
 QUEUE_GROUP_CHARACTERS_MAX: Final = 128
 DOORBELL_BATCH_MAX: Final = 10

@@ -146,10 +146,17 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
         _read_log(stream, regions),
         _write_log(stream, regions, ("PutItem",)),
         Statement(
-            f"set aside what does not belong to the log of {stream.name}, and look at it",
+            f"set aside or restore records of the log of {stream.name}, on record",
             _dynamodb("Query", "PutItem", "DeleteItem"),
             tuple(_table(stream.table, region) for region in regions),
             leading_keys=(*_lanes(stream), "aside/*"),
+        ),
+        Statement(
+            f"read a copy of the log of {stream.name} that was restored to a point in time",
+            _dynamodb("Query"),
+            tuple(Resource("dynamodb", region, f"table/{stream.table.name}-restored*") for region in regions),
+            leading_keys=_lanes(stream),
+            wildcard="Who restores a table names it; its name is to begin with the table's own and '-restored'.",
         ),
         Statement(
             "see and change the state of the stream's subscriptions",

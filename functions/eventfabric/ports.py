@@ -38,7 +38,7 @@ from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, Strea
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, Settled
-from eventfabric.model.record import Aside, Record, Tail
+from eventfabric.model.record import Intervention, Record, Tail
 from eventfabric.model.record import Recent as Recent
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.topology import StreamTopology
@@ -117,15 +117,19 @@ class Log(Protocol):
         """Note that the lane goes on at `tail`, though all of its records expire, unless a later place is noted."""
         ...
 
-    def set_aside(self, aside: Aside) -> None:
+    def note(self, intervention: Intervention) -> None:
+        """Put on record what an operator is about to do at a place of a lane; of each kind, the latest is kept."""
+        ...
+
+    def set_aside(self, intervention: Intervention) -> None:
         """Move whatever stands at that place out of the lane, and keep it with who did that, and why.
 
         Nothing happens where nothing stands there. After a PortError it may be kept and stand in the lane as well.
         """
         ...
 
-    def asides(self, lane: Lane) -> tuple[Aside, ...]:
-        """What was set aside from the lane, by sequence; at most a page of it."""
+    def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
+        """What operators did to the lane, by kind and sequence; at most a page of it."""
         ...
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:

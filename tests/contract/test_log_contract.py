@@ -6,7 +6,15 @@ import pytest
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError, UndecodableRecordError
 from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region, Sequence
-from eventfabric.model.record import EMPTY_TAIL, Aside, Batch, Record, Tail, record_at
+from eventfabric.model.record import (
+    EMPTY_TAIL,
+    Batch,
+    Intervention,
+    InterventionKind,
+    Record,
+    Tail,
+    record_at,
+)
 from eventfabric.ports import Recent
 from eventfabric.wire import record_item
 from tests.contract.backends import AWAY, HOME, LOG_TABLE, Backend
@@ -223,11 +231,21 @@ class TestPlace:
 
 
 def test_what_is_set_aside_is_out_of_the_lane_and_kept_as_it_stood(backend: Backend) -> None:
-    far = Aside(LANE, Sequence(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
+    far = Intervention(LANE, Sequence(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
     for one in (record(0), record(1 << 40)):
         backend.log.append(one)
     backend.log.set_aside(replace(far, sequence=Sequence(7)))
-    assert backend.log.asides(LANE) == ()
+    assert backend.log.interventions(LANE) == ()
     backend.log.set_aside(far)
     backend.log.set_aside(far)
-    assert (backend.log.asides(LANE), all_sequences(backend, records_max=9)) == ((far,), [0])
+    assert (backend.log.interventions(LANE), all_sequences(backend, records_max=9)) == ((far,), [0])
+
+
+def test_of_each_kind_of_intervention_one_a_sequence_is_on_record(backend: Backend) -> None:
+    aside = Intervention(LANE, Sequence(7), by="ana", reason="nobody knows it", at_ms=5)
+    restored = replace(aside, kind=InterventionKind.RESTORED, reason="lost")
+    backend.log.append(record(0))
+    for one in (restored, aside, replace(restored, at_ms=9)):
+        backend.log.note(one)
+    assert backend.log.interventions(LANE) == (aside, replace(restored, at_ms=9))
+    assert all_sequences(backend, records_max=9) == [0]

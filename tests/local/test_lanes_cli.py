@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -69,18 +70,18 @@ def test_a_far_tail_is_found_set_aside_on_record_and_gone(cli: CommandLine, serv
 
     would = cli.run("lanes", "quarantine", "orders", place, "--dry-run", "--json", *server)
     assert (would.code, would.json["set_aside"], would.json["place"]) == (0, False, place)
-    assert cli.run("lanes", "quarantined", "orders", "--json", *server).json["set_aside"] == []
+    assert cli.run("lanes", "mended", "orders", "--json", *server).json["mended"] == []
 
     done = cli.run("lanes", "quarantine", "orders", place, "--reason", "a script's mistake", *server)
     assert (done.code, "is set aside" in done.out) == (0, True)
-    (listed,) = cli.run("lanes", "quarantined", "orders", "--json", *server).json["set_aside"]
+    (listed,) = cli.run("lanes", "mended", "orders", "--json", *server).json["mended"]
     assert (listed["place"], listed["why"].endswith("a script's mistake"), bool(listed["by"])) == (
         place,
         True,
         True,
     )
     assert cli.run("reconcile", *server, "--json").json["findings"] == []
-    assert [one["sequence"] for one in cli.run("prove", *server, "--json").json["set_aside"]] == [FAR]
+    assert [one["sequence"] for one in cli.run("prove", *server, "--json").json["mended"]] == [FAR]
     assert publish(server, "4") == [3]
 
 
@@ -90,3 +91,53 @@ def test_what_is_the_lanes_own_is_refused_in_one_line(cli: CommandLine, server: 
     said = cli.refused("lanes", "quarantine", "orders", f"{lane}@0", *server, code=2)
     assert "the lane's own" in said
     assert "LANE@SEQUENCE" in cli.refused("lanes", "quarantine", "orders", "nonsense", *server, code=2)
+
+
+def copied_table(server: tuple[str, ...], name: str) -> Any:
+    """Restore the stream's table to now, under a name; the client that did so."""
+    client = Clients(REGION, endpoint_url=server[-1]).dynamodb
+    client.create_table(
+        TableName=name,
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "N"},
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for item in client.scan(TableName="shop-orders")["Items"]:
+        client.put_item(TableName=name, Item=cast(Any, item))
+    return client
+
+
+def test_a_lost_record_comes_back_from_a_table_restored_to_a_point_in_time(
+    cli: CommandLine, server: tuple[str, ...]
+) -> None:
+    publish(server, "1", "2", "3")
+    client = copied_table(server, "shop-orders-restored")
+    log, lane = log_of(server)
+    before = log.read(lane, Sequence(0), records_max=9).records
+    client.delete_item(TableName="shop-orders", Key={"pk": {"S": str(lane)}, "sk": {"N": "1"}})
+    restore = (
+        "lanes",
+        "restore",
+        "orders",
+        str(lane),
+        "--sequence",
+        "1",
+        "--from-table",
+        "shop-orders-restored",
+    )
+    would = cli.run(*restore, "--dry-run", "--json", *server)
+    assert (would.code, would.json["restored"], would.json["events"]) == (0, False, 1)
+    done = cli.run(*restore, "--reason", "a script's mistake", *server)
+    assert (done.code, "is restored" in done.out) == (0, True)
+    assert log.read(lane, Sequence(0), records_max=9).records == before
+    (listed,) = cli.run("lanes", "mended", "orders", "--json", *server).json["mended"]
+    assert (listed["what"], listed["place"]) == ("restored", f"{lane}@1")
+    assert [one["what"] for one in cli.run("prove", *server, "--json").json["mended"]] == ["restored"]
+    assert "stands there" in cli.refused(*restore, *server, code=2)
+    assert "no record" in cli.refused(*restore[:5], "9", *restore[6:], *server, code=2)
+    assert "say one of" in cli.refused(*restore[:6], *server, code=2)
+    missing = (*restore[:7], "shop-orders-gone")
+    cli.refused(*missing, *server, code=3)

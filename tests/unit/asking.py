@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import Aside, Record, Tail
+from eventfabric.model.record import Intervention, Record, Tail
 from eventfabric.ports import Log, Page, Recent
 from eventfabric.telemetry import Metric
 from tests.simulation.world import Counting
@@ -39,11 +39,14 @@ class Asked:
     def place(self, lane: Lane) -> Tail | None:
         return self._log.place(lane)
 
-    def set_aside(self, aside: Aside) -> None:
-        self._log.set_aside(aside)
+    def note(self, intervention: Intervention) -> None:
+        self._log.note(intervention)
 
-    def asides(self, lane: Lane) -> tuple[Aside, ...]:
-        return self._log.asides(lane)
+    def set_aside(self, intervention: Intervention) -> None:
+        self._log.set_aside(intervention)
+
+    def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
+        return self._log.interventions(lane)
 
     def hold_place(self, lane: Lane, tail: Tail) -> None:
         self._log.hold_place(lane, tail)

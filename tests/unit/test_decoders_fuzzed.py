@@ -35,14 +35,14 @@ from eventfabric.model.identity import (
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Dropped, Failure, Parked, ParkedState, Place, Rest, Settled
-from eventfabric.model.record import EMPTY_TAIL, Aside, Batch, Note, Record, record_at
+from eventfabric.model.record import EMPTY_TAIL, Batch, Intervention, Note, Record, record_at
 from eventfabric.model.roster import Roster, digest_of_id
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.wire import (
-    aside_item,
     backfill_item,
     circuit_item,
     cursor_item,
+    intervention_item,
     marks_item,
     once_item,
     owner_item,
@@ -95,8 +95,10 @@ DECISION: Final = Decision(US, BatchId(b"b" * 16), noted_wins=True)
 Decode = Callable[[Item], object]
 ITEMS: Final[dict[str, tuple[Item, Decode]]] = {
     "aside": (
-        aside_item.to_item(record_item.to_item(RECORD), Aside(LANE, Sequence(4), "me", "far", 1)),
-        lambda item: aside_item.from_item(item, LANE),
+        intervention_item.to_item(
+            Intervention(LANE, Sequence(4), "me", "far", 1), record_item.to_item(RECORD)
+        ),
+        lambda item: intervention_item.from_item(item, LANE),
     ),
     "place": (place_item.put(LANE, RECORD.tail)["Item"], place_item.from_item),
     "recent": (record_item.to_item(RECORD), lambda item: record_item.recent([item], more=False)),

@@ -22,12 +22,12 @@ def test_a_far_item_is_set_aside_in_every_region_and_stays_on_record() -> None:
     put(world, forged(world, FAR))
     world.cloud.replicate()
     assert quarantine_of(world).fault(LANE, FAR) == "stands far behind 3, where the lane ends"
-    assert world.log.asides(LANE) == ()
+    assert world.log.interventions(LANE) == ()
     aside = quarantine_of(world).set_aside(LANE, FAR, by="ana", reason="a test")
     world.cloud.replicate()
     for region in (HOME, AWAY):
         log = world.at(region).log
-        assert (log.tail(LANE).sequence, log.asides(LANE)) == (3, (aside,))
+        assert (log.tail(LANE).sequence, log.interventions(LANE)) == (3, (aside,))
     assert (aside.by, aside.reason) == ("ana", "stands far behind 3, where the lane ends; a test")
     assert world.appender().append(LANE, mine()).sequence == 3
     while world.relay():  # what was set aside is no news of the lane
@@ -49,8 +49,10 @@ def test_what_cannot_be_decoded_and_what_lies_over_another_are_set_aside_too() -
     put(world, forged(world, wide.sequence + 1))
     item = {**record_item.to_item(forged(world, FAR)), "t": {"S": "no set"}}
     world.table.write("Put", {"Item": item})
-    asides = [quarantine_of(world).set_aside(LANE, Sequence(at), by="ana", reason="") for at in (FAR, 3)]
-    assert world.log.asides(LANE) == (asides[1], asides[0])
+    interventions = [
+        quarantine_of(world).set_aside(LANE, Sequence(at), by="ana", reason="") for at in (FAR, 3)
+    ]
+    assert world.log.interventions(LANE) == (interventions[1], interventions[0])
     assert world.log.tail(LANE) == wide.tail
 
 
@@ -63,7 +65,7 @@ def test_one_that_was_interrupted_goes_on() -> None:
         broken.set_aside(LANE, FAR, by="ana", reason="")
     put(world, forged(world, FAR))  # as if it had died before it was taken out
     quarantine_of(world).set_aside(LANE, FAR, by="ana", reason="")
-    assert (len(world.log.asides(LANE)), world.log.tail(LANE).sequence) == (1, 3)
+    assert (len(world.log.interventions(LANE)), world.log.tail(LANE).sequence) == (1, 3)
 
 
 @pytest.mark.parametrize(

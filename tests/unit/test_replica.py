@@ -236,8 +236,9 @@ class TailOnly:
         self.recent = log.recent
         self.place = log.place
         self.hold_place = log.hold_place
+        self.note = log.note
         self.set_aside = log.set_aside
-        self.asides = log.asides
+        self.interventions = log.interventions
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
         raise OutcomeUnknownError("read", "no reply")

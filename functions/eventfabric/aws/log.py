@@ -7,10 +7,10 @@ from botocore.exceptions import ClientError
 from eventfabric.aws.clients import error_code, named_failures
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import EMPTY_TAIL, Aside, Record, Tail
+from eventfabric.model.record import EMPTY_TAIL, Intervention, Record, Tail
 from eventfabric.ports import Page, Recent
-from eventfabric.wire import aside_item, place_item, record_item
-from eventfabric.wire.keys import Item, aside_of, record_key
+from eventfabric.wire import intervention_item, place_item, record_item
+from eventfabric.wire.keys import Item, interventions_of, record_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -59,9 +59,15 @@ class AwsLog:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
 
-    def set_aside(self, aside: Aside) -> None:
+    def note(self, intervention: Intervention) -> None:
+        """See ports.Log. One PutItem."""
+        item = intervention_item.to_item(intervention)
+        with named_failures("note an intervention"):
+            self._client.put_item(TableName=self._table, Item=cast(Any, item))
+
+    def set_aside(self, intervention: Intervention) -> None:
         """See ports.Log. A Query, a PutItem and a DeleteItem: strongly consistent tables have no transactions."""
-        key = record_key(aside.lane, aside.sequence)
+        key = record_key(intervention.lane, intervention.sequence)
         with named_failures("set an item aside"):
             found = self._client.query(
                 TableName=self._table,
@@ -70,20 +76,20 @@ class AwsLog:
                 ConsistentRead=True,
             )["Items"]
             for item in found:
-                kept = aside_item.to_item(cast(Item, item), aside)
+                kept = intervention_item.to_item(intervention, cast(Item, item))
                 self._client.put_item(TableName=self._table, Item=cast(Any, kept))
                 self._client.delete_item(TableName=self._table, Key=cast(Any, key))
 
-    def asides(self, lane: Lane) -> tuple[Aside, ...]:
+    def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
         """See ports.Log. One Query."""
-        with named_failures("read what was set aside"):
+        with named_failures("read what operators did"):
             found = self._client.query(
                 TableName=self._table,
                 KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues=cast(Any, {":pk": aside_of(lane)}),
+                ExpressionAttributeValues=cast(Any, {":pk": interventions_of(lane)}),
                 ConsistentRead=True,
             )["Items"]
-        return tuple(aside_item.from_item(cast(Item, item), lane) for item in found)
+        return tuple(intervention_item.from_item(cast(Item, item), lane) for item in found)
 
     def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
         values = {":pk": {"S": str(lane)}, ":first": {"N": "0"}}

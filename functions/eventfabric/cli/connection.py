@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from eventfabric.aws.clients import Clients
     from eventfabric.aws.dead_queues import DeadQueues
-    from eventfabric.ports import Ports
+    from eventfabric.ports import Log, Ports
     from eventfabric.sdk.fabric import Fabric
     from eventfabric.sdk.operations import Operations
     from eventfabric.topology import StreamTopology, Topology
@@ -110,6 +110,12 @@ class Connection:
         from eventfabric.sdk.operations import Operations
 
         return Operations(self.topology, self.region, self.ports())
+
+    def table(self, name: str) -> "Log":
+        """A table of the Region, read as the log of a stream."""
+        from eventfabric.aws.log import AwsLog
+
+        return AwsLog(self._clients.dynamodb, name)
 
     def dead_queues(self) -> "DeadQueues":
         """The dead-letter queues of the Region."""

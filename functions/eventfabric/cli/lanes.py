@@ -1,6 +1,7 @@
 """`eventfabric lanes`: tail, cursor and lag of every lane, and another ring for those that lag."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +13,10 @@ from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError
 
 if TYPE_CHECKING:
+    from eventfabric.model.identity import Lane, Sequence
     from eventfabric.ports import Ports
     from eventfabric.services.survey import LaneStanding
+    from eventfabric.services.upkeep.restore import Copy
     from eventfabric.topology import StreamTopology
 
 _READERS = 16
@@ -97,12 +100,7 @@ def quarantine(
 
     Example: eventfabric lanes quarantine orders us-east-1/0.17@1099511627776 --dry-run
     """
-    from eventfabric.errors import SettingError
-    from eventfabric.model.identity import parse_place
-
-    found = parse_place(place)
-    if found is None:
-        raise SettingError("place", place, "LANE@SEQUENCE, such as us-east-1/0.17@42")
+    found = _place(place)
     of = connection.operations().quarantine(stream)
     what = of.fault(*found) if dry_run else of.set_aside(*found, by=user_name(), reason=reason).reason
     if json:
@@ -111,27 +109,89 @@ def quarantine(
         say(f"{place} {'would be' if dry_run else 'is'} set aside: {what}")
 
 
-@app.command("quarantined")
+@app.command("restore")
 @grouped
-def quarantined(
+def restore(
+    stream: Annotated[str, typer.Argument(help="The stream.")],
+    lane: Annotated[str, typer.Argument(help="The lane, such as us-east-1/0.17.")],
+    *,
+    sequence: Annotated[int, typer.Option(min=0, help="The first sequence of the record.")],
+    from_table: Annotated[
+        str | None, typer.Option("--from-table", help="A table restored to a point in time, in this Region.")
+    ] = None,
+    from_export: Annotated[
+        Path | None,
+        typer.Option("--from-export", help="A file that DynamoDB exported: lines of JSON, or .gz."),
+    ] = None,
+    reason: Reason = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be put back, and what proves it; change nothing."),
+    ] = False,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Put back one record of a lane that is lost or was changed, on record; in the lane's own Region.
+
+    It is verified against the record before it and those behind it. Nothing that continues the lane is overwritten; a
+    record that is wrong is set aside. From there it replicates to every Region.
+
+    Example: eventfabric lanes restore orders us-east-1/0.17 --sequence 42 --from-table shop-orders-restored --dry-run
+    """
+    place = f"{lane}@{sequence}"
+    found, copy = _place(place), _copy(connection, from_table, from_export)
+    of = connection.operations().restore(stream, copy)
+    what = of.look(*found) if dry_run else of.restore(*found, by=user_name(), reason=reason)
+    count = what.record.count
+    if json:
+        about = {"stream": stream, "place": place, "events": count, "proof": what.proof}
+        show_json({**about, "replaces": what.replaces or None, "restored": not dry_run})
+        return
+    said = f", in the place of one that {what.replaces}" if what.replaces else ""
+    say(f"{place} {'would be' if dry_run else 'is'} restored, {count:,} events{said}: {what.proof}")
+
+
+def _place(text: str) -> "tuple[Lane, Sequence]":
+    from eventfabric.errors import SettingError
+    from eventfabric.model.identity import parse_place
+
+    found = parse_place(text)
+    if found is None:
+        raise SettingError("place", text, "LANE@SEQUENCE, such as us-east-1/0.17@42")
+    return found
+
+
+def _copy(connection: Connection, table: str | None, export: Path | None) -> "Copy":
+    from eventfabric.sdk.export_file import ExportFile
+
+    if table is not None and export is None:
+        return connection.table(table)
+    if export is not None and table is None:
+        return ExportFile(export)
+    raise typer.BadParameter("say one of --from-table and --from-export")
+
+
+@app.command("mended")
+@grouped
+def mended(
     stream: Annotated[str, typer.Argument(help="The stream.")], *, connection: Connection, json: Json = False
 ) -> None:
-    """List what was set aside from the lanes of a stream: where it stood, by whom and why.
+    """List what operators did to the lanes of a stream: set aside or restored, where, by whom and why.
 
-    Example: eventfabric lanes quarantined orders
+    Example: eventfabric lanes mended orders
     """
     from eventfabric.services.survey import lanes_of
 
     of = connection.stream(stream)
     log = connection.ports().log_of(of)
     with ThreadPoolExecutor(_READERS) as readers:
-        found = [aside for some in readers.map(log.asides, lanes_of(of)) for aside in some]
-    rows = [(f"{one.lane}@{one.sequence}", one.by, one.reason) for one in found]
+        found = [one for some in readers.map(log.interventions, lanes_of(of)) for one in some]
+    columns = ("place", "what", "by", "why")
+    rows = [(f"{one.lane}@{one.sequence}", one.kind.value, one.by, one.reason) for one in found]
     if json:
-        named = [{"place": place, "by": by, "why": why} for place, by, why in rows]
-        show_json({"stream": stream, "set_aside": named})
+        show_json({"stream": stream, "mended": [dict(zip(columns, row, strict=True)) for row in rows]})
     else:
-        show_table(stream, ("place", "by", "why"), rows)
+        show_table(stream, columns, rows)
 
 
 def _standings(

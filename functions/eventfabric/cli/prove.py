@@ -17,7 +17,7 @@ from eventfabric.cli.output import say, show_json, show_table, stderr
 
 if TYPE_CHECKING:
     from eventfabric.model.proof import Exempt, LaneProof
-    from eventfabric.model.record import Aside
+    from eventfabric.model.record import Intervention
     from eventfabric.services.upkeep.prove import Prover, Watch
 
 _READERS = 8
@@ -53,7 +53,7 @@ def prove(
     proofs: list[LaneProof] = []
     for prover in provers:
         proofs += _proofs(prover)
-    asides = [one for prover in provers for one in prover.asides()]
+    interventions = [one for prover in provers for one in prover.interventions()]
     wrong = [proof for proof in proofs if not proof.is_proven]
     if json:
         shown = [_proof_json(proof) for proof in proofs]
@@ -62,13 +62,13 @@ def prove(
             "proven": not wrong,
             "stuck": stuck,
             "lanes": shown,
-            "set_aside": list(map(_aside_json, asides)),
+            "mended": list(map(_intervention_json, interventions)),
         }
         show_json({"region": connection.region, **found})
     else:
         _show(connection.region, proofs)
-        for one in asides:
-            say(f"set aside {one.lane}@{one.sequence} by {one.by}: {one.reason}")
+        for one in interventions:
+            say(f"{one.kind.value} {one.lane}@{one.sequence} by {one.by}: {one.reason}")
     if wrong:
         raise typer.Exit(NOT_SO)
     if any(proof.stuck for proof in proofs):
@@ -144,9 +144,9 @@ def _row(proof: "LaneProof") -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _aside_json(aside: "Aside") -> dict[str, object]:
-    where = {"lane": str(aside.lane), "sequence": aside.sequence}
-    return {**where, "by": aside.by, "why": aside.reason, "at_ms": aside.at_ms}
+def _intervention_json(one: "Intervention") -> dict[str, object]:
+    where = {"what": one.kind.value, "lane": str(one.lane), "sequence": one.sequence}
+    return {**where, "by": one.by, "why": one.reason, "at_ms": one.at_ms}
 
 
 def _verdict(proof: "LaneProof") -> str:

@@ -20,7 +20,7 @@ from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, Strea
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, Settled
-from eventfabric.model.record import Aside, Record, Tail
+from eventfabric.model.record import Intervention, Record, Tail
 from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import (
@@ -168,11 +168,14 @@ class _Log:
     def place(self, lane: Lane) -> Tail | None:
         return self._faults.call("log.tail", lambda: self._log.place(lane))
 
-    def set_aside(self, aside: Aside) -> None:
-        self._faults.call("log.set_aside", lambda: self._log.set_aside(aside))
+    def note(self, intervention: Intervention) -> None:
+        self._faults.call("log.note", lambda: self._log.note(intervention))
 
-    def asides(self, lane: Lane) -> tuple[Aside, ...]:
-        return self._faults.call("log.asides", lambda: self._log.asides(lane))
+    def set_aside(self, intervention: Intervention) -> None:
+        self._faults.call("log.set_aside", lambda: self._log.set_aside(intervention))
+
+    def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
+        return self._faults.call("log.interventions", lambda: self._log.interventions(lane))
 
     def hold_place(self, lane: Lane, tail: Tail) -> None:
         self._faults.call("log.hold_place", lambda: self._log.hold_place(lane, tail))

@@ -6,10 +6,10 @@ from eventfabric.errors import UndecodableRecordError
 from eventfabric.memory.requests import Requests
 from eventfabric.memory.table import ConditionFailedError, MemoryTable
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import EMPTY_TAIL, Aside, Record, Tail
+from eventfabric.model.record import EMPTY_TAIL, Intervention, Record, Tail
 from eventfabric.ports import Page, Recent
-from eventfabric.wire import aside_item, place_item, record_item
-from eventfabric.wire.keys import Item, aside_of, record_key
+from eventfabric.wire import intervention_item, place_item, record_item
+from eventfabric.wire.keys import Item, interventions_of, record_key
 
 
 class MemoryLog:
@@ -44,19 +44,26 @@ class MemoryLog:
         with suppress(ConditionFailedError):
             self._requests.send("put", lambda: self._table.write("Put", request))
 
-    def set_aside(self, aside: Aside) -> None:
+    def note(self, intervention: Intervention) -> None:
+        """See ports.Log. One put."""
+        item = intervention_item.to_item(intervention)
+        self._requests.send("put", lambda: self._table.write("Put", {"Item": item}))
+
+    def set_aside(self, intervention: Intervention) -> None:
         """See ports.Log. A get, a put and a delete."""
-        key = record_key(aside.lane, aside.sequence)
+        key = record_key(intervention.lane, intervention.sequence)
         stood = self._requests.send("query", lambda: self._table.get(key, consistent=True))
         if stood is not None:
-            kept = aside_item.to_item(stood, aside)
+            kept = intervention_item.to_item(intervention, stood)
             self._requests.send("put", lambda: self._table.write("Put", {"Item": kept}))
             self._requests.send("delete", lambda: self._table.write("Delete", {"Key": key}))
 
-    def asides(self, lane: Lane) -> tuple[Aside, ...]:
+    def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
         """See ports.Log. One query."""
-        found, _ = self._requests.send("query", lambda: self._table.query(aside_of(lane), consistent=True))
-        return tuple(aside_item.from_item(item, lane) for item in found)
+        found, _ = self._requests.send(
+            "query", lambda: self._table.query(interventions_of(lane), consistent=True)
+        )
+        return tuple(intervention_item.from_item(item, lane) for item in found)
 
     def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
         end = None if before is None else {"N": str(before)}

@@ -1,6 +1,7 @@
 """Owns the record, the log's item, and the chain that binds it to the one before."""
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from hashlib import blake2b
 from struct import pack
 
@@ -97,15 +98,25 @@ class Recent:
     more: bool
 
 
+class InterventionKind(StrEnum):
+    """Owns what an operator may do to a lane of the log."""
+
+    SET_ASIDE = "set aside"
+    """An item that does not belong to the lane was moved out of it, and is kept."""
+    RESTORED = "restored"
+    """A record that was lost or changed was put back from a copy, proven by the chain."""
+
+
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """An item that was set aside from its lane: by whom, why and when."""
+class Intervention:
+    """What an operator did to a lane at a sequence: by whom, why and when."""
 
     lane: Lane
     sequence: Sequence
     by: str
     reason: str
     at_ms: int
+    kind: InterventionKind = InterventionKind.SET_ASIDE
 
 
 def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_seconds: int | None) -> Record:

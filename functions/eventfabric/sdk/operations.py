@@ -1,6 +1,7 @@
 """What operators do with subscriptions in one Region: decide dead letters and steps, pause, resume, replay."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -30,6 +31,8 @@ from eventfabric.services.upkeep.failover import Failover
 from eventfabric.services.upkeep.prove import Prover
 from eventfabric.services.upkeep.quarantine import Quarantine
 from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.upkeep.restore import Copy, Restore
+from eventfabric.services.upkeep.seams import seams_seen
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 
@@ -109,6 +112,15 @@ class Operations:
         found = self.topology.stream(stream)
         found.check_region(self.region)
         return Quarantine(self._ports.log_of(found), region=self.region, clock=self._ports.clock)
+
+    def restore(self, stream: str, copy: Copy) -> Restore:
+        """The way to put records of a stream back from a copy of its table; UnknownNameError, WrongRegionError."""
+        found = self.topology.stream(stream)
+        found.check_region(self.region)
+        seen = partial(seams_seen, found, ledger=self._ports.ledger)
+        return Restore(
+            self._ports.log_of(found), region=self.region, copy=copy, seen=seen, clock=self._ports.clock
+        )
 
     def prove(
         self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None

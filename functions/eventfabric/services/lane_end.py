@@ -113,8 +113,8 @@ class LaneEnds:
             )  # fmt: skip
         if end.beyond and not end.is_far:
             raise UncertainTailError(
-                lane, end.beyond[0], f"does not continue the record before it, which ends at {tail.sequence}: restore "
-                "what is missing between them (eventfabric backfill), or set it aside (eventfabric lanes quarantine)"
+                lane, end.beyond[0], f"does not continue the record before it, which ends at {tail.sequence}: put back "
+                "what is missing between them (eventfabric lanes restore), or set it aside (lanes quarantine)"
             )  # fmt: skip
         return tail
 

@@ -4,8 +4,8 @@ record    table `<fabric>-<stream>`; written by the origin's publishers, and by 
           kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
 place     table `<fabric>-<stream>`; written by the origin's reconciliation once a lane that expires has been quiet for
           half of its retention: sequence, chain and time with which it goes on; kept. pk the lane's, sk -1.
-aside     table `<fabric>-<stream>`; written by an operator who takes an item out of its lane, in its origin; kept, or
-          until the item's expiry. pk `aside/<lane>`, sk the sequence at which it stood.
+aside     table `<fabric>-<stream>`; written by an operator who sets aside or restores a record, in its lane's origin;
+          kept, or until the expiry of an item set aside. pk `aside/<lane>`, sk the sequence, and more by its kind.
 cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.
           pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor`.
 once      table `<fabric>-<stream>`; written with the record of an event published once; never changed; as long as it.
@@ -97,18 +97,18 @@ def is_place(item: Item) -> bool:
     return item.get(SK) == {"N": str(PLACE_SEQUENCE)}
 
 
-def aside_of(lane: Lane) -> dict[str, Any]:
-    """The partition key of what was set aside from a lane."""
+def interventions_of(lane: Lane) -> dict[str, Any]:
+    """The partition key of what operators did to a lane."""
     return {"S": f"{_ASIDE}{lane}"}
 
 
-def aside_key(lane: Lane, sequence: Sequence) -> Item:
-    """The key of an item that was set aside from there."""
-    return {PK: aside_of(lane), SK: {"N": str(sequence)}}
+def intervention_key(lane: Lane, number: int) -> Item:
+    """The key of something that an operator did to a lane."""
+    return {PK: interventions_of(lane), SK: {"N": str(number)}}
 
 
-def is_aside(item: Item) -> bool:
-    """Tell what was set aside from the records of a log."""
+def is_intervention(item: Item) -> bool:
+    """Tell what operators did to lanes from the records of a log."""
     return str(item[PK]["S"]).startswith(_ASIDE)
 
 
@@ -226,7 +226,7 @@ def region_of_log_item(item: Item) -> Region:
 
 def is_record(item: Item) -> bool:
     """Tell a record of the log from what else stands in its table."""
-    return not (is_once(item) or is_aside(item) or is_place(item))
+    return not (is_once(item) or is_intervention(item) or is_place(item))
 
 
 def lane_key_of(item: Item) -> LaneKey:

@@ -19,7 +19,7 @@ from eventfabric.model.identity import Lane, Region, Sequence, StreamName, Subsc
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
-from eventfabric.model.record import EMPTY_TAIL, Aside, Record
+from eventfabric.model.record import EMPTY_TAIL, Intervention, Record
 from eventfabric.ports import Ledger, Ports
 from eventfabric.services.locate import kept_in
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
@@ -123,9 +123,9 @@ class Prover:
         )  # fmt: skip
         return replace(proof, tail=ahead.tail, waits_since_ms=ahead.since_ms, stuck=ahead.stuck)
 
-    def asides(self) -> list[Aside]:
-        """What operators set aside from the lanes: one read a lane."""
-        return [aside for lane in self.lanes for aside in self._log.asides(lane)]
+    def interventions(self) -> list[Intervention]:
+        """What operators did to the lanes: one read a lane."""
+        return [one for lane in self.lanes for one in self._log.interventions(lane)]
 
     def _unread(
         self, subscription: SubscriptionTopology, lane: Lane, error: UndecodableItemError

@@ -7,7 +7,7 @@ extend the record before it, or lies over it. What stands behind a hole is no su
 from eventfabric import limits
 from eventfabric.errors import LogError, QuarantineRefusedError
 from eventfabric.model.identity import Lane, Region, Sequence
-from eventfabric.model.record import Aside, Tail
+from eventfabric.model.record import Intervention, Tail
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lane_end import lane_end
 
@@ -42,11 +42,11 @@ class Quarantine:
             )
         return fault
 
-    def set_aside(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Aside:
+    def set_aside(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Intervention:
         """Move the item out of its lane; made again after it was interrupted, it goes on. Errors as `fault`."""
         fault = self.fault(lane, sequence)
         said = f"{fault}; {reason}" if reason else fault
-        aside = Aside(lane, sequence, by=by, reason=said, at_ms=self._clock.now_ms())
+        aside = Intervention(lane, sequence, by=by, reason=said, at_ms=self._clock.now_ms())
         self._log.set_aside(aside)
         return aside
 
@@ -63,6 +63,8 @@ class Quarantine:
             return f"lies over the record before it, which ends at {before.sequence}"
         if sequence > before.sequence:
             raise QuarantineRefusedError(
-                lane, sequence, f"records are missing before it, from {before.sequence} on: restore these"
+                lane,
+                sequence,
+                f"records are missing before it, from {before.sequence} on: put these back (lanes restore)",
             )
         return None if record.extends(before.chain) else "does not extend the record before it"

@@ -1,0 +1,216 @@
+"""Restore: one record of a lane comes back from a copy of its table, proven by the chain on both sides.
+
+    log    [ 30 ]──[ 40 ]      ?         [ 52 ]──[ 60 ]     47 and 50 are lost, or are not what they were
+    copy           [ 40 ]──[ 47 ]──[ 50 ]                   each continues the one before it, and 52 continues 50
+
+A record's chain is computed over the chain before it, so anybody can make a record that continues another; but what
+stands behind a record was computed over *its* chain, and fits no other record. So the record behind it decides, or,
+where all of those are lost as well, a cursor or a mark of reconciliation that carries the chain there.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from eventfabric import limits
+from eventfabric.errors import LogError, RestoreRefusedError
+from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.record import Intervention, InterventionKind, Record, Tail
+from eventfabric.model.slice import Seam
+from eventfabric.ports import Clock, Log, Page
+
+
+class Copy(Protocol):
+    """A copy of a stream's table: restored to a point in time, or exported. A Log is one."""
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+        """As `ports.Log.read`."""
+        ...
+
+
+Seen = Callable[[Lane], Collection[Seam]]
+"""Where cursors and reconciliation stood in a lane, and with which chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restorable:
+    """A record that is proven to belong there. `replaces`: what is wrong with what stands there, if anything does."""
+
+    record: Record
+    proof: str
+    replaces: str = ""
+
+
+class Restore:
+    """The lanes of one log, in the Region in which they are written: what is put there replicates to all others."""
+
+    def __init__(self, log: Log, *, region: Region, copy: Copy, seen: Seen, clock: Clock) -> None:
+        self._log = log
+        self._region = region
+        self._copy = copy
+        self._seen = seen
+        self._clock = clock
+
+    def look(self, lane: Lane, sequence: Sequence) -> Restorable:
+        """Find the record in the copy, and prove that it is what was appended at that place; changes nothing.
+
+        RestoreRefusedError: it is there already, the copy does not have it, or the chain does not prove it.
+        """
+        try:
+            return self._look(lane, sequence)
+        except LogError as error:
+            raise RestoreRefusedError(
+                lane, sequence, f"{error.lane}@{error.sequence} cannot be read: {error.reason}"
+            ) from error
+
+    def restore(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Restorable:
+        """Put the record back, byte for byte, on record; made again after it was interrupted, it goes on.
+
+        A record that is wrong is set aside first, and kept. Errors as `look`.
+        """
+        found = self.look(lane, sequence)
+        now_ms = self._clock.now_ms()
+        said = f"{found.proof}; {reason}" if reason else found.proof
+        self._log.note(Intervention(lane, sequence, by, said, now_ms, InterventionKind.RESTORED))
+        if found.replaces:
+            why = f"{found.replaces}; the one restored stands in its place"
+            self._log.set_aside(Intervention(lane, sequence, by, why, now_ms))
+        standing = self._log.append(found.record)
+        if standing is not None and not standing.holds(found.record):
+            raise RestoreRefusedError(lane, sequence, "another record was written there meanwhile")
+        return found
+
+    def _look(self, lane: Lane, sequence: Sequence) -> Restorable:
+        if lane.origin != self._region:
+            raise RestoreRefusedError(
+                lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
+            )
+        before = self._log.tail(lane, before=sequence)
+        if before.sequence > sequence:
+            raise RestoreRefusedError(
+                lane, sequence, f"the record before it ends at {before.sequence}: none begins here"
+            )
+        earlier, run = self._of_copy(lane, sequence)
+        record = run[0]
+        present = self._present(lane, sequence)
+        if isinstance(present, Record) and present.holds(record):
+            raise RestoreRefusedError(lane, sequence, "it stands there, as it is in the copy")
+        now_seconds = self._clock.now_ms() // 1000 + limits.EXPIRY_MARGIN_SECONDS
+        if record.expires_at is not None and record.expires_at <= now_seconds:
+            raise RestoreRefusedError(lane, sequence, "it has expired, or is about to")
+        behind = self._behind(lane, sequence)
+        if isinstance(present, Record) and _is_good(present, before, behind):
+            raise RestoreRefusedError(
+                lane, sequence, "what stands there continues the lane: it is the lane's own"
+            )
+        proof = f"{_before(record, before, earlier)}, {self._proof(run, behind)}"
+        return Restorable(record, proof, _fault(present, record))
+
+    def _of_copy(self, lane: Lane, sequence: Sequence) -> tuple[Record | None, list[Record]]:
+        """What the copy has right before the place, and all that continues without a gap from there on."""
+        start = max(0, sequence - limits.RECORD_EVENTS_MAX)
+        earlier: Record | None = None
+        run: list[Record] = []
+        for record in self._records(lane, Sequence(start)):
+            if record.sequence < sequence:
+                earlier = record if record.tail.sequence == sequence else None
+            elif record.sequence == (run[-1].tail.sequence if run else sequence):
+                run.append(record)
+            else:
+                break
+        if not run:
+            raise RestoreRefusedError(lane, sequence, "the copy has no record that begins there")
+        return earlier, run
+
+    def _records(self, lane: Lane, start: Sequence) -> Iterator[Record]:
+        end = start + limits.FAR_EVENTS
+        while start < end:
+            page = self._copy.read(lane, start, records_max=limits.PAGE_RECORDS_MAX, before=Sequence(end))
+            yield from page.records
+            if not page.records or not page.more:
+                return
+            start = Sequence(page.records[-1].sequence + 1)
+
+    def _present(self, lane: Lane, sequence: Sequence) -> Record | str | None:
+        """The record that stands there, or why it cannot be read."""
+        try:
+            page = self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1))
+        except LogError as error:
+            return error.reason
+        return page.records[0] if page.records else None
+
+    def _behind(self, lane: Lane, sequence: Sequence) -> Record | None:
+        page = self._log.read(lane, Sequence(sequence + 1), records_max=1)
+        found = page.records[0] if page.records else None
+        is_far = found is not None and found.sequence - sequence > limits.FAR_EVENTS
+        return None if is_far else found
+
+    def _proof(self, run: list[Record], behind: Record | None) -> str:
+        """What binds the first record of the run from behind."""
+        record = run[0]
+        seen = {(one.sequence, one.chain) for one in self._seen(record.lane)}
+        earlier: Record | None = None
+        for one in run:
+            if earlier is not None and not one.extends(earlier.chain):
+                raise RestoreRefusedError(
+                    record.lane,
+                    record.sequence,
+                    f"in the copy, {one.sequence} does not continue what is before it",
+                )
+            if behind is not None and one.tail.sequence >= behind.sequence:
+                return _bound(record, one, behind)
+            if (one.tail.sequence, one.chain) in seen:
+                return f"a cursor, or reconciliation, stood at {one.tail.sequence} with the chain that leads there"
+            earlier = one
+        raise RestoreRefusedError(record.lane, record.sequence, _nothing_binds(run[-1].tail.sequence, behind))
+
+
+def _bound(record: Record, last: Record, behind: Record) -> str:
+    if last.tail.sequence > behind.sequence:
+        reason = f"the copy's {last.sequence} lies over {behind.sequence}, which stands in the log"
+    elif not behind.extends(last.chain):
+        reason = f"the record at {behind.sequence} does not continue it: one of them is not what was appended"
+    else:
+        return f"{behind.sequence} continues it"
+    raise RestoreRefusedError(record.lane, record.sequence, reason)
+
+
+def _nothing_binds(end: Sequence, behind: Record | None) -> str:
+    if behind is None:
+        return f"nothing stands behind it, and no cursor was seen at {end} or before: nothing proves it"
+    return f"the copy ends at {end}, and the next record stands at {behind.sequence}: nothing proves it"
+
+
+def _before(record: Record, before: Tail, earlier: Record | None) -> str:
+    """What binds a record to the one before it, in the log or, where that is lost or wrong as well, in the copy."""
+    is_next = before.sequence == record.sequence
+    if is_next and record.extends(before.chain):
+        return "continues the record before it" if record.sequence else "is the lane's first record"
+    if earlier is not None and record.extends(earlier.chain):
+        return f"continues {earlier.sequence}, which is {'another' if is_next else 'missing'} in the log"
+    reason = (
+        "it does not continue the record before it"
+        if is_next or earlier is not None
+        else f"nothing tells the chain before it: neither log nor copy has a record that ends at {record.sequence}"
+    )
+    raise RestoreRefusedError(record.lane, record.sequence, reason)
+
+
+def _is_good(present: Record, before: Tail, behind: Record | None) -> bool:
+    """Tell a record that the chain takes for the lane's own, as far as there is one."""
+    if present.sequence != before.sequence or not present.extends(before.chain):
+        return False
+    return behind is None or (behind.sequence == present.tail.sequence and behind.extends(present.chain))
+
+
+def _fault(present: Record | str | None, record: Record) -> str:
+    if present is None:
+        return ""
+    if isinstance(present, str):
+        return f"cannot be read: {present}"
+    named = [
+        name
+        for name in ("count", "chain", "batch_id", "time", "types", "payload", "note")
+        if getattr(present, name) != getattr(record, name)
+    ]
+    return f"is not what was appended: another {' and '.join(named)}"

@@ -1,0 +1,21 @@
+"""Seams: where cursors and reconciliation stood in a lane, each with the chain that led there."""
+
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.model.slice import Seam
+from eventfabric.ports import Ledger
+from eventfabric.topology import StreamTopology
+
+
+def seams_seen(stream: StreamTopology, lane: Lane, *, ledger: Ledger) -> set[Seam]:
+    """Collect what this Region's ledger knows of a lane's chain: one read for reconciliation, one a subscription.
+
+    The beginning of the lane, which every cursor knows, is left out. UndecodableItemError.
+    """
+    name = StreamName(stream.name)
+    mark = ledger.marks(name, lane.origin).of(lane.index)
+    seams = {Seam(mark.sequence, mark.chain)}
+    for subscription in stream.subscriptions:
+        state = ledger.state(LaneKey(name, SubscriptionName(subscription.name), lane))
+        seams |= {Seam(cursor.base, cursor.chain) for cursor in state.cursors.values()}
+    return {seam for seam in seams if seam.sequence and seam.chain}
