@@ -1,6 +1,7 @@
 """The planted bugs: what an engineer might get wrong in the protocol. Each must be found, or the checkers are blind."""
 
 from tests.simulation.planted_bugs_beside import BESIDE_DELIVERY
+from tests.simulation.planted_bugs_of_items import OF_ITEMS
 from tests.simulation.planting import Bug
 
 BUGS = [
@@ -303,4 +304,5 @@ BUGS = [
         seed=15,
     ),
     *BESIDE_DELIVERY,
+    *OF_ITEMS,
 ]

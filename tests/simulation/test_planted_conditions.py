@@ -17,6 +17,8 @@ from tests.contract.backends import MemoryBackend
 from tests.handlers import test_partial_answers as functions
 from tests.simulation.planting import Bug, planted
 from tests.unit import test_failover as failover
+from tests.unit import test_lane_end as lane_end
+from tests.unit import test_quarantine as quarantine
 
 Check = Callable[[], None]
 _FAILOVER = "eventfabric.services.upkeep.failover:Failover"
@@ -149,6 +151,37 @@ CONDITIONS: list[tuple[Bug, Check]] = [
             "for lane in ():\n        later",
         ),
         failover.TestHandOver().test_the_target_owns_the_lanes_and_all_are_rung_twice,
+    ),
+    (
+        bug(
+            "what is missing before a far item has expired",
+            "eventfabric.services.locate:has_expired",
+            "if following.sequence in end.beyond:",
+            "if False:",
+        ),
+        lane_end.TestExpiry().test_nothing_has_expired_before_a_far_item,
+    ),
+    (
+        bug(
+            "an expiry explains any distance",
+            "eventfabric.services.lane_end:_continues",
+            "is_near = 0 < newer.sequence - older.tail.sequence <= limits.FAR_EVENTS",
+            "is_near = True",
+        ),
+        lambda: (
+            lane_end.TestExpiry().test_a_far_item_that_alone_is_left_takes_no_cursor_and_no_publisher_with_it(
+                90, "halt"
+            )
+        ),
+    ),
+    (
+        bug(
+            "whatever an operator names is set aside",
+            "eventfabric.services.upkeep.quarantine:Quarantine._fault",
+            'return None if record.extends(before.chain) else "does not extend the record before it"',
+            'return "somebody said so"',
+        ),
+        lambda: quarantine.test_what_is_the_lanes_own_or_is_mended_otherwise_stays(1, "the lane's own"),
     ),
 ]
 

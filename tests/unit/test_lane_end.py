@@ -10,14 +10,16 @@ from eventfabric.memory.log import MemoryLog
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Chain, Lane, Sequence, StreamName
 from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
+from eventfabric.model.record import EMPTY_TAIL, Record, Tail, chain_of
 from eventfabric.model.start import AtSequence
 from eventfabric.ports import Recent
 from eventfabric.services.lane_end import KnownMarks, LaneEnds, lane_end
+from eventfabric.services.locate import Kept, has_expired, kept_in
 from eventfabric.services.replay import Replay
+from eventfabric.services.upkeep.quarantine import Quarantine
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.wire import record_item
-from tests.simulation.world import AWAY, LANE, STREAM, World, event
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, event
 from tests.unit.test_append import mine
 from tests.unit.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
 
@@ -46,6 +48,10 @@ def put(world: World, record: Record) -> None:
 def delete(world: World, record: Record) -> None:
     key = record_item.to_item(record)
     world.table.write("Delete", {"Key": {"pk": key["pk"], "sk": key["sk"]}})
+
+
+def reconciler_of(world: World) -> Reconciler:
+    return Reconciler(world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry)
 
 
 def ends(world: World, *, expires: bool = False) -> LaneEnds:
@@ -216,10 +222,59 @@ class TestExpiry:
             assert (reconciled(world), reconciled(away)) == ([], [])
             expire(world)
             world.cloud.replicate()
-        reconciler = Reconciler(
-            world.stream, region=world.region, ports=world.ports(), telemetry=world.telemetry
-        )
-        assert list(reconciler.run(repair=True, full=True)) == []
+        assert list(reconciler_of(world).run(repair=True, full=True)) == []
+
+    @pytest.mark.parametrize("lasts_days", [None, 90])
+    @pytest.mark.parametrize("on_expired", ["skip", "halt"])
+    def test_a_far_item_that_alone_is_left_takes_no_cursor_and_no_publisher_with_it(
+        self, lasts_days: int | None, on_expired: str
+    ) -> None:
+        world = World(retention_days=DAYS, on_expired=on_expired)
+        for number in range(3):
+            world.put(event(f"a{number}"))
+        world.deliver()
+        expires = None if lasts_days is None else world.clock.now_ms() // 1000 + lasts_days * DAY_SECONDS
+        put(world, replace(forged(world, FAR), expires_at=expires))
+        for _ in range(2 * DAYS):
+            world.clock.advance(DAY_SECONDS)
+            found = reconciler_of(world).run(repair=True, full=True)
+            assert [one.kind for one in found] == [FindingKind.FAR_TAIL]
+            expire(world)
+            world.deliver()
+        assert [record.sequence for record in world.records()] == [FAR]
+        assert (ends(world, expires=True).tail(LANE).sequence, world.cursor().sequence) == (3, 3)
+        appended = world.appender(retention_seconds=RETENTION_SECONDS).append(LANE, mine())
+        world.deliver(tail=appended.tail.sequence)
+        assert world.cursor().sequence == appended.tail.sequence == 3 + appended.count
+
+    def test_a_far_item_in_an_empty_lane_is_refused_until_it_is_set_aside(self) -> None:
+        world = world_with(0, retention_days=DAYS)
+        expires = world.clock.now_ms() // 1000 + 90 * DAY_SECONDS
+        put(world, replace(forged(world, FAR), expires_at=expires))
+        assert lane_end(world.log, LANE, now_ms=world.clock.now_ms()).beyond == (FAR,)
+        with pytest.raises(UncertainTailError, match="set it aside"):
+            ends(world, expires=True).tail(LANE)
+        world.deliver()
+        assert world.cursor().sequence == 0
+        assert FindingKind.FAR_TAIL in reconciled(world)
+        Quarantine(world.log, region=HOME, clock=world.clock).set_aside(LANE, FAR, by="ana", reason="")
+        assert ends(world, expires=True).tail(LANE) == EMPTY_TAIL
+
+    def test_nothing_has_expired_before_a_far_item(self) -> None:
+        world = world_with(2, retention_days=DAYS)
+        far = replace(forged(world, FAR), expires_at=None)
+        put(world, far)
+        world.clock.advance(2 * RETENTION_SECONDS)
+        expire(world)
+        assert not has_expired(world.log, LANE, Sequence(1), far, kept_in_now(world))
+        near = world.put(event("near"), log_lane_tail=Tail(Sequence(2), EMPTY_TAIL.chain, far.time))
+        assert has_expired(world.log, LANE, Sequence(1), near, kept_in_now(world))
+
+
+def kept_in_now(world: World) -> Kept:
+    kept = kept_in(LANE, HOME, retention_seconds=RETENTION_SECONDS, now_ms=world.clock.now_ms())
+    assert kept is not None
+    return kept
 
 
 class TestReads:

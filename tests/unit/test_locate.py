@@ -110,7 +110,7 @@ def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int
     records = world.records()
     kept_ms = records[3].time >> 16
     expired(world, *(records[each] for each in gone))
-    found = found_in(world, start, kept=Kept(kept_ms, world.clock.now_ms()))
+    found = found_in(world, start, kept=Kept(kept_ms, world.clock.now_ms(), world.clock.now_ms()))
     chain = UNKNOWN_CHAIN if 2 in gone else records[2].chain
     assert found == Cursor(Sequence(6), Sequence(6), chain)
     ledger = world.cloud.ledger(world.topology, world.region)
@@ -130,7 +130,7 @@ def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
         LANE,
         start,
         end=world.log.tail(LANE),
-        kept=Kept(records[1].time >> 16, world.clock.now_ms()),
+        kept=Kept(records[1].time >> 16, world.clock.now_ms(), world.clock.now_ms()),
     )
     assert found == Cursor(Sequence(7), Sequence(6), records[2].chain)
 

@@ -26,7 +26,9 @@ def test_a_missing_record_has_expired_by_the_times_of_those_around_it(
     world = world_of([1, 1, 1], [1_000] * 3)
     before, missing, following = world.records()
     expired(world, missing)
-    kept = Kept(to_ms(before.time) + kept_after_ms, to_ms(following.time) + settled_after_ms)
+    kept = Kept(
+        to_ms(before.time) + kept_after_ms, to_ms(following.time) + settled_after_ms, world.clock.now_ms()
+    )
     assert has_expired(world.log, LANE, missing.sequence, following, kept) == has
 
 
@@ -37,7 +39,7 @@ def test_where_the_one_before_it_is_gone_too_nothing_says_that_it_is_younger(
     world = world_of([1, 1, 1], [1_000] * 3)
     before, missing, following = world.records()
     expired(world, before, missing)
-    kept = Kept(0, to_ms(following.time) + settled_after_ms)
+    kept = Kept(0, to_ms(following.time) + settled_after_ms, world.clock.now_ms())
     assert has_expired(world.log, LANE, missing.sequence, following, kept) == has
 
 
@@ -48,7 +50,7 @@ def test_the_oldest_that_is_here_is_gone_back_to_once_it_is_settled(
     world = world_of([1, 1, 1], [1_000] * 3)
     first, second, _ = world.records()
     expired(world, first)
-    kept = Kept(to_ms(second.time), to_ms(second.time) + settled_after_ms)
+    kept = Kept(to_ms(second.time), to_ms(second.time) + settled_after_ms, world.clock.now_ms())
     begins = locate(world.log, LANE, AtTime(0), end=world.log.tail(LANE), kept=kept)
     assert begins == (Cursor(Sequence(1), Sequence(1), UNKNOWN_CHAIN) if found else None)
 
@@ -69,7 +71,7 @@ def test_any_event_of_the_largest_record_is_found_in_it(back: int) -> None:
 def test_what_a_region_knows_to_be_kept_and_to_have_come(origin: Region, settled_ms: int) -> None:
     now_ms = 10_000_000_000
     kept = kept_in(lane(0, origin), HOME, retention_seconds=60, now_ms=now_ms)
-    assert kept == Kept(now_ms - 60_000, settled_ms)
+    assert kept == Kept(now_ms - 60_000, settled_ms, now_ms)
     assert kept_in(lane(0, origin), HOME, retention_seconds=None, now_ms=now_ms) is None
 
 
@@ -85,7 +87,7 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
             assert world.origin_log.append(record) is None
 
     looks = at_call("log.tail", 4, arrive)
-    kept = Kept(to_ms(records[1].time), world.clock.now_ms())
+    kept = Kept(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
     found = locate(
         looks.log(world.log),
         LANE,
@@ -103,7 +105,7 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
 def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence | AtTime) -> None:
     world = world_of([1] * 5, [1_000] * 5)
     end = world.log.tail(LANE, before=Sequence(3))
-    kept = Kept(0, world.clock.now_ms())
+    kept = Kept(0, world.clock.now_ms(), world.clock.now_ms())
     for each in (None, kept):
         found = locate(world.log, LANE, start, end=end, kept=each)
         assert found == Cursor(Sequence(3), Sequence(3), world.records()[2].chain)
@@ -122,7 +124,7 @@ def test_a_sequence_before_what_is_kept_is_not_gone_back_to_and_one_behind_it_is
 ) -> None:
     world = world_of([1] * 5, [1_000] * 5)
     records = world.records()
-    kept = Kept(to_ms(records[2].time), world.clock.now_ms())
+    kept = Kept(to_ms(records[2].time), world.clock.now_ms(), world.clock.now_ms())
     found = found_in(world, AtSequence(Sequence(at)), kept=kept)
     assert found == Cursor(Sequence(sequence), Sequence(sequence), records[sequence - 1].chain)
 
@@ -134,7 +136,7 @@ def test_the_oldest_that_is_kept_is_begun_with_though_the_one_before_it_is_gone(
     world = world_of([1] * 4, [1_000] * 4)
     records = world.records()
     expired(world, records[0])
-    kept = Kept(to_ms(records[1].time), world.clock.now_ms())
+    kept = Kept(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
     chain = UNKNOWN_CHAIN if chain_of is None else records[chain_of].chain
     sequence = Sequence(max(at, 1))
     assert found_in(world, AtSequence(Sequence(at)), kept=kept) == Cursor(sequence, sequence, chain)
@@ -144,7 +146,7 @@ def test_of_records_that_may_still_come_nothing_is_said() -> None:
     world = world_of([1] * 3, [1_000] * 3)
     first, second, _ = world.records()
     expired(world, first)
-    kept = Kept(to_ms(second.time), to_ms(second.time) - 1)
+    kept = Kept(to_ms(second.time), to_ms(second.time) - 1, world.clock.now_ms())
     for start in (AtSequence(Sequence(0)), AtSequence(Sequence(2)), AtTime(0)):
         assert locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept) is None
 

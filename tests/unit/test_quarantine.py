@@ -56,6 +56,25 @@ def test_what_cannot_be_decoded_and_what_lies_over_another_are_set_aside_too() -
     assert world.log.tail(LANE) == wide.tail
 
 
+def test_of_several_that_cannot_be_decoded_each_is_set_aside_in_any_order() -> None:
+    world = world_with(2)
+    for at in (2, 9, FAR):
+        item = {**record_item.to_item(forged(world, at)), "t": {"S": "no set"}}
+        world.table.write("Put", {"Item": item})
+    for at in (FAR, 2, 9):
+        quarantine_of(world).set_aside(LANE, Sequence(at), by="ana", reason="")
+    assert (len(world.log.interventions(LANE)), world.log.tail(LANE).sequence) == (3, 2)
+
+
+def test_what_stands_behind_one_that_cannot_be_decoded_waits_for_that() -> None:
+    world = world_with(2)
+    item = {**record_item.to_item(forged(world, 2)), "t": {"S": "no set"}}
+    world.table.write("Put", {"Item": item})
+    put(world, forged(world, 3))
+    with pytest.raises(QuarantineRefusedError, match="at 2, cannot be read: set that aside first"):
+        quarantine_of(world).fault(LANE, Sequence(3))
+
+
 def test_one_that_was_interrupted_goes_on() -> None:
     world = world_with(3)
     put(world, forged(world, FAR))

@@ -111,7 +111,8 @@ class LaneEnds:
                 lane, tail.sequence, f"the log's records end here, and the lane was known up to {furthest}: reconcile "
                 f"{lane.origin} with --repair before anything is published to it"
             )  # fmt: skip
-        if end.beyond and not end.is_far:
+        is_far = end.is_far and not (self._expires and tail == EMPTY_TAIL)  # else it may be all that is left
+        if end.beyond and not is_far:
             raise UncertainTailError(
                 lane, end.beyond[0], f"does not continue the record before it, which ends at {tail.sequence}: put back "
                 "what is missing between them (eventfabric lanes restore), or set it aside (lanes quarantine)"
@@ -140,8 +141,10 @@ class KnownMarks:
 def _continues(newer: Record, older: Record, now_ms: int) -> bool:
     if newer.sequence == older.tail.sequence:
         return newer.extends(older.chain)
-    # Records expire in no order: what stood between the two may be gone.
-    expires = newer.sequence > older.tail.sequence and newer.expires_at is not None
+    # Records expire in no order: what stood between the two may be gone. Not so much that the newer one is far: a lane
+    # that was quiet for so long has a place.
+    is_near = 0 < newer.sequence - older.tail.sequence <= limits.FAR_EVENTS
+    expires = is_near and newer.expires_at is not None
     return expires and (older.expires_at is None or _may_have_expired(older, now_ms))
 
 
@@ -162,6 +165,8 @@ def _oldest(oldest: Record | None, beyond: list[Sequence], place: Tail | None) -
     if oldest.tail.sequence <= before.sequence:
         return LaneEnd(before, oldest, tuple(sorted(beyond)), place)
     is_first = oldest.sequence == before.sequence and oldest.extends(before.chain)
-    if is_first or (oldest.sequence > before.sequence and oldest.expires_at is not None):
+    # No lane goes so far without a place: one is noted whenever it is quiet, and it is quiet before one record is left.
+    is_near = oldest.sequence - before.sequence <= limits.FAR_EVENTS
+    if is_first or (oldest.sequence > before.sequence and oldest.expires_at is not None and is_near):
         return LaneEnd(oldest.tail, oldest, tuple(sorted(beyond)), place)
     return LaneEnd(before, None, tuple(sorted([*beyond, oldest.sequence])), place)

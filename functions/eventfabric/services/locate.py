@@ -11,6 +11,7 @@ from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN, Record, Tail
 from eventfabric.model.start import AtTime, Start
 from eventfabric.ports import Log
+from eventfabric.services.lane_end import lane_end
 from eventfabric.wire.payload_codec import unpack
 
 
@@ -23,6 +24,7 @@ class Kept:
 
     from_ms: int
     settled_ms: int
+    now_ms: int
 
 
 def kept_in(lane: Lane, region: Region, *, retention_seconds: int | None, now_ms: int) -> Kept | None:
@@ -31,7 +33,7 @@ def kept_in(lane: Lane, region: Region, *, retention_seconds: int | None, now_ms
         return None
     # What replicates at all does so within the retention of the streams of changes that replicas are fed by.
     settled_ms = now_ms if lane.origin == region else now_ms - 1000 * limits.STREAM_RETENTION_SECONDS
-    return Kept(now_ms - 1000 * retention_seconds, settled_ms)
+    return Kept(now_ms - 1000 * retention_seconds, settled_ms, now_ms)
 
 
 def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: Kept | None = None) -> Cursor | None:
@@ -54,10 +56,14 @@ def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: K
     """Whether the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
 
     They were appended between the record before them and the following one; where that is gone too, nothing says that
-    they are younger. One read.
+    they are younger. One read. Before what stands far behind the lane's end nothing has expired: nothing leads there.
     """
     if to_ms(following.time) > kept.settled_ms:
         return False
+    if following.sequence - base > limits.FAR_EVENTS:
+        end = lane_end(log, lane, now_ms=kept.now_ms)
+        if following.sequence in end.beyond:
+            return False
     before = log.tail(lane, before=base)
     return before.sequence < base or to_ms(before.time) < kept.from_ms
 

@@ -8,6 +8,7 @@ from eventfabric.simulation.checkers import (
     breaker_attempts,
     cursor_regression,
     duplicate_effect,
+    escaped_error,
     false_alarm,
     false_proof,
     held_up_key,
@@ -49,6 +50,7 @@ _MODULES: Final = (
     repeated_step,
     unreported_finding,
     breaker_attempts,
+    escaped_error,
 )
 CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {one.NAME: one.check for one in _MODULES}
 

@@ -1,5 +1,6 @@
 """Lambda in the simulation: pollers that invoke the real functions, by the rules of Lambda's own pollers."""
 
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from contextlib import suppress
@@ -97,7 +98,9 @@ class Function:
             process.is_dead = True
             return None
         except Exception as error:  # as Lambda, which tells a poller no more than that
-            process.tell(history.Crashed, reason=f"{type(error).__name__}: {error}")
+            process.tell(
+                history.Crashed, reason=f"{type(error).__name__}: {error}", raised=type(error).__name__
+            )
             return None
         process.until_us = None
         failed = len(answer.get("batchItemFailures", ()))
@@ -248,6 +251,7 @@ class TimerPoller(Poller):
         super().__init__(Function(world, f"timer {subscription} {region}", region, timer.handle))
         self._channel = f"timers/{region}/{subscription}"
         self._timers = world.cloud.timers(world.topology, subscription, region)
+        self._failed: Counter[str] = Counter()
 
     def poll(self) -> None:
         """See Poller."""
@@ -263,7 +267,11 @@ class TimerPoller(Poller):
         record = {"messageId": "timer", "body": body, "eventSourceARN": f"arn:aws:sqs:::{timers.name}"}
         answer = self.function.invoke({"Records": [record]})
         if answer is None or answer["batchItemFailures"] or self.draws("bell_kept"):
-            timers.send(body, delay_seconds=30)
+            self._failed[body] += 1
+            if self._failed[body] < limits.RECEIVE_COUNT_MAX:  # else it is in the dead-letter queue
+                timers.send(body, delay_seconds=30)
+        else:
+            del self._failed[body]
 
 
 def reconcile_in(world: World, region: str, *, full: bool = False) -> None:

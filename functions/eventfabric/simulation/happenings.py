@@ -1,6 +1,6 @@
 """What happens to a fabric while it works: Regions and links lost, clocks moved, code deployed, services in trouble.
 
-A happening's `what` is the name of a function here, or in operators.py.
+A happening's `what` is the name of a function here, in operators.py or in spoiling.py.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from eventfabric.simulation import history
 from eventfabric.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.simulation.operators import OPERATORS, tell
 from eventfabric.simulation.plan import Happening
+from eventfabric.simulation.spoiling import SPOILERS
 from eventfabric.simulation.world import World
 from eventfabric.wire.keys import Item, is_record
 
@@ -245,4 +246,5 @@ _ALL: Final = (
 HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **{one.__name__: one for one in _ALL},
     **OPERATORS,
+    **SPOILERS,
 }

@@ -279,9 +279,10 @@ class RunEnded(Entry, frozen=True, kw_only=True):
 
 
 class Crashed(Entry, frozen=True, kw_only=True):
-    """A process is gone."""
+    """A process is gone, or its function `raised` an error of that name."""
 
     reason: str
+    raised: str = ""
 
 
 class Called(Entry, frozen=True, kw_only=True):

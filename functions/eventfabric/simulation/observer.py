@@ -32,7 +32,14 @@ from eventfabric.wire.payload_codec import unpack
 
 EFFECTS = "effects"
 """The table in which handlers of exactly-once subscriptions count their effects: `id` is subscription/event."""
+FOREIGN = "foreign"
+"""An attribute by which what the fabric did not write is told apart; no decoder looks at it."""
 Told = tuple[type[history.Entry], dict[str, Any]]
+
+
+def is_foreign(item: Item | None) -> bool:
+    """Tell an item that somebody else put there, or changed."""
+    return item is not None and FOREIGN in item
 
 
 class Observer:
@@ -43,15 +50,21 @@ class Observer:
         self._kind = kind
         self._shared = shared
         self._seen = 0
+        self.is_foreign_news = False
+        """Tells whether the last look saw something change that the fabric did not write, of which nothing is told."""
 
     def news(self) -> list[Told]:
         """What changed since the last look, parked keys before the cursor that was written with them."""
         changes = self.table.stream.changes
+        self.is_foreign_news = False
         if len(changes) == self._seen:
             return []
         new, self._seen = changes[self._seen :], len(changes)
         told: list[Told] = []
         for change in new:
+            if is_foreign(change.old) or is_foreign(change.new):
+                self.is_foreign_news = True
+                continue
             match self._kind:
                 case "log":
                     told += self._of_log(change)

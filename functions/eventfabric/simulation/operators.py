@@ -4,13 +4,13 @@ A happening's `what` is the name of a function here, or in happenings.py.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
-from eventfabric.errors import EventFabricError
+from eventfabric.errors import EventFabricError, QuarantineRefusedError
 from eventfabric.memory.faults import SimulatedCrash
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.dead_letters import DeadLetter
@@ -21,6 +21,9 @@ from eventfabric.simulation.world import World
 
 _DRAINED: Final = 3
 """By a happening's number, from 0 to 3: a handover that waits for what the other Region still has."""
+
+SET_ASIDE: Final = ("far_tail", "unreadable", "divergence")
+"""Findings of a lane with an item that may not be the lane's own."""
 
 
 def tell(world: World, happening: Happening, outcome: str = "done", *, what: str = "") -> None:
@@ -159,9 +162,26 @@ def backfill(world: World, happening: Happening) -> None:
         )  # fmt: skip
 
 
+def quarantine(world: World, happening: Happening) -> None:
+    """An operator sets aside whatever reconciliation reports of the Region's own lanes, as far as that is allowed."""
+    reported = {
+        (found.lane, found.sequence): None
+        for found in world.entries
+        if isinstance(found, history.Found)
+        and found.region == happening.region
+        and found.finding in SET_ASIDE
+    }
+    with operator(world, happening) as (_, operations):
+        way = operations.quarantine(world.plan.stream)
+        for lane, sequence in reported:
+            with suppress(QuarantineRefusedError):
+                way.set_aside(Lane.parse(lane), Sequence(sequence), by="simulated", reason="as reported")
+                tell(world, happening, f"{lane}@{sequence}")
+
+
 def _name(world: World, happening: Happening) -> str:
     return world.plan.subscriptions[happening.number % len(world.plan.subscriptions)].name
 
 
-_ALL: Final = (redrive, discard, edit, prove, replay, pause, failover, failback, backfill)
+_ALL: Final = (redrive, discard, edit, prove, replay, pause, failover, failback, backfill, quarantine)
 OPERATORS: Final[dict[str, Callable[[World, Happening], None]]] = {one.__name__: one for one in _ALL}

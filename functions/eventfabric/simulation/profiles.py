@@ -304,6 +304,16 @@ _ALL: Final = (
         fault_share=0.6, happenings=(2, 4, 6), anywhere=("reconcile",), between=("cut", "failover"),
         copied=("backfill", "backfill", "lose_copy", "lose_copy"), tamper_share=0.3, slowness=(1.0, 20.0),
     ),
+    Profile(
+        "spoilt", "items, state and messages that somebody else put there: each costs its own lane at the most",
+        regions=(1, 1, 2), quorum_share=0, retention_share=0.1, lanes=(2, 4), bad=(0.0, 0.2), seconds=(900.0, 3000.0),
+        faults=("lost_reply", "crash", "lag"), fault_share=0.3, quiet_share=0.6, happenings=(2, 4, 6),
+        anywhere=(
+            "far_item", "junk_item", "record_at_the_end", "strange_lane", "garbage", "spoil_state", "reconcile",
+            "quarantine",
+        ),
+        between=(), copied=(), tamper_share=0, days_apart_share=0, slowness=(1.0, 20.0), publishes=(8, 14),
+    ),
 )  # fmt: skip
 PROFILES: Final = {one.name: one for one in _ALL}
 """Every profile, by name."""

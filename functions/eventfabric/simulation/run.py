@@ -7,7 +7,7 @@ from eventfabric import limits
 from eventfabric.errors import EventFabricError
 from eventfabric.sdk import exits
 from eventfabric.sdk.operations import Operations
-from eventfabric.simulation import happenings, history, operators
+from eventfabric.simulation import happenings, history, operators, spoiling
 from eventfabric.simulation.functions import QueuePoller, RelayPoller, TimerPoller, reconcile_in
 from eventfabric.simulation.history import History
 from eventfabric.simulation.network import Courier
@@ -66,6 +66,8 @@ def _run(world: World) -> tuple[bool, str]:
                 # The first one verifies all anew, what was verified before somebody changed it, too.
                 world.schedule.spawn(f"reconcile {region}", reconcile_in, world, region, full=number == 0)
             world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+            if _set_aside(world, world.entries[before:]):
+                world.schedule.run(steps_max=DRAIN_STEPS_MAX)
             if number + 1 >= _ROUNDS_MIN and not _is_mending(world.entries[before:]):
                 break
     except StepsExceededError as error:
@@ -77,6 +79,21 @@ def _is_mending(entries: Iterable[history.AnyEntry]) -> bool:
     """Whether a pass found what a later one mends, or mended something."""
     lasting = ("dead", "divergence", "expires_soon", "expired_unread", "stale_owner")
     return any(isinstance(one, history.Found) and one.finding not in lasting for one in entries)
+
+
+def _set_aside(world: World, entries: Iterable[history.AnyEntry]) -> bool:
+    """Have operators set aside what a pass reported of their Regions' own lanes; False where it reported nothing."""
+    regions = {
+        one.region
+        for one in entries
+        if isinstance(one, history.Found)
+        and one.finding in operators.SET_ASIDE
+        and one.lane.startswith(f"{one.region}/")
+    }
+    for region in sorted(regions):
+        happening = Happening(0.0, "quarantine", region)
+        world.schedule.spawn(f"quarantine {region}", operators.quarantine, world, happening)
+    return bool(regions)
 
 
 def _start(world: World) -> None:
@@ -108,6 +125,7 @@ def _heal(world: World) -> None:
     for region in world.plan.regions:
         for other in world.plan.regions:
             world.join(region, other)
+    spoiling.mend_state(world)
     world.note(history.Healed, "world")
     for region in world.plan.regions:
         for one in world.topology.subscriptions_in(region):

@@ -7,9 +7,11 @@ from typing import Any, cast
 from eventfabric.definition_file import parse_definition
 from eventfabric.memory.cloud import MemoryCloud
 from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.memory.table import MemoryTable
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.services.lane_end import lane_end
 from eventfabric.simulation import history
-from eventfabric.simulation.observer import EFFECTS, Observer
+from eventfabric.simulation.observer import EFFECTS, Observer, is_foreign
 from eventfabric.simulation.plan import Plan, PlannedSubscription
 from eventfabric.simulation.process import Process
 from eventfabric.simulation.schedule import Schedule, SimulatedTime
@@ -17,7 +19,7 @@ from eventfabric.simulation.subscribers import handler_for
 from eventfabric.simulation.trouble import Trouble
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
-from eventfabric.wire.keys import is_record
+from eventfabric.wire.keys import Item, is_record
 
 PERMANENT = "eventfabric.simulation.subscribers:RefusedForGood"
 _BASE_LATENCY_SECONDS = 0.004
@@ -116,6 +118,8 @@ class World:
         self.attempts: dict[tuple[str, str], int] = {}
         self.charges: dict[str, int] = {}
         """How often each step took effect, by the step's key."""
+        self.spoilt: list[tuple[MemoryTable, Item]] = []
+        """Items of state as they were before somebody made them unreadable."""
         self.trouble = Trouble(self)
         self._cuts: set[frozenset[str]] = set()
         self._skews: dict[str, int] = {}
@@ -155,9 +159,9 @@ class World:
         """Note what changed in the tables, and wake who waits for that."""
         for observer in self._observers:
             told = observer.news()
-            if told:
-                for kind, about in told:
-                    self.note(kind, actor, **about)
+            for kind, about in told:
+                self.note(kind, actor, **about)
+            if told or observer.is_foreign_news:
                 self._wake_readers(observer.table.region)
 
     def _wake_readers(self, region: str) -> None:
@@ -237,12 +241,17 @@ class World:
             log = self.cloud.log(self.topology, self.plan.stream, region)
             table = self.cloud.regions[region].table(self.topology.stream(self.plan.stream).table.name)
             lanes: dict[str, int] = {}
+            foreign: set[str] = set()
             for item in table.items:
-                if is_record(item):
-                    name = str(item["pk"]["S"])
+                name = str(item["pk"]["S"])
+                if is_foreign(item):
+                    foreign.add(name)
+                elif is_record(item):
                     lanes[name] = lanes.get(name, 0) + 1
             for lane, count in sorted(lanes.items()):
-                tail = log.tail(Lane.parse(lane))
+                one = Lane.parse(lane)
+                is_own = lane not in foreign
+                tail = log.tail(one) if is_own else lane_end(log, one, now_ms=self.time.now_ms()).tail
                 found.append(history.LaneEnd(region, lane, int(tail.sequence), tail.chain.hex(), count))
         return tuple(found)
 

@@ -7,7 +7,7 @@ extend the record before it, or lies over it. What stands behind a hole is no su
 from eventfabric import limits
 from eventfabric.errors import LogError, QuarantineRefusedError
 from eventfabric.model.identity import Lane, Region, Sequence
-from eventfabric.model.record import Intervention, Tail
+from eventfabric.model.record import Intervention
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lane_end import lane_end
 
@@ -29,13 +29,15 @@ class Quarantine:
             raise QuarantineRefusedError(
                 lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
             )
-        if not self._stands(lane, sequence):
+        newest = self._log.recent(lane, records_max=1, before=Sequence(sequence + 1))
+        if sequence in newest.unreadable:
+            return self._unreadable(lane, sequence)
+        if sequence not in [record.sequence for record in newest.records]:
             raise QuarantineRefusedError(lane, sequence, "nothing stands there")
-        before = self._log.tail(lane, before=sequence)
         end = lane_end(self._log, lane, now_ms=self._clock.now_ms())
         if sequence in end.beyond and sequence - end.tail.sequence > limits.FAR_EVENTS:
             return f"stands far behind {end.tail.sequence}, where the lane ends"
-        fault = self._fault(lane, sequence, before)
+        fault = self._fault(lane, sequence)
         if fault is None:
             raise QuarantineRefusedError(
                 lane, sequence, "it continues the record before it: it is the lane's own"
@@ -50,15 +52,24 @@ class Quarantine:
         self._log.set_aside(aside)
         return aside
 
-    def _stands(self, lane: Lane, sequence: Sequence) -> bool:
-        found = self._log.recent(lane, records_max=1, before=Sequence(sequence + 1))
-        return sequence in (*found.unreadable, *(record.sequence for record in found.records))
-
-    def _fault(self, lane: Lane, sequence: Sequence, before: Tail) -> str | None:
+    def _unreadable(self, lane: Lane, sequence: Sequence) -> str:
+        """Say why the item at a place cannot be decoded, whatever stands before it."""
         try:
-            (record,) = self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1)).records
+            self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1))
         except LogError as error:
             return error.reason
+        raise QuarantineRefusedError(lane, sequence, "nothing stands there any more")
+
+    def _fault(self, lane: Lane, sequence: Sequence) -> str | None:
+        (record,) = self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1)).records
+        try:
+            before = self._log.tail(lane, before=sequence)
+        except LogError as error:
+            raise QuarantineRefusedError(
+                lane,
+                sequence,
+                f"the item before it, at {error.sequence}, cannot be read: set that aside first",
+            ) from error
         if sequence < before.sequence:
             return f"lies over the record before it, which ends at {before.sequence}"
         if sequence > before.sequence:

@@ -69,7 +69,11 @@ class Replica:
         tail = log.tail(lane)
         if tail.sequence - mark.sequence > limits.FAR_EVENTS:
             end = lane_end(log, lane, now_ms=self._now_ms)
-            return LaneEnd(end.tail, beyond=end.beyond) if end.is_far else LaneEnd(tail)
+            if not end.is_far:
+                return LaneEnd(tail)
+            # Where all but that has expired, the place is what is left of the lane.
+            place = end.place if end.newest is None else None
+            return LaneEnd(end.tail, beyond=end.beyond, place=place)
         if self._expires and tail.sequence <= mark.sequence and self._may_have_expired(tail):
             place = log.place(lane)
             if place is not None and place.sequence > tail.sequence and self._may_have_expired(place):
@@ -197,7 +201,7 @@ class Replica:
     def _records(self, lane: Lane, start: Sequence, tail: Tail) -> Iterator[Record]:
         while start < tail.sequence:
             page = self._log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX)
-            yield from page.records
+            yield from (record for record in page.records if record.sequence < tail.sequence)
             if not page.records or not page.more:
                 return
             start = Sequence(page.records[-1].sequence + 1)

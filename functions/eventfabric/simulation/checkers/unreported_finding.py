@@ -11,7 +11,9 @@ def check(of: History) -> Verdict:
     """Of a changed or lost record, either that is found, or replication has put it right again."""
     facts = Facts(of)
     tampered = [
-        (number, entry) for number, entry in enumerate(of.entries) if isinstance(entry, history.Tampered)
+        (number, entry)
+        for number, entry in enumerate(of.entries)
+        if isinstance(entry, history.Tampered) and entry.what != "state spoilt"  # which is put right again
     ]
     if not tampered:
         return verdict(NAME, [], unknown=True)

@@ -132,6 +132,15 @@ class Facts:
         }
 
     @cached_property
+    def stopped_lanes(self) -> set[str]:
+        """Lanes that something put there by others may stop, until somebody puts that right."""
+        return {
+            entry.lane
+            for entry in self.entries
+            if isinstance(entry, history.Tampered) and entry.what != "far item put"
+        }
+
+    @cached_property
     def subscriptions(self) -> dict[str, PlannedSubscription]:
         """By name."""
         return {one.name: one for one in self.plan.subscriptions}
