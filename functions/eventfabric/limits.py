@@ -139,6 +139,8 @@ OWNER_DOUBT_SECONDS: Final = 300
 TIMER_EARLY_MILLISECONDS: Final = 1_000
 """How much earlier than its time a key counts as due: clocks of queues and functions differ."""
 TIMER_DELAY_SECONDS_MAX: Final = 900
+TIMER_RECEIVES_MAX: Final = 1_000
+"""Of one timer: it comes again as the same message while the queue that it is for is away, once a minute at last."""
 
 TRANSACTION_ACTIONS_MAX: Final = 100
 TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
@@ -248,7 +250,9 @@ assert FUNCTION_TIMEOUT_SECONDS <= FUNCTION_TIMEOUT_SECONDS_MAX
 assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS
 assert 2 * NAME_CHARACTERS_MAX + len("-") <= 64
 assert 2 * NAME_CHARACTERS_MAX + len("--timers.fifo") <= 80
-assert RECEIVE_COUNT_MAX <= 1_000
+assert RECEIVE_COUNT_MAX <= TIMER_RECEIVES_MAX <= 1_000
+assert TIMER_RECEIVES_MAX * LANE_AGAIN_SECONDS_MAX >= 12 * 3600  # an outage of a queue uses up no timer
+assert TIMER_RECEIVES_MAX * REFUSED_AGAIN_SECONDS < 24 * 3600  # and a bad one is seen before it expires
 assert NOTED_RECORDS_MAX < TRANSACTION_WRITES_MAX  # decided in one commit
 assert (
     len("//step///") + 2 * NAME_CHARACTERS_MAX + STEP_NAME_CHARACTERS_MAX + 32 + 12 * ID_CHARACTERS_MAX

@@ -252,7 +252,10 @@ def _timer(topology: Topology, region: str) -> list[Statement]:
         return []
     return [
         _sqs(
-            "take doorbells whose time has come", _TAKE, [one.timers.name for one in subscriptions], [region]
+            "take doorbells whose time has come, and put them off",
+            (*_TAKE, "GetQueueUrl", "ChangeMessageVisibility"),
+            [one.timers.name for one in subscriptions],
+            [region],
         ),
         _sqs("ring", _RING, [one.queue.name for one in subscriptions], [region]),
     ]

@@ -5,7 +5,7 @@ The adapters in aws/ and memory/ keep these promises; one suite checks both.
 A call either returns, or raises a PortError that says whether it may have taken effect.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -326,6 +326,10 @@ class Doorbells(Protocol):
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """Send a doorbell that comes after a delay of up to 15 minutes; False where it could not be sent."""
+        ...
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        """Let received timers, by receipt handle, come again after so many seconds; else after their queue's."""
         ...
 
 

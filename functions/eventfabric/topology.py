@@ -84,7 +84,7 @@ class TimerQueueTopology:
     name: str
     dead_letter_name: str
     visibility_timeout_seconds: int = limits.VISIBILITY_TIMEOUT_SECONDS
-    receive_count_max: int = limits.RECEIVE_COUNT_MAX
+    receive_count_max: int = limits.TIMER_RECEIVES_MAX
     batch_max: int = limits.DOORBELL_BATCH_MAX
 
 

@@ -6,7 +6,7 @@ few milliseconds of its own pages (aws.amazon.com/dynamodb). A distribution is l
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -121,6 +121,9 @@ class _Bells:
 
     def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
         self._inner.hide(subscription, receipt_handles, seconds)
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        self._inner.put_off(subscription, seconds_of)
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         return self._inner.ring_later(subscription, doorbell, delay_seconds)

@@ -89,6 +89,10 @@ class Backend(Protocol):
         """The timers that are due, answered."""
         ...
 
+    def receive_timers(self) -> list[Message]:
+        """The timers that are due, not answered yet."""
+        ...
+
 
 class MemoryBackend:
     def __init__(self) -> None:
@@ -152,6 +156,9 @@ class MemoryBackend:
     def timers(self) -> list[str]:
         return list(iter(self._timers.take, None))
 
+    def receive_timers(self) -> list[Message]:
+        return [Message(m.body, m.receipt_handle, m.receive_count) for m in iter(self._timers.receive, None)]
+
 
 class AwsBackend:
     def __init__(self, clock: MemoryClock) -> None:
@@ -213,8 +220,14 @@ class AwsBackend:
         return 0.0
 
     def receive(self, count: int = 10) -> list[Message]:
+        return self._receive(self._url, count)
+
+    def receive_timers(self) -> list[Message]:
+        return self._receive(self._timers_url, 10)
+
+    def _receive(self, url: str, count: int) -> list[Message]:
         answer = self._sqs.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=count, MessageSystemAttributeNames=["All"]
+            QueueUrl=url, MaxNumberOfMessages=count, MessageSystemAttributeNames=["All"]
         )
         return [
             Message(m["Body"], m["ReceiptHandle"], int(m["Attributes"]["ApproximateReceiveCount"]))

@@ -176,5 +176,26 @@ def test_a_delay_longer_than_a_queue_knows_is_cut_short(backend: Backend) -> Non
     assert len(backend.timers()) == 1
 
 
+def test_timers_that_were_received_may_each_be_put_off(backend: Backend) -> None:
+    for lane in range(2):
+        assert backend.doorbells.ring_later(SUBSCRIPTION, bell(lane, 5), 0)
+    first, second = backend.receive_timers()
+    backend.doorbells.put_off(SUBSCRIPTION, {first.receipt_handle: 5, second.receipt_handle: 10})
+    backend.clock.advance(4)
+    assert backend.receive_timers() == []
+    backend.clock.advance(2)
+    (again,) = backend.receive_timers()
+    assert (again.body, again.receive_count) == (first.body, 2)
+    backend.clock.advance(5)
+    assert [message.body for message in backend.receive_timers()] == [second.body]
+
+
+def test_a_timer_that_is_gone_or_a_queue_that_is_not_there_is_nothing_to_put_off(backend: Backend) -> None:
+    assert backend.doorbells.ring_later(SUBSCRIPTION, bell(0, 5), 0)
+    backend.doorbells.put_off(SUBSCRIPTION, {"unknown": 5})
+    backend.doorbells.put_off("nobody", {"unknown": 5})
+    assert len(backend.timers()) == 1
+
+
 def test_a_timer_queue_that_is_not_there_takes_nothing(backend: Backend) -> None:
     assert not backend.doorbells.ring_later("nobody", bell(0, 5), 1)

@@ -67,6 +67,12 @@ def test_every_fault_and_happening_takes_place() -> None:
     assert "its" in seen  # and in handlers, and because their time was up
 
 
+def test_what_lasts_for_hours_takes_place() -> None:
+    plans = [PROFILES["hours"].plan(seed) for seed in range(60)]
+    lasting = {one.what for plan in plans for one in plan.happenings if one.seconds >= 3_600}
+    assert {"throttled", "no_timers", "no_doorbells", "silent_queues", "silence", "cut", "outage"} <= lasting
+
+
 def test_what_drains_drains_in_bounded_steps_and_what_does_not_is_said() -> None:
     plan = PROFILES["default"].plan(1)
     end = simulate(plan).entries[-1]

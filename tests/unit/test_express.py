@@ -1,5 +1,6 @@
 """Producers ring by themselves: what for, what the relay makes of it, and that nothing depends on it."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from threading import Event as Flag
 
@@ -76,6 +77,9 @@ class Bells:
 
     def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
         raise AssertionError("a producer hides no doorbell")
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        raise AssertionError("a producer puts off no timer")
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         raise AssertionError("a producer rings at once")

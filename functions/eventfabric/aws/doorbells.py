@@ -1,6 +1,6 @@
 """The doorbells on SQS FIFO queues."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from logging import getLogger
@@ -78,13 +78,7 @@ class AwsDoorbells:
     def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
         """See ports.Doorbells. One ChangeMessageVisibilityBatch."""
         with _told("hide", subscription):
-            self._client.change_message_visibility_batch(
-                QueueUrl=self._url(self._queue_name(subscription)),
-                Entries=[
-                    {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
-                    for n, handle in enumerate(receipt_handles)
-                ],
-            )
+            self._change_visibility(self._queue_name(subscription), dict.fromkeys(receipt_handles, seconds))
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """See ports.Doorbells. One SendMessage to the timer queue."""
@@ -97,6 +91,20 @@ class AwsDoorbells:
             )
             sent = True
         return sent
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        """See ports.Doorbells. One ChangeMessageVisibilityBatch."""
+        with _told("put off", subscription):
+            self._change_visibility(self._timers_name(subscription), seconds_of)
+
+    def _change_visibility(self, name: str, seconds_of: Mapping[str, int]) -> None:
+        self._client.change_message_visibility_batch(
+            QueueUrl=self._url(name),
+            Entries=[
+                {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+                for n, (handle, seconds) in enumerate(seconds_of.items())
+            ],
+        )
 
     def _url(self, name: str) -> str:
         if name not in self._urls:

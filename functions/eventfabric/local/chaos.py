@@ -1,6 +1,6 @@
 """Faults on purpose, decided by a seed: doorbells and replies lost, late or twice, functions that die in the middle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 from random import Random
@@ -95,6 +95,9 @@ class ChaoticDoorbells:
 
     def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
         self._inner.hide(subscription, receipt_handles, seconds)
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        self._inner.put_off(subscription, seconds_of)
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         return self._inner.ring_later(subscription, doorbell, delay_seconds)

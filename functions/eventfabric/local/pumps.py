@@ -5,7 +5,7 @@ counts and redrive (which the queue itself does).
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
@@ -164,6 +164,13 @@ class NotedTimers:
 
     def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
         self._inner.hide(subscription, receipt_handles, seconds)
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        pump = self._pump(subscription)
+        if pump is not None:
+            for seconds in seconds_of.values():
+                pump.delayed(self._clock.now_ms() + seconds * 1000)
+        self._inner.put_off(subscription, seconds_of)
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         pump = self._pump(subscription)

@@ -1,6 +1,6 @@
 """The doorbells on queues in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import suppress
 from math import ceil
@@ -48,3 +48,12 @@ class MemoryDoorbells:
             return False
         timers.send(to_body(doorbell), delay_seconds=ceil(delay_seconds))
         return True
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        """See ports.Doorbells."""
+        timers = self._region.timers.get(self._timers_name(subscription))
+        if timers is None:
+            return
+        for handle, seconds in seconds_of.items():
+            with suppress(RefusedError):
+                timers.change_visibility(handle, seconds)

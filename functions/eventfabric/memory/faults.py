@@ -4,7 +4,7 @@ Wraps any port, of memory or of AWS. Owns no port, and decides nothing that its 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import suppress
 from enum import Enum
@@ -264,6 +264,10 @@ class _Doorbells:
             )
         except PortError:
             return False
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        with suppress(PortError):
+            self._faults.call("doorbells.put_off", lambda: self._doorbells.put_off(subscription, seconds_of))
 
 
 class _Outbox:

@@ -19,6 +19,7 @@ from eventfabric.runtime.response import PartialBatchResponse, partial_batch_res
 from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.patience import Patience
 from eventfabric.telemetry import Metric
+from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 _Rung: TypeAlias = tuple[Doorbell, list[SQSRecord]]
@@ -86,7 +87,7 @@ def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list
     lanes: dict[tuple[str, Lane], _Rung] = {}
     own = runtime.topology.subscription(runtime.subscription or "")
 
-    def refuse(record: SQSRecord) -> None:
+    def refuse(record: SQSRecord, _: SubscriptionTopology | None) -> None:
         failed.append(record.message_id)
         # Its group waits until it is in the dead-letter queue: not for as long as after a crash, each time.
         handle = record.raw_event.get("receiptHandle")

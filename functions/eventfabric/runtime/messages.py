@@ -18,17 +18,19 @@ def doorbells_of(
     runtime: Runtime,
     event: Mapping[str, Any],
     subscription_of: Callable[[SQSRecord], SubscriptionTopology],
-    refuse: Callable[[SQSRecord], None],
+    refuse: Callable[[SQSRecord, SubscriptionTopology | None], None],
     *,
     reads: tuple[str, ...],
 ) -> Iterator[tuple[SQSRecord, SubscriptionTopology, Doorbell]]:
     """Each message that is a doorbell of the subscription whose queue it is in; `refuse` gets each other one.
 
+    It is told the subscription, too, where that is known.
     `reads`: the texts that the caller reads of a message, beside its body.
     Nothing is lost with those: they go to the queue's dead-letter queue, where somebody can look at them.
     UndecodableMessageError where the event is none of a queue, or a message has no id by which it could fail.
     """
     for record in _records(event):
+        subscription = None
         try:
             _check(record, ("body", *reads))
             subscription = subscription_of(record)
@@ -38,7 +40,7 @@ def doorbells_of(
             about = {"message_id": record.message_id, "reason": str(error)}
             runtime.logger.error("a message is not a doorbell", extra=about)
             runtime.telemetry.add(Metric.MESSAGES_REFUSED, of=runtime.subscription or _queue_of(record))
-            refuse(record)
+            refuse(record, subscription)
         else:
             yield record, subscription, doorbell
 

@@ -1,46 +1,70 @@
 """The timer function: doorbells whose time has come, into the queue of their subscription."""
 
-from typing import Any
+from collections import defaultdict
+from collections.abc import Sequence as Seq
+from typing import Any, TypeAlias
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
 from eventfabric.ports import Doorbells
-from eventfabric.runtime.messages import doorbells_of
+from eventfabric.runtime.messages import doorbells_of, received
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import current
 from eventfabric.services.patience import Patience
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
 
+_Timer: TypeAlias = tuple[SQSRecord, Doorbell]
+
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
     """Ring in the lane's own message group, so that nothing of a lane ever runs twice at once."""
     runtime = current()
+    doorbells = runtime.ports.doorbells
     failed: list[str] = []
     patience = Patience(runtime.ports.clock, runtime.ports.entropy, seconds=limits.LANE_PATIENCE_SECONDS)
 
     def subscription_of(record: SQSRecord) -> SubscriptionTopology:
         return runtime.topology.subscription_of_timers(record.event_source_arn.rpartition(":")[2])
 
-    def refuse(record: SQSRecord) -> None:
+    def refuse(record: SQSRecord, subscription: SubscriptionTopology | None) -> None:
         failed.append(record.message_id)
+        handle = record.raw_event.get("receiptHandle")
+        if subscription is not None and isinstance(handle, str):
+            doorbells.put_off(subscription.name, {handle: limits.REFUSED_AGAIN_SECONDS})
 
-    bells = doorbells_of(runtime, event, subscription_of, refuse, reads=("eventSourceARN",))
-    for record, subscription, doorbell in bells:
-        if not _ring(runtime.ports.doorbells, subscription.name, doorbell, patience):
-            failed.append(record.message_id)
+    timers = defaultdict[str, list[_Timer]](list)
+    reads = ("eventSourceARN", "receiptHandle")
+    for record, subscription, doorbell in doorbells_of(runtime, event, subscription_of, refuse, reads=reads):
+        timers[subscription.name].append((record, doorbell))
+    for name, of_subscription in timers.items():
+        unrung = _ring(doorbells, name, of_subscription, patience)
+        if unrung:
+            doorbells.put_off(name, {record.receipt_handle: _again_seconds(record) for record, _ in unrung})
+            failed += [record.message_id for record, _ in unrung]
     runtime.flush()
     return partial_batch_response(failed)
 
 
-def _ring(doorbells: Doorbells, subscription: str, doorbell: Doorbell, patience: Patience) -> bool:
-    """Ring, and again for a while, or have the timer come again in a few seconds; False: after its visibility time-out.
+def _ring(doorbells: Doorbells, subscription: str, timers: Seq[_Timer], patience: Patience) -> Seq[_Timer]:
+    """Ring, and again for a while; the timers that could not be rung.
 
-    A queue that is busy for a moment must not hold a key up for as long as a crash would.
+    A queue that is busy for a moment must not hold a key up for as long as a crash would. A timer that has come again
+    knows that this is no moment: it tries once.
     """
-    while doorbells.ring(subscription, [doorbell]):
-        if not patience.wait():
-            return doorbells.ring_later(subscription, doorbell, limits.LANE_AGAIN_SECONDS)
-    return True
+    while True:
+        refused = set(doorbells.ring(subscription, [doorbell for _, doorbell in timers]))
+        timers = [timer for timer in timers if timer[1] in refused]
+        is_new = any(received(record) == 1 for record, _ in timers)
+        if not (is_new and patience.wait()):
+            return timers
+
+
+def _again_seconds(record: SQSRecord) -> int:
+    """Seconds after which a timer comes again that could not ring: more each time, as the trouble lasts.
+
+    It is the same message that comes again, never a new one: where replies are lost, each try would leave one more.
+    """
+    return min(limits.LANE_AGAIN_SECONDS * received(record), limits.LANE_AGAIN_SECONDS_MAX)

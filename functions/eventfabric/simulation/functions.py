@@ -1,6 +1,5 @@
 """Lambda in the simulation: pollers that invoke the real functions, by the rules of Lambda's own pollers."""
 
-from collections import Counter
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from contextlib import suppress
@@ -251,7 +250,6 @@ class TimerPoller(Poller):
         super().__init__(Function(world, f"timer {subscription} {region}", region, timer.handle))
         self._channel = f"timers/{region}/{subscription}"
         self._timers = world.cloud.timers(world.topology, subscription, region)
-        self._failed: Counter[str] = Counter()
 
     def poll(self) -> None:
         """See Poller."""
@@ -259,19 +257,18 @@ class TimerPoller(Poller):
         if self.world.trouble.is_away(self.region, "timers"):
             schedule.pause(_AGAIN_SECONDS)
             return
-        body = timers.take(self.random.randrange)
-        if body is None:
+        received = timers.receive(self.random.randrange)
+        if received is None:
             due_ms = timers.next_due_ms()
             schedule.wait(self._channel, until_us=None if due_ms is None else due_ms * 1000 + 1)
             return
-        record = {"messageId": "timer", "body": body, "eventSourceARN": f"arn:aws:sqs:::{timers.name}"}
+        record = {**received.event(), "eventSourceARN": f"arn:aws:sqs:::{timers.name}"}
         answer = self.function.invoke({"Records": [record]})
-        if answer is None or answer["batchItemFailures"] or self.draws("bell_kept"):
-            self._failed[body] += 1
-            if self._failed[body] < limits.RECEIVE_COUNT_MAX:  # else it is in the dead-letter queue
-                timers.send(body, delay_seconds=30)
-        else:
-            del self._failed[body]
+        failed = answer is None or answer["batchItemFailures"] or self.draws("bell_kept")
+        if failed and received.receive_count < limits.TIMER_RECEIVES_MAX:
+            return  # it comes again; else it is in the dead-letter queue
+        with suppress(RefusedError):
+            timers.delete(received.receipt_handle)
 
 
 def reconcile_in(world: World, region: str, *, full: bool = False) -> None:

@@ -134,6 +134,11 @@ def no_doorbells(world: World, happening: Happening) -> None:
     _no_queues(world, happening, "doorbells")
 
 
+def silent_queues(world: World, happening: Happening) -> None:
+    """The queues of a Region take what they are sent and give no reply for a while; its tables are well."""
+    _no_queues(world, happening, "replies")
+
+
 def _no_queues(world: World, happening: Happening, queues: str) -> None:
     tell(world, happening)
     with world.trouble.away(happening.region, queues):
@@ -232,6 +237,7 @@ _ALL: Final = (
     throttled,
     no_timers,
     no_doorbells,
+    silent_queues,
     deploy,
     mend,
     settings,

@@ -121,7 +121,7 @@ class Calls(Faults):
         """Take a turn, then make the call, or fail it."""
         process, world = self._process, self._process.world
         process.breathe(world.latency_seconds(process))
-        fault = self._drawn()
+        fault = self._drawn(name)
         if fault is not None:
             process.tell(history.Called, call=name, fault=fault.name.lower())
         if fault is Fault.CRASH_BEFORE:
@@ -148,7 +148,7 @@ class Calls(Faults):
         process.breathe(PATIENCE_SECONDS)
         raise OutcomeUnknownError(name, "simulated: the reply was lost")
 
-    def _drawn(self) -> Fault | None:
+    def _drawn(self, call: str) -> Fault | None:
         process = self._process
         if process.draws("slow"):
             process.breathe(process.random.uniform(*_SLOW_SECONDS))
@@ -159,6 +159,8 @@ class Calls(Faults):
             process.breathe(process.random.uniform(*_STALL_SECONDS))
         if self._region in process.world.silent:
             return process.random.choice((Fault.LOST_REPLY, Fault.LOST_REQUEST))
+        if call.startswith("doorbells.") and process.world.trouble.is_away(self._region, "replies"):
+            return Fault.LOST_REPLY
         for name, kinds in _FAULTS:
             if process.draws(name):
                 return process.random.choice(kinds)
@@ -225,6 +227,11 @@ class SimulatedDoorbells:
     def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
         """See ports.Doorbells."""
         self._inner.hide(subscription, receipt_handles, seconds)
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        """See ports.Doorbells."""
+        if not self._process.world.trouble.is_away(self._region, "timers"):
+            self._inner.put_off(subscription, seconds_of)
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
         """See ports.Doorbells."""

@@ -248,8 +248,11 @@ _ALL: Final = (
         "hours", "tables, partitions and queues that refuse for hours, outages as long",
         regions=(1, 2), retention_share=0, bad=(0.1, 0.4), faults=("conflict", "throttle", "lost_reply", "lag"),
         fault_share=0.3, seconds=(7_200.0, 20_000.0), publishes=(8, 14), happenings=(1, 2, 4), tamper_share=0,
-        anywhere=("throttled", "throttled", "no_timers", "no_timers", "no_doorbells", "outage", "prove", "settings"),
-        between=("cut", "failover"), copied=(), slowness=(1.0, 20.0),
+        anywhere=(
+            "throttled", "throttled", "no_timers", "no_timers", "no_doorbells", "silent_queues", "silent_queues",
+            "outage", "prove", "settings",
+        ),
+        between=("cut", "silence", "failover"), copied=(), slowness=(1.0, 20.0),
     ),
     Profile(
         "decisions", "operators who decide, prove, replay and hand over, one after another",

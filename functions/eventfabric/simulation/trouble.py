@@ -60,7 +60,7 @@ class Trouble:
 
     @contextmanager
     def away(self, region: str, queue: str) -> Iterator[None]:
-        """Have the doorbells' or timers' queues of a Region take nothing and give nothing."""
+        """Have the doorbells' or timers' queues of a Region take and give nothing; or the `replies` of both be lost."""
         self._away.append((region, queue))
         try:
             yield
@@ -68,5 +68,5 @@ class Trouble:
             self._away.remove((region, queue))
 
     def is_away(self, region: str, queue: str) -> bool:
-        """Say whether a Region's `doorbells` or `timers` are out of reach."""
+        """Say whether a Region's `doorbells` or `timers` are out of reach, or the `replies` of both."""
         return not self._world.healed and (region, queue) in self._away
