@@ -17,6 +17,7 @@
     │   └── TransactionTooLargeError it asks for more than one transaction takes: nothing was sent
     ├── ContendedTransactionError    certainly not written in time: the same
     ├── IndeterminateTransactionError may or may not be written: commit() again settles it
+    ├── OutcomeExpiredError          may have been written, and would have expired: nothing tells any more
     ├── CopiedProcessError           what owns threads was made before this process was forked
     ├── PublishFailedError           some events of a publisher were not published
     ├── PublishNotAttemptedError     held back because an earlier batch of the lane failed
@@ -473,6 +474,23 @@ class IndeterminateTransactionError(EventFabricError):
 
     retryable = True
     no_effect = False
+
+
+class OutcomeExpiredError(EventFabricError):
+    """A write of unknown outcome may have landed and expired since: nothing tells any more, and nothing is written now.
+
+    Whether to publish its events again is for those to say who know whether a second delivery does harm.
+    """
+
+    no_effect = False
+
+    def __init__(self, record: "UnsettledRecord") -> None:
+        self.record = record
+        super().__init__(
+            f"batch {record.batch_id.hex()} was put at sequence {record.sequence} of lane {record.lane}, and what "
+            "stood there has expired, or is about to: whether it was written cannot be told any more; allowed: to "
+            "settle it an hour before the stream's retention ends, at the latest"
+        )
 
 
 class LateEventError(EventFabricError):

@@ -47,6 +47,8 @@ LAST_TRY_SECONDS: Final = 1.0
 """What a try gets that begins when the time of an append is nearly over."""
 APPEND_BACKOFF_SECONDS: Final = 0.005
 APPEND_BACKOFF_MAX_SECONDS: Final = 1.0
+APPEND_CONFLICT_WAIT_MAX_SECONDS: Final = 0.1
+"""Where others are faster. At 1 s a publisher waits 30 s for one that publishes in a loop; at 0.1 s, about 1 s."""
 APPEND_BLIND_CONFLICTS_MAX: Final = 2
 """Conflicts in a row after which a publisher reads the tail again instead of trusting what the conflict returned."""
 

@@ -51,6 +51,16 @@ def test_a_begin_whose_reply_was_lost_knows_itself(backend: Backend) -> None:
     assert backend.steps.begin(KEY) is None
 
 
+def test_a_begin_knows_what_an_earlier_try_of_it_wrote_seconds_ago(backend: Backend) -> None:
+    token = b"12345"
+    backend.lose_replies(3)
+    with pytest.raises(OutcomeUnknownError):
+        backend.steps.begin(KEY, token=token)
+    backend.clock.advance(5)
+    assert backend.steps.begin(KEY, token=token) is None
+    assert backend.steps.begin(KEY, token=b"67890") == BEGUN
+
+
 def test_a_begin_that_was_never_answered_says_so(backend: Backend) -> None:
     backend.lose_replies(3)
     with pytest.raises(OutcomeUnknownError):

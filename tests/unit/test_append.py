@@ -179,15 +179,27 @@ def test_each_wait_is_drawn_from_twice_the_time_of_the_one_before_up_to_a_bound(
     assert waits_of(World(), throttled) == [*expected, *[expected[-1]] * 12]
 
 
-def test_an_occupied_place_is_left_at_once_and_further_ones_after_a_wait() -> None:
-    for others in range(5):
+def test_an_occupied_place_is_left_at_once_and_each_third_one_after_a_wait_and_a_read() -> None:
+    for others in range(8):
         world = World()
 
         def rule(called: str, overall: int, of_name: int, world: World = world, others: int = others) -> None:
             if called == "log.append" and of_name <= others:
                 world.put(event(f"other{of_name}"))
 
-        assert len(waits_of(world, Faults(rule))) == max(0, others - 1)
+        assert len(waits_of(world, Faults(rule))) == others // 3
+
+
+def test_who_meets_others_each_time_waits_a_tenth_of_a_second_at_most() -> None:
+    world = World()
+
+    def rule(called: str, overall: int, of_name: int) -> None:
+        if called == "log.append" and of_name <= 60:
+            world.put(event(f"other{of_name}"))
+
+    waits = waits_of(world, Faults(rule))
+    assert len(waits) == 20
+    assert max(waits) == limits.APPEND_CONFLICT_WAIT_MAX_SECONDS / 2
 
 
 def test_a_batch_that_is_refused_after_a_lost_reply_may_still_stand_there() -> None:

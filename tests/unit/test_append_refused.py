@@ -101,7 +101,8 @@ def append_with(world: Shop, outcome: object, writes: list[Write] | None = None)
 class TestTransaction:
     def test_where_others_were_always_first_it_is_not_written(self) -> None:
         world = Shop()
-        made = append_of(world, before_try(1, lambda: others(world)), timeout_seconds=0)
+        always = Faults(*(before_try(number, lambda: others(world)).rules[0] for number in (1, 2, 3)))
+        made = append_of(world, always, timeout_seconds=0)
         error = refused(ContendedTransactionError, made.run)
         assert str(error) == f"not written after 0 ms: {OTHERS}"
         assert error.__cause__ is None

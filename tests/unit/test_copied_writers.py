@@ -70,7 +70,7 @@ def test_a_record_whose_expiry_was_put_off_meanwhile_is_still_known() -> None:
         return occupant and replace(occupant, expires_at=(occupant.expires_at or 0) + 86_400)
 
     kept.append = append  # type: ignore[method-assign]  # reconciliation keeps the newest record in between
-    Appender(kept, stream=STREAM, clock=world.clock, entropy=world.entropy, retention_seconds=60).append(
+    Appender(kept, stream=STREAM, clock=world.clock, entropy=world.entropy, retention_seconds=86_400).append(
         LANE, batch_of([event("once")], SAME_ID)
     )
     assert names(world) == ["once"]

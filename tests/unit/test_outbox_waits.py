@@ -99,12 +99,21 @@ def test_it_is_tried_until_the_time_is_up_and_not_for_long_after() -> None:
     assert 2_500 <= world.clock.now_ms() - start_ms <= 2_500 + 1000 * limits.APPEND_BACKOFF_MAX_SECONDS
 
 
-def test_a_place_that_somebody_else_has_is_left_after_a_wait_and_without_a_read() -> None:
+def test_a_place_that_somebody_else_has_is_left_at_once_and_without_a_read() -> None:
     world, clock = World(), Waits()
     faults = before_try(1, lambda: others(world, 1))
     (appended,) = append_of(world, faults, clock=clock, entropy=world.cloud.entropy).run()
     assert (appended.lane, appended.sequence) == (LANES[0], 1)
     assert faults.calls == ["log.tail", "outbox.append", "outbox.append"]
+    assert clock.seconds == []
+
+
+def test_each_third_place_that_somebody_else_has_is_left_after_a_wait_and_with_a_read() -> None:
+    world, clock = World(), Waits()
+    faults = Faults(*(before_try(number, lambda: others(world, 1)).rules[0] for number in (1, 2, 3)))
+    (appended,) = append_of(world, faults, clock=clock, entropy=world.cloud.entropy).run()
+    assert appended.sequence == 3
+    assert faults.calls == ["log.tail", *["outbox.append"] * 3, "log.tail", "outbox.append"]
     assert len(clock.seconds) == 1
 
 

@@ -44,9 +44,9 @@ class AwsSteps(DynamoDBPersistenceLayer):
 
     def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
         """See ports.Steps."""
-        owner = step_item.owner_of(token or self._entropy.bytes(step_item.OWNER_BYTES))
+        own = token or step_item.token_of(self._entropy.bytes(step_item.OWNER_BYTES), self._clock.now_ms())
         record = self._record(key, step_item.IN_PROGRESS)
-        record.in_progress_expiry_timestamp = owner
+        record.in_progress_expiry_timestamp = step_item.owner_of(own)
         try:
             with named_failures("begin a step"):
                 self._put_record(record)
@@ -54,8 +54,9 @@ class AwsSteps(DynamoDBPersistenceLayer):
             standing = error.old_data_record
             if standing is None:
                 return self.look(key)
-            # After a lost reply, what stands there is all that this very call wrote.
-            if not _holds(standing, record):
+            if not _is_own(
+                standing, record
+            ):  # after a lost reply, it is what an earlier try of this one wrote
                 return _state(standing)
         return None
 
@@ -99,9 +100,10 @@ class AwsSteps(DynamoDBPersistenceLayer):
         return step_key(idempotency_key, self._region)
 
 
-def _holds(standing: DataRecord, put: DataRecord) -> bool:
-    kept = standing.in_progress_expiry_timestamp, standing.expiry_timestamp, standing._status
-    return kept == (put.in_progress_expiry_timestamp, put.expiry_timestamp, put._status)
+def _is_own(standing: DataRecord, put: DataRecord) -> bool:
+    # Not by its expiry: that is of the moment of each try.
+    kept = standing.in_progress_expiry_timestamp, standing._status
+    return kept == (put.in_progress_expiry_timestamp, put._status)
 
 
 def _state(record: DataRecord) -> StepState:

@@ -28,8 +28,10 @@ class MemorySteps:
 
     def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
         """See ports.Steps. One conditional put."""
-        owner = step_item.owner_of(token or self._entropy.bytes(step_item.OWNER_BYTES))
-        item = step_item.begun(str(key), self._region, owner=owner, expires_seconds=self._expires_seconds())
+        own = token or step_item.token_of(self._entropy.bytes(step_item.OWNER_BYTES), self._clock.now_ms())
+        item = step_item.begun(
+            str(key), self._region, owner=step_item.owner_of(own), expires_seconds=self._expires_seconds()
+        )
         put = {
             "Item": item,
             "ConditionExpression": f"attribute_not_exists({PK}) OR (#s = :s AND #o = :o)",
@@ -44,7 +46,8 @@ class MemorySteps:
             self._requests.send("put", partial(self._table.write, "Put", put))
         except ConditionFailedError as failed:
             standing = failed.item or {}
-            if standing != item:
+            # By all but its expiry, which is of the moment of each try.
+            if standing | {step_item.EXPIRY: item[step_item.EXPIRY]} != item:
                 return step_item.from_item(standing)
         return None
 

@@ -19,6 +19,7 @@ from eventfabric.deadline import calls_end_within, seconds_left
 from eventfabric.errors import (
     ContendedAppendError,
     IndeterminateAppendError,
+    OutcomeExpiredError,
     OutcomeUnknownError,
     RefusedError,
     ThrottledError,
@@ -27,7 +28,8 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Batch, Record, Tail, record_at
 from eventfabric.ports import Clock, Entropy, Log
-from eventfabric.services.lane_end import Known, LaneEnds
+from eventfabric.services.lane_end import Known, LaneEnds, may_have_expired
+from eventfabric.services.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class Appender:
 
     Invariant: while the outcome of a put is unknown, its batch is put at no other sequence. Remembers the tails that
     it saw; a wrong memory costs one refused put, never a wrong record. In a lane where others were faster lately, it
-    reads the tail first, until what it remembers is right again: a read is cheaper than a refused put. Safe to share
-    between threads that append to different lanes.
+    reads the tail first, until what it remembers is right again: a read is cheaper than a refused put. Threads may
+    share it: those that append to one lane take turns.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Appender:
         self._timeout_ms = int(timeout_seconds * 1000)
         self._tails: dict[Lane, Tail] = {}
         self._contended: set[Lane] = set()
+        self._turns = Turns()
 
     def append(
         self,
@@ -91,25 +94,40 @@ class Appender:
             IndeterminateAppendError: no reply in time; may be written.
             RefusedError: not written; the service refuses such puts.
             UncertainTailError: not written; what stands at the lane's end cannot be believed.
+            OutcomeExpiredError: `unsettled` would have expired by now, so nothing tells whether it was written.
         """
         timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
         timeout_ms = int(min(timeout_ms, 1000 * seconds_left()))
-        with calls_end_within(timeout_ms / 1000 + limits.LAST_TRY_SECONDS):
-            return _Try(self, lane, batch, unsettled, timeout_ms).run()
+        until_ms = self._clock.steady_ms() + timeout_ms
+        with self._turns.of(lane, timeout_ms / 1000) as has_turn:
+            tried = _Try(self, lane, batch, unsettled, timeout_ms=timeout_ms, until_ms=until_ms)
+            if not has_turn:
+                raise tried.failure(None)
+            left_seconds = max(0.0, (until_ms - self._clock.steady_ms()) / 1000)
+            with calls_end_within(left_seconds + limits.LAST_TRY_SECONDS):
+                return tried.run()
 
 
 class _Try:
     """One append from its first put to its end."""
 
     def __init__(
-        self, appender: Appender, lane: Lane, batch: Batch, unsettled: Record | None, timeout_ms: int
+        self,
+        appender: Appender,
+        lane: Lane,
+        batch: Batch,
+        unsettled: Record | None,
+        *,
+        timeout_ms: int,
+        until_ms: int,
     ) -> None:
         self._of = appender
         self._lane = lane
         self._batch = batch
         self._unsettled = unsettled
         self._timeout_ms = timeout_ms
-        self._until_ms = appender._clock.steady_ms() + timeout_ms
+        self._until_ms = until_ms
+        self._seen_ms = appender._clock.now_ms()
         self._tries = 0
 
     def run(self) -> Record:
@@ -126,6 +144,10 @@ class _Try:
                         of._contended.discard(self._lane)
                 record = record_at(tail, self._lane, self._batch, now_ms=of._clock.now_ms(),
                                    retention_seconds=of._retention_seconds)  # fmt: skip
+            if self._is_old(record):
+                tail = record = None
+                self._wait(None)
+                continue
             try:
                 occupant = of._log.append(record)
             except OutcomeUnknownError as error:
@@ -140,7 +162,7 @@ class _Try:
             except RefusedError as error:
                 if self._unsettled is None:
                     raise
-                raise self._failure(error) from error  # this put is refused; an earlier one may have landed
+                raise self.failure(error) from error  # this put is refused; an earlier one may have landed
             if occupant is None or occupant.holds(record):
                 landed = occupant or record
                 of._tails[self._lane] = landed.tail
@@ -150,8 +172,25 @@ class _Try:
             conflicts += 1
             reads = conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) == 0
             tail = occupant.tail if not reads and self._believes(occupant, tail) else None
-            if conflicts > 1:
-                self._wait(None)
+            # Not before each try: by then what the conflict told is old, and who never waits has the lane for himself.
+            if reads:
+                self._wait(None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
+
+    def _is_old(self, record: Record) -> bool:
+        """Tell a record whose place may have been taken, delivered and expired: a cursor would have passed it by now.
+
+        OutcomeExpiredError where an earlier put of it is not settled.
+        """
+        of = self._of
+        if of._retention_seconds is None:
+            return False
+        now_ms = of._clock.now_ms()
+        if self._unsettled is not None:
+            if may_have_expired(record, now_ms):
+                raise OutcomeExpiredError(record)
+            return False
+        seen_ms, self._seen_ms = self._seen_ms, now_ms
+        return now_ms - seen_ms > 1000 * limits.EXPIRY_MARGIN_SECONDS  # this process stood still
 
     def _remembered(self) -> Tail | None:
         """The tail as it was last seen here, unless what was put there since may have expired again."""
@@ -178,18 +217,19 @@ class _Try:
             except (OutcomeUnknownError, ThrottledError) as error:
                 self._wait(error)
 
-    def _wait(self, cause: Exception | None) -> None:
+    def _wait(
+        self, cause: Exception | None, *, most_seconds: float = limits.APPEND_BACKOFF_MAX_SECONDS
+    ) -> None:
         """Back off with full jitter, or give up when the time is up."""
         of = self._of
         if of._clock.steady_ms() >= self._until_ms:
-            raise self._failure(cause) from cause
-        most = min(
-            limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16)
-        )
+            raise self.failure(cause) from cause
+        most = min(most_seconds, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16))
         self._tries += 1
         of._clock.sleep(most * of._entropy.fraction())
 
-    def _failure(self, cause: Exception | None) -> ContendedAppendError | IndeterminateAppendError:
+    def failure(self, cause: Exception | None) -> ContendedAppendError | IndeterminateAppendError:
+        """What is known of the batch where time is up."""
         of = self._of
         if self._unsettled is not None:
             return IndeterminateAppendError(of.stream, self._unsettled, self._batch, cause=cause)

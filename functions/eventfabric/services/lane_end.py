@@ -98,7 +98,7 @@ class LaneEnds:
         if end.newest is None:
             may_be_further = self._expires and tail == EMPTY_TAIL
         else:
-            may_be_further = _may_have_expired(end.newest, now_ms)
+            may_be_further = may_have_expired(end.newest, now_ms)
             place = (end.place or self._log.place(lane)) if may_be_further else None
             if place is not None and place.sequence >= tail.sequence:
                 tail, may_be_further = place, False
@@ -145,10 +145,11 @@ def _continues(newer: Record, older: Record, now_ms: int) -> bool:
     # that was quiet for so long has a place.
     is_near = 0 < newer.sequence - older.tail.sequence <= limits.FAR_EVENTS
     expires = is_near and newer.expires_at is not None
-    return expires and (older.expires_at is None or _may_have_expired(older, now_ms))
+    return expires and (older.expires_at is None or may_have_expired(older, now_ms))
 
 
-def _may_have_expired(record: Record, now_ms: int) -> bool:
+def may_have_expired(record: Record, now_ms: int) -> bool:
+    """Tell a record that may have expired already, by some Region's clock."""
     margin_seconds = limits.EXPIRY_MARGIN_SECONDS
     return record.expires_at is not None and record.expires_at - margin_seconds <= now_ms // 1000
 

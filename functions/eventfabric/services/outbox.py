@@ -13,6 +13,7 @@ from eventfabric.deadline import calls_end_within
 from eventfabric.errors import (
     ContendedTransactionError,
     IndeterminateTransactionError,
+    OutcomeExpiredError,
     OutcomeUnknownError,
     RefusedError,
     ThrottledError,
@@ -22,7 +23,7 @@ from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import Batch, Record, Tail, record_at
 from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
-from eventfabric.services.lane_end import Known, LaneEnds
+from eventfabric.services.lane_end import Known, LaneEnds, may_have_expired
 
 WritesOf = Callable[[Seq[Record]], Seq[Write]]
 
@@ -65,6 +66,7 @@ class OutboxAppend:
         self._unsettled: tuple[list[Record], bytes] | None = None
         self._tails: dict[tuple[str, Lane], Tail] = {}
         self._tries = 0
+        self._seen_ms = 0
 
     def run(self) -> list[Record]:
         """The record that holds each posting, in their order.
@@ -74,15 +76,24 @@ class OutboxAppend:
             ContendedTransactionError: nothing was written; others, or throttling, were in the way.
             IndeterminateTransactionError: no reply in time; `run` again settles it.
             UncertainTailError: nothing was written; what stands at a lane's end cannot be believed.
+            OutcomeExpiredError: what is to be settled would have expired: nothing tells whether it was written.
         """
         with calls_end_within(self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS):
             return self._run(self._clock.steady_ms() + self._timeout_ms)
 
     def _run(self, until_ms: int) -> list[Record]:
         prepared = self._unsettled
+        conflicts = 0
+        self._seen_ms = self._clock.now_ms()
+        self._tails.clear()
         while True:
             prepared = prepared or self._prepared(until_ms)
             records, token = prepared
+            if self._are_old(records):
+                prepared = None
+                self._tails.clear()
+                self._wait(until_ms, None)
+                continue
             posted = [
                 (posting.table, record) for posting, record in zip(self._postings, records, strict=True)
             ]
@@ -105,11 +116,24 @@ class OutboxAppend:
             if outcome is None or _is_mine(outcome, records):
                 return records
             if isinstance(outcome, Occupied):
-                posting = self._postings[outcome.index]
-                self._meet(posting, outcome.record)
-                self._wait(until_ms, None)
+                conflicts += 1
+                self._meet(self._postings[outcome.index], outcome.record)
+                if conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) == 0:  # as append has it
+                    self._tails.clear()
+                    self._wait(until_ms, None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
                 continue
             raise _refusal(outcome)
+
+    def _are_old(self, records: Seq[Record]) -> bool:
+        """Tell records whose places may have been taken, delivered and expired, as append does; OutcomeExpiredError."""
+        now_ms = self._clock.now_ms()
+        if self._unsettled is not None:
+            for record in records:
+                if may_have_expired(record, now_ms):
+                    raise OutcomeExpiredError(record)
+            return False
+        seen_ms, self._seen_ms = self._seen_ms, now_ms
+        return now_ms - seen_ms > 1000 * limits.EXPIRY_MARGIN_SECONDS
 
     def _prepared(self, until_ms: int) -> tuple[list[Record], bytes]:
         now_ms = self._clock.now_ms()
@@ -150,16 +174,20 @@ class OutboxAppend:
         expires = posting.retention_seconds is not None
         return LaneEnds(posting.log, clock=self._clock, expires=expires, known=posting.known)
 
-    def _wait(self, until_ms: int, cause: Exception | None) -> None:
+    def _wait(
+        self,
+        until_ms: int,
+        cause: Exception | None,
+        *,
+        most_seconds: float = limits.APPEND_BACKOFF_MAX_SECONDS,
+    ) -> None:
         """Back off with full jitter, or give up when the time is up."""
         if self._clock.steady_ms() >= until_ms:
             if self._unsettled is not None:
                 raise IndeterminateTransactionError(f"no reply: {cause}") from cause
             reason = cause or "other publishers wrote there first, each time"
             raise ContendedTransactionError(f"not written after {self._timeout_ms} ms: {reason}") from cause
-        most = min(
-            limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16)
-        )
+        most = min(most_seconds, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16))
         self._tries += 1
         self._clock.sleep(most * self._entropy.fraction())
 

@@ -13,6 +13,7 @@ from eventfabric.model.identity import Region
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Clock, Entropy, Steps
 from eventfabric.services.patience import Patience
+from eventfabric.wire import step_item
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ class PatientSteps:
 
     def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
         """See ports.Steps."""
-        own = token or self._entropy.bytes(limits.STEP_TOKEN_BYTES)
+        own = token or step_item.token_of(self._entropy.bytes(step_item.OWNER_BYTES), self._clock.now_ms())
         return self._call(lambda: self._steps.begin(key, token=own))
 
     def finish(self, key: StepKey, result: str) -> None:

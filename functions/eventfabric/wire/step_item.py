@@ -28,8 +28,14 @@ _YEAR_2100_MS: Final = 4_102_444_800_000
 _OWNER_MAX: Final = _YEAR_2100_MS + 2 ** (8 * OWNER_BYTES)
 
 
+def token_of(random: bytes, now_ms: int) -> bytes:
+    """The token of an attempt, from OWNER_BYTES random bytes and its moment: a copied process has the same bytes."""
+    moment = now_ms & ((1 << 8 * OWNER_BYTES) - 1)
+    return (int.from_bytes(random) ^ moment).to_bytes(OWNER_BYTES)
+
+
 def owner_of(token: bytes) -> int:
-    """The number by which an attempt knows its record, of OWNER_BYTES random bytes."""
+    """The number by which an attempt knows its record, whenever it looks."""
     return _YEAR_2100_MS + int.from_bytes(token)
 
 
