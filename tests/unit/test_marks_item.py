@@ -38,5 +38,8 @@ def test_all_lanes_of_a_hundred_subscriptions_that_lag_differently_stay_in_bound
 def test_the_largest_mark_of_a_lane_is_within_its_bound() -> None:
     largest = 2**64 - 1
     seen = Sightings((Sighting(Sequence(largest), largest),) * limits.SIGHTINGS_MAX)
-    mark = Mark(Sequence(largest), Chain(b"c" * 32), Sequence(largest), largest, {}, Sequence(largest), seen)
+    mark = Mark(
+        Sequence(largest), Chain(b"c" * 32), Sequence(largest), largest, {}, Sequence(largest), seen,
+        Sequence(largest), Chain(b"c" * 32), largest, largest, largest,
+    )  # fmt: skip
     assert len(msgspec.msgpack.encode({LaneIndex(limits.LANES_MAX - 1): mark})) <= limits.MARK_BYTES_MAX

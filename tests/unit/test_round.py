@@ -102,3 +102,24 @@ def test_what_has_expired_is_not_missed() -> None:
         world.clock.advance(DAY_SECONDS)
         expire(world)
     assert mark_of(world).rounds > DAYS
+
+
+@pytest.mark.parametrize("retention_days", [None, 60])
+@pytest.mark.parametrize("removed", [3, 4, 6])
+def test_what_is_removed_where_a_pass_left_off_is_found_too(
+    monkeypatch: pytest.MonkeyPatch, retention_days: int | None, removed: int
+) -> None:
+    monkeypatch.setattr(limits, "PAGE_RECORDS_MAX", 2)
+    monkeypatch.setattr(limits, "ROUND_READ_UNITS", 5)
+    world = verified(12, retention_days=retention_days)
+    whole = world.records()
+    delete(world, whole[removed])
+    found: set[FindingKind] = set()
+    boundaries: set[int] = set()
+    for _ in range(12):
+        found.update(reconciled(world))
+        boundaries.add(mark_of(world).again)
+        world.clock.advance(limits.ROUND_SECONDS / 7)
+    assert 4 in boundaries
+    assert found == {FindingKind.HOLE}
+    assert world.records() == whole

@@ -28,6 +28,8 @@ class Mark:
     again: Sequence = EMPTY_TAIL.sequence
     again_chain: Chain = EMPTY_TAIL.chain
     """How far it was verified once more in the round that it is in, and the chain there; 0: it is in none."""
+    again_expires_at: int | None = None
+    """When the record before that may go: until then, none behind it can have expired."""
     rounds: int = 0
     whole_ms: int = field(default=0, compare=False)
     """When the last round ended, after so many, or else when it was first verified; 0: it never was."""

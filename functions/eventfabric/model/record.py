@@ -21,6 +21,8 @@ class Tail:
     sequence: Sequence
     chain: Chain
     time: HybridTime
+    expires_at: int | None = field(default=None, compare=False)
+    """When that record may go, in seconds since 1970; None: it is kept, or it is not known."""
 
 
 UNKNOWN_CHAIN = Chain(b"")
@@ -68,7 +70,7 @@ class Record:
     @property
     def tail(self) -> Tail:
         """The lane's tail if this is its newest record."""
-        return Tail(Sequence(self.sequence + self.count), self.chain, self.time)
+        return Tail(Sequence(self.sequence + self.count), self.chain, self.time, self.expires_at)
 
     def holds(self, put: "Record") -> bool:
         """Whether this is the very record that was put. Its expiry may have been put off since, and nothing else."""
@@ -137,10 +139,20 @@ def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_se
         time=time,
         types=batch.types,
         payload=batch.payload,
-        # By the lane's time, which never runs back: so no record expires before an earlier one.
-        expires_at=None if retention_seconds is None else to_ms(time) // 1000 + retention_seconds,
+        expires_at=_expires_at(tail, time, retention_seconds),
         note=batch.note,
     )
+
+
+def _expires_at(tail: Tail, time: HybridTime, retention_seconds: int | None) -> int | None:
+    """Say when a record may go: after the retention, by the lane's time, and never before the one before it.
+
+    Neither a clock nor a shorter retention makes a record expire before an earlier one: the newest record that is left
+    of a lane could not tell then whether others stood behind it.
+    """
+    if retention_seconds is None:
+        return None
+    return max(to_ms(time) // 1000 + retention_seconds, tail.expires_at or 0)
 
 
 def chain_of(previous: Chain, record: Record) -> Chain:

@@ -196,9 +196,9 @@ class _Try:
         """The tail as it was last seen here, unless what was put there since may have expired again."""
         of = self._of
         tail = of._tails.pop(self._lane, None)
-        if tail is None or of._retention_seconds is None:
+        if tail is None or (of._retention_seconds is None and tail.expires_at is None):
             return tail
-        expires_seconds = to_ms(tail.time) // 1000 + of._retention_seconds
+        expires_seconds = tail.expires_at or to_ms(tail.time) // 1000 + (of._retention_seconds or 0)
         return tail if of._clock.now_ms() // 1000 < expires_seconds - limits.EXPIRY_MARGIN_SECONDS else None
 
     def _believes(self, occupant: Record, tail: Tail | None) -> bool:

@@ -98,7 +98,9 @@ class LaneEnds:
         if end.newest is None:
             may_be_further = self._expires and tail == EMPTY_TAIL
         else:
-            may_be_further = may_have_expired(end.newest, now_ms)
+            # What was appended behind a record that is kept for ever, before a retention was set, may be gone.
+            is_kept = end.newest.expires_at is None
+            may_be_further = self._expires if is_kept else may_have_expired(end.newest, now_ms)
             place = (end.place or self._log.place(lane)) if may_be_further else None
             if place is not None and place.sequence >= tail.sequence:
                 tail, may_be_further = place, False

@@ -2,8 +2,8 @@
 
 record    table `<fabric>-<stream>`; written by the origin's publishers, and by backfill the same bytes; never changed;
           kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
-place     table `<fabric>-<stream>`; written by the origin's reconciliation once a lane that expires has been quiet for
-          half of its retention: sequence, chain and time with which it goes on; kept. pk the lane's, sk -1.
+place     table `<fabric>-<stream>`; written by the origin's reconciliation once a lane's newest record has lived for
+          half of its time: sequence, chain, time and expiry with which it goes on; kept. pk the lane's, sk -1.
 aside     table `<fabric>-<stream>`; written by an operator who sets aside or restores a record, in its lane's origin;
           kept, or until the expiry of an item set aside. pk `aside/<lane>`, sk the sequence, and more by its kind.
 cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.

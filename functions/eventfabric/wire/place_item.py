@@ -1,6 +1,7 @@
 """Where a lane goes on, to DynamoDB item and back: `q` the next sequence, `c` chain and `h` time of the record before.
 
-It has no expiry: a deletion by expiry replicates, and another Region's clock or copy must not take it away.
+`e`: when that record may go. The place itself has no expiry: a deletion by expiry replicates, and another Region's
+clock or copy must not take it away.
 """
 
 from typing import Any
@@ -15,7 +16,9 @@ from eventfabric.wire.keys import PLACE_SEQUENCE, Item, place_key
 
 def put(lane: Lane, tail: Tail) -> dict[str, Any]:
     """The put of a lane's place, on the condition that no later one is noted."""
-    noted = {"q": {"N": str(tail.sequence)}, "c": {"B": tail.chain}, "h": {"N": str(tail.time)}}
+    noted: Item = {"q": {"N": str(tail.sequence)}, "c": {"B": tail.chain}, "h": {"N": str(tail.time)}}
+    if tail.expires_at is not None:
+        noted["e"] = {"N": str(tail.expires_at)}
     return {
         "Item": {**place_key(lane), **noted},
         "ConditionExpression": "attribute_not_exists(pk) OR q < :q",
@@ -30,6 +33,7 @@ def from_item(item: Item) -> Tail:
             Sequence(fields.whole(item, "q", least=1)),
             fields.chain(item, "c"),
             HybridTime(fields.whole(item, "h", most=limits.HYBRID_TIME_MAX)),
+            fields.whole(item, "e") if "e" in item else None,
         )
     except UndecodableItemError as error:
         raise UndecodableRecordError(

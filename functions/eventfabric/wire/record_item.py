@@ -9,8 +9,8 @@ from eventfabric.model.record import Note, Recent, Record, Tail
 from eventfabric.wire import fields, place_item
 from eventfabric.wire.keys import PK, SK, Item, is_place, record_key
 
-HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t")
-"""All attributes but the payload, the note and the expiry."""
+HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t", "x")
+"""All attributes but the payload and the note."""
 
 
 def to_item(record: Record) -> Item:

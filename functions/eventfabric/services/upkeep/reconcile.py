@@ -202,13 +202,17 @@ class Reconciler:
             yield Finding(FindingKind.CLOCK_AHEAD, self._name, lane, self._region, tail.sequence, detail)
 
     def _hold(self, lane: Lane, before: Mark, mark: Mark, tail: Tail, *, repair: bool) -> Mark:
-        """Note the place of a lane that has been quiet for half its retention, before all of its records expire."""
+        """Note the place of a lane whose newest record has lived for half its time, before all of them expire.
+
+        By the record's own expiry, whatever the retention is by now, and only where that was read: a place that is
+        noted of a lane whose end is lost would hide the loss.
+        """
         mark = replace(mark, held=before.held)
-        if self._retention is None or lane.origin != self._region or tail.sequence <= before.held:
+        if tail.expires_at is None or lane.origin != self._region or tail.sequence <= before.held:
             return mark
         is_verified = (mark.sequence, mark.chain) == (tail.sequence, tail.chain)
-        quiet_ms = self._now_ms - to_ms(tail.time)
-        if not (repair and is_verified and 2 * quiet_ms > 1000 * self._retention):
+        quiet_ms, left_ms = self._now_ms - to_ms(tail.time), 1000 * tail.expires_at - self._now_ms
+        if not (repair and is_verified and quiet_ms > left_ms):
             return mark
         self._log.hold_place(lane, tail)
         return replace(mark, held=tail.sequence)

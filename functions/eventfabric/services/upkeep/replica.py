@@ -20,7 +20,10 @@ from eventfabric.services.lane_end import LaneEnd, lane_end
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What became of a lane: its mark from now on, where its log ends, and what was found."""
+    """What became of a lane: its mark from now on, where its log ends, and what was found.
+
+    Where the log has lost its end, `tail` is what was verified of it; then it carries no expiry.
+    """
 
     mark: Mark
     tail: Tail
@@ -74,14 +77,21 @@ class Replica:
             # Where all but that has expired, the place is what is left of the lane.
             place = end.place if end.newest is None else None
             return LaneEnd(end.tail, beyond=end.beyond, place=place)
-        if self._expires and tail.sequence <= mark.sequence and self._may_have_expired(tail):
+        is_empty = tail == EMPTY_TAIL
+        asks = self._expires or not is_empty or mark.sequence > EMPTY_TAIL.sequence
+        if asks and tail.sequence <= mark.sequence and (is_empty or self._may_have_expired(tail)):
             place = log.place(lane)
             if place is not None and place.sequence > tail.sequence and self._may_have_expired(place):
                 return LaneEnd(place, place=place)
         return LaneEnd(tail)
 
     def _may_have_expired(self, tail: Tail) -> bool:
-        expires_ms = to_ms(tail.time) + 1000 * (self._retention_seconds or 0)
+        """Tell by the record's own expiry: the retention may have been another when it was appended."""
+        expires_ms = 1000 * (tail.expires_at or 0)
+        if tail.expires_at is None:
+            if self._retention_seconds is None:
+                return False
+            expires_ms = to_ms(tail.time) + 1000 * self._retention_seconds
         return expires_ms <= self._now_ms + 1000 * limits.EXPIRY_MARGIN_SECONDS
 
     def _far(self, lane: Lane, end: LaneEnd) -> Finding:
@@ -103,7 +113,10 @@ class Replica:
                 tail = self._log.tail(lane)
                 if tail.sequence >= mark.sequence:
                     return self._examined(lane, mark, tail, origin, [*findings, lost], full=True)
-            return Examined(mark, Tail(mark.sequence, mark.chain, tail.time), (*findings, lost))
+            known = Tail(
+                mark.sequence, mark.chain, tail.time
+            )  # not read: it has no expiry, and no place is noted
+            return Examined(mark, known, (*findings, lost))
         if full:
             mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
         verified, wrong = self._verify(lane, mark, tail)

@@ -50,15 +50,19 @@ class Round:
     def go_on(self, lane: Lane, mark: Mark) -> tuple[Mark, Broken | None]:
         """Go on with the lane's round as far as the pass may read; the mark from now on, and what broke the round."""
         at, chain = mark.again, mark.again_chain if mark.again else EMPTY_TAIL.chain
-        last: Record | None = None
+        # A lane with a place has expired, though its stream may have no retention any more.
+        expires = self._expires or mark.held > EMPTY_TAIL.sequence
+        expires_at = mark.again_expires_at if mark.again else None  # of the last record that was verified
         try:
             while at < mark.sequence:
                 if self.left <= 0:
-                    return replace(mark, again=at, again_chain=chain), None
+                    return replace(mark, again=at, again_chain=chain, again_expires_at=expires_at), None
                 page = self._log.read(lane, at, records_max=limits.PAGE_RECORDS_MAX, before=mark.sequence)
                 self.left -= 1 + sum(map(_read_units, page.records))
                 for record in page.records:
-                    broken = self._broken(record, last, at, mark)
+                    broken = self._broken(
+                        record, at, mark, may_be_gone=self._may_be_gone(expires_at, expires=expires)
+                    )
                     if broken is not None:
                         return _from(mark, at, chain), broken
                     expected = (
@@ -67,44 +71,45 @@ class Round:
                     if not record.extends(expected):
                         detail = "does not extend the record before it any more"
                         return _from(mark, at, chain), Broken(FindingKind.DIVERGENCE, at, detail)
-                    at, chain, last = record.tail.sequence, record.chain, record
+                    at, chain, expires_at = record.tail.sequence, record.chain, record.expires_at
                 if not page.records or not page.more:
                     break
         except LogError as error:
             return _from(mark, at, chain), Broken(
                 FindingKind.DIVERGENCE, Sequence(error.sequence), error.reason
             )
-        if at < mark.sequence and not self._may_be_gone(last, at):
+        if at < mark.sequence and not self._may_be_gone(expires_at, expires=expires):
             return _from(mark, at, chain), Broken(FindingKind.HOLE, at, f"was verified up to {mark.sequence}")
         if at == mark.sequence and chain != mark.chain:
             detail = "leads to another chain than was verified"
             return _from(mark, EMPTY_TAIL.sequence, EMPTY_TAIL.chain), Broken(
                 FindingKind.DIVERGENCE, at, detail
             )
-        done = replace(mark, again=EMPTY_TAIL.sequence, again_chain=EMPTY_TAIL.chain)
-        return replace(done, whole_ms=self._now_ms, rounds=mark.rounds + 1), None
+        return replace(_in_no_round(mark), whole_ms=self._now_ms, rounds=mark.rounds + 1), None
 
-    def _broken(self, record: Record, last: Record | None, at: Sequence, mark: Mark) -> Broken | None:
+    @staticmethod
+    def _broken(record: Record, at: Sequence, mark: Mark, *, may_be_gone: bool) -> Broken | None:
         if record.sequence < at or record.tail.sequence > mark.sequence:
             return Broken(FindingKind.DIVERGENCE, record.sequence, "lies over what was verified")
-        if record.sequence > at and not self._may_be_gone(last, at):
+        if record.sequence > at and not may_be_gone:
             detail = f"was verified, and the next record stands at {record.sequence}"
             return Broken(FindingKind.HOLE, at, detail)
         return None
 
-    def _may_be_gone(self, last: Record | None, at: Sequence) -> bool:
+    def _may_be_gone(self, expires_at: int | None, *, expires: bool) -> bool:
         """Tell whether what stood behind the last record may have expired: only where that one may have, too."""
-        if not self._expires:
-            return False
-        if last is None or last.expires_at is None:
-            return True
-        return last.expires_at - limits.EXPIRY_MARGIN_SECONDS <= self._now_ms // 1000
+        if expires_at is None:
+            return expires
+        return expires_at - limits.EXPIRY_MARGIN_SECONDS <= self._now_ms // 1000
 
 
 def _from(mark: Mark, at: Sequence, chain: Chain) -> Mark:
     """The mark from where the log is not what was verified: the next pass verifies, and mends, from there on."""
-    broken = replace(mark, sequence=at, chain=chain if at else EMPTY_TAIL.chain)
-    return replace(broken, again=EMPTY_TAIL.sequence, again_chain=EMPTY_TAIL.chain)
+    return _in_no_round(replace(mark, sequence=at, chain=chain if at else EMPTY_TAIL.chain))
+
+
+def _in_no_round(mark: Mark) -> Mark:
+    return replace(mark, again=EMPTY_TAIL.sequence, again_chain=EMPTY_TAIL.chain, again_expires_at=None)
 
 
 def _read_units(record: Record) -> int:
