@@ -33,7 +33,7 @@ def test_what_went_well_is_valid_for_all_that_can_tell() -> None:
     found = {one.checker: one.result for one in verdicts(one_handled().ended(*ends()))}
     assert INVALID not in found.values()
     assert found.keys() == CHECKERS.keys()
-    assert {name for name, one in found.items() if one is UNKNOWN} == {"unreported_finding"}
+    assert {name for name, one in found.items() if one is UNKNOWN} == {"unreported_finding", "slow_recovery"}
 
 
 def test_lost_event() -> None:
@@ -356,3 +356,28 @@ def test_held_up_key_lets_a_lane_stop_that_somebody_put_an_item_into_and_no_othe
 
     assert result("held_up_key", waited(LANE)) is said
     assert result("held_up_key", waited(f"{HOME}/0.1")) is INVALID
+
+
+def test_slow_recovery() -> None:
+    def refused(wait_s: float, *, still: bool = False) -> History:
+        hand = Hand(plan_of(happenings=(Happening(0, "denied"),), durability="regional", regions=(HOME,)))
+        hand.tell(h.Happened, what="denied").appended("e1", 0)
+        if not still:
+            hand.tell(h.Happened, what="denied_end")
+        hand.tell(h.LaneRead, region=HOME, subscription=SUB, lane=LANE, after_s=wait_s)
+        return hand.tried("e1", 0).moved(None, 1).ended()
+
+    assert result("slow_recovery", refused(60)) is VALID
+    assert result("slow_recovery", refused(700)) is INVALID
+    assert result("slow_recovery", refused(700, still=True)) is VALID
+    assert result("slow_recovery", one_handled().ended()) is UNKNOWN
+
+
+@pytest.mark.parametrize("finding", ["unreadable", "far_tail", "clock_ahead"])
+def test_false_alarm_of_items_and_clocks_that_nobody_touched(finding: str) -> None:
+    alarm: dict[str, Any] = {"region": AWAY, "lane": LANE, "finding": finding, "alarm": True}
+    assert result("false_alarm", one_handled().tell(h.Found, **alarm).history) is INVALID
+    deed: dict[str, Any] = {"what": "state spoilt", "region": AWAY, "lane": "", "sequence": -1}
+    clocks = plan_of(happenings=(Happening(0, "producer_clock"),))
+    excused = Hand(clocks).tell(h.Tampered, **deed).tell(h.Found, **alarm)
+    assert result("false_alarm", excused.history) is VALID

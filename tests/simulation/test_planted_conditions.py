@@ -7,17 +7,23 @@ from collections.abc import Callable
 
 import pytest
 
+from eventfabric.errors import EventFabricError
+from eventfabric.memory.faults import Fault
 from eventfabric.ports import Ledger
 from eventfabric.simulation.check import failures
 from eventfabric.simulation.profiles import PROFILES
 from eventfabric.simulation.run import simulate
 from eventfabric.simulation.trial import silence
+from tests.contract import test_ledger_contract as ledger
 from tests.contract import test_parked_contract as parked
 from tests.contract.backends import MemoryBackend
+from tests.handlers import test_lanes_at_once as lanes_at_once
 from tests.handlers import test_partial_answers as functions
+from tests.handlers import test_ringing_again as ringing_again
 from tests.simulation.planting import Bug, planted
 from tests.unit import test_failover as failover
 from tests.unit import test_lane_end as lane_end
+from tests.unit import test_marks_item as marks_item
 from tests.unit import test_quarantine as quarantine
 
 Check = Callable[[], None]
@@ -183,13 +189,62 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         ),
         lambda: quarantine.test_what_is_the_lanes_own_or_is_mended_otherwise_stays(1, "the lane's own"),
     ),
+    (
+        bug(
+            "where doorbells of a lane meet, that attempts have ended is forgotten",
+            f"{_DELIVER}:_both",
+            "ended=max(one.ended, other.ended)",
+            "ended=0",
+        ),
+        lanes_at_once.test_of_two_doorbells_of_a_lane_neither_loses_what_it_says_of_failed_runs,
+    ),
+    (
+        bug(
+            "a lane that is rung again fails only since now",
+            f"{_DELIVER}:_ring_again",
+            "failing_ms = doorbell.failing_ms or now_ms",
+            "failing_ms = now_ms",
+        ),
+        lambda: ringing_again.test_what_passes_is_met_within_seconds_and_then_less_and_less_often(
+            Fault.THROTTLED
+        ),
+    ),
+    (
+        bug(
+            "a commit that is made again says the token of its first request",
+            "eventfabric.memory.ledger:MemoryLedger.commit",
+            "once = self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex()",
+            "once = request.token.hex()",
+        ),
+        lambda: ledger.test_a_commit_that_is_made_again_later_with_its_token_was_written_once(
+            MemoryBackend(), (ledger.put("a", ConditionExpression="attribute_not_exists(id)"),)
+        ),
+    ),
+    (
+        bug(
+            "of marks in several parts, those of subscriptions are lost",
+            "eventfabric.wire.marks_item:_parts",
+            'parts[f"{part}/{subscription}"][index] = stood_at',
+            "pass",
+        ),
+        marks_item.test_all_lanes_of_a_hundred_subscriptions_that_lag_differently_stay_in_bounded_items,
+    ),
+    (
+        bug(
+            "a lane's place expires",
+            "eventfabric.wire.place_item:put",
+            'noted = {"q"',
+            'noted = {"x": {"N": "1"}, "q"',
+        ),
+        lane_end.TestExpiry().test_a_delete_that_comes_from_another_region_leaves_the_place,
+    ),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "check"), CONDITIONS, ids=[wrong.name for wrong, _ in CONDITIONS])
 def test_a_wrong_condition_makes_its_test_fail(wrong: Bug, check: Check) -> None:
     check()
-    with planted(wrong), pytest.raises((AssertionError, pytest.fail.Exception)):
+    with planted(wrong), pytest.raises((AssertionError, pytest.fail.Exception, EventFabricError)):
         check()
 
 

@@ -123,6 +123,24 @@ def test_a_late_event_that_failed_is_late_at_each_further_attempt() -> None:
     assert {str(one.id): one.late for one in handler.events} == {"a1": True, "b1": True, "c1": False}
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_edited_event_is_late_as_the_one_in_whose_place_it_is(is_there: bool) -> None:
+    away = lost_and_back(on_late="dead_letter")
+    away.deliver(lane(0))
+    letters = Operations(away.topology, AWAY, away.ports()).dead_letters(SUBSCRIPTION)
+    late = next(letter for letter in letters.find() if letter.parked.key == "a")
+    letters.redrive(late, replacement=event("a1", key="a", type="edited"))
+    if not is_there:  # nothing tells then when it was published
+        item = next(one for one in away.table.items if one["sk"]["N"] == str(late.parked.first.base))
+        away.table.write("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}})
+    away.deliver(lane(0), tail=99)
+    edited = next(one for one in away.recorder.events if one.id == "a1")
+    assert (edited.type, str(edited.later.id) if edited.later else None) == (
+        "edited",
+        "a2" if is_there else None,
+    )
+
+
 def test_reconcile_needs_a_second_function() -> None:
     @subscriber
     def charge(event: Event, delivery: Delivery) -> None:

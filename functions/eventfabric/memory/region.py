@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from eventfabric import limits
 from eventfabric.errors import LastingError, RefusedError
 from eventfabric.memory.queue import MemoryQueue
-from eventfabric.memory.table import REASONS, MemoryTable, Plan
+from eventfabric.memory.table import LASTING, REASONS, MemoryTable, Plan, refusal
 from eventfabric.memory.timers import MemoryTimers
 from eventfabric.ports import Clock
 from eventfabric.wire.item_size import item_bytes
@@ -101,6 +101,8 @@ class MemoryRegion:
             touched.add((table.name, plan.key))
             plans[number] = (table, plan)
             code = table.refuser(action, plan.key)
+            if code in LASTING:
+                raise refusal(code, "transact", table.name)
             reasons[number] = _reason(plan) if code is None else Reason(REASONS[code], f"{table.name}")
         size = sum(item_bytes(one[1].new or one[1].old or {}) for one in plans if one is not None)
         if size > limits.TRANSACTION_BYTES_MAX:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from eventfabric import limits
-from eventfabric.errors import RefusedError, ThrottledError
+from eventfabric.errors import LastingError, PortError, RefusedError, ThrottledError
 from eventfabric.memory.expressions import (
     AttributeValue,
     InvalidUpdateError,
@@ -29,8 +29,20 @@ CONFLICT: Final = "TransactionConflictException"
 THROTTLE: Final = "ProvisionedThroughputExceededException"
 REASONS: Final = {CONFLICT: "TransactionConflict", THROTTLE: "ThrottlingError"}
 """Codes with which a table refuses a call, as a cancelled transaction names them."""
+DENIED: Final = "AccessDeniedException"
+KEY_DENIED: Final = "KMSAccessDeniedException"
+LASTING: Final = {DENIED: "denied", KEY_DENIED: "key_unusable"}
+"""Codes that last until somebody acts, each with the cause that LastingError names; they refuse a transaction whole."""
 Refuser = Callable[[str, tuple[Any, ...]], str | None]
 """Says with which code, if any, a table refuses an action (Put, Query ...) on a key, or on a partition."""
+
+
+def refusal(code: str, action: str, name: str) -> PortError:
+    """Make the error of a call that a table refuses with a code."""
+    reason = f"{code}: {name}"
+    if code in LASTING:
+        return LastingError(action, reason, LASTING[code])
+    return ThrottledError(action, reason)
 
 
 def refuse_nothing(action: str, key: tuple[Any, ...]) -> str | None:
@@ -198,7 +210,7 @@ class MemoryTable:
     def _let_through(self, action: str, key: tuple[Any, ...]) -> None:
         code = self.refuser(action, key)
         if code is not None:
-            raise ThrottledError(action, f"{code}: {self.name}")
+            raise refusal(code, action, self.name)
 
     def _recent(self) -> list[Change]:
         """The changes that a read without consistency does not see, the newest first."""

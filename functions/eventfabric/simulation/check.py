@@ -19,6 +19,7 @@ from eventfabric.simulation.checkers import (
     repeated_step,
     replica_divergence,
     skipped_sequence,
+    slow_recovery,
     stuck_lane,
     undone_decision,
     undue_delay,
@@ -51,6 +52,7 @@ _MODULES: Final = (
     unreported_finding,
     breaker_attempts,
     escaped_error,
+    slow_recovery,
 )
 CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {one.NAME: one.check for one in _MODULES}
 

@@ -8,13 +8,15 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from eventfabric.memory.table import MemoryTable
+from eventfabric.memory.table import KEY_DENIED, MemoryTable
 from eventfabric.simulation import history
 from eventfabric.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.simulation.operators import OPERATORS, tell
 from eventfabric.simulation.plan import Happening
 from eventfabric.simulation.spoiling import SPOILERS
+from eventfabric.simulation.trouble import Denial
 from eventfabric.simulation.world import World
+from eventfabric.topology import TableTopology
 from eventfabric.wire.keys import Item, is_record
 
 _PASSES_A_DAY: Final = 5
@@ -66,6 +68,14 @@ def clock(world: World, happening: Happening) -> None:
     """The clocks of a Region's machines jump."""
     tell(world, happening, f"{happening.number} ms")
     world.move_clock(happening.region, happening.number)
+
+
+def producer_clock(world: World, happening: Happening) -> None:
+    """The clocks of a Region's producers are hours off, and of nobody else; the next machines are right again."""
+    tell(world, happening, f"{happening.number - 1} h")
+    for process in world.processes:
+        if process.region == happening.region and process.name.startswith("producer"):
+            process.clock.skew_ms += 3_600_000 * (happening.number - 1)
 
 
 def outage(world: World, happening: Happening) -> None:
@@ -124,6 +134,29 @@ def throttled(world: World, happening: Happening) -> None:
     tell(world, happening, what="throttled_end")
 
 
+def denied(world: World, happening: Happening) -> None:
+    """A role or a key is changed by mistake: calls are refused until somebody sees it, hours later."""
+    stream, number = world.topology.stream(world.plan.stream), happening.number
+    ledger, every = (
+        world.topology.ledger_of(stream.name).name,
+        frozenset(table.name for table in _tables(world)),
+    )
+    denial = [
+        Denial(happening.region, frozenset({ledger})),
+        Denial(happening.region, frozenset({ledger}), writes_only=True),
+        Denial(happening.region, frozenset({ledger}), part="/step/"),
+        Denial(happening.region, every, code=KEY_DENIED),
+    ][number]
+    tell(world, happening, f"{denial.code} {'writes' if denial.writes_only else denial.part}".rstrip())
+    with world.trouble.denying(denial):
+        world.schedule.pause(happening.seconds)
+    tell(world, happening, what="denied_end")
+
+
+def _tables(world: World) -> list[TableTopology]:
+    return [*(one.table for one in world.topology.streams.values()), *world.topology.ledgers]
+
+
 def no_timers(world: World, happening: Happening) -> None:
     """The timers' queues of a Region are out of reach for a while."""
     _no_queues(world, happening, "timers")
@@ -157,6 +190,15 @@ def settings(world: World, happening: Happening) -> None:
         for one in plan.subscriptions
     )  # fmt: skip
     world.deploy_settings(replace(plan, subscriptions=changed))
+    deploy(world, happening)
+
+
+def reorder(world: World, happening: Happening) -> None:
+    """Subscriptions give up the order of keys, or keep it from now on."""
+    plan = world.plan
+    changed = {"key": "none", "none": "key"}
+    subscriptions = tuple(replace(one, order=changed[one.order]) for one in plan.subscriptions)
+    world.deploy_settings(replace(plan, subscriptions=subscriptions))
     deploy(world, happening)
 
 
@@ -235,12 +277,15 @@ _ALL: Final = (
     clock,
     outage,
     throttled,
+    denied,
     no_timers,
     no_doorbells,
     silent_queues,
     deploy,
     mend,
     settings,
+    reorder,
+    producer_clock,
     split,
     reconcile,
     expire,

@@ -158,6 +158,11 @@ class Settled(Entry, frozen=True, kw_only=True):
     lane: str
     sequence: int
     action: str
+    key: str = ""
+    dropped: tuple[int, ...] = ()
+    """Sequences of the key that were discarded with it; and all of the key from `since` on and before `until`."""
+    since: int = 0
+    until: int = 0
 
 
 class Decided(Entry, frozen=True, kw_only=True):

@@ -128,7 +128,12 @@ class Observer:
         if len(parts) == 5 and parts[4] == "settled" and item is not None and not copied:
             settled = settled_item.from_item(item)
             where = {"region": region, "subscription": parts[1], "lane": f"{parts[2]}/{parts[3]}"}
-            return [(history.Settled, {**where, "sequence": int(settled.sequence), "action": settled.action})]
+            told = {**where, "sequence": int(settled.sequence), "action": settled.action}
+            if settled.dropped is not None:
+                dropped = settled.dropped
+                told |= {"key": dropped.key, "dropped": tuple(map(int, dropped.sequences))}
+                told |= {"since": int(dropped.since), "until": int(dropped.until)}
+            return [(history.Settled, told)]
         if len(parts) != 4 or not (is_cursor(kind) or is_parked(kind) or is_won(kind)):
             return []
         key = lane_key_of(change.keys)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from msgspec.structs import replace
+
 from eventfabric.errors import EventFabricError, QuarantineRefusedError
 from eventfabric.memory.faults import SimulatedCrash
 from eventfabric.model.event import Event
@@ -62,6 +64,35 @@ def discard(world: World, happening: Happening) -> None:
             dead.discard(letter)
             _decided(process, letter, "discarded")
             tell(world, happening, letter.place)
+
+
+def discard_all(world: World, happening: Happening) -> None:
+    """An operator discards all that waits behind a subscription's first dead letter, too."""
+    with operator(world, happening) as (process, operations):
+        dead = operations.dead_letters(_name(world, happening))
+        letter = next(dead.find(), None)
+        if letter is not None:
+            dead.discard(letter, all_waiting=True)
+            _decided(process, letter, "discarded")
+            tell(world, happening, letter.place)
+
+
+def decide_paused(world: World, happening: Happening) -> None:
+    """A Region gets its lanes back while it is paused, and somebody decides dead letters before it takes them over."""
+    failover(world, replace(happening, region=happening.other, other=happening.region, number=0))
+    world.schedule.pause(happening.seconds / 4)
+    names = range(len(world.plan.subscriptions))
+    for number in names:
+        with operator(world, happening) as (_, operations):
+            operations.pause(_name(world, replace(happening, number=number)), "simulated")
+    failover(world, replace(happening, number=0))
+    for number in names:
+        decide = (redrive, discard, edit, discard_all)[(happening.number + number) % 4]
+        decide(world, replace(happening, number=number))
+    world.schedule.pause(happening.seconds / 4)
+    for number in names:
+        with operator(world, happening) as (_, operations):
+            operations.resume(_name(world, replace(happening, number=number)))
 
 
 def edit(world: World, happening: Happening) -> None:
@@ -183,5 +214,18 @@ def _name(world: World, happening: Happening) -> str:
     return world.plan.subscriptions[happening.number % len(world.plan.subscriptions)].name
 
 
-_ALL: Final = (redrive, discard, edit, prove, replay, pause, failover, failback, backfill, quarantine)
+_ALL: Final = (
+    redrive,
+    discard,
+    discard_all,
+    edit,
+    prove,
+    replay,
+    pause,
+    decide_paused,
+    failover,
+    failback,
+    backfill,
+    quarantine,
+)
 OPERATORS: Final[dict[str, Callable[[World, Happening], None]]] = {one.__name__: one for one in _ALL}

@@ -83,7 +83,8 @@ class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is simulated. `producers`: the Region of each; `failover`: whether they go to other Regions.
 
-    `clones`: all processes of a Region's producers are copies of one, and draw the same random numbers.
+    `clones`: all processes of a Region's producers are copies of one, and draw the same random numbers. `bounds`: those
+    of limits.py that are smaller than they are, so that a few events come to them.
     """
 
     seed: int
@@ -103,6 +104,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     slowness: float = 1.0
     express: bool = False
     clones: bool = False
+    bounds: dict[str, int] = {}
 
     def rate(self, fault: str) -> float:
         """How often a fault happens, as a share of what it can hit."""

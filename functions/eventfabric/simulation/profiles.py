@@ -69,6 +69,8 @@ class Profile:
     express: bool = False
     clones: bool = False
     concurrency: tuple[int, ...] = (1,)
+    keys: tuple[int, ...] = (1, 2, 4, 6)
+    bounds: tuple[dict[str, int], ...] = ()
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
@@ -112,6 +114,7 @@ class Draw:
             slowness=random.choice(of.slowness),
             express=of.express,
             clones=of.clones,
+            bounds=random.choice(of.bounds) if of.bounds else {},
         )
 
     def _subscription(self, name: str) -> PlannedSubscription:
@@ -141,7 +144,7 @@ class Draw:
 
     def _publishes(self, producers: int) -> tuple[Publish, ...]:
         random = self._random
-        keys = "abcdef"[: random.choice((1, 2, 4, 6))]
+        keys = "abcdef"[: random.choice(self._of.keys)]
         bad = random.choice(self._of.bad)
         hows = ["many", "many", "one"]
         hows += ["acks2"] if self._durability == "replicated" else []
@@ -258,8 +261,9 @@ _ALL: Final = (
         "decisions", "operators who decide, prove, replay and hand over, one after another",
         regions=(1, 2, 2, 3), quorum_share=0.2, retention_share=0, bad=(0.4, 0.7), publishes=(4, 8),
         faults=("lag", "crash", "lost_reply", "conflict"), fault_share=0.3, happenings=(4, 6, 8),
-        anywhere=("redrive", "redrive", "edit", "discard", "pause", "prove", "settings", "mend"),
-        between=("failover", "failover", "failback"), copied=(), tamper_share=0, slowness=(1.0, 20.0),
+        anywhere=("redrive", "redrive", "edit", "discard", "discard_all", "pause", "prove", "settings", "mend"),
+        between=("failover", "failover", "failback", "decide_paused", "decide_paused"),
+        copied=(), tamper_share=0, slowness=(1.0, 20.0),
     ),
     Profile(
         "races", "several consumers of few lanes, with doorbells again and machines that stand still",
@@ -306,6 +310,25 @@ _ALL: Final = (
         regions=(2, 3), quorum_share=0, retention_share=0.2, bad=(0.0, 0.1), faults=("bell_lost", "lag", "lost_reply"),
         fault_share=0.6, happenings=(2, 4, 6), anywhere=("reconcile",), between=("cut", "failover"),
         copied=("backfill", "backfill", "lose_copy", "lose_copy"), tamper_share=0.3, slowness=(1.0, 20.0),
+    ),
+    Profile(
+        "denied", "roles and keys changed by mistake for hours: nobody pays for that, and all goes on soon afterwards",
+        regions=(1, 1, 2), retention_share=0, bad=(0.0, 0.1), faults=("conflict", "lost_reply", "lag"),
+        fault_share=0.3, quiet_share=0.5, seconds=(3_600.0, 15_000.0), publishes=(8, 14), happenings=(1, 2, 3),
+        tamper_share=0, anywhere=("denied", "denied", "denied", "throttled", "no_timers", "producer_clock"),
+        between=("cut",), copied=(), slowness=(1.0, 20.0),
+    ),
+    Profile(
+        "rests", "keys in which more events wait than are listed, and little is read at a time",
+        regions=(1, 1, 2), retention_share=0, quorum_share=0.2, lanes=(1, 2), keys=(1, 2), bad=(0.2, 0.5),
+        publishes=(8, 14), faults=("lost_reply", "crash", "conflict"), fault_share=0.3, quiet_share=0.4,
+        happenings=(1, 2, 4),
+        anywhere=("redrive", "redrive", "discard", "discard_all", "edit", "replay", "reorder", "settings", "prove"),
+        between=("failover",), copied=(), tamper_share=0, slowness=(1.0, 20.0),
+        bounds=(
+            {"PARKED_PLACES_MAX": 1, "WAITING_RECORDS_MAX": 2}, {"PARKED_PLACES_MAX": 2, "WAITING_RECORDS_MAX": 1000},
+            {"PARKED_PLACES_MAX": 3, "MARKS_ITEM_LANES": 1},
+        ),
     ),
     Profile(
         "spoilt", "items, state and messages that somebody else put there: each costs its own lane at the most",

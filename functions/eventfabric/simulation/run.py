@@ -1,6 +1,7 @@
 """Runs one plan: a phase in which everything may fail, then one in which nothing does and everything must drain."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from eventfabric import limits
@@ -34,7 +35,7 @@ def simulate(plan: Plan) -> History:
 
 def simulate_in(world: World) -> History:
     """What comes of the plan of a world that is new."""
-    with exits.apart():
+    with exits.apart(), _bounded(world.plan.bounds):
         try:
             quiet, why = _run(world)
             world.note(
@@ -44,6 +45,21 @@ def simulate_in(world: World) -> History:
         finally:
             world.schedule.close()
     return History(world.plan, world.entries)
+
+
+@contextmanager
+def _bounded(bounds: Mapping[str, int]) -> Iterator[None]:
+    """Have some of the library's bounds be smaller for a while; ValueError for what is no bound."""
+    before = {name: getattr(limits, name, None) for name in bounds}
+    for name, bound in bounds.items():
+        if not isinstance(before[name], int):
+            raise ValueError(f"bounds: found {name}, allowed: a whole number of eventfabric.limits")
+        setattr(limits, name, bound)
+    try:
+        yield
+    finally:
+        for name, usual in before.items():
+            setattr(limits, name, usual)
 
 
 def _run(world: World) -> tuple[bool, str]:

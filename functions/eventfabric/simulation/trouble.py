@@ -2,19 +2,40 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from eventfabric.memory.table import CONFLICT, THROTTLE, MemoryTable, Refuser
+from eventfabric.memory.table import CONFLICT, DENIED, KEY_DENIED, THROTTLE, MemoryTable, Refuser
 from eventfabric.simulation import history
 
 if TYPE_CHECKING:
     from eventfabric.simulation.world import World
 
 _READS: Final = ("GetItem", "Query")
-_FAULTS: Final = {CONFLICT: "conflict", THROTTLE: "no capacity"}
+_FAULTS: Final = {CONFLICT: "conflict", THROTTLE: "no capacity", DENIED: "denied", KEY_DENIED: "key denied"}
 THROTTLED_SHARE: Final = 0.7
 """Of the calls to a throttled table or partition: those that it refuses."""
+
+
+@dataclass(frozen=True)
+class Denial:
+    """What may not be done any more in one Region: to tables, by writes alone or at all, to some partitions or to all.
+
+    `part`: stands in the keys of these partitions.
+    """
+
+    region: str
+    tables: frozenset[str]
+    code: str = DENIED
+    writes_only: bool = False
+    part: str = ""
+
+    def is_of(self, table: MemoryTable, action: str, key: tuple[Any, ...]) -> bool:
+        """Tell whether it covers a call."""
+        if self.writes_only and action in _READS:
+            return False
+        return (table.region, table.name in self.tables) == (self.region, True) and self.part in str(key[0])
 
 
 class Trouble:
@@ -24,6 +45,7 @@ class Trouble:
         self._world = world
         self._random = Random(f"{world.plan.seed} trouble")
         self._throttled: list[tuple[str, str, str]] = []
+        self._denied: list[Denial] = []
         self._away: list[tuple[str, str]] = []
 
     def refuser_of(self, table: MemoryTable) -> Refuser:
@@ -36,6 +58,9 @@ class Trouble:
             code, rate = CONFLICT, 0.0 if action in _READS else world.rate("conflict")
             if any(self._is_of(one, table, key) for one in self._throttled):
                 code, rate = THROTTLE, THROTTLED_SHARE
+            for denial in self._denied:
+                if denial.is_of(table, action, key):
+                    code, rate = denial.code, 1.0
             if not rate or self._random.random() >= rate:
                 return None
             world.note(history.Called, table.region, call=f"{action} {table.name}", fault=_FAULTS[code])
@@ -57,6 +82,15 @@ class Trouble:
             yield
         finally:
             self._throttled.remove(throttled)
+
+    @contextmanager
+    def denying(self, denial: Denial) -> Iterator[None]:
+        """Refuse what a denial names, for good as far as anybody can tell."""
+        self._denied.append(denial)
+        try:
+            yield
+        finally:
+            self._denied.remove(denial)
 
     @contextmanager
     def away(self, region: str, queue: str) -> Iterator[None]:

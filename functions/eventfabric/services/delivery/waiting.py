@@ -2,9 +2,10 @@
 
 from enum import Enum
 
+from eventfabric.errors import LogError
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.parked import Parked
+from eventfabric.model.parked import Parked, Place
 from eventfabric.model.record import Record
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.late import Lateness
@@ -32,18 +33,31 @@ class WaitingEvents:
     def first_of(self, parked: Parked) -> Event | Absent:
         """A key's first waiting event, or what replaces it."""
         place = parked.first
+        replacement = None
         if parked.replacement is not None:
-            return unpack_one(parked.replacement, self._lane, place.sequence)
-        record = self._record
-        if record is None or record.sequence != place.base:
-            found = self._read(place.base)
-            if isinstance(found, Absent):
-                return found
-            record = self._record = found
-        event = unpack_at(record, place.sequence)
+            replacement = unpack_one(parked.replacement, self._lane, place.sequence)
+        try:
+            record = self._record_of(place)
+        except LogError:
+            if replacement is None:
+                raise
+            return replacement
+        if isinstance(record, Absent):
+            # What replaces the event can do without its record, which alone tells whether it comes late.
+            return record if replacement is None else replacement
+        event = unpack_at(record, place.sequence) if replacement is None else replacement
         if not self._lateness.mark_one(event, record.time, replay=place.replay):
             return Absent.NOT_LOOKED_AT
         return event
+
+    def _record_of(self, place: Place) -> Record | Absent:
+        """The record that holds an event; that of the one before is kept, for many wait in one."""
+        if self._record is None or self._record.sequence != place.base:
+            found = self._read(place.base)
+            if isinstance(found, Absent):
+                return found
+            self._record = found
+        return self._record
 
     def absent(self, base: Sequence) -> Absent | None:
         """Why the record that begins there cannot be read; None: it can."""

@@ -9,6 +9,8 @@ from eventfabric.simulation.history import History
 NAME = "false_alarm"
 _NEVER: Final = ("divergence", "cursor_ahead", "cursor_broken", "cursor_back", "stale_owner")
 _EXPIRY: Final = ("expires_soon", "expired_unread")
+_OF_ITEMS: Final = ("unreadable", "far_tail")
+_OF_CLOCKS: Final = ("clock", "producer_clock")
 
 
 def check(of: History) -> Verdict:
@@ -21,13 +23,22 @@ def check(of: History) -> Verdict:
             continue
         if entry.finding == "stale_owner" and _went_on(of, number, entry):
             continue
-        wrong = entry.finding in _NEVER or (entry.finding in _EXPIRY and not facts.plan.retention_days)
+        wrong = (
+            entry.finding in _NEVER
+            or (entry.finding in _EXPIRY and not facts.plan.retention_days)
+            or (entry.finding in _OF_ITEMS and not touched)
+            or (entry.finding == "clock_ahead" and _clocks_are_right(facts))
+        )
         if wrong:
             what = (
                 f"{entry.region} found {entry.finding} of {entry.lane}@{entry.sequence} {entry.subscription}"
             )
             anomalies.append(Anomaly(what, number))
     return verdict(NAME, anomalies)
+
+
+def _clocks_are_right(facts: Facts) -> bool:
+    return not facts.plan.rate("skew") and all(one.what not in _OF_CLOCKS for one in facts.plan.happenings)
 
 
 def _went_on(of: History, number: int, found: history.Found) -> bool:

@@ -23,7 +23,7 @@ def check(of: History) -> Verdict:
         if not isinstance(entry, history.AttemptBegan) or entry.replay:
             continue
         subscription = facts.subscriptions[entry.subscription]
-        if subscription.order == "none":
+        if subscription.order == "none" or facts.is_reordered:
             continue
         group = facts.group(entry.subscription, entry.region)
         beside = {(place.lane, place.sequence) for place in entry.events}

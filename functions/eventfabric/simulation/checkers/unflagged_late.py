@@ -27,6 +27,7 @@ def check(of: History) -> Verdict:
     gone: set[tuple[str, str]] = set()
     read: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
     parked: set[tuple[str, str, str, int]] = set()
+    spoilt: set[tuple[str, str]] = set()
     for number, entry in enumerate(of.entries):
         match entry:
             case history.CursorMoved(copied=False):
@@ -37,13 +38,19 @@ def check(of: History) -> Verdict:
                 }
             case history.Removed():
                 gone.add((entry.region, entry.lane))
+            case history.Tampered(what="state spoilt"):
+                spoilt.add((entry.region, entry.lane))  # nobody can read how far that lane is
             case history.LaneRead():
                 read[entry.actor, entry.lane] = dict(cursors)
             case history.AttemptBegan() if not entry.replay:
                 for place in entry.events:
                     known = read.get((entry.actor, place.lane), {})
                     later = _later(facts, times, of_key, known, parked, entry, place)
-                    if later is not None and not place.late and (entry.region, later.lane) not in gone:
+                    if (
+                        later is not None
+                        and not place.late
+                        and (entry.region, later.lane) not in gone | spoilt
+                    ):
                         what = f"{entry.subscription} was handed {place.id} after {later.id}, and not told so"
                         anomalies.append(Anomaly(what, number))
             case _:

@@ -132,6 +132,11 @@ class Facts:
         }
 
     @cached_property
+    def is_reordered(self) -> bool:
+        """Tell whether subscriptions gave up the order of keys, or took it up, on the way."""
+        return any(one.what == "reorder" for one in self.plan.happenings)
+
+    @cached_property
     def stopped_lanes(self) -> set[str]:
         """Lanes that something put there by others may stop, until somebody puts that right."""
         return {
@@ -210,7 +215,8 @@ class Delivering:
                 self.removed.update((entry.lane, entry.sequence + index) for index in range(entry.count))
             case history.Settled() if entry.action == "discarded":
                 group = facts.group(entry.subscription, entry.region)
-                self.discarded.add((entry.subscription, group, entry.lane, entry.sequence))
+                for sequence in (entry.sequence, *entry.dropped, *self._of_rest(entry)):
+                    self.discarded.add((entry.subscription, group, entry.lane, sequence))
             case history.KeyChanged() if not entry.copied:
                 parked = self.parked[entry.writer, entry.subscription, entry.lane]
                 if entry.after is None:
@@ -229,6 +235,14 @@ class Delivering:
         group = self.facts.group(subscription, region)
         for place in events:
             self.handled.add((subscription, group, place.lane, place.sequence))
+
+    def _of_rest(self, entry: history.Settled) -> list[int]:
+        """The events of a key that were discarded by where they stand in the log."""
+        return [
+            one.sequence
+            for one in self.facts.lanes.get(entry.lane, [])
+            if one.key == entry.key and entry.since <= one.sequence < entry.until
+        ]
 
     def _is_before_it_began(self, subscription: str, group: str, one: Logged) -> bool:
         """Whether the subscription chose to begin behind it, or had to since it was past its time."""

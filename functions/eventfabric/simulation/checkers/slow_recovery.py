@@ -1,0 +1,67 @@
+"""Slow recovery: a service does again what it is asked, and what waited for that waits on."""
+
+from typing import Final
+
+from eventfabric.simulation import history
+from eventfabric.simulation.checkers.verdict import Anomaly, Delivering, Facts, Verdict, verdict
+from eventfabric.simulation.history import History
+from eventfabric.simulation.profiles import HICCUPS
+
+NAME = "slow_recovery"
+_SOON_MS: Final = 180_000
+"""A lane is looked at again a minute after it met what lasts, and may meet a hiccup then."""
+_ENDS: Final = {
+    "denied": "denied_end",
+    "throttled": "throttled_end",
+    "no_timers": "timers_back",
+    "no_doorbells": "doorbells_back",
+}
+_SLOWNESS_MAX: Final = 20.0
+
+
+def check(of: History) -> Verdict:
+    """Find what is not handled soon after the last of what services refuse for long has ended."""
+    facts = Facts(of)
+    if not _is_of_refusals(facts):
+        return verdict(NAME, [], unknown=True)
+    delivering = Delivering(facts)
+    anomalies: list[Anomaly] = []
+    open_, since_ms, before = 0, None, 0
+    for number, entry in enumerate(of.entries):
+        if since_ms is not None and entry.at_ms > since_ms + _SOON_MS:
+            anomalies += _waiting(facts, delivering, before, number)
+            since_ms = None
+        match entry:
+            case history.Happened() if entry.what in _ENDS:
+                open_, since_ms = open_ + 1, None
+            case history.Happened() if entry.what in _ENDS.values():
+                open_ -= 1
+                since_ms, before = (None, 0) if open_ else (entry.at_ms, number)
+            case _:
+                pass
+        delivering.feed(entry)
+    return verdict(NAME, anomalies)
+
+
+def _is_of_refusals(facts: Facts) -> bool:
+    plan = facts.plan
+    if plan.rates.keys() - set(HICCUPS) or plan.slowness > _SLOWNESS_MAX or plan.durability != "regional":
+        return False
+    if not plan.happenings or any(one.what not in _ENDS for one in plan.happenings):
+        return False
+    if any(not event.conduct.is_fine for event in plan.events.values()):
+        return False
+    return not any(isinstance(entry, history.CircuitSwitched) for entry in facts.entries)
+
+
+def _waiting(facts: Facts, delivering: Delivering, before: int, number: int) -> list[Anomaly]:
+    """What stood in the log when the last refusal ended, and is not handled by now."""
+    return [
+        Anomaly(f"{name} was not handed {one.id} within {_SOON_MS // 1000} s of the last refusal", number)
+        for one in facts.logged.values()
+        if one.entry < before
+        for name, subscription in facts.subscriptions.items()
+        if subscription.start != "latest" and subscription.guarantee != "at_most_once"
+        for group in facts.groups(name)
+        if not delivering.is_over(name, group, one)
+    ]

@@ -1,0 +1,54 @@
+"""How often a lane is rung while the calls of its runs fail for hours: less and less, and once a minute at least."""
+
+from itertools import pairwise
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.memory.faults import Fault, Faults
+from eventfabric.runtime import deliver
+from eventfabric.runtime.wiring import using
+from eventfabric.wire.doorbell import ANY_TAIL, from_body
+from tests.handlers.test_functions import Context, World
+
+
+def rings_while(fault: Fault, hours: float) -> list[int]:
+    """When a lane was rung, in milliseconds, while each read of its state fails in one way."""
+    faults = Faults(lambda name, number, of_name: fault if name == "ledger.state" else None)
+    world = World(faults=faults)
+    world.fabric.publish("orders", key="a", type="Placed")
+    world.relay()
+    timers = world.cloud.timers(world.topology, "all", "us-east-1")
+    rung_ms: list[int] = []
+    until_ms = world.clock.now_ms() + int(3_600_000 * hours)
+    (message,) = world.queue.receive()
+    event = message.event()
+    while world.clock.now_ms() < until_ms:
+        rung_ms.append(world.clock.now_ms())
+        with using(world.runtime("all")):
+            answer = deliver.handle({"Records": [event]}, Context())  # type: ignore[arg-type]
+        assert answer == {"batchItemFailures": []}
+        due_ms = timers.next_due_ms()
+        assert due_ms is not None
+        world.clock.advance(max(0.001, (due_ms - world.clock.now_ms()) / 1000))
+        body = timers.take()
+        assert body is not None
+        assert from_body(body).tail == ANY_TAIL
+        event = {**event, "body": body}
+    assert len(timers) == 0
+    return rung_ms
+
+
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.LOST_REQUEST])
+def test_what_passes_is_met_within_seconds_and_then_less_and_less_often(fault: Fault) -> None:
+    waits_ms = [later - one for one, later in pairwise(rings_while(fault, 2))]
+    patience_ms = 1000 * (limits.LANE_PATIENCE_SECONDS + limits.LANE_AGAIN_SECONDS)
+    assert waits_ms[0] <= patience_ms
+    assert max(waits_ms) <= patience_ms + 1000 * limits.LANE_AGAIN_SECONDS_MAX
+    assert min(waits_ms[-10:]) >= 1000 * limits.LANE_AGAIN_SECONDS_MAX
+    assert len(waits_ms) < 160
+
+
+def test_what_somebody_has_to_mend_is_met_once_a_minute() -> None:
+    waits_ms = {later - one for one, later in pairwise(rings_while(Fault.DENIED, 1))}
+    assert waits_ms == {1000 * limits.LANE_AGAIN_SECONDS_MAX}
