@@ -60,7 +60,6 @@ that nothing happened?).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from traceback import TracebackException
 from typing import ClassVar, Protocol
 
 from eventfabric import portable
@@ -503,11 +502,15 @@ class HandlerExitedError(EventFabricError):
     retryable = True
 
 
-def said_by(error: BaseException) -> str:
+def said_by(error: BaseException, *, characters_max: int | None = None) -> str:
     """An error's message as text that can be stored, whatever somebody's own class does when it is asked for one."""
-    return storable(str(TracebackException(type(error), error, None)))
+    try:
+        said = str.__getitem__(str(error), slice(characters_max))
+    except BaseException:  # a class of its own may raise anything, SystemExit as well
+        return "<exception str() failed>"
+    return storable(said)
 
 
 def storable(text: str) -> str:
     """The text with everything escaped that has no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return str.encode(text, "utf-8", "backslashreplace").decode("utf-8")

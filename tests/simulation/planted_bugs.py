@@ -176,7 +176,7 @@ BUGS = [
         "park without order",
         "an event is attempted although an earlier one of its key waits",
         "eventfabric.services.delivery.visit:Visit.parked_with",
-        "found = self._key_of(self._in.policy.parking_id(event, place))",
+        "found = self._key_of(self._in.policy.parking_id(key, place))",
         "found = None",
         by="lost_event",
         seed=0,

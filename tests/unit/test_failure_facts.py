@@ -34,4 +34,4 @@ def test_a_trace_can_be_stored_whatever_the_handler_said() -> None:
 def test_without_order_an_event_waits_under_its_own_sequence() -> None:
     by = policy(order="none")
     second = replace(PLACE, sequence=PLACE.base)
-    assert [by.parking_id(UNNAMED, place) for place in (PLACE, second)] == ["s/4", "s/3"]
+    assert [by.parking_id(UNNAMED.key, place) for place in (PLACE, second)] == ["s/4", "s/3"]

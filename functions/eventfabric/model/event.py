@@ -124,6 +124,15 @@ class Event:
         event.later = None
         return event
 
+    def copy(self) -> "Event":
+        """An event for somebody's hands: whatever is done to it, this one stays as it is."""
+        event = Event.__new__(Event)
+        event.id, event.type, event.key, event._time = self.id, self.type, self.key, self._time
+        event.source, event._payload, event.headers = self.source, self._payload, dict(self.headers)
+        event.origin, event.lane, event.sequence = self.origin, self.lane, self.sequence
+        event.later = None if self.later is None else self.later.copy()
+        return event
+
     def _content(self) -> tuple[object, ...]:
         return (
             self.id,

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from eventfabric import limits
+from eventfabric.errors import storable
 from eventfabric.model.identity import Sequence
 
 _NEVER: Final = Sequence(0)
@@ -69,7 +70,8 @@ class Rest:
 class Failure:
     """Why the first waiting event is not handled. Times are milliseconds since 1970.
 
-    Texts are cut to limits.FAILURE_CHARACTERS_MAX, a trace at its beginning: they stand in one item with the rest.
+    Texts are cut to limits.FAILURE_CHARACTERS_MAX, a trace at its beginning: they stand in one item with the rest. What
+    has no UTF-8 is escaped.
     """
 
     error_type: str
@@ -90,7 +92,8 @@ class Failure:
     def __post_init__(self) -> None:
         for name, most in limits.FAILURE_CHARACTERS_MAX.items():
             text: str = getattr(self, name)
-            if len(text) > most:
+            if len(text) > most or not text.isascii():
+                text = storable(text)
                 object.__setattr__(self, name, text[-most:] if name == "trace" else text[:most])
 
 

@@ -60,6 +60,8 @@ class Runtime:
     """Of the function; stands in dead letters."""
     side_by_side_of: Callable[[int], SideBySide] = lambda most: one_after_another
     """How so many lanes, reads or attempts at once are made."""
+    owns_process: bool = False
+    """Nobody else runs threads in this process, or sits at its keyboard: so it is on Lambda."""
 
     def flush(self) -> None:
         """Hand on the metrics of an invocation."""
@@ -149,7 +151,8 @@ class Runtime:
         return TracedHandler(
             SubscriberHandler(
                 target, clock=ports.clock, transactional=definition.guarantee == "exactly_once",
-                reconciles_late=definition.on_late == "reconcile", alone=definition.concurrency == 1, steps=steps,
+                reconciles_late=definition.on_late == "reconcile", steps=steps, has_keyboard=not self.owns_process,
+                alone=self.owns_process and definition.concurrency == 1,
             ),
             subscription,
         )  # fmt: skip
@@ -215,6 +218,7 @@ def _of_the_environment() -> Runtime:
         logger=logger,
         code_version=settings.code_version,
         side_by_side_of=_threads,
+        owns_process=True,
     )
     for client in (clients.dynamodb, clients.sqs):
         tell_refusals(client, runtime.refused)

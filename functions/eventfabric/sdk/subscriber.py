@@ -16,6 +16,7 @@ from eventfabric.ports import Attempt, Clock, Write
 from eventfabric.sdk.delivery import Delivery, Transaction
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.wants import name_of, payload_decoder, wanted_by
+from eventfabric.services.delivery.raised import raised_by
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -80,9 +81,10 @@ class SubscriberHandler:
 
     def __init__(
         self, target: Callable[..., Any], *, clock: Clock, transactional: bool, steps: StepMaker | None = None,
-        reconciles_late: bool = False, alone: bool = True,
+        reconciles_late: bool = False, alone: bool = True, has_keyboard: bool = True,
     ) -> None:  # fmt: skip
-        """`alone`: it is never called while a call of it is under way.
+        """`alone`: whatever happens in the process during a call of it, is its doing. `has_keyboard`: somebody may
+        interrupt it by hand; else a KeyboardInterrupt is its failure, as any other error.
 
         HandlerError: the target cannot be called as it asks for, or lacks the function for late events.
         """
@@ -95,6 +97,7 @@ class SubscriberHandler:
         self._steps = steps
         self._told = False
         self._alone = alone
+        self._passed_on = (Exception, KeyboardInterrupt) if has_keyboard else (Exception,)
         self.batch_events_max = wanted.batch
         self._when_late: SubscriberHandler | None = None
         if reconciles_late:
@@ -102,8 +105,9 @@ class SubscriberHandler:
                 allowed = f"with a function declared by @{name_of(target).rpartition(':')[2]}.late"
                 raise HandlerError(f'{name_of(target)}: on_late is "reconcile", allowed: {allowed}')
             self._when_late = SubscriberHandler(
-                wanted.when_late, clock=clock, transactional=transactional, steps=steps, alone=alone
-            )
+                wanted.when_late, clock=clock, transactional=transactional, steps=steps, alone=alone,
+                has_keyboard=has_keyboard,
+            )  # fmt: skip
 
     def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
         """See ports.Handler."""
@@ -113,20 +117,20 @@ class SubscriberHandler:
         delivery = Delivery(
             events, attempt, self._clock, transaction, self._steps, collects=self._collect is not None
         )
-        given = self._given(events)
         threads = active_count()
-        try:
-            returned = self._function(given, delivery)
-        except (Exception, KeyboardInterrupt):  # the event's failure, or somebody at the keyboard
-            raise
-        except BaseException as error:  # SystemExit and its like would end all lanes of the invocation
+        try:  # all that runs code of the handler's: its payloads' types, too, and what it returns
+            returned = self._function(self._given(events), delivery)
+            if returned is not None:
+                self._look_at(returned)
+        except BaseException as error:  # whatever user code raises
+            if issubclass(type(error), self._passed_on):  # the event's failure, or somebody at the keyboard
+                raise
+            # SystemExit and its like would end all lanes of the invocation.
             raise HandlerExitedError(
-                f"{name_of(self._function)} raised {type(error).__name__}: {said_by(error)}"
+                f"{name_of(self._function)} raised {raised_by(error).error_type}: {said_by(error)}"
             ) from error
         finally:
             delivery.end()
-        if returned is not None:
-            self._look_at(returned)
         if self._alone and active_count() > threads:  # else nobody can tell whose they are
             _log.warning("%s left %d threads running", name_of(self._function), active_count() - threads)
         return tuple(transaction.writes) if transaction else ()

@@ -15,13 +15,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from eventfabric import limits
+from eventfabric.errors import said_by
 from eventfabric.model.commit import Write
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.ports import Attempt, Handler
+from eventfabric.services.delivery.raised import raised_by
 from eventfabric.topology import SubscriptionTopology
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.trace import Span
 
 API: Final = "opentelemetry.trace"
 """The module that whoever uses OpenTelemetry has imported."""
@@ -91,8 +94,25 @@ class TracedHandler:
             kind=trace.SpanKind.CONSUMER,
             attributes=attributes,
             links=links,
-        ):
-            yield
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield
+            except Exception as error:  # whatever the handler raises
+                _record(span, error)
+                raise
+
+
+def _record(span: "Span", error: Exception) -> None:
+    """Record what a handler raised, as OpenTelemetry would; but its own code must not fail the attempt otherwise."""
+    from opentelemetry import trace
+
+    try:
+        span.record_exception(error)
+    except BaseException:  # whatever the exception's class does when it is asked for its text
+        span.add_event("exception", {"exception.message": said_by(error)})
+    span.set_status(trace.Status(trace.StatusCode.ERROR, f"{raised_by(error).error_type}: {said_by(error)}"))
 
 
 def _context_of(event: Event) -> "Context | None":

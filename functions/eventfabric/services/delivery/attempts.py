@@ -1,5 +1,6 @@
 """Attempts: events through the handler, as many times at once as they are to be tried."""
 
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 
 from eventfabric import limits
@@ -9,6 +10,7 @@ from eventfabric.model.event import Event
 from eventfabric.ports import Attempt
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import OutOfTime
+from eventfabric.services.delivery.raised import is_of
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
 from eventfabric.wire.transaction_bounds import check_count, check_writes
@@ -18,6 +20,7 @@ def attempt(
     within: VisitContext,
     events: Seq[Event],
     *,
+    again: Callable[[], Seq[Event]],
     most: int,
     attempts: int,
     replay: bool,
@@ -28,6 +31,16 @@ def attempt(
 
     A try that ended with a PortError failed at a call that the fabric makes for the handler, such as the note of a
     step: it is no failure of the event's, and is not counted. Whatever else a handler raises is.
+
+    Args:
+        within: what the visit works with.
+        events: what to attempt; the handler may change them.
+        again: makes the same events for the next try.
+        most: tries at once.
+        attempts: tries before these.
+        replay: whether the events were handed out before.
+        deadline_ms: no try begins that would not end by then.
+        epoch: of the cursor.
     """
     tries = 0
     for number in range(1, most + 1):
@@ -43,10 +56,12 @@ def attempt(
             return writes
         except Exception as error:  # whatever user code raises is the event's failure, never the fabric's
             within.telemetry.add(Metric.EVENTS_FAILED, len(events))
-            tries += not isinstance(error, PortError)
+            tries += not is_of(error, PortError)
             failed = Failed(error, tries)
             if within.policy.is_permanent(error) or len(events) > 1:
                 return failed  # of several, who is to blame comes out one by one
         finally:
             within.pace.ended(began_ms)
+        if number < most:
+            events = again()
     return failed

@@ -1,7 +1,6 @@
 """Retry: what a failed attempt means for its event, by its subscription's policy. Decides; writes nothing."""
 
 from dataclasses import dataclass, replace
-from traceback import format_exception
 
 from eventfabric.definition import Subscription
 from eventfabric.errors import (
@@ -9,12 +8,11 @@ from eventfabric.errors import (
     LateEventError,
     UndecodablePayloadError,
     UnknownStepError,
-    said_by,
-    storable,
 )
 from eventfabric.model.event import Event
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.ports import Entropy
+from eventfabric.services.delivery.raised import is_of, kinds_of, raised_by
 
 _VERSION_BYTES = 6
 CRASHED = "Crashed"
@@ -57,8 +55,7 @@ def key_parking_id(key: str) -> str:
 
 def is_declared_permanent(definition: Subscription, error: BaseException) -> bool:
     """Whether the subscription names its type, or one that it is a kind of."""
-    names = {f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__}
-    return not names.isdisjoint(definition.retry.permanent)
+    return not kinds_of(error).isdisjoint(definition.retry.permanent)
 
 
 class RetryPolicy:
@@ -72,13 +69,13 @@ class RetryPolicy:
         self.keeps_order = definition.order == "key"
         self.tries_at_once = min(1 + definition.retry.immediate, definition.retry.attempts)
 
-    def parking_id(self, event: Event, place: Place) -> str:
+    def parking_id(self, key: str, place: Place) -> str:
         """What waits together: the events of a key, or where no order is kept each event by itself."""
-        return parking_id(self._definition, event.key, place)
+        return parking_id(self._definition, key, place)
 
     def is_permanent(self, error: BaseException) -> bool:
         """Whether no further attempt can mend it: the subscription says so, or the handler cannot take the event."""
-        return isinstance(error, _PERMANENT) or is_declared_permanent(self._definition, error)
+        return is_of(error, _PERMANENT) or is_declared_permanent(self._definition, error)
 
     def is_used_up(self, parked: Parked) -> bool:
         """Whether the first event has had all its attempts."""
@@ -91,12 +88,12 @@ class RetryPolicy:
 
         `excused`: its earlier failures were an outage's, and count for nothing.
         """
-        last = _history(before)
+        last, raised = _history(before), raised_by(failed.error)
         attempts = failed.tries + (last.attempts if last and not excused else 0)
         failure = Failure(
-            error_type=f"{type(failed.error).__module__}:{type(failed.error).__qualname__}",
-            message=said_by(failed.error),
-            trace=_trace(failed.error),
+            error_type=raised.error_type,
+            message=raised.message,
+            trace=raised.trace,
             hint="",
             attempts=attempts,
             crashes=last.crashes if last else 0,
@@ -106,10 +103,10 @@ class RetryPolicy:
             trace_id=_trace_id(event),
             event_id=event.id or "",
             event_type=event.type,
-            step=failed.error.step if isinstance(failed.error, UnknownStepError) else "",
+            step=raised.step,
         )
         parked = Parked(
-            id=before.id if before else self.parking_id(event, place),
+            id=before.id if before else self.parking_id(event.key, place),
             key=event.key,
             state=ParkedState.RETRYING,
             waiting=before.waiting if before else (place,),
@@ -188,9 +185,9 @@ def _history(before: Parked | None) -> Failure | None:
 
 
 def _hint_of(error: BaseException) -> str:
-    if isinstance(error, LateEventError):
+    if is_of(error, LateEventError):
         return _LATE
-    return _UNKNOWN if isinstance(error, UnknownStepError) else _DECLARED
+    return _UNKNOWN if is_of(error, UnknownStepError) else _DECLARED
 
 
 def dead(parked: Parked, hint: str) -> Parked:
@@ -200,8 +197,3 @@ def dead(parked: Parked, hint: str) -> Parked:
 
 def _trace_id(event: Event) -> str:
     return str(event.headers.get("traceparent", ""))
-
-
-def _trace(error: BaseException) -> str:
-    """The end of the trace, which is the handler's."""
-    return storable("".join(format_exception(error)))

@@ -13,6 +13,7 @@ event that was being attempted is blamed for the next crash:
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from eventfabric import limits
@@ -80,15 +81,15 @@ class Run:
             return at, events[at : self._index]
         at, batch = self._index, list[Event]()
         while self._index < len(events) and len(batch) < size and self._has_room(_ONE_KEY):
-            event, place = events[self._index], self._stretch.place(self._index)
-            parked = visit.parked_with(event, place)
+            place = self._stretch.place(self._index)
+            parked = visit.parked_with(self._stretch.keys[self._index], place)
             if parked is not None:
                 if not self._has_room(size_of_key(parked)):
                     break
                 visit.wait(parked, place)
             else:
                 at = at if batch else self._index
-                batch.append(event)
+                batch.append(events[self._index])
             self._index += 1
         return at, batch
 
@@ -99,8 +100,7 @@ class Run:
                 f"event {later.id} of its key, published later in {later.origin}, is handled"
             )
             return self._failed(at, batch, Failed(error, 0), after)
-        # Before the attempt: afterwards the events were in the hands of a handler.
-        keys = frozenset(event.key for event in batch) if visit.transactional else frozenset()
+        keys = self._keys_of(at, batch) if visit.transactional else frozenset()
         if not self._keys.isdisjoint(keys):
             ended = self._flush(at)
             if ended is not None or self._index != after:
@@ -129,37 +129,55 @@ class Run:
         """What the attempt comes to, or came to ahead of its turn."""
         if not self._ahead:
             self._ahead = self._visit.attempt_ahead(self._stretch, self._next_ahead(at))
-        tried = self._ahead.pop(at, None)
-        return self._visit.attempt(batch, replay=self._stretch.replay) if tried is None else tried
+        tried, stretch = self._ahead.pop(at, None), self._stretch
+        if tried is not None:
+            return tried
+        again = partial(stretch.again, at)
+        return self._visit.attempt(stretch.handed(batch), again=again, replay=stretch.replay)
+
+    def _keys_of(self, at: int, batch: Seq[Event]) -> frozenset[str]:
+        """Keys of a batch that begins at that index. A single event may have been attempted ahead of its turn."""
+        return (
+            frozenset(event.key for event in batch)
+            if len(batch) > 1
+            else frozenset((self._stretch.keys[at],))
+        )
 
     def _next_ahead(self, at: int) -> Iterator[int]:
         """The events from that one on that may be attempted before their turn."""
         visit, stretch, keys = self._visit, self._stretch, set(self._keys)
         for index in range(at, min(at + limits.AHEAD_EVENTS * visit.concurrency, len(stretch.events))):
-            event = stretch.events[index]
-            if visit.transactional and event.key in keys:
+            key = stretch.keys[index]
+            if visit.transactional and key in keys:
                 return  # its handler is to read what the one before it wrote
-            keys.add(event.key)
-            if visit.parked_with(event, stretch.place(index)) is None:
+            keys.add(key)
+            if visit.parked_with(key, stretch.place(index)) is None:
                 yield index
 
     def _failed(self, at: int, batch: Seq[Event], failed: Failed, after: int) -> Ended | None:
         """Park the event; of several, go through them one by one. `after`: the index after them."""
         if len(batch) > 1:
-            self._index, self._single_until = at, self._index
+            self._go_one_by_one(at, self._index)
             return None
         if not self._has_room(_ONE_KEY):
             index = self._index
             ended = self._flush(at)
             if ended is not None or self._index != index:
                 return ended
+        self._stretch.restore(at, at + 1)
+        event, place = self._stretch.events[at], self._stretch.place(at)
         try:
             beside = sum(len(entry.events) for entry in self._group)
-            waits = self._visit.park(batch[0], self._stretch.place(at), failed, handled_beside=beside)
+            waits = self._visit.park(event, place, failed, handled_beside=beside)
         except ParkedFullError as error:
             return self._flush(at) or Stopped(error)
         self._circuit_opened |= waits  # those that were attempted ahead are gone through all the same
         return (self._flush(after) or "circuit open") if waits and not self._ahead else None
+
+    def _go_one_by_one(self, start: int, end: int) -> None:
+        """Go back to events that were attempted together."""
+        self._stretch.restore(start, end)
+        self._index, self._single_until = start, end
 
     def _has_room(self, more: CommitSize) -> bool:
         """Whether the commit that is being prepared can take so much more."""
@@ -199,7 +217,7 @@ class Run:
             elif isinstance(outcome, RaceLost):
                 return outcome
             elif len(entry.events) > 1:
-                self._index, self._single_until = entry.index, entry.index + len(entry.events)
+                self._go_one_by_one(entry.index, entry.index + len(entry.events))
                 return None
             else:
                 ended = self._failed(entry.index, entry.events, refusal(outcome), after)

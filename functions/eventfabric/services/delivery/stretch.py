@@ -35,8 +35,10 @@ class Stretch:
         self.records: list[Record] = []
         self.noted: list[Record] = []
         self.events: list[Event] = []
-        # Not read from the events later on: those are in the hands of a handler by then.
+        # Not read from the events later on: those are in the hands of a handler by then, which may change them.
         self.sequences: list[Sequence] = []
+        self.keys: list[str] = []
+        self._spare: dict[Sequence, Event] = {}
         self.late = False
         self.hole = False
         self.stop: LogError | None = None
@@ -80,11 +82,13 @@ class Stretch:
         if types is None and not skipped and end == len(events):
             self.events += events
             self.sequences += [Sequence(number) for number in range(base, base + len(events))]
+            self.keys += [event.key for event in events]
             return
         for index in range(skipped, end):
             if types is None or events[index].type in types:
                 self.events.append(events[index])
                 self.sequences.append(Sequence(base + index))
+                self.keys.append(events[index].key)
 
     def _misplaced(self, record: Record, expected: Sequence) -> None:
         if record.sequence > expected:
@@ -97,8 +101,39 @@ class Stretch:
     def place(self, index: int) -> Place:
         """Where the event of that index stands."""
         sequence = self.sequences[index]
-        holder = bisect_right(self.records, sequence, key=lambda record: record.sequence) - 1
-        return Place(self.records[holder].sequence, sequence, self.replay)
+        return Place(self._holder(sequence).sequence, sequence, self.replay)
+
+    def _holder(self, sequence: Sequence) -> Record:
+        return self.records[bisect_right(self.records, sequence, key=lambda record: record.sequence) - 1]
+
+    def handed(self, events: Seq[Event]) -> Seq[Event]:
+        """Events of the stretch as a handler gets them. Those of which any is late are copied: no record says that."""
+        return [event.copy() for event in events] if self.late else events
+
+    def restore(self, start: int, end: int) -> None:
+        """Undo what a handler may have done to the events from one index up to another, once it failed.
+
+        To copy each event before its attempt instead would cost every event that succeeds.
+        """
+        if not self.late:
+            for index in range(start, end):
+                self.events[index] = self._anew(self.sequences[index])
+
+    def again(self, index: int) -> Seq[Event]:
+        """The event of that index alone, for another try."""
+        self.restore(index, index + 1)
+        return self.handed([self.events[index]])
+
+    def _anew(self, sequence: Sequence) -> Event:
+        """The event as its record has it. Attempts side by side may ask at the same time."""
+        event = self._spare.pop(sequence, None)
+        if event is None:
+            holder = self._holder(sequence)
+            unpacked = enumerate(unpack(holder), holder.sequence)
+            spare = {Sequence(number): event for number, event in unpacked}
+            event = spare.pop(sequence)
+            self._spare = spare
+        return event
 
     def before(self, index: int) -> Sequence:
         """The sequence up to which all is done when every event before that index is."""

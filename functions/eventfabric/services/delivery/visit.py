@@ -1,8 +1,9 @@
 """Visit: one look at a lane's state, the keys that are due, and what becomes of events that fail."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import replace
+from functools import partial
 
 from eventfabric import limits
 from eventfabric.errors import LogError, ParkedFullError
@@ -95,9 +96,7 @@ class Visit(VisitedLane):
     def look_ahead(self, stretch: Stretch) -> None:
         """Read at once the parked keys of which the events of a stretch may be."""
         if self.cursor.roster.count:
-            ids = {
-                self._in.policy.parking_id(one, stretch.place(at)) for at, one in enumerate(stretch.events)
-            }
+            ids = {self._in.policy.parking_id(key, stretch.place(at)) for at, key in enumerate(stretch.keys)}
             self._keys.look(self.cursor.roster, [digest_of_id(one) for one in sorted(ids)])
 
     def retry(self, due: Seq[Parked]) -> Ended | None:
@@ -135,7 +134,9 @@ class Visit(VisitedLane):
                 parked = self._parked[parking_id]
                 if parked.state is ParkedState.DEAD:
                     return "out of time"  # the next crash is counted by a doorbell of its own
-            tried = self.attempt([event], attempts=parked.failure.attempts, replay=parked.first.replay)
+            again = partial(_copied, event)
+            attempts = parked.failure.attempts
+            tried = self.attempt(again(), again=again, attempts=attempts, replay=parked.first.replay)
             if isinstance(tried, str):
                 self._set(replace(parked, attempting=False))
                 return self._commit_here() or tried
@@ -183,8 +184,11 @@ class Visit(VisitedLane):
             ahead = self.attempt_ahead(stretch, range(index, until), tries=1, on_failure=True)
             for start in range(index, until, size):
                 events = stretch.events[start : min(start + size, until)]
+                again = partial(stretch.again, start)
                 tried = (
-                    ahead[start] if start in ahead else self.attempt(events, tries=1, replay=stretch.replay)
+                    ahead[start]
+                    if start in ahead
+                    else self.attempt(events, again=again, tries=1, replay=stretch.replay)
                 )
                 if isinstance(tried, str):
                     self._in.telemetry.add(Metric.EVENTS_DROPPED, len(events))
@@ -194,12 +198,21 @@ class Visit(VisitedLane):
         return None
 
     def attempt(
-        self, events: Seq[Event], *, replay: bool, attempts: int = 0, tries: int | None = None
+        self,
+        events: Seq[Event],
+        *,
+        again: Callable[[], Seq[Event]],
+        replay: bool,
+        attempts: int = 0,
+        tries: int | None = None,
     ) -> Seq[Write] | Failed | OutOfTime:
-        """The handler's writes, or what its tries came to, after `attempts` that failed before."""
+        """The handler's writes, or what its tries came to, after `attempts` that failed before.
+
+        `again`: makes the same events for another try.
+        """
         most = tries or (1 if self.probes or attempts else self._in.policy.tries_at_once)
         return attempt(
-            self._in, events, most=most, attempts=attempts, replay=replay, deadline_ms=self.deadline_ms,
+            self._in, events, again=again, most=most, attempts=attempts, replay=replay, deadline_ms=self.deadline_ms,
             epoch=self.cursor.epoch,
         )  # fmt: skip
 
@@ -210,8 +223,10 @@ class Visit(VisitedLane):
         if self.concurrency == 1 or self.batch_events_max > 1 or self.careful or self.probes or stretch.late:
             return {}
         return attempt_ahead(
-            {at: self._in.policy.parking_id(stretch.events[at], stretch.place(at)) for at in indices},
-            lambda at: self.attempt([stretch.events[at]], tries=tries, replay=stretch.replay),
+            {at: self._in.policy.parking_id(stretch.keys[at], stretch.place(at)) for at in indices},
+            lambda at: self.attempt(
+                [stretch.events[at]], again=partial(stretch.again, at), tries=tries, replay=stretch.replay
+            ),
             self._in.side_by_side, on_failure=on_failure,
         )  # fmt: skip
 
@@ -223,7 +238,7 @@ class Visit(VisitedLane):
         `handled_beside`: events that were handled and are not committed yet. ParkedFullError.
         """
         within, now_ms = self._in, self._in.clock.now_ms()
-        before = self._key_of(of.id if of else within.policy.parking_id(event, place))
+        before = self._key_of(of.id if of else within.policy.parking_id(event.key, place))
         count = self._keys.count(self.cursor.roster)
         if before is None and count >= limits.PARKED_KEYS_MAX:
             raise ParkedFullError(f"lane {self.key.lane} has parked {count} keys")
@@ -291,12 +306,12 @@ class Visit(VisitedLane):
         """Events that the handler takes at once."""
         return self._in.handler.batch_events_max
 
-    def parked_with(self, event: Event, place: Place) -> Parked | None:
-        """The parked key that the event has to wait in."""
-        found = self._key_of(self._in.policy.parking_id(event, place))
+    def parked_with(self, key: str, place: Place) -> Parked | None:
+        """The parked key that an event has to wait in."""
+        found = self._key_of(self._in.policy.parking_id(key, place))
         if found is None and not self._in.policy.keeps_order:
             # Of a key from when order was kept: what the log has of it up to the cursor waits there, too.
-            by_key = self._key_of(key_parking_id(event.key))
+            by_key = self._key_of(key_parking_id(key))
             return by_key if by_key is not None and by_key.rest is not None else None
         return found
 
@@ -306,7 +321,8 @@ class Visit(VisitedLane):
 
     def crashed(self, event: Event, place: Place, crashes: int) -> None:
         """Set the event aside, dead: it crashed too often to be run again."""
-        self._bury(event.key, self._in.policy.parking_id(event, place), place, None, CRASHED, event, crashes)
+        parking_id = self._in.policy.parking_id(event.key, place)
+        self._bury(event.key, parking_id, place, None, CRASHED, event, crashes)
 
     def _bury(
         self, key: str, parking_id: str, place: Place, before: Parked | None, kind: str, event: Event | None,
@@ -319,3 +335,7 @@ class Visit(VisitedLane):
                 key, parking_id, place, before, event=event, kind=kind, crashes=crashes, now_ms=now_ms
             )
         )
+
+
+def _copied(event: Event) -> Seq[Event]:
+    return [event.copy()]

@@ -1,0 +1,69 @@
+"""Raised: what a handler's exception says, taken once, as text that can be stored.
+
+Names, messages and traces of an exception may come from anybody's code: a property that raises, a name with a lone
+surrogate, a message of 50 MB. Nothing of that may fail the fabric, and so nobody else looks into such an exception.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from traceback import format_exception
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.errors import UnknownStepError, said_by, storable
+
+_TRACE_CHARACTERS_MAX: Final = limits.FAILURE_CHARACTERS_MAX["trace"]
+_UNREADABLE: Final = "<it cannot be told: the exception itself fails when it is asked>"
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What an attempt raised."""
+
+    error_type: str
+    """Module and name of its class."""
+    message: str
+    trace: str
+    """The end of it, which is the handler's."""
+    step: str = ""
+    """The step that nobody knows the outcome of, where that is what it says."""
+
+
+def raised_by(error: BaseException) -> Raised:
+    """Take what an exception says."""
+    kind = type(error)
+    return Raised(
+        error_type=_asked(lambda: _name(kind), limits.FAILURE_CHARACTERS_MAX["error_type"]),
+        message=said_by(error, characters_max=limits.FAILURE_CHARACTERS_MAX["message"]),
+        trace=_asked(lambda: "".join(format_exception(error)), -_TRACE_CHARACTERS_MAX),
+        step=_asked(lambda: getattr(error, "step", ""), limits.STEP_NAME_CHARACTERS_MAX)
+        if is_of(error, UnknownStepError)
+        else "",
+    )
+
+
+def kinds_of(error: BaseException) -> frozenset[str]:
+    """Modules and names of an exception's class, and of those that this inherits from; none where it does not tell."""
+    try:
+        return frozenset(map(_name, type(error).__mro__))
+    except BaseException:  # a metaclass of its own, which may raise anything
+        return frozenset()
+
+
+def is_of(error: BaseException, kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
+    """Tell whether an exception is of a kind, by its class: `isinstance` would ask the exception, too."""
+    return issubclass(type(error), kinds)
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _asked(ask: Callable[[], str], characters_max: int) -> str:
+    """The beginning of what is answered, or its end where the bound is negative; not what asking raises."""
+    try:
+        said = ask()
+        part = slice(characters_max, None) if characters_max < 0 else slice(characters_max)
+        return storable(str.__getitem__(said, part))
+    except BaseException:  # what answers is the exception's own code, which may raise SystemExit as well
+        return _UNREADABLE
