@@ -1,11 +1,14 @@
 """Metrics as CloudWatch's embedded metric format, written to the log once an invocation."""
 
+import json
 from collections import defaultdict
 from threading import Lock
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
+from eventfabric.runtime.output import Output
 from eventfabric.telemetry import NAMESPACE, LogEvent, Metric, Unit
 
 _FABRIC = "fabric"
@@ -14,11 +17,13 @@ _FABRIC = "fabric"
 class EmfTelemetry:
     """telemetry.Telemetry on Powertools: metrics wait for `flush` (sums; of a duration every value), logs do not."""
 
-    def __init__(self, *, fabric: str, subscription: str | None = None, logger: Logger) -> None:
+    def __init__(
+        self, *, fabric: str, subscription: str | None = None, logger: Logger, output: Output | None = None
+    ) -> None:
         """`subscription`: of which the function's metrics are, where they do not say."""
         self._logger = logger
         # Powertools would add a dimension of its own, named by the environment: alarms ask for exactly two.
-        self._provider = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service="")
+        self._provider = _Provider(output or Output())
         self._fabric = fabric
         self._subscription = subscription
         self._values: defaultdict[tuple[str, str], dict[Metric, list[float]]] = defaultdict(dict)
@@ -48,7 +53,8 @@ class EmfTelemetry:
 
     def flush(self) -> None:
         """Write what was added, a line for each stream and subscription; nothing where nothing was."""
-        for (dimension, name), metrics in self._values.items():
+        told, self._values = self._values, defaultdict(dict)  # what cannot be written is not tried again
+        for (dimension, name), metrics in told.items():
             if not metrics:
                 continue
             self._provider.add_dimension(name=_FABRIC, value=self._fabric)
@@ -59,4 +65,17 @@ class EmfTelemetry:
             if self._provider.metric_set:  # Powertools wrote it itself if it was full
                 self._provider.flush_metrics()
             self._provider.clear_metrics()
-        self._values.clear()
+
+
+class _Provider(AmazonCloudWatchEMFProvider):
+    """Powertools' format, to an output that never fails: its own prints to `sys.stdout`."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(namespace=NAMESPACE, service="")
+        self._output = output
+
+    def flush_metrics(self, raise_on_empty_metrics: bool = False) -> None:
+        """See AmazonCloudWatchEMFProvider."""
+        if not is_metrics_disabled():
+            self._output.write(json.dumps(self.serialize_metric_set(), separators=(",", ":")))
+            self.clear_metrics()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from logging import getLogger
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -19,6 +20,7 @@ from eventfabric.errors import UndecodableItemError
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
+from eventfabric.runtime.output import KeptStreams, OutputHandler
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
 from eventfabric.sdk.tracing import TracedHandler
@@ -62,11 +64,18 @@ class Runtime:
     """How so many lanes, reads or attempts at once are made."""
     owns_process: bool = False
     """Nobody else runs threads in this process, or sits at its keyboard: so it is on Lambda."""
+    streams: KeptStreams | None = None
+    """Standard output and error, to be put back where a handler left them closed."""
 
     def flush(self) -> None:
-        """Hand on the metrics of an invocation."""
+        """Hand on the metrics of an invocation, whose work is done by now: it must not fail for them."""
+        if self.streams is not None:
+            self.streams.reopen()
         if isinstance(self.telemetry, EmfTelemetry):
-            self.telemetry.flush()
+            try:
+                self.telemetry.flush()
+            except Exception:  # whatever Powertools finds wrong with a metric
+                self.logger.exception("metrics were not written")
 
     def refused(self, cause: Meaning, operation: str, code: str) -> None:
         """Tell of a call that is refused until somebody mends something; nothing else may fail of it."""
@@ -207,18 +216,27 @@ def current() -> Runtime:
 def _of_the_environment() -> Runtime:
     settings = Settings.from_environment()
     topology = Topology(settings.definition)
-    logger = Logger(service=settings.function or topology.fabric, serialize_stacktrace=False)
+    streams = KeptStreams()
+    handler = OutputHandler(streams.output)
+    service = settings.function or topology.fabric
+    logger = Logger(service=service, serialize_stacktrace=False, logger_handler=handler)
+    getLogger("eventfabric").addHandler(handler)
+    for name in (service, "eventfabric"):  # other handlers, Lambda's own too, fail where they cannot write
+        getLogger(name).propagate = False
     clients = Clients(settings.region, endpoint_url=settings.endpoint_url)
     runtime = Runtime(
         topology=topology,
         region=Region(settings.region),
         subscription=settings.subscription,
         ports=aws_ports(topology, clients),
-        telemetry=EmfTelemetry(fabric=topology.fabric, subscription=settings.subscription, logger=logger),
+        telemetry=EmfTelemetry(
+            fabric=topology.fabric, subscription=settings.subscription, logger=logger, output=streams.output
+        ),
         logger=logger,
         code_version=settings.code_version,
         side_by_side_of=_threads,
         owns_process=True,
+        streams=streams,
     )
     for client in (clients.dynamodb, clients.sqs):
         tell_refusals(client, runtime.refused)

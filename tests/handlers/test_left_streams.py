@@ -1,0 +1,165 @@
+"""What a handler leaves of standard output and error costs no invocation, nor what the fabric tells."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+
+import handlers.deliver
+import handlers.reconcile
+import handlers.relay
+import handlers.timer
+from eventfabric import Delivery, Event
+from eventfabric.runtime.metrics import EmfTelemetry
+from eventfabric.runtime.output import KeptStreams, Output, OutputHandler
+from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.telemetry import LogEvent, Metric
+from tests.handlers.test_functions import Context, World
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+LEFT: dict[str, Callable[[], Any]] = {"closed": closed, "none": lambda: None, "full": Full, "object": object}
+
+
+class Leaving(World):
+    """Its handler leaves both streams so, at its first event."""
+
+    leaves: Callable[[], Any]
+
+    def handle(self, event: Event, delivery: Delivery) -> None:
+        if not self.seen:
+            sys.stdout, sys.stderr = self.leaves(), self.leaves()
+        super().handle(event, delivery)
+
+
+@pytest.fixture(autouse=True)
+def streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both streams are put back after the test."""
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+
+
+def lasting(world: World, subscription: str | None = "all", *, keeps: bool = True) -> Runtime:
+    """A runtime as the environment makes one, which stays from one invocation to the next."""
+    kept = KeptStreams()
+    output = kept.output if keeps else Output()
+    logger = Logger(service=f"left-{id(kept)}", logger_handler=OutputHandler(output))
+    telemetry = EmfTelemetry(fabric="shop", subscription=subscription, logger=logger, output=output)
+    return replace(
+        world.runtime(subscription), telemetry=telemetry, logger=logger, streams=kept if keeps else None
+    )
+
+
+def invoke(world: World, runtime: Runtime) -> Any:
+    records = [message.event() for message in world.queue.receive()]
+    with using(runtime):
+        answer = handlers.deliver.handle({"Records": records}, Context())  # type: ignore[arg-type]
+    for record in records:
+        world.queue.delete(record["receiptHandle"])
+    return answer
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("leaves", LEFT.values(), ids=LEFT.keys())
+def test_later_invocations_serve_their_doorbells(
+    leaves: Callable[[], Any], keeps: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world = Leaving()
+    world.leaves = leaves
+    runtime = lasting(world, keeps=keeps)
+    for number in range(3):
+        world.fabric.publish("orders", key="a", type="Placed", id=str(number))
+        world.relay()
+        assert invoke(world, runtime) == {"batchItemFailures": []}
+    assert world.seen == ["0", "1", "2"]
+    if keeps:
+        told = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+        assert [line["EventsHandled"] for line in told] == [[1.0]] * 3
+
+
+def test_what_handlers_print_after_that_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    kept = KeptStreams()
+    sys.stdout, sys.stderr = closed(), closed()
+    kept.reopen()
+    print("printed")
+    print("warned", file=sys.stderr)
+    found = capfd.readouterr()
+    assert (found.out, found.err) == ("printed\n", "warned\n")
+
+
+def test_a_stream_that_was_put_there_on_purpose_stays(capfd: pytest.CaptureFixture[str]) -> None:
+    kept, mine = KeptStreams(), io.StringIO()
+    sys.stdout = mine
+    kept.reopen()
+    assert sys.stdout is mine
+
+
+@pytest.mark.parametrize("leaves", LEFT.values(), ids=LEFT.keys())
+@pytest.mark.parametrize("keeps", [True, False])
+def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], keeps: bool) -> None:
+    world = World()
+    runtime = lasting(world, None, keeps=keeps)
+    nobody_s: Any = {"eventSource": "x", "eventSourceARN": "a/b/c", "dynamodb": {}}
+    message: Any = {
+        "messageId": "m",
+        "receiptHandle": "r",
+        "body": "no doorbell",
+        "eventSourceARN": "x:shop-all",
+    }
+    world.fabric.publish("orders", key="a", type="Placed")
+    world.clock.advance(3_600)
+    sys.stdout, sys.stderr = leaves(), leaves()
+    with using(runtime):
+        assert handlers.relay.handle({"Records": [nobody_s]}, Context()) == {"batchItemFailures": []}  # type: ignore[arg-type]
+        assert handlers.timer.handle({"Records": [message]}, Context())["batchItemFailures"]  # type: ignore[arg-type]
+        found = handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+    assert found == {"findings": {"orders": {"unrung": 1}}}
+
+
+def test_metrics_that_cannot_be_put_into_their_format_fail_nothing_and_are_not_kept() -> None:
+    world = World()
+    runtime = lasting(world)
+    runtime.telemetry.add(Metric.DELIVERY_LATENCY, "many")  # type: ignore[arg-type]  # no number
+    runtime.flush()
+    runtime.telemetry.add(Metric.EVENTS_HANDLED)
+    runtime.flush()
+
+
+def test_a_line_goes_whole_to_the_descriptor_whatever_stands_in_it(capfd: pytest.CaptureFixture[str]) -> None:
+    class Unprintable:
+        def __repr__(self) -> str:
+            raise SystemError("repr")
+
+        __str__ = __repr__
+
+    output = KeptStreams().output
+    logger = Logger(service="whole", logger_handler=OutputHandler(output))
+    logger.warning("half a \ud83d pair", extra={"lane": "x" * 200_000})
+    logger.warning(LogEvent.CIRCUIT_OPENED.value, extra={"reason": Unprintable()})
+    first, second = (json.loads(line) for line in capfd.readouterr().out.splitlines())
+    assert len(first["lane"]) == 200_000
+    assert second["level"] == "WARNING"
+
+
+def test_a_descriptor_that_is_gone_costs_the_line_alone() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    Output(writer).write("nobody reads this")
+    os.close(writer)
+    Output(writer).write("nor this")
