@@ -41,6 +41,7 @@
     ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
     ├── ReplayRefusedError           a replay cannot be done as it was asked for: nothing is changed
     ├── QuarantineRefusedError       an item is not to be set aside from its lane: nothing is changed
+    ├── SkipRefusedError             a lane is not to go on past what is missing: nothing is changed
     ├── RestoreRefusedError          a record is not to be put back, or not proven to belong there: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
     ├── FailoverError                lanes cannot be handed over as was asked
@@ -353,6 +354,14 @@ class RestoreRefusedError(EventFabricError):
     def __init__(self, lane: object, sequence: int, reason: str) -> None:
         self.lane, self.sequence, self.reason = lane, sequence, reason
         super().__init__(f"{lane}@{sequence} is not restored: {reason}")
+
+
+class SkipRefusedError(EventFabricError):
+    """A lane does not go on past a place: nothing is missing there, or it is not lost, or another remedy is right."""
+
+    def __init__(self, lane: object, sequence: int, reason: str) -> None:
+        self.lane, self.sequence, self.reason = lane, sequence, reason
+        super().__init__(f"{lane}@{sequence} is not skipped: {reason}")
 
 
 class UncertainTailError(LogError):

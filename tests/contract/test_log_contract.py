@@ -5,15 +5,27 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError, UndecodableRecordError
-from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region, Sequence
+from eventfabric.model.identity import (
+    BatchId,
+    Chain,
+    Generation,
+    HybridTime,
+    Lane,
+    LaneIndex,
+    Region,
+    Sequence,
+)
 from eventfabric.model.record import (
     EMPTY_TAIL,
     Batch,
     Intervention,
     InterventionKind,
     Record,
+    SkippedBy,
     Tail,
+    pin_of,
     record_at,
+    skip_at,
 )
 from eventfabric.ports import Recent
 from eventfabric.wire import record_item
@@ -249,3 +261,19 @@ def test_of_each_kind_of_intervention_one_a_sequence_is_on_record(backend: Backe
         backend.log.note(one)
     assert backend.log.interventions(LANE) == (aside, replace(restored, at_ms=9))
     assert all_sequences(backend, records_max=9) == [0]
+
+
+@pytest.mark.parametrize("chain", [Chain(b"c" * 16), pin_of(record(5_009))])
+def test_a_skip_is_read_as_it_was_put_and_the_lane_goes_on_behind_it(backend: Backend, chain: Chain) -> None:
+    before = record(0, count=9)
+    backend.log.append(before)
+    until = Tail(Sequence(5_009), chain, HybridTime(before.time + 1))
+    by = SkippedBy("ana", "no backup has it", 5)
+    skip = skip_at(before.tail, LANE, until=until, chain=chain, expires_at=None, skipped=by)
+    assert backend.log.append(skip) is None
+    assert backend.log.append(skip) == skip
+    assert backend.log.read(LANE, Sequence(0), records_max=9).records == (before, skip)
+    assert backend.log.tail(LANE) == until
+    assert backend.log.recent(LANE, records_max=1).records == (skip,)
+    assert skip.extends(before.chain)
+    assert not skip.extends(EMPTY_TAIL.chain)

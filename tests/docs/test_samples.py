@@ -133,7 +133,7 @@ def test_every_command_has_the_options_that_it_is_shown_with(page: str, line: st
     assert command.make_context("eventfabric", words), page
 
 
-NOT_RUN = ("simulate", "local up", "lanes restore")
+NOT_RUN = ("simulate", "local up", "lanes restore", "lanes skip", "lanes quarantine")
 """Commands that other tests run: one takes minutes, one never ends, one is refused where nothing is lost."""
 
 

@@ -267,3 +267,25 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         world.begin(LaneRange(lane(9)), rate=-1.0, workers=0)
     assert len(error.value.problems) == 3
     assert STREAM in str(error.value)
+
+
+def test_a_preview_promises_no_copy_of_what_the_source_lacks_as_well() -> None:
+    world = Copying()
+    made = world.fill(10)
+    world.copy_to_target([*made[:3], *made[5:8]])
+    world.remove(made[4], region=SOURCE)
+    found = preview(world)
+    assert bounds(found) == [(300, 1000, 100)]
+    assert "from 400 to 500" in found[0].failure
+    backfill = world.begin()
+    world.run(backfill)
+    assert world.backfiller().report(backfill.id).lanes[lane(0)].copied_events == 100
+
+
+def test_a_preview_into_an_empty_region_looks_at_all_of_the_source() -> None:
+    world = Copying()
+    made = world.fill(10)
+    world.remove(made[1], region=SOURCE)
+    world.remove(made[7], region=SOURCE)
+    (found,) = preview(world)
+    assert (found.missing, "from 100 to 200" in found.failure) == (100, True)

@@ -35,7 +35,17 @@ from eventfabric.model.identity import (
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Dropped, Failure, Parked, ParkedState, Place, Rest, Settled
-from eventfabric.model.record import EMPTY_TAIL, Batch, Intervention, Note, Record, record_at
+from eventfabric.model.record import (
+    EMPTY_TAIL,
+    Batch,
+    Intervention,
+    Note,
+    Record,
+    SkippedBy,
+    pin_of,
+    record_at,
+    skip_at,
+)
 from eventfabric.model.roster import Roster, digest_of_id
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.wire import (
@@ -92,6 +102,15 @@ MARK: Final = Mark(
 MARKS: Final = Marks({LaneIndex(7): MARK})
 DECISION: Final = Decision(US, BatchId(b"b" * 16), noted_wins=True)
 
+SKIP: Final = skip_at(
+    EMPTY_TAIL,
+    LANE,
+    until=RECORD.tail,
+    chain=pin_of(RECORD),
+    expires_at=9,
+    skipped=SkippedBy("me", "lost", 1),
+)
+
 Decode = Callable[[Item], object]
 ITEMS: Final[dict[str, tuple[Item, Decode]]] = {
     "aside": (
@@ -103,6 +122,7 @@ ITEMS: Final[dict[str, tuple[Item, Decode]]] = {
     "place": (place_item.put(LANE, RECORD.tail)["Item"], place_item.from_item),
     "recent": (record_item.to_item(RECORD), lambda item: record_item.recent([item], more=False)),
     "record": (record_item.to_item(RECORD), record_item.from_item),
+    "skip": (record_item.to_item(SKIP), record_item.from_item),
     "cursor": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.from_item),
     "cursor with a roster": (
         cursor_item.to_item(KEY, US, LISTED, token=TOKEN, now_ms=1),

@@ -117,7 +117,7 @@ class TestProof:
 
     def test_its_exceptions_have_the_names_that_are_reported(self) -> None:
         assert [str(kind) for kind in ExceptionKind] == [
-            "parked", "dead", "waiting", "replaying", "discarded", "edited", "elsewhere"
+            "parked", "dead", "waiting", "replaying", "discarded", "edited", "elsewhere", "skipped"
         ]  # fmt: skip
         assert Exempt(ExceptionKind.DEAD, Sequence(3), "so", 7) == Exempt(
             ExceptionKind.DEAD, Sequence(3), "so", 7, "", "", ""
@@ -222,7 +222,7 @@ class TestRecord:
         assert record_at(tail, LANE, batch, now_ms=1, retention_seconds=None).expires_at is None
 
     def test_any_record_extends_what_has_expired(self) -> None:
-        batch = Batch(BatchId(b"b" * 16), 1, frozenset(), b"")
+        batch = Batch(BatchId(b"b" * 16), 1, frozenset({"Placed"}), b"")
         record = record_at(EMPTY_TAIL, LANE, batch, now_ms=1, retention_seconds=None)
         assert record.extends(UNKNOWN_CHAIN)
         assert record.extends(EMPTY_TAIL.chain)

@@ -256,7 +256,7 @@ class TestDivergence:
         look = Look(world)
         found = look.finding()
         assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 200)
-        assert found.detail == "does not extend the chain of the record before it"
+        assert found.detail.startswith("does not extend the chain of the record before it")
         assert look.mark.sequence == 200
 
     def test_a_record_that_lies_over_another(self) -> None:
@@ -265,7 +265,7 @@ class TestDivergence:
         world.put(over)
         found = Look(world).finding()
         assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 150)
-        assert found.detail == "overlaps the record before sequence 200"
+        assert found.detail.startswith("overlaps the record before sequence 200")
 
     @pytest.mark.parametrize("more", [0, 1])
     def test_another_record_than_the_origins(self, more: int) -> None:
@@ -274,7 +274,8 @@ class TestDivergence:
         world.put(self.forged(last, made[2 + more].chain, payload=b"another"))
         found = Look(world).finding()
         assert (found.kind, found.region) == (FindingKind.DIVERGENCE, TARGET)
-        assert (found.sequence, found.detail) == (400 + 100 * more, f"{SOURCE} has another record before it")
+        assert found.sequence == 400 + 100 * more
+        assert found.detail.startswith(f"{SOURCE} has another record before it")
 
     def test_another_record_than_the_origins_in_a_replica_that_has_more(self) -> None:
         world, made = filled()
@@ -354,7 +355,7 @@ class TestDivergence:
         world.put(self.forged(made[4], made[3].chain, payload=b"changed"), region=SOURCE)
         found = look.finding()
         assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 500)
-        assert found.detail == "the last record's chain is not what was verified"
+        assert found.detail.startswith("the last record's chain is not what was verified")
 
     def test_one_is_never_mended(self) -> None:
         world, made = filled()

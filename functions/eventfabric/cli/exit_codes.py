@@ -16,6 +16,7 @@ from eventfabric.errors import (
     ReplayRefusedError,
     RestoreRefusedError,
     SettingError,
+    SkipRefusedError,
     UnknownNameError,
     WrongRegionError,
 )
@@ -24,12 +25,14 @@ NOT_SO: Final = 1
 BAD_INPUT: Final = 2
 NO_ANSWER: Final = 3
 STUCK: Final = 4
+SKIPPED: Final = 5
 DEFECT: Final = 70
 INTERRUPTED: Final = 130
 CLOSED_PIPE: Final = 141
 
 HELP: Final = f"""Exit codes: 0 done, and so; {NOT_SO} not so, or not all of it could be done (the message says what);
 {BAD_INPUT} the question is wrong: arguments, files, names; {STUCK} of `prove`: all is proven, and a lane is stuck;
+{SKIPPED} of `prove`: all is proven that is there, and events are lost that were skipped;
 {NO_ANSWER} a service gave no answer or denied one, so that nothing is known; {INTERRUPTED} interrupted;
 {CLOSED_PIPE} whoever read the output has gone; {DEFECT} a defect of this program
 (EVENTFABRIC_TRACEBACK=1 shows where)."""
@@ -43,6 +46,7 @@ _WRONG_QUESTIONS: Final = (
     ReplayRefusedError,
     RestoreRefusedError,
     SettingError,
+    SkipRefusedError,
     UnknownNameError,
     UnicodeEncodeError,
     WrongRegionError,

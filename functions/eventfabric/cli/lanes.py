@@ -151,6 +151,38 @@ def restore(
     say(f"{place} {'would be' if dry_run else 'is'} restored, {count:,} events{said}: {what.proof}")
 
 
+@app.command("skip")
+@grouped
+def skip(
+    stream: Annotated[str, typer.Argument(help="The stream.")],
+    lane: Annotated[str, typer.Argument(help="The lane, such as us-east-1/0.17.")],
+    *,
+    sequence: Annotated[int, typer.Option(min=0, help="The first sequence that is missing.")],
+    reason: Reason = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the lane would go on past; change nothing.")
+    ] = False,
+    connection: Connection,
+    json: Json = False,
+) -> None:
+    """Have a lane go on past records that are lost for good, on record; in the lane's own Region.
+
+    Refused while any Region has them, or does not answer. It cannot be taken back: `prove` lists what was skipped, and
+    ends with 5, for as long as the log keeps it.
+
+    Example: eventfabric lanes skip orders us-east-1/0.17 --sequence 42 --dry-run
+    """
+    place = f"{lane}@{sequence}"
+    found, of = _place(place), connection.operations().skip(stream)
+    gap = of.look(*found) if dry_run else of.skip(*found, by=user_name(), reason=reason)
+    if json:
+        about = {"stream": stream, "place": place, "events": gap.events, "goes_on_at": gap.until.sequence}
+        show_json({**about, "skipped": not dry_run})
+    else:
+        would = "would go on" if dry_run else "goes on"
+        say(f"{lane} {would} at {gap.until.sequence}: {gap.events:,} events from {sequence} on are skipped")
+
+
 def _place(text: str) -> "tuple[Lane, Sequence]":
     from eventfabric.errors import SettingError
     from eventfabric.model.identity import parse_place
@@ -176,7 +208,7 @@ def _copy(connection: Connection, table: str | None, export: Path | None) -> "Co
 def mended(
     stream: Annotated[str, typer.Argument(help="The stream.")], *, connection: Connection, json: Json = False
 ) -> None:
-    """List what operators did to the lanes of a stream: set aside or restored, where, by whom and why.
+    """List what operators did to the lanes of a stream: set aside, restored or skipped, where, by whom and why.
 
     Example: eventfabric lanes mended orders
     """

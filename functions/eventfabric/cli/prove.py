@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eventfabric.cli.connection import Connection, Json
-from eventfabric.cli.exit_codes import NOT_SO, STUCK
+from eventfabric.cli.exit_codes import NOT_SO, SKIPPED, STUCK
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import say, show_json, show_table, stderr
 
@@ -42,7 +42,8 @@ def prove(
     Reads the whole log up to the cursors and computes every link anew: a record that was changed, removed or inserted
     before a cursor is found. Of a log whose head has expired it proves what is kept. Ends with 0 where all is proven, 1
     where something is not, 2 where the question is wrong, 4 where all is proven but a lane is stuck: what comes next
-    cannot be delivered. 3 where a service gave no answer or denied one, 141 where whoever read the output has gone:
+    cannot be delivered, 5 where all is proven that is there, but events are lost that an operator had
+    skipped. 3 where a service gave no answer or denied one, 141 where whoever read the output has gone:
     then nothing is said of the log.
 
     Example: eventfabric prove billing --region us-east-1
@@ -61,6 +62,7 @@ def prove(
         found = {
             "proven": not wrong,
             "stuck": stuck,
+            "skipped": sum(proof.skipped for proof in proofs),
             "lanes": shown,
             "mended": list(map(_intervention_json, interventions)),
         }
@@ -73,6 +75,8 @@ def prove(
         raise typer.Exit(NOT_SO)
     if any(proof.stuck for proof in proofs):
         raise typer.Exit(STUCK)
+    if any(proof.skipped for proof in proofs):
+        raise typer.Exit(SKIPPED)
 
 
 def _proofs(prover: "Prover") -> "list[LaneProof]":
@@ -129,6 +133,9 @@ def _show(region: str, proofs: "list[LaneProof]") -> None:
         f"{len(proven):,} of {len(proofs):,} proven: handled exactly the log, {events:,} events, "
         f"except {len(exceptions):,}"
     )
+    skipped = sum(proof.skipped for proof in proofs)
+    if skipped:
+        say(f"{skipped:,} events are lost and were skipped: nothing says whether they were handled")
     stuck = [proof for proof in proofs if proof.stuck]
     if stuck:
         behind = sum(proof.waiting for proof in stuck)
@@ -170,8 +177,13 @@ def _time(ms: int) -> str:
 
 def _sentence(proof: "LaneProof", one: "Exempt") -> str:
     """One line an exception, to be searched for, however wide the terminal is."""
+    from eventfabric.model.proof import ExceptionKind
+
     when = f", {_time(one.at_ms)}" if one.at_ms else ""
     by = f", by {one.by}" if one.by else ""
+    if one.kind is ExceptionKind.SKIPPED:
+        where = f"{proof.subscription} {proof.lane}@{one.sequence}"
+        return f"except {where}: {one.events:,} events lost and skipped, {one.why}{when}{by}"
     told = f"except {proof.subscription} {proof.lane}@{one.sequence}: {one.kind.value}, {one.why}{when}{by}"
     return f"{told}; event {one.event_id or '(expired)'}, key {one.key!r}"
 
@@ -191,6 +203,7 @@ def _proof_json(proof: "LaneProof") -> dict[str, object]:
         "waiting": proof.waiting,
         "waits_since_ms": proof.waits_since_ms or None,
         "events": proof.events,
+        "skipped": proof.skipped,
         "began": cursor.began,
         "replay_until": cursor.replay_until or None,
         "wrong": wrong and {"kind": wrong.kind.value, "sequence": wrong.sequence, "detail": wrong.detail},
@@ -208,4 +221,5 @@ def _exception_json(one: "Exempt") -> dict[str, object]:
         "why": one.why,
         "at_ms": one.at_ms,
         "by": one.by,
+        "events": one.events,
     }

@@ -154,5 +154,6 @@ def _record_json(found: _Found) -> dict[str, Any]:
         "types": sorted(record.types),
         "payload_bytes": len(record.payload),
         "expires_at": record.expires_at,
+        "skipped": record.skipped and {"by": record.skipped.by, "why": record.skipped.reason},
         "events": [_event_json(event)["event"] for event in unpack(record)],
     }

@@ -28,11 +28,15 @@ class ExceptionKind(StrEnum):
     """Somebody had another event handled in its place."""
     ELSEWHERE = "elsewhere"
     """Its batch stands in another lane too, and that copy is the one that is delivered."""
+    SKIPPED = "skipped"
+    """It is lost for good, and an operator had the lane go on past it: nobody knows whether it was handled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exempt:
-    """One event that the proof excepts. `event_id` and `key` are empty where its record has expired.
+    """One event that the proof excepts, or `events` from there on that are lost.
+
+    `event_id` and `key` are empty where its record has expired, or is lost.
 
     `at_ms`: when it failed last, was decided about, or has waited since, in milliseconds since 1970; 0: not known.
     `by`: who decided.
@@ -45,6 +49,7 @@ class Exempt:
     event_id: str = ""
     key: str = ""
     by: str = ""
+    events: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +106,10 @@ class LaneProof:
 
     @property
     def events(self) -> int:
-        """Events that are proven to have been handled, the exceptions among them."""
-        return 0 if self.wrong else self.cursor.sequence - self.start
+        """Events that are proven to have been handled, the exceptions among them, but for what was skipped."""
+        return 0 if self.wrong else self.cursor.sequence - self.start - self.skipped
+
+    @property
+    def skipped(self) -> int:
+        """Events before the cursor that are lost, past which an operator had the lane go on."""
+        return sum(one.events for one in self.exceptions if one.kind is ExceptionKind.SKIPPED)

@@ -11,7 +11,9 @@ from eventfabric.model.hybrid_clock import next_time, to_ms
 from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
 
 CHAIN_BYTES = 16
+PIN_BYTES = 2 * CHAIN_BYTES
 _NOTED = b"noted"
+_SKIPPED = b"skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,22 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class SkippedBy:
+    """Who had a lane go on past what is lost of it, why and when."""
+
+    by: str
+    reason: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One item of the log: `count` events with the sequences from `sequence` on. Written once, never changed."""
+    """One item of the log: `count` events with the sequences from `sequence` on. Written once, never changed.
+
+    A skip is the record that stands for lost ones, by an operator's decision: it has no types and holds no event. Its
+    chain is that of the last one lost, if that is known, or else pins the record behind it: that one's chain, and a
+    digest of all that it holds. Its batch id is a digest of the chain before it.
+    """
 
     lane: Lane
     sequence: Sequence
@@ -66,6 +82,13 @@ class Record:
     """Seconds since 1970 after which the record may go; None: kept."""
     note: Note | None = None
     """Where its batch may also stand; delivered is one of the two."""
+    skipped: SkippedBy | None = None
+    """Of a skip; None also where only its header was read."""
+
+    @property
+    def is_skip(self) -> bool:
+        """Tell what an operator had the lane go on past from what was appended."""
+        return not self.types
 
     @property
     def tail(self) -> Tail:
@@ -82,8 +105,17 @@ class Record:
         return mine == (other.batch_id, other.count, other.types, other.payload)
 
     def extends(self, chain: Chain) -> bool:
-        """Whether this record is, bit for bit, the one whose chain was computed over `chain`, if that is known."""
-        return chain == UNKNOWN_CHAIN or self.chain == chain_of(chain, self)
+        """Tell if this record is, bit for bit, the one whose chain was computed over `chain`, if that is known.
+
+        Behind a skip: the one that the skip was made for. Of a skip: that it was made for what stands before it.
+        """
+        if chain == UNKNOWN_CHAIN:
+            return True
+        if not self.types:
+            return self.batch_id == digest_of_chain(chain)
+        if len(chain) == PIN_BYTES:
+            return chain == pin_of(self)
+        return self.chain == chain_of(chain, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +139,8 @@ class InterventionKind(StrEnum):
     """An item that does not belong to the lane was moved out of it, and is kept."""
     RESTORED = "restored"
     """A record that was lost or changed was put back from a copy, proven by the chain."""
+    SKIPPED = "skipped"
+    """The lane goes on past records that are lost for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +187,42 @@ def _expires_at(tail: Tail, time: HybridTime, retention_seconds: int | None) -> 
     if retention_seconds is None:
         return None
     return max(to_ms(time) // 1000 + retention_seconds, tail.expires_at or 0)
+
+
+def skip_at(
+    tail: Tail, lane: Lane, *, until: Tail, chain: Chain, expires_at: int | None, skipped: SkippedBy
+) -> Record:
+    """Make the record that has a lane go on from `tail` to the sequence of `until`, at the time of that.
+
+    `chain`: with which the lane goes on there.
+    """
+    return Record(
+        lane=lane,
+        sequence=tail.sequence,
+        count=until.sequence - tail.sequence,
+        chain=chain,
+        batch_id=digest_of_chain(tail.chain),
+        time=until.time,
+        types=frozenset(),
+        payload=b"",
+        expires_at=expires_at,
+        skipped=skipped,
+    )
+
+
+def pin_of(record: Record) -> Chain:
+    """Tell a record from all others without the chain before it: its own chain, and a digest of all that it holds."""
+    return Chain(record.chain + chain_of(EMPTY_TAIL.chain, record))
+
+
+def is_pin(chain: Chain | None) -> bool:
+    """Tell the chain behind a skip that only says which record stands there."""
+    return chain is not None and len(chain) == PIN_BYTES
+
+
+def digest_of_chain(chain: Chain) -> BatchId:
+    """The batch id of a skip behind that chain."""
+    return BatchId(blake2b(chain, digest_size=CHAIN_BYTES, person=_SKIPPED).digest())
 
 
 def chain_of(previous: Chain, record: Record) -> Chain:

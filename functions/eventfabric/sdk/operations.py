@@ -15,7 +15,7 @@ from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionNam
 from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.step import StepKey, StepState
-from eventfabric.ports import Ports, Steps
+from eventfabric.ports import Log, Ports, Steps
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, left_by_others, result_text
 from eventfabric.services.dead_letters import DeadLetters
@@ -33,6 +33,7 @@ from eventfabric.services.upkeep.quarantine import Quarantine
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.services.upkeep.restore import Copy, Restore
 from eventfabric.services.upkeep.seams import seams_seen
+from eventfabric.services.upkeep.skip import Skip
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 
@@ -121,6 +122,17 @@ class Operations:
         return Restore(
             self._ports.log_of(found), region=self.region, copy=copy, seen=seen, clock=self._ports.clock
         )
+
+    def skip(self, stream: str) -> Skip:
+        """The way to have a stream's lanes go on past what is lost; UnknownNameError, WrongRegionError."""
+        found, ports = self.topology.stream(stream), self._ports
+        found.check_region(self.region)
+        others = [Region(name) for name in found.definition.regions if name != self.region]
+        return Skip(
+            ports.log_of(found), region=self.region, clock=ports.clock,
+            elsewhere={one: partial(_log_in, ports, found, one) for one in others},
+            seen=partial(seams_seen, found, ledger=ports.ledger), retention_seconds=found.retention_seconds,
+        )  # fmt: skip
 
     def prove(
         self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None
@@ -342,3 +354,7 @@ def _lane(text: str) -> Lane:
         return Lane.parse(text)
     except ValueError:
         raise SettingError("lane", text, "<origin>/<generation>.<index>, such as us-east-1/0.17") from None
+
+
+def _log_in(ports: Ports, stream: StreamTopology, region: Region) -> Log:
+    return ports.at(region).log_of(stream)

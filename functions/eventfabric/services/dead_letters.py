@@ -115,12 +115,12 @@ class DeadLetters:
                 yield DeadLetter(self._subscription, found.lane, found.parked)
 
     def event(self, letter: DeadLetter) -> Event | None:
-        """The dead event, or what replaces it; None where its record has expired."""
+        """The dead event, or what replaces it; None where its record has expired or is lost."""
         place = letter.parked.first
         if letter.parked.replacement is not None:
             return unpack_one(letter.parked.replacement, letter.lane, place.sequence)
         page = self._log.read(letter.lane, place.base, records_max=1)
-        if not page.records or page.records[0].sequence != place.base:
+        if not page.records or page.records[0].sequence != place.base or page.records[0].is_skip:
             return None
         return unpack_at(page.records[0], place.sequence)
 

@@ -17,7 +17,7 @@ from eventfabric import limits
 from eventfabric.errors import UncertainTailError
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.record import EMPTY_TAIL, Record, Tail
+from eventfabric.model.record import EMPTY_TAIL, Record, Tail, is_pin
 from eventfabric.ports import Clock, Ledger, Log, Recent
 
 Known = Callable[[Lane], Mark]
@@ -104,6 +104,12 @@ class LaneEnds:
             place = (end.place or self._log.place(lane)) if may_be_further else None
             if place is not None and place.sequence >= tail.sequence:
                 tail, may_be_further = place, False
+        if is_pin(tail.chain):
+            raise UncertainTailError(
+                lane,
+                tail.sequence,
+                "a lane goes on there with a record that is lost: put it back (lanes restore)",
+            )
         if not (may_be_further or end.beyond):
             return tail
         mark = Mark() if self._known is None else self._known(lane)
@@ -111,7 +117,7 @@ class LaneEnds:
         if furthest > tail.sequence:
             raise UncertainTailError(
                 lane, tail.sequence, f"the log's records end here, and the lane was known up to {furthest}: reconcile "
-                f"{lane.origin} with --repair before anything is published to it"
+                f"{lane.origin} with --repair, else put them back (eventfabric lanes restore) or skip them (lanes skip)"
             )  # fmt: skip
         is_far = end.is_far and not (self._expires and tail == EMPTY_TAIL)  # else it may be all that is left
         if end.beyond and not is_far:

@@ -68,11 +68,19 @@ def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: K
     return before.sequence < base or to_ms(before.time) < kept.from_ms
 
 
+def skip_over(log: Log, lane: Lane, sequence: Sequence) -> Record | None:
+    """The skip that a sequence lies within, behind its beginning; None: it is past none. One read."""
+    for found in log.recent(lane, records_max=1, before=sequence).records:
+        if found.is_skip and found.tail.sequence > sequence:
+            return found
+    return None
+
+
 def event_at(log: Log, lane: Lane, sequence: Sequence) -> Event | None:
-    """The event at a place; None where its record has expired, or has not come. UndecodableRecordError."""
+    """The event at a place; None where its record has expired, is lost, or has not come. UndecodableRecordError."""
     cursor = _at_sequence(log, lane, sequence, log.tail(lane))
     for record in log.read(lane, cursor.base, records_max=1).records:
-        if record.sequence <= sequence < record.tail.sequence:
+        if record.sequence <= sequence < record.tail.sequence and not record.is_skip:
             return unpack(record)[sequence - record.sequence]
     return None
 

@@ -14,10 +14,10 @@ import msgspec
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.identity import Chain, Lane, Region, Sequence
+from eventfabric.model.record import CHAIN_BYTES, PIN_BYTES
 from eventfabric.wire.keys import PK, SK, Item, ledger_region_and_kind
 
 T = TypeVar("T")
-CHAIN_BYTES: Final = 16
 BATCH_ID_BYTES: Final = 16
 TOKEN_BYTES_MAX: Final = 64
 _DIGITS_MAX: Final = 20
@@ -108,10 +108,10 @@ def octets(item: Item, name: str, *, least: int = 0, most: int = limits.ITEM_BYT
 
 
 def chain(item: Item, name: str, *, may_be_unknown: bool = False) -> Chain:
-    """A chain. `may_be_unknown`: or none, where the record that it would be of has expired."""
-    value = octets(item, name, most=CHAIN_BYTES)
-    if len(value) != CHAIN_BYTES and (value or not may_be_unknown):
-        refuse(item, name, f"{len(value)} bytes", f"{CHAIN_BYTES} bytes")
+    """A chain, or a pin. `may_be_unknown`: or none, where the record that it would be of has expired."""
+    value = octets(item, name, most=PIN_BYTES)
+    if len(value) not in (CHAIN_BYTES, PIN_BYTES) and (value or not may_be_unknown):
+        refuse(item, name, f"{len(value)} bytes", f"{CHAIN_BYTES} or {PIN_BYTES} bytes")
     return Chain(value)
 
 
@@ -184,7 +184,7 @@ def _problem(value: object, path: str) -> str | None:
         case float():
             return None if isfinite(value) and value >= 0 else path
         case bytes():  # all that are written so are chains
-            return None if len(value) in (0, CHAIN_BYTES) else path
+            return None if len(value) in (0, CHAIN_BYTES, PIN_BYTES) else path
         case Lane():
             return None if _is_lane(value) else path
         case list() | tuple():

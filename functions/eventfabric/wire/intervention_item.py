@@ -13,7 +13,7 @@ from eventfabric.model.record import Intervention, InterventionKind
 from eventfabric.wire import fields
 from eventfabric.wire.keys import SK, Item, intervention_key
 
-_KINDS: Final = (InterventionKind.SET_ASIDE, InterventionKind.RESTORED)
+_KINDS: Final = (InterventionKind.SET_ASIDE, InterventionKind.RESTORED, InterventionKind.SKIPPED)
 _APART: Final = 10**16
 """Above every sequence: what lies between the sort keys of two kinds."""
 assert _APART > limits.SEQUENCE_MAX

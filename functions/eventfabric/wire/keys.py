@@ -2,9 +2,11 @@
 
 record    table `<fabric>-<stream>`; written by the origin's publishers, and by backfill the same bytes; never changed;
           kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
+skip      table `<fabric>-<stream>`; written by an operator in the lane's origin, where records are lost for good: the
+          lane goes on past them; never changed; as long as the record behind it. pk and sk as theirs.
 place     table `<fabric>-<stream>`; written by the origin's reconciliation once a lane's newest record has lived for
           half of its time: sequence, chain, time and expiry with which it goes on; kept. pk the lane's, sk -1.
-aside     table `<fabric>-<stream>`; written by an operator who sets aside or restores a record, in its lane's origin;
+aside     table `<fabric>-<stream>`; written by an operator who sets aside, restores or skips, in the lane's origin;
           kept, or until the expiry of an item set aside. pk `aside/<lane>`, sk the sequence, and more by its kind.
 cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.
           pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor`.

@@ -164,6 +164,8 @@ def _once(column: Seq[T]) -> Seq[T]:
 
 def unpack(record: Record) -> list[Event]:
     """The events of a record, in order; UndecodableRecordError where this version cannot read them."""
+    if record.is_skip:
+        return []
     try:
         codec, plain = _plain(record.payload)
         rows = _decode_events(plain) if codec == _ROWS else _rows(_decode_columns(plain), record.count)
@@ -181,6 +183,8 @@ def unpack(record: Record) -> list[Event]:
 def unpack_at(record: Record, sequence: Sequence) -> Event:
     """The event of a record at a sequence; UndecodableRecordError also where the record holds none there."""
     index = sequence - record.sequence
+    if record.is_skip:
+        raise UndecodableRecordError(record.lane, record.sequence, "is lost, and the lane went on past it")
     if not 0 <= index < record.count:
         reason = f"ends at {record.tail.sequence}, and an event is said to wait in it at {sequence}"
         raise UndecodableRecordError(record.lane, record.sequence, reason)

@@ -5,12 +5,14 @@ from typing import Any
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
 from eventfabric.model.identity import BatchId, HybridTime, Lane, Sequence
-from eventfabric.model.record import Note, Recent, Record, Tail
+from eventfabric.model.record import Note, Recent, Record, SkippedBy, Tail
 from eventfabric.wire import fields, place_item
 from eventfabric.wire.keys import PK, SK, Item, is_place, record_key
 
 HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t", "x")
 """All attributes but the payload and the note."""
+_NO_PAYLOAD: dict[str, Any] = {"B": b""}
+"""What a header is read with."""
 
 
 def to_item(record: Record) -> Item:
@@ -20,8 +22,12 @@ def to_item(record: Record) -> Item:
     item["c"] = {"B": record.chain}
     item["b"] = {"B": record.batch_id}
     item["h"] = {"N": str(record.time)}
-    item["t"] = {"SS": sorted(record.types)}
-    item["d"] = {"B": record.payload}
+    if record.types:
+        item["t"] = {"SS": sorted(record.types)}
+        item["d"] = {"B": record.payload}
+    if record.skipped is not None:
+        skipped = record.skipped
+        item |= {"qb": {"S": skipped.by}, "qw": {"S": skipped.reason}, "qt": {"N": str(skipped.at_ms)}}
     if record.note is not None:
         item["m"] = {"S": f"{record.note.lane}/{record.note.sequence}"}
     if record.expires_at is not None:
@@ -64,7 +70,9 @@ def recent(items: list[Item], *, more: bool) -> Recent:
 
 def _record(item: Item) -> Record:
     sequence = fields.sequence(item, SK)
-    count = fields.whole(item, "n", least=1, most=limits.RECORD_EVENTS_MAX)
+    is_skip = "t" not in item and item.get("d") in (None, _NO_PAYLOAD)
+    most = limits.FAR_EVENTS if is_skip else limits.RECORD_EVENTS_MAX
+    count = fields.whole(item, "n", least=1, most=most)
     if sequence + count > limits.SEQUENCE_MAX:
         fields.refuse(item, SK, str(sequence), f"a tail of at most {limits.SEQUENCE_MAX}")
     return Record(
@@ -74,12 +82,25 @@ def _record(item: Item) -> Record:
         chain=fields.chain(item, "c"),
         batch_id=BatchId(fields.octets(item, "b", least=fields.BATCH_ID_BYTES, most=fields.BATCH_ID_BYTES)),
         time=HybridTime(fields.whole(item, "h", most=limits.HYBRID_TIME_MAX)),
-        types=fields.texts(
-            item, "t", count_max=limits.RECORD_TYPES_MAX, characters_max=limits.TYPE_CHARACTERS_MAX
-        ),
-        payload=fields.octets(item, "d"),
+        types=_types(item) if not is_skip else frozenset(),
+        payload=fields.octets(item, "d") if not is_skip else b"",
         expires_at=fields.whole(item, "x") if "x" in item else None,
         note=_note(item) if "m" in item else None,
+        skipped=_skipped(item) if is_skip and "qb" in item else None,
+    )
+
+
+def _types(item: Item) -> frozenset[str]:
+    return fields.texts(
+        item, "t", count_max=limits.RECORD_TYPES_MAX, characters_max=limits.TYPE_CHARACTERS_MAX
+    )
+
+
+def _skipped(item: Item) -> SkippedBy:
+    return SkippedBy(
+        by=fields.text(item, "qb", characters_max=limits.ITEM_BYTES_MAX),
+        reason=fields.text(item, "qw", characters_max=limits.ITEM_BYTES_MAX),
+        at_ms=fields.milliseconds(item, "qt"),
     )
 
 

@@ -24,7 +24,7 @@ from eventfabric.services.delivery.begin import Beginnings, has_begun
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.context import SideBySide, VisitContext, one_after_another
 from eventfabric.services.delivery.endings import Ended, Stopped
-from eventfabric.services.delivery.expiry import pass_expired
+from eventfabric.services.delivery.expiry import pass_expired, pass_skipped
 from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.run import Run
@@ -291,7 +291,8 @@ class Deliverer:
             if stretch.stop is not None:
                 return self._at_the_end(visit, Stopped(stretch.stop), doorbell)
             if stretch.hole:
-                passed = pass_expired(self._context_of(doorbell.lane), visit, page.records)
+                context = self._context_of(doorbell.lane)
+                passed = pass_skipped(context, visit) or pass_expired(context, visit, page.records)
                 if passed is True:
                     continue
                 if passed:

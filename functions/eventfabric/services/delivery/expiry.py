@@ -1,17 +1,29 @@
-"""Expiry: what becomes of a lane whose next records expired before they were delivered. Never in silence."""
+"""Gaps: a lane whose next records expired before they were delivered, or were skipped. Never in silence."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 
 from eventfabric.errors import ExpiredUnreadError
 from eventfabric.model.commit import RaceLost
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import Chain, Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Stopped, only_race
 from eventfabric.services.delivery.visit import Visit
-from eventfabric.services.locate import has_expired, kept_in
+from eventfabric.services.locate import has_expired, kept_in, skip_over
 from eventfabric.telemetry import LogEvent, Metric
+
+
+def pass_skipped(context: VisitContext, visit: Visit) -> RaceLost | Stopped | bool:
+    """Move the cursor over what an operator had the lane go on past; False: it stands within nothing of that kind.
+
+    A cursor that had come to one of several lost records stands behind the beginning of the skip.
+    """
+    cursor = visit.cursor
+    skip = skip_over(context.log, visit.key.lane, cursor.base) if cursor.base else None
+    if skip is None:
+        return False
+    return _moved(visit, skip.tail.sequence, skip.chain)
 
 
 def pass_expired(context: VisitContext, visit: Visit, records: Iterable[Record]) -> RaceLost | Stopped | bool:
@@ -34,15 +46,20 @@ def pass_expired(context: VisitContext, visit: Visit, records: Iterable[Record])
             f"it and all before {following.sequence} expired before they were delivered ({skipped} events)"
         )
         return Stopped(ExpiredUnreadError(lane, cursor.sequence, reason))
-    at = following.sequence
-    lost = visit.commit(
-        replace(
-            cursor, sequence=at, base=at, chain=UNKNOWN_CHAIN, attempting=False, crashes=0,
-            replay_until=cursor.replay_until if cursor.replay_until > at else Sequence(0),
-        )
-    )  # fmt: skip
-    if lost is not None:
-        return only_race(lost)
+    moved = _moved(visit, following.sequence, UNKNOWN_CHAIN)
+    if moved is not True:
+        return moved
     context.telemetry.add(Metric.EVENTS_EXPIRED, skipped)
     context.telemetry.tell(LogEvent.EVENTS_SKIPPED, lane=str(lane), sequence=cursor.sequence, events=skipped)
     return True
+
+
+def _moved(visit: Visit, at: Sequence, chain: Chain) -> RaceLost | Stopped | bool:
+    cursor = visit.cursor
+    lost = visit.commit(
+        replace(
+            cursor, sequence=at, base=at, chain=chain, attempting=False, crashes=0,
+            replay_until=cursor.replay_until if cursor.replay_until > at else Sequence(0),
+        )
+    )  # fmt: skip
+    return True if lost is None else only_race(lost)

@@ -9,7 +9,7 @@ from eventfabric.model.parked import Parked, Place
 from eventfabric.model.record import Record
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.late import Lateness
-from eventfabric.services.locate import has_expired, kept_in
+from eventfabric.services.locate import has_expired, kept_in, skip_over
 from eventfabric.wire.payload_codec import unpack_at, unpack_one
 
 
@@ -68,9 +68,9 @@ class WaitingEvents:
         within, lane = self._in, self._lane
         page = within.log.read(lane, base, records_max=1)
         found = page.records[0] if page.records else None
-        if found is not None and found.sequence == base:
+        if found is not None and found.sequence == base and not found.is_skip:
             return found
-        if lane.origin == within.region:
+        if lane.origin == within.region or skip_over(within.log, lane, Sequence(base + 1)) is not None:
             return Absent.EXPIRED
         # Parked keys replicate, too, and in no order with the log: after a takeover the record may come behind them.
         retention_seconds = within.subscription.retention_seconds

@@ -75,10 +75,13 @@ class Backfiller:
         return self._ports.backfills.replace(None, made) or self.find(made.id)
 
     def preview(self, wanted: Wanted) -> Iterator[SliceProgress]:
-        """The slices that a backfill would have now; nothing is noted. Errors as `begin`."""
+        """The slices that a backfill would have now, and what its source lacks; nothing is noted. Errors as `begin`.
+
+        Reads the source as copying would.
+        """
         self._check(wanted)
         stream = self._topology.stream(wanted.stream)
-        planner = self._planner(stream, Region(wanted.source), wanted.slice_events)
+        planner = self._planner(stream, Region(wanted.source), wanted.slice_events, looks_at_source=True)
         for one in _ranges(stream, wanted.ranges):
             yield from (found for found in planner.plan(one) if isinstance(found, SliceProgress))
 
@@ -234,10 +237,18 @@ class Backfiller:
                 [Problem(f"source of backfill {backfill.id}", self._elsewhere or "none", wanted)]
             )
 
-    def _planner(self, stream: StreamTopology, source: Region, slice_events: int | None) -> Planner:
+    def _planner(
+        self,
+        stream: StreamTopology,
+        source: Region,
+        slice_events: int | None,
+        *,
+        looks_at_source: bool = False,
+    ) -> Planner:
         return Planner(
             StreamName(stream.name), source, self.target, source_log=self._log_of_source(stream, source),
             target_log=self._ports.log_of(stream), clock=self._ports.clock, slice_events=slice_events,
+            looks_at_source=looks_at_source,
         )  # fmt: skip
 
     def _log_of_source(self, stream: StreamTopology, source: Region) -> Log:

@@ -21,19 +21,23 @@ from eventfabric.ports import Clock, Log
 from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.upkeep.walk import Walk
 
+_LACKS = "the source lacks it"
+
 
 class Planner:
     """Finds what one log lacks of another."""
 
     def __init__(
         self, stream: StreamName, source: Region, target: Region, *, source_log: Log, target_log: Log,
-        clock: Clock, slice_events: int | None = None,
+        clock: Clock, slice_events: int | None = None, looks_at_source: bool = False,
     ) -> None:  # fmt: skip
+        """`looks_at_source`: read the source, too, wherever it is to be copied from, and say what it lacks."""
         self._of = stream, source, target
         self._source = source_log
         self._target = target_log
         self._clock = clock
         self._slice_events = slice_events
+        self._looks_at_source = looks_at_source
 
     def plan(self, wanted: LaneRange) -> Iterator[SliceProgress | Seam]:
         """The slices that the target lacks of a range, in order; between them, how far the range is looked through.
@@ -122,9 +126,30 @@ class Planner:
             cut = Seam.of(self._source.tail(lane, before=Sequence(start.sequence + slice_events)))
             if not start.sequence < cut.sequence < end.sequence:
                 break
-            yield self._progress(lane, start, cut, missing=cut.sequence - start.sequence)
+            yield self._gap(lane, start, cut)
             start = cut
-        yield self._progress(lane, start, end, missing=end.sequence - start.sequence)
+        yield self._gap(lane, start, end)
+
+    def _gap(self, lane: Lane, start: Seam, end: Seam) -> SliceProgress:
+        """A slice that the target lacks as a whole."""
+        missing = end.sequence - start.sequence
+        if not self._looks_at_source:
+            return self._progress(lane, start, end, missing=missing)
+        kept, failure = self._kept(lane, start, end.sequence)
+        return self._progress(lane, start, end, missing=kept - start.sequence, failure=failure)
+
+    def _kept(self, lane: Lane, start: Seam, end: Sequence) -> tuple[Sequence, str]:
+        """How far the source has a stretch, which is as far as a worker gets, and why no further."""
+        walk = Walk(self._source, lane, start, end)
+        try:
+            while walk.at.sequence < end:
+                gap_end = walk.step()
+                if gap_end is not None:
+                    at = walk.at.sequence
+                    return at, f"{_LACKS} from {at} to {gap_end} as well (eventfabric lanes restore)"
+        except LogError as error:
+            return walk.at.sequence, str(error)
+        return end, ""
 
     def _progress(
         self, lane: Lane, start: Seam, end: Seam, *, missing: int = 0, failure: str = ""
@@ -145,9 +170,12 @@ def _joined(found: Iterable[SliceProgress | Seam], slice_events: int) -> Iterato
             yield from _if_any(held)
             held = None
             yield one
-        elif held and not one.failure and one.slice.end.sequence - held.slice.start.sequence <= slice_events:
+        elif held and _goes_on(one) and one.slice.end.sequence - held.slice.start.sequence <= slice_events:
             held = replace(
-                held, slice=replace(held.slice, end=one.slice.end), missing=held.missing + one.missing
+                held,
+                slice=replace(held.slice, end=one.slice.end),
+                missing=held.missing + (0 if held.failure else one.missing),
+                failure=held.failure or one.failure,
             )
         else:
             yield from _if_any(held)
@@ -158,3 +186,8 @@ def _joined(found: Iterable[SliceProgress | Seam], slice_events: int) -> Iterato
 def _if_any(held: SliceProgress | None) -> Iterator[SliceProgress]:
     if held:
         yield held
+
+
+def _goes_on(one: SliceProgress) -> bool:
+    """Tell a slice that a worker begins from one that no worker can: what its source lacks shows as it is copied."""
+    return not one.failure or one.failure.startswith(_LACKS)

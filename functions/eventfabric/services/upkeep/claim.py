@@ -15,7 +15,7 @@ from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.parked import Dropped, Parked, ParkedState, Place, Settled
 from eventfabric.model.proof import ExceptionKind, Exempt, ExemptRange, LaneProof
-from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.model.record import UNKNOWN_CHAIN, Record, SkippedBy, is_pin
 from eventfabric.model.slice import Seam
 from eventfabric.services.replay import REPLAYED
 from eventfabric.services.upkeep.trail import Trail
@@ -77,10 +77,14 @@ class Claim:
         cursor = self._cursor
         if trail.before.chain is None:
             self._met_oldest(trail.before.sequence, record)
+        elif self._first is None and cursor.base == trail.before.sequence:
+            self._met_behind_skip(trail.first, record)
         if self._is_partial and record.sequence == cursor.base:
             self._holder_end = trail.at.sequence
             if cursor.sequence >= trail.at.sequence:
                 self._broken(f"it stands at {cursor.sequence}, in a record that ends at {trail.at.sequence}")
+        if record.is_skip and record.sequence < cursor.base < trail.at.sequence:
+            self._first = trail.first  # it had come to one of the lost records
         self._compare(trail.at, trail.first)
         if self._first is None and cursor.base < trail.at.sequence:
             self._broken(f"its record begins at {cursor.base}, where the log has none")
@@ -101,6 +105,10 @@ class Claim:
     def finish(self, trail: Trail, tail: Sequence) -> None:
         """The trail is at its end; the lane's is at `tail`."""
         at = trail.at.sequence
+        if self._first is None and at == self._cursor.base and is_pin(trail.at.chain):
+            self._first = (
+                trail.first
+            )  # what stands behind tells, and is verified against the cursor when it is read
         if at >= self.end:
             return
         if tail > at and trail.may_have_expired:
@@ -142,6 +150,12 @@ class Claim:
             if not record.extends(cursor.chain):
                 self._broken(f"the record at {cursor.base} does not follow on what was handled")
 
+    def _met_behind_skip(self, first: Sequence, record: Record) -> None:
+        """The cursor was there before the records before it were lost: its chain is theirs, or the skip's."""
+        self._first = first
+        if not record.extends(self._cursor.chain):
+            self._broken(f"the record at {self._cursor.base} does not follow on what was handled")
+
     def _lost_holder(self) -> None:
         """The record that the cursor stands in or behind has expired, unless it was met."""
         cursor = self._cursor
@@ -152,6 +166,8 @@ class Claim:
         cursor = self._cursor
         if self._first is not None or seam.sequence != cursor.base:
             return
+        if is_pin(seam.chain) and seam.chain != cursor.chain:
+            return  # the record behind it decides
         self._first = first
         if (
             seam.chain != cursor.chain
@@ -160,6 +176,8 @@ class Claim:
 
     def _except(self, record: Record) -> None:
         """Name the exceptions of a record by what it holds."""
+        if record.is_skip:
+            self._except_skip(record)
         where, end = self._elsewhere(record), record.tail.sequence
         events: list[Event] = []
         ranges = [one for one in self._ranges if one.since < end and record.sequence < one.until]
@@ -181,6 +199,15 @@ class Claim:
                 if record.sequence + at < self._cursor.sequence
                 and (self._types is None or event.type in self._types)
             ]
+
+    def _except_skip(self, record: Record) -> None:
+        """Name what is lost of what this subscription was to handle, as one exception."""
+        start = max(record.sequence, self._cursor.began)
+        events = min(record.tail.sequence, self._cursor.sequence) - start
+        if events > 0:
+            by = record.skipped or SkippedBy("?", "nobody says why", 0)
+            one = Exempt(ExceptionKind.SKIPPED, Sequence(start), by.reason, by.at_ms, by=by.by, events=events)
+            self._found.append(one)
 
     def _in_ranges(
         self, record: Record, events: list[Event], ranges: list[ExemptRange]

@@ -266,7 +266,9 @@ class Replica:
                     return replace(found, is_repaired=True, detail=f"{found.detail}; copied from {source}")
             except (PortError, LogError):
                 continue
-        return found
+        if found.kind is not FindingKind.HOLE:
+            return found
+        return replace(found, detail=f"{found.detail}; no Region gave it (eventfabric lanes restore)")
 
     def _copy(self, lane: Lane, source: Log, at: Tail, end: Sequence) -> bool:
         """Put identical records from `at` up to `end`, as far as they extend the chain; whether it got there."""
@@ -290,7 +292,8 @@ class Replica:
         return (self._now_ms - mark.since_ms) / 1000 if mark.since_ms else 0.0
 
     def _finding(self, kind: FindingKind, lane: Lane, sequence: Sequence, detail: str) -> Finding:
-        return Finding(kind, self._stream, lane, self._region, sequence, detail)
+        cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
+        return Finding(kind, self._stream, lane, self._region, sequence, detail + cure)
 
 
 def _at(mark: Mark, verified: Tail) -> Mark:

@@ -15,7 +15,7 @@ from typing import Protocol
 from eventfabric import limits
 from eventfabric.errors import LogError, RestoreRefusedError
 from eventfabric.model.identity import Lane, Region, Sequence
-from eventfabric.model.record import Intervention, InterventionKind, Record, Tail
+from eventfabric.model.record import Intervention, InterventionKind, Record, Tail, is_pin
 from eventfabric.model.slice import Seam
 from eventfabric.ports import Clock, Log, Page
 
@@ -103,7 +103,7 @@ class Restore:
             raise RestoreRefusedError(
                 lane, sequence, "what stands there continues the lane: it is the lane's own"
             )
-        proof = f"{_before(record, before, earlier)}, {self._proof(run, behind)}"
+        proof = f"{_before(record, before, earlier)}, {self._proof(run, before, behind)}"
         return Restorable(record, proof, _fault(present, record))
 
     def _of_copy(self, lane: Lane, sequence: Sequence) -> tuple[Record | None, list[Record]]:
@@ -145,9 +145,11 @@ class Restore:
         is_far = found is not None and found.sequence - sequence > limits.FAR_EVENTS
         return None if is_far else found
 
-    def _proof(self, run: list[Record], behind: Record | None) -> str:
-        """What binds the first record of the run from behind."""
+    def _proof(self, run: list[Record], before: Tail, behind: Record | None) -> str:
+        """What binds the first record of the run from behind; a skip before it was made for one record alone."""
         record = run[0]
+        if is_pin(before.chain) and before.sequence == record.sequence and record.extends(before.chain):
+            return "which was skipped, and names it"
         seen = {(one.sequence, one.chain) for one in self._seen(record.lane)}
         earlier: Record | None = None
         for one in run:

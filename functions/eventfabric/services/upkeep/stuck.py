@@ -10,7 +10,7 @@ from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.ports import Log
-from eventfabric.services.locate import Kept, has_expired
+from eventfabric.services.locate import Kept, has_expired, skip_over
 from eventfabric.wire.payload_codec import unpack
 
 
@@ -78,6 +78,8 @@ def _next(log: Log, key: LaneKey, cursor: Cursor) -> tuple[Record | None, tuple[
     if record is None:
         return None, (FindingKind.HOLE, f"the record at {cursor.base} is missing")
     if record.sequence > cursor.base:
+        if skip_over(log, key.lane, cursor.base) is not None:
+            return record, None
         return record, (FindingKind.HOLE, f"missing; the next record stands at {record.sequence}")
     if cursor.chain != UNKNOWN_CHAIN and not record.extends(cursor.chain):
         return record, (FindingKind.DIVERGENCE, "the record does not extend what was handled before it")

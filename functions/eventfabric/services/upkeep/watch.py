@@ -15,7 +15,7 @@ from eventfabric.model.identity import (
     SubscriptionName,
 )
 from eventfabric.model.parked import Parked, ParkedState
-from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.model.record import UNKNOWN_CHAIN, Record, is_pin
 from eventfabric.ports import Ports
 from eventfabric.services.locate import has_expired, kept_in
 from eventfabric.services.upkeep.look import Look
@@ -198,8 +198,9 @@ class Watch:
         else:
             before = self._log.tail(look.lane, before=cursor.base)
             right = (before.sequence, before.chain) == (cursor.base, cursor.chain)
-            # Where the record before it has expired, nothing is left to compare.
+            # Where the record before it has expired, nothing is left to compare; where it was skipped, what is behind.
             right = right or (before.sequence < cursor.base and self._retention is not None)
+            right = right or (before.sequence >= cursor.base and is_pin(before.chain))
             if right and cursor.sequence != cursor.base:
                 holder = self._log.tail(look.lane, before=Sequence(cursor.base + 1))
                 right = cursor.base <= cursor.sequence < holder.sequence
