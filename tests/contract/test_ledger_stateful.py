@@ -41,7 +41,7 @@ State = tuple[LaneKey, Cursor, dict[str, Parked]]
 
 def parked_key(name: str, waiting: int, version: int = 0) -> Parked:
     places = tuple(Place(Sequence(number), Sequence(number)) for number in range(waiting))
-    return Parked(name, name, ParkedState.RETRYING, places, 7, FAILURE, version=version)
+    return Parked(f"k/{name}", name, ParkedState.RETRYING, places, 7, FAILURE, version=version)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -85,7 +85,7 @@ class LedgerMachine(RuleBasedStateMachine):
         changes = [
             ParkedChange(before, after)
             for name in names
-            if (before := parked.get(name)) or waiting
+            if (before := parked.get(f"k/{name}")) or waiting
             for after in [parked_key(name, waiting, before.version if before else 40) if waiting else None]
         ]
         moved = replace(cursor, sequence=Sequence(cursor.sequence + step), chain=Chain(bytes([step]) * 16))

@@ -11,7 +11,15 @@ from eventfabric.model.cursor import START, Cursor
 from eventfabric.model.identity import Chain, LaneIndex, Sequence, StreamName, SubscriptionName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner
-from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Settled
+from eventfabric.model.parked import (
+    Failure,
+    Parked,
+    ParkedChange,
+    ParkedState,
+    Place,
+    Settled,
+    after_changes,
+)
 from eventfabric.model.roster import digest_of_id
 from eventfabric.ports import Committed, Ledger, RaceLost
 from eventfabric.wire import settled_item
@@ -54,7 +62,7 @@ def commit(ledger: Ledger, read: Cursor, *changes: tuple[Parked | None, Parked |
     [
         PARKED,
         replace(PARKED, attempting=True, replacement=b"\x00edited", due_ms=0),
-        replace(PARKED, state=ParkedState.DEAD, id="s/7", key="k" * 1024),
+        replace(PARKED, state=ParkedState.DEAD, id="s/2", key="k" * 1024),
     ],
     ids=["retrying", "attempting an edited event", "dead"],
 )
@@ -156,7 +164,9 @@ def test_decisions_are_read_of_all_regions_or_of_one_however_many_there_are(back
 
 def test_a_lane_with_more_state_than_a_page_is_read_whole(backend: Backend) -> None:
     many = [
-        replace(PARKED, id=f"k/{number}", replacement=bytes(150_000), waiting=PARKED.waiting[:1])
+        replace(
+            PARKED, id=f"k/{number}", key=f"{number}", replacement=bytes(150_000), waiting=PARKED.waiting[:1]
+        )
         for number in range(9)
     ]
     cursor = START
@@ -219,7 +229,8 @@ def test_a_cursor_keeps_what_it_says_of_the_parked_keys_beside_it(ledger: Ledger
 def test_a_lane_is_read_without_its_parked_keys_and_they_are_looked_up(backend: Backend) -> None:
     ledger = backend.ledger
     other = replace(PARKED, id="k/other", key="other", state=ParkedState.DEAD)
-    outcome = ledger.commit(KEY, START, at(4), parked=[ParkedChange(None, PARKED), ParkedChange(None, other)])
+    changes = [ParkedChange(None, PARKED), ParkedChange(None, other)]
+    outcome = ledger.commit(KEY, START, at(4).beside(after_changes({}, changes)), parked=changes)
     assert isinstance(outcome, Committed)
     glance = ledger.state(KEY, glance=True)
     assert (glance.parked, glance.is_whole, glance.cursors) == ({}, False, {HOME: outcome.cursor})
@@ -227,6 +238,7 @@ def test_a_lane_is_read_without_its_parked_keys_and_they_are_looked_up(backend: 
     assert roster.count == 2
     sought = [digest_of_id(one) for one in (PARKED.id, other.id, "k/none")]
     whole = ledger.state(KEY)
+    assert whole.cursor(HOME).roster == roster
     assert {one.id: one for one in ledger.look_up(KEY, sought)} == whole.parked[HOME]
     assert whole.is_whole
     assert ledger.acting_for(AWAY).look_up(KEY, sought) == []

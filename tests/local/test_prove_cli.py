@@ -42,7 +42,7 @@ handler = "subscribers.billing:charge"
 # Keys whose events are of lane 0, and of lane 1.
 KEYS = [next(k for k in "abcdefgh" if lane_index(k, 2) == index) for index in (0, 1)]
 DEAD = Parked(
-    KEYS[0], KEYS[0], ParkedState.DEAD, (Place(Sequence(2), Sequence(2)),), 0,
+    f"k/{KEYS[0]}", KEYS[0], ParkedState.DEAD, (Place(Sequence(2), Sequence(2)),), 0,
     Failure("shop:CardRefused", "", "", "", 8, 0, 5, 1_790_000_000_000),
 )  # fmt: skip
 

@@ -48,9 +48,9 @@ records = st.builds(
     note=st.none() | st.builds(Note, lanes, sequences),
 )
 cursors = st.builds(
-    Cursor,
+    lambda base, within, chain, **others: Cursor(Sequence(base + within), base, chain, **others),
     sequences,
-    sequences,
+    st.integers(0, limits.RECORD_EVENTS_MAX - 1),
     chains | st.just(UNKNOWN_CHAIN),
     version=st.integers(0, 2**40),
     epoch=st.integers(0, 2**40),

@@ -52,7 +52,6 @@ class TestContradictions:
     @pytest.mark.parametrize(
         ("sequence", "base", "detail"),
         [
-            (5, 6, "its record begins at 6, behind it"),
             (6, 4, "it stands at 6, in a record that ends at 6"),
             (5, 5, "its record begins at 5, where the log has none"),
         ],

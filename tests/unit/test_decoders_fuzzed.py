@@ -92,7 +92,7 @@ BACKFILL: Final = Backfill(
     "b1", STREAM, US, Region("eu-west-1"), (LaneRange(LANE),), 2.5, 8, None, "me", 1_000, version=1
 )
 PLACES: Final = (Place(Sequence(3), Sequence(4), replay=True), Place(Sequence(8), Sequence(8)))
-PARKED: Final = Parked("k", "k", ParkedState.DEAD, PLACES, 5_000, FAILURE, True, b"r", 3)
+PARKED: Final = Parked("k/k", "k", ParkedState.RETRYING, PLACES, 5_000, FAILURE, True, b"r", 3)
 ROSTER: Final = Roster({digest_of_id("k"): 5}, (b"abc", b"xyz"))
 LISTED: Final = replace(START, low=PLACES[0], parked=b"p" * 8, roster=ROSTER)
 DROPPED: Final = Dropped("k", (Sequence(4), Sequence(9)), Sequence(20), Sequence(30))

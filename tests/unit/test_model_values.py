@@ -87,7 +87,8 @@ class TestFinding:
         assert [str(kind) for kind in FindingKind] == [
             "replication_delay", "replication_stall", "replication_silent", "clock_ahead", "unreachable",
             "hole", "far_tail", "divergence", "unreadable", "unrung",
-            "parked_overdue", "dead", "cursor_ahead", "cursor_back", "cursor_broken", "stale_owner",
+            "parked_overdue", "dead", "cursor_ahead", "cursor_back", "cursor_broken",
+            "parked_differs", "epoch_ahead", "stale_owner",
             "expires_soon", "expired_unread",
         ]  # fmt: skip
 

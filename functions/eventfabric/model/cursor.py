@@ -100,8 +100,14 @@ class LaneState:
     """Whether it holds the parked keys; else only their cursors' rosters were read."""
 
     def cursor(self, region: Region) -> Cursor:
-        """The cursor of a Region, or the start where it has none."""
-        return self.cursors.get(region, START)
+        """The cursor of a Region, or the start where it has none.
+
+        Its roster names the keys that were read beside it, where they were; `cursors` has it as it is stored.
+        """
+        cursor, parked = self.cursors.get(region, START), self.parked.get(region)
+        if not self.is_whole or not (parked or cursor.roster.count):
+            return cursor
+        return replace(cursor, roster=Roster.of(parked.values() if parked else ()))
 
     @property
     def latest(self) -> Region | None:

@@ -31,6 +31,16 @@ class Place:
     replay: bool = False
 
 
+def key_parking_id(key: str) -> str:
+    """The id of what the events of a key wait in, where their order is kept."""
+    return f"k/{key}"
+
+
+def event_parking_id(sequence: Sequence) -> str:
+    """The id of what an event waits in by itself, where no order is kept."""
+    return f"s/{sequence}"
+
+
 @dataclass(frozen=True, slots=True)
 class Rest:
     """The events that wait in a parked key behind those it lists: the log has them.

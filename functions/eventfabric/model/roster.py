@@ -1,9 +1,11 @@
 """Owns the roster of a lane's parked keys: a few bytes of each, so that a visit reads only those that concern it."""
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Final
 
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState
@@ -29,6 +31,11 @@ class Roster:
     retrying: dict[bytes, int] = field(default_factory=dict)
     dead: tuple[bytes, ...] = ()
 
+    @classmethod
+    def of(cls, parked: Iterable[Parked]) -> "Roster":
+        """The roster that names these keys, and no others."""
+        return cls().after(ParkedChange(None, key) for key in parked)
+
     @property
     def count(self) -> int:
         """How many keys are parked."""
@@ -53,6 +60,22 @@ class Roster:
         beginnings = frozenset(self.dead)
         return [one for one in digests if one in self.retrying or one[:_DEAD_BYTES] in beginnings]
 
+    def missing(self, parked: Iterable[Parked]) -> int:
+        """How many keys it names that are not among these."""
+        here = {digest_of_id(key.id) for key in parked}
+        return sum(digest not in here for digest in self.retrying) + len(self.missing_dead(here))
+
+    def missing_dead(self, here: Iterable[bytes]) -> list[bytes]:
+        """The beginnings of those that are named as dead, and begin none of these digests."""
+        left = Counter(digest[:_DEAD_BYTES] for digest in here if digest not in self.retrying)
+        missing = list[bytes]()
+        for beginning in self.dead:
+            if left[beginning]:
+                left[beginning] -= 1
+            else:
+                missing.append(beginning)
+        return missing
+
 
 def packed_dead(roster: Roster) -> bytes:
     """The dead of a roster, one behind the other."""
@@ -63,7 +86,10 @@ def unpacked_dead(content: bytes) -> tuple[bytes, ...]:
     """The dead of such bytes; ValueError."""
     if len(content) % _DEAD_BYTES:
         raise ValueError(f"{len(content)} bytes are no dead keys")
-    return tuple(content[at : at + _DEAD_BYTES] for at in range(0, len(content), _DEAD_BYTES))
+    dead = tuple(content[at : at + _DEAD_BYTES] for at in range(0, len(content), _DEAD_BYTES))
+    if any(later < earlier for earlier, later in pairwise(dead)):
+        raise ValueError("dead keys out of order")  # they are searched by halves
+    return dead
 
 
 def _drop(parked: Parked, retrying: dict[bytes, int], dead: list[bytes]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from eventfabric import limits
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.slice import SliceProgress
@@ -31,8 +32,10 @@ def to_item(backfill: Backfill) -> Item:
 
 
 def from_item(item: Item) -> Backfill:
-    """The backfill of an item; UndecodableItemError where it is not one."""
-    return replace(fields.json(item, "f", _decode_backfill), version=fields.whole(item, "v"))
+    """The backfill of an item; UndecodableItemError where it is not one, or not the one that its key names."""
+    backfill = replace(fields.json(item, "f", _decode_backfill), version=fields.whole(item, "v"))
+    _check_key(item, backfill_key(backfill.id, backfill.target))
+    return backfill
 
 
 def slice_to_item(backfill_id: str, progress: SliceProgress) -> Item:
@@ -45,8 +48,21 @@ def slice_to_item(backfill_id: str, progress: SliceProgress) -> Item:
 
 
 def slice_from_item(item: Item) -> SliceProgress:
-    """The slice of an item; UndecodableItemError where it is not one."""
-    return fields.json(item, "f", _decode_slice)
+    """The slice of an item; UndecodableItemError where it is not one, or not the one that its key names."""
+    progress = fields.json(item, "f", _decode_slice)
+    of = progress.slice
+    fields.text(item, PK, characters_max=limits.PARTITION_KEY_BYTES_MAX)
+    _check_key(item, {**slice_key("", of.target, of.lane, of.start.sequence), PK: item[PK]})
+    if progress.at.sequence < of.start.sequence:
+        fields.refuse(
+            item, "f", f"at {progress.at.sequence}", f"{of.start.sequence} or later, where it begins"
+        )
+    return progress
+
+
+def _check_key(item: Item, key: Item) -> None:
+    if {PK: item.get(PK), SK: item.get(SK)} != key:
+        fields.refuse(item, "f", "another's", "what the item's key names")
 
 
 def new_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import Final
 
 import msgspec
 
+from eventfabric import limits
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.parked import Place
-from eventfabric.model.roster import Roster, packed_dead, unpacked_dead
+from eventfabric.model.roster import DIGEST_BYTES, Roster, packed_dead, unpacked_dead
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, cursor_key
 
@@ -53,26 +54,50 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
 
 
 def from_item(item: Item) -> Cursor:
-    """The cursor of an item; UndecodableItemError where it is not one."""
-    low = fields.sequences(item, "l", count=2) if "l" in item else None
+    """The cursor of an item; UndecodableItemError where it is not one, or where its fields contradict each other."""
+    sequence, base = fields.place(item, fields.sequence(item, "a"), fields.sequence(item, "s"), "s")
+    if ("l" in item) != ("p" in item):
+        fields.refuse(item, "p", "one of l and p without the other", "both, where keys are parked")
     return Cursor(
-        sequence=fields.sequence(item, "s"),
-        base=fields.sequence(item, "a"),
+        sequence=sequence,
+        base=base,
         chain=fields.chain(item, "c", may_be_unknown=True),
         version=fields.whole(item, "v"),
         epoch=fields.whole(item, "e"),
         attempting=fields.flag(item, "g"),
-        crashes=fields.whole(item, "n") if "n" in item else 0,
+        crashes=fields.whole(item, "n", most=limits.CRASHES_MAX) if "n" in item else 0,
         written_ms=fields.milliseconds(item, WRITTEN),
-        low=Place(low[0], low[1]) if low else None,
-        parked=fields.octets(item, "p", most=_DIGEST_BYTES_MAX) if "p" in item else b"",
+        low=_low(item) if "l" in item else None,
+        parked=fields.octets(item, "p", least=1, most=_DIGEST_BYTES_MAX) if "p" in item else b"",
         replay_until=fields.sequence(item, "r") if "r" in item else Sequence(0),
         began=fields.sequence(item, "b") if "b" in item else Sequence(0),
-        roster=Roster(
-            fields.packed(item, "t", _decode_retrying) if "t" in item else {},
-            _dead(item) if "d" in item else (),
-        ),
+        roster=Roster(_retrying(item) if "t" in item else {}, _dead(item) if "d" in item else ()),
     )
+
+
+def check_roster(item: Item, cursor: Cursor) -> None:
+    """Refuse a cursor whose roster does not name keys exactly where it says that some are parked.
+
+    A reader that has all parked keys needs no roster. One that has none would take their events for free to go on.
+    """
+    if (cursor.low is None) != (cursor.roster.count == 0):
+        found = "l without t and d" if cursor.low is not None else "t or d without l"
+        fields.refuse(item, "l", found, "keys named in t and d exactly where l says that one waits")
+
+
+def _low(item: Item) -> Place:
+    base, sequence = fields.sequences(item, "l", count=2)
+    fields.place(item, base, sequence, "l")
+    return Place(base, sequence)
+
+
+def _retrying(item: Item) -> dict[bytes, int]:
+    retrying = fields.packed(item, "t", _decode_retrying)
+    if any(len(digest) != DIGEST_BYTES or due > limits.MILLISECONDS_MAX for digest, due in retrying.items()):
+        fields.refuse(
+            item, "t", "another digest or time", f"digests of {DIGEST_BYTES} bytes, and milliseconds"
+        )
+    return retrying
 
 
 def _dead(item: Item) -> tuple[bytes, ...]:

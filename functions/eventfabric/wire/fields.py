@@ -49,6 +49,18 @@ def sequence(item: Item, name: str) -> Sequence:
     return Sequence(whole(item, name))
 
 
+def place(item: Item, base: Sequence, sequence: Sequence, name: str) -> tuple[Sequence, Sequence]:
+    """A sequence, and the first of the record that holds it, or of the one that it stands behind."""
+    if not base <= sequence <= base + limits.RECORD_EVENTS_MAX:
+        refuse(
+            item,
+            name,
+            f"{sequence} in a record that begins at {base}",
+            f"at most {limits.RECORD_EVENTS_MAX} on",
+        )
+    return sequence, base
+
+
 def sequences(item: Item, name: str, *, count: int) -> list[Sequence]:
     """A list of so many sequences."""
     values = _value(item, name, "L")

@@ -279,6 +279,11 @@ def is_owner(kind: str) -> bool:
     return kind.startswith(_OWNER)
 
 
+def origin_of(kind: str) -> Region:
+    """The origin of a handover's lanes, by the kind of its item."""
+    return Region(kind.removeprefix(_OWNER))
+
+
 def is_start(kind: str) -> bool:
     """Whether a ledger item of this kind says where lanes begin."""
     return kind == _START

@@ -213,6 +213,8 @@ def state_of(items: Iterable[Item], *, is_whole: bool = True) -> LaneState:
         region, kind = fields.region_and_kind(item)
         if is_cursor(kind):
             cursors[region] = cursor_item.from_item(item)
+            if not is_whole:
+                cursor_item.check_roster(item, cursors[region])
         elif is_parked(kind):
             found = parked_item.from_item(item)
             parked.setdefault(region, {})[found.id] = found

@@ -13,6 +13,7 @@ from eventfabric.wire.keys import (
     is_owner,
     is_seen,
     is_start,
+    origin_of,
     owner_key,
 )
 
@@ -28,8 +29,14 @@ def to_item(stream: StreamName, subscription: SubscriptionName, owner: Owner) ->
 
 
 def from_item(item: Item) -> Owner:
-    """The handover of an item; UndecodableItemError where it is not one."""
-    return replace(fields.json(item, "f", _decode), version=fields.whole(item, "v"))
+    """The handover of an item; UndecodableItemError where it is not one, or not the one that its key names."""
+    owner = replace(fields.json(item, "f", _decode), version=fields.whole(item, "v"))
+    region, kind = fields.region_and_kind(item)
+    if (owner.by, owner.origin) != (region, origin_of(kind)):
+        fields.refuse(
+            item, "f", f"{owner.by!s:.40} {owner.origin!s:.40}", "the Regions that the item's key names"
+        )
+    return owner
 
 
 def standing_of(items: list[Item], region: Region) -> Standing:

@@ -15,7 +15,16 @@ import msgspec
 from eventfabric import limits
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, Sequence
-from eventfabric.model.parked import Failure, Parked, ParkedState, Place, Rest
+from eventfabric.model.parked import (
+    Failure,
+    Parked,
+    ParkedState,
+    Place,
+    Rest,
+    event_parking_id,
+    key_parking_id,
+)
+from eventfabric.model.roster import digest_of_id
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, parked_key
 
@@ -53,8 +62,8 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
 
 
 def from_item(item: Item) -> Parked:
-    """The parked key of an item; UndecodableItemError where it is not one."""
-    return Parked(
+    """The parked key of an item; UndecodableItemError where it is not one, or its fields contradict each other."""
+    parked = Parked(
         id=fields.text(item, "i", characters_max=_ID_CHARACTERS_MAX),
         key=fields.text(item, "k", characters_max=limits.KEY_BYTES_MAX),
         state=_state(item),
@@ -64,8 +73,31 @@ def from_item(item: Item) -> Parked:
         attempting=fields.flag(item, "g"),
         replacement=fields.octets(item, "r") if "r" in item else None,
         version=fields.whole(item, "v"),
-        rest=Rest(*map(Sequence, fields.packed(item, "b", _decode_rest))) if "b" in item else None,
+        rest=_rest(item) if "b" in item else None,
     )
+    _check(item, parked)
+    return parked
+
+
+def _check(item: Item, parked: Parked) -> None:
+    """Refuse fields that are sound each by itself, and cannot be true together."""
+    _, kind = fields.region_and_kind(item)
+    if not kind.endswith(digest_of_id(parked.id).hex()):
+        fields.refuse(item, "i", "the id of another key", "the one whose digest the item's key ends with")
+    if parked.id not in (key_parking_id(parked.key), event_parking_id(parked.first.sequence)):
+        fields.refuse(item, "i", f"{parked.id!r:.80}", "the id of its key, or of its first event")
+    if parked.attempting and parked.state is ParkedState.DEAD:
+        fields.refuse(item, "g", "an attempt of a dead key", "none")
+    if parked.waiting and parked.rest is not None and parked.rest.sequence <= parked.waiting[-1].sequence:
+        fields.refuse(item, "b", f"{parked.rest.sequence}", "a sequence behind those that are listed")
+
+
+def _rest(item: Item) -> Rest:
+    base, sequence, replay_from, replay_until = map(Sequence, fields.packed(item, "b", _decode_rest))
+    fields.place(item, base, sequence, "b")
+    if replay_from > replay_until:
+        fields.refuse(item, "b", f"replays from {replay_from} to {replay_until}", "an end that is not before")
+    return Rest(base, sequence, replay_from, replay_until)
 
 
 def _state(item: Item) -> ParkedState:

@@ -10,7 +10,14 @@ from eventfabric.errors import (
     UnknownStepError,
 )
 from eventfabric.model.event import Event
-from eventfabric.model.parked import Failure, Parked, ParkedState, Place
+from eventfabric.model.parked import (
+    Failure,
+    Parked,
+    ParkedState,
+    Place,
+    event_parking_id,
+    key_parking_id,
+)
 from eventfabric.ports import Entropy
 from eventfabric.services.delivery.raised import is_of, kinds_of, raised_by
 
@@ -45,12 +52,7 @@ class Failed:
 
 def parking_id(definition: Subscription, key: str, place: Place) -> str:
     """What waits together: the events of a key, or where no order is kept each event by itself."""
-    return key_parking_id(key) if definition.order == "key" else f"s/{place.sequence}"
-
-
-def key_parking_id(key: str) -> str:
-    """What the events of a key wait in, where their order is kept."""
-    return f"k/{key}"
+    return key_parking_id(key) if definition.order == "key" else event_parking_id(place.sequence)
 
 
 def is_declared_permanent(definition: Subscription, error: BaseException) -> bool:

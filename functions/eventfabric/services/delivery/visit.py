@@ -11,7 +11,7 @@ from eventfabric.model.commit import RaceLost, Write
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
-from eventfabric.model.parked import Parked, ParkedState, Place
+from eventfabric.model.parked import Parked, ParkedState, Place, key_parking_id
 from eventfabric.model.roster import digest_of_id
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
@@ -19,7 +19,7 @@ from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped, only_race
 from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.delivery.refill import Refill
-from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed, key_parking_id
+from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visited_lane import VisitedLane
 from eventfabric.services.delivery.waiting import Absent, WaitingEvents

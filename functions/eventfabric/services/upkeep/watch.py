@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.errors import LogError
+from eventfabric.model.commit import Committed
+from eventfabric.model.cursor import LaneKey
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import (
@@ -18,6 +20,7 @@ from eventfabric.model.parked import Parked, ParkedState
 from eventfabric.model.record import UNKNOWN_CHAIN, Record, is_pin
 from eventfabric.ports import Ports
 from eventfabric.services.locate import has_expired, kept_in
+from eventfabric.services.standing import ledger_of
 from eventfabric.services.upkeep.look import Look
 from eventfabric.services.upkeep.replica import Replica
 from eventfabric.services.upkeep.vitals import Vitals
@@ -59,10 +62,11 @@ class Watch:
         self._vitals.parked(look.subscription.name, parked)
         oldest = self._oldest_waiting(look)
         since_ms = self._note_age(look, oldest)
-        wrong = self._cursor(look)
+        wrong = self._epoch_ahead(look) or self._cursor(look)
         if wrong is not None:
             yield wrong
             return
+        yield from self._parked_differs(look, bells, repair=repair)
         dead = [one for one in parked if one.state is ParkedState.DEAD]
         if dead:
             waiting = sum(one.behind for one in dead)
@@ -80,6 +84,47 @@ class Watch:
             if repair:
                 bells.add(look)
             yield replace(found, is_repaired=repair)
+
+    def _epoch_ahead(self, look: Look) -> Finding | None:
+        """Find a lane that its owner must leave alone, since it was written by a later owner that nobody knows of."""
+        region = look.state.latest
+        known = look.owner.epoch if look.owner is not None else 0
+        if region is None or look.state.epoch <= known:
+            return None
+        cursor = look.state.cursors[region]
+        if cursor.written_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
+            return None  # its handover may be on its way
+        detail = (
+            f"{region} wrote epoch {cursor.epoch}, and the latest handover that is known has epoch {known}"
+        )
+        return self._finding(FindingKind.EPOCH_AHEAD, look, cursor.sequence, detail)
+
+    def _parked_differs(self, look: Look, bells: Bells, *, repair: bool) -> Iterator[Finding]:
+        """Compare what the cursor says of parked keys with those that are there; repair it where it only says less."""
+        home = self._home(look)
+        parked, stored = look.state.parked.get(home, {}), look.state.cursors.get(home)
+        if stored is None or look.subscription.shares_state:
+            return  # without transactions a key may be there before the cursor says so
+        right = look.cursor.beside(parked)
+        says_digest, says_roster = stored == right, stored.roster == right.roster
+        if says_digest and says_roster:
+            return
+        key = LaneKey(self._name, SubscriptionName(look.subscription.name), look.lane)
+        ledger = ledger_of(self._ports.ledger, look.subscription, look.lane.origin)
+        if ledger.state(key).cursor(home).version != stored.version:
+            return  # it was being written while it was read
+        missing = stored.roster.missing(parked.values())
+        names_all = says_digest or not (missing or (stored.low is not None and not stored.roster.count))
+        outcome = ledger.commit(key, look.cursor, right) if repair and names_all else None
+        is_repaired = isinstance(outcome, Committed)
+        if is_repaired:
+            bells.add(look)
+        detail = (
+            f"{stored.roster.count} keys are named, {missing} of them are not there; {len(parked)} are parked"
+        )
+        low = stored.low or right.low
+        at = low.sequence if low is not None else stored.sequence
+        yield replace(self._finding(FindingKind.PARKED_DIFFERS, look, at, detail), is_repaired=is_repaired)
 
     def _overdue(self, look: Look, parked: list[Parked]) -> Finding | None:
         late = [one for one in parked if one.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]

@@ -7,7 +7,14 @@ from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Verdict, ver
 from eventfabric.simulation.history import History
 
 NAME = "false_alarm"
-_NEVER: Final = ("divergence", "cursor_ahead", "cursor_broken", "cursor_back", "stale_owner")
+_NEVER: Final = (
+    "divergence",
+    "cursor_ahead",
+    "cursor_broken",
+    "cursor_back",
+    "parked_differs",
+    "stale_owner",
+)
 _EXPIRY: Final = ("expires_soon", "expired_unread")
 _OF_ITEMS: Final = ("unreadable", "far_tail")
 _OF_CLOCKS: Final = ("clock", "producer_clock")
