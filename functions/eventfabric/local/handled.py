@@ -86,8 +86,11 @@ class _ObservedLedger:
 
     def commit(self, key: LaneKey, read: Cursor, moved: Cursor, **others: Any) -> CommitOutcome:
         outcome = self._inner.commit(key, read, moved, **others)
-        if isinstance(outcome, Committed):
-            changes: Seq[ParkedChange] = others.get("parked", ())
+        changes: Seq[ParkedChange] = others.get("parked", ())
+        changes_nothing = (
+            moved == read and not changes
+        )  # it asks whether it was a write of the handler's that is refused
+        if isinstance(outcome, Committed) and not changes_nothing:
             # What waits unlisted was passed over, and so handed to nobody.
             waiting = {place.sequence for change in changes if change.after for place in change.after.waiting}
             self._log.committed(key, outcome.cursor.sequence, waiting)
