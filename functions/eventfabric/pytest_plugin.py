@@ -84,7 +84,10 @@ def _arguments(
             f"marker {marker_name}", ", ".join(wrong), f"keywords only, of {', '.join(allowed)}"
         )
     arguments = dict(marker.kwargs)
-    return arguments.pop("definition", None) or _definition_of(request), arguments
+    definition = arguments.pop("definition", None)
+    if isinstance(definition, str | PathLike):  # as the setting in pytest's file, wherever pytest is run
+        definition = request.config.rootpath / definition
+    return definition or _definition_of(request), arguments
 
 
 def _definition_of(request: pytest.FixtureRequest) -> Path:

@@ -159,24 +159,6 @@ def test_exactly_once_writes_commit_with_the_cursor_and_a_refused_write_is_the_e
         ]
 
 
-def test_an_event_whose_write_the_service_refuses_as_a_whole_was_never_handled() -> None:
-    def handle(event: Event, delivery: Delivery) -> None:
-        delivery.transaction.put("sums", {"pk": "" if event.id == "bad" else event.key})
-
-    with LocalFabric(definition(guarantee='"exactly_once"'), handlers={"all": handle}) as fabric:
-        fabric.client("dynamodb", US).create_table(
-            TableName="sums",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        )
-        for name in ("bad", "good"):
-            fabric.region(US).publish("orders", key=name, type="Placed", id=name)
-        fabric.settle(timers=True)
-        assert ids(fabric) == ["good"]
-        assert [dead.parked.key for dead in fabric.operations(US).dead_letters("all").find()] == ["bad"]
-
-
 def test_typed_and_batch_handlers_get_what_they_ask_for() -> None:
     @dataclass
     class Order:
@@ -339,13 +321,6 @@ def test_one_seed_gives_the_same_ids_twice() -> None:
             return ids(fabric)
 
     assert run() == run()
-
-
-@pytest.mark.eventfabric(definition=definition(), handlers={"all": ignore})
-def test_the_fixture_gives_a_fabric(local_fabric: LocalFabric) -> None:
-    local_fabric.region(EU).publish("orders", key="a", type="Placed", id="1")
-    local_fabric.settle()
-    assert ids(local_fabric) == ["1"]
 
 
 def test_the_server_shows_the_fabric_to_any_sdk__and_takes_what_others_publish(tmp_path: Path) -> None:

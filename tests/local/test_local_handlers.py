@@ -143,3 +143,21 @@ def test_an_odd_write_is_made_or_is_its_events_failure_alone() -> None:
         assert rows.keys() == good | {"a"}
         assert rows["a"]["v"] == {"B": b"ab"}
         assert fabric.telemetry.sums[Metric.KEYS_PARKED] == len(ODD) - 1
+
+
+def test_an_event_whose_write_the_service_refuses_as_a_whole_was_never_handled() -> None:
+    def handle(event: Event, delivery: Delivery) -> None:
+        delivery.transaction.put("sums", {"pk": "" if event.id == "bad" else event.key})
+
+    with LocalFabric(definition(guarantee="exactly_once"), handlers={"all": handle}) as fabric:
+        fabric.client("dynamodb", US).create_table(
+            TableName="sums",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        )
+        for name in ("bad", "good"):
+            fabric.region(US).publish("orders", key=name, type="Placed", id=name)
+        fabric.settle(timers=True)
+        assert ids(fabric) == ["good"]
+        assert [dead.parked.key for dead in fabric.operations(US).dead_letters("all").find()] == ["bad"]

@@ -23,7 +23,8 @@ from eventfabric.errors import (
 )
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import EMPTY_TAIL, record_at
-from tests.simulation.world import batch_of, event
+from tests.simulation.world import World, batch_of, event
+from tests.unit.producing import producer
 
 LANE = Lane.parse("us-east-1/0.0")
 BATCH = batch_of([event("e1")], b"b" * 16)
@@ -152,3 +153,8 @@ def test_a_pool_of_processes_hands_an_error_over() -> None:
         failed = pool.submit(_raises).exception(60)
     assert isinstance(failed, IndeterminateAppendError)
     assert failed.record == RECORD
+
+
+def test_a_fabric_is_not_handed_to_another_process_and_says_what_to_do() -> None:
+    with pytest.raises(TypeError, match=r"make one there, with Fabric\.connect"):
+        pickle.dumps(producer(World()))

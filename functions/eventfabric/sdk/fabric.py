@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from eventfabric import limits
 from eventfabric.errors import (
@@ -297,6 +297,9 @@ class Fabric:
         assert isinstance(record, Record)
         appended = self._stream(error.stream).append(record.lane, batch, unsettled=record, acks=error.acks)
         return [receipt(appended, index, event.id or "") for index, event in enumerate(unpack(record))]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Fabric cannot be handed to another process: make one there, with Fabric.connect")
 
     def _stream(self, name: str) -> Outgoing:
         outgoing = self._outgoing.get(name)

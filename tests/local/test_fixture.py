@@ -1,0 +1,24 @@
+"""The fixture `local_fabric`, as a marker sets it up."""
+
+from pathlib import Path
+
+import pytest
+
+from eventfabric.local import LocalFabric
+from tests.local.test_local_fabric import EU, US, definition, ids, ignore
+
+
+@pytest.mark.eventfabric(definition="infra/fabric.toml")
+def test_a_markers_definition_stands_where_the_project_is__wherever_pytest_runs(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fabric = request.getfixturevalue("local_fabric")
+    assert fabric.region(US).publish("orders", key="a", type="Placed").sequence == 0
+
+
+@pytest.mark.eventfabric(definition=definition(), handlers={"all": ignore})
+def test_the_fixture_gives_a_fabric(local_fabric: LocalFabric) -> None:
+    local_fabric.region(EU).publish("orders", key="a", type="Placed", id="1")
+    local_fabric.settle()
+    assert ids(local_fabric) == ["1"]
