@@ -205,7 +205,13 @@ class Prover:
         seen = marks.of(lane.index).cursors.get(subscription.name)
         if seen is None or cursor.replay_until or seen[0] != cursor.epoch:
             return 0
-        return seen[1] if cursor.sequence < seen[1] else 0
+        if cursor.sequence >= seen[1]:
+            return 0
+        try:  # a cursor that stood beyond the end of a lane that was made anew had to go back
+            had_to = self._log.tail(lane).sequence < seen[1]
+        except LogError:
+            had_to = False
+        return 0 if had_to else seen[1]
 
 
 class _Copies:

@@ -218,7 +218,8 @@ class Watch:
         if (
             seen is not None
             and seen[0] == cursor.epoch
-            and cursor.sequence < seen[1]
+            # A cursor that stood beyond the end of a lane that was made anew has to go back.
+            and cursor.sequence < seen[1] <= look.tail.sequence
             and not cursor.replay_until
         ):
             return self._finding(

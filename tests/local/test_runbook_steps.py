@@ -1,0 +1,224 @@
+"""The runbook's steps for a lane that is broken, carried out command by command as the page prints them."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from eventfabric import Delivery, Event, Fabric
+from eventfabric.local import LocalFabric
+from eventfabric.local.clock import RunningClock
+from eventfabric.model.finding import FindingKind
+from eventfabric.model.identity import Lane, Region
+from eventfabric.services.survey import lanes_of
+from tests.local.cli_support import CommandLine, Ran
+
+PAGE = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+US, EU = "us-east-1", "eu-west-1"
+TABLE, RESTORED = "shop-orders", "shop-orders-restored"
+LOST = 2
+STOPPED_SECONDS = 800
+"""Until the doorbell of a lane that stopped comes again."""
+DEFINITION = f"""
+[fabric]
+name = "shop"
+regions = ["{US}", "{EU}"]
+[streams.orders]
+lanes = 1
+[subscriptions.billing]
+stream = "orders"
+handler = "subscribers.billing:charge"
+"""
+
+
+def blocks(heading: str) -> list[list[str]]:
+    """The commands that the page prints under a heading, block by block."""
+    (section,) = re.findall(rf"^### {heading}\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return [[line for line in block.splitlines() if line] for block in found]
+
+
+class Shop:
+    """A fabric of two Regions, its lane in the first, and the page's commands on it."""
+
+    def __init__(self, fabric: LocalFabric, cli: CommandLine, definition: Path, handed: list[str]) -> None:
+        self.fabric, self.handed = fabric, handed
+        self._cli = cli
+        self.definition = definition
+        stream = fabric.topology.stream("orders")
+        self.lane: Lane = next(one for one in lanes_of(stream) if one.origin == US)
+        self.log = fabric.ports(US).log_of(stream)
+
+    def publish(self, *ids: str) -> None:
+        """Publish an event a record, and deliver them."""
+        for one in ids:
+            self.fabric.region(US).publish("orders", key="a", type="Placed", id=one)
+        self.fabric.settle()
+
+    def run(self, commands: list[str]) -> list[Ran]:
+        """Carry out commands of the page, for this lane and what is lost of it."""
+        ran = []
+        for line in commands:
+            words = shlex.split(line.replace("us-east-1/0.17", str(self.lane)), comments=True)
+            words = [word.replace("@42", f"@{LOST}") for word in words]
+            words = [str(LOST) if word == "42" else word for word in words]
+            at = "--definition", self.definition, "--region", US, "--json"
+            ran.append(self._cli.run(*words[1:], *at))
+            self.fabric.run_for(5)  # until it has replicated
+        self.fabric.settle()
+        return ran
+
+    def copy_table(self) -> None:
+        """Restore the table to now, under a name."""
+        client = self.client(US)
+        client.create_table(
+            TableName=RESTORED,
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "N"},
+            ],
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        for item in client.scan(TableName=TABLE)["Items"]:
+            client.put_item(TableName=RESTORED, Item=cast(Any, item))
+
+    def client(self, region: str) -> Any:
+        return self.fabric.client("dynamodb", region)
+
+    def lose(self, *sequences: int, of: str = TABLE) -> None:
+        """Remove records from every Region's table."""
+        for region in (US, EU):
+            for sequence in sequences:
+                key = {"pk": {"S": str(self.lane)}, "sk": {"N": str(sequence)}}
+                self.client(region).delete_item(TableName=of, Key=key)
+        self.fabric.settle()
+
+    def change(self, sequence: int) -> None:
+        """Give a record other types, in every Region."""
+        self.client(US).update_item(
+            TableName=TABLE,
+            Key={"pk": {"S": str(self.lane)}, "sk": {"N": str(sequence)}},
+            UpdateExpression="SET t = :t",
+            ExpressionAttributeValues={":t": {"SS": ["Changed"]}},
+        )
+        self.fabric.settle()
+
+    def paused(self) -> None:
+        self.fabric.operations(US).pause("billing", "a test")
+        self.fabric.run_for(10)
+
+    def resumed(self) -> None:
+        self.fabric.operations(US).resume("billing")
+        self.fabric.run_for(10)
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    cli = CommandLine(capsys, monkeypatch)
+    definition = tmp_path / "fabric.toml"
+    definition.write_text(DEFINITION)
+    handed: list[str] = []
+
+    def charge(event: Event, delivery: Delivery) -> None:
+        handed.append(str(event.id))
+
+    with LocalFabric(definition, handlers={"billing": charge}, clock=RunningClock()) as fabric:
+        yield Shop(fabric, cli, definition, handed)
+
+
+def broken_ahead(shop: Shop, *, changed: bool = False, backup: bool = True) -> None:
+    """A lane whose third record is lost or changed before it was delivered."""
+    shop.publish("e0", "e1")
+    shop.paused()
+    shop.publish("e2", "e3", "e4")
+    if backup:
+        shop.copy_table()
+    shop.change(LOST) if changed else shop.lose(LOST)
+    shop.resumed()
+    shop.fabric.run_for(600)  # until the queue has forgotten the doorbells that were rung before
+    assert shop.handed == ["e0", "e1"]
+
+
+def codes(ran: list[Ran]) -> list[int]:
+    return [one.code for one in ran]
+
+
+def test_a_hole_is_looked_for_elsewhere_and_restored_from_a_copy(shop: Shop) -> None:
+    broken_ahead(shop)
+    elsewhere, restore, _ = blocks("A hole")
+    looked, repaired = shop.run(elsewhere)
+    assert (looked.code, repaired.code) == (1, 1)
+    kinds = [(one["kind"], one["sequence"]) for one in repaired.json["findings"]]
+    assert ("hole", LOST) in kinds
+    assert "lanes restore" in next(
+        one["detail"] for one in repaired.json["findings"] if one["kind"] == "hole"
+    )
+    assert codes(shop.run(restore)) == [0, 0, 0]
+    assert shop.handed == ["e0", "e1", "e2", "e3", "e4"]
+    (proven,) = shop.run(restore[-1:])
+    assert (proven.code, [one["what"] for one in proven.json["mended"]]) == (0, ["restored"])
+
+
+def test_a_hole_that_nothing_can_fill_is_skipped_on_record(shop: Shop) -> None:
+    broken_ahead(shop, backup=False)
+    skip = blocks("A hole")[2]
+    would, done, mended, _ = shop.run(skip)
+    assert (would.code, would.json["skipped"], done.json["skipped"]) == (0, False, True)
+    (noted,) = mended.json["mended"]
+    assert (noted["what"], noted["why"].endswith("no backup has it")) == ("skipped", True)
+    assert shop.handed == ["e0", "e1", "e3", "e4"]
+    (proven,) = shop.run(skip[-1:])
+    assert (proven.code, proven.json["proven"], proven.json["skipped"]) == (5, True, 1)
+
+
+def test_a_divergence_is_looked_at_and_restored(shop: Shop) -> None:
+    broken_ahead(shop, changed=True)
+    shown, would, done, _ = shop.run(blocks("A divergence")[0])
+    assert (shown.code, would.code, done.code) == (0, 0, 0)
+    assert done.json["replaces"]
+    shop.fabric.run_for(STOPPED_SECONDS)
+    assert shop.handed == ["e0", "e1", "e2", "e3", "e4"]
+    (proven,) = shop.run(blocks("A divergence")[0][-1:])
+    assert (proven.code, {one["what"] for one in proven.json["mended"]}) == (0, {"restored", "set aside"})
+
+
+def test_a_divergence_of_which_no_copy_is_left_is_set_aside_and_skipped(shop: Shop) -> None:
+    broken_ahead(shop, changed=True, backup=False)
+    assert codes(shop.run(blocks("A divergence")[1])) == [0, 0, 0]
+    shop.fabric.run_for(STOPPED_SECONDS)
+    assert shop.handed == ["e0", "e1", "e3", "e4"]
+
+
+def test_a_cursor_ahead_of_a_table_that_was_made_anew_is_replayed(shop: Shop) -> None:
+    shop.publish("e0", "e1", "e2")
+    shop.lose(0, 1, 2)
+    cold = Fabric.from_definition(shop.definition, region=US)
+    cold.publish("orders", key="a", type="Placed", id="n0")
+    shop.fabric.settle()
+    assert shop.handed == ["e0", "e1", "e2"]
+    kinds = [one.kind for one in shop.fabric.operations(US).reconcile("orders")]
+    assert FindingKind.CURSOR_AHEAD in kinds
+    steps = shop.run(blocks("A cursor ahead of the log")[0])
+    assert codes(steps)[:2] == [0, 0]
+    assert shop.handed[3:] == ["n0"]
+    (proven,) = shop.run(blocks("A cursor ahead of the log")[0][-1:])
+    assert proven.code == 0
+    assert shop.fabric.operations(US).reconcile("orders") == []
+
+
+def test_a_record_removed_behind_the_cursor_is_found_and_restored(shop: Shop) -> None:
+    shop.publish("e0", "e1", "e2", "e3", "e4")
+    shop.copy_table()
+    shop.lose(LOST)
+    found, restored, looked, proven = shop.run(blocks("A record was removed behind the cursor")[0])
+    assert (found.code, restored.code, looked.code, proven.code) == (1, 0, 0, 0)
+    assert Region(US) == shop.lane.origin
