@@ -211,11 +211,14 @@ class Ledger(Protocol):
         ...
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
-        """What this Region's reconciliation remembers of an origin's lanes (consistent, part by part)."""
+        """What this Region's reconciliation remembers of an origin's lanes (consistent, part by part).
+
+        A part that cannot be read is left out, and named in `unreadable`.
+        """
         ...
 
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
-        """Replace the parts of the marks that differ from those `read`, each by its version.
+        """Replace the parts of the marks that differ from those `read`, each by its version, and the unreadable ones.
 
         False: another pass was faster with one of them.
         """

@@ -238,10 +238,12 @@ class AwsLedger:
         changed = marks_item.changed_items(stream, origin, self.region, read, to)
         return all(self._replace(stream, "mark", item, version) for item, version in changed)
 
-    def _replace(self, stream: StreamName, operation: str, item: Item, read_version: int) -> bool:
+    def _replace(self, stream: StreamName, operation: str, item: Item, read_version: int | None) -> bool:
+        """Put an item where it is at that version. None: whatever stands there."""
+        condition = {} if read_version is None else unchanged(read_version)
         with named_failures(operation):
             try:
-                self._client.put_item(TableName=self._table_of(stream), Item=item, **unchanged(read_version))
+                self._client.put_item(TableName=self._table_of(stream), Item=item, **condition)
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise

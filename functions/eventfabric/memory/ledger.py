@@ -205,8 +205,10 @@ class MemoryLedger:
         changed = marks_item.changed_items(stream, origin, self.region, read, to)
         return all(self._replace(stream, item, version) for item, version in changed)
 
-    def _replace(self, stream: StreamName, item: Item, read_version: int) -> bool:
-        put = {"TableName": self._table_of(stream), "Item": item, **unchanged(read_version)}
+    def _replace(self, stream: StreamName, item: Item, read_version: int | None) -> bool:
+        """Put an item where it is at that version. None: whatever stands there."""
+        condition = {} if read_version is None else unchanged(read_version)
+        put = {"TableName": self._table_of(stream), "Item": item, **condition}
         try:
             self._requests.send("put", lambda: self._region.table(self._table_of(stream)).write("Put", put))
         except ConditionFailedError as failed:

@@ -1,7 +1,10 @@
 """Owns what reconciliation remembers of a lane from one pass to the next, so that a pass reads only what is new."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from eventfabric import limits
+from eventfabric.errors import UndecodableItemError
 from eventfabric.model.identity import Chain, LaneIndex, Sequence
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.sightings import Sightings
@@ -44,7 +47,28 @@ class Marks:
 
     lanes: dict[LaneIndex, Mark] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
+    unreadable: dict[str, UndecodableItemError] = field(default_factory=dict, compare=False)
+    """The parts that are left out, since they cannot be read. Whoever writes the marks writes these anew."""
 
     def of(self, index: LaneIndex) -> Mark:
-        """A lane's mark."""
+        """A lane's mark, as far as it can be read."""
         return self.lanes.get(index, Mark())
+
+    def doubt(self, index: LaneIndex, of: Collection[str] | None = None) -> UndecodableItemError | None:
+        """Say why a lane's mark tells less than is remembered; None: it tells all.
+
+        `of`: the subscriptions whose cursors are asked for beside the mark itself; None: all.
+        """
+        part = part_of(index)
+        if part in self.unreadable:
+            return self.unreadable[part]
+        if index not in self.lanes:
+            return None  # no pass ever saw anything of it
+        asked = None if of is None else {f"{part}/{subscription}" for subscription in of}
+        of_cursors = (name for name in self.unreadable if name.startswith(f"{part}/"))
+        return next((self.unreadable[name] for name in of_cursors if asked is None or name in asked), None)
+
+
+def part_of(index: LaneIndex) -> str:
+    """The name of the part that holds a lane's mark."""
+    return f"{index // limits.MARKS_ITEM_LANES:04d}"

@@ -138,12 +138,18 @@ class KnownMarks:
         self._marks: dict[Region, tuple[int, Marks]] = {}
 
     def of(self, lane: Lane) -> Mark:
-        """What is known of a lane of the ledger's own Region."""
+        """What is known of a lane of the ledger's own Region; UncertainTailError where some of that cannot be read."""
         read_ms, marks = self._marks.get(lane.origin, (0, None))
         if marks is None or self._clock.steady_ms() - read_ms > 1000 * limits.KNOWN_MARKS_SECONDS:
             marks = self._ledger.marks(self._stream, lane.origin)
             self._marks[lane.origin] = (self._clock.steady_ms(), marks)
-        return marks.of(lane.index)
+        mark, doubt = marks.of(lane.index), marks.doubt(lane.index)
+        if doubt is not None:
+            raise UncertainTailError(
+                lane, mark.sequence, f"how far it was known cannot be read ({doubt}): reconcile {lane.origin} with "
+                "--repair, which writes that anew, before anything is published to it"
+            )  # fmt: skip
+        return mark
 
 
 def _continues(newer: Record, older: Record, now_ms: int) -> bool:

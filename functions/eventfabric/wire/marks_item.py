@@ -3,7 +3,7 @@
     marks/0003           `m` the marks of lanes 1,536 to 2,047: MessagePack, by lane index, without cursors
     marks/0003/billing   `m` where billing stood in these lanes: MessagePack, by lane index, epoch and sequence
 
-Each has the version in `v`, and is written only where its content changed.
+Each has the version in `v`, and is written only where its content changed, or could not be read.
 """
 
 from collections import defaultdict
@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from eventfabric import limits
+from eventfabric.errors import UndecodableItemError
 from eventfabric.model.identity import LaneIndex, Region, StreamName
-from eventfabric.model.marks import Mark, Marks
+from eventfabric.model.marks import Mark, Marks, part_of
 from eventfabric.wire import fields
 from eventfabric.wire.keys import Item, marks_key, part_of_marks
 
@@ -27,48 +28,54 @@ _decode_cursors = msgspec.msgpack.Decoder(dict[int, tuple[int, int]]).decode
 
 def changed_items(
     stream: StreamName, origin: Region, region: Region, read: Marks, to: Marks
-) -> list[tuple[Item, int]]:
-    """The items in which marks differ from those read, each with the version that was read."""
+) -> list[tuple[Item, int | None]]:
+    """The items in which marks differ from those read, each with the version that was read; None: it has none.
+
+    So are all that could not be read: what is remembered of a pass is worth no more than a pass.
+    """
     before, after = _parts(read), _parts(to)
-    changed: list[tuple[Item, int]] = []
-    for part in sorted(before.keys() | after.keys()):
-        content = after.get(part, {})
-        if content == before.get(part, {}):
+    changed: list[tuple[Item, int | None]] = []
+    for part in sorted(before.keys() | after.keys() | read.unreadable.keys()):
+        content, is_unreadable = after.get(part, {}), part in read.unreadable
+        if content == before.get(part, {}) and not is_unreadable:
             continue
         version = read.versions.get(part, 0)
         item = marks_key(stream, origin, region, part)
         item["m"] = {"B": _encode(content)}
         item["v"] = {"N": str(version + 1)}
-        changed.append((item, version))
+        changed.append((item, None if is_unreadable and not version else version))
     return changed
 
 
 def from_items(items: list[Item]) -> Marks:
-    """The marks of their items; UndecodableItemError where one is none."""
+    """The marks of their items, item by item: what cannot be read is left out, and named in `unreadable`."""
     versions: dict[str, int] = {}
+    unreadable: dict[str, UndecodableItemError] = {}
     lanes: dict[LaneIndex, Mark] = {}
     cursors: defaultdict[LaneIndex, dict[str, tuple[int, int]]] = defaultdict(dict)
     for item in items:
         fields.region_and_kind(item)
         part = part_of_marks(item)
-        versions[part] = fields.whole(item, "v")
         subscription = part.partition("/")[2]
-        if subscription:
-            for index, stood_at in _lanes(item, _decode_cursors).items():
-                cursors[LaneIndex(index)][subscription] = stood_at
-        else:
-            lanes |= {LaneIndex(index): mark for index, mark in _lanes(item, _decode_marks).items()}
+        try:
+            versions[part] = fields.whole(item, "v")
+            if subscription:
+                for index, stood_at in _lanes(item, part, _decode_cursors).items():
+                    cursors[LaneIndex(index)][subscription] = stood_at
+            else:
+                lanes |= {LaneIndex(index): mark for index, mark in _lanes(item, part, _decode_marks).items()}
+        except UndecodableItemError as error:
+            unreadable[part] = error
     marked = {index: replace(mark, cursors=cursors.get(index, {})) for index, mark in lanes.items()}
-    return Marks(marked, versions)
+    return Marks(marked, versions, unreadable)
 
 
-def _lanes(item: Item, decode: Callable[[bytes], dict[int, T]]) -> dict[int, T]:
-    """What an item says of each of its lanes."""
+def _lanes(item: Item, part: str, decode: Callable[[bytes], dict[int, T]]) -> dict[int, T]:
+    """What an item says of each of its lanes, which are those of its part."""
     lanes = fields.packed(item, "m", decode)
-    if len(lanes) > limits.MARKS_ITEM_LANES or any(index >= limits.LANES_MAX for index in lanes):
-        fields.refuse(
-            item, "m", f"{len(lanes)} lanes", f"at most {limits.MARKS_ITEM_LANES} below {limits.LANES_MAX}"
-        )
+    own = part.partition("/")[0]
+    if any(index >= limits.LANES_MAX or part_of(LaneIndex(index)) != own for index in lanes):
+        fields.refuse(item, "m", "lanes of another part", f"those of part {own}, below {limits.LANES_MAX}")
     return lanes
 
 
@@ -76,7 +83,7 @@ def _parts(marks: Marks) -> dict[str, dict[int, Any]]:
     """The content of each item, by its part of the sort key."""
     parts: defaultdict[str, dict[int, Any]] = defaultdict(dict)
     for index, mark in marks.lanes.items():
-        part = f"{index // limits.MARKS_ITEM_LANES:04d}"
+        part = part_of(index)
         parts[part][index] = replace(mark, cursors={})
         for subscription, stood_at in mark.cursors.items():
             parts[f"{part}/{subscription}"][index] = stood_at

@@ -53,8 +53,8 @@ class Prover:
         if lane is not None and lane not in every:
             raise SettingError("lane", str(lane), f"{every[0]} to {every[-1]}")
         # Before any cursor is read: what reconciliation saw of one is then older than the cursor.
-        self._marks: dict[Region, Marks | UndecodableItemError] = {
-            origin: self._marks_of(origin) for origin in {one.origin for one in every}
+        self._marks: dict[Region, Marks] = {
+            origin: ports.ledger.marks(self._name, origin) for origin in {one.origin for one in every}
         }
         self._standings: list[tuple[SubscriptionTopology, Standing | UndecodableItemError]] = [
             (one, self._standing(one)) for one in subscriptions
@@ -64,12 +64,6 @@ class Prover:
             for one in every
             if lane in (None, one) and any(self._delivers(of, one, known) for of, known in self._standings)
         ]
-
-    def _marks_of(self, origin: Region) -> Marks | UndecodableItemError:
-        try:
-            return self._ports.ledger.marks(self._name, origin)
-        except UndecodableItemError as error:
-            return error
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing | UndecodableItemError:
         try:
@@ -113,8 +107,7 @@ class Prover:
     def _with_what_is_ahead(self, proof: LaneProof) -> LaneProof:
         definition = next(one.definition for one, _ in self._standings if one.name == proof.subscription)
         lane, now_ms = proof.lane, self._ports.clock.now_ms()
-        marks = self._marks[lane.origin]
-        known = Marks() if isinstance(marks, UndecodableItemError) else marks
+        known = self._marks[lane.origin]
         ahead = ahead_of(
             LaneKey(proof.stream, proof.subscription, lane), proof.cursor,
             known.of(lane.index), log=self._log, region=self._region,
@@ -200,8 +193,9 @@ class Prover:
     def _stood_at(self, subscription: SubscriptionTopology, lane: Lane, cursor: Cursor) -> int:
         """Where reconciliation saw this Region's cursor, if that is further on than it is now without a replay."""
         marks = self._marks[lane.origin]
-        if isinstance(marks, UndecodableItemError):
-            raise marks
+        doubt = marks.doubt(lane.index, [subscription.name])
+        if doubt is not None:
+            raise doubt
         seen = marks.of(lane.index).cursors.get(subscription.name)
         if seen is None or cursor.replay_until or seen[0] != cursor.epoch:
             return 0

@@ -118,14 +118,7 @@ class Reconciler:
     def _origin(
         self, origin: Region, standings: dict[str, Standing], *, repair: bool, full: bool
     ) -> Iterator[Finding]:
-        marks, remembers = Marks(), True
-        try:
-            marks = self._ports.ledger.marks(self._name, origin)
-        except (
-            UndecodableItemError
-        ) as error:  # all is verified anew, and nothing is noted over what stands there
-            remembers = False
-            yield self._unreadable(Lane(origin, GENERATION_FIRST, LaneIndex(0)), error)
+        marks = self._ports.ledger.marks(self._name, origin)
         replica = Replica(
             self._name, self._region, log=self._log, elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
             regions=[Region(name) for name in self._stream.definition.regions],
@@ -174,8 +167,21 @@ class Reconciler:
         self._watching.ring(bells)
         for index in silent if moves else ():  # nothing is missing of them, and replication moves again
             after[index] = replace(after[index], end=EMPTY_TAIL.sequence, since_ms=0)
-        if remembers and after != marks.lanes:
-            self._ports.ledger.mark(self._name, origin, marks, Marks(after))
+        yield from self._remember(origin, marks, after, repair=repair)
+
+    def _remember(
+        self, origin: Region, marks: Marks, after: dict[LaneIndex, Mark], *, repair: bool
+    ) -> Iterator[Finding]:
+        """Note what the pass saw. Where marks were unreadable, it verified all of their lanes anew.
+
+        These are written anew by a repair alone: else they stay for whoever looks at them.
+        """
+        writes = not marks.unreadable or repair
+        written = writes and (after != marks.lanes or bool(marks.unreadable))
+        is_noted = written and self._ports.ledger.mark(self._name, origin, marks, Marks(after))
+        lane = Lane(origin, GENERATION_FIRST, LaneIndex(0))
+        for error in marks.unreadable.values():
+            yield replace(self._unreadable(lane, error), is_repaired=is_noted)
 
     def _verify_again(self, origin: Region, marks: dict[LaneIndex, Mark]) -> Iterator[Finding]:
         """Go on with the rounds through what was verified before, those first that are the longest overdue."""

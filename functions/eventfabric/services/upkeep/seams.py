@@ -13,7 +13,10 @@ def seams_seen(stream: StreamTopology, lane: Lane, *, ledger: Ledger) -> set[Sea
     The beginning of the lane, which every cursor knows, is left out. UndecodableItemError.
     """
     name = StreamName(stream.name)
-    mark = ledger.marks(name, lane.origin).of(lane.index)
+    marks = ledger.marks(name, lane.origin)
+    mark, doubt = marks.of(lane.index), marks.doubt(lane.index, of=())
+    if doubt is not None:
+        raise doubt
     seams = {Seam(mark.sequence, mark.chain)}
     for subscription in stream.subscriptions:
         state = ledger.state(LaneKey(name, SubscriptionName(subscription.name), lane))
