@@ -91,6 +91,8 @@ LANE_PATIENCE_SECONDS: Final = 3.0
 """How long a lane run tries calls again that failed for a moment, before it leaves the rest to a later ring."""
 PATIENCE_WAIT_SECONDS: Final = 0.05
 PATIENCE_WAIT_MAX_SECONDS: Final = 0.5
+TORN_READ_PAUSES_SECONDS: Final = (0.02, 0.08, 0.3, 0.6)
+"""Before what does not fit together is read again: a read may show a part of a transaction, for a moment."""
 LANE_AGAIN_SECONDS: Final = 5
 """After which a lane is rung anew whose run ended with a call that failed for longer."""
 LANE_AGAIN_SECONDS_MAX: Final = 60

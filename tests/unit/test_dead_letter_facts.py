@@ -51,10 +51,9 @@ def test_redriven_its_key_is_due_now_with_all_attempts_before_it_and_its_lane_is
     world = mended_world("a1", behind=["a2"])
     parked = world.parked()["a"]
     crashed = replace(parked, failure=replace(parked.failure, crashes=3))
-    read = world.cursor()
-    world.ledger.commit(
-        world.key_of(LANE), read, read.beside({parked.id: crashed}), parked=[ParkedChange(parked, crashed)]
-    )
+    read, change = world.cursor(), ParkedChange(parked, crashed)
+    beside = read.beside_after(read, {parked.id: parked}, [change])
+    world.ledger.commit(world.key_of(LANE), read, beside, parked=[change])
     letter, before = the_dead_letter(world), world.cursor()
     assert letter.parked.failure.crashes == 3
     world.clock.advance(7)

@@ -1,6 +1,6 @@
 """One Region: its tables by name, its queues by name, and the transactions across its tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -46,8 +46,18 @@ class OtherTables(Protocol):
         """All of the writes, or none: TransactionCancelledError, SameItemTwiceError, RefusedError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tear:
+    """A transaction that takes a moment. `hides`: of so many items, those that reads do not see changed until it is
+    over, by their number; `meanwhile`: what happens until then.
+    """
+
+    hides: Callable[[int], Collection[int]]
+    meanwhile: Callable[[], None]
+
+
 class MemoryRegion:
-    """One Region of a memory cloud. `others`: keeps the tables that are not here."""
+    """One Region of a memory cloud. `others`: keeps the tables that are not here; `tear`: of the next transaction."""
 
     def __init__(self, name: str, *, clock: Clock) -> None:
         self.name = name
@@ -56,6 +66,7 @@ class MemoryRegion:
         self.queues: dict[str, MemoryQueue] = {}
         self.timers: dict[str, MemoryTimers] = {}
         self.others: OtherTables | None = None
+        self.tear: Tear | None = None
         self._tokens: dict[str, tuple[int, str]] = {}
 
     def create_table(self, name: str, *, key_names: tuple[str, ...] = (PK, SK)) -> MemoryTable:
@@ -76,6 +87,7 @@ class MemoryRegion:
 
         The same token within ten minutes is the same transaction, done once, and refused if it is another.
         """
+        tear, self.tear = self.tear, None
         now, content = self.clock.now_ms(), repr(actions)
         done_ms, done = self._tokens.get(token, (now - _TOKEN_MS, ""))
         if now < done_ms + _TOKEN_MS:
@@ -112,11 +124,8 @@ class MemoryRegion:
         if self.others is not None and elsewhere:
             # Nothing comes between this and what is applied below: both are written, or neither.
             self._write_elsewhere(self.others, actions, elsewhere)
-        for one in plans:
-            if one is not None:
-                table, plan = one
-                table.apply(plan)
         self._tokens[token] = now, content
+        _apply([one for one in plans if one is not None], tear)
 
     def _write_elsewhere(self, others: OtherTables, actions: Actions, numbers: Seq[int]) -> None:
         try:
@@ -126,6 +135,21 @@ class MemoryRegion:
             for number, reason in zip(numbers, cancelled.reasons, strict=True):
                 reasons[number] = reason
             raise TransactionCancelledError(reasons) from None
+
+
+def _apply(plans: Seq[tuple[MemoryTable, Plan]], tear: Tear | None) -> None:
+    for table, plan in plans:
+        table.apply(plan)
+    if tear is None or len(plans) == 1:
+        return
+    hidden = [plans[number] for number in tear.hides(len(plans))]
+    for table, plan in hidden:
+        table.hidden[plan.key] = plan.old
+    try:
+        tear.meanwhile()
+    finally:
+        for table, plan in hidden:
+            table.hidden.pop(plan.key, None)
 
 
 def _reason(plan: Plan) -> Reason:

@@ -75,6 +75,9 @@ class MemoryTable:
 
     `refuser` decides which calls are refused without effect, as by throttling or a transaction of somebody else's.
     `stale_ms`: a read that does not ask for consistency sees nothing of the last so many milliseconds.
+
+    `hidden`: items, by key, as any read still sees them, while a transaction is under way that has changed them: to a
+    Query, consistent or not, the items of a transaction change one by one.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class MemoryTable:
         self.stream = MemoryStream()
         self.refuser: Refuser = refuse_nothing
         self.stale_ms = 0
+        self.hidden: dict[tuple[Any, ...], Item | None] = {}
         self._clock = clock
         self._key_names = key_names
         self._items: dict[tuple[Any, ...], Item] = {}
@@ -120,9 +124,11 @@ class MemoryTable:
         self._let_through("Query", (comparable(partition),))
         items = self._items
         keys = self._order.get(comparable(partition), [])
-        if not consistent and self.stale_ms:
-            changed = {change.key for change in self._recent() if change.key[0] == comparable(partition)}
-            items = self._read({*keys, *changed}, consistent=False)
+        hidden = {key for key in self.hidden if key[0] == comparable(partition)}
+        if hidden or (not consistent and self.stale_ms):
+            recent = () if consistent or not self.stale_ms else self._recent()
+            changed = {change.key for change in recent if change.key[0] == comparable(partition)}
+            items = self._read({*keys, *hidden, *changed}, consistent=consistent)
             keys = sorted(items)
         if start is not None:
             keys = keys[bisect_left(keys, (comparable(partition), comparable(start))) :]
@@ -175,6 +181,7 @@ class MemoryTable:
     def apply(self, plan: Plan, *, by_expiry: bool = False) -> None:
         """Do what was planned; a change that changes nothing is not in the stream."""
         old, new = self._items.get(plan.key), plan.new
+        self.hidden.pop(plan.key, None)
         if new == old or (old is not None and new is not None and _same(old, new)):
             return
         order = self._order.setdefault(plan.key[0], [])
@@ -225,13 +232,12 @@ class MemoryTable:
     def _read(self, keys: set[tuple[Any, ...]], *, consistent: bool) -> dict[tuple[Any, ...], Item]:
         """The items of keys, as they are, or as they were a little while ago."""
         found = {key: self._items[key] for key in keys if key in self._items}
-        if consistent or not self.stale_ms:
-            return found
-        for change in self._recent():
-            if change.key in keys:
-                found.pop(change.key, None)
-                if change.old is not None:
-                    found[change.key] = change.old
+        older = [] if consistent or not self.stale_ms else [(one.key, one.old) for one in self._recent()]
+        for key, old in [*self.hidden.items(), *older]:
+            if key in keys:
+                found.pop(key, None)
+                if old is not None:
+                    found[key] = old
         return found
 
     def key_of(self, item: Item) -> tuple[Any, ...]:

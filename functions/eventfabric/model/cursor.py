@@ -1,13 +1,14 @@
 """Owns the cursor: how far one subscription has come in one lane, with proof of what lies behind it."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Sequenced
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import BatchId, Chain, Lane, Region, Sequence, StreamName, SubscriptionName
-from eventfabric.model.parked import Parked, ParkedChange, Place
+from eventfabric.model.parked import Parked, ParkedChange, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.roster import Roster
 
@@ -65,6 +66,18 @@ class Cursor:
         low = replace(low, replay=False)
         return replace(self, low=low, parked=digest_of(parked))
 
+    def beside_after(
+        self, read: "Cursor", stood: Mapping[str, Parked], changes: Sequenced[ParkedChange] = ()
+    ) -> "Cursor":
+        """The cursor beside the keys that `stood` beside the one that was `read`, after changes of them.
+
+        Where fewer were seen than that one names, the others count as they did: a read may have shown the cursor of a
+        commit before its keys, and what is not counted would be lost to the Region that takes the lane over.
+        """
+        if read.low is not None and len(stood) < read.roster.count:
+            return self.beside_changed(read, changes)
+        return self.beside(after_changes(stood, changes))
+
     def beside_changed(self, read: "Cursor", changes: Iterable[ParkedChange]) -> "Cursor":
         """The same by what changes of the keys beside the cursor that was `read`, whose first waiting event stays."""
         total, firsts = int.from_bytes(read.parked, "big"), [read.low] if read.low else []
@@ -99,15 +112,21 @@ class LaneState:
     is_whole: bool = True
     """Whether it holds the parked keys; else only their cursors' rosters were read."""
 
+    def fits(self, region: Region) -> bool:
+        """Tell whether the parked keys of a Region are those that its cursor names, each at its version."""
+        parked = self.parked.get(region)
+        return (digest_of(parked) if parked else b"") == self.cursor(region).parked
+
     def cursor(self, region: Region) -> Cursor:
         """The cursor of a Region, or the start where it has none.
 
-        Its roster names the keys that were read beside it, where they were; `cursors` has it as it is stored.
+        Its roster names the keys that were read beside it, where they were, and those that it names and were not seen;
+        `cursors` has it as it is stored.
         """
         cursor, parked = self.cursors.get(region, START), self.parked.get(region)
         if not self.is_whole or not (parked or cursor.roster.count):
             return cursor
-        return replace(cursor, roster=Roster.of(parked.values() if parked else ()))
+        return replace(cursor, roster=cursor.roster.naming(parked.values() if parked else ()))
 
     @property
     def latest(self) -> Region | None:

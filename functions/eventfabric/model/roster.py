@@ -60,6 +60,14 @@ class Roster:
         beginnings = frozenset(self.dead)
         return [one for one in digests if one in self.retrying or one[:_DEAD_BYTES] in beginnings]
 
+    def naming(self, parked: Iterable[Parked]) -> "Roster":
+        """The roster that names these keys as they are, and those that this one names beside them."""
+        keys = list(parked)
+        here = {digest_of_id(key.id) for key in keys}
+        named = Roster.of(keys)
+        retrying = {digest: due_ms for digest, due_ms in self.retrying.items() if digest not in here}
+        return Roster(retrying | named.retrying, tuple(sorted([*named.dead, *self.missing_dead(here)])))
+
     def missing(self, parked: Iterable[Parked]) -> int:
         """How many keys it names that are not among these."""
         here = {digest_of_id(key.id) for key in parked}

@@ -89,7 +89,7 @@ class Operations:
             ledger=ports.ledger,
             log=ports.log_of(stream),
             standing=self.standing(subscription),
-            now_ms=ports.clock.now_ms(),
+            clock=ports.clock,
         )
 
     def standing(self, subscription: str) -> Standing:

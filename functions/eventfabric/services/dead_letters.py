@@ -19,7 +19,7 @@ from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled, after_changes
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
 from eventfabric.services.delivery.takeover import taken_over
@@ -108,7 +108,7 @@ class DeadLetters:
             ledger=self._ledger,
             log=self._log,
             standing=self._standing(),
-            now_ms=now_ms,
+            clock=self._clock,
         )
         for found in every:
             if found.parked.state is ParkedState.DEAD and wanted.matches(found.parked, now_ms):
@@ -217,7 +217,7 @@ class DeadLetters:
         owner = self._check(letter)
         ledger = ledger_of(self._ledger, self._subscription, letter.lane.origin)
         for _ in range(limits.LANE_RACES_MAX):
-            state = taken_over(letter.key, owner, ledger=ledger, log=self._log, now_ms=self._clock.now_ms())
+            state = taken_over(letter.key, owner, ledger=ledger, log=self._log, clock=self._clock)
             parked = state.parked.get(ledger.region, {}).get(letter.parked.id)
             if parked is None or parked.state is not ParkedState.DEAD or parked.first != letter.parked.first:
                 raise NotDeadError(
@@ -227,7 +227,7 @@ class DeadLetters:
             after, settled = decide(parked, cursor)
             changes = [ParkedChange(parked, after)]
             outcome = ledger.commit(
-                letter.key, cursor, cursor.beside(after_changes(state.parked[ledger.region], changes)),
+                letter.key, cursor, cursor.beside_after(cursor, state.parked[ledger.region], changes),
                 parked=changes, settled=[settled] if settled else [],
             )  # fmt: skip
             if isinstance(outcome, Committed):

@@ -7,9 +7,10 @@ from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.owner import Standing
 from eventfabric.model.parked import Parked
-from eventfabric.ports import Ledger, Log
+from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.delivery.takeover import parked_for
 from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
+from eventfabric.services.whole_state import whole_state
 from eventfabric.topology import SubscriptionTopology
 
 
@@ -33,7 +34,7 @@ def parked_keys(
     ledger: Ledger,
     log: Log,
     standing: Standing,
-    now_ms: int,
+    clock: Clock,
 ) -> Iterator[ParkedKey]:
     """Yield the parked keys of the lanes that the ledger's Region delivers, lane by lane, in the order of the log.
 
@@ -44,6 +45,7 @@ def parked_keys(
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):
             key, of = LaneKey(stream, name, lane), ledger_of(ledger, subscription, lane.origin)
             owner = owner_of(subscription, lane.origin, standing)
-            parked = parked_for(key, of.state(key), owner, region=of.region, log=log, now_ms=now_ms)
+            state = whole_state(of, key, clock=clock)
+            parked = parked_for(key, state, owner, region=of.region, log=log, now_ms=clock.now_ms())
             for one in sorted(parked.values(), key=lambda found: found.first.sequence):
                 yield ParkedKey(lane, one)

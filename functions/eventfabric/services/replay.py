@@ -24,7 +24,7 @@ from eventfabric.errors import (
 from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName, lane_index
 from eventfabric.model.owner import Owner
-from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Rest, after_changes
+from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, Rest
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
@@ -35,6 +35,7 @@ from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.survey import lanes_of
+from eventfabric.services.whole_state import whole_state
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.ledger_commit import in_commits
@@ -218,7 +219,7 @@ class Replay:
 
     def _look(self, lane: Lane) -> Seen:
         ledger = ledger_of(self._ledger, self.target, lane.origin)
-        state = ledger.state(self._key(self.target, lane))
+        state = whole_state(ledger, self._key(self.target, lane), clock=self._clock)
         read, parked = state.cursor(ledger.region), state.parked.get(ledger.region, {})
         has_it = is_taken_over(state, ledger.region, self._owners[lane.origin])
         if self._source is None:
@@ -260,7 +261,7 @@ class Replay:
         to = replace(
             read, sequence=found.sequence, base=found.base, chain=found.chain, attempting=False, crashes=0,
             replay_until=replay_until, began=min(read.began, found.sequence) if has_begun else found.sequence,
-        ).beside(after_changes(parked, changes))  # fmt: skip
+        ).beside_after(read, parked, changes)  # fmt: skip
         return LanePlan(asked, lane, read, to, changes, max(0, replay_until - found.sequence))
 
     def _plan_key(self, plan: LanePlan, found: Cursor, parked: dict[str, Parked], key: str) -> LanePlan:
@@ -296,7 +297,7 @@ class Replay:
         ]
         changes = tuple(ParkedChange(None, parked) for parked in new)
         self._check_changes(lane, changes, "would have to be made, an event each")
-        to = read.beside(after_changes(parked, changes))
+        to = read.beside_after(read, parked, changes)
         return replace(plan, to=to, changes=changes, events=len(places))
 
     def _check_taken_over(self, lane: Lane, seen: Seen) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash
+from eventfabric.memory.region import Tear
 from eventfabric.memory.requests import Requests
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.simulation import history
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 1.0
 """How long a call waits for a reply that does not come."""
+_TORN_SECONDS: Final = (0.01, 0.8)
 _SLOW_SECONDS: Final = (0.5, 90.0)
 _STALL_SECONDS: Final = (600.0, 1500.0)
 _FAULTS: Final = (
@@ -44,6 +46,7 @@ class Process:
         self.name = name
         self.region = region
         self.random = Random(f"{world.plan.seed} {name}")
+        self.torn = Random(f"{world.plan.seed} {name} torn")
         self.clock = ProcessClock(world.schedule, world.skew_ms(region, self.random))
         self.is_dead = False
         self.is_stalled = False
@@ -178,7 +181,7 @@ class _Resent(Faults):
     def call(self, name: str, effect: Callable[[], T]) -> T:
         process, world = self._process, self._process.world
         if not process.draws("resend"):
-            return effect()
+            return self._torn(effect) if name == "transact" else effect()
         process.tell(history.Called, call=name, fault="resend")
         if process.random.random() < 0.5:
             with suppress(Exception):  # nobody hears of a refusal either
@@ -186,6 +189,24 @@ class _Resent(Faults):
             world.look(process.name)
         process.breathe(world.latency_seconds(process))
         raise OutcomeUnknownError(name, "simulated: no reply to a request")
+
+    def _torn(self, effect: Callable[[], T]) -> T:
+        """Make a transaction of which others see a part first, if the seed says so."""
+        process, world = self._process, self._process.world
+        if not world.tears(process):
+            return effect()
+        region = world.cloud.regions[self._region]
+
+        def hides(count: int) -> list[int]:
+            some = process.torn.sample(range(count), process.torn.randint(1, count - 1))
+            process.tell(history.Called, call="transact", fault=f"{len(some)} of {count} items later")
+            return some
+
+        region.tear = Tear(hides, lambda: process.breathe(process.torn.uniform(*_TORN_SECONDS)))
+        try:
+            return effect()
+        finally:
+            region.tear = None
 
 
 class SimulatedDoorbells:

@@ -23,6 +23,7 @@ FAULTS: Final = (
 HICCUPS: Final = ("conflict", "throttle", "lost_reply", "lost_request")
 """Faults of a single call, after which the next one may well succeed."""
 _STEPS_SHARE: Final = 0.25
+_TORN_RATES: Final = (0.1, 0.5)
 _RATE_EXPONENTS: Final = (-2.5, -0.9)
 _ANYWHERE: Final = (
     "deploy", "mend", "split", "reconcile", "reconcile", "clock", "outage", "redrive", "redrive", "discard", "replay",
@@ -63,6 +64,7 @@ class Profile:
     copied: tuple[str, ...] = _COPIED
     tamper_share: float = 0.03
     days_apart_share: float = 0.5
+    torn_share: float = 0.0
     failover_share: float = 0.5
     slowness: tuple[float, ...] = (0.5, 1.0, 1.0, 20.0, 200.0)
     stall_rate_max: float = 0.02
@@ -107,7 +109,7 @@ class Draw:
             producers=producers,
             publishes=self._publishes(len(producers)),
             happenings=self.happenings(expires=expires),
-            rates=self.rates(),
+            rates=self.rates() | self._torn(seed),
             retention_days=1 if expires else 0,
             failover=len(self._regions) > 1 and random.random() < of.failover_share,
             shards=random.choice((1, 1, 2)),
@@ -206,6 +208,11 @@ class Draw:
         lasts_seconds = round(random.uniform(1, max(10, self._seconds)), 1)
         return Happening(after_seconds, what, region, other, lasts_seconds, number)
 
+    def _torn(self, seed: int) -> dict[str, float]:
+        """How often reads see transactions item by item: in seeds of their own, so that all else stays as it was."""
+        random = Random(f"{seed} torn")
+        return {"torn": random.choice(_TORN_RATES)} if random.random() < self._of.torn_share else {}
+
     def rates(self) -> dict[str, float]:
         random = self._random
         if random.random() < self._of.quiet_share:
@@ -221,10 +228,10 @@ class Draw:
 
 
 _ALL: Final = (
-    Profile("default", "everything that may happen, some of it in each seed"),
+    Profile("default", "everything that may happen, some of it in each seed", torn_share=0.3),
     Profile(
         "fast", "as default, with every short cut: producers ring by themselves, keys are attempted side by side",
-        express=True, concurrency=(1, 2, 8),
+        express=True, concurrency=(1, 2, 8), torn_share=0.3,
     ),
     Profile(
         "calm", "nothing fails but events: what is slow or held up shows",
@@ -245,7 +252,7 @@ _ALL: Final = (
         "copies", "producers that are copies of one process, forked or from a snapshot, with the same random numbers",
         clones=True, copied=(), regions=(1, 1, 2), quorum_share=0, retention_share=0, publishes=(8, 14), bad=(0.0,),
         faults=("lost_reply", "lost_request", "crash", "conflict", "lag"), fault_share=0.5, happenings=(0, 1),
-        anywhere=("reconcile",), between=("silence", "cut"), tamper_share=0, slowness=(1.0, 20.0),
+        anywhere=("reconcile",), between=("silence", "cut"), tamper_share=0, slowness=(1.0, 20.0), torn_share=0.3,
     ),
     Profile(
         "hours", "tables, partitions and queues that refuse for hours, outages as long",
@@ -263,14 +270,14 @@ _ALL: Final = (
         faults=("lag", "crash", "lost_reply", "conflict"), fault_share=0.3, happenings=(4, 6, 8),
         anywhere=("redrive", "redrive", "edit", "discard", "discard_all", "pause", "prove", "settings", "mend"),
         between=("failover", "failover", "failback", "decide_paused", "decide_paused"),
-        copied=(), tamper_share=0, slowness=(1.0, 20.0),
+        copied=(), tamper_share=0, slowness=(1.0, 20.0), torn_share=0.5,
     ),
     Profile(
         "races", "several consumers of few lanes, with doorbells again and machines that stand still",
         regions=(1,), lanes=(1,), subscriptions=(1,), consumers=(3,), retention_share=0, seconds=(900.0, 3000.0),
         publishes=(8, 14), stall_rate_max=0.1,
         bad=(0.1, 0.4), faults=("stall", "slow", "stale", "bell_kept", "lost_reply", "resend"), fault_share=0.7,
-        happenings=(0, 2, 4), anywhere=("redrive", "replay", "reconcile"), slowness=(1.0, 200.0),
+        happenings=(0, 2, 4), anywhere=("redrive", "replay", "reconcile"), slowness=(1.0, 200.0), torn_share=0.3,
     ),
     Profile(
         "quorum", "state that three Regions share, without transactions, and several consumers",
@@ -284,6 +291,7 @@ _ALL: Final = (
         regions=(1, 1, 2), quorum_share=0, retention_share=0, bad=(0.2, 0.5, 0.8), tamper_share=0,
         faults=("crash", "bell_kept", "resend"), fault_share=0.3, quiet_share=0.4, happenings=(0, 2, 4),
         anywhere=("outage", "outage", "redrive", "discard", "mend", "pause", "pause"), between=(), copied=(),
+        torn_share=0.3,
     ),
     Profile(
         "regions", "Regions lost, cut and late; publishers that go elsewhere",
@@ -297,7 +305,7 @@ _ALL: Final = (
         regions=(2, 3), quorum_share=0.2, retention_share=0, bad=(0.5, 0.8), delivers=("origin", "one"),
         faults=("lag", "crash", "bell_late"), always=("lag",), fault_share=0.3, quiet_share=0, happenings=(4, 6, 8),
         anywhere=("redrive", "reconcile"), between=("failover", "failover", "failback", "region_loss", "cut"),
-        copied=(), slowness=(1.0, 20.0),
+        copied=(), slowness=(1.0, 20.0), torn_share=0.5,
     ),
     Profile(
         "beginnings", "lanes begin where a replica shows records late and in any order, of a stream that expires",

@@ -172,6 +172,11 @@ class World:
         """How often a fault happens now."""
         return 0.0 if self.healed or self.is_calm else self.plan.rate(fault)
 
+    def tears(self, process: Process) -> bool:
+        """Say whether reads see a transaction of a process item by item now."""
+        rate = self.rate("torn")
+        return rate > 0 and process.torn.random() < rate
+
     def latency_seconds(self, process: Process) -> float:
         """How long one call takes."""
         return _BASE_LATENCY_SECONDS * (0.25 + process.random.expovariate(1.0)) * self.plan.slowness

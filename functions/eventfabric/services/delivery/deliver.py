@@ -32,6 +32,7 @@ from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.takeover import take_over
 from eventfabric.services.delivery.visit import Visit
 from eventfabric.services.standing import Standings, ledger_of
+from eventfabric.services.whole_state import whole_state
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
@@ -183,7 +184,7 @@ class Deliverer:
                     continue
             if owner is not None and state.cursor(ledger.region).epoch < owner.epoch:
                 now_ms = self._clock.now_ms()
-                whole = ledger.state(key)
+                whole = whole_state(ledger, key, clock=self._clock)
                 if not take_over(key, whole, owner.epoch, ledger=ledger, log=self._log, now_ms=now_ms):
                     return LaneResult(Outcome.HOLE)
                 continue

@@ -8,10 +8,12 @@ former state loses its race for the cursor, as everything does.
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 
+from eventfabric import limits
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes
 from eventfabric.model.roster import Roster, digest_of_id
 from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.whole_state import whole_state
 
 
 class KnownKeys:
@@ -33,8 +35,24 @@ class KnownKeys:
         if not sought:
             return []
         self._looked.update(sought)
-        found = self._in.ledger.look_up(self._key, sought)
+        found = self._found(sought)
         self._take(found)
+        return found
+
+    def _found(self, sought: list[bytes]) -> list[Parked]:
+        """Read keys, and those again for a moment that are named and not there.
+
+        A transaction's cursor may be seen before its keys. What stays away was freed meanwhile, so that this visit
+        loses its race, or begins like the digest of a dead key, and is none.
+        """
+        found = self._in.ledger.look_up(self._key, sought)
+        for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
+            seen = {digest_of_id(parked.id) for parked in found}
+            missing = [one for one in sought if one not in seen]
+            if not missing:
+                break
+            self._in.clock.sleep(pause_seconds)
+            found += self._in.ledger.look_up(self._key, missing)
         return found
 
     def get(self, roster: Roster, parking_id: str) -> Parked | None:
@@ -64,11 +82,10 @@ class KnownKeys:
         if not (self._is_whole or len(known) == read.roster.after(changes).count):
             if not _is_freed(read, changes):
                 return moved.beside_changed(read, changes)
-            state = self._in.ledger.state(self._key)
+            state = whole_state(self._in.ledger, self._key, clock=self._in.clock)
             self._take(state.parked.get(self._in.region, {}).values())
             self._is_whole = True
-            known = after_changes(self.stored, changes)
-        return moved.beside(known)
+        return moved.beside_after(read, self.stored, changes)
 
     def _take(self, found: Iterable[Parked]) -> None:
         for parked in found:

@@ -18,7 +18,8 @@ from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_o
 from eventfabric.model.identity import Region
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes
-from eventfabric.ports import Ledger, Log
+from eventfabric.ports import Clock, Ledger, Log
+from eventfabric.services.whole_state import whole_state
 from eventfabric.wire.ledger_commit import in_commits
 
 
@@ -43,9 +44,9 @@ def take_over(key: LaneKey, state: LaneState, epoch: int, *, ledger: Ledger, log
     ]
     parts = list(in_commits(changes)) or [[]]
     for number, some in enumerate(parts, start=1):
-        stored = after_changes(stored, some)
         to = replace(cursor, version=own.version, epoch=epoch) if number == len(parts) else own
-        outcome = ledger.commit(key, own, to.beside(stored), parked=some)
+        outcome = ledger.commit(key, own, to.beside_after(own, stored, some), parked=some)
+        stored = after_changes(stored, some)
         if not isinstance(outcome, Committed):
             return True
         own = outcome.cursor
@@ -57,7 +58,7 @@ def is_taken_over(state: LaneState, region: Region, owner: Owner | None) -> bool
     return owner is None or not state.cursors or state.cursor(region).epoch >= owner.epoch
 
 
-def taken_over(key: LaneKey, owner: Owner | None, *, ledger: Ledger, log: Log, now_ms: int) -> LaneState:
+def taken_over(key: LaneKey, owner: Owner | None, *, ledger: Ledger, log: Log, clock: Clock) -> LaneState:
     """Read a lane's state for a change that somebody decided, once this Region has taken the lane over.
 
     The function does that when it delivers, so not while the subscription is paused. A decision that was committed
@@ -68,10 +69,10 @@ def taken_over(key: LaneKey, owner: Owner | None, *, ledger: Ledger, log: Log, n
         ContendedCommitError: the lane is too busy; nothing is changed.
     """
     for _ in range(limits.LANE_RACES_MAX):
-        state = ledger.state(key)
+        state = whole_state(ledger, key, clock=clock)
         if owner is None or is_taken_over(state, ledger.region, owner):
             return state
-        if not take_over(key, state, owner.epoch, ledger=ledger, log=log, now_ms=now_ms):
+        if not take_over(key, state, owner.epoch, ledger=ledger, log=log, now_ms=clock.now_ms()):
             raise NotTakenOverError(
                 f"lane {key.lane} of {key.subscription} was handed over to {owner.region}, and the records that it "
                 "goes on from have not come there yet: find out with `eventfabric lanes`, and backfill them where "

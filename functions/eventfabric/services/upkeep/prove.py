@@ -27,6 +27,7 @@ from eventfabric.services.survey import lanes_of
 from eventfabric.services.upkeep.claim import Claim, exceptions_of
 from eventfabric.services.upkeep.stuck import ahead_of
 from eventfabric.services.upkeep.trail import Trail
+from eventfabric.services.whole_state import whole_state
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 
 Watch = Callable[[int], None]
@@ -158,7 +159,7 @@ class Prover:
             return None
         ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
         key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
-        state = ledger.state(key)
+        state = whole_state(ledger, key, clock=self._ports.clock)
         owner = owner_of(subscription, lane.origin, standing)
         region = ledger.region
         if not subscription.shares_state and owner is not None and state.cursor(region).epoch < owner.epoch:

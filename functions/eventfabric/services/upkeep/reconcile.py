@@ -42,6 +42,7 @@ from eventfabric.services.upkeep.replica import Replica
 from eventfabric.services.upkeep.round import Round
 from eventfabric.services.upkeep.vitals import Vitals
 from eventfabric.services.upkeep.watch import Bells, Watch
+from eventfabric.services.whole_state import whole_state
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 
@@ -233,7 +234,8 @@ class Reconciler:
                 continue
             ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
             try:
-                state = ledger.state(LaneKey(self._name, SubscriptionName(subscription.name), lane))
+                key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
+                state = whole_state(ledger, key, clock=self._ports.clock)
             except UndecodableItemError as error:
                 yield self._unreadable(lane, error, subscription)
                 continue
