@@ -98,8 +98,11 @@ def encode_dicts(values: Seq[object]) -> list[bytes] | None:
     texts = lines.split(b"\n")[:-1]
     if len(texts) != len(values):
         return None  # JSON that is not ours may have ends of lines of its own
-    if max(map(len, texts)) > _SURELY_SHALLOW_BYTES and any(map(_may_be_deep, texts)):
-        return None
+    if max(map(len, texts)) > _SURELY_SHALLOW_BYTES:
+        # Each opens one at least, so none opens more than what is left of them all.
+        opened = lines.count(b"{") + lines.count(b"[") - (len(texts) - 1)
+        if opened > limits.DATA_DEPTH_MAX and any(map(_may_be_deep, texts)):
+            return None
     return texts
 
 

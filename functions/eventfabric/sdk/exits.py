@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Protocol
 
 from eventfabric import limits
-from eventfabric.deadline import calls_end_within
+from eventfabric.deadline import CallsEnd
 
 
 class Unfinished(Protocol):
@@ -75,7 +75,7 @@ def _end() -> None:
     try:
         for one in unfinished:
             one.hurry()
-        with calls_end_within(limits.EXIT_FLUSH_SECONDS):
+        with CallsEnd(within_seconds=limits.EXIT_FLUSH_SECONDS):
             for one in unfinished:
                 one.finish(until)
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.deadline import calls_end_within, seconds_left
+from eventfabric.deadline import CallsEnd, seconds_left
 from eventfabric.errors import (
     ContendedAppendError,
     IndeterminateAppendError,
@@ -104,7 +104,7 @@ class Appender:
             if not has_turn:
                 raise tried.failure(None)
             left_seconds = max(0.0, (until_ms - self._clock.steady_ms()) / 1000)
-            with calls_end_within(left_seconds + limits.LAST_TRY_SECONDS):
+            with CallsEnd(within_seconds=left_seconds + limits.LAST_TRY_SECONDS):
                 return tried.run()
 
 

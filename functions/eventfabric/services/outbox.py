@@ -9,7 +9,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.deadline import calls_end_within
+from eventfabric.deadline import CallsEnd
 from eventfabric.errors import (
     ContendedTransactionError,
     IndeterminateTransactionError,
@@ -78,7 +78,7 @@ class OutboxAppend:
             UncertainTailError: nothing was written; what stands at a lane's end cannot be believed.
             OutcomeExpiredError: what is to be settled would have expired: nothing tells whether it was written.
         """
-        with calls_end_within(self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS):
+        with CallsEnd(within_seconds=self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS):
             return self._run(self._clock.steady_ms() + self._timeout_ms)
 
     def _run(self, until_ms: int) -> list[Record]:

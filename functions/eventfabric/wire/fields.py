@@ -6,6 +6,7 @@ program, or of somebody who means harm; it costs the lane or subscription that i
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from math import isfinite
 from typing import Final, NoReturn, TypeVar
 
@@ -21,6 +22,11 @@ T = TypeVar("T")
 BATCH_ID_BYTES: Final = 16
 TOKEN_BYTES_MAX: Final = 64
 _DIGITS_MAX: Final = 20
+_SETS: Final = (list, set, frozenset, tuple)
+_BYTES: Final = (bytes, bytearray)
+_MISSING: Final = (KeyError, TypeError, IndexError)
+_lane_of = lru_cache(limits.LANES_MAX)(Lane.parse)
+"""The records of a page all name one lane."""
 
 
 def key_text(item: Item) -> str:
@@ -32,7 +38,11 @@ def key_text(item: Item) -> str:
 
 def whole(item: Item, name: str, *, least: int = 0, most: int = limits.SEQUENCE_MAX) -> int:
     """A whole number that is not negative."""
-    return _whole(item, name, _value(item, name, "N"), least, most)
+    try:
+        digits = item[name]["N"]
+    except _MISSING:
+        digits = _value(item, name, "N")
+    return _whole(item, name, digits, least, most)
 
 
 def _whole(item: Item, name: str, digits: object, least: int, most: int) -> int:
@@ -78,7 +88,7 @@ def lane(item: Item, name: str) -> Lane:
     """A lane."""
     value = text(item, name, characters_max=limits.NOTE_CHARACTERS_MAX)
     try:
-        return Lane.parse(value)
+        return _lane_of(value)
     except ValueError:
         refuse(item, name, f"{value!r:.80}", "<origin>/<generation>.<index>")
 
@@ -100,23 +110,26 @@ def text(item: Item, name: str, *, characters_max: int) -> str:
 def texts(item: Item, name: str, *, count_max: int, characters_max: int) -> frozenset[str]:
     """A set of texts that is not empty."""
     values = _value(item, name, "SS")
-    allowed = f"a set of 1 to {count_max} texts of at most {characters_max} characters"
-    if not isinstance(values, list | set | frozenset | tuple) or not 0 < len(values) <= count_max:
-        refuse(item, name, type(values).__name__, allowed)
-    for value in values:
-        if not isinstance(value, str) or len(value) > characters_max:
-            refuse(item, name, "another kind of value, or a longer one", allowed)
-    return frozenset(values)
+    found = type(values).__name__
+    if isinstance(values, _SETS) and 0 < len(values) <= count_max:
+        found = "another kind of value, or a longer one"
+        try:  # what is no text cannot be joined
+            fits = len("".join(values)) <= characters_max or max(map(len, values)) <= characters_max
+        except TypeError:
+            fits = False
+        if fits:
+            return frozenset(values)
+    refuse(item, name, found, f"a set of 1 to {count_max} texts of at most {characters_max} characters")
 
 
 def octets(item: Item, name: str, *, least: int = 0, most: int = limits.ITEM_BYTES_MAX) -> bytes:
     """Bytes."""
     value = _value(item, name, "B")
-    if not isinstance(value, bytes | bytearray) or not least <= len(value) <= most:
-        found = f"{len(value):,} bytes" if isinstance(value, bytes | bytearray) else type(value).__name__
-        allowed = f"{least} bytes" if least == most else f"{least:,} to {most:,} bytes"
-        refuse(item, name, found, allowed)
-    return bytes(value)
+    if isinstance(value, _BYTES) and least <= len(value) <= most:
+        return bytes(value)
+    found = f"{len(value):,} bytes" if isinstance(value, _BYTES) else type(value).__name__
+    allowed = f"{least} bytes" if least == most else f"{least:,} to {most:,} bytes"
+    refuse(item, name, found, allowed)
 
 
 def chain(item: Item, name: str, *, may_be_unknown: bool = False) -> Chain:
@@ -177,10 +190,11 @@ def refuse(item: Item, name: str, found: str, allowed: str) -> NoReturn:
 
 
 def _value(item: Item, name: str, kind: str) -> object:
-    attribute: object = item.get(name) if isinstance(item, dict) else None
-    if isinstance(attribute, dict) and kind in attribute:
-        value: object = attribute[kind]
+    try:
+        value: object = item[name][kind]
         return value
+    except _MISSING:
+        attribute: object = item.get(name) if isinstance(item, dict) else None
     kinds = ", ".join(map(str, attribute)) if isinstance(attribute, dict) else type(attribute).__name__
     refuse(item, name, "nothing" if attribute is None else f"{kinds:.40}", kind)
 

@@ -28,6 +28,7 @@ from eventfabric.services.delivery.visit import Visit
 from eventfabric.wire.ledger_commit import CommitSize, size_of_key, size_of_writes
 
 _ONE_KEY: Final = CommitSize(1, limits.PARKED_BYTES_MAX)
+_NOTHING: Final = CommitSize()
 
 
 @dataclass(slots=True)
@@ -114,7 +115,7 @@ class Run:
             return self._flush(at) or "out of time"
         if isinstance(tried, Failed):
             return self._failed(at, batch, tried, after)
-        size = size_of_writes(tried)
+        size = size_of_writes(tried) if tried else _NOTHING
         if tried and not self._has_room(size):
             ended = self._flush(at)
             if ended is not None or self._index != after:
@@ -122,7 +123,8 @@ class Run:
         self._group.append(_Entry(at, batch, tried))
         if visit.transactional:
             self._keys |= keys
-            self._writes_size += size
+            if tried:
+                self._writes_size += size
         return self._flush(after) if visit.careful or visit.probes else None
 
     def _tried(self, at: int, batch: Seq[Event]) -> Tried:

@@ -165,7 +165,9 @@ class VisitedLane:
     @property
     def has_parked(self) -> bool:
         """Whether any key of the lane is parked."""
-        return self._keys.count(self.cursor.roster) > 0
+        roster = self.cursor.roster
+        # Asked for every event: most lanes have none.
+        return bool(self._parked or roster.retrying or roster.dead) and self._keys.count(roster) > 0
 
     @property
     def changes_size(self) -> CommitSize:
