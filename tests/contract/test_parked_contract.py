@@ -20,7 +20,7 @@ from eventfabric.model.parked import (
     Settled,
     after_changes,
 )
-from eventfabric.model.roster import digest_of_id
+from eventfabric.model.roster import Roster, digest_of_id
 from eventfabric.ports import Committed, Ledger, RaceLost
 from eventfabric.wire import settled_item
 from eventfabric.wire.keys import settled_key
@@ -87,10 +87,13 @@ def test_a_parked_key_that_somebody_changed_loses_the_race(ledger: Ledger, after
     first = parked(ledger)[PARKED.id]
     commit(ledger, cursor, (first, replace(first, due_ms=1)))
     now = ledger.state(KEY)
-    change = ParkedChange(first, after)
-    assert ledger.commit(KEY, now.cursor(HOME), at(9), parked=[change]) == RaceLost()
-    assert ledger.commit(KEY, now.cursor(HOME), at(9), parked=[ParkedChange(None, PARKED)]) == RaceLost()
-    assert ledger.state(KEY) == now
+    for change in (ParkedChange(first, after), ParkedChange(None, PARKED)):
+        read = ledger.state(KEY).cursor(HOME)
+        assert ledger.commit(KEY, read, at(9), parked=[change]) == RaceLost()
+    assert parked(ledger) == now.parked[HOME]
+    left = ledger.state(KEY).cursor(HOME)
+    assert replace(left, version=0) == replace(now.cursor(HOME), version=0)
+    assert left.roster == now.cursor(HOME).roster
 
 
 def test_a_cursor_that_somebody_moved_loses_the_race_with_its_parked_keys(backend: Backend) -> None:
@@ -99,14 +102,31 @@ def test_a_cursor_that_somebody_moved_loses_the_race_with_its_parked_keys(backen
     assert parked(backend.ledger) == {}
 
 
-def test_without_transactions_a_lost_race_leaves_at_most_events_that_wait_and_come_again(
+def test_without_transactions_whoever_lost_the_race_for_the_cursor_writes_no_parked_key(
     backend: Backend,
 ) -> None:
     ledger = backend.another_ledger(frozenset({"orders"}))
     commit(ledger, START)
     assert ledger.commit(KEY, START, at(9), parked=[ParkedChange(None, PARKED)]) == RaceLost()
     assert ledger.state(KEY).cursor(HOME).sequence == 0
-    assert list(parked(ledger)) == [PARKED.id]
+    assert parked(ledger) == {}
+
+
+def test_without_transactions_a_commit_that_ended_in_the_middle_leaves_events_that_wait_and_come_again(
+    backend: Backend,
+) -> None:
+    ledger = backend.another_ledger(frozenset({"orders"}))
+    other = replace(PARKED, id="k/other", key="other")
+    changes = [ParkedChange(None, PARKED), ParkedChange(replace(other, version=7), other)]
+    assert ledger.commit(KEY, START, at(9), parked=changes) == RaceLost()
+    glance = ledger.state(KEY, glance=True)
+    assert glance.is_whole
+    assert glance.cursor(HOME).sequence == 0
+    assert list(glance.parked[HOME]) == [PARKED.id]
+    assert glance.cursor(HOME).roster == Roster.of([PARKED])
+    read = glance.cursor(HOME)
+    assert isinstance(ledger.commit(KEY, read, read.beside(glance.parked[HOME])), Committed)
+    assert ledger.state(KEY, glance=True).cursor(HOME).roster == Roster.of([PARKED])
 
 
 def test_parked_keys_and_writes_commit_together(backend: Backend) -> None:
@@ -226,8 +246,7 @@ def test_a_cursor_keeps_what_it_says_of_the_parked_keys_beside_it(ledger: Ledger
     assert (outcome.cursor.low, outcome.cursor.parked) == (moved.low, moved.parked)
 
 
-def test_a_lane_is_read_without_its_parked_keys_and_they_are_looked_up(backend: Backend) -> None:
-    ledger = backend.ledger
+def test_a_lane_is_read_without_its_parked_keys_and_they_are_looked_up(ledger: Ledger) -> None:
     other = replace(PARKED, id="k/other", key="other", state=ParkedState.DEAD)
     changes = [ParkedChange(None, PARKED), ParkedChange(None, other)]
     outcome = ledger.commit(KEY, START, at(4).beside(after_changes({}, changes)), parked=changes)
@@ -242,12 +261,6 @@ def test_a_lane_is_read_without_its_parked_keys_and_they_are_looked_up(backend: 
     assert {one.id: one for one in ledger.look_up(KEY, sought)} == whole.parked[HOME]
     assert whole.is_whole
     assert ledger.acting_for(AWAY).look_up(KEY, sought) == []
-
-
-def test_without_transactions_a_lane_is_always_read_whole(backend: Backend) -> None:
-    ledger = backend.another_ledger(in_order=frozenset({str(KEY.stream)}))
-    ledger.commit(KEY, START, at(4), parked=[ParkedChange(None, PARKED)])
-    assert set(ledger.state(KEY, glance=True).parked[HOME]) == {PARKED.id}
 
 
 def test_marks_come_back_as_they_were_and_the_slower_of_two_passes_writes_nothing(backend: Backend) -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from eventfabric.memory.faults import Faults
 from eventfabric.model.cursor import START, digest_of
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes, key_parking_id
 from eventfabric.model.roster import Roster, digest_of_id, packed_dead, unpacked_dead
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.wire import cursor_item
+from eventfabric.wire import cursor_item, parked_item
 from eventfabric.wire.item_size import item_bytes
 from tests.simulation.world import HOME, LANE, World, event
 from tests.unit.failing import (
@@ -21,15 +21,16 @@ from tests.unit.failing import (
     named,
     retry,
     the_dead_letter,
+    waiting,
     world_of,
 )
 
 DEAD = retry(permanent=[BAD_ORDER])
 
 
-def with_dead(keys: int) -> World:
+def with_dead(keys: int, durability: str = "replicated") -> World:
     """A world with so many dead keys."""
-    world = world_of(Failing({f"{number}": 1 for number in range(keys)}), **DEAD)
+    world = world_of(Failing({f"{number}": 1 for number in range(keys)}), durability=durability, **DEAD)
     for first in range(0, keys, 100):
         world.put(*(event(f"{number}", key=f"k{number}") for number in range(first, min(first + 100, keys))))
         world.deliver(time_ms=10**9)
@@ -37,10 +38,11 @@ def with_dead(keys: int) -> World:
     return world
 
 
-def test_a_doorbell_reads_no_dead_key_that_does_not_concern_it() -> None:
-    world, faults = with_dead(1_000), Faults()
+@pytest.mark.parametrize("durability", ["replicated", "quorum"])
+def test_a_doorbell_reads_no_dead_key_that_does_not_concern_it(durability: str) -> None:
+    world, faults = with_dead(1_000, durability=durability), Faults()
     world.put(*named("a1"))
-    table = world.cloud.regions[HOME].table("shop-ledger")
+    table = world.cloud.regions[HOME].table(world.topology.ledger_of("orders").name)
     read, query = list[int](), table.query
 
     def metered(*arguments: object, **options: object) -> object:
@@ -50,8 +52,8 @@ def test_a_doorbell_reads_no_dead_key_that_does_not_concern_it() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "query", metered)
-        assert world.deliver(by=world.deliverer(faults=faults)).outcome is Outcome.DELIVERED
-    assert sum(read) < 8 * 1024  # four read units; each of the dead keys has some KB
+        assert world.deliver(by=world.deliverer(faults=faults), tail=1_001).outcome is Outcome.DELIVERED
+    assert 0 < sum(read) < 8 * 1024  # four read units; each of the dead keys has some KB
     assert faults.count("ledger.look_up") == 0
     assert world.recorder.ids() == ["a1"]
     assert len(world.parked()) == 1_000
@@ -131,3 +133,20 @@ def test_a_lane_whose_dead_keys_are_all_handled_is_as_one_that_never_had_any() -
     drained(world)
     assert (world.cursor().roster.count, world.cursor().low, world.cursor().parked) == (0, None, b"")
     assert sorted(world.recorder.ids()) == ["0", "1", "2"]
+
+
+def test_a_key_that_no_cursor_names_is_found_where_one_of_its_events_is_to_be_parked() -> None:
+    """Without transactions, a process that stood still and then died may leave one."""
+    world = world_of(Failing({"a2": 1}), *named("a1"), durability="quorum", **DEAD)
+    world.deliver(tail=1)
+    forgotten = replace(the_dead_letter(with_dead(1)).parked, id=key_parking_id("a"), key="a")
+    item = parked_item.to_item(world.key_of(LANE), HOME, forgotten, token=bytes(16))
+    world.cloud.regions[HOME].table(world.topology.ledger_of("orders").name).write("Put", {"Item": item})
+    world.put(*named("b1"))
+    assert world.deliver(tail=2).outcome is Outcome.DELIVERED
+    assert waiting(world, "a") == [0]
+    world.put(*named("a2"))
+    assert world.deliver(tail=3).outcome is Outcome.DELIVERED
+    assert waiting(world, "a") == [0, 2]
+    assert world.cursor().sequence == 3
+    assert world.recorder.ids() == ["a1", "b1"]

@@ -73,11 +73,10 @@ class AwsLedger:
 
     def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
         """See ports.Ledger. One Query for each MB of state."""
-        # Without transactions a parked key may be there before the cursor names it.
-        glances = glance and key.stream not in self._in_order
-        end = BEFORE_PARKED if glances else ""
+        end = BEFORE_PARKED if glance else ""
         pages = self._pages("read the ledger", key.stream, {"S": str(key)}, end=end)
-        return state_of(chain.from_iterable(pages), is_whole=not glances)
+        state = state_of(chain.from_iterable(pages), is_whole=not glance)
+        return self.state(key) if glance and state.is_announced else state
 
     def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
         """See ports.Ledger. One GetItem a key."""
@@ -145,11 +144,12 @@ class AwsLedger:
             self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
             writes=writes,
             token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES), now_ms=self._clock.now_ms(),
+            in_order=key.stream in self._in_order,
         )  # fmt: skip
         with named_failures("commit"):
             try:
-                if request.others and not writes and key.stream in self._in_order:
-                    return self._write_in_order(request)
+                if request.announcement is not None:
+                    return self._write_in_order(request, request.announcement)
                 if writes or request.others:
                     actions: list[Action] = [(write.action, write.request) for write in writes]
                     self._transact([*actions, *request.others, ("Put", request.cursor)])
@@ -166,18 +166,20 @@ class AwsLedger:
             ClientRequestToken=self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex(),
         )
 
-    def _write_in_order(self, request: CommitRequest) -> CommitOutcome:
-        """Decisions first, then parked keys: without the cursor behind them they wait for events that come again; lost
-        is none.
+    def _write_in_order(self, request: CommitRequest, announcement: dict[str, Any]) -> CommitOutcome:
+        """The announcement, decisions, parked keys, and then the cursor: without that behind them keys wait for events
+        that come again; lost is none.
         """
-        for action, item in request.others:
+        for action, item in [("Put", announcement), *request.others]:
             try:
                 self._client.put_item(**item) if action == "Put" else self._client.delete_item(**item)
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
-                if not wrote(item, cast(dict[str, Any], error.response).get("Item")):
-                    return RaceLost()
+                there = cast(dict[str, Any], error.response).get("Item")
+                if wrote(item, there):
+                    continue
+                return request.outcome_of_item(there) if item is announcement else RaceLost()
         self._client.put_item(**request.cursor)
         return Committed(request.stored)
 

@@ -6,7 +6,7 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Self
+from typing import Any, Self
 
 from eventfabric import limits
 from eventfabric.memory.expressions import AttributeValue
@@ -66,9 +66,9 @@ class MemoryLedger:
 
     def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
         """See ports.Ledger. One query for each page of state."""
-        glances = glance and key.stream not in self._in_order
-        pages = self._pages(key.stream, {"S": str(key)}, end=BEFORE_PARKED if glances else "")
-        return state_of(chain.from_iterable(pages), is_whole=not glances)
+        pages = self._pages(key.stream, {"S": str(key)}, end=BEFORE_PARKED if glance else "")
+        state = state_of(chain.from_iterable(pages), is_whole=not glance)
+        return self.state(key) if glance and state.is_announced else state
 
     def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
         """See ports.Ledger. One get a key."""
@@ -116,9 +116,10 @@ class MemoryLedger:
             self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
             writes=writes,
             token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
+            in_order=key.stream in self._in_order,
         )  # fmt: skip
-        if request.others and not writes and key.stream in self._in_order:
-            return self._write_in_order(request, key.stream)
+        if request.announcement is not None:
+            return self._write_in_order(request, request.announcement, key.stream)
         try:
             if writes or request.others:
                 of_writes: list[Action] = [(write.action, write.request) for write in writes]
@@ -137,17 +138,20 @@ class MemoryLedger:
             return _refused(cancelled, request, len(writes))
         return Committed(request.stored)
 
-    def _write_in_order(self, request: CommitRequest, stream: StreamName) -> CommitOutcome:
-        """Decisions first, then parked keys: without the cursor behind them they wait for events that come again; lost
-        is none.
+    def _write_in_order(
+        self, request: CommitRequest, announcement: dict[str, Any], stream: StreamName
+    ) -> CommitOutcome:
+        """The announcement, decisions, parked keys, and then the cursor: without that behind them keys wait for events
+        that come again; lost is none.
         """
         table = self._region.table(self._table_of(stream))
-        for action, item in request.others:
+        for action, item in [("Put", announcement), *request.others]:
             try:
                 self._requests.send("put", partial(table.write, action, item))
             except ConditionFailedError as failed:
-                if not wrote(item, failed.item):
-                    return RaceLost()
+                if wrote(item, failed.item):
+                    continue
+                return request.outcome_of_item(failed.item) if item is announcement else RaceLost()
         try:
             self._requests.send("put", lambda: table.write("Put", request.cursor))
         except ConditionFailedError as failed:

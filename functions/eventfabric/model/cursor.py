@@ -57,6 +57,8 @@ class Cursor:
     """Digest of the parked keys that stand beside it, empty where there is none."""
     roster: Roster = field(default_factory=Roster, compare=False)
     """Which these are, in a few bytes each; a commit brings it up to date."""
+    is_announced: bool = field(default=False, compare=False)
+    """Of a stream without transactions: keys beside it were about to be written. Only all of them tell which were."""
 
     def beside(self, parked: Mapping[str, Parked]) -> "Cursor":
         """The cursor with what tells another Region whether it has these parked keys, all of them, as they are."""
@@ -127,6 +129,11 @@ class LaneState:
         if not self.is_whole or not (parked or cursor.roster.count):
             return cursor
         return replace(cursor, roster=cursor.roster.naming(parked.values() if parked else ()))
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether a cursor stands where parked keys were about to be written beside it."""
+        return any(cursor.is_announced for cursor in self.cursors.values())
 
     @property
     def latest(self) -> Region | None:

@@ -6,6 +6,7 @@ write (lets a consumer recognise its own commit after a lost reply), `u` millise
 keys are parked: `l` base and sequence of the first event that waits, `p` digest of the keys. Where it is not 0: `r` the
 sequence before which events are replays, `b` the first sequence that was ever to be delivered. The roster of the parked
 keys: `t` when those are due that retry, by the digest of their id (MessagePack), `d` how the digests of the dead begin.
+`f`: parked keys were about to be written beside it, one by one.
 """
 
 from typing import Final
@@ -39,6 +40,8 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
         item["g"] = {"BOOL": True}
     if cursor.crashes:
         item["n"] = {"N": str(cursor.crashes)}
+    if cursor.is_announced:
+        item["f"] = {"BOOL": True}
     if cursor.low is not None:
         item["l"] = {"L": [{"N": str(cursor.low.base)}, {"N": str(cursor.low.sequence)}]}
         item["p"] = {"B": cursor.parked}
@@ -72,6 +75,7 @@ def from_item(item: Item) -> Cursor:
         replay_until=fields.sequence(item, "r") if "r" in item else Sequence(0),
         began=fields.sequence(item, "b") if "b" in item else Sequence(0),
         roster=Roster(_retrying(item) if "t" in item else {}, _dead(item) if "d" in item else ()),
+        is_announced=fields.flag(item, "f"),
     )
 
 

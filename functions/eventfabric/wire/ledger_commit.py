@@ -110,14 +110,24 @@ class CommitRequest:
         now_ms: int,
         decided: Seq[Decided] = (),
         writes: Seq[Write] = (),
+        in_order: bool = False,
     ) -> None:
-        """`writes`: a handler's, that go with it."""
+        """`writes`: a handler's, that go with it. `in_order`: the stream has no transactions."""
         roster = read.roster.after(parked) if parked else read.roster
-        self.stored = replace(moved, version=read.version + 1, roster=roster)
         self.token = token
         self._table = table
-        item = cursor_item.to_item(key, region, self.stored, token=token, now_ms=now_ms)
-        self.cursor = self._put(item, read.version)
+
+        def put(cursor: Cursor, read_version: int) -> dict[str, Any]:
+            item = cursor_item.to_item(key, region, cursor, token=token, now_ms=now_ms)
+            return self._put(item, read_version)
+
+        version = read.version
+        self.announcement: dict[str, Any] | None = None
+        if in_order and not writes and (parked or decided or settled):
+            self.announcement = put(replace(read, version=version + 1, is_announced=True), version)
+            version += 1
+        self.stored = replace(moved, version=version + 1, roster=roster, is_announced=False)
+        self.cursor = put(self.stored, version)
         self.others: list[Action] = [
             *(("Put", self._put(won_item.to_item(one, token=token), 0)) for one in decided),
             *(self._change(key, region, change) for change in parked),
@@ -213,7 +223,7 @@ def state_of(items: Iterable[Item], *, is_whole: bool = True) -> LaneState:
         region, kind = fields.region_and_kind(item)
         if is_cursor(kind):
             cursors[region] = cursor_item.from_item(item)
-            if not is_whole:
+            if not (is_whole or cursors[region].is_announced):
                 cursor_item.check_roster(item, cursors[region])
         elif is_parked(kind):
             found = parked_item.from_item(item)

@@ -35,7 +35,7 @@ from eventfabric.services.standing import Standings, ledger_of
 from eventfabric.services.whole_state import whole_state
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import Doorbell
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 
 class Outcome(Enum):
@@ -166,7 +166,7 @@ class Deliverer:
         for race in range(limits.LANE_RACES_MAX):
             if race and not probes and self._standings.read().circuit.state is not CircuitState.CLOSED:
                 return self._waiting(doorbell)
-            state, ahead = self._look(ledger, key, doorbell)
+            state, ahead = self._look(ledger, key, doorbell, has_lost=race > 0)
             if owner is not None and self._standings.is_in_doubt(state.written_ms):
                 owner = self._standings.ask(lane.origin)
                 if owner is None or owner.region != self._region:
@@ -222,14 +222,18 @@ class Deliverer:
         self._breaker.ring_probe(doorbell.lane, behind=doorbell.again)
         return LaneResult(Outcome.WAITING)
 
-    def _look(self, ledger: Ledger, key: LaneKey, doorbell: Doorbell) -> tuple[LaneState, _Ahead | None]:
+    def _look(
+        self, ledger: Ledger, key: LaneKey, doorbell: Doorbell, *, has_lost: bool
+    ) -> tuple[LaneState, _Ahead | None]:
         """The lane's state; and at the same time, where this process knows the lane, what stands behind its end.
 
         Nobody is bound to that: it counts where the cursor still stands there, and was not read for nothing then.
         """
         base = self._left_at.pop(key.lane, None)
+        # Without transactions, a process that stood still may have left a key that no cursor names.
+        glance = not (self.subscription.shares_state and (has_lost or doorbell.tail == ANY_TAIL))
         if base is None or doorbell.tail <= base or self._context.side_by_side is one_after_another:
-            return ledger.state(key, glance=True), None
+            return ledger.state(key, glance=glance), None
         states: list[LaneState] = []
         pages: list[Page] = []
 
@@ -237,7 +241,7 @@ class Deliverer:
             with suppress(LogError, PortError):  # read again where it is needed, and told there
                 pages.append(self._log.read(key.lane, base, records_max=limits.PAGE_RECORDS_MAX))
 
-        self._context.side_by_side([lambda: states.append(ledger.state(key, glance=True)), read_log])
+        self._context.side_by_side([lambda: states.append(ledger.state(key, glance=glance)), read_log])
         return states[0], _Ahead(base, pages[0]) if pages else None
 
     def _not_begun(self, probes: bool) -> LaneResult:
