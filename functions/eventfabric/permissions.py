@@ -105,17 +105,19 @@ def of_function(topology: Topology, function: FunctionTopology) -> list[Statemen
 
 
 def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
-    """What a producer of a stream may do: append to each Region's own lanes there, read the log, ring.
+    """What a producer of a stream may do: append in each Region, confirm there what another has, read the log, ring.
 
-    Of the ledger only how far reconciliation has seen the lanes, for where the log alone leaves doubt.
+    A confirmation (`acks=2`) puts the record of another Region's lane, as its replication does. Notes of ids published
+    once are each Region's own. Of the ledger only how far reconciliation has seen the lanes, for where the log alone
+    leaves doubt.
     """
     origins = stream.definition.regions
     appends = [
         Statement(
-            f"append what is published in {region}",
+            f"append what is published in {region}, and confirm there what other Regions have",
             ("dynamodb:PutItem",),
             (_table(stream.table, region),),
-            leading_keys=(f"{region}/*", f"once/{region}/*"),
+            leading_keys=(*_lanes(stream), f"once/{region}/*"),
         )
         for region in origins
     ]

@@ -90,7 +90,7 @@ def is_denied(fabric: LocalFabric, statements: list[Statement], call: Any, **req
     return False
 
 
-def test_a_producer_publishes_once_and_in_transactions_and_confirms_in_two_regions_with_its_policy(
+def test_a_producer_publishes_once_and_in_transactions_with_its_policy(
     fabric: LocalFabric,
 ) -> None:
     topology = fabric.topology
@@ -108,14 +108,14 @@ def test_a_producer_publishes_once_and_in_transactions_and_confirms_in_two_regio
     assert len(fabric.subscription("all").handled()) == 4
 
 
-def test_a_producer_reads_no_ledger_reaches_no_other_stream_and_writes_no_other_regions_lanes(
+def test_a_producer_reads_no_ledger_reaches_no_other_stream_and_notes_no_other_regions_ids(
     fabric: LocalFabric,
 ) -> None:
     topology = fabric.topology
     allowed = publisher(topology, topology.stream(ORDERS))
     client = clients(fabric, US).dynamodb
     query = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": f"{US}/0.1"}}}
-    item = {"pk": {"S": f"{EU}/0.1"}, "sk": {"N": "0"}}
+    item = {"pk": {"S": f"once/{EU}/1"}, "sk": {"N": "0"}}
     assert is_denied(fabric, allowed, client.query, TableName="shop-ledger", **query)
     assert is_denied(fabric, allowed, client.query, TableName="shop-other", **query)
     assert is_denied(fabric, allowed, client.put_item, TableName="shop-orders", Item=item)

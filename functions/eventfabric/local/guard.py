@@ -46,19 +46,26 @@ class Guard:
         self._tables = {table.name: table for table in topology.tables}
         self.denied: dict[str, None] = {}
 
-    def watch(self, client: BaseClient) -> None:
-        """Check this client's calls from now on."""
+    def watch(self, client: BaseClient, allowed: Iterable[Statement] | None = None) -> None:
+        """Check this client's calls from now on, in any thread, against `allowed`; None: against who is acting."""
         region = client.meta.region_name
+        fixed = None if allowed is None else tuple(allowed)
 
         def check(params: dict[str, Any], model: Any, **_: Any) -> None:
-            self._check(region, model.service_model.service_name, model.name, params)
+            statements = _acting.get() if fixed is None else fixed
+            if statements is not None:
+                self._check(region, model.service_model.service_name, model.name, params, statements)
 
         client.meta.events.register("before-parameter-build", check)
 
-    def _check(self, region: str, service: str, operation: str, params: dict[str, Any]) -> None:
-        statements = _acting.get()
-        if statements is None:
-            return
+    def _check(
+        self,
+        region: str,
+        service: str,
+        operation: str,
+        params: dict[str, Any],
+        statements: tuple[Statement, ...],
+    ) -> None:
         for action, name, key in self._calls(service, operation, params):
             table = self._tables.get(name.removeprefix("table/"))
             # All Regions of a strongly consistent table are one here.

@@ -263,8 +263,13 @@ class Failover:
             self._ports.doorbells.ring_later(subscription.name, later, 2 * limits.CIRCUIT_CACHE_SECONDS)
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:
-        """What both Regions know of its owners, or the target alone where the source does not answer."""
+        """What both Regions know of its owners, or the target alone where the source does not answer.
+
+        A source that the stream is not in is not asked: it knows nothing of it, and nobody is granted to look there.
+        """
         here = self._ports.ledger.standing(*_names(subscription))
+        if self._source not in subscription.regions:
+            return here
         try:
             there = self._theirs.ledger.standing(*_names(subscription)).owners
         except PortError:

@@ -1,0 +1,312 @@
+"""Every verb of the SDK and of the command line runs under the policy that the deployment makes for who uses it."""
+
+import json
+from asyncio import run
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from eventfabric import Delivery, Event, Fabric, Operations
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
+from eventfabric.cli.main import app
+from eventfabric.definition_file import read_definition
+from eventfabric.errors import UnconfirmedAppendError
+from eventfabric.local import LocalFabric
+from eventfabric.local.clock import RunningClock
+from eventfabric.local.guard import acting
+from eventfabric.model.identity import Lane, Sequence, StreamName
+from eventfabric.permissions import Statement, operator, publisher
+from eventfabric.sdk.asynchronous import AsyncFabric
+from eventfabric.services.survey import lanes_of
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, to_body
+from tests.local.cli_support import CommandLine, Ran
+
+US, EU = "us-east-1", "eu-west-1"
+DEFINITION = f"""
+[fabric]
+name = "shop"
+regions = ["{US}", "{EU}"]
+[streams.orders]
+lanes = 1
+[streams.near]
+lanes = 1
+regions = ["{US}"]
+durability = "regional"
+[subscriptions.billing]
+stream = "orders"
+handler = "subscribers.billing:charge"
+retry = {{ immediate = 0, attempts = 2, permanent = ["builtins:ValueError"] }}
+[subscriptions.audit]
+stream = "orders"
+handler = "subscribers.billing:charge"
+[subscriptions.nearby]
+stream = "near"
+handler = "subscribers.billing:charge"
+"""
+USES_NO_TABLE = {"cost", "definition check", "definition schema", "local up", "simulate"}
+
+
+def charge(event: Event, delivery: Delivery) -> None:
+    if event.type == "Poison":
+        raise ValueError("poison")
+    if event.type == "Doubt":
+        with delivery.once("charge"):
+            raise SystemExit
+
+
+def nothing(event: Event, delivery: Delivery) -> None:
+    """Handle by doing nothing."""
+
+
+class Guarded:
+    """A local fabric, and clients of it that may do no more than a policy says, in whichever thread."""
+
+    def __init__(self, fabric: LocalFabric, definition: Path, patch: pytest.MonkeyPatch) -> None:
+        self.fabric, self.definition = fabric, definition
+        self.allowed: list[Statement] = []
+        made = Clients.__init__
+
+        def watched(clients: Clients, *arguments: Any, **settings: Any) -> None:
+            made(clients, *arguments, **settings)
+            for client in (clients.dynamodb, clients.sqs):
+                fabric.guard.watch(client, self.allowed)
+
+        patch.setattr(Clients, "__init__", watched)
+
+    def produce(self, **settings: Any) -> Fabric:
+        """A producer of orders, connected as any."""
+        topology = self.fabric.topology
+        self.allowed = publisher(topology, topology.stream("orders"))
+        return Fabric.from_definition(self.definition, region=US, **settings)
+
+    def operate(self, streams: Iterable[str] = ("orders",)) -> None:
+        """Have the command line run by an operator of these streams."""
+        topology = self.fabric.topology
+        self.allowed = [one for name in streams for one in operator(topology, topology.stream(name))]
+
+    @property
+    def denied(self) -> list[str]:
+        return list(self.fabric.guard.denied)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
+    for name, value in (("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")):
+        monkeypatch.setenv(name, value)
+    definition = tmp_path / "fabric.toml"
+    definition.write_text(DEFINITION)
+    handlers = {"billing": charge, "audit": nothing, "nearby": nothing}
+    with LocalFabric(read_definition(definition), handlers=handlers, clock=RunningClock()) as fabric:
+        yield Guarded(fabric, definition, monkeypatch)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(capsys, monkeypatch)
+
+
+def test_two_regions_confirm_whatever_form_of_publishing_asks_them_to(guarded: Guarded) -> None:
+    producer = guarded.produce()
+    event = Event(key="a", type="Placed")
+    assert producer.publish("orders", key="a", type="Placed", acks=2).sequence == 0
+    assert [one.sequence for one in producer.publish_many("orders", [event, event], acks=2)] == [1, 2]
+    with producer.publisher("orders", acks=2) as publishing:
+        pending = publishing.publish(key="a", type="Placed")
+    assert pending.result().sequence == 3
+    assert run(AsyncFabric(producer).publish("orders", key="a", type="Placed", acks=2)).sequence == 4
+
+    log = guarded.fabric.ports(EU).log_of(guarded.fabric.topology.stream("orders"))
+    lane = next(lane for lane in lanes_of(guarded.fabric.topology.stream("orders")) if lane.origin == US)
+    assert log.tail(lane).sequence == 5
+    assert guarded.denied == []
+
+
+def test_what_no_second_region_confirmed_is_confirmed_by_publishing_it_again(guarded: Guarded) -> None:
+    producer = guarded.produce()
+    allowed = guarded.allowed
+    fabric = guarded.fabric
+    fabric.faults.stop(EU)
+    with acting(allowed), pytest.raises(UnconfirmedAppendError) as unconfirmed:
+        fabric.region(US).publish("orders", key="a", type="Placed", acks=2)
+    (receipt,) = producer.publish_again(unconfirmed.value)
+    assert (receipt.sequence, guarded.denied) == (0, [])
+
+
+def test_a_producer_goes_to_another_region_and_settles_there_what_had_no_reply(guarded: Guarded) -> None:
+    producer = guarded.produce(failover=[EU])
+    assert producer.publish("orders", key="a", type="Placed").lane.origin == US
+    fabric = guarded.fabric
+    fabric.faults.stop(US)
+    with acting(guarded.allowed):
+        away = fabric.region(US, failover=[EU])
+        receipt = away.publish("orders", key="a", type="Placed", acks=1)
+    assert receipt.lane.origin == EU
+    assert guarded.denied == []
+
+
+class Operator:
+    """Runs commands, and remembers which."""
+
+    def __init__(self, cli: CommandLine, guarded: Guarded) -> None:
+        self._cli, self._guarded = cli, guarded
+        self.ran: set[str] = set()
+
+    def __call__(self, *words: str, code: int = 0) -> Ran:
+        where = ("--definition", str(self._guarded.definition))
+        ran = self._cli.run(*words, *where)
+        assert ran.code == code, (words, ran.err)
+        assert self._guarded.denied == [], words
+        self.ran |= {" ".join(words[:2]), words[0]}
+        return ran
+
+
+def commands(command: Any, *before: str) -> Iterator[str]:
+    """Every command that does something, by its words."""
+    below = getattr(command, "commands", {})
+    if before and (not below or command.invoke_without_command):
+        yield " ".join(before)
+    for name, one in below.items():
+        yield from commands(one, *before, name)
+
+
+def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates(
+    guarded: Guarded, cli: CommandLine, tmp_path: Path
+) -> None:
+    fabric, does = guarded.fabric, Operator(cli, guarded)
+    stream = fabric.topology.stream("orders")
+    lane = next(lane for lane in lanes_of(stream) if lane.origin == US)
+
+    # a producer
+    guarded.allowed = publisher(fabric.topology, stream)
+    does("publish", "orders", "--key", "p", "--type", "Poison", "--region", US)
+    events = tmp_path / "events.jsonl"
+    kinds = ("Placed", "Poison", "Poison", "Doubt", "Placed")
+    events.write_text(
+        "\n".join(
+            json.dumps(
+                {"specversion": "1.0", "id": f"e{n}", "source": "/s", "type": kind, "subject": f"k{n}"}
+            )
+            for n, kind in enumerate(kinds)
+        )
+    )
+    does("publish", "orders", "--events", str(events), "--region", US)
+
+    # before anything is replicated: a Region lacks all
+    guarded.operate()
+    asked = ("--stream", "orders", "--from", US, "--to", EU)
+    does("backfill", *asked, "--dry-run")
+    done = does("backfill", *asked, "--json").json
+    does("backfill", "cancel", done["backfill"])
+    does("backfill", "show", done["backfill"])
+    does("backfill", "show", "--region", EU)
+    does("backfill", "resume", done["backfill"])
+    fabric.settle(timers=True)
+
+    # what failed
+    letters = does("dead-letters", "list", "billing", "--json", "--region", US).json
+    places = [one["place"] for one in letters]
+    does("parked", "list", "billing", "--region", US)
+    does("dead-letters", "show", "billing", places[0], "--region", US)
+    does("dead-letters", "export", "billing", "--region", US)
+    edited = tmp_path / "edited.json"
+    edited.write_text(
+        json.dumps({"specversion": "1.0", "id": "x", "source": "/s", "type": "Placed", "subject": "p"})
+    )
+    does("dead-letters", "redrive", "billing", places[0], "--dry-run", "--region", US)
+    does("dead-letters", "discard", "billing", places[1], "--region", US)
+    does("dead-letters", "discard", "billing", places[2], "--all-waiting", "--region", US)
+    does("dead-letters", "redrive", "billing", places[0], "--region", US)
+    does("steps", "show", "billing", "e3", "charge", "--source", "/s", "--region", US)
+    does("steps", "settle", "billing", "e3", "charge", "--done", "--source", "/s", "--region", US)
+
+    # looking, and mending
+    does("show", places[0], "--stream", "orders", "--region", US)
+    does("show", "e1", "--stream", "orders", "--region", US)
+    does("lanes", "--stream", "orders", "--ring", "--region", US)
+    does("prove", "billing", "--region", US)
+    for more in ((), ("--repair",), ("--full", "--repair")):
+        does("reconcile", "--stream", "orders", *more, "--region", US)
+    log = fabric.ports(US).log_of(stream)
+    first = log.read(lane, Sequence(0), records_max=1).records[0]
+    log.append(replace(first, sequence=Sequence(1 << 40)))
+    does("lanes", "quarantine", "orders", f"{lane}@{1 << 40}", "--region", US)
+    does("lanes", "mended", "orders", "--region", US)
+    copy_and_lose(fabric, str(lane))
+    restored = ("orders", str(lane), "--sequence", "0", "--from-table", "shop-orders-restored")
+    does("lanes", "restore", *restored, "--dry-run", "--region", US)
+    does("lanes", "restore", *restored, "--region", US)
+
+    # subscriptions
+    guarded.operate(("orders", "near"))
+    does("subscriptions", "list", "--region", US)
+    guarded.operate()
+    does("subscriptions", "pause", "billing", "--region", US)
+    does("subscriptions", "resume", "billing", "--region", US)
+    fabric.settle()
+    does("subscriptions", "replay", "audit", "--from", "0", "--region", US)
+    does("subscriptions", "replay", "billing", "--from", "0", "--into", "audit", "--dry-run", "--region", US)
+    does("subscriptions", "replay", "billing", "--from", "0", "--key", "k0", "--region", US)
+    fabric.settle()
+    kill_doorbell(fabric, lane)
+    does("queues", "redrive", "billing", "--dry-run", "--region", US)
+    does("queues", "redrive", "billing", "--region", US)
+
+    # a Region handed over; a stream that is in one Region alone is nobody's business there
+    guarded.operate(("orders", "near"))
+    does("failover", "--from", US, "--to", EU, "--dry-run")
+    does("failover", "--from", US, "--to", EU, "--no-drain", "--yes")
+    fabric.settle(timers=True)
+    does("failback", US, "--no-drain", "--yes")
+
+    every = set(commands(typer.main.get_command(app)))
+    assert every - does.ran == USES_NO_TABLE
+
+
+def test_who_may_operate_every_stream_drains_a_region_and_hands_it_over_and_back(guarded: Guarded) -> None:
+    fabric = guarded.fabric
+    fabric.region(US).publish("orders", key="a", type="Placed")
+    guarded.operate(("orders", "near"))
+    for source, target in ((US, EU), (EU, US)):
+        ports = aws_ports(fabric.topology, Clients(target), clock=fabric.clock)
+        handover = Operations(fabric.topology, target, ports).failover(source)
+        handover.drain(fabric.run_for)
+        assert handover.hand_over()
+        handover.release(fabric.run_for)
+    assert guarded.denied == []
+
+
+def copy_and_lose(fabric: LocalFabric, lane: str) -> None:
+    """Restore the table to a point in time, under another name; then lose a lane's first record."""
+    client = fabric.client("dynamodb", US)
+    client.create_table(
+        TableName="shop-orders-restored",
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "N"},
+        ],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for item in client.scan(TableName="shop-orders")["Items"]:
+        client.put_item(TableName="shop-orders-restored", Item=item)
+    client.delete_item(TableName="shop-orders", Key={"pk": {"S": lane}, "sk": {"N": "0"}})
+
+
+def kill_doorbell(fabric: LocalFabric, lane: Lane) -> None:
+    """Put a doorbell into the dead-letter queue of billing."""
+    queue = fabric.topology.subscription("billing").queue
+    client = fabric.client("sqs", US)
+    client.send_message(
+        QueueUrl=client.get_queue_url(QueueName=queue.dead_letter_name)["QueueUrl"],
+        MessageBody=to_body(Doorbell(StreamName("orders"), lane, ANY_TAIL)),
+        MessageGroupId=str(lane),
+        MessageDeduplicationId="1",
+    )
