@@ -87,6 +87,17 @@ EXPRESS_THREADS_MAX: Final = 4
 
 PAGE_RECORDS_MAX: Final = 100
 """Records that one log read asks for: bounds the events of one run (and so what a crash repeats)."""
+PAGE_MEMORY_BYTES: Final = 5 * 1024 * 1024
+"""What one page takes while it is read: a reply of 1 MB, in Base64 and JSON, as text, as values and as records."""
+EVENT_MEMORY_BYTES: Final = 512
+"""Of one event once unpacked, beside its bytes in the record: objects, and their places in lists."""
+HEADER_MEMORY_BYTES: Final = 120
+"""Of one header of one event once unpacked, beside its bytes in the record."""
+RECORD_MEMORY_BYTES_MAX: Final = 9 * 1024 * 1024
+"""What the events of one record take once unpacked: nearly all of it headers, as short as they may be."""
+EVENTS_MEMORY_SHARE: Final = 0.2
+"""Of a function's memory, for the events of all pages that it delivers at the same time; a lane's own may be exceeded
+by one record, and by one that is unpacked once more for events that failed."""
 LANE_PATIENCE_SECONDS: Final = 3.0
 """How long a lane run tries calls again that failed for a moment, before it leaves the rest to a later ring."""
 PATIENCE_WAIT_SECONDS: Final = 0.05
@@ -224,6 +235,15 @@ QUEUE_SEND_BATCH_MAX: Final = 10
 QUEUE_GROUP_CHARACTERS_MAX: Final = 128
 DOORBELL_BATCH_MAX: Final = 10
 QUEUE_MESSAGE_BYTES_MAX: Final = 1024 * 1024
+FUNCTION_MEMORY_MEGABYTES: Final = 512
+FUNCTION_MEMORY_MEGABYTES_SMALL: Final = 256
+"""Of functions that unpack no events, and read no pages."""
+PROCESS_MEMORY_MEGABYTES: Final = 100
+"""Of a function as it starts: Python, botocore and what is imported of the fabric."""
+HANDLER_MEMORY_MEGABYTES: Final = 64
+"""Of a function's memory, what is left to a handler at least, whatever stands in the log."""
+INVOCATION_BYTES_MAX: Final = 6 * 1024 * 1024
+"""Of what a function is invoked with; it takes some six times as much as values."""
 FUNCTION_TIMEOUT_SECONDS: Final = 120
 FUNCTION_TIMEOUT_SECONDS_MAX: Final = 900
 VISIBILITY_TIMEOUT_SECONDS: Final = 6 * FUNCTION_TIMEOUT_SECONDS
@@ -252,6 +272,21 @@ assert HYBRID_TIME_MAX >> 16 <= MILLISECONDS_MAX  # so that each is a date
 assert VISIBILITY_TIMEOUT_SECONDS >= 6 * FUNCTION_TIMEOUT_SECONDS
 assert FUNCTION_TIMEOUT_SECONDS <= FUNCTION_TIMEOUT_SECONDS_MAX
 assert TIME_MARGIN_SECONDS < FUNCTION_TIMEOUT_SECONDS
+# Every header takes three bytes at least in a record, and an event has only so many.
+assert (
+    RECORD_PAYLOAD_BYTES_MAX
+    + RECORD_EVENTS_MAX * EVENT_MEMORY_BYTES
+    + min(RECORD_PAYLOAD_BYTES_MAX // 3, RECORD_EVENTS_MAX * HEADERS_MAX) * HEADER_MEMORY_BYTES
+    <= RECORD_MEMORY_BYTES_MAX
+)
+assert (
+    PROCESS_MEMORY_MEGABYTES
+    + HANDLER_MEMORY_MEGABYTES
+    + EVENTS_MEMORY_SHARE * FUNCTION_MEMORY_MEGABYTES
+    + DOORBELL_BATCH_MAX * (PAGE_MEMORY_BYTES + 2 * RECORD_MEMORY_BYTES_MAX) / 1024**2
+    <= FUNCTION_MEMORY_MEGABYTES
+)  # lanes are delivered at the same time, as many as doorbells come in a batch
+assert PROCESS_MEMORY_MEGABYTES + 6 * INVOCATION_BYTES_MAX / 1024**2 <= FUNCTION_MEMORY_MEGABYTES_SMALL
 assert 2 * NAME_CHARACTERS_MAX + len("-") <= 64
 assert 2 * NAME_CHARACTERS_MAX + len("--timers.fifo") <= 80
 assert RECEIVE_COUNT_MAX <= TIMER_RECEIVES_MAX <= 1_000

@@ -84,6 +84,10 @@ class Page:
     records: tuple[Record, ...]
     more: bool
 
+    def behind(self, sequence: Sequence) -> "Page":
+        """What of it begins there, or later."""
+        return Page(tuple(one for one in self.records if one.sequence >= sequence), self.more)
+
 
 class Log(Protocol):
     """One stream's log in one Region. A sequence means: so many events stand before it in the lane."""

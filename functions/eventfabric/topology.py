@@ -96,7 +96,7 @@ class FunctionTopology:
     entry: str
     environment: dict[str, str]
     timeout_seconds: int = limits.FUNCTION_TIMEOUT_SECONDS
-    memory_megabytes: int = 512
+    memory_megabytes: int = limits.FUNCTION_MEMORY_MEGABYTES
     """Its share of a CPU grows with it: 1,769 MB are one."""
     may_recur: bool = False
     """Whether it and a queue may invoke each other without end: each retry of a parked key is one round."""
@@ -263,8 +263,9 @@ class Topology:
     def relay_function(self, region: str) -> FunctionTopology:
         """The function that a Region's stream tables invoke."""
         return FunctionTopology(
-            f"{self.fabric}-relay", RELAY_ENTRY, {ENVIRONMENT_REGION: region}, memory_megabytes=256
-        )
+            f"{self.fabric}-relay", RELAY_ENTRY, {ENVIRONMENT_REGION: region},
+            memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES_SMALL,
+        )  # fmt: skip
 
     def deliver_function(self, subscription: str, region: str) -> FunctionTopology:
         """The function that a subscription's queue invokes in a Region."""
@@ -276,8 +277,8 @@ class Topology:
     def timer_function(self, region: str) -> FunctionTopology:
         """The function that a Region's timer queues invoke."""
         return FunctionTopology(
-            f"{self.fabric}-timer", TIMER_ENTRY, {ENVIRONMENT_REGION: region}, memory_megabytes=256,
-            may_recur=True,
+            f"{self.fabric}-timer", TIMER_ENTRY, {ENVIRONMENT_REGION: region},
+            memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES_SMALL, may_recur=True,
         )  # fmt: skip
 
     def backfill_function(self, region: str) -> FunctionTopology:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventfabric import Delivery, Event
+from eventfabric import Delivery, Event, limits
 from eventfabric.definition_file import parse_definition
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import GENERATION_FIRST, Lane, Region, Sequence, StreamName, lane_index
@@ -144,3 +144,12 @@ def test_of_two_doorbells_of_a_lane_neither_loses_what_it_says_of_failed_runs() 
     for one, other, ended, since in ((failed, plain, 7, 20), (plain, failed, 7, 20), (failed, longer, 7, 10)):
         both = _both(one, other)
         assert (both.tail, both.ended, both.failing_ms) == (9, ended, since)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 10, 40])
+def test_lanes_that_are_delivered_at_the_same_time_share_the_functions_memory(concurrency: int) -> None:
+    runtime = Watching(concurrency).runtime("all")
+    lanes, memory_bytes = len(runtime.deliverers), limits.FUNCTION_MEMORY_MEGABYTES * 1024**2
+    assert lanes == min(concurrency, limits.DOORBELL_BATCH_MAX)
+    shares = [one.memory_bytes for one in runtime.deliverers]
+    assert sum(shares) <= limits.EVENTS_MEMORY_SHARE * memory_bytes < sum(shares) + lanes

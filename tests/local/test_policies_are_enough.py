@@ -19,7 +19,7 @@ from eventfabric.errors import UnconfirmedAppendError
 from eventfabric.local import LocalFabric
 from eventfabric.local.clock import RunningClock
 from eventfabric.local.guard import acting
-from eventfabric.model.identity import Lane, Sequence, StreamName
+from eventfabric.model.identity import Sequence, StreamName
 from eventfabric.permissions import Statement, operator, publisher
 from eventfabric.sdk.asynchronous import AsyncFabric
 from eventfabric.services.survey import lanes_of
@@ -177,14 +177,31 @@ def commands(command: Any, *before: str) -> Iterator[str]:
 def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates(
     guarded: Guarded, cli: CommandLine, tmp_path: Path
 ) -> None:
-    fabric, does = guarded.fabric, Operator(cli, guarded)
-    stream = fabric.topology.stream("orders")
-    lane = next(lane for lane in lanes_of(stream) if lane.origin == US)
+    does = Operator(cli, guarded)
+    publish(guarded, does, tmp_path)
+    guarded.operate()
+    backfill(does)
+    guarded.fabric.settle(timers=True)
+    decide(does, tmp_path)
+    look_and_mend(guarded, does)
+    rule_subscriptions(guarded, does)
+    # A stream that is in one Region alone is nobody's business in another.
+    guarded.operate(("orders", "near"))
+    does("failover", "--from", US, "--to", EU, "--dry-run")
+    does("failover", "--from", US, "--to", EU, "--no-drain", "--yes")
+    guarded.fabric.settle(timers=True)
+    does("failback", US, "--no-drain", "--yes")
 
-    # a producer
-    guarded.allowed = publisher(fabric.topology, stream)
+    every = set(commands(typer.main.get_command(app)))
+    assert every - does.ran == USES_NO_TABLE
+
+
+def publish(guarded: Guarded, does: Operator, folder: Path) -> None:
+    """Publish, one by one and from a file, what is delivered, what fails and what ends in doubt."""
+    topology = guarded.fabric.topology
+    guarded.allowed = publisher(topology, topology.stream("orders"))
     does("publish", "orders", "--key", "p", "--type", "Poison", "--region", US)
-    events = tmp_path / "events.jsonl"
+    events = folder / "events.jsonl"
     kinds = ("Placed", "Poison", "Poison", "Doubt", "Placed")
     events.write_text(
         "\n".join(
@@ -196,8 +213,9 @@ def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates
     )
     does("publish", "orders", "--events", str(events), "--region", US)
 
-    # before anything is replicated: a Region lacks all
-    guarded.operate()
+
+def backfill(does: Operator) -> None:
+    """Copy what a Region lacks, before anything is replicated."""
     asked = ("--stream", "orders", "--from", US, "--to", EU)
     does("backfill", *asked, "--dry-run")
     done = does("backfill", *asked, "--json").json
@@ -205,15 +223,16 @@ def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates
     does("backfill", "show", done["backfill"])
     does("backfill", "show", "--region", EU)
     does("backfill", "resume", done["backfill"])
-    fabric.settle(timers=True)
 
-    # what failed
+
+def decide(does: Operator, folder: Path) -> None:
+    """Decide about three dead letters and a step in doubt."""
     letters = does("dead-letters", "list", "billing", "--json", "--region", US).json
     places = [one["place"] for one in letters]
     does("parked", "list", "billing", "--region", US)
     does("dead-letters", "show", "billing", places[0], "--region", US)
     does("dead-letters", "export", "billing", "--region", US)
-    edited = tmp_path / "edited.json"
+    edited = folder / "edited.json"
     edited.write_text(
         json.dumps({"specversion": "1.0", "id": "x", "source": "/s", "type": "Placed", "subject": "p"})
     )
@@ -224,8 +243,13 @@ def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates
     does("steps", "show", "billing", "e3", "charge", "--source", "/s", "--region", US)
     does("steps", "settle", "billing", "e3", "charge", "--done", "--source", "/s", "--region", US)
 
-    # looking, and mending
-    does("show", places[0], "--stream", "orders", "--region", US)
+
+def look_and_mend(guarded: Guarded, does: Operator) -> None:
+    """Look at lanes; set an item aside, and put a record back."""
+    fabric = guarded.fabric
+    stream = fabric.topology.stream("orders")
+    lane = next(lane for lane in lanes_of(stream) if lane.origin == US)
+    does("show", f"{lane}@0", "--stream", "orders", "--region", US)
     does("show", "e1", "--stream", "orders", "--region", US)
     does("lanes", "--stream", "orders", "--ring", "--region", US)
     does("prove", "billing", "--region", US)
@@ -241,7 +265,10 @@ def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates
     does("lanes", "restore", *restored, "--dry-run", "--region", US)
     does("lanes", "restore", *restored, "--region", US)
 
-    # subscriptions
+
+def rule_subscriptions(guarded: Guarded, does: Operator) -> None:
+    """Pause, resume, replay; redrive a doorbell that no function could answer."""
+    fabric = guarded.fabric
     guarded.operate(("orders", "near"))
     does("subscriptions", "list", "--region", US)
     guarded.operate()
@@ -252,19 +279,9 @@ def test_every_command_runs_under_the_policies_of_who_publishes_and_who_operates
     does("subscriptions", "replay", "billing", "--from", "0", "--into", "audit", "--dry-run", "--region", US)
     does("subscriptions", "replay", "billing", "--from", "0", "--key", "k0", "--region", US)
     fabric.settle()
-    kill_doorbell(fabric, lane)
+    kill_doorbell(fabric)
     does("queues", "redrive", "billing", "--dry-run", "--region", US)
     does("queues", "redrive", "billing", "--region", US)
-
-    # a Region handed over; a stream that is in one Region alone is nobody's business there
-    guarded.operate(("orders", "near"))
-    does("failover", "--from", US, "--to", EU, "--dry-run")
-    does("failover", "--from", US, "--to", EU, "--no-drain", "--yes")
-    fabric.settle(timers=True)
-    does("failback", US, "--no-drain", "--yes")
-
-    every = set(commands(typer.main.get_command(app)))
-    assert every - does.ran == USES_NO_TABLE
 
 
 def test_who_may_operate_every_stream_drains_a_region_and_hands_it_over_and_back(guarded: Guarded) -> None:
@@ -300,8 +317,9 @@ def copy_and_lose(fabric: LocalFabric, lane: str) -> None:
     client.delete_item(TableName="shop-orders", Key={"pk": {"S": lane}, "sk": {"N": "0"}})
 
 
-def kill_doorbell(fabric: LocalFabric, lane: Lane) -> None:
+def kill_doorbell(fabric: LocalFabric) -> None:
     """Put a doorbell into the dead-letter queue of billing."""
+    lane = lanes_of(fabric.topology.stream("orders"))[0]
     queue = fabric.topology.subscription("billing").queue
     client = fabric.client("sqs", US)
     client.send_message(

@@ -8,6 +8,7 @@ from collections.abc import Sequence as Seq
 from copy import copy
 from dataclasses import dataclass, field
 
+from eventfabric import limits
 from eventfabric.definition_file import parse_definition
 from eventfabric.errors import PortError
 from eventfabric.memory.clock import MemoryClock
@@ -208,7 +209,8 @@ class World:
         )
 
     def deliverer(self, *, handler: Handler | None = None, faults: Faults | None = None,
-                  side_by_side: SideBySide = one_after_another) -> Deliverer:  # fmt: skip
+                  side_by_side: SideBySide = one_after_another,
+                  memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX) -> Deliverer:  # fmt: skip
         """A function instance of its own: it shares nothing with others but what is stored."""
         faults = faults or self.faults
         ledger = faults.ledger(self.cloud.ledger(self.topology, self.region))
@@ -234,6 +236,7 @@ class World:
             clock=self.clock,
             telemetry=self.telemetry,
             side_by_side=side_by_side,
+            memory_bytes=memory_bytes,
         )
 
     def record(self, at: Tail, *events: Event, of: Lane = LANE) -> Record:

@@ -143,6 +143,13 @@ class Runtime:
         return 1 if one_by_one else min(self.concurrency, limits.DOORBELL_BATCH_MAX)
 
     @cached_property
+    def _memory_bytes(self) -> int:
+        """For the events of a page, of each lane that is delivered at the same time."""
+        function = self.topology.deliver_function(self.subscription or "", self.region)
+        share = limits.EVENTS_MEMORY_SHARE * function.memory_megabytes * 1024**2
+        return int(share) // self._lanes_at_once
+
+    @cached_property
     def _handler(self) -> Handler:
         subscription = self.topology.subscription(self.subscription or "")
         definition, ports = subscription.definition, self.ports
@@ -191,6 +198,7 @@ class Runtime:
             clock=ports.clock,
             telemetry=self.telemetry,
             side_by_side=self._side_by_side,
+            memory_bytes=self._memory_bytes,
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ docs/decisions/0023-columns-under-zstd.md says why.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Seq
 from itertools import chain, pairwise, repeat
 from typing import Annotated, Final, TypeVar, cast
@@ -164,20 +164,42 @@ def _once(column: Seq[T]) -> Seq[T]:
 
 def unpack(record: Record) -> list[Event]:
     """The events of a record, in order; UndecodableRecordError where this version cannot read them."""
+    return unpack_measured(record)[0]
+
+
+def unpack_measured(record: Record) -> tuple[list[Event], int]:
+    """The events of a record as `unpack`, and how many bytes of memory they take at most."""
     if record.is_skip:
-        return []
+        return [], 0
     try:
         codec, plain = _plain(record.payload)
-        rows = _decode_events(plain) if codec == _ROWS else _rows(_decode_columns(plain), record.count)
+        headers: Seq[Mapping[str, HeaderValue]]
+        if codec == _ROWS:
+            rows: Seq[_Stored] = _decode_events(plain)
+            headers = [row[5] for row in rows]
+        else:
+            columns = _decode_columns(plain)
+            rows, headers = _rows(columns, record.count), columns[5]
         _check_count(rows, record.count)
     except (msgspec.MsgspecError, zstd.ZstdError, ValueError) as error:
         raise UndecodableRecordError(record.lane, record.sequence, f"{error!s:.200}") from error
     lane, first = record.lane, record.sequence
     make = Event.from_log
-    return [
-        make((id_, type_, key, time, source, headers, Payload(kind, content)), lane, Sequence(first + index))
-        for index, (id_, type_, key, time, source, headers, kind, content) in enumerate(rows)
+    events = [
+        make((id_, type_, key, time, source, own, Payload(kind, content)), lane, Sequence(first + index))
+        for index, (id_, type_, key, time, source, own, kind, content) in enumerate(rows)
     ]
+    count = len(headers[0]) * len(rows) if len(headers) == 1 else sum(map(len, headers))
+    return events, _in_memory(len(plain), len(rows), count)
+
+
+def measured(events: Iterable[Event]) -> int:
+    """How many bytes of memory some events of a record take at most."""
+    return sum(_in_memory(len(one.payload.content) + len(one.key), 1, len(one.headers)) for one in events)
+
+
+def _in_memory(content_bytes: int, events: int, headers: int) -> int:
+    return content_bytes + events * limits.EVENT_MEMORY_BYTES + headers * limits.HEADER_MEMORY_BYTES
 
 
 def unpack_at(record: Record, sequence: Sequence) -> Event:
@@ -243,10 +265,12 @@ __all__ = [
     "HeaderValue",
     "Row",
     "encode_event",
+    "measured",
     "pack",
     "pack_columns",
     "stored",
     "unpack",
     "unpack_at",
+    "unpack_measured",
     "unpack_one",
 ]

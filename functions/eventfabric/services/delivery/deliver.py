@@ -78,6 +78,10 @@ class _Ahead:
     page: Page
 
 
+class _GoOn(Enum):
+    GO_ON = "with the next page"
+
+
 class Deliverer:
     """Delivers the lanes of one subscription in one Region.
 
@@ -100,8 +104,12 @@ class Deliverer:
         clock: Clock,
         telemetry: Telemetry,
         side_by_side: SideBySide = one_after_another,
+        memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
     ) -> None:
-        """`side_by_side`: how reads, and attempts of different keys, are made at the same time."""
+        """`side_by_side`: how reads, and attempts of different keys, are made at the same time.
+
+        `memory_bytes`: what the events of a page may take; one record more may be in memory.
+        """
         self.subscription = subscription
         self._region = region
         self._log = log
@@ -112,6 +120,7 @@ class Deliverer:
         self._beginnings = Beginnings(subscription, log=log, ledger=ledger, standings=standings, clock=clock)
         self._clock = clock
         self._telemetry = telemetry
+        self.memory_bytes = memory_bytes
         self._left_at: dict[Lane, Sequence] = {}
         self._ended_at: dict[Lane, int] = {}
         self._commits_first = subscription.definition.guarantee == "at_most_once"
@@ -274,41 +283,59 @@ class Deliverer:
             if not (is_first or visit.probes) and self._breaker.circuit().state is not CircuitState.CLOSED:
                 return self._waiting(doorbell)
             is_first = False
-            try:
-                base = visit.cursor.base
-                if ahead is not None and ahead.base == base:
-                    page = ahead.page
-                else:
-                    page = self._log.read(doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)
-                ahead = None
-                stretch = Stretch(visit.cursor, page.records, self._types, visit.stepped_over)
-                if stretch.noted and (lost := visit.settle(stretch.noted)) is not None:
-                    return self._result(lost, doorbell)
-            except LogError as error:
-                return self._at_the_end(visit, Stopped(error), doorbell)
-            if stretch.noted:
-                stretch = Stretch(visit.cursor, page.records, self._types, visit.stepped_over)
-            if not visit.lateness.mark(stretch):
-                return self._at_the_end(visit, "out of time", doorbell)
-            ended = visit.handle_at_most_once(stretch) if self._commits_first else Run(visit, stretch).run()
-            if ended is not None:
-                return self._at_the_end(visit, ended, doorbell)
-            if stretch.stop is not None:
-                return self._at_the_end(visit, Stopped(stretch.stop), doorbell)
-            if stretch.hole:
-                context = self._context_of(doorbell.lane)
-                passed = pass_skipped(context, visit) or pass_expired(context, visit, page.records)
-                if passed is True:
-                    continue
-                if passed:
-                    return self._at_the_end(visit, passed, doorbell)
-                self._telemetry.add(Metric.LANES_WAITING)
-                return self._at_the_end(visit, Outcome.HOLE, doorbell)
-            if not (page.more or stretch.cut):
-                return self._at_the_end(visit, Outcome.DELIVERED, doorbell)
+            result = self._next_page(visit, doorbell, ahead)
+            if not isinstance(result, _Ahead | _GoOn):
+                return result
+            ahead = result if isinstance(result, _Ahead) else None
             if visit.careful or self._clock.now_ms() >= visit.deadline_ms:
                 # Pages without a wanted event make no attempt that would have noticed the time.
                 return self._hand_back(doorbell)
+
+    def _next_page(
+        self, visit: Visit, doorbell: Doorbell, ahead: _Ahead | None
+    ) -> "LaneResult | _Ahead | _GoOn | None":
+        """Deliver a page from the cursor on, or what of it fits into memory; then the rest of it, if there is one.
+
+        A method of its own so that a page and its events are gone before the next are read.
+        """
+        base = visit.cursor.base
+        try:
+            if ahead is not None and ahead.base == base:
+                page = ahead.page
+            else:
+                page = self._log.read(doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)
+            stretch = self._stretch(visit, page)
+            if noted := stretch.noted:
+                del stretch  # before the same is unpacked once more
+                if (lost := visit.settle(noted)) is not None:
+                    return self._result(lost, doorbell)
+                stretch = self._stretch(visit, page)
+        except LogError as error:
+            return self._at_the_end(visit, Stopped(error), doorbell)
+        if not visit.lateness.mark(stretch):
+            return self._at_the_end(visit, "out of time", doorbell)
+        ended = visit.handle_at_most_once(stretch) if self._commits_first else Run(visit, stretch).run()
+        if ended is not None:
+            return self._at_the_end(visit, ended, doorbell)
+        if stretch.stop is not None:
+            return self._at_the_end(visit, Stopped(stretch.stop), doorbell)
+        if stretch.hole:
+            context = self._context_of(doorbell.lane)
+            passed = pass_skipped(context, visit) or pass_expired(context, visit, page.records)
+            if passed is True:
+                return _GoOn.GO_ON
+            if passed:
+                return self._at_the_end(visit, passed, doorbell)
+            self._telemetry.add(Metric.LANES_WAITING)
+            return self._at_the_end(visit, Outcome.HOLE, doorbell)
+        if stretch.cut:
+            return _Ahead(visit.cursor.base, page.behind(visit.cursor.base))
+        return _GoOn.GO_ON if page.more else self._at_the_end(visit, Outcome.DELIVERED, doorbell)
+
+    def _stretch(self, visit: Visit, page: Page) -> Stretch:
+        return Stretch(
+            visit.cursor, page.records, self._types, visit.stepped_over, memory_bytes=self.memory_bytes
+        )
 
     def _at_the_end(self, visit: Visit, end: Ended | Outcome, doorbell: Doorbell) -> LaneResult | None:
         """A probe goes on with the keys that failed: new events tell more of what is downstream than those."""

@@ -13,14 +13,15 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import BatchId, Sequence
 from eventfabric.model.parked import Place
 from eventfabric.model.record import Record
-from eventfabric.wire.payload_codec import unpack
+from eventfabric.wire.payload_codec import measured, unpack, unpack_measured
 
 
 class Stretch:
     """The unbroken, verified records of a page and their wanted events, with the places that those have in the log.
 
     `hole`: the page has a record beyond the unbroken run. `stop`: why the run cannot go past `end`. A stretch is all
-    `replay` or all new, and has not too many `noted` records: with `cut`, more may stand behind its end.
+    `replay` or all new, has not too many `noted` records, and its events fit into memory: with `cut`, more may stand
+    behind its end.
     """
 
     def __init__(
@@ -29,8 +30,13 @@ class Stretch:
         records: Seq[Record],
         types: frozenset[str] | None,
         stepped_over: Collection[BatchId] = (),
+        *,
+        memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
     ) -> None:
-        """`stepped_over`: batches whose events are delivered in another lane."""
+        """`stepped_over`: batches whose events are delivered in another lane.
+
+        `memory_bytes`: after so many of events no further record is unpacked; the last one may exceed it.
+        """
         self.start = cursor
         self.records: list[Record] = []
         self.noted: list[Record] = []
@@ -45,6 +51,7 @@ class Stretch:
         self.end: Sequence = cursor.sequence
         self.replay = cursor.is_replay
         self.cut = False
+        self._memory_left = memory_bytes
         expected, chain = cursor.base, cursor.chain
         for record in records:
             if self.replay and expected >= cursor.replay_until:
@@ -59,6 +66,9 @@ class Stretch:
                 )
                 break
             if types is None or not types.isdisjoint(record.types):
+                if self._memory_left <= 0:
+                    self.cut = True
+                    break
                 if record.note is not None:
                     if len(self.noted) == limits.NOTED_RECORDS_MAX:
                         self.cut = True
@@ -66,7 +76,7 @@ class Stretch:
                     self.noted.append(record)
                 try:
                     if record.batch_id not in stepped_over:
-                        self._take(unpack(record), record.sequence, types)
+                        self._take(record, types)
                 except LogError as error:
                     self.stop = error
                     break
@@ -76,19 +86,23 @@ class Stretch:
         if self.replay and self.end > cursor.replay_until:
             self.end, self.cut = cursor.replay_until, True
 
-    def _take(self, events: list[Event], base: Sequence, types: frozenset[str] | None) -> None:
+    def _take(self, record: Record, types: frozenset[str] | None) -> None:
+        events, memory_bytes = unpack_measured(record)
+        base = record.sequence
         skipped = max(0, self.start.sequence - base)
         end = min(len(events), self.start.replay_until - base) if self.replay else len(events)
         if types is None and not skipped and end == len(events):
             self.events += events
             self.sequences += [Sequence(number) for number in range(base, base + len(events))]
             self.keys += [event.key for event in events]
+            self._memory_left -= memory_bytes
             return
-        for index in range(skipped, end):
-            if types is None or events[index].type in types:
-                self.events.append(events[index])
-                self.sequences.append(Sequence(base + index))
-                self.keys.append(events[index].key)
+        wanted = [index for index in range(skipped, end) if types is None or events[index].type in types]
+        taken = [events[index] for index in wanted]
+        self.events += taken
+        self.sequences += [Sequence(base + index) for index in wanted]
+        self.keys += [event.key for event in taken]
+        self._memory_left -= measured(taken)
 
     def _misplaced(self, record: Record, expected: Sequence) -> None:
         if record.sequence > expected:
