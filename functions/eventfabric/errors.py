@@ -45,6 +45,7 @@
     ├── RestoreRefusedError          a record is not to be put back, or not proven to belong there: nothing is changed
     ├── SettingError                 an argument that sets something up is out of its bounds
     ├── FailoverError                lanes cannot be handed over as was asked
+    ├── ChangedDeliverError          a lane stops: `deliver` became "everywhere" where one Region delivers for all
     ├── BackfillError                what is asked of a backfill cannot be done: every problem
     ├── LateEventError           a later event of its key was handed out before (`on_late` is "dead_letter")
     ├── ParkedFullError              a lane halts: it has parked as much as it may
@@ -407,6 +408,10 @@ class BackfillError(_ProblemsError):
 
 class FailoverError(EventFabricError):
     """Lanes cannot be handed over as was asked, with the facts that decided it."""
+
+
+class ChangedDeliverError(EventFabricError):
+    """A lane stops: by the definition every Region delivers it now, while one Region delivers it for all of them."""
 
 
 class ParkedFullError(EventFabricError):

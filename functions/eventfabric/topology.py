@@ -150,7 +150,7 @@ class SubscriptionTopology:
 
     def home(self, origin: str) -> str | None:
         """The Region under which the state of an origin's lanes is kept, whoever delivers them; None: under its own."""
-        return self.owner(origin) if self.shares_state else None
+        return origin if self.shares_state and self.owner(origin) is not None else None
 
     def delivers(self, origin: str, region: str) -> bool:
         """Whether `region` delivers the lanes appended in `origin`, by the definition."""

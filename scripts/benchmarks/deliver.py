@@ -32,12 +32,13 @@ from eventfabric.model.identity import (
     StreamName,
     SubscriptionName,
 )
+from eventfabric.model.owner import Owner
 from eventfabric.model.record import EMPTY_TAIL, Batch, record_at
 from eventfabric.runtime.deliver import handle
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.topology import Topology
-from eventfabric.wire import cursor_item
+from eventfabric.wire import cursor_item, owner_item
 from eventfabric.wire.doorbell import Doorbell, to_body
 from eventfabric.wire.keys import Item
 from eventfabric.wire.payload_codec import pack, stored
@@ -58,6 +59,7 @@ stream = "orders"
 handler = "nobody:nothing"
 """
 _NOTHING = b'{"Items":[],"Count":0}'
+_STANDING = b'"orders/all"'
 LANE = Lane(Region(REGION), GENERATION_FIRST, LaneIndex(7))
 
 
@@ -92,6 +94,8 @@ class LaneRun:
         clients = Clients(REGION, session=session())
         self._page = page_of(records, record_events)
         self._ledger = _NOTHING
+        owner = Owner(Region(REGION), Region(REGION), 0, Region(REGION), version=1)
+        self._standing = _answer_with([owner_item.to_item(StreamName("orders"), SubscriptionName("all"), owner)])
         self.endpoint.attach(clients.dynamodb, self._answer)
         topology = Topology(parse_definition(_DEFINITION))
         logger = Logger(service="bench")
@@ -122,7 +126,9 @@ class LaneRun:
 
     def _answer(self, request: bytes) -> bytes:
         if b'"bench-ledger"' in request:
-            return self._ledger if b"KeyConditionExpression" in request else b"{}"
+            if b"KeyConditionExpression" not in request:
+                return b"{}"
+            return self._standing if _STANDING in request else self._ledger
         return self._page
 
 

@@ -18,6 +18,8 @@ from eventfabric.wire.doorbell import from_body
 from tests.simulation.world import AWAY, LANE, Recorder, World, event, lane
 
 DAY_MS = 86_400_000
+_BESIDE = ("handler.attempt", "ledger.standing", "ledger.hand_over")
+"""Calls that are made once in a while, and not for each run of a lane."""
 
 
 class BadOrder(Exception):
@@ -69,7 +71,7 @@ def test_a_lane_run_makes_three_calls_and_a_duplicate_doorbell_one(guarantee: st
     for calls, outcome in ((3, Outcome.DELIVERED), (1, Outcome.DUPLICATE)):
         faults = Faults()
         assert world.deliver(by=world.deliverer(faults=faults)).outcome is outcome
-        made = [call for call in faults.calls if call not in ("handler.attempt", "ledger.standing")]
+        made = [call for call in faults.calls if call not in _BESIDE]
         # What is known of nobody's pace goes one first: at most once commits before it, and then the rest.
         assert len(made) - (guarantee == "at_most_once" and calls > 1) == calls
     assert world.telemetry.totals[Metric.DOORBELLS_DUPLICATE] == 1
@@ -177,7 +179,7 @@ def test_a_lane_that_begins_with_a_hole_commits_nothing() -> None:
     missing = world.record(world.origin_log.tail(LANE), event("a"))
     world.put(event("b"), log_lane_tail=missing.tail)
     assert world.deliver().outcome is Outcome.HOLE
-    assert world.faults.calls == ["ledger.standing", "ledger.state", "log.read"]
+    assert world.faults.calls == ["ledger.standing", "ledger.hand_over", "ledger.state", "log.read"]
 
 
 def test_a_record_of_another_chain_stops_the_lane() -> None:

@@ -161,7 +161,7 @@ class TestReadiness:
         (ready,) = failover(world).readiness()
         assert ready == Readiness(
             world.subscription,
-            Owner(HOME, HOME, 0, HOME),
+            Owner(HOME, HOME, 0, HOME, since_ms=world.clock.now_ms(), version=1),
             waiting=3,
             retrying=0,
             dead=1,
@@ -253,7 +253,7 @@ class TestDrain:
         paused = circuit(world)
         assert (paused.state, paused.reason) == (CircuitState.PAUSED, f"failover to {AWAY}")
         assert paused.since_ms == world.clock.now_ms() - round(1000 * (SETTLE_SECONDS + 2))
-        assert standing(world, AWAY).owners == ()
+        assert [owner.epoch for owner in standing(world, AWAY).owners] == [0]
 
     @pytest.mark.parametrize("delivered", [True, False])
     def test_it_gives_up_where_that_does_not_come_and_the_source_goes_on(self, delivered: bool) -> None:

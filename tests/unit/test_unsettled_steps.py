@@ -89,7 +89,9 @@ def test_a_former_owners_doubt_counts_as_well() -> None:
     shop.world.cloud.replicate()
     letters.check_settled(letter)  # nobody else has delivered its lane
     handed = Owner(HOME, HOME, 1, HOME)
-    shop.world.ledger.hand_over(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), None, handed)
+    names = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
+    first = shop.world.ledger.standing(*names).written(HOME, HOME)
+    assert shop.world.ledger.hand_over(*names, first, handed)
     with pytest.raises(UnsettledStepError):
         letters.check_settled(letter)
 

@@ -84,6 +84,11 @@ def _handovers(subscription: "SubscriptionTopology", standing: "Standing") -> It
                 f"{subscription.name}: events of {origin} are {home}delivered by {owner.region} "
                 f"since {_time(owner.since_ms)}, handover {owner.epoch}{why}"
             )
+        elif owner is not None and (wanted := subscription.owner(origin)) not in (None, owner.region):
+            yield (
+                f"{subscription.name}: events of {origin} are delivered by {owner.region}, which began with them, and "
+                f"by the definition they are {wanted}'s: `eventfabric failback {wanted}` hands them over"
+            )
 
 
 @app.command()

@@ -11,7 +11,9 @@ from eventfabric.model.identity import HybridTime, Region
 class Owner:
     """One handover: from `epoch` on, `region` delivers the lanes appended in `origin`.
 
-    Written by the Region `by`; of several the highest epoch counts. `version` counts the writes, 0 for none yet.
+    Written by the Region `by`; of several the highest epoch counts. Epoch 0 is the first delivery: the Region that the
+    definition named then goes on until a handover, whatever the definition says later. `version` counts the writes, 0
+    for none yet.
     """
 
     origin: Region
@@ -35,9 +37,19 @@ class Standing:
     """By the Region that pinned it: the time with which lanes begin, where the subscription begins with the latest."""
 
     def owner(self, origin: Region) -> Owner | None:
-        """The latest handover of an origin's lanes; None where there was none."""
+        """The latest handover of an origin's lanes, or else their first delivery; None where there was neither.
+
+        Of two at one epoch, which did not know of each other, the later counts: the other's Region was away.
+        """
         of_origin = [owner for owner in self.owners if owner.origin == origin]
-        return max(of_origin, key=lambda owner: (owner.epoch, owner.by), default=None)
+        return max(of_origin, key=lambda owner: (owner.epoch, owner.since_ms, owner.by), default=None)
+
+    def first(self, origin: Region, default: Region) -> Region:
+        """The Region that delivered an origin's lanes first, as far as is known; else the default."""
+        of_origin = [owner for owner in self.owners if owner.origin == origin]
+        if any(owner.region == default for owner in of_origin):
+            return default
+        return min(of_origin, key=lambda owner: owner.epoch).region if of_origin else default
 
     def written(self, origin: Region, by: Region) -> Owner | None:
         """The handover of an origin's lanes that a Region wrote."""

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from eventfabric import limits
-from eventfabric.errors import PortError
+from eventfabric.errors import ChangedDeliverError, PortError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
@@ -117,6 +117,31 @@ class Standings:
             self._known = replace(self._known, owners=(*self._known.owners, *self._asked.values()))
         return owner_of(self._subscription, origin, self._known)
 
+    def begin(self, origin: Region) -> Owner | None:
+        """Note that this Region is the first to deliver an origin's lanes, unless another did; returns who delivers them.
+
+        Asked of all Regions that answer: the note of another may not be replicated yet.
+        """
+        self._asked_at = None
+        self.ask(origin)
+        if self._known.owner(origin) is None:
+            first = Owner(origin, self.region, 0, self.region, since_ms=self._clock.now_ms())
+            stands = self._ledger.hand_over(self._stream, self._name, None, first)
+            if stands is None:
+                self.read()  # another process of this Region was faster
+            else:
+                self._known = replace(self._known, owners=(*self._known.owners, stands))
+        return owner_of(self._subscription, origin, self._known)
+
+    def check_deliver(self, origin: Region) -> None:
+        """Raise ChangedDeliverError where every Region is to deliver lanes that one delivers for all."""
+        owner = self._known.owner(origin)
+        if owner is not None and self._subscription.owner(origin) is None:
+            raise ChangedDeliverError(
+                f"subscription {self._name}, lanes of {origin}: deliver is \"everywhere\", but {owner.region} delivers "
+                "them for all Regions: change `deliver` back, or name the subscription anew"
+            )
+
     def is_in_doubt(self, written_ms: int) -> bool:
         """Whether this Region may have been lost since a lane's state was written: nobody looked at it for long either.
 
@@ -131,7 +156,7 @@ class Standings:
 
 
 def ledger_of(ledger: Ledger, subscription: SubscriptionTopology, origin: Region) -> Ledger:
-    """The ledger as an origin's lanes keep their state: where all Regions share one state, under one of them."""
+    """The ledger as an origin's lanes keep their state: where all Regions share one state, under the origin."""
     home = subscription.home(origin)
     return ledger if home in (None, ledger.region) else ledger.acting_for(Region(home))
 
@@ -145,7 +170,11 @@ def is_delivered_by(
 
 
 def owner_of(subscription: SubscriptionTopology, origin: Region, standing: Standing) -> Owner | None:
-    """Who delivers an origin's lanes: by the latest handover, else by the definition; None where every Region does."""
+    """Who delivers an origin's lanes; None where every Region does.
+
+    By the latest handover, else as they were delivered first, and by the definition only where they never were: a
+    definition reaches Regions one after the other, and says nothing of how far the former owner came.
+    """
     default = subscription.owner(origin)
     if default is None:
         return None

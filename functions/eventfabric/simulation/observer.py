@@ -109,6 +109,8 @@ class Observer:
         item = change.new
         if is_owner(kind) and item is not None:
             owner = owner_item.from_item(item)
+            if not owner.epoch:
+                return []  # a first delivery hands nothing over
             return [(
                 history.HandedOver,
                 {

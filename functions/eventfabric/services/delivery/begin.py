@@ -95,16 +95,16 @@ class Beginnings:
         It may have pinned one, and delivered, and been lost before any of that was replicated: so from as long before
         the handover on as replication may take. Too much, rather than to lose what was published behind that pin.
         """
-        standing, first = self._standings.known, self._subscription.owner(origin)
+        standing, first = self._standings.known, self._first(origin)
         handed = standing.owner(origin)
-        if handed is None or first in (None, self._ledger.region) or first in standing.starts:
+        if handed is None or first == self._ledger.region or first in standing.starts:
             return None
         return AtTime(max(0, handed.since_ms - 1000 * limits.STREAM_RETENTION_SECONDS))
 
     def _pinned(self, doorbell: Doorbell) -> HybridTime | None:
-        """What the Region pinned that delivers the lane by the definition, or else this one; None: no record rang."""
+        """What the Region pinned that delivered the lane first, or else this one; None: no record rang."""
         starts = self._standings.known.starts
-        first = Region(self._subscription.owner(doorbell.lane.origin) or self._ledger.region)
+        first = self._first(doorbell.lane.origin)
         known = starts.get(first, starts.get(self._ledger.region, self._own))
         if known is not None:
             return known
@@ -116,6 +116,11 @@ class Beginnings:
         now = HybridTime(next_time(HybridTime(0), self._clock.now_ms()))
         self._own = self._ledger.pin(stream, name, min(rang.time, now))
         return self._own
+
+    def _first(self, origin: Region) -> Region:
+        default = self._subscription.owner(origin)
+        here = self._standings.region
+        return here if default is None else self._standings.known.first(origin, Region(default))
 
 
 def has_begun(cursors: dict[Region, Cursor], region: Region, epoch: int) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from eventfabric import limits
-from eventfabric.errors import LogError, PortError, UndecodableItemError
+from eventfabric.errors import ChangedDeliverError, LogError, PortError, UndecodableItemError
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
@@ -146,7 +146,7 @@ class Deliverer:
             return self._deliver(
                 doorbell, deadline_ms=deadline_ms, receive_count=receive_count, concurrency=concurrency
             )
-        except (LogError, UndecodableItemError) as error:
+        except (LogError, UndecodableItemError, ChangedDeliverError) as error:
             self._telemetry.add(Metric.LANES_STOPPED)
             return LaneResult(Outcome.STOPPED, error)
 
@@ -155,6 +155,7 @@ class Deliverer:
     ) -> LaneResult:
         lane = doorbell.lane
         owner = self._standings.owner(lane.origin)
+        self._standings.check_deliver(lane.origin)
         if owner is not None and owner.region != self._region:
             # Somebody rang here, so what is known may be old; that ring is not to be lost.
             owner = self._standings.read_owner(lane.origin)
@@ -165,6 +166,10 @@ class Deliverer:
         if circuit.state is not CircuitState.CLOSED and not probes:
             self._beginnings.pin(doorbell)
             return self._waiting(doorbell)
+        if owner is not None and not owner.version:
+            owner = self._standings.begin(lane.origin)
+            if owner is None or owner.region != self._region:
+                return LaneResult(Outcome.NOT_OWNER)
         context = self._context_of(lane)
         ledger = context.ledger
         key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)

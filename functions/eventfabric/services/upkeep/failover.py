@@ -74,7 +74,7 @@ class Failover:
         if self._source == self._target:
             raise FailoverError(f"to {self._target}: allowed: another Region than the source")
         for name in (self._source, self._target):
-            if name not in self._topology.regions:
+            if name not in self._topology.regions and (name == self._target or not self._removed_owns()):
                 regions = ", ".join(self._topology.regions)
                 raise FailoverError(
                     f"Region {name}: allowed: one of fabric {self._topology.fabric}: {regions}"
@@ -82,13 +82,23 @@ class Failover:
         shared = [
             one.name
             for one in self._topology.subscriptions.values()
-            if {self._source, self._target} <= {*one.regions}
+            if ({self._source, self._target} & {*self._topology.regions}) <= {*one.regions}
         ]
         if not shared:
             raise FailoverError(
                 f"no subscription's stream is in both {self._source} and {self._target}: "
                 "the data is not where it would be delivered"
             )
+
+    def _removed_owns(self) -> bool:
+        """Tell if the source, which the definition does not name any more, delivers lanes still, by what is known here."""
+        return any(
+            owner is not None and owner.region == self._source
+            for one in self._topology.subscriptions.values()
+            if self._target in one.regions
+            for origin in one.regions
+            for owner in [self._ports.ledger.standing(*_names(one)).owner(Region(origin))]
+        )
 
     def readiness(self) -> list[Readiness]:
         """What would be handed over, and how much of it is here: two reads a lane and Region."""

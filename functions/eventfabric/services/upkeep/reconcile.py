@@ -111,7 +111,7 @@ class Reconciler:
                 with suppress(PortError, UndecodableItemError):  # then it is not the one that knows better
                     elsewhere += self._ports.at(Region(region)).ledger.standing(self._name, name).owners
         known = {(one.origin, one.by): one.epoch for one in standing.owners}
-        news = [one for one in elsewhere if one.epoch > known.get((one.origin, one.by), 0)]
+        news = [one for one in elsewhere if one.epoch > known.get((one.origin, one.by), -1)]
         if not news:
             self._ports.ledger.see(self._name, name)
         return replace(standing, owners=(*standing.owners, *news))
