@@ -95,7 +95,9 @@ class LaneRun:
         self._page = page_of(records, record_events)
         self._ledger = _NOTHING
         owner = Owner(Region(REGION), Region(REGION), 0, Region(REGION), version=1)
-        self._standing = _answer_with([owner_item.to_item(StreamName("orders"), SubscriptionName("all"), owner)])
+        self._standing = _answer_with(
+            [owner_item.to_item(StreamName("orders"), SubscriptionName("all"), owner)]
+        )
         self.endpoint.attach(clients.dynamodb, self._answer)
         topology = Topology(parse_definition(_DEFINITION))
         logger = Logger(service="bench")

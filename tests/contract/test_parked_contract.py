@@ -129,6 +129,22 @@ def test_without_transactions_a_commit_that_ended_in_the_middle_leaves_events_th
     assert ledger.state(KEY, glance=True).cursor(HOME).roster == Roster.of([PARKED])
 
 
+def test_without_transactions_a_decision_stands_before_its_key_changes_and_goes_where_that_loses(
+    backend: Backend,
+) -> None:
+    ledger = backend.another_ledger(frozenset({"orders"}))
+    cursor = commit(ledger, START, (None, PARKED))
+    stands = parked(ledger)[PARKED.id]
+    note = Settled(Sequence(2), "discarded", FAILURE, 17, "somebody")
+    gone = ParkedChange(replace(stands, version=stands.version + 7), None)
+    assert ledger.commit(KEY, cursor, cursor, parked=[gone], settled=[note]) == RaceLost()
+    assert list(ledger.settled(KEY)) == []
+    cursor = ledger.state(KEY).cursor(HOME)
+    commits = ledger.commit(KEY, cursor, cursor, parked=[ParkedChange(stands, None)], settled=[note])
+    assert isinstance(commits, Committed)
+    assert (list(ledger.settled(KEY)), parked(ledger)) == ([note], {})
+
+
 def test_parked_keys_and_writes_commit_together(backend: Backend) -> None:
     change = ParkedChange(None, PARKED)
     assert isinstance(backend.ledger.commit(KEY, START, at(3), parked=[change], writes=[put("a")]), Committed)

@@ -1,5 +1,7 @@
 """A definition says who delivers lanes first. From then on it is a handover that moves them, and nothing else."""
 
+from typing import Any
+
 import pytest
 
 from eventfabric import limits
@@ -51,7 +53,7 @@ def dead_letters(world: World, region: Region) -> list[str]:
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once", "at_most_once"])
 @pytest.mark.parametrize(("before", "after"), CHANGES)
 def test_another_region_in_the_definition_hands_nothing_out_again(
-    before: dict[str, str], after: dict[str, str], guarantee: str
+    before: dict[str, Any], after: dict[str, Any], guarantee: str
 ) -> None:
     failing = Failing({"d1": 99})
     world = world_of(failing, *named("a1", "b1", "d1", "c1"), guarantee=guarantee, **before, **ONCE)

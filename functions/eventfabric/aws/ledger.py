@@ -167,21 +167,33 @@ class AwsLedger:
         )
 
     def _write_in_order(self, request: CommitRequest, announcement: dict[str, Any]) -> CommitOutcome:
-        """The announcement, decisions, parked keys, and then the cursor: without that behind them keys wait for events
-        that come again; lost is none.
+        """Write the announcement, decisions, parked keys, and then the cursor.
+
+        Without the cursor behind them, keys wait for events that come again; none is lost.
         """
         for action, item in [("Put", announcement), *request.others]:
             try:
                 self._client.put_item(**item) if action == "Put" else self._client.delete_item(**item)
             except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
-                there = cast(dict[str, Any], error.response).get("Item")
+                there = _in_the_way(error)
                 if wrote(item, there):
                     continue
-                return request.outcome_of_item(there) if item is announcement else RaceLost()
-        self._client.put_item(**request.cursor)
+                if item is announcement:
+                    return request.outcome_of_item(there)
+                self._undo(request)
+                return RaceLost()
+        try:
+            self._client.put_item(**request.cursor)
+        except ClientError as error:
+            return request.outcome_of_item(_in_the_way(error), is_beside_written=True)
         return Committed(request.stored)
+
+    def _undo(self, request: CommitRequest) -> None:
+        for delete in request.undo:
+            try:
+                self._client.delete_item(**delete)
+            except ClientError as error:
+                _in_the_way(error)  # somebody else decided since
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger. One Query."""
@@ -252,6 +264,13 @@ class AwsLedger:
                 # A lost reply: what stands there is, to the letter, what this very call wrote.
                 return cast(dict[str, Any], error.response).get("Item") == item
         return True
+
+
+def _in_the_way(error: ClientError) -> Item | None:
+    """The item for which a condition failed; any other error is raised."""
+    if error_code(error) != "ConditionalCheckFailedException":
+        raise error
+    return cast(dict[str, Any], error.response).get("Item")
 
 
 def _refused(error: ClientError, request: CommitRequest, writes_count: int) -> CommitOutcome:

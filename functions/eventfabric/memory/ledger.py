@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ from eventfabric import limits
 from eventfabric.memory.expressions import AttributeValue
 from eventfabric.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.memory.requests import Requests
-from eventfabric.memory.table import ConditionFailedError
+from eventfabric.memory.table import ConditionFailedError, MemoryTable
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
@@ -141,8 +142,9 @@ class MemoryLedger:
     def _write_in_order(
         self, request: CommitRequest, announcement: dict[str, Any], stream: StreamName
     ) -> CommitOutcome:
-        """The announcement, decisions, parked keys, and then the cursor: without that behind them keys wait for events
-        that come again; lost is none.
+        """Write the announcement, decisions, parked keys, and then the cursor.
+
+        Without the cursor behind them, keys wait for events that come again; none is lost.
         """
         table = self._region.table(self._table_of(stream))
         for action, item in [("Put", announcement), *request.others]:
@@ -151,12 +153,20 @@ class MemoryLedger:
             except ConditionFailedError as failed:
                 if wrote(item, failed.item):
                     continue
-                return request.outcome_of_item(failed.item) if item is announcement else RaceLost()
+                if item is announcement:
+                    return request.outcome_of_item(failed.item)
+                self._undo(request, table)
+                return RaceLost()
         try:
             self._requests.send("put", lambda: table.write("Put", request.cursor))
         except ConditionFailedError as failed:
-            return request.outcome_of_item(failed.item)
+            return request.outcome_of_item(failed.item, is_beside_written=True)
         return Committed(request.stored)
+
+    def _undo(self, request: CommitRequest, table: MemoryTable) -> None:
+        for delete in request.undo:
+            with suppress(ConditionFailedError):  # somebody else decided since
+                self._requests.send("put", partial(table.write, "Delete", delete))
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger. One query."""

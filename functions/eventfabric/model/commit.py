@@ -36,7 +36,13 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class RaceLost:
-    """Somebody else moved the cursor first; nothing of this commit was written."""
+    """Somebody else moved the cursor first.
+
+    `is_beside_written`: in a stream without transactions, all that this commit writes beside the cursor stands; else
+    nothing of it does.
+    """
+
+    is_beside_written: bool = False
 
 
 @dataclass(frozen=True, slots=True)

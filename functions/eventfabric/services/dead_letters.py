@@ -21,7 +21,7 @@ from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
 from eventfabric.model.step import StepKey, StepState
-from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log
+from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log, RaceLost
 from eventfabric.services.delivery.takeover import taken_over
 from eventfabric.services.parked_keys import parked_keys
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
@@ -230,9 +230,10 @@ class DeadLetters:
                 letter.key, cursor, cursor.beside_after(cursor, state.parked[ledger.region], changes),
                 parked=changes, settled=[settled] if settled else [],
             )  # fmt: skip
-            if isinstance(outcome, Committed):
+            is_beside_written = isinstance(outcome, RaceLost) and outcome.is_beside_written
+            if isinstance(outcome, Committed) or is_beside_written:
                 # Should this ring be lost, the key is due all the same: with the lane's next doorbell.
-                bell = Doorbell(letter.key.stream, letter.lane, ANY_TAIL, again=outcome.cursor.version)
+                bell = Doorbell(letter.key.stream, letter.lane, ANY_TAIL, again=cursor.version + 1)
                 self._doorbells.ring(self._subscription.name, [bell])
                 return
         raise ContendedCommitError(f"lane {letter.lane} of {self._subscription.name} is busy: try again")

@@ -118,7 +118,7 @@ class Standings:
         return owner_of(self._subscription, origin, self._known)
 
     def begin(self, origin: Region) -> Owner | None:
-        """Note that this Region is the first to deliver an origin's lanes, unless another did; returns who delivers them.
+        """Note that this Region delivers an origin's lanes first, unless another did; returns who delivers them.
 
         Asked of all Regions that answer: the note of another may not be replicated yet.
         """
@@ -138,7 +138,7 @@ class Standings:
         owner = self._known.owner(origin)
         if owner is not None and self._subscription.owner(origin) is None:
             raise ChangedDeliverError(
-                f"subscription {self._name}, lanes of {origin}: deliver is \"everywhere\", but {owner.region} delivers "
+                f'subscription {self._name}, lanes of {origin}: deliver is "everywhere", but {owner.region} delivers '
                 "them for all Regions: change `deliver` back, or name the subscription anew"
             )
 

@@ -21,7 +21,7 @@ from eventfabric.model.identity import Region
 from eventfabric.model.parked import Parked, ParkedChange, Settled
 from eventfabric.wire import cursor_item, fields, parked_item, settled_item, won_item
 from eventfabric.wire.item_size import item_bytes
-from eventfabric.wire.keys import Item, is_cursor, is_parked, is_won, parked_key
+from eventfabric.wire.keys import PK, SK, Item, is_cursor, is_parked, is_won, parked_key
 from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning, meaning_of_reason
 from eventfabric.wire.transaction_bounds import bytes_of
 
@@ -128,11 +128,15 @@ class CommitRequest:
             version += 1
         self.stored = replace(moved, version=version + 1, roster=roster, is_announced=False)
         self.cursor = put(self.stored, version)
+        # A decision goes first: without transactions a key that is gone must not lack the note of who discarded it.
+        notes = [settled_item.to_item(key, region, one) for one in settled]
         self.others: list[Action] = [
+            *(("Put", {"TableName": table, "Item": note}) for note in notes),
             *(("Put", self._put(won_item.to_item(one, token=token), 0)) for one in decided),
             *(self._change(key, region, change) for change in parked),
-            *(("Put", {"TableName": table, "Item": settled_item.to_item(key, region, s)}) for s in settled),
         ]
+        self.undo = [_without_note(table, note) for note in notes]
+        """Deletes of the decisions, should the parked keys be another's by then."""
         if self.others:
             self._check(len(writes))
 
@@ -186,9 +190,9 @@ class CommitRequest:
             raise ThrottledError("commit", "cancelled without a reason")
         return min(refused, key=lambda one: not one.is_busy)
 
-    def outcome_of_item(self, cursor_item: Item | None) -> CommitOutcome:
+    def outcome_of_item(self, cursor_item: Item | None, *, is_beside_written: bool = False) -> CommitOutcome:
         """What it means that this item stands where the cursor was to be put: another's, or this very commit's."""
-        return Committed(self.stored) if wrote(self.cursor, cursor_item) else RaceLost()
+        return Committed(self.stored) if wrote(self.cursor, cursor_item) else RaceLost(is_beside_written)
 
 
 def wrote(request: dict[str, Any], item: Item | None) -> bool:
@@ -201,6 +205,15 @@ def wrote(request: dict[str, Any], item: Item | None) -> bool:
     if item is None or put is None:
         return False
     return {**item, cursor_item.WRITTEN: None} == {**put, cursor_item.WRITTEN: None}
+
+
+def _without_note(table: str, note: Item) -> dict[str, Any]:
+    return {
+        "TableName": table,
+        "Key": {PK: note[PK], SK: note[SK]},
+        "ConditionExpression": "u = :at AND o = :by",
+        "ExpressionAttributeValues": {":at": note["u"], ":by": note["o"]},
+    }
 
 
 def unchanged(read_version: int) -> dict[str, Any]:

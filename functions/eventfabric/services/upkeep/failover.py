@@ -91,7 +91,7 @@ class Failover:
             )
 
     def _removed_owns(self) -> bool:
-        """Tell if the source, which the definition does not name any more, delivers lanes still, by what is known here."""
+        """Tell if the source, which is not in the definition any more, still delivers lanes by what is known here."""
         return any(
             owner is not None and owner.region == self._source
             for one in self._topology.subscriptions.values()
