@@ -266,9 +266,9 @@ BUGS = [
     Bug(
         "at most thrice",
         "an event that may be attempted once is tried again",
-        "eventfabric.services.delivery.visit:Visit.handle_at_most_once",
-        "self.attempt(events, tries=1, replay=stretch.replay)",
-        "self.attempt(events, tries=3, replay=stretch.replay)",
+        "eventfabric.services.delivery.at_most_once:_attempt",
+        "visit.attempt(events, again=again, tries=1, replay=stretch.replay)",
+        "visit.attempt(events, again=again, tries=3, replay=stretch.replay)",
         by="duplicate_effect",
         seed=3,
         profile="failures",

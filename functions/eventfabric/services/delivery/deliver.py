@@ -20,6 +20,7 @@ from eventfabric.model.circuit import CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, Page, RaceLost
+from eventfabric.services.delivery.at_most_once import run_at_most_once
 from eventfabric.services.delivery.begin import Beginnings, has_begun
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.context import SideBySide, VisitContext, one_after_another
@@ -319,7 +320,7 @@ class Deliverer:
             return self._at_the_end(visit, Stopped(error), doorbell)
         if not visit.lateness.mark(stretch):
             return self._at_the_end(visit, "out of time", doorbell)
-        ended = visit.handle_at_most_once(stretch) if self._commits_first else Run(visit, stretch).run()
+        ended = run_at_most_once(visit, stretch) if self._commits_first else Run(visit, stretch).run()
         if ended is not None:
             return self._at_the_end(visit, ended, doorbell)
         if stretch.stop is not None:

@@ -16,7 +16,7 @@ from eventfabric.model.roster import digest_of_id
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped, only_race
+from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped
 from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.delivery.refill import Refill
 from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
@@ -48,9 +48,14 @@ class Visit(VisitedLane):
         """
         super().__init__(context, key, state, deadline_ms=deadline_ms)
         self._keys.look(self.cursor.roster, self.cursor.roster.due(2**62 if probes else self._soon_ms))
+        self._commits_first = context.subscription.definition.guarantee == "at_most_once"
+        is_noted = self._commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
+        self.noted_at = self.cursor.sequence if is_noted else None
+        """At most once: the event that was attempted under another guarantee, and is to be no more."""
         if not after_crash or self.cursor.version in ended:
             self.cursor = replace(self.cursor, attempting=False)
-            stale = [parked for parked in self._stored.values() if parked.attempting]
+            is_stale = not self._commits_first
+            stale = [parked for parked in self._stored.values() if parked.attempting and is_stale]
             for parked in stale:
                 self._parked[parked.id] = self._stored[parked.id] = replace(parked, attempting=False)
                 self._has_changed(parked)
@@ -127,6 +132,11 @@ class Visit(VisitedLane):
             if event is Absent.EXPIRED:
                 self._bury(parked.key, parked.id, parked.first, parked, EXPIRED, None)
                 break
+            if self._commits_first:
+                ended = self._attempt_once(parked, event)
+                if ended is not None:
+                    return ended
+                continue
             if self.careful:
                 ended = self._write_down_retry(parked, event)
                 if ended is not None:
@@ -171,31 +181,33 @@ class Visit(VisitedLane):
             self._set(replace(filled, due_ms=again_ms))
         return False
 
-    def handle_at_most_once(self, stretch: Stretch) -> Ended | None:
-        """The cursor first, over as much as there is time for; a failure after it is final, and counted."""
-        size, index = 1 if stretch.late else self.batch_events_max, 0
-        while index < len(stretch.events) or self.cursor.sequence < stretch.end:
-            until = min(index + size * self._in.pace.room_for(self.deadline_ms), len(stretch.events))
-            if until == index < len(stretch.events):
-                return "out of time"
-            outcome = self.commit(stretch.cursor_at(stretch.before(until)))
-            if outcome is not None:
-                return only_race(outcome)
-            ahead = self.attempt_ahead(stretch, range(index, until), tries=1, on_failure=True)
-            for start in range(index, until, size):
-                events = stretch.events[start : min(start + size, until)]
-                again = partial(stretch.again, start)
-                tried = (
-                    ahead[start]
-                    if start in ahead
-                    else self.attempt(events, again=again, tries=1, replay=stretch.replay)
-                )
-                if isinstance(tried, str):
-                    self._in.telemetry.add(Metric.EVENTS_DROPPED, len(events))
-                elif not isinstance(tried, Failed):
-                    self.handled(len(events))
-            index = until
+    def _attempt_once(self, parked: Parked, event: Event) -> Ended | None:
+        """Commit the key without its first event, and only then attempt that, unless an attempt was made before."""
+        failure = parked.failure
+        is_spent = parked.attempting or failure.attempts > 0 or failure.crashes > 0
+        if not (is_spent or self.attempts_that_fit):
+            return self._commit_here() or "out of time"
+        rest = parked.without_first()
+        self._set(rest) if rest else self._free(parked.id)
+        lost = self._commit_here()
+        if lost is not None:
+            return lost
+        again, replay = partial(_copied, event), parked.first.replay
+        tried = None if is_spent else self.attempt(again(), again=again, tries=1, replay=replay)
+        if tried is None or isinstance(tried, str):
+            self.dropped(1)
+        elif not isinstance(tried, Failed):
+            self.handled(1)
         return None
+
+    def dropped(self, events: int) -> None:
+        """Count events that were committed and are not attempted (again)."""
+        self._in.telemetry.add(Metric.EVENTS_DROPPED, events)
+
+    @property
+    def attempts_that_fit(self) -> int:
+        """Attempts that surely fit into what is left of the invocation."""
+        return self._in.pace.room_for(self.deadline_ms)
 
     def attempt(
         self,
