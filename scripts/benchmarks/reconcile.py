@@ -32,7 +32,7 @@ class Reconciling:
         self._replica = Replica(
             StreamName("orders"), _ELSEWHERE, log=AwsLog(self._there, "bench-orders"),
             elsewhere=lambda region: AwsLog(self._here, "bench-orders"), regions=[Region(REGION), _ELSEWHERE],
-            expires=False, now_ms=SystemClock().now_ms(), repairs=True,
+            expires=False, now_ms=SystemClock().now_ms(), repairs=True, clock=SystemClock(),
         )  # fmt: skip
         self.verified = self._replica.examine(LANE, Mark()).mark
 

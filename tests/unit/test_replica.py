@@ -32,7 +32,7 @@ class Look:
         replica = Replica(
             StreamName(STREAM), self.region, log=self.world.log(self.region),
             elsewhere=self.elsewhere.__getitem__, regions=self.elsewhere, expires=self.expires,
-            now_ms=self.world.clock.now_ms(), repairs=repairs,
+            now_ms=self.world.clock.now_ms(), repairs=repairs, clock=self.world.clock,
         )  # fmt: skip
         examined = replica.examine(lane(), self.mark, full=full)
         self.mark = examined.mark

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eventfabric import limits
+from eventfabric.deadline import seconds_left
 from eventfabric.errors import UncertainTailError
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark, Marks
@@ -88,10 +89,24 @@ class LaneEnds:
         self._known = known
 
     def tail(self, lane: Lane) -> Tail:
-        """Where to append: one read, unless that leaves doubt.
+        """Where to append: one read, unless that leaves doubt; then a few more, for about a second.
 
-        UncertainTailError: what stands there cannot be believed, or the lane is known to be further.
+        A read may show the second record of a transaction before the first. UncertainTailError: what stands there
+        cannot be believed, or the lane is known to be further.
         """
+        for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
+            tail, doubt = self._look(lane)
+            if doubt is None or seconds_left() < pause_seconds:
+                break
+            self._clock.sleep(pause_seconds)
+        else:
+            tail, doubt = self._look(lane)
+        if doubt is not None:
+            raise doubt
+        return tail
+
+    def _look(self, lane: Lane) -> tuple[Tail, UncertainTailError | None]:
+        """Where to append, and why not, if another read might tell otherwise. UncertainTailError if none would."""
         now_ms = self._clock.now_ms()
         end = lane_end(self._log, lane, now_ms=now_ms)
         tail = end.tail
@@ -111,21 +126,21 @@ class LaneEnds:
                 "a lane goes on there with a record that is lost: put it back (lanes restore)",
             )
         if not (may_be_further or end.beyond):
-            return tail
+            return tail, None
         mark = Mark() if self._known is None else self._known(lane)
         furthest = max([mark.sequence, *(sequence for _, sequence in mark.cursors.values())])
         if furthest > tail.sequence:
-            raise UncertainTailError(
+            return tail, UncertainTailError(
                 lane, tail.sequence, f"the log's records end here, and the lane was known up to {furthest}: reconcile "
                 f"{lane.origin} with --repair, else put them back (eventfabric lanes restore) or skip them (lanes skip)"
             )  # fmt: skip
         is_far = end.is_far and not (self._expires and tail == EMPTY_TAIL)  # else it may be all that is left
         if end.beyond and not is_far:
-            raise UncertainTailError(
+            return tail, UncertainTailError(
                 lane, end.beyond[0], f"does not continue the record before it, which ends at {tail.sequence}: put back "
                 "what is missing between them (eventfabric lanes restore), or set it aside (lanes quarantine)"
             )  # fmt: skip
-        return tail
+        return tail, None
 
 
 class KnownMarks:

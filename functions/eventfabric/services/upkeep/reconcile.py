@@ -124,6 +124,7 @@ class Reconciler:
             self._name, self._region, log=self._log, elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
             regions=[Region(name) for name in self._stream.definition.regions],
             expires=self._retention is not None, retention_seconds=self._retention, now_ms=self._now_ms, repairs=repair,
+            clock=self._ports.clock,
         )  # fmt: skip
         after: dict[LaneIndex, Mark] = {}
         bells = Bells()

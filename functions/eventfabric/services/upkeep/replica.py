@@ -14,7 +14,7 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
-from eventfabric.ports import Log
+from eventfabric.ports import Clock, Log
 from eventfabric.services.lane_end import LaneEnd, lane_end
 
 
@@ -35,9 +35,11 @@ class Replica:
 
     def __init__(
         self, stream: StreamName, region: Region, *, log: Log, elsewhere: Callable[[Region], Log],
-        regions: Iterable[Region], expires: bool, now_ms: int, repairs: bool,
+        regions: Iterable[Region], expires: bool, now_ms: int, repairs: bool, clock: Clock,
         retention_seconds: int | None = None,
     ) -> None:  # fmt: skip
+        self._clock = clock
+        self._pauses_left_seconds = limits.TORN_READ_PASS_SECONDS
         self._stream = stream
         self._region = region
         self._log = log
@@ -119,7 +121,7 @@ class Replica:
             return Examined(mark, known, (*findings, lost))
         if full:
             mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
-        verified, wrong = self._verify(lane, mark, tail)
+        verified, wrong = self._verify_patiently(lane, mark, tail)
         if wrong is None and verified.sequence == tail.sequence and verified.chain != tail.chain:
             wrong = self._finding(
                 FindingKind.DIVERGENCE,
@@ -165,6 +167,21 @@ class Replica:
         if nothing_came and not answered:
             return Examined(here, tail, tuple(findings))
         return Examined(replace(here, end=EMPTY_TAIL.sequence, since_ms=0), tail, tuple(findings))
+
+    def _verify_patiently(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
+        """Verify a lane; in its origin, where what is missing is a hole at once, read again before that is said.
+
+        A read may show the second record of a transaction before the first.
+        """
+        verified, wrong = self._verify(lane, mark, tail)
+        for pause_seconds in limits.TORN_READ_PAUSES_SECONDS if lane.origin == self._region else ():
+            if wrong is not None or verified.sequence >= tail.sequence:
+                break
+            if self._pauses_left_seconds >= pause_seconds:
+                self._pauses_left_seconds -= pause_seconds
+                self._clock.sleep(pause_seconds)
+                verified, wrong = self._verify(lane, _at(mark, verified), tail)
+        return verified, wrong
 
     def _verify(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
         """The end of the unbroken, verified run, and what ended it, if that is a record."""
