@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import eventfabric.model
-from eventfabric import Event
+from eventfabric import Event, EventFabricError
 from eventfabric.model.commit import Write, WriteRefused
 from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
 from eventfabric.model.parked import Dropped, Failure, Parked, ParkedChange, ParkedState, Place, Settled
@@ -17,9 +17,15 @@ from eventfabric.model.payload import Payload
 from eventfabric.model.record import Batch, Record
 from eventfabric.model.step import StepState
 from eventfabric.ports import Occupied, Page
+from tests.unit.secrets_inside import (
+    CONTENT,
+    SECRET,
+    is_shown_by_its_fields,
+    made,
+    raised,
+    types_of_the_package,
+)
 
-SECRET = "4111-1111"
-CONTENT = SECRET.encode()
 LANE = Lane.parse("us-east-1/0.7")
 FAILURE = Failure("ValueError", SECRET, SECRET, "a hint", 1, 0, 1, 1)
 PARKED = Parked(
@@ -62,6 +68,22 @@ def test_nothing_of_what_an_event_holds_is_shown(value: Any) -> None:
     for shown in (repr(value), str(value), f"{value}", repr([value])):
         assert SECRET not in shown
         assert SECRET not in shown.replace("\\x", "")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        one
+        for one in types_of_the_package()
+        if issubclass(one, EventFabricError) or is_shown_by_its_fields(one)
+    ],
+    ids=lambda kind: f"{kind.__module__.removeprefix('eventfabric.')}.{kind.__name__}",
+)
+def test_no_type_shows_a_secret_that_is_somewhere_in_it(kind: type) -> None:
+    """A new type or field is found by itself: a text is a secret unless its name is that of what names things."""
+    value = raised(kind) if issubclass(kind, EventFabricError) else made(kind)
+    for shown in (repr(value), str(value), repr({"in": [value]})):
+        assert SECRET not in shown
 
 
 def test_a_size_is_shown() -> None:

@@ -1,6 +1,6 @@
 """Owns what a proof says of a lane: from where to where the log is what was handled, and with which exceptions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -47,7 +47,7 @@ class Exempt:
     why: str
     at_ms: int
     event_id: str = ""
-    key: str = ""
+    key: str = field(default="", repr=False)
     by: str = ""
     events: int = 1
 
@@ -56,7 +56,7 @@ class Exempt:
 class ExemptRange:
     """Every event of a key from sequence `since` on and before `until`, as the log has them, each like `of`."""
 
-    key: str
+    key: str = field(repr=False)
     since: Sequence
     until: Sequence
     of: Exempt

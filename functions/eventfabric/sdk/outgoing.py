@@ -85,6 +85,9 @@ class Encoded(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        return f"Encoded({len(self.ids)} events, {self.size_bytes:,} bytes)"
+
     def halves(self) -> "tuple[Encoded, Encoded]":
         """The first half and the rest; of two events or more."""
         middle = len(self.ids) // 2

@@ -5,7 +5,7 @@ that runs at the same time as two consumers would: one of them reads again.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.errors import (
@@ -54,7 +54,7 @@ class DeadLetter:
 class Wanted:
     """Which dead letters, or parked keys; None: all. `error` is part of the error type's name."""
 
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
     type: str | None = None
     error: str | None = None
     older_than_ms: int | None = None

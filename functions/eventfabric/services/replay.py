@@ -10,7 +10,7 @@ does not any more is dropped from the keys in that same commit, or it would be h
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from eventfabric import limits
@@ -50,7 +50,7 @@ class Asked:
     """What a replay was asked for. `fresh`: the subscription that is fed has no cursor in any of the lanes."""
 
     start: Start
-    key: str | None
+    key: str | None = field(repr=False)
     fresh: bool
 
 

@@ -9,7 +9,7 @@ A commit and its race, in time:
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from eventfabric import limits
@@ -37,7 +37,7 @@ class Refusal:
 
     code: str
     message: str = ""
-    item: Item | None = None
+    item: Item | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

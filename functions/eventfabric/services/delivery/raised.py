@@ -5,7 +5,7 @@ surrogate, a message of 50 MB. Nothing of that may fail the fabric, and so nobod
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from traceback import format_exception
 from typing import Final
 
@@ -22,8 +22,8 @@ class Raised:
 
     error_type: str
     """Module and name of its class."""
-    message: str
-    trace: str
+    message: str = field(repr=False)
+    trace: str = field(repr=False)
     """The end of it, which is the handler's."""
     step: str = ""
     """The step that nobody knows the outcome of, where that is what it says."""

@@ -1,0 +1,128 @@
+"""Builds a value of any type of the package with a secret in whatever may hold what an event or a handler holds."""
+
+import types
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from importlib import import_module
+from inspect import signature
+from pkgutil import walk_packages
+from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+import eventfabric
+from eventfabric import Event
+from eventfabric.model.identity import Lane
+from eventfabric.model.record import Batch, Record
+
+SECRET = "4111-1111"
+CONTENT = SECRET.encode()
+_NAMES = """
+    action alias backfill batch_id by called chain code code_version detail durability elsewhere error_type
+    event_id event_type expiry_attribute fabric failure failures function guarantee handler hint id kind
+    lane lanes more name on_expired on_late operation order origin owner path permanent pointer position
+    proof reason region regions replaces said sort_key_type source start state step stops stream stream_view
+    subscription table target token trace_id type types unreachable unreadable why
+"""
+NAMES = frozenset(_NAMES.split())
+"""Names of texts and bytes that name things, and hold nothing of an event."""
+_SHOWN = """
+    Cursor.parked KeyRule.attribute Pattern.regex Pattern.says Problem.allowed Problem.found Refusal.message
+    Roster.dead Roster.retrying Wanted.error Wanted.payload_type WriteRefused.message
+"""
+SHOWN = frozenset(_SHOWN.split())
+"""Fields whose names do not say so: digests, settings, and what a service or a check says."""
+HOLDERS = ("aws", "errors", "model", "ports", "runtime", "sdk", "services", "wire")
+"""Of the package, what has events in its hands; the rest is settings, programs, and what tests."""
+
+
+def types_of_the_package() -> Iterator[type]:
+    """Every class that is defined where events are in hand."""
+    prefix = f"{eventfabric.__name__}."
+    for found in walk_packages(eventfabric.__path__, prefix):
+        if found.name.removeprefix(prefix).partition(".")[0] not in HOLDERS:
+            continue
+        module = import_module(found.name)
+        yield from (
+            kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == found.name
+        )
+
+
+def is_shown_by_its_fields(kind: type) -> bool:
+    """Whether Python or msgspec make what is shown of it, out of all of its fields."""
+    is_named = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    return is_dataclass(kind) or issubclass(kind, msgspec.Struct) or is_named
+
+
+def made(kind: Any, name: str = "") -> Any:
+    """A value of a type, as a field of that name holds it."""
+    if kind is Any or kind is object:
+        return "name" if name in NAMES else SECRET
+    if isinstance(kind, NewType):
+        return bytes(16) if kind.__supertype__ is bytes else made(kind.__supertype__, "name")
+    if kind is str:
+        return "name" if name.lstrip("_") in NAMES else SECRET
+    if kind is bytes:
+        return bytes(16) if name.lstrip("_") in NAMES else CONTENT
+    if kind is Lane:
+        return Lane.parse("us-east-1/0.7")
+    if kind is Event:
+        return Event(type="placed", key=SECRET, id="1", data={"card": SECRET}, headers={"card": SECRET})
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return made(next(one for one in arguments if one is not type(None)), name)
+    if origin is not None:
+        return _container(origin, arguments, name)
+    if kind in (int, float):
+        return 1
+    if kind is bool:
+        return True
+    if isinstance(kind, type) and issubclass(kind, BaseException):
+        return ValueError("refused")
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return next(iter(kind))
+    if isinstance(kind, type) and is_shown_by_its_fields(kind):
+        hints = get_type_hints(kind)
+        return kind(**{one: made(hints[one], _name_in(kind, one)) for one in _names_of(kind)})
+    return object()
+
+
+def _name_in(kind: type, field: str) -> str:
+    return "name" if f"{kind.__name__}.{field}" in SHOWN else field
+
+
+def _names_of(kind: Any) -> list[str]:
+    if is_dataclass(kind):
+        return [one.name for one in fields(kind) if one.init]
+    return list(getattr(kind, "__struct_fields__", None) or kind._fields)
+
+
+def _container(origin: Any, arguments: tuple[Any, ...], name: str) -> Any:
+    if origin is type:
+        return str
+    if not isinstance(origin, type):  # Literal, Annotated, and their like
+        return arguments[0] if not hasattr(origin, "__origin__") else made(arguments[0], name)
+    if issubclass(origin, tuple) and len(arguments) > 1 and arguments[1] is not Ellipsis:
+        return tuple(made(one, name) for one in arguments)
+    if hasattr(origin, "keys"):
+        return {made(arguments[0], "name"): made(arguments[1], name)}
+    if origin.__name__ == "Callable":
+        return object
+    one = made(arguments[0], name)
+    return frozenset([one]) if issubclass(origin, frozenset) else (one,)
+
+
+def raised(kind: type[BaseException]) -> BaseException:
+    """An error, made of such values as its constructor takes; its texts are whatever was found wrong."""
+    hints = get_type_hints(kind.__init__) | {"record": Record, "batch": Batch}
+    given, named = list[Any](), dict[str, Any]()
+    for parameter in list(signature(kind.__init__).parameters.values())[1:]:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        value = made(hints.get(parameter.name, str), "name")
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            named[parameter.name] = value
+        else:
+            given.append(value)
+    return kind(*given, **named)
