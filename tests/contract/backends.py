@@ -23,7 +23,7 @@ from eventfabric.memory.backfills import MemoryBackfills
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.doorbells import MemoryDoorbells
 from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Fault, Faults, nth
+from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.memory.ledger import MemoryLedger
 from eventfabric.memory.log import MemoryLog
 from eventfabric.memory.outbox import MemoryOutbox
@@ -64,6 +64,17 @@ def timers_name(subscription: str) -> str:
     return f"shop-{subscription}-timers"
 
 
+class CrashBeforeWrite:
+    """A rule of faults that ends the process before the put or delete of a number, and then no more."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    def __call__(self, called: str, overall: int, of_name: int) -> Fault | None:
+        self._left -= called in ("put", "delete")
+        return Fault.CRASH_BEFORE if called in ("put", "delete") and self._left == 0 else None
+
+
 class Backend(Protocol):
     """What a test may ask of either world."""
 
@@ -80,6 +91,10 @@ class Backend(Protocol):
     def get(self, table: str, key: Item) -> Item | None: ...
     def lose_replies(self, count: int) -> None:
         """The next so many requests to DynamoDB take effect, and their replies are lost."""
+        ...
+
+    def crash_before_write(self, number: int) -> None:
+        """The process ends before the put or delete of that number, from now on and from 1."""
         ...
 
     def receive(self, count: int = 10) -> list[Message]: ...
@@ -143,6 +158,9 @@ class MemoryBackend:
     def lose_replies(self, count: int) -> None:
         made = len(self._faults.calls)
         self._faults.rules += [nth(made + 1 + index, Fault.LOST_REPLY) for index in range(count)]
+
+    def crash_before_write(self, number: int) -> None:
+        self._faults.rules.append(CrashBeforeWrite(number))
 
     def receive(self, count: int = 10) -> list[Message]:
         return [Message(m.body, m.receipt_handle, m.receive_count) for m in self._queue.receive(count)]
@@ -210,6 +228,16 @@ class AwsBackend:
 
     def lose_replies(self, count: int) -> None:
         self._lost = count
+
+    def crash_before_write(self, number: int) -> None:
+        rule = CrashBeforeWrite(number)
+
+        def before_call(**_: Any) -> None:
+            if rule("put", 0, 0) is not None:
+                raise SimulatedCrash("before a write")
+
+        for operation in ("PutItem", "DeleteItem"):
+            self._dynamodb.meta.events.register(f"before-call.dynamodb.{operation}", cast(Any, before_call))
 
     def _needs_retry(self, attempts: int, **_: Any) -> float | None:
         if not self._lost:

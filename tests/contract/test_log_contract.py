@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError, UndecodableRecordError
+from eventfabric.memory.faults import SimulatedCrash
 from eventfabric.model.identity import (
     BatchId,
     Chain,
@@ -249,6 +250,22 @@ def test_what_is_set_aside_is_out_of_the_lane_and_kept_as_it_stood(backend: Back
     backend.log.set_aside(replace(far, sequence=Sequence(7)))
     assert backend.log.interventions(LANE) == ()
     backend.log.set_aside(far)
+    backend.log.set_aside(far)
+    assert (backend.log.interventions(LANE), all_sequences(backend, records_max=9)) == ((far,), [0])
+
+
+@pytest.mark.parametrize("write", [1, 2])
+def test_what_is_being_set_aside_when_the_process_ends_is_lost_at_no_moment(
+    backend: Backend, write: int
+) -> None:
+    far = Intervention(LANE, Sequence(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
+    for one in (record(0), record(1 << 40)):
+        backend.log.append(one)
+    backend.crash_before_write(write)
+    with pytest.raises(SimulatedCrash):
+        backend.log.set_aside(far)
+    assert all_sequences(backend, records_max=9) == [0, 1 << 40]
+    assert backend.log.interventions(LANE) == ((far,) if write == 2 else ())
     backend.log.set_aside(far)
     assert (backend.log.interventions(LANE), all_sequences(backend, records_max=9)) == ((far,), [0])
 

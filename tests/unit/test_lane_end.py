@@ -1,6 +1,7 @@
 """Where a lane goes on: behind what continues what stands before it, at its place, and never where that is in doubt."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from eventfabric import limits
 from eventfabric.errors import UncertainTailError
 from eventfabric.memory.log import MemoryLog
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, Lane, Sequence, StreamName
+from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.record import EMPTY_TAIL, Record, Tail, chain_of
 from eventfabric.model.start import AtSequence
@@ -324,3 +325,26 @@ class TestATableMadeAnew:
         world.deliver()
         assert world.recorder.told()[5:] == [("new 1", True), ("new 2", True), ("new 3", False)]
         assert (reconciled(world), reconciled(world)) == ([FindingKind.CURSOR_BACK], [])
+
+
+class TestWhatAPublisherKnows:
+    """Marks are read once a minute at the most."""
+
+    def test_a_warm_process_sees_newer_marks_after_a_minute(self) -> None:
+        world = world_with(2)
+        asked: list[Region] = []
+
+        class Ledger:
+            def marks(self, stream: StreamName, origin: Region) -> Marks:
+                asked.append(origin)
+                return world.ledger.marks(stream, origin)
+
+        ledger: Any = Ledger()  # of which nothing else is asked
+        known = KnownMarks(ledger, StreamName(STREAM), clock=world.clock)
+        assert (known.of(LANE).sequence, len(asked)) == (0, 1)
+        reconciled(world)
+        world.clock.advance(limits.KNOWN_MARKS_SECONDS)
+        assert (known.of(LANE).sequence, len(asked)) == (0, 1)
+        world.clock.advance(1)
+        assert (known.of(LANE).sequence, len(asked)) == (2, 2)
+        assert (known.of(LANE).sequence, len(asked)) == (2, 2)
