@@ -2,10 +2,12 @@
 
 from eventfabric import limits
 from eventfabric.memory.faults import Faults
+from eventfabric.model.finding import FindingKind
 from eventfabric.wire.keys import Item
 from tests.simulation.world import LANE, World
 from tests.unit.failing import the_dead_letter
 from tests.unit.test_dead_letters import letters_of, mended_world, settled
+from tests.unit.test_reconcile import reconcile
 
 DAYS = 7
 
@@ -41,3 +43,31 @@ def test_without_a_retention_all_of_it_is_kept_as_the_events_are() -> None:
     assert "expiration" not in stored(world)
     assert record.sequence == letter.parked.first.sequence
     assert world.key_of(LANE) == letter.key
+
+
+def test_what_handlers_said_is_forgotten_of_keys_that_stay_dead_for_longer_than_events_are_kept() -> None:
+    world = mended_world("a1", "b1", behind=["a2"], retention_days=DAYS)
+    before = world.parked()
+    world.clock.advance(DAYS * 86_400 - 3_600)
+    reconcile(world, repair=True)
+    assert all(one.failure.has_texts for one in world.parked().values())
+    world.clock.advance(2 * 3_600)
+    reconcile(world)
+    assert all(one.failure.has_texts for one in world.parked().values())
+    reconcile(world, repair=True)
+    after = world.parked()
+    assert {key: one.failure for key, one in after.items()} == {
+        key: one.failure.without_texts() for key, one in before.items()
+    }
+    assert after["a"].failure.error_type == before["a"].failure.error_type
+    assert after["a"].waiting == before["a"].waiting
+    version = world.cursor().version
+    assert FindingKind.PARKED_DIFFERS not in [one.kind for one in reconcile(world, repair=True)]
+    assert world.cursor().version == version
+
+
+def test_a_stream_that_keeps_its_events_keeps_what_handlers_said_of_them() -> None:
+    world = mended_world("a1")
+    world.clock.advance(400 * 86_400)
+    reconcile(world, repair=True)
+    assert world.parked()["a"].failure.has_texts

@@ -106,6 +106,15 @@ class Failure:
                 text = storable(text)
                 object.__setattr__(self, name, text[-most:] if name == "trace" else text[:most])
 
+    @property
+    def has_texts(self) -> bool:
+        """Whether it holds what a handler said, which may hold an event's content."""
+        return bool(self.message or self.trace or self.hint)
+
+    def without_texts(self) -> Self:
+        """Keep what names the failure, and nothing that a handler said."""
+        return replace(self, message="", trace="", hint="")
+
 
 @dataclass(frozen=True, slots=True)
 class Dropped:

@@ -260,7 +260,7 @@ class DeadLetters:
         retention_seconds = self._subscription.retention_seconds
         if retention_seconds is None:
             return Settled(sequence, action, parked.failure, now_ms, by, replacement)
-        facts = replace(parked.failure, message="", trace="", hint="")
+        facts = parked.failure.without_texts()
         expires_seconds = now_ms // 1000 + retention_seconds + limits.SETTLED_KEPT_SECONDS
         return Settled(sequence, action, facts, now_ms, by, expires_seconds=expires_seconds)
 

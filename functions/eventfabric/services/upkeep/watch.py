@@ -21,6 +21,7 @@ from eventfabric.model.record import UNKNOWN_CHAIN, Record, is_pin
 from eventfabric.ports import Ports
 from eventfabric.services.locate import has_expired, kept_in
 from eventfabric.services.standing import ledger_of
+from eventfabric.services.upkeep.forget import are_forgotten, forget
 from eventfabric.services.upkeep.look import Look
 from eventfabric.services.upkeep.replica import Replica
 from eventfabric.services.upkeep.vitals import Vitals
@@ -67,6 +68,8 @@ class Watch:
             yield wrong
             return
         yield from self._parked_differs(look, bells, repair=repair)
+        if repair:
+            self._forget_texts(look, parked)
         dead = [one for one in parked if one.state is ParkedState.DEAD]
         if dead:
             waiting = sum(one.behind for one in dead)
@@ -84,6 +87,14 @@ class Watch:
             if repair:
                 bells.add(look)
             yield replace(found, is_repaired=repair)
+
+    def _forget_texts(self, look: Look, parked: list[Parked]) -> None:
+        if self._retention is None:
+            return
+        old = are_forgotten(parked, retention_seconds=self._retention, now_ms=self._now_ms)
+        if old:
+            key = LaneKey(self._name, SubscriptionName(look.subscription.name), look.lane)
+            forget(key, look, old, ledger=ledger_of(self._ports.ledger, look.subscription, look.lane.origin))
 
     def _epoch_ahead(self, look: Look) -> Finding | None:
         """Find a lane that its owner must leave alone, since it was written by a later owner that nobody knows of."""
