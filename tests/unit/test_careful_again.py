@@ -1,19 +1,22 @@
 """Owns when a lane goes carefully though its doorbell is new, and what is committed between two attempts."""
 
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 
 import pytest
 
 from eventfabric import limits
-from eventfabric.errors import UndecodableRecordError
+from eventfabric.errors import OutcomeUnknownError, UndecodableRecordError
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.event import Event
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
-from tests.simulation.world import World
+from tests.simulation.world import AWAY, INVOCATION_MS, LANE, World
 from tests.unit.failing import FEW, Failing, breaker, named, waiting, world_of
 from tests.unit.test_careful import Crashing, again, until_it_drains
+from tests.unit.test_takeover import hand_over
 
 
 def crashed_at_a_retry(crashing: Crashing) -> World:
@@ -141,3 +144,45 @@ def test_what_was_handled_of_a_key_stays_so_though_the_next_of_it_cannot_be_read
     for _ in range(2):
         assert isinstance(world.deliver(tail=0).cause, UndecodableRecordError)
         assert (world.recorder.ids(), waiting(world, "a")) == (["a1"], [1])
+
+
+def test_a_note_whose_reply_was_lost_is_no_crash_to_the_doorbell_that_is_rung_instead() -> None:
+    world = world_of(Crashing({}), *named("b1"))
+    world.deliver()
+    world.put(*named("a1"))
+    lost = Faults(lambda name, number, of_name: Fault.LOST_REPLY if name == "ledger.commit" else None)
+    deliverer = world.deliverer(faults=lost)
+    with pytest.raises(OutcomeUnknownError):
+        again(world, 2, by=deliverer)
+    cursor = world.cursor()
+    assert (cursor.attempting, cursor.version) == (True, deliverer.ended_at(LANE) + 1)
+    bell = replace(world.bell(), ended=deliverer.ended_at(LANE))
+    world.deliverer().deliver(bell, deadline_ms=world.clock.now_ms() + INVOCATION_MS, receive_count=2)
+    assert Metric.EVENTS_CRASHED not in world.telemetry.totals
+    assert world.recorder.ids() == ["b1", "a1"]
+
+
+def test_an_attempt_that_the_former_owner_noted_is_no_crash_of_the_new_one() -> None:
+    world = crashed_at_a_retry(Crashing({}, {"a1": 1}))
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    told = world.telemetry.totals.get(Metric.EVENTS_CRASHED, 0)
+    dies = Faults(nth(1, Fault.CRASH_BEFORE, name="log.read"))
+    with pytest.raises(SimulatedCrash):
+        again(away, 1, by=away.deliverer(faults=dies))  # behind the takeover
+    assert not away.parked()["a"].attempting
+    again(away, 2)
+    assert world.telemetry.totals.get(Metric.EVENTS_CRASHED, 0) == told
+    assert (away.recorder.ids(), away.parked()) == (["a1"], {})
+
+
+def test_a_lane_that_is_handed_back_says_nothing_of_failures_that_are_over() -> None:
+    world = world_of(Crashing({}), *named(*(f"a{number}" for number in range(9))))
+    world.recorder.before = lambda events: world.clock.advance(10)
+    bell = replace(world.bell(), failing_ms=world.clock.now_ms() - 3_600_000, ended=3, again=5)
+    result = world.deliverer().deliver(bell, deadline_ms=world.clock.now_ms() + 35_000)
+    assert result.outcome is Outcome.HANDED_BACK
+    (message,) = world.queue.receive(10)
+    rung = from_body(message.body)
+    assert (rung.failing_ms, rung.ended) == (0, 0)

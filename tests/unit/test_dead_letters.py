@@ -319,3 +319,15 @@ class TestExpired:
             world.deliver_all()
         assert (world.recorder.ids(), world.parked()) == (["z1", "a3"], {})
         assert [(one.sequence, one.action) for one in settled(world)] == [(0, "discarded"), (1, "discarded")]
+
+
+def test_what_a_lane_comes_to_after_all_that_waited_was_discarded_is_handed_out() -> None:
+    world = world_of(Failing({"a1": 99}), *named("a1", "a2"), **retry(immediate=0, attempts=1))
+    world.deliver()
+    world.put(*named("a3"))  # the lane is behind
+    dead_letters(world).discard(the_dead_letter(world), all_waiting=True)
+    (note,) = world.ledger.settled(world.key_of(LANE))
+    assert note.dropped is not None
+    assert (note.dropped.sequences, note.dropped.until) == ((1,), 2)
+    drained(world)
+    assert world.recorder.ids() == ["a3"]

@@ -188,3 +188,12 @@ def test_the_largest_parked_key_is_within_its_bound(monkeypatch: pytest.MonkeyPa
     item = parked_item.to_item(world.key_of(LANE), LANE.origin, parked, token=bytes(16))
     assert item_bytes(item) <= limits.PARKED_BYTES_MAX
     assert parked_item.from_item(item) == parked
+
+
+def test_what_was_dropped_of_a_record_begins_with_the_first_event_that_waits_there() -> None:
+    world = dead_with(1)
+    (parked,) = world.parked().values()
+    within_a_record = replace(parked, rest=Rest(Sequence(8), Sequence(10)))
+    dropped = within_a_record.dropped(Sequence(20))
+    assert dropped is not None
+    assert (dropped.sequences, dropped.since, dropped.until) == ((2,), 10, 20)

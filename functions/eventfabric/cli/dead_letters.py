@@ -164,7 +164,8 @@ def discard(
 ) -> None:
     """Drop dead letters, and have what waits behind them tried. Who dropped what stays on record.
 
-    With --all-waiting, what of their keys came up to now is dropped with them; `prove` lists every such event.
+    With --all-waiting, what waits in their keys is dropped with them; `prove` lists every such event. It is all of a
+    key up to the lane's cursor: what a lane that is behind (`eventfabric lanes`) comes to later is delivered.
 
     Example: eventfabric dead-letters discard billing --key order-17 --all-waiting --dry-run
     """

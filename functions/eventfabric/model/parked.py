@@ -10,6 +10,7 @@ from eventfabric.errors import storable
 from eventfabric.model.identity import Sequence
 
 _NEVER: Final = Sequence(0)
+_ALONE: Final = "s/"
 
 
 class ParkedState(StrEnum):
@@ -17,6 +18,11 @@ class ParkedState(StrEnum):
 
     RETRYING = "retrying"
     DEAD = "dead"
+
+
+def is_alone(parking_id: str) -> bool:
+    """Tell if an id is that of an event which is parked by itself."""
+    return parking_id.startswith(_ALONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ def key_parking_id(key: str) -> str:
 
 def event_parking_id(sequence: Sequence) -> str:
     """The id of what an event waits in by itself, where no order is kept."""
-    return f"s/{sequence}"
+    return f"{_ALONE}{sequence}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Final
 
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, is_alone
 
 DIGEST_BYTES: Final = 16
 _DEAD_BYTES: Final = 3
@@ -16,8 +16,12 @@ _ATTEMPTED: Final = 0
 
 
 def digest_of_id(parking_id: str) -> bytes:
-    """What a parked key is known by, however long its id is."""
-    return blake2b(parking_id.encode(), digest_size=DIGEST_BYTES).digest()
+    """Return what a parked key is known by, however long its id is.
+
+    That of an event which is parked alone begins with a zero, and no other: so a roster tells if it holds any.
+    """
+    digest = blake2b(parking_id.encode(), digest_size=DIGEST_BYTES).digest()
+    return bytes([0 if is_alone(parking_id) else digest[0] or 1]) + digest[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,11 @@ class Roster:
     def of(cls, parked: Iterable[Parked]) -> "Roster":
         """The roster that names these keys, and no others."""
         return cls().after(ParkedChange(None, key) for key in parked)
+
+    @property
+    def has_alone(self) -> bool:
+        """Tell if events are parked alone, as where no order is kept."""
+        return bool(self.dead and not self.dead[0][0]) or any(not digest[0] for digest in self.retrying)
 
     @property
     def count(self) -> int:

@@ -135,7 +135,7 @@ def _deliver(
             if error.retryable and runtime.ports.clock.now_ms() < deadline_ms and patience.wait():
                 continue
             runtime.logger.warning("a lane is rung again", extra={**about, "reason": str(error)})
-            ended = replace(doorbell, ended=deliverer.ended_at(doorbell.lane))
+            ended = _with_end(doorbell, deliverer.ended_at(doorbell.lane))
             return _ring_again(runtime, ended, records, is_passing=error.retryable)
     if result.done:
         return True
@@ -155,6 +155,16 @@ def _deliver(
         return _ring_again(runtime, doorbell, records, is_passing=True)
     _hide(runtime, records, limits.LANE_AGAIN_SECONDS_MAX)
     return False
+
+
+def _with_end(doorbell: Doorbell, version: int) -> Doorbell:
+    """The doorbell with the version of the cursor at which the run ended.
+
+    Where runs came further than the one that failed before, what failed then is over: this failure is a first one. The
+    last write of that one may have landed, though its reply did not come.
+    """
+    came_further = doorbell.ended and version > doorbell.ended + 1
+    return replace(doorbell, ended=version, failing_ms=0 if came_further else doorbell.failing_ms)
 
 
 def _ring_again(runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], *, is_passing: bool) -> bool:

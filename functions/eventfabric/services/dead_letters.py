@@ -177,7 +177,8 @@ class DeadLetters:
     def discard(self, letter: DeadLetter, *, all_waiting: bool = False, by: str = "") -> None:
         """Drop the dead event, and have those behind it tried, in order; or drop all that waits there, too.
 
-        `all_waiting`: what of the key was published before this moment, and not delivered. Errors as `redrive`.
+        `all_waiting`: what waits in the key, which is all of it up to the lane's cursor. Events of the key that the
+        lane has not come to yet are handed out as ever. Errors as `redrive`.
         """
 
         def discarded(parked: Parked, cursor: Cursor) -> tuple[Parked | None, Settled | None]:

@@ -368,9 +368,13 @@ class Deliverer:
                 return LaneResult(Outcome.WAITING)
 
     def _hand_back(self, doorbell: Doorbell) -> LaneResult:
-        """Ring the lane anew: a doorbell that only came again would look like one after a crash."""
+        """Ring the lane anew: a doorbell that only came again would look like one after a crash.
+
+        This run did not fail, and nothing is left that it could not note.
+        """
         # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
-        again = replace(doorbell, again=max(self._clock.now_ms(), doorbell.again + 1))
+        moment_ms = max(self._clock.now_ms(), doorbell.again + 1)
+        again = replace(doorbell, again=moment_ms, ended=0, failing_ms=0)
         if self._doorbells.ring(self.subscription.name, [again]):
             return LaneResult(Outcome.STOPPED, None)
         return LaneResult(Outcome.HANDED_BACK)

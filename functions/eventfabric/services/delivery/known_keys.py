@@ -5,12 +5,13 @@ which keys are due, and which events may belong to a parked key: only these keys
 former state loses its race for the cursor, as everything does.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 
 from eventfabric import limits
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes, is_alone
 from eventfabric.model.roster import Roster, digest_of_id
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.whole_state import whole_state
@@ -26,6 +27,7 @@ class KnownKeys:
         self.stored: dict[str, Parked] = dict(state.parked.get(context.region, {}))
         self.now: dict[str, Parked] = dict(self.stored)
         self._looked: set[bytes] = set()
+        self._alone: defaultdict[str, list[str]] | None = None
 
     def look(self, roster: Roster, digests: Iterable[bytes]) -> list[Parked]:
         """Read those keys that may be parked, unless they were read before; returns what is new."""
@@ -61,6 +63,27 @@ class KnownKeys:
             self.look(roster, [digest_of_id(parking_id)])
         return self.now.get(parking_id)
 
+    def alone(self, roster: Roster, key: str) -> list[Parked]:
+        """Return a key's events that are parked alone, in order: from when the subscription kept no order.
+
+        While there are any of the lane, a visit reads all that is parked in it.
+        """
+        if self._alone is None:
+            if not self._is_whole:
+                if not roster.has_alone:
+                    return []
+                self._read_whole()
+            self._alone = defaultdict(list)
+            for parked in sorted(self.stored.values(), key=lambda one: one.first.sequence):
+                if is_alone(parked.id):
+                    self._alone[parked.key].append(parked.id)
+        return [self.now[one] for one in self._alone.get(key, ()) if one in self.now]
+
+    def _read_whole(self) -> None:
+        state = whole_state(self._in.ledger, self._key, clock=self._in.clock)
+        self._take(state.parked.get(self._in.region, {}).values())
+        self._is_whole = True
+
     def count(self, roster: Roster) -> int:
         """How many keys are parked."""
         return len(self.now) if self._is_whole else roster.count - len(self.stored) + len(self.now)
@@ -82,9 +105,7 @@ class KnownKeys:
         if not (self._is_whole or len(known) == read.roster.after(changes).count):
             if not _is_freed(read, changes):
                 return moved.beside_changed(read, changes)
-            state = whole_state(self._in.ledger, self._key, clock=self._in.clock)
-            self._take(state.parked.get(self._in.region, {}).values())
-            self._is_whole = True
+            self._read_whole()
         return moved.beside_after(read, self.stored, changes)
 
     def _take(self, found: Iterable[Parked]) -> None:

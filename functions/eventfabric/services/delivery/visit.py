@@ -11,7 +11,7 @@ from eventfabric.model.commit import RaceLost, Write
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
-from eventfabric.model.parked import Parked, ParkedState, Place, key_parking_id
+from eventfabric.model.parked import Parked, ParkedState, Place, is_alone, key_parking_id
 from eventfabric.model.roster import digest_of_id
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
@@ -117,6 +117,8 @@ class Visit(VisitedLane):
 
     def _retry_key(self, parking_id: str) -> Ended | None:
         while (parked := self._parked.get(parking_id)) and parked.state is ParkedState.RETRYING:
+            if self._is_behind_another(parked):
+                break
             if not parked.waiting:
                 filled = self._refill.fill(parked, self.cursor.sequence)
                 if isinstance(filled, RaceLost):
@@ -325,7 +327,16 @@ class Visit(VisitedLane):
             # Of a key from when order was kept: what the log has of it up to the cursor waits there, too.
             by_key = self._key_of(key_parking_id(key))
             return by_key if by_key is not None and by_key.rest is not None else None
+        if found is None and self.has_parked:
+            alone = self._keys.alone(self.cursor.roster, key)
+            return alone[-1] if alone else None
         return found
+
+    def _is_behind_another(self, parked: Parked) -> bool:
+        """Tell if an event that was parked when no order was kept has an earlier one of its key beside it."""
+        if not (self._in.policy.keeps_order and is_alone(parked.id)):
+            return False
+        return self._keys.alone(self.cursor.roster, parked.key)[0].id != parked.id
 
     def crashes_at(self, sequence: Sequence) -> int:
         """How often an attempt of that event alone was begun and never heard of again."""

@@ -1,0 +1,94 @@
+"""Owns how a lane is rung after a run that failed: when, under which name, and since when it is said to fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.memory.faults import Fault, Faults, Rule
+from eventfabric.model.identity import Sequence, StreamName
+from eventfabric.runtime.deliver import _with_end
+from eventfabric.wire.doorbell import Doorbell, from_body, to_body
+from tests.handlers.test_functions import TOPOLOGY, US, World
+
+MOMENT_MS = 1000 * limits.LANE_AGAIN_SECONDS
+
+
+def each(fault: Fault, *names: str) -> Rule:
+    """All calls of these names fail so."""
+    return lambda name, number, of_name: fault if name in names else None
+
+
+def published(faults: Faults) -> tuple[World, Doorbell]:
+    """A world with an event, and a doorbell for its lane."""
+    world = World(faults=faults)
+    receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
+    return world, Doorbell(StreamName("orders"), receipt.lane, Sequence(1))
+
+
+def timer(world: World) -> Doorbell:
+    """The next timer, whenever it goes off."""
+    world.clock.advance(2 * limits.LANE_AGAIN_SECONDS_MAX)
+    body = world.cloud.timers(TOPOLOGY, "all", US).take()
+    assert body is not None
+    return from_body(body)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, MOMENT_MS - 1])
+def test_a_lane_that_fails_again_within_a_moment_is_rung_under_another_name(ahead: int) -> None:
+    world, bell = published(Faults(each(Fault.LOST_REQUEST, "ledger.state")))
+    again = world.clock.now_ms() + 10 * MOMENT_MS + ahead
+    assert world.deliver(bodies=(to_body(replace(bell, again=again)),)) == []
+    assert timer(world).again == again + 1
+
+
+@pytest.mark.parametrize("later_seconds", [0, 0.3])
+def test_a_lane_is_rung_under_the_name_of_its_moment(later_seconds: float) -> None:
+    world, bell = published(Faults(each(Fault.DENIED, "ledger.state")))
+    world.clock.advance((MOMENT_MS - world.clock.now_ms() % MOMENT_MS) / 1000 + 1)
+    moment = world.clock.now_ms() // MOMENT_MS
+    world.clock.advance(later_seconds)
+    assert world.deliver(bodies=(to_body(bell),)) == []
+    assert timer(world).again == moment * MOMENT_MS
+
+
+@pytest.mark.parametrize(
+    ("fault", "rung"), [(Fault.LOST_REQUEST, 1), (Fault.THROTTLED, 1), (Fault.DENIED, 0)]
+)
+def test_without_timers_the_queue_is_rung_at_once_for_what_passes_by_itself_alone(
+    fault: Fault, rung: int
+) -> None:
+    without_timers = each(Fault.LOST_REQUEST, "doorbells.ring_later")
+    fails = each(fault, "ledger.state")
+    world, bell = published(Faults(lambda *call: without_timers(*call) or fails(*call)))
+    failed = world.deliver(bodies=(to_body(bell),))
+    assert (len(world.queue.bodies), len(failed)) == (rung, 1 - rung)
+
+
+def failed_at(ended: int) -> tuple[int, int]:
+    """Since when a run has failed that ends at version 2 of the cursor, behind one an hour ago, and the clock then."""
+    world, bell = published(Faults())
+    world.deliver(bodies=(to_body(bell),))
+    world.fabric.publish("orders", key="a", type="Placed", id="2")
+    assert world.deliver(bodies=(to_body(replace(bell, tail=Sequence(2))),)) == []
+    assert world.seen == ["1", "2"]
+    world.fabric.publish("orders", key="a", type="Placed", id="3")
+    world.faults.rules.append(each(Fault.LOST_REQUEST, "ledger.commit"))
+    hour_ago_ms = world.clock.now_ms() - 3_600_000
+    failing = replace(bell, tail=Sequence(3), failing_ms=hour_ago_ms, ended=ended)
+    assert world.deliver(bodies=(to_body(failing),)) == []
+    found = timer(world)
+    assert found.ended == 2
+    return found.failing_ms, hour_ago_ms
+
+
+@pytest.mark.parametrize("ended", [1, 2])
+def test_a_lane_that_came_no_further_since_its_run_failed_goes_on_failing(ended: int) -> None:
+    failing_ms, hour_ago_ms = failed_at(ended)
+    assert failing_ms == hour_ago_ms
+
+
+def test_a_lane_that_came_further_since_fails_for_the_first_time() -> None:
+    _, bell = published(Faults())
+    further = _with_end(replace(bell, failing_ms=7, ended=4), 6)
+    assert (further.ended, further.failing_ms) == (6, 0)
