@@ -381,3 +381,27 @@ def test_false_alarm_of_items_and_clocks_that_nobody_touched(finding: str) -> No
     clocks = plan_of(happenings=(Happening(0, "producer_clock"),))
     excused = Hand(clocks).tell(h.Tampered, **deed).tell(h.Found, **alarm)
     assert result("false_alarm", excused.history) is VALID
+
+
+def test_blind_sign() -> None:
+    def told(*ages: float, what: str = "passes") -> History:
+        hand = Hand(plan_of(happenings=(Happening(0, what),))).appended("e0", 0).read().tried("e0", 0)
+        hand.moved(None, 1).appended("e1", 1)
+        about: dict[str, Any] = {"region": HOME, "subscription": SUB, "metric": "OldestUndelivered"}
+        for age in ages:
+            hand.tell(h.Gauged, value=age, after_s=300, **about)
+        return hand.ended()
+
+    assert result("blind_sign", told(0, 300, 600)) is VALID
+    assert result("blind_sign", told(300, 600, 900)) is VALID
+    assert result("blind_sign", told(0, 300, 0)) is INVALID
+    assert result("blind_sign", told(0, 0, 0)) is INVALID
+    assert result("blind_sign", told(0, 0, 0, what="failover")) is UNKNOWN
+
+
+def test_a_record_that_is_gone_from_the_region_waits_there_for_nobody() -> None:
+    hand = Hand(plan_of(happenings=(Happening(0, "hole"),))).read().appended("e0", 0).moved(None, 0)
+    hand.tell(h.Removed, region=HOME, lane=LANE, sequence=0, count=1)
+    for _ in range(3):
+        hand.tell(h.Gauged, region=HOME, subscription=SUB, metric="OldestUndelivered", value=0.0, after_s=300)
+    assert result("blind_sign", hand.ended()) is VALID

@@ -204,6 +204,24 @@ class TestCursors:
         said = f"its record begins at {base}, by a chain that is not the log's there"
         assert reconcile(world) == [finding(FindingKind.CURSOR_BROKEN, 13, said)]
 
+    def test_one_that_is_not_on_the_chain_is_told_at_each_pass_until_somebody_mends_it(self) -> None:
+        world = healthy()
+        world.put(*named("c1"))
+        world.deliver()
+        right = world.cursor()
+        put_cursor(world, chain=Chain(b"x" * 16))
+        assert [kinds(world) for _ in range(3)] == [[FindingKind.CURSOR_BROKEN]] * 3
+        put_cursor(world, chain=right.chain)
+        assert kinds(world) == []
+
+    def test_one_that_was_ahead_is_told_still_when_the_lane_has_grown_past_it(self) -> None:
+        world = healthy()
+        put_cursor(world, sequence=Sequence(14), base=Sequence(14), chain=Chain(b"x" * 16))
+        assert kinds(world) == [FindingKind.CURSOR_AHEAD]
+        world.put(*named("c1", "c2"))
+        world.put(*named("c3"))
+        assert [kinds(world) for _ in range(2)] == [[FindingKind.CURSOR_BROKEN]] * 2
+
     def test_one_that_is_wrong_is_all_that_is_told_of_its_lane(self) -> None:
         world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
         world.deliver()

@@ -5,6 +5,7 @@ from typing import Final
 
 from eventfabric.simulation.checkers import (
     backfill_gap,
+    blind_sign,
     breaker_attempts,
     cursor_regression,
     duplicate_effect,
@@ -53,6 +54,7 @@ _MODULES: Final = (
     breaker_attempts,
     escaped_error,
     slow_recovery,
+    blind_sign,
 )
 CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {one.NAME: one.check for one in _MODULES}
 

@@ -34,7 +34,7 @@ _AGAIN_SECONDS: Final = 5.0
 
 
 class Telemetry:
-    """telemetry.Telemetry: findings go into the history, all else is forgotten."""
+    """telemetry.Telemetry: findings and the age of what waits go into the history, all else is forgotten."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -43,7 +43,15 @@ class Telemetry:
         """Forget."""
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
-        """Forget."""
+        """Note how long the oldest event waits, forget all else."""
+        if metric is Metric.OLDEST_UNDELIVERED:
+            self._process.tell(
+                history.Gauged,
+                region=self._process.region,
+                subscription=of or "",
+                metric=metric.value,
+                value=value,
+            )
 
     def tell(self, event: LogEvent, **about: object) -> None:
         """Note a finding."""

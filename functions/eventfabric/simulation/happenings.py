@@ -1,6 +1,6 @@
 """What happens to a fabric while it works: Regions and links lost, clocks moved, code deployed, services in trouble.
 
-A happening's `what` is the name of a function here, in operators.py or in spoiling.py.
+A happening's `what` is the name of a function here, in operators.py, spoiling.py or tampering.py.
 """
 
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from eventfabric.memory.table import KEY_DENIED, MemoryTable
-from eventfabric.simulation import history
+from eventfabric.memory.table import KEY_DENIED
 from eventfabric.simulation.functions import RelayPoller, reconcile_in
 from eventfabric.simulation.operators import OPERATORS, tell
 from eventfabric.simulation.plan import Happening
 from eventfabric.simulation.spoiling import SPOILERS
+from eventfabric.simulation.tampering import TAMPERERS
 from eventfabric.simulation.trouble import Denial
 from eventfabric.simulation.world import World
 from eventfabric.topology import TableTopology
-from eventfabric.wire.keys import Item, is_record
 
 _PASSES_A_DAY: Final = 5
+_PASS_SECONDS: Final = 300.0
 _EXPIRY: Final = "x"
 
 
@@ -202,6 +202,13 @@ def reorder(world: World, happening: Happening) -> None:
     deploy(world, happening)
 
 
+def passes(world: World, happening: Happening) -> None:
+    """Passes of reconciliation, as on their schedule."""
+    while not world.healed:
+        reconcile(world, happening)
+        world.schedule.pause(_PASS_SECONDS)
+
+
 def expire(world: World, happening: Happening) -> None:
     """Expiry removes what is past its time from a Region's tables, whoever wrote it, and this replicates."""
     table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
@@ -234,42 +241,6 @@ def days_pass(world: World, happening: Happening) -> None:
         world.is_calm = before
 
 
-def lose_copy(world: World, happening: Happening) -> None:
-    """Somebody deletes a record of a Region's copy of another's lane."""
-    found = _a_copy(world, happening)
-    if found is not None:
-        table, item = found
-        _tampered(world, "copy lost", happening.region, item)
-        table.apply(table.plan("Delete", {"Key": {"pk": item["pk"], "sk": item["sk"]}}))
-        world.look("tamperer")
-
-
-def change_copy(world: World, happening: Happening) -> None:
-    """Somebody changes a record of a Region's copy of another's lane."""
-    found = _a_copy(world, happening)
-    if found is not None:
-        table, item = found
-        chain = bytes(item["c"]["B"])
-        _tampered(world, "copy changed", happening.region, item)
-        table.apply(table.plan("Put", {"Item": {**item, "c": {"B": bytes([chain[0] ^ 1]) + chain[1:]}}}))
-        world.look("tamperer")
-
-
-def _a_copy(world: World, happening: Happening) -> tuple[MemoryTable, Item] | None:
-    """A record of another Region's lane; None where there is none."""
-    if world.plan.durability == "quorum":
-        return None
-    table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
-    own = f"{happening.region}/"
-    copies = [item for item in table.items if is_record(item) and not str(item["pk"]["S"]).startswith(own)]
-    return (table, copies[happening.number % len(copies)]) if copies else None
-
-
-def _tampered(world: World, what: str, region: str, item: Item) -> None:
-    lane, sequence = str(item["pk"]["S"]), int(item["sk"]["N"])
-    world.note(history.Tampered, "tamperer", what=what, region=region, lane=lane, sequence=sequence)
-
-
 _ALL: Final = (
     region_loss,
     silence,
@@ -288,14 +259,14 @@ _ALL: Final = (
     producer_clock,
     split,
     reconcile,
+    passes,
     expire,
     days_pass,
     days_apart,
-    lose_copy,
-    change_copy,
 )
 HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **{one.__name__: one for one in _ALL},
     **OPERATORS,
     **SPOILERS,
+    **TAMPERERS,
 }

@@ -334,6 +334,15 @@ class Found(Entry, frozen=True, kw_only=True):
     alarm: bool = False
 
 
+class Gauged(Entry, frozen=True, kw_only=True):
+    """A pass of reconciliation told a gauge of a subscription."""
+
+    region: str
+    subscription: str
+    metric: str
+    value: float
+
+
 class Healed(Entry, frozen=True, kw_only=True):
     """From now on nothing fails, nobody publishes, and everything must drain."""
 
@@ -364,7 +373,7 @@ AnyEntry = (
     | Settled | Decided | ProofBegan | Proved | CopyDecided | HandedOver | CircuitSwitched
     | EffectMade | EffectCalled | Charged
     | AttemptBegan | AttemptEnded | RunEnded
-    | Crashed | Called | Happened | Tampered | Backfilled | Found | Healed | Ended
+    | Crashed | Called | Happened | Tampered | Backfilled | Found | Gauged | Healed | Ended
 )  # fmt: skip
 
 

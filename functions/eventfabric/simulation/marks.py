@@ -78,7 +78,7 @@ _PLAIN: Final[dict[type[history.Entry], str]] = {
     history.EffectCalled: "effect", history.Charged: "effect",
     history.AttemptBegan: "attempt", history.Crashed: "crashed", history.Happened: "happened",
     history.Tampered: "tampered", history.Backfilled: "backfilled", history.Healed: "healed",
-    history.Ended: "ended",
+    history.Ended: "ended", history.Gauged: "read",
 }  # fmt: skip
 
 

@@ -132,15 +132,24 @@ def _decided(process: Process, letter: DeadLetter, action: str) -> None:
 
 def replay(world: World, happening: Happening) -> None:
     """An operator replays a subscription from a sequence on."""
+    _replay(world, happening, Sequence(happening.number))
+
+
+def replay_from_start(world: World, happening: Happening) -> None:
+    """An operator replays a subscription whose cursors stand ahead of a table that was made anew."""
+    _replay(world, happening, Sequence(0))
+
+
+def _replay(world: World, happening: Happening, start: Sequence) -> None:
     with operator(world, happening) as (process, operations):
         name = _name(world, happening)
         # Noted before: what is handed out again from now on may be because of it.
         process.tell(history.Happened, what="replay_begins", about=f"{happening.region} {name}")
         one = operations.replay(name)
-        plans = one.plan(AtSequence(Sequence(happening.number)))
+        plans = one.plan(AtSequence(start))
         for plan in plans:
             one.carry_out(plan)
-        tell(world, happening, f"{name} from {happening.number}")
+        tell(world, happening, f"{name} from {start}")
 
 
 def pause(world: World, happening: Happening) -> None:

@@ -131,7 +131,7 @@ class Calls(Faults):
             process.die(f"before {name}")
         if fault is Fault.THROTTLED:
             raise ThrottledError(name, "simulated")
-        if fault is Fault.LOST_REQUEST or not world.reaches(process.region, self._region):
+        if fault is Fault.LOST_REQUEST or not world.answers(process.region, self._region):
             process.breathe(PATIENCE_SECONDS)
             raise OutcomeUnknownError(name, "simulated: no reply")
         if fault is None:

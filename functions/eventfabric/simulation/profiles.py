@@ -38,7 +38,8 @@ class Profile:
     """What plans look like: a seed picks among each field's values. `what`: in a line, for people.
 
     Shares are of the seeds: `quiet_share` have no faults, `fault_share` of the others each fault, and all of them those
-    of `always`; `bad` is the share of events that handlers do not simply handle.
+    of `always`; `bad` is the share of events that handlers do not simply handle. `first` happens to each Region at
+    the beginning.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Profile:
     concurrency: tuple[int, ...] = (1,)
     keys: tuple[int, ...] = (1, 2, 4, 6)
     bounds: tuple[dict[str, int], ...] = ()
+    first: tuple[str, ...] = ()
 
     def plan(self, seed: int) -> Plan:
         """The plan of a seed; the same, always."""
@@ -89,6 +91,7 @@ class Draw:
     def plan(self, seed: int) -> Plan:
         of, random = self._of, self._random
         self._steps = Random(f"{seed} steps")
+        self._seed = seed
         self._regions = REGIONS[: random.choice(of.regions)]
         self._durability = "replicated"
         if len(self._regions) == 1:
@@ -186,6 +189,9 @@ class Draw:
             whats += of.between
             whats += of.copied if self._durability == "replicated" else ()
         made = [self._happening(random.choice(whats)) for _ in range(random.choice(of.happenings)) if whats]
+        made += [
+            Happening(0.0, what, region, number=self._seed % 4) for what in of.first for region in regions
+        ]
         if expires:
             what = (
                 "days_apart"
@@ -337,6 +343,20 @@ _ALL: Final = (
             {"PARKED_PLACES_MAX": 1, "WAITING_RECORDS_MAX": 2}, {"PARKED_PLACES_MAX": 2, "WAITING_RECORDS_MAX": 1000},
             {"PARKED_PLACES_MAX": 3, "MARKS_ITEM_LANES": 1},
         ),
+    ),
+    Profile(
+        "signs", "what waits for hours, behind holes, pauses and clocks that are off, while passes tell of it",
+        regions=(2, 3, 3), retention_share=0, quorum_share=0, bad=(0.0, 0.1), faults=("lag",), fault_share=0.3,
+        seconds=(3_600.0, 9_000.0), publishes=(14, 20), happenings=(2, 3, 4), first=("passes",), tamper_share=0,
+        lanes=(1, 2), delivers=("origin", "everywhere", "everywhere"),
+        anywhere=("pause", "pause", "producer_clock", "producer_clock"),
+        between=("cut", "hole", "hole"), copied=(), slowness=(1.0,),
+    ),
+    Profile(
+        "anew", "tables made anew behind their cursors, which are replayed from the start once that is reported",
+        regions=(1, 2), retention_share=0, quorum_share=0, delivers=("origin", "everywhere"), bad=(0.0, 0.1),
+        faults=("lost_reply", "lag"), fault_share=0.2, happenings=(0, 1), first=("made_anew",), tamper_share=0,
+        anywhere=("reconcile",), between=(), copied=(), publishes=(8, 14), slowness=(1.0, 20.0),
     ),
     Profile(
         "spoilt", "items, state and messages that somebody else put there: each costs its own lane at the most",

@@ -47,6 +47,22 @@ def simulate_in(world: World) -> History:
     return History(world.plan, world.entries)
 
 
+def _replay_ahead(world: World, entries: Iterable[history.AnyEntry]) -> bool:
+    """Have operators replay what stands ahead of a table that was made anew; False where nothing does."""
+    if not any(one.what == "made_anew" for one in world.plan.happenings):
+        return False
+    names = [one.name for one in world.plan.subscriptions]
+    ahead = {
+        (one.region, names.index(one.subscription))
+        for one in entries
+        if isinstance(one, history.Found) and one.finding in ("cursor_ahead", "cursor_broken")
+    }
+    for region, number in sorted(ahead):
+        happening = Happening(0.0, "replay", region, number=number)
+        world.schedule.spawn(f"replay {region} {number}", operators.replay_from_start, world, happening)
+    return bool(ahead)
+
+
 @contextmanager
 def _bounded(bounds: Mapping[str, int]) -> Iterator[None]:
     """Have some of the library's bounds be smaller for a while; ValueError for what is no bound."""
@@ -82,7 +98,7 @@ def _run(world: World) -> tuple[bool, str]:
                 # The first one verifies all anew, what was verified before somebody changed it, too.
                 world.schedule.spawn(f"reconcile {region}", reconcile_in, world, region, full=number == 0)
             world.schedule.run(steps_max=DRAIN_STEPS_MAX)
-            if _set_aside(world, world.entries[before:]):
+            if _set_aside(world, world.entries[before:]) | _replay_ahead(world, world.entries[before:]):
                 world.schedule.run(steps_max=DRAIN_STEPS_MAX)
             if number + 1 >= _ROUNDS_MIN and not _is_mending(world.entries[before:]):
                 break

@@ -1,6 +1,6 @@
 """Owns the simulated fabric: its cloud, who reaches whom, how often what fails, and the history that it makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, cast
 
@@ -122,6 +122,7 @@ class World:
         """Items of state as they were before somebody made them unreadable."""
         self.trouble = Trouble(self)
         self._cuts: set[frozenset[str]] = set()
+        self._mute: set[frozenset[str]] = set()
         self._skews: dict[str, int] = {}
         self._observers = self._made_observers()
 
@@ -196,6 +197,16 @@ class World:
         """Whether a call from a Region to another gets there."""
         return region == other or not ({region, other} & self.lost or {region, other} in self._cuts)
 
+    def answers(self, region: str, other: str) -> bool:
+        """Whether a call from a Region to another gets there: where none does, replication may go on all the same."""
+        is_mute = not self.healed and frozenset((region, other)) in self._mute
+        return self.reaches(region, other) and not is_mute
+
+    def mute(self, region: str, others: Iterable[str]) -> None:
+        """Have no call between a Region and these others get there from now on, and calls to and from all else do."""
+        self._mute = {pair for pair in self._mute if region not in pair}
+        self._mute |= {frozenset((region, other)) for other in others}
+
     def lose(self, region: str) -> None:
         """A Region is gone: its processes die, nothing leaves or enters it."""
         self.lost.add(region)
@@ -234,6 +245,11 @@ class World:
             self.schedule.wake(f"queue/{region}/{subscription}")
 
         self.schedule.spawn(f"late bell {self.schedule.steps}", arrive)
+
+    @property
+    def log_table(self) -> str:
+        """The name of the log's table."""
+        return self.topology.stream(self.plan.stream).table.name
 
     def subscription(self, name: str) -> PlannedSubscription:
         """What is planned for a subscription."""

@@ -46,6 +46,8 @@ from eventfabric.services.whole_state import whole_state
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 
+_WRONG_CURSORS = (FindingKind.CURSOR_BROKEN, FindingKind.CURSOR_AHEAD)
+
 
 class Reconciler:
     """One stream in one Region."""
@@ -153,13 +155,19 @@ class Reconciler:
                     if isinstance(look, Finding):
                         yield look
                         continue
+                    stands: tuple[int, int] | None = (look.cursor.epoch, look.cursor.sequence)
                     for found in self._watch(look, replica, bells, repair=repair):
+                        if (
+                            found.kind in _WRONG_CURSORS
+                        ):  # to be held against the log again, as long as it is wrong
+                            stands = before.cursors.get(look.subscription.name)
                         if (
                             found.kind is FindingKind.HOLE
                         ):  # behind the mark: the next pass verifies all of it anew
                             mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
                         yield found
-                    cursors[look.subscription.name] = (look.cursor.epoch, look.cursor.sequence)
+                    if stands is not None:
+                        cursors[look.subscription.name] = stands
                     waiting += [look.news_from] if look.lags else []
                 sightings = sightings.from_(min(waiting)) if waiting else Sightings()
                 mark = replace(mark, cursors=cursors, sightings=sightings)

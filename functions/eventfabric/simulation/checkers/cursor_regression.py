@@ -40,7 +40,9 @@ def _wrong(facts: Facts, entry: history.CursorMoved, number: int) -> str:
         replayed = facts.replays(
             entry.subscription, facts.group(entry.subscription, entry.region), before=number
         )
-        if not (replayed and after.replay_until > after.sequence):
+        # In a table that was made anew, nothing that was handed out is left to be replayed.
+        is_anew = any(one.what == "made_anew" for one in facts.plan.happenings)
+        if not (replayed and (after.replay_until > after.sequence or is_anew)):
             return f"from {before.sequence} back to {after.sequence}"
     return ""
 
