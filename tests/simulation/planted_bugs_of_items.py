@@ -121,7 +121,7 @@ OF_ITEMS = [
         "return max(min(earliest, latest), min(hint_ms, latest))",
         "return hint_ms",
         by="blind_sign",
-        seed=8,
+        seed=28,
         profile="signs",
     ),
     Bug(

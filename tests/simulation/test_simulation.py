@@ -6,6 +6,7 @@ import pytest
 
 from eventfabric.simulation import history
 from eventfabric.simulation.check import failures
+from eventfabric.simulation.happenings import HAPPENINGS
 from eventfabric.simulation.profiles import FAULTS, PROFILES
 from eventfabric.simulation.run import simulate
 from eventfabric.simulation.trial import silence
@@ -65,6 +66,16 @@ def test_every_fault_and_happening_takes_place() -> None:
     assert {*FAULTS, *of_calls, *happenings} <= seen
     assert {"before", "after"} <= seen  # processes died at calls
     assert "its" in seen  # and in handlers, and because their time was up
+
+
+def test_every_happening_that_there_is_takes_place_in_some_profile() -> None:
+    planned = {
+        one.what
+        for profile in PROFILES.values()
+        for seed in range(150)
+        for one in profile.plan(seed).happenings
+    }
+    assert planned == HAPPENINGS.keys() - {"expire", "replay_from_start"}  # parts of others
 
 
 def test_what_lasts_for_hours_takes_place() -> None:

@@ -19,7 +19,7 @@ from eventfabric.simulation.world import World
 from eventfabric.topology import TableTopology
 
 _PASSES_A_DAY: Final = 5
-_PASS_SECONDS: Final = 300.0
+_PASS_SECONDS: Final = 900.0
 _EXPIRY: Final = "x"
 
 
