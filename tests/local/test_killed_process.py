@@ -183,7 +183,7 @@ def test_an_event_that_kills_its_process_is_dead__and_no_other_is(tmp_path: Path
         assert len({event.key for event in events if receipts[str(event.id)].lane == at.lane}) > 1
         it.deliver()
 
-        assert it.function.exits == [EXIT_CODE] * (1 + limits.CRASHES_MAX)  # the first blames nobody
+        assert it.function.exits == [EXIT_CODE] * (2 + limits.CRASHES_MAX)  # the first two blame nobody
         (letter,) = it.dead()
         failure, waiting = letter.parked.failure, letter.parked.waiting
         assert (failure.event_id, letter.lane, waiting[0].sequence) == (poison, at.lane, at.sequence)

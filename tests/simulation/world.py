@@ -6,7 +6,7 @@ The drivers (relay_all, deliver_all) stand for Lambda's pollers and follow their
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.definition_file import parse_definition
@@ -17,6 +17,7 @@ from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.memory.faults import Faults
 from eventfabric.memory.queue import Received
 from eventfabric.memory.stream import Chooser, StreamReader, first
+from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.identity import (
@@ -290,6 +291,15 @@ class World:
 
     def cursor(self, of: Lane = LANE) -> Cursor:
         return self.cloud.ledger(self.topology, self.region).state(self.key_of(of)).cursor(self.region)
+
+    def run_dies(self, of: Lane = LANE) -> None:
+        """Leave a lane as a run does that began after its doorbell came again, and was never heard of."""
+        ledger, key = self.cloud.ledger(self.topology, self.region), self.key_of(of)
+        cursor = ledger.state(key).cursor(self.region)
+        if not (
+            cursor.running or cursor.attempting or cursor.crashes or 0 in cursor.roster.retrying.values()
+        ):
+            assert isinstance(ledger.commit(key, cursor, replace(cursor, running=True)), Committed)
 
     def effects(self) -> dict[str, int]:
         """How often each event's effect took place."""

@@ -110,6 +110,7 @@ def test_an_attempt_noted_under_another_guarantee_is_had() -> None:
     failing = Failing({})
     world = world_of(failing, *named("a1", "a2"))
     dies = Faults(nth(1, Fault.CRASH_BEFORE, name="handler.attempt"))
+    world.run_dies()
     with pytest.raises(SimulatedCrash):
         world.deliverer(faults=dies).deliver(
             world.bell(), deadline_ms=world.clock.now_ms() + 100_000, receive_count=2

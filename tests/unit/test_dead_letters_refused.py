@@ -62,6 +62,7 @@ def redriven_meanwhile(world: World, letter: DeadLetter) -> DeadLetter:
 def attempted_when_the_process_died(world: World, letter: DeadLetter) -> DeadLetter:
     dead_letters(world).redrive(letter)
     by = world.deliverer(faults=Faults(nth(1, Fault.CRASH_BEFORE, name="handler.attempt")))
+    world.run_dies()
     with pytest.raises(SimulatedCrash):
         by.deliver(world.bell(LANE), deadline_ms=world.clock.now_ms() + INVOCATION_MS, receive_count=2)
     assert world.parked()["a"].attempting

@@ -62,7 +62,7 @@ def test_an_attempt_whose_end_could_not_be_noted_is_no_crash(tells: str) -> None
         by._ended_at = same._ended_at if tells == "the same process" else by._ended_at
         with pytest.raises(ThrottledError):
             run(world, by, received=2, ended=told)
-        assert world.cursor().attempting
+        assert world.cursor().running
         told = by.ended_at(world.bell().lane) if tells == "the doorbell" else 0
         assert world.cursor().crashes == 0
     assert run(world, world.deliverer(), received=2, ended=told or same.ended_at(world.bell().lane)).done
@@ -89,7 +89,7 @@ def test_an_attempt_of_a_parked_key_whose_end_could_not_be_noted_is_no_crash() -
         with pytest.raises(OutcomeUnknownError):
             run(world, by, received=2, ended=told)
         told = by.ended_at(world.bell().lane)
-    assert world.parked()["a"].attempting
+    assert world.cursor().running
     assert world.parked()["a"].failure.crashes == 0
     assert world.parked()["a"].state is ParkedState.RETRYING
 
@@ -97,6 +97,7 @@ def test_an_attempt_of_a_parked_key_whose_end_could_not_be_noted_is_no_crash() -
 def test_a_process_that_dies_after_all_is_still_counted() -> None:
     """What was known to have ended says nothing of an attempt that was noted later."""
     world = world_of(Crashing({"a1": 1}), *named("a1"))
+    world.run_dies()
     with pytest.raises(SimulatedCrash):
         run(world, world.deliverer(), received=2)
     noted = world.cursor()
@@ -105,6 +106,7 @@ def test_a_process_that_dies_after_all_is_still_counted() -> None:
     assert world.recorder.ids() == ["a1"]
     crashing = Crashing({"b1": 1})
     other = world_of(crashing, *named("b1"))
+    other.run_dies()
     with pytest.raises(SimulatedCrash):
         run(other, other.deliverer(), received=2)
     with pytest.raises(ThrottledError):
@@ -124,7 +126,7 @@ def test_an_attempt_is_noted_anew_even_where_the_last_one_is_known_to_have_ended
     crashing = world.deliverer(handler=_crashing, faults=Faults())
     with pytest.raises(SimulatedCrash):
         run(world, crashing, received=2, ended=told)
-    assert world.cursor().attempting
+    assert world.cursor().running
     assert world.cursor().version > version
 
 

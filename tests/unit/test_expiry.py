@@ -178,6 +178,7 @@ class TestAfter:
     def test_what_crashed_before_it_expired_is_not_the_next_events_crash(self) -> None:
         world = aged_world(on_expired="skip")
         crash = Faults(nth(1, Fault.CRASH_BEFORE, name="handler.attempt"))
+        world.run_dies()
         with pytest.raises(SimulatedCrash):
             world.deliverer(faults=crash).deliver(
                 world.bell(), deadline_ms=world.clock.now_ms() + 60_000, receive_count=2

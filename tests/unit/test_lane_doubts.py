@@ -54,12 +54,12 @@ def test_a_lane_that_does_not_begin_yet_leaves_the_probe_to_another() -> None:
     assert circuit(world).probe_ms == world.clock.now_ms()
 
 
-def test_a_doorbell_that_came_again_goes_on_to_the_end_of_the_log() -> None:
+def test_the_doorbell_of_a_run_that_died_goes_on_to_the_end_of_the_log() -> None:
     world = world_of(Failing({}), *named("a1"))
     world.deliver()
-    assert again(world, 2).outcome is Outcome.DELIVERED
     old = world.bell()
     world.put(*named("a2"))
+    world.run_dies()
     deadline_ms = world.clock.now_ms() + 10_000
     result = world.deliverer().deliver(old, deadline_ms=deadline_ms, receive_count=2)
     assert (result.outcome, world.recorder.ids()) == (Outcome.DELIVERED, ["a1", "a2"])

@@ -150,6 +150,7 @@ def test_a_key_that_nothing_befalls_is_written_once_however_many_pages_are_deliv
 
 def test_a_careful_visit_attempts_nothing_where_it_could_not_write_that_down() -> None:
     world = world_of(Failing({}), *named("a1", "b1"))
+    world.run_dies()
     other = world.deliverer(handler=Recorder())
     faults = overtaken(1, by=lambda: world.deliver(by=other))
     deadline_ms = world.clock.now_ms() + INVOCATION_MS

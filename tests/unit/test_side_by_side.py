@@ -126,6 +126,7 @@ def test_after_a_crash_events_go_one_by_one(settings: dict[str, Any]) -> None:
     world = world_with(lambda events: None, "a1", "b1", "c1", **settings)
     calls: list[int] = []
     deliverer = world.deliverer(side_by_side=lambda given: calls.append(len(given)))
+    world.run_dies()
     while world.cursor().sequence < (3 if not settings else 1):
         deadline_ms = world.clock.now_ms() + 60_000
         deliverer.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=2)

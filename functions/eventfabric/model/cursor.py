@@ -35,7 +35,8 @@ class Cursor:
     `base` is the first sequence of the record that holds `sequence` (or `sequence` itself between records), `chain`
     the chain of the record before `base`. `version` counts the writes of the stored cursor, 0 for none yet; `epoch`
     is the owner's number. `attempting`: the event at `sequence` is being attempted by itself, after `crashes` earlier
-    attempts of it by itself of which nothing was heard. Events before `replay_until` are replays: they were handed out
+    attempts of it by itself of which nothing was heard. `running`: a run whose doorbell had been received before began
+    here; it ended if nothing says so any more. Events before `replay_until` are replays: they were handed out
     before, to this subscription or to the one that it is fed from. `began` is the first sequence that was ever to be
     delivered: 0, unless the subscription began further on.
     """
@@ -46,6 +47,7 @@ class Cursor:
     version: int = 0
     epoch: int = 0
     attempting: bool = False
+    running: bool = False
     crashes: int = 0
     replay_until: Sequence = _NEVER
     began: Sequence = _NEVER
@@ -91,6 +93,10 @@ class Cursor:
                 firsts.append(change.after.first)
         low = min(firsts, key=lambda place: place.sequence)
         return replace(self, low=replace(low, replay=False), parked=_bytes_of(total))
+
+    def at_rest(self) -> "Cursor":
+        """The cursor without the note of a run, or of an attempt."""
+        return replace(self, attempting=False, running=False)
 
     @property
     def is_replay(self) -> bool:

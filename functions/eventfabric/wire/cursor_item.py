@@ -1,11 +1,12 @@
 """Cursor to DynamoDB item and back.
 
 `s` next sequence, `a` base (first sequence of the record that holds it), `c` chain before the base, `v` version,
-`e` epoch, `g` whether the event at `s` is being attempted by itself, and `n` after how many crashes, `w` token of the
-write (lets a consumer recognise its own commit after a lost reply), `u` milliseconds since 1970 of the write. Where
-keys are parked: `l` base and sequence of the first event that waits, `p` digest of the keys. Where it is not 0: `r` the
-sequence before which events are replays, `b` the first sequence that was ever to be delivered. The roster of the parked
-keys: `t` when those are due that retry, by the digest of their id (MessagePack), `d` how the digests of the dead begin.
+`e` epoch, `g` whether the event at `s` is being attempted by itself, and `n` after how many crashes, `h` whether a run
+began there whose doorbell had been received before, `w` token of the write (lets a consumer recognise its own commit
+after a lost reply), `u` milliseconds since 1970 of the write. Where keys are parked: `l` base and sequence of the first
+event that waits, `p` digest of the keys. Where it is not 0: `r` the sequence before which events are replays, `b` the
+first sequence that was ever to be delivered. The roster of the parked keys: `t` when those are due that retry, by the
+digest of their id (MessagePack), `d` how the digests of the dead begin.
 `f`: parked keys were about to be written beside it, one by one.
 """
 
@@ -38,6 +39,8 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
     item[WRITTEN] = {"N": str(now_ms)}
     if cursor.attempting:
         item["g"] = {"BOOL": True}
+    if cursor.running:
+        item["h"] = {"BOOL": True}
     if cursor.crashes:
         item["n"] = {"N": str(cursor.crashes)}
     if cursor.is_announced:
@@ -68,6 +71,7 @@ def from_item(item: Item) -> Cursor:
         version=fields.whole(item, "v"),
         epoch=fields.whole(item, "e"),
         attempting=fields.flag(item, "g"),
+        running=fields.flag(item, "h"),
         crashes=fields.whole(item, "n", most=limits.CRASHES_MAX) if "n" in item else 0,
         written_ms=fields.milliseconds(item, WRITTEN),
         low=_low(item) if "l" in item else None,

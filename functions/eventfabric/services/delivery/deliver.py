@@ -7,7 +7,7 @@
     wanted events in order to the handler, those of parked keys to their keys
     cursor and parked keys moved together, if nobody else moved them   one write a page
 
-A failing event parks its key; the others go on. After a crash a page is gone through carefully: see visit.py.
+A failing event parks its key; the others go on. After a run that died a page is gone through carefully: see visit.py.
 """
 
 from contextlib import suppress
@@ -138,7 +138,8 @@ class Deliverer:
     ) -> LaneResult:
         """Deliver the doorbell's lane until its log ends, it fails, or `deadline_ms` (milliseconds since 1970).
 
-        A doorbell that was received before means that its invocation crashed: then the lane goes carefully.
+        A doorbell that was received before may mean that its invocation crashed, or never began: this run is noted, and
+        if it finds such a note, of which nothing was heard since, the lane goes carefully.
         `concurrency`: keys that may be attempted at the same time; default the subscription's.
         What cannot be read stops the lane. Raises PortError: then nothing that was not committed counts, and the
         doorbell must come again.
@@ -204,7 +205,7 @@ class Deliverer:
                     return LaneResult(Outcome.HOLE)
                 continue
             visit = Visit(
-                context, key, state, deadline_ms=deadline_ms, after_crash=receive_count > 1, probes=probes,
+                context, key, state, deadline_ms=deadline_ms, came_again=receive_count > 1, probes=probes,
                 concurrency=concurrency, ended=ended,
             )  # fmt: skip
             result = self._remembered(visit, doorbell, ahead)
@@ -221,6 +222,7 @@ class Deliverer:
         """Carry out the visit, and remember where it left the lane."""
         try:
             result = self._visit(visit, doorbell, ahead)
+            visit.rest()
         except PortError:
             self._ended_at[doorbell.lane] = visit.cursor.version
             raise
@@ -280,10 +282,9 @@ class Deliverer:
             if visit.probes:
                 self._breaker.give_back_probe()
             return LaneResult(Outcome.DUPLICATE)
-        if not visit.probes:
-            ended = visit.retry(due)
-            if ended is not None:
-                return self._result(ended, doorbell)
+        ended = visit.note() or (None if visit.probes else visit.retry(due))
+        if ended is not None:
+            return self._result(ended, doorbell)
         is_first = True
         while True:
             if not (is_first or visit.probes) and self._breaker.circuit().state is not CircuitState.CLOSED:

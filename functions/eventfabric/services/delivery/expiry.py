@@ -58,7 +58,7 @@ def _moved(visit: Visit, at: Sequence, chain: Chain) -> RaceLost | Stopped | boo
     cursor = visit.cursor
     lost = visit.commit(
         replace(
-            cursor, sequence=at, base=at, chain=chain, attempting=False, crashes=0,
+            cursor.at_rest(), sequence=at, base=at, chain=chain, crashes=0,
             replay_until=cursor.replay_until if cursor.replay_until > at else Sequence(0),
         )
     )  # fmt: skip

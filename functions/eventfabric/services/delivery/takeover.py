@@ -99,7 +99,7 @@ def _goes_on(
     if latest is None:
         return START, {}
     theirs, parked = state.cursors[latest], state.parked.get(latest, {})
-    theirs = replace(theirs, attempting=False)
+    theirs = theirs.at_rest()
     if theirs.low is None:
         return theirs, {}
     if digest_of(parked) == theirs.parked:

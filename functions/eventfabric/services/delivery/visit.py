@@ -36,7 +36,7 @@ class Visit(VisitedLane):
         state: LaneState,
         *,
         deadline_ms: int,
-        after_crash: bool,
+        came_again: bool,
         probes: bool,
         concurrency: int | None = None,
         ended: frozenset[int] = frozenset(),
@@ -44,7 +44,7 @@ class Visit(VisitedLane):
         """`concurrency`: attempts at the same time; default the subscription's.
 
         `ended`: versions of the cursor at which all attempts are known to have ended: one still noted is no crash. Nor
-        is one where `after_crash` is false: a process that dies keeps its doorbell, which then comes first.
+        is one where `came_again` is false: a process that dies keeps its doorbell, which then comes first.
         """
         super().__init__(context, key, state, deadline_ms=deadline_ms)
         self._keys.look(self.cursor.roster, self.cursor.roster.due(2**62 if probes else self._soon_ms))
@@ -52,8 +52,8 @@ class Visit(VisitedLane):
         is_noted = self._commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
         self.noted_at = self.cursor.sequence if is_noted else None
         """At most once: the event that was attempted under another guarantee, and is to be no more."""
-        if not after_crash or self.cursor.version in ended:
-            self.cursor = replace(self.cursor, attempting=False)
+        if not came_again or self.cursor.version in ended:
+            self.cursor = self.cursor.at_rest()
             is_stale = not self._commits_first
             stale = [parked for parked in self._stored.values() if parked.attempting and is_stale]
             for parked in stale:
@@ -65,8 +65,11 @@ class Visit(VisitedLane):
         self._stale = frozenset(self._changed)
         self.began_as_probe = self.probes = probes
         self.careful = (
-            after_crash or self.cursor.crashes > 0 or any(p.attempting for p in self._parked.values())
+            self.cursor.running
+            or self.cursor.crashes > 0
+            or any(parked.attempting for parked in self._parked.values())
         )
+        self._is_to_be_noted = came_again and not self.careful
         self.lateness = Lateness(context, key, deadline_ms=deadline_ms)
         self._waiting = WaitingEvents(context, key.lane, self.lateness)
         self._refill = Refill(
@@ -77,6 +80,18 @@ class Visit(VisitedLane):
         self.transactional = context.subscription.definition.guarantee == "exactly_once"
         self.concurrency = concurrency or context.subscription.definition.concurrency
         self._opened = False
+
+    def note(self) -> Ended | None:
+        """Note that a run begins, where its doorbell was received before: that may be a crash, or a throttle.
+
+        Only if this run is never heard of again is it known that runs of the lane crash, and the next goes carefully.
+        """
+        return self._move(replace(self.cursor, running=True)) if self._is_to_be_noted else None
+
+    def rest(self) -> None:
+        """Note that the run has ended, where nothing else did."""
+        if self.cursor.running:
+            self.commit(self.cursor.at_rest())  # a lost race means that somebody else runs
 
     def due(self) -> list[Parked]:
         """The keys to be tried again now, in the order of their events.

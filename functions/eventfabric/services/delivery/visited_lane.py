@@ -81,7 +81,10 @@ class VisitedLane:
 
     def _commit_here(self) -> Ended | None:
         """Commit parked keys; the cursor stays."""
-        outcome = self.commit(self.cursor)
+        return self._move(self.cursor)
+
+    def _move(self, moved: Cursor) -> Ended | None:
+        outcome = self.commit(moved)
         return None if outcome is None else only_race(outcome)
 
     def _commit_refused(self, writes: Seq[Write]) -> Failed | RaceLost | None:

@@ -1,0 +1,97 @@
+"""Owns what a doorbell costs that was received before: a function that was throttled had never begun with it."""
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
+from eventfabric.services.delivery.deliver import LaneResult, Outcome
+from eventfabric.telemetry import Metric
+from tests.simulation.world import INVOCATION_MS, World
+from tests.unit.failing import Failing, named, world_of
+from tests.unit.test_careful import Crashing
+
+NAMES = [f"{letter}{number}" for letter in "abcdefghij" for number in range(1, 4)]
+
+
+def came_again(world: World, times: int = 2, *, faults: Faults | None = None) -> LaneResult:
+    """One lane run for a doorbell that was received so often, whatever became of the invocations before."""
+    deadline_ms = world.clock.now_ms() + INVOCATION_MS
+    by = world.deliverer(faults=faults)
+    return by.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=times)
+
+
+@pytest.mark.parametrize("times", [2, 3, limits.RECEIVE_COUNT_MAX])
+@pytest.mark.parametrize("guarantee", ["at_least_once", "at_most_once"])
+def test_a_doorbell_that_nobody_began_with_costs_one_write_more_and_no_carefulness(
+    times: int, guarantee: str
+) -> None:
+    world = world_of(Failing({}), *named(*NAMES), guarantee=guarantee)
+    faults = Faults()
+    assert came_again(world, times, faults=faults).outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == NAMES
+    other, first = world_of(Failing({}), *named(*NAMES), guarantee=guarantee), Faults()
+    came_again(other, 1, faults=first)
+    assert faults.count("ledger.commit") == 1 + first.count("ledger.commit") <= 3
+    assert (world.cursor().sequence, world.cursor().running) == (len(NAMES), False)
+    assert Metric.EVENTS_CRASHED not in world.telemetry.totals
+
+
+def test_a_batch_handler_is_called_once_for_what_nobody_began_with() -> None:
+    world = world_of(Failing({}), *named(*NAMES))
+    world.recorder.batch_events_max = len(NAMES)
+    came_again(world)
+    assert len(world.recorder.attempts) == 1
+
+
+def test_only_a_run_that_was_noted_and_never_heard_of_makes_the_next_one_careful() -> None:
+    world = world_of(Crashing({"b1": 3}), *named("a1", "b1", "c1"))
+    seen: list[tuple[bool, bool, int]] = []
+    for times in (1, 2, 3):
+        with pytest.raises(SimulatedCrash):
+            came_again(world, times)
+        seen.append((world.cursor().running, world.cursor().attempting, world.cursor().sequence))
+    assert seen == [(False, False, 0), (True, False, 0), (False, True, 1)]
+    assert came_again(world, 4).outcome is Outcome.DELIVERED
+    assert (world.cursor().sequence, world.cursor().running, world.cursor().crashes) == (3, False, 0)
+
+
+def test_a_run_that_dies_before_its_first_attempt_leaves_its_note_too() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    with pytest.raises(SimulatedCrash):
+        came_again(world, faults=Faults(nth(1, Fault.CRASH_BEFORE, name="log.read")))
+    assert world.cursor().running
+
+
+def test_a_lane_that_stops_leaves_no_note_and_costs_nothing_where_there_is_nothing_to_do() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.deliver()
+    faults = Faults()
+    assert came_again(world, faults=faults).outcome is Outcome.DUPLICATE
+    assert faults.count("ledger.commit") == 0
+    hole = world.record(world.put(*named("x1")).tail, *named("lost"))
+    world.put(*named("y1"), log_lane_tail=hole.tail)
+    assert came_again(world).outcome is Outcome.HOLE
+    assert (world.cursor().sequence, world.cursor().running) == (2, False)
+    assert came_again(world, 3).outcome is Outcome.HOLE
+    assert not world.cursor().running
+
+
+def test_a_new_doorbell_believes_no_note_of_an_old_run() -> None:
+    world = world_of(Failing({}), *named(*NAMES))
+    world.run_dies()
+    faults = Faults()
+    assert came_again(world, 1, faults=faults).outcome is Outcome.DELIVERED
+    assert faults.count("ledger.commit") == 1
+    assert not world.cursor().running
+
+
+def test_a_run_that_ended_with_a_failed_call_is_none_that_died() -> None:
+    world = world_of(Failing({}), *named(*NAMES))
+    by = world.deliverer(faults=Faults(nth(1, Fault.DENIED, name="log.read")))
+    deadline_ms = world.clock.now_ms() + INVOCATION_MS
+    with pytest.raises(Exception, match="simulated"):
+        by.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=2)
+    assert world.cursor().running
+    assert by.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=3).outcome is Outcome.DELIVERED
+    assert world.recorder.ids() == NAMES
+    assert world.cursor().version == 3  # its own note, and one commit
