@@ -20,7 +20,7 @@ from eventfabric.services.upkeep.failover import Failover, Readiness
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
 from tests.simulation.world import AWAY, FAR, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
-from tests.unit.failing import FEW, Failing, named, retry, world_of
+from tests.unit.failing import FEW, Failing, dead_letters, named, retry, the_dead_letter, world_of
 
 NAMES = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
 NOWHERE = Region("eu-north-1")
@@ -269,6 +269,20 @@ class TestDrain:
         resumed = circuit(world)
         assert (resumed.state, resumed.rings_owed) == (CircuitState.CLOSED, True)
         assert resumed.since_ms == world.clock.now_ms()
+
+    def test_decisions_about_dead_letters_are_waited_for_too(self) -> None:
+        world = world_of(Failing({"a1": 9}), *named("a1"), **retry(immediate=0, attempts=1))
+        world.deliver()
+        dead_letters(world).discard(the_dead_letter(world))
+        world.cloud.replicate()
+        table = world.cloud.regions[AWAY].table(world.topology.ledger.name)
+        (note,) = (one for one in table.items if one["pk"]["S"].endswith("/settled"))
+        table.write("Delete", {"Key": {"pk": note["pk"], "sk": note["sk"]}})
+        found = f"a decision about a dead letter of {SUBSCRIPTION} in lane {LANE}"
+        with pytest.raises(FailoverError, match=found):
+            failover(world).drain(Waiting(world), patience_seconds=2)
+        table.write("Put", {"Item": note})
+        failover(world).drain(Waiting(world))
 
     def test_whoever_interrupts_it_does_not_leave_the_source_paused(self) -> None:
         world = world_of(Failing({}), *named("a1"))

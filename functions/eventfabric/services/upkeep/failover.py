@@ -18,7 +18,7 @@ from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
-from eventfabric.model.parked import ParkedState
+from eventfabric.model.parked import ParkedState, Settled
 from eventfabric.model.record import Tail
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lane_end import believed_tail
@@ -220,7 +220,14 @@ class Failover:
                         return f"the state of {subscription.name} in lane {lane}"
                     if here.tail(lane) != there.tail(lane):
                         return f"the end of lane {lane} of {stream.name}"
+                    if self._decided(self._ports, key) != self._decided(self._theirs, key):
+                        return f"a decision about a dead letter of {subscription.name} in lane {lane}"
         return ""
+
+    @staticmethod
+    def _decided(ports: Ports, key: LaneKey) -> list[Settled]:
+        """What people decided about a lane's dead letters: without it a proof here would not except them."""
+        return sorted(ports.ledger.settled(key), key=lambda one: (one.sequence, one.at_ms))
 
     def _ready(self, subscription: SubscriptionTopology, owner: Owner) -> Readiness:
         stream = self._topology.stream(subscription.definition.stream)
