@@ -139,6 +139,8 @@ FAILURE_CHARACTERS_MAX: Final = {
     "step": 64,
 }
 """Of each text of a failure; in its item a character takes at most the next bound, as an escape of JSON."""
+SAID_CHARACTERS_MAX: Final = 1_000
+"""Of a reason that an operator gives, or a name: functions read it with a circuit every few seconds."""
 JSON_CHARACTER_BYTES_MAX: Final = 6
 PARKED_BYTES_MAX: Final = 40 * 1024
 """Of a parked key's item, without the event that replaces its first."""

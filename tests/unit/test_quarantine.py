@@ -2,11 +2,13 @@
 
 import pytest
 
+from eventfabric import limits
 from eventfabric.errors import QuarantineRefusedError
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.identity import Chain, Sequence
 from eventfabric.services.upkeep.quarantine import Quarantine
 from eventfabric.wire import record_item
+from eventfabric.wire.item_size import item_bytes
 from tests.simulation.world import AWAY, HOME, LANE, World, event
 from tests.unit.test_append import mine
 from tests.unit.test_expiry import reconciled
@@ -105,3 +107,21 @@ def test_it_is_refused_where_the_lane_is_not_written() -> None:
     world.cloud.replicate()
     with pytest.raises(QuarantineRefusedError, match=HOME):
         quarantine_of(world.at(AWAY)).set_aside(LANE, FAR, by="ana", reason="")
+
+
+@pytest.mark.parametrize("attributes", [1, 2, 20_000])
+def test_an_item_as_large_as_an_item_may_be_is_set_aside_without_what_does_not_fit(attributes: int) -> None:
+    world = world_with(1)
+    junk = {"pk": {"S": str(LANE)}, "sk": {"N": "1"}}
+    room = limits.ITEM_BYTES_MAX - item_bytes(junk)
+    for number in range(attributes):
+        junk[f"x{number:05d}"] = {"S": "x" * (room // attributes - 6)}
+    junk["x00000"]["S"] += "x" * (limits.ITEM_BYTES_MAX - item_bytes(junk))
+    world.table.write("Put", {"Item": junk})
+    quarantine_of(world).set_aside(LANE, Sequence(1), by="ana", reason="junk")
+    (intervention,) = world.log.interventions(LANE)
+    assert "junk; without attribute 'x" in intervention.reason
+    assert world.appender().append(LANE, mine()).sequence == 1
+    (aside,) = [item for item in world.table.items if "qb" in item]
+    assert item_bytes(aside) <= limits.ITEM_BYTES_MAX
+    assert (len(aside) > len(("pk", "sk", "qb", "qw", "qt"))) == (attributes > 1)

@@ -20,6 +20,7 @@ from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
+from eventfabric.model.said import said
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log, RaceLost
 from eventfabric.services.delivery.takeover import taken_over
@@ -257,6 +258,7 @@ class DeadLetters:
 
     def _settled(self, parked: Parked, action: str, by: str, replacement: bytes | None) -> Settled:
         """The record of a decision; of a stream with a retention, without what may hold an event's content."""
+        by = said("by", by)
         sequence, now_ms = parked.first.sequence, self._clock.now_ms()
         retention_seconds = self._subscription.retention_seconds
         if retention_seconds is None:

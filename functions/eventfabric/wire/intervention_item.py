@@ -11,6 +11,7 @@ from eventfabric.errors import UndecodableItemError
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Intervention, InterventionKind
 from eventfabric.wire import fields
+from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import SK, Item, intervention_key
 
 _KINDS: Final = (InterventionKind.SET_ASIDE, InterventionKind.RESTORED, InterventionKind.SKIPPED)
@@ -20,14 +21,23 @@ assert _APART > limits.SEQUENCE_MAX
 
 
 def to_item(intervention: Intervention, stood: Item | None = None) -> Item:
-    """The item of an intervention, with what stood there, whatever that holds."""
-    about = {
+    """The item of an intervention, with what stood there, whatever that holds, as far as both fit into one item."""
+    number = _APART * _KINDS.index(intervention.kind) + intervention.sequence
+    about: Item = {
         "qb": {"S": intervention.by},
         "qw": {"S": intervention.reason},
         "qt": {"N": str(intervention.at_ms)},
+        **intervention_key(intervention.lane, number),
     }
-    number = _APART * _KINDS.index(intervention.kind) + intervention.sequence
-    return {**(stood or {}), **about, **intervention_key(intervention.lane, number)}
+    kept = {name: value for name, value in (stood or {}).items() if name not in about}
+    if item_bytes(kept) + item_bytes(about) > limits.ITEM_BYTES_MAX:
+        # No record is so large. It must not be impossible to set aside, for it would stop its lane for good.
+        largest = max(kept, key=lambda name: item_bytes({name: kept[name]}))
+        size = item_bytes({largest: kept.pop(largest)})
+        about["qw"] = {"S": f"{intervention.reason}; without attribute {largest!r:.40} of {size:,} bytes"}
+        while item_bytes(kept) + item_bytes(about) > limits.ITEM_BYTES_MAX:
+            del kept[max(kept, key=lambda name: item_bytes({name: kept[name]}))]
+    return {**kept, **about}
 
 
 def from_item(item: Item, lane: Lane) -> Intervention:

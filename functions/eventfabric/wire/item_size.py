@@ -23,9 +23,9 @@ def _kind_bytes(kind: object, content: Any) -> int:
     if kind in ("SS", "NS", "BS") and isinstance(content, Iterable):
         return sum(map(_plain_bytes, content))
     if kind == "M" and isinstance(content, Mapping):
-        return 3 + item_bytes(dict(content))
+        return 3 + len(content) + item_bytes(dict(content))
     if kind == "L" and isinstance(content, Iterable):
-        return 3 + sum(map(_value_bytes, content))
+        return 3 + sum(1 + _value_bytes(one) for one in content)
     return 1 if kind in ("BOOL", "NULL") else _plain_bytes(content)
 
 

@@ -16,9 +16,10 @@ from math import ceil
 from zlib import crc32
 
 from eventfabric import limits
-from eventfabric.errors import OutcomeUnknownError, storable
+from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.model.said import said
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.services.standing import Standings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
@@ -167,8 +168,8 @@ class Breaker:
 
     def pause(self, reason: str, *, by: str = "") -> bool:
         """Stop deliveries until `resume`, by hand; False where somebody else moved the circuit."""
-        now_ms, said = self._clock.now_ms(), storable(reason)
-        paused = replace(self.circuit(), state=CircuitState.PAUSED, reason=said, by=storable(by))
+        reason, by, now_ms = said("reason", reason), said("by", by), self._clock.now_ms()
+        paused = replace(self.circuit(), state=CircuitState.PAUSED, reason=reason, by=by)
         return self._switch(replace(paused, since_ms=now_ms))
 
     def resume(self) -> bool:

@@ -18,6 +18,7 @@ from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem, UnknownNameError
 from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned, Report
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, parse_place
+from eventfabric.model.said import said
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Log, Ports
 from eventfabric.services.survey import lanes_of
@@ -65,6 +66,7 @@ class Backfiller:
         """
         if id is not None and (known := self._ports.backfills.find(id)):
             return known
+        by = said("by", by)
         self._check(wanted)
         now_ms = self._ports.clock.now_ms()
         made = Backfill(

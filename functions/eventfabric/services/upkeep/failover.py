@@ -13,13 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.errors import FailoverError, LogError, PortError, UndecodableItemError, storable
+from eventfabric.errors import FailoverError, LogError, PortError, UndecodableItemError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedState, Settled
 from eventfabric.model.record import Tail
+from eventfabric.model.said import said
 from eventfabric.ports import Log, Ports
 from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.standing import owner_of
@@ -119,14 +120,15 @@ class Failover:
     def hand_over(self, reason: str = "") -> list[Owner]:
         """Write the handovers and ring every lane; returns those written. FailoverError, after some may be written."""
         written: list[Owner] = []
+        reason = said("reason", reason)
         for subscription, owner in list(self.handed()):
             stream, name = _names(subscription)
             before = self._ports.ledger.standing(stream, name).written(owner.origin, self._target)
             epoch = 1 + max(
                 [owner.epoch, *(s.epoch for s in self._states(self._ports, subscription, owner.origin))]
             )
-            now_ms, said = self._ports.clock.now_ms(), storable(reason)
-            to = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=said)
+            now_ms = self._ports.clock.now_ms()
+            to = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=reason)
             stands = self._ports.ledger.hand_over(stream, name, before, to)
             if stands is None:
                 raise FailoverError(

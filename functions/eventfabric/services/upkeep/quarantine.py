@@ -8,6 +8,7 @@ from eventfabric import limits
 from eventfabric.errors import LogError, QuarantineRefusedError
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.record import Intervention
+from eventfabric.model.said import said
 from eventfabric.ports import Clock, Log
 from eventfabric.services.lane_end import lane_end
 
@@ -46,9 +47,10 @@ class Quarantine:
 
     def set_aside(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Intervention:
         """Move the item out of its lane; made again after it was interrupted, it goes on. Errors as `fault`."""
+        by, reason = said("by", by), said("reason", reason)
         fault = self.fault(lane, sequence)
-        said = f"{fault}; {reason}" if reason else fault
-        aside = Intervention(lane, sequence, by=by, reason=said, at_ms=self._clock.now_ms())
+        why = f"{fault}; {reason}" if reason else fault
+        aside = Intervention(lane, sequence, by=by, reason=why, at_ms=self._clock.now_ms())
         self._log.set_aside(aside)
         return aside
 

@@ -16,6 +16,7 @@ from eventfabric import limits
 from eventfabric.errors import LogError, RestoreRefusedError
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.record import Intervention, InterventionKind, Record, Tail, is_pin
+from eventfabric.model.said import said
 from eventfabric.model.slice import Seam
 from eventfabric.ports import Clock, Log, Page
 
@@ -68,10 +69,11 @@ class Restore:
 
         A record that is wrong is set aside first, and kept. Errors as `look`.
         """
+        by, reason = said("by", by), said("reason", reason)
         found = self.look(lane, sequence)
         now_ms = self._clock.now_ms()
-        said = f"{found.proof}; {reason}" if reason else found.proof
-        self._log.note(Intervention(lane, sequence, by, said, now_ms, InterventionKind.RESTORED))
+        why = f"{found.proof}; {reason}" if reason else found.proof
+        self._log.note(Intervention(lane, sequence, by, why, now_ms, InterventionKind.RESTORED))
         if found.replaces:
             why = f"{found.replaces}; the one restored stands in its place"
             self._log.set_aside(Intervention(lane, sequence, by, why, now_ms))

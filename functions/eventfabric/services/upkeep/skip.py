@@ -16,6 +16,7 @@ from eventfabric.errors import LogError, PortError, SkipRefusedError
 from eventfabric.model.hybrid_clock import next_time, to_ms
 from eventfabric.model.identity import Chain, Lane, Region, Sequence
 from eventfabric.model.record import Intervention, InterventionKind, Record, SkippedBy, Tail, pin_of, skip_at
+from eventfabric.model.said import said
 from eventfabric.ports import Clock, Log
 from eventfabric.services.locate import has_expired, kept_in
 from eventfabric.services.upkeep.restore import Seen
@@ -80,10 +81,11 @@ class Skip:
         """Have the lane go on past what is lost; made again after it was interrupted, it goes on. Errors as `look`."""
         if not reason.strip():
             raise SkipRefusedError(lane, sequence, "say --reason: it stays on record")
+        by, reason = said("by", by), said("reason", reason)
         gap = self.look(lane, sequence)
         now_ms = self._clock.now_ms()
-        said = f"{gap.events:,} events before {gap.until.sequence} are lost; {reason}"
-        self._log.note(Intervention(lane, sequence, by, said, now_ms, InterventionKind.SKIPPED))
+        why = f"{gap.events:,} events before {gap.until.sequence} are lost; {reason}"
+        self._log.note(Intervention(lane, sequence, by, why, now_ms, InterventionKind.SKIPPED))
         record = skip_at(
             gap.start, lane, until=gap.until, chain=gap.chain,
             expires_at=self._expires_at(gap), skipped=SkippedBy(by, reason, now_ms),
