@@ -208,7 +208,9 @@ BACKFILL_SLICE_EVENTS: Final = 100_000
 BACKFILL_LANE_SLICES: Final = 8
 """Slices of one lane: those that are handed out together are then of many lanes, each with a write limit of its own."""
 BACKFILL_HANDED_SLICES: Final = 500
-"""Slices that are handed out at once: a state machine carries them from state to state, in 256 KiB."""
+"""Slices that are handed out at once: a state machine carries them from state to state."""
+STATE_BYTES_MAX: Final = 256 * 1024
+"""Of what Step Functions carries from one state to the next, as UTF-8."""
 BACKFILL_RANGES_MAX: Final = 1_000
 BACKFILL_WORKERS: Final = 8
 BACKFILL_WORKERS_MAX: Final = 1_000
@@ -246,6 +248,8 @@ PROCESS_MEMORY_MEGABYTES: Final = 100
 """Of a function as it starts: Python, botocore and what is imported of the fabric."""
 HANDLER_MEMORY_MEGABYTES: Final = 64
 """Of a function's memory, what is left to a handler at least, whatever stands in the log."""
+LOG_EVENT_BYTES_MAX: Final = 256 * 1024
+"""Of a line that CloudWatch keeps as one event, and reads metrics from."""
 INVOCATION_BYTES_MAX: Final = 6 * 1024 * 1024
 """Of what a function is invoked with; it takes some six times as much as values."""
 FUNCTION_TIMEOUT_SECONDS: Final = 120
