@@ -125,6 +125,8 @@ PARKED_PLACE_BYTES_MAX: Final = 24
 """Of one waiting event in its item: two integers in MessagePack, and one for where replays begin or end."""
 WAITING_RECORDS_MAX: Final = 1_000
 """Records that one visit reads for parked keys in which more events wait than they list."""
+TAKEOVER_RECORDS_MAX: Final = 5_000
+"""Records that a new owner looks through for parked keys that were not replicated, before it goes back instead."""
 WAITING_AGAIN_SECONDS: Final = 1
 """From a visit that read so many to the one that goes on reading."""
 FAILURE_CHARACTERS_MAX: Final = {

@@ -48,7 +48,7 @@ BESIDE_DELIVERY = [
     Bug(
         "taken over from the start",
         "a Region that takes over knows nothing of what the former owner handled",
-        "eventfabric.services.delivery.takeover:_goes_on",
+        "eventfabric.services.delivery.inherit:inherited",
         "if latest is None:",
         "if True:",
         by="cursor_regression",
@@ -58,12 +58,22 @@ BESIDE_DELIVERY = [
     Bug(
         "parked keys left behind",
         "a Region that takes over goes on at the cursor, without the keys that are parked beside it",
-        "eventfabric.services.delivery.takeover:_goes_on",
+        "eventfabric.services.delivery.inherit:inherited",
         "if theirs.low is None:",
         "if True:",
         by="reordered_key",
         seed=7,
         profile="handovers",
+    ),
+    Bug(
+        "keys that were not replicated",
+        "a Region that takes over goes on at the cursor with the parked keys that came, whatever it names",
+        "eventfabric.services.delivery.inherit:_Heir.with_keys",
+        "if not (retrying or dead):",
+        "if True:",
+        by="lost_event",
+        seed=47,
+        profile="decisions",
     ),
     Bug(
         "reconciliation does not ring",

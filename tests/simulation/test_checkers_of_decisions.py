@@ -51,11 +51,11 @@ def test_undue_delay_says_nothing_where_more_went_wrong(others: dict[str, Any]) 
     assert result("undue_delay", late.history) is not INVALID
 
 
-def decided(action: str, hand: Hand | None = None) -> Hand:
+def decided(action: str, hand: Hand | None = None, *, region: str = HOME) -> Hand:
     """A dead letter, and what an operator was told is done about it."""
     hand = hand or Hand().appended("e1", 0).tried("e1", 0, error="Bad").parked(0, state="dead")
     about: dict[str, Any] = {
-        "region": HOME,
+        "region": region,
         "subscription": SUB,
         "lane": LANE,
         "sequence": 0,
@@ -89,7 +89,15 @@ def test_undone_decision_binds_who_had_the_lanes_and_not_who_gets_them_later() -
     later = decided("discarded").tell(h.HandedOver, **about).read().tried("e1", 0)
     assert result("undone_decision", later.history) is VALID
     before = Hand().appended("e1", 0).parked(0, state="dead").tell(h.HandedOver, **about)
-    assert result("undone_decision", decided("discarded", before).read().tried("e1", 0).history) is INVALID
+    bound = decided("discarded", before, region=AWAY).read().tried("e1", 0)
+    assert result("undone_decision", bound.history) is INVALID
+
+
+def test_undone_decision_is_none_of_a_region_that_had_the_lanes_no_more() -> None:
+    about: dict[str, Any] = {"region": AWAY, "subscription": SUB, "origin": HOME, "to": AWAY, "epoch": 1}
+    before = Hand().appended("e1", 0).parked(0, state="dead").tell(h.HandedOver, **about)
+    unheard = decided("discarded", before, region=HOME).read().tried("e1", 0)
+    assert result("undone_decision", unheard.history) is VALID
 
 
 def proved(wrong: str, *, tampered: str = "", sequence: int = 1, replicated: bool = True) -> History:

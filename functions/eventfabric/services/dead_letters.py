@@ -219,7 +219,10 @@ class DeadLetters:
         owner = self._check(letter)
         ledger = ledger_of(self._ledger, self._subscription, letter.lane.origin)
         for _ in range(limits.LANE_RACES_MAX):
-            state = taken_over(letter.key, owner, ledger=ledger, log=self._log, clock=self._clock)
+            state = taken_over(
+                letter.key, owner, subscription=self._subscription, ledger=ledger, log=self._log,
+                clock=self._clock,
+            )  # fmt: skip
             parked = state.parked.get(ledger.region, {}).get(letter.parked.id)
             if parked is None or parked.state is not ParkedState.DEAD or parked.first != letter.parked.first:
                 raise NotDeadError(

@@ -46,6 +46,8 @@ def parked_keys(
             key, of = LaneKey(stream, name, lane), ledger_of(ledger, subscription, lane.origin)
             owner = owner_of(subscription, lane.origin, standing)
             state = whole_state(of, key, clock=clock)
-            parked = parked_for(key, state, owner, region=of.region, log=log, now_ms=clock.now_ms())
+            parked = parked_for(
+                key, state, owner, subscription=subscription, region=of.region, log=log, now_ms=clock.now_ms()
+            )
             for one in sorted(parked.values(), key=lambda found: found.first.sequence):
                 yield ParkedKey(lane, one)

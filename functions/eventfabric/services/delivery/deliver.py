@@ -201,7 +201,10 @@ class Deliverer:
             if owner is not None and state.cursor(ledger.region).epoch < owner.epoch:
                 now_ms = self._clock.now_ms()
                 whole = whole_state(ledger, key, clock=self._clock)
-                if not take_over(key, whole, owner.epoch, ledger=ledger, log=self._log, now_ms=now_ms):
+                if not take_over(
+                    key, whole, owner.epoch, subscription=self.subscription, ledger=ledger, log=self._log,
+                    now_ms=now_ms,
+                ):  # fmt: skip
                     return LaneResult(Outcome.HOLE)
                 continue
             visit = Visit(

@@ -1,11 +1,6 @@
-"""Takeover: how a Region goes on with a lane that another delivered before, from what was replicated of its state.
+"""Takeover: how a Region makes a lane its own that another delivered before. With what: services/delivery/inherit.py.
 
-    former owner  cursor 40, digest of its parked keys, the first event that waits in one: 17
-    here          do the parked keys that came make that digest?   yes: go on at 40 with them     no: go on at 17
-
-Items replicate in no order, so a cursor may be here before the parked keys that stand beside it. Without them the
-events that wait in them would be lost; so where they do not match, the lane goes on where nothing was left behind.
-What is handled twice then is bounded by what had not been replicated.
+In commits that each leave the lane with its former epoch, but the last: whoever dies in between left it as it was.
 """
 
 from collections.abc import Mapping
@@ -14,16 +9,27 @@ from dataclasses import replace
 from eventfabric import limits
 from eventfabric.errors import ContendedCommitError, NotTakenOverError
 from eventfabric.model.commit import Committed
-from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
+from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Region
 from eventfabric.model.owner import Owner
-from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes
+from eventfabric.model.parked import Parked, ParkedChange, after_changes
 from eventfabric.ports import Clock, Ledger, Log
+from eventfabric.services.delivery.inherit import inherited
 from eventfabric.services.whole_state import whole_state
+from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.ledger_commit import in_commits
 
 
-def take_over(key: LaneKey, state: LaneState, epoch: int, *, ledger: Ledger, log: Log, now_ms: int) -> bool:
+def take_over(
+    key: LaneKey,
+    state: LaneState,
+    epoch: int,
+    *,
+    subscription: SubscriptionTopology,
+    ledger: Ledger,
+    log: Log,
+    now_ms: int,
+) -> bool:
     """Have this Region's state go on from the latest owner's, with that epoch; False where the log is not here yet.
 
     Whether it did is seen by reading the state again: a race may have been lost. A change of state of any size, in
@@ -33,10 +39,10 @@ def take_over(key: LaneKey, state: LaneState, epoch: int, *, ledger: Ledger, log
     own, stored = state.cursor(region), dict(state.parked.get(region, {}))
     if own.epoch >= epoch:
         return True  # somebody was faster, and delivers it by now
-    found = _goes_on(key, state, log, now_ms)
+    found = inherited(key, state, subscription, region=region, log=log, now_ms=now_ms)
     if found is None:
         return False
-    cursor, parked = found
+    cursor, parked = found.cursor, found.parked
     changes = [
         ParkedChange(stored.get(each), parked.get(each))
         for each in sorted(stored.keys() | parked.keys())
@@ -58,7 +64,15 @@ def is_taken_over(state: LaneState, region: Region, owner: Owner | None) -> bool
     return owner is None or not state.cursors or state.cursor(region).epoch >= owner.epoch
 
 
-def taken_over(key: LaneKey, owner: Owner | None, *, ledger: Ledger, log: Log, clock: Clock) -> LaneState:
+def taken_over(
+    key: LaneKey,
+    owner: Owner | None,
+    *,
+    subscription: SubscriptionTopology,
+    ledger: Ledger,
+    log: Log,
+    clock: Clock,
+) -> LaneState:
     """Read a lane's state for a change that somebody decided, once this Region has taken the lane over.
 
     The function does that when it delivers, so not while the subscription is paused. A decision that was committed
@@ -72,7 +86,10 @@ def taken_over(key: LaneKey, owner: Owner | None, *, ledger: Ledger, log: Log, c
         state = whole_state(ledger, key, clock=clock)
         if owner is None or is_taken_over(state, ledger.region, owner):
             return state
-        if not take_over(key, state, owner.epoch, ledger=ledger, log=log, now_ms=clock.now_ms()):
+        now_ms = clock.now_ms()
+        if not take_over(
+            key, state, owner.epoch, subscription=subscription, ledger=ledger, log=log, now_ms=now_ms
+        ):
             raise NotTakenOverError(
                 f"lane {key.lane} of {key.subscription} was handed over to {owner.region}, and the records that it "
                 "goes on from have not come there yet: find out with `eventfabric lanes`, and backfill them where "
@@ -82,33 +99,20 @@ def taken_over(key: LaneKey, owner: Owner | None, *, ledger: Ledger, log: Log, c
 
 
 def parked_for(
-    key: LaneKey, state: LaneState, owner: Owner | None, *, region: Region, log: Log, now_ms: int
+    key: LaneKey,
+    state: LaneState,
+    owner: Owner | None,
+    *,
+    subscription: SubscriptionTopology,
+    region: Region,
+    log: Log,
+    now_ms: int,
 ) -> Mapping[str, Parked]:
     """The parked keys with which a Region goes on, taken over or not; nothing is written."""
     if is_taken_over(state, region, owner):
         return state.parked.get(region, {})
-    found = _goes_on(key, state, log, now_ms)
-    return found[1] if found is not None else {}
-
-
-def _goes_on(
-    key: LaneKey, state: LaneState, log: Log, now_ms: int
-) -> tuple[Cursor, dict[str, Parked]] | None:
-    """Cursor and parked keys to go on with, as far as they are here."""
-    latest = state.latest
-    if latest is None:
-        return START, {}
-    theirs, parked = state.cursors[latest], state.parked.get(latest, {})
-    theirs = theirs.at_rest()
-    if theirs.low is None:
-        return theirs, {}
-    if digest_of(parked) == theirs.parked:
-        return theirs, {each: _due(found, now_ms) for each, found in parked.items()}
-    tail = log.tail(key.lane, before=theirs.low.base)
-    if tail.sequence != theirs.low.base:
-        return None
-    low = theirs.low
-    return replace(theirs, sequence=low.sequence, base=low.base, chain=tail.chain, crashes=0), {}
+    found = inherited(key, state, subscription, region=region, log=log, now_ms=now_ms)
+    return found.parked if found is not None else {}
 
 
 def _is_copied(own: Parked | None, theirs: Parked | None) -> bool:
@@ -116,9 +120,3 @@ def _is_copied(own: Parked | None, theirs: Parked | None) -> bool:
     if own is None or theirs is None:
         return own is theirs
     return replace(own, version=theirs.version, due_ms=theirs.due_ms) == theirs
-
-
-def _due(parked: Parked, now_ms: int) -> Parked:
-    """The key as another Region's: its timer is there, so it is due at once."""
-    due_ms = now_ms if parked.state is ParkedState.RETRYING else parked.due_ms
-    return replace(parked, due_ms=due_ms, attempting=False)

@@ -11,19 +11,25 @@ def check(of: History) -> Verdict:
     """What is discarded or edited is not handed out again as it was; what is redriven is attempted, or waits for it.
 
     A replay hands out again what it names, whatever was decided about it. A handover that did not hear of a decision
-    repeats what was before it, as it repeats commits; who had taken over when the decision was made is bound by it.
+    repeats what was before it, as it repeats commits; who had taken over when the decision was made is bound by it. A
+    Region that had not heard that its lanes were handed over decides nothing for whoever has them.
     """
     facts = Facts(of)
     decided: dict[tuple[str, str, str, int], tuple[history.Decided, int]] = {}
+    owners: dict[tuple[str, str], str] = {}
     anomalies: list[Anomaly] = []
     for number, entry in enumerate(of.entries):
         match entry:
             case history.Decided():
+                origin = entry.lane.partition("/")[0]
+                if owners.get((entry.subscription, origin), entry.region) != entry.region:
+                    continue
                 group = facts.group(entry.subscription, entry.region)
                 decided[entry.subscription, group, entry.lane, entry.sequence] = (entry, number)
             case history.Happened(what="replay_begins"):
                 decided.clear()
             case history.HandedOver(copied=False):
+                owners[entry.subscription, entry.origin] = entry.to
                 decided = {
                     place: one for place, one in decided.items() if place[0] != entry.subscription
                 }  # by somebody who may not have heard of them

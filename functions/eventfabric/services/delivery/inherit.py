@@ -1,0 +1,232 @@
+"""Inherit: with what a Region goes on in a lane that another delivered before, from what was replicated of its state.
+
+    former owner   cursor 40; it names the parked keys a, b and c; the first event that waits in one: 17
+    a, b, c here, as its digest says      go on at 40 with them
+    a, b, c here, one of them older       go on at 40 with them, and with what the log has of them behind what they list
+    c not here                            find its events in the log from 17 to 40, and go on at 40 with them
+    c not here, and 17 is far back        go on at 17, without any of them
+
+Items replicate in no order, so a cursor may be here before the parked keys that stand beside it. Without them the
+events that wait in them would be lost. What is handled twice is of keys that had not been replicated, if these can be
+told. Where records expired in which such a key may have waited, a dead letter stands for them: no other key waits.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from eventfabric import limits
+from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
+from eventfabric.model.identity import BatchId, Lane, Region, Sequence
+from eventfabric.model.parked import Failure, Parked, ParkedState, Place, Rest, event_parking_id
+from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.model.roster import digest_of_id
+from eventfabric.ports import Log
+from eventfabric.services.delivery.retry import EXPIRED, parking_id
+from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.locate import Kept, has_expired, kept_in
+from eventfabric.topology import SubscriptionTopology
+
+TAKEN_OVER = "TakenOver"
+_NOT_REPLICATED = "it waited in another Region, and why was not replicated from there"
+_GONE = "records in which keys may have waited, that another Region had parked, are no longer in the log: discard it"
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """A cursor, and the parked keys beside it, by their id."""
+
+    cursor: Cursor
+    parked: dict[str, Parked]
+
+
+def inherited(
+    key: LaneKey,
+    state: LaneState,
+    subscription: SubscriptionTopology,
+    *,
+    region: Region,
+    log: Log,
+    now_ms: int,
+) -> Inherited | None:
+    """Find what to go on with, from the latest owner's state as far as it is here.
+
+    None: the log is not here yet, as far as it is needed. LogError.
+    """
+    latest = state.latest
+    if latest is None:
+        return Inherited(START, {})
+    theirs = state.cursors[latest].at_rest()
+    parked = state.parked.get(latest, {})
+    if theirs.low is None:
+        return Inherited(theirs, {})
+    if digest_of(parked) == theirs.parked:
+        return Inherited(theirs, {each: _due(found, now_ms) for each, found in parked.items()})
+    heir = _Heir(key.lane, theirs, theirs.low, subscription, log, state.won, region=region, now_ms=now_ms)
+    return heir.with_keys(parked.values()) or heir.from_the_first_that_waits()
+
+
+class _Heir:
+    """A Region that has a cursor without all of the parked keys that it names. `low`: the first event that waits."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        cursor: Cursor,
+        low: Place,
+        subscription: SubscriptionTopology,
+        log: Log,
+        stepped_over: Collection[BatchId],
+        *,
+        region: Region,
+        now_ms: int,
+    ) -> None:
+        self._lane = lane
+        self._cursor = cursor
+        self._low = low
+        self._definition = subscription.definition
+        self._log = log
+        self._stepped_over = stepped_over
+        self._now_ms = now_ms
+        types = subscription.definition.types
+        self._types = None if types is None else frozenset(types)
+        self._kept: Kept | None = kept_in(
+            lane, region, retention_seconds=subscription.retention_seconds, now_ms=now_ms
+        )
+
+    def with_keys(self, parked: Iterable[Parked]) -> Inherited | None:
+        """Go on at the cursor; None where the keys that are not here cannot be found in the log."""
+        roster = self._cursor.roster
+        if not roster.count:
+            return None  # of another version: which keys are parked is not known
+        digests = {digest_of_id(one.id): one for one in parked}
+        here = {digest: digests[digest] for digest in roster.held(digests)}
+        kept = {one.id: after for digest, one in here.items() if (after := self._named(digest, one))}
+        retrying = roster.retrying.keys() - here.keys()
+        dead = frozenset(roster.missing_dead(here))
+        if not (retrying or dead):
+            return Inherited(self._cursor, kept)
+        found = self._search(retrying, dead, kept)
+        return None if found is None else Inherited(self._cursor, {**kept, **found})
+
+    def _named(self, digest: bytes, parked: Parked) -> Parked | None:
+        """The key, which may be older or newer than the cursor: with all that may wait in it, and with no more."""
+        low, end = self._low, self._cursor.sequence
+        waiting = tuple(place for place in parked.waiting if low.sequence <= place.sequence < end)
+        rest = parked.rest
+        if rest is None and self._definition.order == "key":
+            before = [place for place in parked.waiting if place.sequence < end]
+            rest = _behind(before[-1]) if before else Rest(low.base, low.sequence)
+        if rest is not None and rest.sequence < low.sequence:
+            rest = rest.beginning_at(low.base, low.sequence)
+        if rest is not None and rest.sequence >= end:
+            rest = None
+        if not waiting and rest is None:
+            return None
+        if not waiting or waiting[0] != parked.waiting[0]:
+            failure = replace(parked.failure, attempts=0, crashes=0, event_id="", event_type="", trace_id="")
+            parked = replace(parked, failure=failure, replacement=None)
+        is_retrying = digest in self._cursor.roster.retrying or not waiting
+        state = ParkedState.RETRYING if is_retrying else parked.state
+        return _due(replace(parked, waiting=waiting, rest=rest, state=state), self._now_ms)
+
+    def _search(
+        self, retrying: Collection[bytes], dead: Collection[bytes], kept: Collection[str]
+    ) -> dict[str, Parked] | None:
+        """Find the first event of each key that is not here; None where the log does not tell, or is too long."""
+        found: dict[str, Parked] = {}
+        sought, end, records_left = set(retrying), self._cursor.sequence, limits.TAKEOVER_RECORDS_MAX
+        cursor = self._at(self._low.base, self._low.sequence)
+        while cursor.sequence < end and (sought or dead):
+            if records_left <= 0:
+                return None
+            records = self._log.read(self._lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX).records
+            records_left -= max(1, len(records))
+            stretch = Stretch(cursor, records, self._types, self._stepped_over)
+            for at, event in enumerate(stretch.events):
+                place = stretch.place(at)
+                name = parking_id(self._definition, event.key, place)
+                digest = digest_of_id(name)
+                is_sought = digest in sought or digest[: len(next(iter(dead), b""))] in dead
+                if place.sequence < end and is_sought and name not in kept and name not in found:
+                    found[name] = self._waits(name, event.key, place)
+                    sought.discard(digest)
+            if stretch.end > cursor.sequence:
+                cursor = stretch.cursor_at(stretch.end)
+                continue
+            following = self._expired_up_to(cursor.base, records)
+            if stretch.stop is not None or following is None:
+                return None
+            letter = self._letter(cursor.sequence, min(following.sequence, end), kept)
+            found |= {} if letter is None else {letter.id: letter}
+            cursor = self._at(following.sequence, following.sequence)
+        return found
+
+    def from_the_first_that_waits(self) -> Inherited | None:
+        """Go back to where nothing was left behind; None where that is not here yet.
+
+        Replays come unmarked then: what waited may never have been handed out, and says so to no one.
+        """
+        low = self._low
+        tail = self._log.tail(self._lane, before=low.base)
+        chain = tail.chain if tail.sequence == low.base else UNKNOWN_CHAIN
+        back = replace(
+            self._at(low.base, low.sequence), chain=chain, version=self._cursor.version, epoch=self._cursor.epoch,
+            began=self._cursor.began,
+        )  # fmt: skip
+        if self._kept is None:
+            return None if chain == UNKNOWN_CHAIN else Inherited(back, {})
+        records = self._log.read(self._lane, low.base, records_max=1).records
+        if records and records[0].sequence == low.base:
+            return Inherited(back, {})  # all before it was handled: whether that expired makes no difference
+        following = self._expired_up_to(low.base, records)
+        if following is None:
+            return None if chain == UNKNOWN_CHAIN else Inherited(back, {})
+        at, end = following.sequence, self._cursor.sequence
+        letter = self._letter(low.sequence, min(at, end), ())
+        parked = {} if letter is None else {letter.id: letter}
+        if at > self._cursor.base:
+            return Inherited(self._cursor, parked)
+        return Inherited(replace(back, sequence=at, base=at, chain=UNKNOWN_CHAIN), parked)
+
+    def _at(self, base: Sequence, sequence: Sequence) -> Cursor:
+        return replace(START, sequence=sequence, base=base, chain=UNKNOWN_CHAIN)
+
+    def _expired_up_to(self, base: Sequence, records: Iterable[Record]) -> Record | None:
+        """The first record behind those that expired from `base` on; None: they did not, or may still come."""
+        following = next((one for one in records if one.sequence > base), None)
+        if self._kept is None or following is None:
+            return None
+        return following if has_expired(self._log, self._lane, base, following, self._kept) else None
+
+    def _waits(self, name: str, key: str, place: Place) -> Parked:
+        """A key that is not here, from its first event in the log on."""
+        rest = _behind(place) if self._definition.order == "key" else None
+        if rest is not None and rest.sequence >= self._cursor.sequence:
+            rest = None
+        place, written_ms = replace(place, replay=False), self._cursor.written_ms
+        failure = Failure(TAKEN_OVER, _NOT_REPLICATED, "", "", 0, 0, written_ms, written_ms)
+        version = self._cursor.version
+        return Parked(
+            name, key, ParkedState.RETRYING, (place,), self._now_ms, failure, version=version, rest=rest
+        )
+
+    def _letter(self, start: Sequence, end: Sequence, kept: Collection[str]) -> Parked | None:
+        """A dead letter that stands for records which expired; None where each of their events is a key's by itself."""
+        names = ((sequence, event_parking_id(Sequence(sequence))) for sequence in range(start, end))
+        free = next((one for one in names if one[1] not in kept), None)
+        if free is None:
+            return None
+        place, written_ms = Place(Sequence(free[0]), Sequence(free[0])), self._cursor.written_ms
+        failure = Failure(EXPIRED, f"of events {start} to {end - 1}", "", _GONE, 0, 0, written_ms, written_ms)
+        return Parked(free[1], "", ParkedState.DEAD, (place,), 0, failure, version=self._cursor.version)
+
+
+def _behind(place: Place) -> Rest:
+    """Whatever of a key stands in the log behind a place."""
+    return Rest(place.base, Sequence(place.sequence + 1))
+
+
+def _due(parked: Parked, now_ms: int) -> Parked:
+    """The key as another Region's: its timer is there, so it is due at once."""
+    due_ms = now_ms if parked.state is ParkedState.RETRYING else 0
+    return replace(parked, due_ms=due_ms, attempting=False)
