@@ -2,6 +2,7 @@
 
 from tests.simulation.planted_bugs_beside import BESIDE_DELIVERY
 from tests.simulation.planted_bugs_of_items import OF_ITEMS
+from tests.simulation.planted_bugs_of_mends import OF_MENDS
 from tests.simulation.planting import Bug
 
 BUGS = [
@@ -305,4 +306,5 @@ BUGS = [
     ),
     *BESIDE_DELIVERY,
     *OF_ITEMS,
+    *OF_MENDS,
 ]

@@ -26,6 +26,7 @@ from eventfabric.simulation.checkers import (
     undue_delay,
     unflagged_late,
     unreported_finding,
+    wrong_skip,
     zombie_commit,
 )
 from eventfabric.simulation.checkers.verdict import Result, Verdict
@@ -55,6 +56,7 @@ _MODULES: Final = (
     escaped_error,
     slow_recovery,
     blind_sign,
+    wrong_skip,
 )
 CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {one.NAME: one.check for one in _MODULES}
 

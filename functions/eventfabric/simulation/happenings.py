@@ -1,6 +1,6 @@
 """What happens to a fabric while it works: Regions and links lost, clocks moved, code deployed, services in trouble.
 
-A happening's `what` is the name of a function here, in operators.py, spoiling.py or tampering.py.
+A happening's `what` is the name of a function here, in mending.py, operators.py, spoiling.py or tampering.py.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from eventfabric.memory.table import KEY_DENIED
 from eventfabric.simulation.functions import RelayPoller, reconcile_in
+from eventfabric.simulation.mending import MENDERS
 from eventfabric.simulation.operators import OPERATORS, tell
 from eventfabric.simulation.plan import Happening
 from eventfabric.simulation.spoiling import SPOILERS
@@ -267,6 +268,7 @@ _ALL: Final = (
 HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
     **{one.__name__: one for one in _ALL},
     **OPERATORS,
+    **MENDERS,
     **SPOILERS,
     **TAMPERERS,
 }

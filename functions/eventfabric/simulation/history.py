@@ -65,6 +65,8 @@ class Appended(Entry, frozen=True, kw_only=True):
     copied: bool = False
     time: int = 0
     """When it was appended, as a hybrid time."""
+    skipped: int = 0
+    """Of a skip: how many events are lost there."""
 
 
 class Removed(Entry, frozen=True, kw_only=True):

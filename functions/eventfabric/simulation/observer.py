@@ -84,7 +84,7 @@ class Observer:
             return [(history.Removed, about)]
         if (
             change.old is not None
-            and change.old["d"] == change.new["d"]
+            and change.old.get("d") == change.new.get("d")
             and change.old["c"] == change.new["c"]
         ):
             return []  # its expiry was put off
@@ -98,7 +98,7 @@ class Observer:
                 "ids": tuple(str(one.id) for one in events), "keys": tuple(one.key for one in events),
                 "types": tuple(one.type for one in events), "chain": record.chain.hex(),
                 "batch": record.batch_id.hex(), "note": str(record.note.lane) if record.note else "", "copied": copied,
-                "time": int(record.time),
+                "time": int(record.time), "skipped": record.count if record.is_skip else 0,
             },
         )]  # fmt: skip
 

@@ -368,6 +368,13 @@ _ALL: Final = (
         ),
         between=(), copied=(), tamper_share=0, days_apart_share=0, slowness=(1.0, 20.0), publishes=(8, 14),
     ),
+    Profile(
+        "mends", "records lost in their own Region, which operators put back from a backup, or skip",
+        regions=(1, 2, 2), quorum_share=0, retention_share=0, lanes=(1, 1, 2), bad=(0.0, 0.1), publishes=(8, 14),
+        seconds=(120.0, 900.0), faults=("lost_reply", "crash", "lag", "conflict"), fault_share=0.3, quiet_share=0.4,
+        happenings=(1, 2, 3), anywhere=("lose_record", "lose_record", "lose_record", "reconcile", "prove"),
+        between=("cut",), copied=(), tamper_share=0, slowness=(1.0, 20.0),
+    ),
 )  # fmt: skip
 PROFILES: Final = {one.name: one for one in _ALL}
 """Every profile, by name."""

@@ -36,7 +36,7 @@ def check(of: History) -> Verdict:
 def _receipts(facts: Facts) -> list[Anomaly]:
     anomalies: list[Anomaly] = []
     for number, entry in enumerate(facts.entries):
-        if isinstance(entry, history.Acknowledged):
+        if isinstance(entry, history.Acknowledged) and entry.lane not in facts.overwritten_lanes:
             found = facts.logged.get((entry.lane, entry.sequence))
             if found is None or found.id != entry.id:
                 there = "nothing" if found is None else found.id

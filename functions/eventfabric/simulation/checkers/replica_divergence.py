@@ -15,7 +15,8 @@ def check(of: History) -> Verdict:
     anomalies: list[Anomaly] = []
     chains: dict[tuple[str, int], str] = {}
     for number, entry in enumerate(of.entries):
-        if isinstance(entry, history.Appended) and entry.lane not in facts.changed_lanes:
+        is_record = isinstance(entry, history.Appended) and not entry.skipped
+        if isinstance(entry, history.Appended) and is_record and entry.lane not in facts.changed_lanes:
             known = chains.setdefault((entry.lane, entry.sequence), entry.chain)
             if known != entry.chain:
                 what = f"{entry.lane}@{entry.sequence} differs between {entry.region} and another Region"

@@ -26,7 +26,7 @@ def check(of: History) -> Verdict:
 
 
 def _of_lane(facts: Facts, delivering: Delivering, name: str, group: str, lane: str) -> list[str]:
-    if lane in facts.changed_lanes or any(place[0] == lane for place in facts.removed):
+    if lane in facts.changed_lanes or any(place[0] == lane for place in facts.gone):
         return []  # it stops where it was changed; what expired unread halts it, as the subscription says
     regions = [group] if group else facts.plan.regions
     stands = {

@@ -60,6 +60,12 @@ class Logged(msgspec.Struct, frozen=True):
     entry: int
 
 
+def places_of(entry: history.Appended) -> list[tuple[str, int]]:
+    """The places of a record's events, or those past which a skip leads."""
+    count = entry.skipped or len(entry.ids)
+    return [(entry.lane, entry.sequence + index) for index in range(count)]
+
+
 class Facts:
     """What a history says of its log, and of who is to deliver what."""
 
@@ -80,6 +86,16 @@ class Facts:
                             id_, entry.keys[index], entry.types[index], *place, entry.batch, number
                         )
         return found
+
+    @cached_property
+    def logged_from(self) -> dict[tuple[str, int], int]:
+        """The first sequence of the record of each event."""
+        return {
+            place: entry.sequence
+            for entry in self.entries
+            if isinstance(entry, history.Appended) and not entry.skipped
+            for place in places_of(entry)
+        }
 
     @cached_property
     def lanes(self) -> dict[str, list[Logged]]:
@@ -123,12 +139,46 @@ class Facts:
         }
 
     @cached_property
+    def gone(self) -> set[tuple[str, int]]:
+        """Places whose record is missing from its origin's log in the end, past which nobody had the lane go on."""
+        missing: set[tuple[str, int]] = set()
+        for entry in self.entries:
+            if isinstance(entry, history.Removed) and entry.lane.startswith(f"{entry.region}/"):
+                missing.update((entry.lane, entry.sequence + index) for index in range(entry.count))
+            elif isinstance(entry, history.Appended) and not entry.copied:
+                missing.difference_update(places_of(entry))
+        return missing
+
+    @cached_property
+    def lost(self) -> set[tuple[str, int]]:
+        """First places of records that somebody deleted: nothing but a skip leads past them."""
+        return {
+            (entry.lane, entry.sequence)
+            for entry in self.entries
+            if isinstance(entry, history.Tampered) and entry.what == "record lost"
+        }
+
+    @cached_property
     def changed_lanes(self) -> set[str]:
         """Lanes that were changed behind the fabric's back in a way that nothing mends."""
         return {
             entry.lane
             for entry in self.entries
             if isinstance(entry, history.Tampered) and entry.what == "copy changed"
+        } | self.overwritten_lanes
+
+    @cached_property
+    def overwritten_lanes(self) -> set[str]:
+        """Lanes in which a publisher that remembered an earlier end put a batch where a record had been deleted."""
+        batches: dict[tuple[str, int], str] = {}
+        lost = {lane for lane, _ in self.lost}
+        return {
+            entry.lane
+            for entry in self.entries
+            if isinstance(entry, history.Appended)
+            and entry.lane in lost
+            and not (entry.copied or entry.skipped)
+            and batches.setdefault((entry.lane, entry.sequence), entry.batch) != entry.batch
         }
 
     @cached_property
@@ -196,6 +246,8 @@ class Delivering:
         """By subscription, group and lane: the first event that was ever to be handed out, and since when."""
         self.removed: set[tuple[str, int]] = set()
         """Places whose record is gone from its origin's log by now."""
+        self.skipped: set[tuple[str, int]] = set()
+        """Places past which an operator had the lane go on by now."""
         self._of_id: defaultdict[str, list[Logged]] = defaultdict(list)
         for one in facts.logged.values():
             self._of_id[one.id].append(one)
@@ -213,6 +265,11 @@ class Delivering:
                     self.handled.add((entry.subscription, group, one.lane, one.sequence))
             case history.Removed() if entry.lane.startswith(f"{entry.region}/"):
                 self.removed.update((entry.lane, entry.sequence + index) for index in range(entry.count))
+            case history.Appended() if not entry.copied:
+                if entry.skipped:
+                    self.skipped.update(places_of(entry))
+                else:
+                    self.removed.difference_update(places_of(entry))
             case history.Settled() if entry.action == "discarded":
                 group = facts.group(entry.subscription, entry.region)
                 for sequence in (entry.sequence, *entry.dropped, *self._of_rest(entry)):
@@ -230,6 +287,11 @@ class Delivering:
                     self.began.setdefault(
                         (entry.subscription, group, entry.lane), (entry.after.began, entry.at_ms)
                     )
+
+    def _is_lost(self, one: Logged) -> bool:
+        """Tell what somebody deleted, and nobody skipped: it may come back."""
+        first = self.facts.logged_from.get((one.lane, one.sequence), one.sequence)
+        return (one.lane, first) in self.facts.lost and (one.lane, one.sequence) not in self.skipped
 
     def _note(self, subscription: str, region: str, events: tuple[history.EventPlace, ...]) -> None:
         group = self.facts.group(subscription, region)
@@ -264,7 +326,7 @@ class Delivering:
         facts, place = self.facts, (subscription, group, one.lane, one.sequence)
         if place in self.handled or place in self.discarded or not facts.wants(subscription, one):
             return True
-        if (one.lane, one.sequence) in self.removed:
+        if (one.lane, one.sequence) in self.removed and not self._is_lost(one):
             return True
         if self._is_before_it_began(subscription, group, one):
             return True
