@@ -70,7 +70,9 @@ class WaitingEvents:
         found = page.records[0] if page.records else None
         if found is not None and found.sequence == base and not found.is_skip:
             return found
-        if lane.origin == within.region or skip_over(within.log, lane, Sequence(base + 1)) is not None:
+        if lane.origin == within.region:
+            return Absent.EXPIRED
+        if skip_over(within.log, lane, Sequence(base + 1)) is not None:
             return Absent.EXPIRED
         # Parked keys replicate, too, and in no order with the log: after a takeover the record may come behind them.
         retention_seconds = within.subscription.retention_seconds
