@@ -16,6 +16,7 @@ from eventfabric.definition import Definition
 from eventfabric.definition_file import handler_folders, read_definition
 from eventfabric.errors import EventFabricError
 from eventfabric.topology import Topology
+from infra.imports import check_imports
 from infra.node import choose_node
 from infra.staging import LIBRARY, stage
 from infra.wheels import platform_named, unpacked_wheels
@@ -59,6 +60,7 @@ def main() -> int:
             definition = read_definition(path, check_handlers=True, search_path=[functions, wheels])
             target = Path(folder, definition.fabric.name)
             staged = Staged(target, stage(definition, functions=functions, target=target, wheels=wheels))
+            check_imports(definition, target, functions=functions, where=str(path))
             extend(declare(app, definition, staged))
         except EventFabricError as error:
             print(f"cannot be deployed: {error}", file=sys.stderr)

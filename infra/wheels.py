@@ -1,8 +1,8 @@
 """Owns the wheels in the zip: those of scripts/locks/functions.txt, and the user's, for Lambda's platform. No Docker.
 
 They are fetched once for each change of a lock, and kept unpacked in a cache, so that synthesis needs no network then.
-The fabric's own are verified by their hashes; the user's `subscribers/requirements.txt` may have hashes of its own, and
-may not ask for other versions of what the fabric brings.
+The fabric's own are verified by their hashes; the user's, `requirements.txt` beside the packages of handlers or within
+one, may have hashes of their own, and may not ask for other versions of what the fabric brings.
 """
 
 import re
@@ -64,15 +64,12 @@ def platform_named(name: str) -> Platform:
 def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA, lock: Path = LOCK) -> Path:
     """The folder with all wheels unpacked, from the cache or fetched into it; WheelsError.
 
-    `functions` is the folder in which `subscribers/requirements.txt` says what the user's handlers need, if anything;
-    `lock` is what else is needed, with hashes.
+    `functions` is the folder in which every `requirements.txt`, and that of any folder of it, says what the user's
+    handlers need; `lock` is what else is needed, with hashes.
     """
-    user = functions / "subscribers" / REQUIREMENTS
-    asked = [
-        lock.read_bytes(),
-        user.read_bytes() if user.is_file() else b"",
-        *map(str.encode, platform.named),
-    ]
+    users = requirements_in(functions)
+    content = b"\0".join(user.read_bytes() for user in users)
+    asked = [lock.read_bytes(), content, *map(str.encode, platform.named)]
     folder = cache / sha256(b"\0".join(asked)).hexdigest()[:16]
     if folder.is_dir():
         return folder
@@ -80,16 +77,17 @@ def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA
     work = Path(mkdtemp(prefix="fetching-", dir=cache))
     try:
         _fetch(work / "own", [*platform.options, "--require-hashes", "--no-deps", "--requirement", str(lock)])
-        if user.is_file():
+        if users:
             pins = work / "pins.txt"
             pins.write_text(pins_of(lock.read_text()))
-            wanted = [*platform.options, "--requirement", str(user), "--constraint", str(pins)]
+            named = [word for user in users for word in ("--requirement", str(user))]
+            wanted = [*platform.options, *named, "--constraint", str(pins)]
             try:
                 _fetch(work / "user", wanted)
             except WheelsError as error:
                 ours = " ".join(pins.read_text().split())
                 raise WheelsError(
-                    f"{user}: found {error}; allowed: packages with wheels for {platform.title}, "
+                    f"{', '.join(map(str, users))}: found {error}; allowed: packages with wheels for {platform.title}, "
                     f"and of what the fabric brings only its versions: {ours}"
                 ) from error
             _add(work / "user", work / "own")
@@ -101,6 +99,11 @@ def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+def requirements_in(functions: Path) -> list[Path]:
+    """The files that say what the user's handlers need, beside their packages or within them."""
+    return sorted([*functions.glob(REQUIREMENTS), *functions.glob(f"*/{REQUIREMENTS}")])
 
 
 def pins_of(lock: str) -> str:

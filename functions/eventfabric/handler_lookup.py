@@ -19,7 +19,7 @@ Kind = Literal["function", "class", "value", "anything"]
 def missing(reference: str, *, wanted: Wanted, search_path: Sequence[str]) -> str | None:
     """Why `reference` is not what is `wanted`, in words; None if it is, or if only running could tell."""
     module, _, name = reference.partition(":")
-    spec, absent = _find_module(module, search_path)
+    spec, absent = find_module(module, search_path)
     if spec is None:
         return f"no module {absent}"
     try:
@@ -34,8 +34,8 @@ def missing(reference: str, *, wanted: Wanted, search_path: Sequence[str]) -> st
     return None if kind in (wanted, "value") else f"a {kind} {name} in module {module}"
 
 
-def _find_module(module: str, search_path: Sequence[str]) -> tuple[ModuleSpec | None, str]:
-    """The module's spec, or None and the name that is absent; imports no package on the way."""
+def find_module(module: str, search_path: Sequence[str]) -> tuple[ModuleSpec | None, str]:
+    """The spec of a module, or None and the name that is absent; imports no package on the way."""
     path: Sequence[str] | None = list(search_path)
     spec: ModuleSpec | None = None
     parts = module.split(".")

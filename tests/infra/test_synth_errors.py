@@ -178,6 +178,15 @@ def test_a_handler_that_only_this_machine_has_is_refused(project: Project) -> No
     assert "no module pytest" in project.refused()
 
 
+@pytest.mark.usefixtures("cached")
+def test_an_import_of_a_handler_that_only_this_machine_has_is_refused(project: Project) -> None:
+    handler = project.subscribers / "count.py"
+    handler.write_text("from pydantic import BaseModel\ndef record(event, delivery): ...\n")
+    message = project.refused()
+    assert "module subscribers.count imports pydantic, which the zip lacks" in message
+    assert "requirements.txt" in message
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [

@@ -1,5 +1,6 @@
 """What a handler asks for by its first parameter, and what is refused."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -159,3 +160,15 @@ def test_lanes_read_back_as_they_are_written() -> None:
     for text in ("", "us-east-1", "us-east-1/0", "us-east-1/0.x", "/0.1"):
         with pytest.raises(ValueError, match="allowed: <origin>"):
             Lane.parse(text)
+
+
+def test_a_payload_that_only_pydantic_decodes_asks_for_it_by_name_where_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+
+    def handle(order: OrderModel, delivery: Delivery) -> None: ...
+
+    allowed = r"only pydantic decodes it.*allowed: pydantic in a requirements\.txt"
+    with pytest.raises(HandlerError, match=allowed):
+        SubscriberHandler(handle, clock=MemoryClock(4_000), transactional=False)

@@ -118,10 +118,13 @@ def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
             return decode
     except TypeError:
         pass  # a union that only pydantic can tell apart, or none at all
-    # Only its users pay for its import.
-    from pydantic import TypeAdapter
-    from pydantic.errors import PydanticUserError
-
+    try:  # only its users pay for its import, and have it
+        from pydantic import TypeAdapter
+        from pydantic.errors import PydanticUserError
+    except ImportError as error:
+        allowed = "pydantic in a requirements.txt beside the handlers, or a type that msgspec decodes"
+        reason = f"only pydantic decodes it: {error}"
+        raise HandlerError(f"payload type {payload_type}: {reason}, allowed: {allowed}") from error
     try:
         return TypeAdapter(payload_type).validate_json
     except PydanticUserError as error:

@@ -1,0 +1,183 @@
+"""Owns that what the user's handlers import is in the zip: looked for in the staged folder; nothing is run.
+
+A package that only this machine has would be missed by the function, at each of its invocations. What a `try` with an
+`except ImportError` imports may be missing, and so may what is imported for type checkers alone.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from eventfabric.definition import Definition
+from eventfabric.errors import DefinitionError, Problem
+from eventfabric.handler_lookup import Wanted, find_module, missing
+from infra.staging import OURS
+
+_OPTIONAL = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+_ALLOWED = "what stands in functions/, or in a requirements.txt there or in a folder of it"
+
+
+def check_imports(definition: Definition, target: Path, *, functions: Path, where: str) -> None:
+    """DefinitionError naming each handler that the folder `target` lacks, and each import of it.
+
+    `functions`: the user's folder, which says what of `target` is the user's.
+    """
+    zip_of = _Zip(target, functions)
+    problems: list[Problem] = []
+    for name, subscription in definition.subscriptions.items():
+        references: list[tuple[str, str, Wanted]] = [("handler", subscription.handler, "function")]
+        references += [
+            (f"retry.permanent[{at}]", reference, "class")
+            for at, reference in enumerate(subscription.retry.permanent)
+        ]
+        for key, reference, wanted in references:
+            problems += [
+                Problem(f"subscriptions.{name}.{key}", f'"{reference}", but {lack}', _ALLOWED)
+                for lack in zip_of.lacks(reference, wanted)
+            ]
+    if problems:
+        raise DefinitionError(problems, where=where)
+
+
+class _Zip:
+    """What the staged folder has, and what of it is the user's."""
+
+    def __init__(self, target: Path, functions: Path) -> None:
+        self._path = [str(target)]
+        self._own = {path.stem for path in functions.iterdir() if path.name not in OURS}
+
+    def lacks(self, reference: str, wanted: Wanted) -> Iterator[str]:
+        """Why what is referred to cannot be used there, in words."""
+        module, _, name = reference.partition(":")
+        if _is_standard(module):
+            return
+        lack = missing(reference, wanted=wanted, search_path=self._path)
+        if lack is not None:
+            yield f"the zip has {lack}"
+            return
+        for importer, imported in self._missing_from(module):
+            yield f"module {importer} imports {imported}, which the zip lacks"
+        if wanted == "function" and self._spec("pydantic") is None and self._is_one_of_several(module, name):
+            yield "pydantic tells which of several classes its payload is, and the zip lacks that"
+
+    def _missing_from(self, module: str) -> Iterator[tuple[str, str]]:
+        """Each import of a module, or of what it imports of the user's, that leads nowhere; by whom."""
+        waiting, seen = [module], set[str]()
+        while waiting:
+            importer = waiting.pop()
+            if importer in seen:
+                continue
+            seen.add(importer)
+            for imported, may_be_value in self._imports(importer):
+                if _is_standard(imported):
+                    continue
+                if self._spec(imported) is None:
+                    if not may_be_value:
+                        yield importer, imported
+                elif imported.partition(".")[0] in self._own:
+                    parts = imported.split(".")
+                    waiting += [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+
+    def _imports(self, module: str) -> Iterator[tuple[str, bool]]:
+        """What a module imports; whether that may be a value of a module rather than one itself."""
+        tree = self._tree(module)
+        if tree is None:
+            return
+        for node in _surely_imported(tree):
+            if isinstance(node, ast.Import):
+                yield from ((alias.name, False) for alias in node.names)
+            elif base := self._base(module, node):
+                yield base, False
+                yield from ((f"{base}.{alias.name}", True) for alias in node.names if alias.name != "*")
+
+    def _base(self, module: str, node: ast.ImportFrom) -> str:
+        """The module from which something is imported, in full."""
+        if not node.level:
+            return node.module or ""
+        spec = self._spec(module)
+        is_package = spec is not None and spec.submodule_search_locations is not None
+        parts = module.split(".")
+        kept = parts[: len(parts) - node.level + (1 if is_package else 0)]
+        return ".".join([*kept, *([node.module] if node.module else [])])
+
+    def _is_one_of_several(self, module: str, name: str) -> bool:
+        """Whether a handler's payload is one of several classes that msgspec cannot tell apart."""
+        function = self._definition_of(module, name)
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            return False
+        parameters = [*function.args.posonlyargs, *function.args.args]
+        hint = parameters[0].annotation if parameters else None
+        if isinstance(hint, ast.Constant) and isinstance(hint.value, str):
+            hint = ast.parse(hint.value, mode="eval").body
+        if isinstance(hint, ast.Name):  # an alias of its own
+            hint = next((node.value for node in self._assignments(module, hint.id)), hint)
+        if hint is None:
+            return False
+        members = [node.id for node in ast.walk(hint) if isinstance(node, ast.Name)]
+        is_union = any(isinstance(node, ast.BinOp) for node in ast.walk(hint)) or "Union" in members
+        classes = [
+            found for one in members if isinstance(found := self._definition_of(module, one), ast.ClassDef)
+        ]
+        return is_union and sum(not _is_struct(one) for one in classes) > 1
+
+    def _assignments(self, module: str, name: str) -> Iterator[ast.Assign]:
+        tree = self._tree(module)
+        for node in tree.body if tree is not None else []:
+            if isinstance(node, ast.Assign) and any(
+                isinstance(target, ast.Name) and target.id == name for target in node.targets
+            ):
+                yield node
+
+    def _definition_of(self, module: str, name: str) -> ast.stmt | None:
+        """Where a module defines a name, or the user's module from which it has it."""
+        tree = self._tree(module)
+        for node in tree.body if tree is not None else []:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
+                return node
+            if isinstance(node, ast.ImportFrom):
+                base = self._base(module, node)
+                if base.partition(".")[0] in self._own and base != module:
+                    for alias in node.names:
+                        if (alias.asname or alias.name) == name:
+                            return self._definition_of(base, alias.name)
+        return None
+
+    def _tree(self, module: str) -> ast.Module | None:
+        spec = self._spec(module)
+        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+            return None
+        return ast.parse(Path(spec.origin).read_bytes(), spec.origin)
+
+    def _spec(self, module: str) -> ModuleSpec | None:
+        return find_module(module, self._path)[0]
+
+
+def _surely_imported(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports, wherever they stand, but those that may fail and those that never run."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.Try) and any(_catches_absence(one) for one in node.handlers):
+            for one in (*node.handlers, *node.orelse, *node.finalbody):
+                yield from _surely_imported(one)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for one in node.orelse:
+                yield from _surely_imported(ast.Module([one], []))
+        else:
+            yield from _surely_imported(node)
+
+
+def _catches_absence(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    return any(isinstance(node, ast.Name) and node.id in _OPTIONAL for node in ast.walk(handler.type))
+
+
+def _is_struct(node: ast.ClassDef) -> bool:
+    return any("Struct" in ast.unparse(base) for base in node.bases)
+
+
+def _is_standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
