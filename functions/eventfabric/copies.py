@@ -6,10 +6,14 @@ Whatever keeps random bytes, locks or threads says here how it begins anew.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from itertools import count
-from weakref import WeakMethod
+from types import MethodType
+from typing import Any
+from weakref import ref
 
-_Renewal = WeakMethod[Callable[[], None]]
+_Renewal = tuple["ref[Any]", Callable[[Any], None]]
+"""The object of a bound method, and the method's function."""
 
 _numbers = count()
 _forked: dict[int, _Renewal] = {}
@@ -27,16 +31,18 @@ def when_copied(renew: Callable[[], None]) -> None:
 
 
 def _add(to: dict[int, _Renewal], renew: Callable[[], None]) -> None:
+    assert isinstance(renew, MethodType), "what is renewed is an object"
     number = next(_numbers)
     # A plain dict by number: its methods run whole, whichever thread collects garbage, and hold no lock over a fork.
-    to[number] = WeakMethod(renew, lambda _: to.pop(number, None))
+    # No callback in Python: an interruption that met one would be lost, and one may run when its module is gone.
+    to[number] = (ref(renew.__self__, partial(to.pop, number)), renew.__func__)
 
 
 def _renew_all(renewals: dict[int, _Renewal]) -> None:
-    for renewal in tuple(renewals.values()):
-        renew = renewal()
-        if renew is not None:
-            renew()
+    for owner, renew in tuple(renewals.values()):
+        renewed = owner()
+        if renewed is not None:
+            renew(renewed)
 
 
 def _in_forked_child() -> None:

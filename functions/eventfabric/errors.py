@@ -19,6 +19,7 @@
     ├── IndeterminateTransactionError may or may not be written: commit() again settles it
     ├── OutcomeExpiredError          may have been written, and would have expired: nothing tells any more
     ├── CopiedProcessError           what owns threads was made before this process was forked
+    ├── NoThreadError                a thread is needed, and the process can start none
     ├── PublishFailedError           some events of a publisher were not published
     ├── PublishNotAttemptedError     held back because an earlier batch of the lane failed
     ├── BufferFullError              a publisher that is not to wait holds as much as it may
@@ -256,6 +257,18 @@ class CopiedProcessError(EventFabricError):
     def __init__(self, what: str) -> None:
         self.what = what
         super().__init__(f"{what} was made before this process was forked: make one in this process")
+
+
+class NoThreadError(EventFabricError):
+    """A thread is needed, and the process can start none: it has too many, or comes to its end."""
+
+    retryable = True
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        super().__init__(
+            f"{owner} can start no thread: the process has as many as it may, or comes to its end"
+        )
 
 
 class PublishFailedError(EventFabricError):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from eventfabric import AsyncFabric, Fabric
-from eventfabric.errors import CopiedProcessError
+from eventfabric.errors import CopiedProcessError, EventFabricError
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
 from eventfabric.sdk.publisher import Publisher
@@ -226,7 +226,7 @@ def test_closed_workers_finish_what_they_have_and_take_no_more() -> None:
     workers, gate = Workers(1, "eventfabric-test", owner="these"), Flag()
     running = workers.submit(gate.wait, SECONDS)
     workers.close(0.01)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(EventFabricError, match="closed"):
         workers.submit(gate.set)
     gate.set()
     assert running.result(SECONDS)

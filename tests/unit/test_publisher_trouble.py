@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from eventfabric import Fabric, limits
-from eventfabric.errors import InvalidEventError, PublishFailedError, RefusedError
+from eventfabric.errors import InvalidEventError, NoThreadError, PublishFailedError, RefusedError
 from eventfabric.model.identity import LaneIndex, lane_index
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
@@ -185,7 +185,7 @@ def test_where_no_thread_can_be_started_the_callers_append(monkeypatch: pytest.M
     publisher = shop.publisher(events_max=2)
 
     def refuse(*_: object) -> None:
-        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        raise NoThreadError("this publisher")
 
     assert publisher._bundles._pool is not None
     monkeypatch.setattr(publisher._bundles._pool, "submit", refuse)
@@ -206,7 +206,7 @@ def test_a_lingerer_that_cannot_be_started_takes_no_event_and_is_started_by_the_
     def refuse(thread: Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="start"):
+    with monkeypatch.context() as patched, pytest.raises(NoThreadError, match="start"):
         patched.setattr(Thread, "start", refuse)
         publish(publisher, "e1")
     assert publisher.buffered_bytes == 0

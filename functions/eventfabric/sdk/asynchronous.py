@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from eventfabric import limits
-from eventfabric.errors import BufferFullError, IndeterminateAppendError
+from eventfabric.errors import BufferFullError, IndeterminateAppendError, NoThreadError
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.fabric import Fabric
@@ -106,12 +106,21 @@ class AsyncFabric:
     ) -> None:
         interrupted = kind is not None and not issubclass(kind, Exception)
         seconds = limits.EXIT_FLUSH_SECONDS if interrupted else None
-        closer = Workers(1, "eventfabric-close", owner="this AsyncFabric")
-        await get_running_loop().run_in_executor(closer, self._threads.close, seconds)
+        await _apart(partial(self._threads.close, seconds))
 
     async def _run(self, call: Callable[[], T]) -> T:
         # In the caller's context, so that its trace goes on.
         return await get_running_loop().run_in_executor(self._threads, copy_context().run, call)
+
+
+async def _apart(call: Callable[[], T]) -> T:
+    """Call it in a thread of its own: whatever closes must not wait for a thread behind the calls that it ends."""
+    closer = Workers(1, "eventfabric-close", owner="this AsyncFabric")
+    try:
+        called = get_running_loop().run_in_executor(closer, copy_context().run, call)
+    except NoThreadError:
+        return call()  # nothing else would be: the loop waits
+    return await called
 
 
 class AsyncReceipt:
@@ -179,7 +188,7 @@ class AsyncPublisher:
 
     async def close(self) -> None:
         """As Publisher.close: raises the failures that nobody has seen, as one PublishFailedError."""
-        await self._run(self._publisher.close)
+        await _apart(self._publisher.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -187,7 +196,7 @@ class AsyncPublisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._run(partial(self._publisher.__exit__, kind, error, trace))
+        await _apart(partial(self._publisher.__exit__, kind, error, trace))
 
     async def _take(self, event: Encoded) -> AsyncReceipt:
         try:

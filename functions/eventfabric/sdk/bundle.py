@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Event as Flag
 from threading import Lock
 from typing import Final, overload
 
@@ -13,6 +12,7 @@ from eventfabric.model import identity
 from eventfabric.model.identity import BatchId, Lane, Region
 from eventfabric.model.record import Batch
 from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.sdk.waiting import Flag
 from eventfabric.services.append import Appended
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns
 from eventfabric.wire.payload_codec import Attributes

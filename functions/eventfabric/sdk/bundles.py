@@ -12,7 +12,7 @@ from itertools import chain
 from logging import getLogger
 from math import inf
 from queue import Empty, SimpleQueue
-from threading import Condition, RLock, Thread
+from threading import RLock, Thread, get_ident
 from time import monotonic
 
 from eventfabric.copies import when_forked
@@ -20,17 +20,23 @@ from eventfabric.errors import (
     BufferFullError,
     CopiedProcessError,
     EventFabricError,
+    NoThreadError,
     PublishNotAttemptedError,
 )
 from eventfabric.model.identity import Lane, LaneIndex
 from eventfabric.sdk import exits
 from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle, PendingReceipts
 from eventfabric.sdk.outgoing import Encoded, Outgoing
+from eventfabric.sdk.waiting import Changes, Waiter
 from eventfabric.sdk.workers import Workers
 from eventfabric.wire.payload_codec import Attributes
 
 _log = getLogger("eventfabric")
 _OWNER = "this publisher"
+_LOOK_AGAIN_SECONDS = 1.0
+"""Who waits looks so often whether an interruption left anything half done."""
+_TURN_SECONDS = 5 * _LOOK_AGAIN_SECONDS
+"""After so long without a look, whoever waited for room was interrupted."""
 
 
 class Bundles:
@@ -56,14 +62,19 @@ class Bundles:
         self._buffer_bytes_max = buffer_bytes_max
         # The lock itself, and not a condition, is what `take` enters: that is C, and runs for every event.
         self._lock = RLock()
-        self._appended = Condition(self._lock)
+        self._changes = Changes()
         self._wake: SimpleQueue[None] = SimpleQueue()
         """Wakes the lingerer; from anywhere, also from within the collection of garbage."""
         self._open: dict[LaneIndex, Bundle] = {}
         self._sealed: dict[LaneIndex, deque[Bundle]] = {}
-        self._turns: deque[object] = deque()
-        """Who waits for room: one after the other, or an event would wait for ever among smaller ones."""
+        self._turns: dict[int, float] = {}
+        """Which threads wait for room, and when each last looked: one after the other, or an event would wait for ever
+        among smaller ones."""
         self._unclaimed: set[LaneIndex] = set()
+        self._handed_on: set[LaneIndex] = set()
+        """Lanes that a worker was told to append, and has not begun with."""
+        self._appending: dict[LaneIndex, int] = {}
+        """Lanes that are being appended, and by which thread."""
         self._left_to_callers: deque[Lane] = deque()
         self._room_bytes = buffer_bytes_max
         self._published = 0
@@ -86,7 +97,7 @@ class Bundles:
     def _forget(self) -> None:
         """In a forked child: the events, and the threads that append them, are the original's."""
         self._lock = RLock()
-        self._appended = Condition(self._lock)
+        self._changes = Changes()
         self._closed = self._is_copied = True
         error = CopiedProcessError(_OWNER)
         for bundle in chain(self._open.values(), *self._sealed.values()):
@@ -96,6 +107,8 @@ class Bundles:
             self._sealed,
             self._turns,
             self._unclaimed,
+            self._handed_on,
+            self._appending,
             self._left_to_callers,
             self._failed,
         ):
@@ -118,24 +131,66 @@ class Bundles:
         behind: list[Bundle] = []
         with self._lock:
             fits = memory_bytes <= self._room_bytes and not self._turns
-            if not fits and len(encoded) == 1:
-                self._make_room(memory_bytes, waits=self._waits if waits is None else waits)
-                fits = True
-            self._check_open()
             if fits:
-                self._room_bytes -= memory_bytes
-                try:
-                    self._put(encoded, receipts, behind)
-                except BaseException:  # an interruption: no event more is taken
-                    self._count_again()
-                    raise
-        if not fits:
+                self._take_in(encoded, receipts, memory_bytes, behind)
+        if not fits and len(encoded) == 1:
+            may_wait = self._waits if waits is None else waits
+            self._take_in_turn(encoded, receipts, memory_bytes, behind, waits=may_wait)
+        elif not fits:
             for half in encoded.halves():
                 self.take(half, receipts, waits=waits)
             return
         self._append_what_is_left()
         for bundle in behind:
             bundle.pack_ahead(self._outgoing)  # while the one before it is on the wire
+
+    def _take_in(
+        self, encoded: Encoded, receipts: PendingReceipts, memory_bytes: int, behind: list[Bundle]
+    ) -> None:
+        if self._closed:
+            self._check_open()
+        self._room_bytes -= memory_bytes
+        try:
+            self._put(encoded, receipts, behind)
+        except BaseException:  # an interruption: no event more is taken
+            self._mend()
+            raise
+
+    def _take_in_turn(
+        self,
+        encoded: Encoded,
+        receipts: PendingReceipts,
+        memory_bytes: int,
+        behind: list[Bundle],
+        *,
+        waits: bool,
+    ) -> None:
+        """Take an event as soon as it fits, or is alone; in turn with others that wait. BufferFullError."""
+        me = get_ident()
+        try:
+            while True:
+                with self._lock:
+                    self._check_open()
+                    self._turns[me] = monotonic()
+                    if self._is_next(me) and self._has_room(memory_bytes):
+                        self._take_in(encoded, receipts, memory_bytes, behind)
+                        return
+                    self._seal_fullest()
+                    if not waits and not self._left_to_callers:
+                        raise BufferFullError(memory_bytes, self._buffer_bytes_max)
+                    waiter = None if self._left_to_callers else self._changes.waiter()
+                self._wait(waiter)
+        finally:
+            with self._lock:
+                self._turns.pop(me, None)
+                self._changes.tell()  # whose turn it is now may have room
+
+    def _is_next(self, thread: int) -> bool:
+        """Tell whether it is the thread's turn. Those before it that look no more were interrupted."""
+        since = monotonic() - _TURN_SECONDS
+        for other in [other for other, looked in self._turns.items() if looked < since]:
+            del self._turns[other]
+        return next(iter(self._turns)) == thread
 
     def _put(self, encoded: Encoded, receipts: PendingReceipts, behind: list[Bundle]) -> None:
         """Runs for every event. `behind`: gets the bundles that were sealed, and wait for one that is on the wire."""
@@ -157,15 +212,29 @@ class Bundles:
             bundle.ids.append(event_id)
             bundles(bundle)
             indices(index)
-            if index == last_index and self._seal(lane):
+            if index >= last_index and self._seal(lane):
                 behind.append(bundle)
         assert bundle is not None, "there is one event at least"
         bundle.beside_bytes += encoded.beside_bytes
 
-    def _count_again(self) -> None:
-        """Where an interruption left it open how far an event was put in: it was not, and holds no memory."""
-        for bundle in self._open.values():
+    def _mend(self) -> None:
+        """Put right what an interruption of a caller may have left half done; harmless where nothing is."""
+        for index, waiting in list(self._sealed.items()):
+            while waiting and waiting[0].flag.is_set():
+                waiting.popleft()
+            if not waiting:
+                del self._sealed[index]
+                continue
+            if self._open.get(index) is waiting[-1]:
+                del self._open[index]
+            lane = waiting[0].lane
+            if not (index in self._appending or index in self._handed_on or lane in self._left_to_callers):
+                self._have_appended(lane)
+        # How far an event was put in is not known: it was not taken, and holds no memory.
+        for index, bundle in list(self._open.items()):
             bundle.drop_half_event()
+            if len(bundle.ids) > self._last_index:
+                self._seal_one(index)
         sealed = chain.from_iterable(self._sealed.values())
         taken_bytes = sum(bundle.memory_bytes for bundle in chain(self._open.values(), sealed))
         self._room_bytes = self._buffer_bytes_max - taken_bytes
@@ -181,9 +250,9 @@ class Bundles:
             if self._is_copied:
                 raise CopiedProcessError(_OWNER)
             self._seal_all()
-            for bundle in list(chain.from_iterable(self._sealed.values())):
-                while not bundle.flag.is_set():
-                    self._wait()
+            bundles = list(chain.from_iterable(self._sealed.values()))
+        for bundle in bundles:
+            self._wait_until(bundle.flag.is_set)
 
     def close(self, within_seconds: float = inf) -> tuple[list[Bundle], int]:
         """Take no more, flush, and stop; returns what failed, once, and how many events were published.
@@ -193,6 +262,7 @@ class Bundles:
         with self._lock:
             self._closed = True
             self._seal_all()  # under the lock that closes it: what is taken before is not left behind
+            self._changes.tell()  # who waits for room waits no more
             self._wake.put(None)
         self.finish(monotonic() + within_seconds)
         with self._lock:
@@ -225,9 +295,7 @@ class Bundles:
 
     def finish(self, until: float) -> None:
         """Wait until it is, until so much on the monotonic clock; not at all where that was given up before."""
-        with self._lock:
-            while self._sealed and not self._gave_up and (left := until - monotonic()) > 0:
-                self._wait(None if left == inf else left)
+        self._wait_until(lambda: not self._sealed or self._gave_up, until)
 
     def lost(self) -> int:
         """How many events are not published, as far as anybody was not told so."""
@@ -236,34 +304,26 @@ class Bundles:
             failed = sum(len(bundle.ids) - len(bundle.seen) for bundle in self._failed)
             return failed + sum(len(bundle.ids) for bundle in left)
 
-    def _make_room(self, size: int, *, waits: bool) -> None:
-        """Append what there is until the event fits, or is alone; in turn with others that wait. BufferFullError."""
-        turn = object()
-        self._turns.append(turn)
-        try:
-            while self._turns[0] is not turn or not self._has_room(size):
-                self._seal_fullest()
-                if not waits and not self._left_to_callers:
-                    raise BufferFullError(size, self._buffer_bytes_max)
-                self._wait()
-        finally:
-            self._turns.remove(turn)
-            self._appended.notify_all()  # whose turn it is now may have room
-
     def _has_room(self, size: int) -> bool:
         return size <= self._room_bytes or not (self._open or self._sealed)
 
-    def _wait(self, timeout_seconds: float | None = None) -> None:
-        """Wait until something was appended; or append it, where that is left to the callers. The lock is held once."""
-        if not self._left_to_callers:
-            self._appended.wait(timeout_seconds)
-            return
-        lane = self._left_to_callers.popleft()
-        self._lock.release()
-        try:
-            self._append_waiting(lane)
-        finally:
-            self._lock.acquire()
+    def _wait_until(self, is_so: Callable[[], bool], until: float = inf) -> None:
+        """Wait until something is so, or until so much on the monotonic clock; append what is left to the callers."""
+        while True:
+            with self._lock:
+                left = until - monotonic()
+                if is_so() or left <= 0:
+                    return
+                waiter = None if self._left_to_callers else self._changes.waiter()
+            self._wait(waiter, left)
+
+    def _wait(self, waiter: Waiter | None, timeout_seconds: float = inf) -> None:
+        """Wait for the next change, a while at most; without a waiter, append. Without the lock: see sdk.waiting."""
+        if waiter is None:
+            self._append_what_is_left()
+        elif not waiter.wait(min(timeout_seconds, _LOOK_AGAIN_SECONDS)):
+            with self._lock:
+                self._mend()
 
     def _append_what_is_left(self) -> None:
         """Append what is left to the callers. Without the lock."""
@@ -291,16 +351,21 @@ class Bundles:
         bundle = Bundle(self._outgoing.lane(lane), self._hasten if self._pool is None else None)
         bundle.begin(attributes)
         bundle.opened = monotonic()
-        self._open[lane] = bundle
         if self._pool is not None:
-            self._have_sealed_in_time(bundle)
+            self._have_sealed_in_time(
+                bundle
+            )  # before it is there: once woken, the lingerer waits for the lock
+        self._open[lane] = bundle
         return bundle
 
     def _start_lingerer(self) -> None:
         with self._lock:
             if self._lingerer is None and not self._closed:
                 lingerer = Thread(target=self._linger, name="eventfabric-linger", daemon=True)
-                lingerer.start()
+                try:
+                    lingerer.start()
+                except RuntimeError as error:
+                    raise NoThreadError(_OWNER) from error
                 self._lingerer = lingerer
 
     def _have_sealed_in_time(self, bundle: Bundle) -> None:
@@ -310,8 +375,12 @@ class Bundles:
 
     def _linger(self) -> None:
         """Seal bundles that have lingered. One whose lane is busy can as well take more events until that is free."""
+        mended = monotonic()
         while not (self._closed or self._is_abandoned):
             with self._lock:
+                if monotonic() - mended > _LOOK_AGAIN_SECONDS:
+                    self._mend()
+                    mended = monotonic()
                 free = [bundle for index, bundle in self._open.items() if index not in self._sealed]
                 oldest = min((bundle.opened for bundle in free), default=inf)
                 self._lingers_until = oldest + self._linger_seconds
@@ -320,6 +389,8 @@ class Bundles:
                     for bundle in free:
                         if bundle.opened <= oldest:
                             self._seal(bundle.lane.index)
+                if self._sealed:
+                    wait_seconds = min(wait_seconds, _LOOK_AGAIN_SECONDS)
             if wait_seconds > 0:
                 with suppress(Empty):
                     self._wake.get(timeout=None if wait_seconds == inf else wait_seconds)
@@ -346,6 +417,13 @@ class Bundles:
 
     def _seal(self, index: LaneIndex) -> bool:
         """Let a lane's open bundle be appended; whether it has to wait for the one before it."""
+        try:
+            return self._seal_one(index)
+        except BaseException:  # an interruption
+            self._mend()
+            raise
+
+    def _seal_one(self, index: LaneIndex) -> bool:
         bundle = self._open[index]
         waiting = self._sealed.setdefault(index, deque())
         waiting.append(bundle)
@@ -366,42 +444,59 @@ class Bundles:
             self._unclaimed.add(lane.index)
             try:
                 self._pool.submit(self._append_waiting, lane)
-            except RuntimeError:  # the process comes to its end, or can start no thread
+            except EventFabricError:  # it is closed, or the process can start no thread
                 self._unclaimed.discard(lane.index)
             else:
+                self._handed_on.add(lane.index)
                 return True
         return False
 
     def _append_waiting(self, lane: Lane) -> None:
         """Append a lane's sealed bundles, one after the other; after a failure those behind it are held back."""
+        try:
+            if self._claim(lane):
+                self._append_one_after_another(lane, self._sealed[lane.index])
+        except BaseException:  # for this thread, and raised again
+            with self._lock:
+                if self._appending.get(lane.index) == get_ident():
+                    del self._appending[lane.index]
+                    self._mend()
+            raise
+
+    def _claim(self, lane: Lane) -> bool:
+        """Take it on to append a lane; False where somebody else did."""
         with self._lock:
             if lane.index not in self._unclaimed:
-                return
+                return False
             self._unclaimed.remove(lane.index)
-            waiting = self._sealed[lane.index]
+            self._handed_on.discard(lane.index)
+            self._appending[lane.index] = get_ident()
+            return True
+
+    def _append_one_after_another(self, lane: Lane, waiting: deque[Bundle]) -> None:
         interruption: BaseException | None = None
         while True:
             bundle = waiting[0]
-            try:
-                bundle.appended = self._outgoing.append(lane, bundle.batch(self._outgoing), acks=self._acks)
-            except (
-                BaseException
-            ) as error:  # the caller's to see, through the receipt: a worker has nobody to tell
-                bundle.error = error
-                if not isinstance(error, Exception):
-                    interruption = error  # is for the thread, too
+            if bundle.appended is None and bundle.error is None:  # else an interruption came right behind
+                interruption = self._append(bundle)
             with self._lock:
-                told = self._finish(waiting.popleft())
+                told = self._finish(bundle)
+                waiting.popleft()  # not before: of a bundle that is nowhere, nobody would be told
                 if bundle.error is not None:
                     while waiting:
-                        behind = waiting.popleft()
+                        behind = waiting[0]
                         behind.error = PublishNotAttemptedError(
                             f"an earlier batch of lane {lane} was not published"
                         )
                         behind.error.__cause__ = bundle.error
                         told += self._finish(behind)
+                        waiting.popleft()
                 goes_on = self._goes_on(lane, waiting)
-                self._appended.notify_all()
+                if not goes_on:
+                    del self._appending[lane.index]
+                    if self._gave_up and not self._sealed and self._pool is not None:
+                        self._pool.close(0)  # what failed is told at the end of the process
+                self._changes.tell()
             for tell in told:
                 try:
                     tell()
@@ -413,6 +508,19 @@ class Bundles:
                 if interruption is not None:
                     raise interruption
                 return
+
+    def _append(self, bundle: Bundle) -> BaseException | None:
+        """Append a bundle; returns what interrupted that, for the thread to raise."""
+        try:
+            bundle.appended = self._outgoing.append(
+                bundle.lane, bundle.batch(self._outgoing), acks=self._acks
+            )
+        except (
+            BaseException
+        ) as error:  # the caller's to see, through the receipt: a worker has nobody to tell
+            bundle.error = error
+            return None if isinstance(error, Exception) else error
+        return None
 
     def _goes_on(self, lane: Lane, waiting: deque[Bundle]) -> bool:
         """Whether this thread is to append what is next in the lane, now that one was appended."""

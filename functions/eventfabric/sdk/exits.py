@@ -8,9 +8,12 @@ import atexit
 import os
 import sys
 from collections.abc import Iterator
+from collections.abc import Sequence as Seq
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from typing import Protocol
+from weakref import ref
 
 from eventfabric import limits
 from eventfabric.deadline import CallsEnd
@@ -32,14 +35,15 @@ class Unfinished(Protocol):
         ...
 
 
-_open: dict[int, Unfinished] = {}
+_open: dict[int, Unfinished | ref[Unfinished]] = {}
 _finalized_in = -1
 """The child process of multiprocessing whose end is looked after: it runs nothing of atexit."""
 
 
-def opened(unfinished: Unfinished) -> None:
-    """Look after it at the end of the process, until it is closed."""
-    _open[id(unfinished)] = unfinished
+def opened(unfinished: Unfinished, *, as_long_as_held: bool = False) -> None:
+    """Look after it at the end of the process, until it is closed; or no longer than somebody else holds it."""
+    number = id(unfinished)
+    _open[number] = ref(unfinished, partial(_open.pop, number)) if as_long_as_held else unfinished
     _look_after_children()
 
 
@@ -69,7 +73,8 @@ def _look_after_children() -> None:
 
 @atexit.register
 def _end() -> None:
-    unfinished = list(_open.values())
+    held = [one() if isinstance(one, ref) else one for one in list(_open.values())]
+    unfinished = [one for one in held if one is not None]
     _open.clear()
     until = monotonic() + limits.EXIT_FLUSH_SECONDS
     try:
@@ -78,8 +83,13 @@ def _end() -> None:
         with CallsEnd(within_seconds=limits.EXIT_FLUSH_SECONDS):
             for one in unfinished:
                 one.finish(until)
-    except KeyboardInterrupt:
-        pass  # somebody is in a hurry: what is left is told below
+    except (KeyboardInterrupt, SystemExit):
+        pass  # somebody is in a hurry, by hand or by a signal's handler: what is left is told below
+    finally:
+        _tell_lost(unfinished)
+
+
+def _tell_lost(unfinished: Seq[Unfinished]) -> None:
     lost = sum(one.lost() for one in unfinished)
     if lost:
         events = "1 event was" if lost == 1 else f"{lost:,} events were"

@@ -8,19 +8,18 @@ nothing is tried again, and a queue that cannot be rung (an outage, a lacking gr
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future, wait
-from contextlib import suppress
 from logging import getLogger
 from threading import Lock
 from time import monotonic
 
 from eventfabric import limits
 from eventfabric.copies import when_forked
-from eventfabric.errors import PortError
+from eventfabric.errors import NoThreadError, PortError
 from eventfabric.model.identity import Lane, Region, StreamName
 from eventfabric.model.record import Record
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.sdk import exits
+from eventfabric.sdk.waiting import Flag
 from eventfabric.sdk.workers import Workers
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import Doorbell
@@ -45,7 +44,7 @@ class Express:
         self._lock = Lock()
         self._ringers: dict[tuple[Region, str], _Ringer] = {}
         self._pool: Workers | None = None
-        self._running: set[Future[None]] = set()
+        self._running: set[Flag] = set()
 
     def ring(self, stream: StreamTopology, record: Record) -> None:
         """Have every subscription rung that wants an event of the record, and whose lane this Region delivers."""
@@ -75,32 +74,51 @@ class Express:
         return 0
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait until all that was taken is rung; False where that took too long."""
-        return not wait(set(self._running), timeout_seconds).not_done
+        """Wait until all that was taken is rung; False where that took too long, or no thread can be had for it."""
+        left = [ringer for ringer in list(self._ringers.values()) if ringer.is_left()]
+        started = [self._run(ringer) for ringer in left]
+        until = monotonic() + timeout_seconds
+        rung = all(flag.wait(max(0.0, until - monotonic())) for flag in list(self._running))
+        return rung and all(started)
 
     def _add(self, region: Region, subscription: str) -> "_Ringer":
         with self._lock:
             made = _Ringer(self._doorbells_of, region, subscription, self._clock)
             return self._ringers.setdefault((region, subscription), made)
 
-    def _run(self, ringer: "_Ringer") -> None:
+    def _run(self, ringer: "_Ringer") -> bool:
+        """Have somebody ring; False where no thread can be had for now."""
         if not self._has_threads:
             ringer.ring_all()
-            return
+            return True
         with self._lock:
             if self._pool is None:
                 self._pool = Workers(limits.EXPRESS_THREADS_MAX, "eventfabric-express", owner="this fabric")
-                exits.opened(self)
-        with suppress(RuntimeError):  # the interpreter ends, and takes no more work: the relay rings
-            running = self._pool.submit(self._ring_all, ringer)
-            self._running.add(running)
-            running.add_done_callback(self._running.discard)
+                exits.opened(self, as_long_as_held=True)
+        rung = Flag()
+        self._running.add(rung)
+        try:
+            self._pool.submit(self._ring_all, ringer, rung)
+        except NoThreadError:  # the relay rings, unless a later doorbell finds a thread first
+            self._leave(ringer, rung)
+            return False
+        except BaseException:  # an interruption
+            self._leave(ringer, rung)
+            raise
+        return True
 
-    def _ring_all(self, ringer: "_Ringer") -> None:
+    def _leave(self, ringer: "_Ringer", rung: Flag) -> None:
+        ringer.leave()
+        self._running.discard(rung)
+
+    def _ring_all(self, ringer: "_Ringer", rung: Flag) -> None:
         try:
             ringer.ring_all()
         except Exception:  # nobody waits for its outcome, and the relay rings what it did not
             _log.exception("doorbells were not rung, and are left to the relay")
+        finally:
+            self._running.discard(rung)
+            rung.set()
 
 
 class _Ringer:
@@ -132,6 +150,17 @@ class _Ringer:
                 return False
             self._is_ringing = True
             return True
+
+    def is_left(self) -> bool:
+        """Tell whether doorbells wait that nobody is at; then whoever asks must call `ring_all`."""
+        with self._lock:
+            is_left = bool(self._waiting) and not self._is_ringing
+            self._is_ringing |= is_left
+            return is_left
+
+    def leave(self) -> None:
+        """Nobody could be found to ring what waits."""
+        self._is_ringing = False
 
     def ring_all(self) -> None:
         """Send all that waits, and what comes meanwhile."""

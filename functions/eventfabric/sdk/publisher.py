@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from logging import getLogger
 from math import inf
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
@@ -18,6 +19,7 @@ from eventfabric.sdk.bundle import PendingReceipt, PendingReceipts
 from eventfabric.sdk.bundles import Bundles
 from eventfabric.sdk.outgoing import Encoded, Outgoing
 
+_log = getLogger("eventfabric")
 WhenFull: TypeAlias = Literal["wait", "raise"]
 
 
@@ -132,7 +134,9 @@ class Publisher:
         except PublishFailedError as failed:
             if error is None:
                 raise
+            # The note is seen where the error is: nowhere, if it ends the process, a generator or a task.
             error.add_note(str(failed))
+            _log.error("%s", failed)
 
     def __del__(self) -> None:
         bundles = getattr(self, "_bundles", None)  # none, where its settings were refused

@@ -7,12 +7,12 @@ that is gone, that takes minutes.
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from functools import partial
-from queue import SimpleQueue
-from threading import Lock, Semaphore, Thread
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 from eventfabric.copies import when_forked
-from eventfabric.errors import CopiedProcessError
+from eventfabric.errors import CopiedProcessError, EventFabricError, NoThreadError
 
 T = TypeVar("T")
 
@@ -35,7 +35,8 @@ class Workers(Executor):
     def _begin(self) -> None:
         self._lock = Lock()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._idle = Semaphore(0)
+        # Not a semaphore: an interruption may leave the lock in one held, and then the threads would wait for it.
+        self._idle: SimpleQueue[None] = SimpleQueue()
         self._under_way: set[Future[Any]] = set()
         self._is_closed = False
 
@@ -49,31 +50,42 @@ class Workers(Executor):
             raise CopiedProcessError(self._owner)
 
     def submit(self, call: Callable[..., T], /, *arguments: Any, **more: Any) -> Future[T]:
-        """Have it called. CopiedProcessError; RuntimeError where no thread is left to take it."""
+        """Have it called. CopiedProcessError; NoThreadError where no thread is left to take it."""
         future: Future[T] = Future()
         with self._lock:
             self.check()
             if self._is_closed:
-                raise RuntimeError("closed")
+                raise EventFabricError(f"{self._owner} is closed")
             self._have_a_thread()
-            self._under_way.add(future)
-            future.add_done_callback(self._under_way.discard)
-            self._tasks.put((future, partial(call, *arguments, **more)))
+            try:
+                self._under_way.add(future)
+                future.add_done_callback(self._under_way.discard)
+                self._tasks.put((future, partial(call, *arguments, **more)))
+            except BaseException:  # an interruption: nobody is to wait for it
+                self._under_way.discard(future)
+                raise
         return future
 
     def _have_a_thread(self) -> None:
-        if self._idle.acquire(blocking=False) or self._count == self._most:
+        if self._is_any_idle() or self._count == self._most:
             return
         thread = Thread(
             target=_work, args=(self._tasks, self._idle), name=f"{self._name}_{self._count}", daemon=True
         )
         try:
             thread.start()
-        except RuntimeError:  # the process comes to its end, or has too many
+        except RuntimeError as error:  # the process comes to its end, or has too many
             if not self._count:
-                raise
+                raise NoThreadError(self._owner) from error
             return
         self._count += 1
+
+    def _is_any_idle(self) -> bool:
+        try:
+            self._idle.get_nowait()
+        except Empty:
+            return False
+        return True
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # of Executor
         """Take no more; wait for what is under way, unless told not to."""
@@ -93,7 +105,7 @@ class Workers(Executor):
         self._tasks.put(None)
 
 
-def _work(tasks: "SimpleQueue[_Task | None]", idle: Semaphore) -> None:
+def _work(tasks: "SimpleQueue[_Task | None]", idle: "SimpleQueue[None]") -> None:
     while (task := tasks.get()) is not None:
         future, call = task
         if future.set_running_or_notify_cancel():
@@ -104,5 +116,5 @@ def _work(tasks: "SimpleQueue[_Task | None]", idle: Semaphore) -> None:
             else:
                 future.set_result(result)
         del task, future, call
-        idle.release()
+        idle.put(None)
     tasks.put(None)  # for the next of them
