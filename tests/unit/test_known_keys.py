@@ -24,6 +24,7 @@ from tests.unit.failing import (
     waiting,
     world_of,
 )
+from tests.unit.test_dead_letters import letters_of
 
 DEAD = retry(permanent=[BAD_ORDER])
 
@@ -150,3 +151,18 @@ def test_a_key_that_no_cursor_names_is_found_where_one_of_its_events_is_to_be_pa
     assert waiting(world, "a") == [0, 2]
     assert world.cursor().sequence == 3
     assert world.recorder.ids() == ["a1", "b1"]
+
+
+@pytest.mark.parametrize("verb", ["redrive", "discard"])
+def test_a_decision_about_each_of_many_dead_letters_of_a_lane_reads_the_lane_once(verb: str) -> None:
+    world, faults = with_dead(40), Faults()
+    letters = letters_of(world, faults)
+    found = sorted(letters.find(), key=lambda one: one.parked.first.sequence, reverse=True)
+    before = faults.count("ledger.state")
+    for letter in found:
+        getattr(letters, verb)(letter)
+    assert faults.count("ledger.look_up") == len(found) - 1
+    assert faults.count("ledger.state") - before == len(found) + 1  # each the cursor, and once all
+    left = {one.id: one for one in world.parked().values()}
+    assert len(left) == (len(found) if verb == "redrive" else 0)
+    assert world.cursor() == world.cursor().beside(left)

@@ -179,7 +179,9 @@ def discard(
 
     _each(
         "discarded",
-        _chosen(letters, place, filter),
+        _chosen(letters, place, filter)[
+            ::-1
+        ],  # the first of a lane last: without it, all others are read anew
         discard_one,
         rate=rate,
         dry_run=dry_run,

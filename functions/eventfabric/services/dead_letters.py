@@ -4,7 +4,7 @@ Each decision is one commit of the lane, conditional on the state that was read,
 that runs at the same time as two consumers would: one of them reads again.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
@@ -20,10 +20,11 @@ from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
+from eventfabric.model.roster import digest_of_id
 from eventfabric.model.said import said
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log, RaceLost
-from eventfabric.services.delivery.takeover import taken_over
+from eventfabric.services.delivery.takeover import is_taken_over, taken_over
 from eventfabric.services.parked_keys import parked_keys
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.topology import SubscriptionTopology
@@ -219,22 +220,21 @@ class DeadLetters:
         owner = self._check(letter)
         ledger = ledger_of(self._ledger, self._subscription, letter.lane.origin)
         for _ in range(limits.LANE_RACES_MAX):
-            state = taken_over(
-                letter.key, owner, subscription=self._subscription, ledger=ledger, log=self._log,
-                clock=self._clock,
-            )  # fmt: skip
-            parked = state.parked.get(ledger.region, {}).get(letter.parked.id)
+            cursor, parked, stood = self._look(letter, owner, ledger)
             if parked is None or parked.state is not ParkedState.DEAD or parked.first != letter.parked.first:
                 raise NotDeadError(
                     f"{letter.place} of {self._subscription.name} is no dead letter (any more)"
                 )
-            cursor = state.cursor(ledger.region)
             after, settled = decide(parked, cursor)
             changes = [ParkedChange(parked, after)]
+            moved = (
+                cursor.beside_changed(cursor, changes)
+                if stood is None
+                else cursor.beside_after(cursor, stood, changes)
+            )
             outcome = ledger.commit(
-                letter.key, cursor, cursor.beside_after(cursor, state.parked[ledger.region], changes),
-                parked=changes, settled=[settled] if settled else [],
-            )  # fmt: skip
+                letter.key, cursor, moved, parked=changes, settled=[settled] if settled else []
+            )
             is_beside_written = isinstance(outcome, RaceLost) and outcome.is_beside_written
             if isinstance(outcome, Committed) or is_beside_written:
                 # Should this ring be lost, the key is due all the same: with the lane's next doorbell.
@@ -242,6 +242,28 @@ class DeadLetters:
                 self._doorbells.ring(self._subscription.name, [bell])
                 return
         raise ContendedCommitError(f"lane {letter.lane} of {self._subscription.name} is busy: try again")
+
+    def _look(
+        self, letter: DeadLetter, owner: Owner | None, ledger: Ledger
+    ) -> tuple[Cursor, Parked | None, Mapping[str, Parked] | None]:
+        """Read the cursor and the letter's key; and all keys beside it, unless what becomes of the one says enough.
+
+        So that a thousand decisions about a lane of a thousand dead letters do not read a million.
+        """
+        region, parking_id = ledger.region, letter.parked.id
+        state = ledger.state(letter.key, glance=True)
+        cursor = state.cursor(region)
+        named = cursor.roster.held([digest_of_id(parking_id)])
+        is_first = cursor.low is None or cursor.low.sequence == letter.parked.first.sequence
+        if named and not (state.is_whole or is_first) and is_taken_over(state, region, owner):
+            found = ledger.look_up(letter.key, named)
+            return cursor, next((one for one in found if one.id == parking_id), None), None
+        state = taken_over(
+            letter.key, owner, subscription=self._subscription, ledger=ledger, log=self._log,
+            clock=self._clock,
+        )  # fmt: skip
+        stood = state.parked.get(region, {})
+        return state.cursor(region), stood.get(parking_id), stood
 
     def _check(self, letter: DeadLetter) -> Owner | None:
         """Refuse what is not decided here: a change of state that another Region took over would be lost in silence.
