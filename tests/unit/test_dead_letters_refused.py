@@ -169,3 +169,32 @@ class TestRefused:
         with pytest.raises(NotDeadError, match="another key"):
             dead_letters(world).redrive(the_dead_letter(world), replacement=event("a1", key="b"))
         assert everything(world) == before
+
+
+def letters_that_ask(world: World, faults: Faults) -> DeadLetters:
+    """The dead letters of the world, whose decisions ask the other Region, by a ledger that fails."""
+    return DeadLetters(
+        world.subscription, [LANE], log=world.log, ledger=world.ledger,
+        doorbells=world.cloud.doorbells(world.topology, world.region), clock=world.clock,
+        elsewhere=lambda region: faults.ledger(world.cloud.ledger(world.topology, region)),
+    )  # fmt: skip
+
+
+@DECISIONS
+def test_a_handover_that_is_not_replicated_yet_is_asked_for(decide: Decision) -> None:
+    world = mended_world("a1", "b1")
+    hand_over(world.at(AWAY), epoch=2)
+    letters, before = letters_that_ask(world, Faults()), everything(world)
+    for letter in letters.find():
+        with pytest.raises(NotDeadError, match=f"is not delivered by {world.region}"):
+            decide(letters, letter)
+    assert everything(world) == before
+
+
+@DECISIONS
+def test_where_the_other_region_gives_no_reply_it_is_decided_by_what_is_known_here(decide: Decision) -> None:
+    world = mended_world("a1")
+    silent = Faults(lambda name, number, of_name: Fault.LOST_REQUEST)
+    letters, before = letters_that_ask(world, silent), everything(world)
+    decide(letters, the_dead_letter(world))
+    assert everything(world) != before

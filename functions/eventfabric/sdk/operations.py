@@ -76,7 +76,7 @@ class Operations:
         return DeadLetters(
             found, lanes_of(stream),
             log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
-            step=self._known_step,
+            step=self._known_step, elsewhere=lambda region: ports.at(region).ledger,
         )  # fmt: skip
 
     def parked(self, subscription: str) -> Iterator[ParkedKey]:

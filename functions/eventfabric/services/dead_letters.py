@@ -17,8 +17,8 @@ from eventfabric.errors import (
 )
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event, check_event
-from eventfabric.model.identity import Lane, StreamName, SubscriptionName
-from eventfabric.model.owner import Owner, Standing
+from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
 from eventfabric.model.roster import digest_of_id
 from eventfabric.model.said import said
@@ -26,7 +26,7 @@ from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log, RaceLost
 from eventfabric.services.delivery.takeover import is_taken_over, taken_over
 from eventfabric.services.parked_keys import parked_keys
-from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
+from eventfabric.services.standing import Standings, is_delivered_by, ledger_of
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.payload_codec import encode_event, stored, unpack_at, unpack_one
@@ -85,8 +85,9 @@ class DeadLetters:
         doorbells: Doorbells,
         clock: Clock,
         step: Callable[[StepKey], StepState | None] = lambda key: None,
+        elsewhere: Callable[[Region], Ledger] | None = None,
     ) -> None:
-        """`step`: says what is known of an effect outside."""
+        """`step`: says what is known of an effect outside. `elsewhere`: other Regions' ledgers."""
         self._subscription = subscription
         self._lanes = list(lanes)
         self._log = log
@@ -94,6 +95,7 @@ class DeadLetters:
         self._doorbells = doorbells
         self._clock = clock
         self._step = step
+        self._standings = Standings(subscription, ledger=ledger, clock=clock, elsewhere=elsewhere)
 
     @property
     def subscription(self) -> str:
@@ -109,7 +111,7 @@ class DeadLetters:
             self._lanes,
             ledger=self._ledger,
             log=self._log,
-            standing=self._standing(),
+            standing=self._standings.read(),
             clock=self._clock,
         )
         for found in every:
@@ -268,18 +270,16 @@ class DeadLetters:
     def _check(self, letter: DeadLetter) -> Owner | None:
         """Refuse what is not decided here: a change of state that another Region took over would be lost in silence.
 
-        Returns who owns the lane.
+        Other Regions are asked: a handover may not be replicated yet. Returns who owns the lane.
         """
         region, of = self._ledger.region, f"{letter.place} of {letter.subscription.name}"
         if letter.subscription.name != self.subscription:
             raise NotDeadError(f"{of} is no dead letter of {self.subscription}")
-        standing = self._standing()
-        if not is_delivered_by(region, self._subscription, letter.lane.origin, standing):
+        self._standings.read()
+        owner = self._standings.ask(letter.lane.origin)
+        if not is_delivered_by(region, self._subscription, letter.lane.origin, self._standings.known):
             raise NotDeadError(f"{of} is not delivered by {region} (any more)")
-        return owner_of(self._subscription, letter.lane.origin, standing)
-
-    def _standing(self) -> Standing:
-        return Standings(self._subscription, ledger=self._ledger, clock=self._clock).read()
+        return owner
 
     def _settled(self, parked: Parked, action: str, by: str, replacement: bytes | None) -> Settled:
         """The record of a decision; of a stream with a retention, without what may hold an event's content."""
