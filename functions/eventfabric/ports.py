@@ -10,6 +10,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from eventfabric.errors import UndecodableItemError
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.commit import (
     CommitOutcome as CommitOutcome,
@@ -255,11 +256,22 @@ class Outbox(Protocol):
         ...
 
 
+UnreadableItem = Callable[[UndecodableItemError], None]
+
+
+def insist(error: Exception) -> None:
+    """Have what cannot be read end the whole."""
+    raise error
+
+
 class Backfills(Protocol):
     """The backfills into one Region, and how far their slices are. Only that Region writes them; others see them."""
 
-    def all(self) -> "list[Backfill]":
-        """Every backfill that is known here, into whichever Region."""
+    def all(self, *, unreadable: UnreadableItem = insist) -> "list[Backfill]":
+        """Every backfill that is known here, into whichever Region.
+
+        `unreadable`: told of each that cannot be read, which is left out; default: raise that.
+        """
         ...
 
     def find(self, backfill_id: str) -> "Backfill | None":
@@ -283,9 +295,17 @@ class Backfills(Protocol):
         ...
 
     def slices(
-        self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int
+        self,
+        backfill_id: str,
+        *,
+        after: tuple[Lane, Sequence] | None,
+        count: int,
+        unreadable: UnreadableItem = insist,
     ) -> "tuple[list[SliceProgress], bool]":
-        """Up to so many slices behind the one of that lane and start, lane by lane; whether more may follow."""
+        """Up to so many slices behind the one of that lane and start, lane by lane; whether more may follow.
+
+        `unreadable`: told of each that cannot be read, which is left out; default: raise that.
+        """
         ...
 
 

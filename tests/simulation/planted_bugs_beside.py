@@ -72,8 +72,9 @@ BESIDE_DELIVERY = [
         "if not (retrying or dead):",
         "if True:",
         by="lost_event",
-        seed=47,
+        seed=214,
         profile="decisions",
+        seeds_max=400,
     ),
     Bug(
         "reconciliation does not ring",

@@ -10,6 +10,7 @@ from eventfabric.aws.clients import error_code, named_failures
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.slice import SliceProgress
+from eventfabric.ports import UnreadableItem, insist
 from eventfabric.wire import backfill_item
 from eventfabric.wire.keys import Item, backfill_key, backfills_key, slice_key, slices_key
 from eventfabric.wire.ledger_commit import unchanged
@@ -26,7 +27,7 @@ class AwsBackfills:
         self._table = table
         self._region = region
 
-    def all(self) -> list[Backfill]:
+    def all(self, *, unreadable: UnreadableItem = insist) -> list[Backfill]:
         """See ports.Backfills. One Query for each MB of them."""
         request: dict[str, Any] = {
             "TableName": self._table,
@@ -38,7 +39,7 @@ class AwsBackfills:
         with named_failures("list backfills"):
             while True:
                 answer = self._client.query(**request)
-                found += [backfill_item.from_item(cast(Item, item)) for item in answer["Items"]]
+                found += backfill_item.backfills_of(cast(list[Item], answer["Items"]), unreadable)
                 if "LastEvaluatedKey" not in answer:
                     return found
                 request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -78,7 +79,12 @@ class AwsBackfills:
         return None if item is None else backfill_item.slice_from_item(item)
 
     def slices(
-        self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int
+        self,
+        backfill_id: str,
+        *,
+        after: tuple[Lane, Sequence] | None,
+        count: int,
+        unreadable: UnreadableItem = insist,
     ) -> tuple[list[SliceProgress], bool]:
         """See ports.Backfills. One Query, of at most 1 MB."""
         with named_failures("list slices"):
@@ -93,7 +99,9 @@ class AwsBackfills:
                 ConsistentRead=True,
                 Limit=count,
             )
-        return backfill_item.slices_of(cast(list[Item], answer["Items"])), "LastEvaluatedKey" in answer
+        return backfill_item.slices_of(
+            cast(list[Item], answer["Items"]), unreadable
+        ), "LastEvaluatedKey" in answer
 
     def _get(self, operation: str, key: Item) -> Item | None:
         with named_failures(operation):

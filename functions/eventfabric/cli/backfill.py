@@ -10,7 +10,7 @@ import typer
 
 from eventfabric.cli.connection import Access, Definition, Endpoint, Json, Profile, RegionName
 from eventfabric.cli.options import grouped
-from eventfabric.cli.output import complain, say, show_json, show_table, stderr
+from eventfabric.cli.output import complain, left_out, say, show_json, show_table, stderr
 from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError, PortError, UnknownNameError
 
@@ -82,11 +82,12 @@ class _Place:
         for region in topology.regions:
             try:
                 backfiller = self.backfiller(region, region)
-                found = next((one for one in backfiller.all() if one.id == backfill_id), None)
+                every = backfiller.all(unreadable=left_out)
+                found = next((one for one in every if one.id == backfill_id), None)
                 if found is not None:
                     backfiller = self.backfiller(found.target, found.source)
                     return backfiller, backfiller.find(backfill_id)
-                known += [one.id for one in backfiller.all()]
+                known += [one.id for one in every]
             except PortError as error:
                 unreachable.append(error)
         if unreachable:
@@ -190,7 +191,7 @@ def show(
         _show_report(backfiller.report(found.id), as_json=json)
         return
     connection = access.to(region)
-    every = connection.operations().backfills.all()
+    every = connection.operations().backfills.all(unreadable=left_out)
     if json:
         show_json([_backfill_json(one) for one in every])
     else:

@@ -11,7 +11,7 @@ import typer
 
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
-from eventfabric.cli.output import complain, say, show_document, show_json, show_table, stderr
+from eventfabric.cli.output import complain, left_out, say, show_document, show_json, show_table, stderr
 from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError, SettingError
 
@@ -69,7 +69,7 @@ def list_(
     Example: eventfabric dead-letters list billing --error CardRefused
     """
     letters = connection.operations().dead_letters(subscription)
-    found = list(letters.find(filter.wanted))
+    found = list(letters.find(filter.wanted, unreadable=left_out))
     if json:
         show_json([_as_json(letter) for letter in found])
         return
@@ -203,13 +203,13 @@ def export(
     Example: eventfabric dead-letters export billing > dead.jsonl
     """
     letters = connection.operations().dead_letters(subscription)
-    for letter in letters.find(filter.wanted):
+    for letter in letters.find(filter.wanted, unreadable=left_out):
         show_json(_with_event(letters, letter))
 
 
 def _chosen(letters: "DeadLetters", place: str | None, filter: Filter) -> "list[DeadLetter]":
     if place is None:
-        return list(letters.find(filter.wanted))
+        return list(letters.find(filter.wanted, unreadable=left_out))
     if filter != Filter.of():
         raise typer.BadParameter("LANE@SEQUENCE goes without --key, --type, --error and --older-than")
     return [_at(letters, place)]
@@ -224,7 +224,7 @@ def _at(letters: "DeadLetters", place: str) -> "DeadLetter":
     except ValueError:
         allowed = "<origin>/<generation>.<index>@<sequence>, such as us-east-1/0.17@42"
         raise SettingError("LANE@SEQUENCE", place, allowed) from None
-    for letter in letters.find():
+    for letter in letters.find(unreadable=left_out):
         if (letter.lane, letter.parked.first.sequence) == wanted:
             return letter
     complain(f"{place} is no dead letter of {letters.subscription}")

@@ -112,6 +112,11 @@ def complain(message: str) -> None:
         print(f"eventfabric: {said}", file=sys.stderr)
 
 
+def left_out(error: Exception) -> None:
+    """Say that something cannot be read, and is left out: the rest is gone through all the same."""
+    complain(f"left out: {error}")
+
+
 def let_go_of_output() -> None:
     """Have what is still unwritten go nowhere: at its end the interpreter would complain that it cannot be written."""
     with suppress(AttributeError, OSError, ValueError):  # no descriptor stands behind it

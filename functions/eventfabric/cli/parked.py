@@ -8,7 +8,7 @@ import typer
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.dead_letters import Filter
 from eventfabric.cli.options import grouped
-from eventfabric.cli.output import say, show_json, show_table
+from eventfabric.cli.output import left_out, say, show_json, show_table
 from eventfabric.model.parked import ParkedState
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def list_(
     now_ms = connection.ports().clock.now_ms()
     found = [
         one
-        for one in connection.operations().parked(subscription)
+        for one in connection.operations().parked(subscription, unreadable=left_out)
         if state in (None, one.parked.state) and filter.wanted.matches(one.parked, now_ms)
     ]
     if json:

@@ -12,6 +12,7 @@ from eventfabric.memory.table import ConditionFailedError
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.slice import SliceProgress
+from eventfabric.ports import UnreadableItem, insist
 from eventfabric.wire import backfill_item
 from eventfabric.wire.keys import Item, backfill_key, backfills_key, slice_key, slices_key
 from eventfabric.wire.ledger_commit import unchanged
@@ -25,7 +26,7 @@ class MemoryBackfills:
         self._region = Region(region.name)
         self._requests = requests or Requests()
 
-    def all(self) -> list[Backfill]:
+    def all(self, *, unreadable: UnreadableItem = insist) -> list[Backfill]:
         """See ports.Backfills. One query for each page."""
         items, more = list[Item](), True
         while more:
@@ -34,7 +35,7 @@ class MemoryBackfills:
                 "query", partial(self._table.query, backfills_key(), consistent=True, start=start)
             )
             items += found[1:] if items else found
-        return [backfill_item.from_item(item) for item in items]
+        return backfill_item.backfills_of(items, unreadable)
 
     def find(self, backfill_id: str) -> Backfill | None:
         """See ports.Backfills. One get."""
@@ -71,7 +72,12 @@ class MemoryBackfills:
         return backfill_item.slice_from_item(item) if item else None
 
     def slices(
-        self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int
+        self,
+        backfill_id: str,
+        *,
+        after: tuple[Lane, Sequence] | None,
+        count: int,
+        unreadable: UnreadableItem = insist,
     ) -> tuple[list[SliceProgress], bool]:
         """See ports.Backfills. One query."""
         found, more = self._requests.send(
@@ -84,7 +90,7 @@ class MemoryBackfills:
                 limit=count,
             ),
         )
-        return backfill_item.slices_of(found), more
+        return backfill_item.slices_of(found, unreadable), more
 
     def _put(self, request: dict[str, Any]) -> None:
         with suppress(ConditionFailedError):  # what stands there is further, or the same after a lost reply

@@ -304,8 +304,8 @@ class _Backfills:
     def __init__(self, backfills: Backfills, faults: Faults) -> None:
         self._backfills, self._faults = backfills, faults
 
-    def all(self) -> list[Backfill]:
-        return self._faults.call("backfills.all", self._backfills.all)
+    def all(self, **options: Any) -> list[Backfill]:
+        return self._faults.call("backfills.all", lambda: self._backfills.all(**options))
 
     def find(self, backfill_id: str) -> Backfill | None:
         return self._faults.call("backfills.find", lambda: self._backfills.find(backfill_id))
@@ -323,10 +323,11 @@ class _Backfills:
         return self._faults.call("backfills.slice", lambda: self._backfills.slice(backfill_id, lane, start))
 
     def slices(
-        self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int
+        self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int, **options: Any
     ) -> tuple[list[SliceProgress], bool]:
         return self._faults.call(
-            "backfills.slices", lambda: self._backfills.slices(backfill_id, after=after, count=count)
+            "backfills.slices",
+            lambda: self._backfills.slices(backfill_id, after=after, count=count, **options),
         )
 
 

@@ -83,6 +83,8 @@ class Report:
 
     backfill: Backfill
     lanes: dict[Lane, LaneReport]
+    unreadable: tuple[str, ...] = ()
+    """Why slices cannot be read; they are in no lane's report."""
 
     @property
     def total(self) -> LaneReport:
@@ -95,10 +97,11 @@ class Report:
             total.copied_records += lane.copied_records
             total.copied_events += lane.copied_events
             total.failures += lane.failures
+        total.failures += self.unreadable
         return total
 
     @property
     def is_complete(self) -> bool:
         """Whether all that was asked for is in the target."""
         total = self.total
-        return self.backfill.is_planned and total.slices == total.slices_done
+        return self.backfill.is_planned and total.slices == total.slices_done and not self.unreadable

@@ -15,7 +15,7 @@ from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionNam
 from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.step import StepKey, StepState
-from eventfabric.ports import Log, Ports, Steps
+from eventfabric.ports import Log, Ports, Steps, insist
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, left_by_others, result_text
 from eventfabric.services.dead_letters import DeadLetters
@@ -24,7 +24,7 @@ from eventfabric.services.locate import event_at
 from eventfabric.services.parked_keys import ParkedKey, parked_keys
 from eventfabric.services.replay import Replay
 from eventfabric.services.standing import Standings
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.survey import Unreadable, lanes_of
 from eventfabric.services.upkeep.backfill import Backfiller
 from eventfabric.services.upkeep.backfill_request import Wanted, ranges_of
 from eventfabric.services.upkeep.failover import Failover
@@ -79,8 +79,11 @@ class Operations:
             step=self._known_step, elsewhere=lambda region: ports.at(region).ledger,
         )  # fmt: skip
 
-    def parked(self, subscription: str) -> Iterator[ParkedKey]:
-        """Yield the keys that a subscription has set aside in this Region, retried or dead; UnknownNameError."""
+    def parked(self, subscription: str, *, unreadable: Unreadable = insist) -> Iterator[ParkedKey]:
+        """Yield the keys that a subscription has set aside in this Region, retried or dead; UnknownNameError.
+
+        `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+        """
         found = self.topology.subscription(subscription)
         stream, ports = self._stream(found), self._ports
         yield from parked_keys(
@@ -90,6 +93,7 @@ class Operations:
             log=ports.log_of(stream),
             standing=self.standing(subscription),
             clock=ports.clock,
+            unreadable=unreadable,
         )
 
     def standing(self, subscription: str) -> Standing:

@@ -23,10 +23,11 @@ from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
 from eventfabric.model.roster import digest_of_id
 from eventfabric.model.said import said
 from eventfabric.model.step import StepKey, StepState
-from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log, RaceLost
+from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log, RaceLost, insist
 from eventfabric.services.delivery.takeover import is_taken_over, taken_over
 from eventfabric.services.parked_keys import parked_keys
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of
+from eventfabric.services.survey import Unreadable
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.payload_codec import encode_event, stored, unpack_at, unpack_one
@@ -102,8 +103,11 @@ class DeadLetters:
         """Whose they are."""
         return self._subscription.name
 
-    def find(self, wanted: Wanted | None = None) -> Iterator[DeadLetter]:
-        """Those that are wanted, lane by lane: one read a lane."""
+    def find(self, wanted: Wanted | None = None, *, unreadable: Unreadable = insist) -> Iterator[DeadLetter]:
+        """Those that are wanted, lane by lane: one read a lane.
+
+        `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+        """
         wanted = wanted or Wanted()
         now_ms = self._clock.now_ms()
         every = parked_keys(
@@ -113,6 +117,7 @@ class DeadLetters:
             log=self._log,
             standing=self._standings.read(),
             clock=self._clock,
+            unreadable=unreadable,
         )
         for found in every:
             if found.parked.state is ParkedState.DEAD and wanted.matches(found.parked, now_ms):

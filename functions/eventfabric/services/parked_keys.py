@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from eventfabric.errors import LogError, UndecodableItemError
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.owner import Standing
 from eventfabric.model.parked import Parked
-from eventfabric.ports import Clock, Ledger, Log
+from eventfabric.ports import Clock, Ledger, Log, insist
 from eventfabric.services.delivery.takeover import parked_for
 from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
+from eventfabric.services.survey import Unreadable
 from eventfabric.services.whole_state import whole_state
 from eventfabric.topology import SubscriptionTopology
 
@@ -35,19 +37,25 @@ def parked_keys(
     log: Log,
     standing: Standing,
     clock: Clock,
+    unreadable: Unreadable = insist,
 ) -> Iterator[ParkedKey]:
     """Yield the parked keys of the lanes that the ledger's Region delivers, lane by lane, in the order of the log.
 
-    Of a lane that was handed over and not taken over yet, those with which this Region goes on.
+    Of a lane that was handed over and not taken over yet, those with which this Region goes on. `unreadable`: told of
+    each lane that cannot be read, which is left out; default: raise that.
     """
     stream, name = StreamName(subscription.definition.stream), SubscriptionName(subscription.name)
     for lane in lanes:
         if is_delivered_by(ledger.region, subscription, lane.origin, standing):
             key, of = LaneKey(stream, name, lane), ledger_of(ledger, subscription, lane.origin)
             owner = owner_of(subscription, lane.origin, standing)
-            state = whole_state(of, key, clock=clock)
-            parked = parked_for(
-                key, state, owner, subscription=subscription, region=of.region, log=log, now_ms=clock.now_ms()
-            )
+            try:
+                state, now_ms = whole_state(of, key, clock=clock), clock.now_ms()
+                parked = parked_for(
+                    key, state, owner, subscription=subscription, region=of.region, log=log, now_ms=now_ms
+                )
+            except (LogError, UndecodableItemError) as error:
+                unreadable(error)
+                continue
             for one in sorted(parked.values(), key=lambda found: found.first.sequence):
                 yield ParkedKey(lane, one)

@@ -16,7 +16,7 @@ from eventfabric.model.identity import (
 )
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL, Tail
-from eventfabric.ports import Doorbells, Ledger, Log
+from eventfabric.ports import Doorbells, Ledger, Log, insist
 from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.standing import is_delivered_by, ledger_of
 from eventfabric.topology import StreamTopology, SubscriptionTopology
@@ -50,12 +50,8 @@ def lanes_of(stream: StreamTopology) -> list[Lane]:
     ]
 
 
-def _raise(error: LogError | UndecodableItemError) -> None:
-    raise error
-
-
 def tails_of(
-    log: Log, lanes: Iterable[Lane], *, now_ms: int, unreadable: Unreadable = _raise
+    log: Log, lanes: Iterable[Lane], *, now_ms: int, unreadable: Unreadable = insist
 ) -> dict[Lane, Tail]:
     """The tails of the lanes that have events, as this Region's log shows them: one read a lane.
 
@@ -79,7 +75,7 @@ def survey(
     *,
     ledger: Ledger,
     standing: Standing,
-    unreadable: Unreadable = _raise,
+    unreadable: Unreadable = insist,
 ) -> Iterator[LaneStanding]:
     """Where the lanes stand that the ledger's Region delivers for a subscription, by its standing: one read a lane.
 

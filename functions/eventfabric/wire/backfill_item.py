@@ -3,19 +3,21 @@
 A backfill has its version in `v`; a slice has in `at` how far it is, so that it never goes back.
 """
 
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from eventfabric import limits
+from eventfabric.errors import UndecodableItemError
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.slice import SliceProgress
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, Item, backfill_key, slice_key
 
+T = TypeVar("T")
 _NEW: Final = f"attribute_not_exists({PK})"
 _AFTER_ALL: Final = "~"
 """Sorts behind every Region's name."""
@@ -93,6 +95,23 @@ def sort_key_end(region: Region) -> dict[str, Any]:
     return {"S": f"{region}/{_AFTER_ALL}"}
 
 
-def slices_of(items: Seq[Item]) -> list[SliceProgress]:
-    """The slices of items."""
-    return [slice_from_item(item) for item in items]
+def backfills_of(items: Iterable[Item], unreadable: Callable[[UndecodableItemError], None]) -> list[Backfill]:
+    """The backfills of items, one by one; told of those that cannot be read, which are left out."""
+    return list(_readable(items, from_item, unreadable))
+
+
+def slices_of(
+    items: Iterable[Item], unreadable: Callable[[UndecodableItemError], None]
+) -> list[SliceProgress]:
+    """The slices of items, one by one; told of those that cannot be read, which are left out."""
+    return list(_readable(items, slice_from_item, unreadable))
+
+
+def _readable(
+    items: Iterable[Item], decode: Callable[[Item], T], unreadable: Callable[[UndecodableItemError], None]
+) -> Iterator[T]:
+    for item in items:
+        try:
+            yield decode(item)
+        except UndecodableItemError as error:
+            unreadable(error)

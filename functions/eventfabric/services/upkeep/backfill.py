@@ -15,12 +15,12 @@ from itertools import groupby, zip_longest
 from typing import Any
 
 from eventfabric import limits
-from eventfabric.errors import BackfillError, Problem, UnknownNameError
+from eventfabric.errors import BackfillError, Problem, UndecodableItemError, UnknownNameError
 from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned, Report
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, parse_place
 from eventfabric.model.said import said
 from eventfabric.model.slice import LaneRange, SliceProgress
-from eventfabric.ports import Log, Ports
+from eventfabric.ports import Log, Ports, UnreadableItem, insist
 from eventfabric.services.survey import lanes_of
 from eventfabric.services.upkeep.backfill_plan import Planner
 from eventfabric.services.upkeep.backfill_request import Wanted, problems_of
@@ -104,7 +104,7 @@ class Backfiller:
         if more is None or more.startswith(_STORED):
             place = _place(more)
             after = (place.lane, place.sequence) if place else None
-            found, has_more = self._ports.backfills.slices(backfill.id, after=after, count=count)
+            found, has_more = self._slices(backfill.id, after, count, [])
             undone = spread([progress for progress in found if not progress.done])
             if has_more:
                 last = found[-1].slice
@@ -157,24 +157,44 @@ class Backfiller:
         """The backfill of that id into this Region; UnknownNameError."""
         found = self._ports.backfills.find(id)
         if found is None:
-            raise UnknownNameError("backfill", id, [one.id for one in self.all()])
+            known = self.all(unreadable=lambda error: None)
+            raise UnknownNameError("backfill", id, [one.id for one in known])
         return found
 
-    def all(self) -> list[Backfill]:
-        """Every backfill that is known in this Region, into whichever, the oldest first."""
-        return sorted(self._ports.backfills.all(), key=lambda one: (one.started_ms, one.id))
+    def all(self, *, unreadable: UnreadableItem = insist) -> list[Backfill]:
+        """Every backfill that is known in this Region, into whichever, the oldest first.
+
+        `unreadable`: told of each that cannot be read, which is left out; default: raise that.
+        """
+        every = self._ports.backfills.all(unreadable=unreadable)
+        return sorted(every, key=lambda one: (one.started_ms, one.id))
 
     def report(self, id: str) -> Report:
-        """How far a backfill is."""
+        """How far a backfill is. A slice that cannot be read is named: without it the backfill is not complete."""
         found, lanes = self.find(id), dict[Lane, LaneReport]()
         after: tuple[Lane, Sequence] | None = None
+        unreadable: list[UndecodableItemError] = []
         more = True
         while more:
-            page, more = self._ports.backfills.slices(id, after=after, count=limits.BACKFILL_HANDED_SLICES)
+            page, more = self._slices(id, after, limits.BACKFILL_HANDED_SLICES, unreadable)
             for progress in page:
                 after = progress.slice.lane, progress.slice.start.sequence
                 lanes.setdefault(progress.slice.lane, LaneReport()).add(progress)
-        return Report(found, dict(sorted(lanes.items())))
+        reasons = tuple(dict.fromkeys(map(str, unreadable)))
+        return Report(found, dict(sorted(lanes.items())), reasons)
+
+    def _slices(
+        self,
+        id: str,
+        after: tuple[Lane, Sequence] | None,
+        count: int,
+        unreadable: list[UndecodableItemError],
+    ) -> tuple[list[SliceProgress], bool]:
+        """A page of slices without those that cannot be read, which are added to `unreadable`."""
+        found, more = self._ports.backfills.slices(id, after=after, count=count, unreadable=unreadable.append)
+        if more and not found:
+            raise unreadable[-1]  # where the next page begins is not known
+        return found, more
 
     def _plan_on(
         self, backfill: Backfill, planned: Planned | None, deadline_ms: int | None, count: int
