@@ -104,6 +104,8 @@ PATIENCE_WAIT_SECONDS: Final = 0.05
 PATIENCE_WAIT_MAX_SECONDS: Final = 0.5
 TORN_READ_PAUSES_SECONDS: Final = (0.02, 0.08, 0.3, 0.6)
 """Before what does not fit together is read again: a read may show a part of a transaction, for a moment."""
+TORN_READ_DOUBT_SECONDS: Final = 60
+"""So long after a cursor was written its keys may be read as they were before that, as far as clocks tell."""
 TORN_READ_PASS_SECONDS: Final = 30.0
 """For which a pass of reconciliation pauses so in all, however many lanes have holes."""
 LANE_AGAIN_SECONDS: Final = 5

@@ -67,9 +67,21 @@ def test_all_that_waits_comes_in_order_once_the_dead_letter_is_redriven(behind: 
 def test_events_that_come_to_wait_unlisted_change_nothing_that_is_stored() -> None:
     world = dead_with(3)
     before = world.parked()["a"]
+    world.clock.advance(limits.TORN_READ_DOUBT_SECONDS)
     world.put(*named("a7", "a8"))
     assert world.deliver().outcome is Outcome.DELIVERED
     assert world.parked()["a"] == before
+
+
+def test_they_write_their_key_once_a_visit_where_the_cursor_is_so_new_that_it_may_be_ahead_of_the_key() -> (
+    None
+):
+    world = dead_with(3)
+    before = world.parked()["a"]
+    world.put(*named("a7", "a8"))
+    world.put(*named("a9"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.parked()["a"] == replace(before, version=before.version + 1)
 
 
 def test_what_the_subscription_does_not_want_is_not_handed_out() -> None:

@@ -133,6 +133,41 @@ def test_so_it_does_where_that_one_is_dead() -> None:
     assert [place.sequence for place in world.parked()["a"].waiting] == [0, 1]
 
 
+def test_an_event_that_a_replay_takes_out_of_its_key_is_no_more_taken_to_wait_there() -> None:
+    world = world_of(Failing({"a1": 99}), *named("a1", "a2", "b1", "a3"), **DEAD)
+    world.deliver()
+    assert [place.sequence for place in world.parked()["a"].waiting] == [0, 1, 3]
+    with torn(world, ONLY_THE_LAST):
+        replay(world, 1)
+    assert world.cursor().sequence == 1
+    world.deliver()
+    world.cloud.regions[HOME].table(world.topology.ledger.name).hidden.clear()
+    world.deliver()
+    assert [place.sequence for place in world.parked()["a"].waiting] == [0, 1, 3]
+
+
+def test_nor_is_one_behind_a_key_that_lists_just_now_what_the_log_had_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "PARKED_PLACES_MAX", 2)
+    failing = Failing({"a1": 99})
+    world = world_of(failing, *named("a1", "a2", "a3"), **retry(permanent=[BAD_ORDER]))
+    world.deliver()
+    assert world.parked()["a"].rest is not None
+    failing.times = {"a3": 99}
+    dead_letters(world).redrive(next(dead_letters(world).find()))
+    with torn(world, ONLY_THE_LAST):
+        world.deliver(tail=2**40)
+    hidden = dict(world.cloud.regions[HOME].table(world.topology.ledger.name).hidden)
+    assert hidden
+    world.put(*named("a4"))
+    world.deliver()
+    world.cloud.regions[HOME].table(world.topology.ledger.name).hidden.clear()
+    world.deliver()
+    assert world.parked()["a"].failure.event_id == "a3"
+    assert [place.sequence for place in world.parked()["a"].waiting] == [2, 3]
+
+
 def test_a_state_that_fits_together_is_read_once_and_one_that_never_does_a_few_times() -> None:
     world, faults = world_of(Failing({"a1": 99}), *named("a1"), **DEAD), Faults()
     world.deliver()

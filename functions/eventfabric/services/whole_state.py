@@ -15,11 +15,18 @@ from eventfabric.ports import Clock, Ledger
 
 
 def whole_state(ledger: Ledger, key: LaneKey, *, clock: Clock) -> LaneState:
-    """Read a lane's state, and again for a moment while this Region's parked keys are not those of its cursor."""
-    state = ledger.state(key)
-    for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
-        if state.fits(ledger.region):
+    """Read a lane's state, and again for a moment while this Region's parked keys are not those of its cursor.
+
+    That moment begins anew, a few times, where another commit came meanwhile: it may be seen in parts like the last.
+    """
+    region, state = ledger.region, ledger.state(key)
+    for _ in range(limits.LANE_RACES_MAX):
+        version = state.cursor(region).version
+        for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
+            if state.fits(region):
+                return state
+            clock.sleep(pause_seconds)
+            state = ledger.state(key)
+        if state.cursor(region).version == version:
             break
-        clock.sleep(pause_seconds)
-        state = ledger.state(key)
     return state

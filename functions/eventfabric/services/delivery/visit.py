@@ -296,9 +296,17 @@ class Visit(VisitedLane):
         return parked
 
     def wait(self, parked: Parked, place: Place) -> None:
-        """Have one more event wait in a parked key."""
+        """Have one more event wait in a parked key.
+
+        Where the key says so already, and may have been read as it was before the cursor was written, it is written all
+        the same, once: only that finds out. A replay may just have taken the event out of it, or it may list by now
+        what the log has of it.
+        """
         joined = parked.joined_by(place, replay_until=self.cursor.replay_until)
         if joined is not parked:
+            self._set(joined)
+        elif self._may_be_older(parked.id):
+            self._stale |= {parked.id}
             self._set(joined)
 
     def _write_down_retry(self, parked: Parked, event: Event) -> Ended | None:

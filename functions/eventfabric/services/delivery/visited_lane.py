@@ -4,6 +4,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import replace
 from math import ceil
 
+from eventfabric import limits
 from eventfabric.model.commit import Committed, Decided, RaceLost, SameItemTwice, Write, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import Sequence
@@ -31,10 +32,15 @@ class VisitedLane:
         self.stepped_over = set(state.won_by(context.decides_alone))
         self._keys = KnownKeys(context, key, state)
         self._stored, self._parked = self._keys.stored, self._keys.now
+        age_ms = context.clock.now_ms() - self.cursor.written_ms
+        self._is_fresh = age_ms < 1000 * limits.TORN_READ_DOUBT_SECONDS
+        self._written: set[str] = set()
         self._changed: set[str] = set()
         self._changes_size = CommitSize()
         self._stale: frozenset[str] = frozenset()
-        """Keys that are stored with the note of an attempt that is known to have ended."""
+        """Keys that are written though they seem unchanged: with the note of an attempt that is known to have ended, or
+        looked at only to tell that an event waits there.
+        """
 
     def commit(
         self, moved: Cursor, writes: Seq[Write] = (), *, decided: Seq[Decided] = ()
@@ -44,7 +50,7 @@ class VisitedLane:
             ParkedChange(before, after)
             for parking_id in sorted(self._changed)
             if (before := self._stored.get(parking_id)) != (after := self._passed(parking_id, moved.sequence))
-            or parking_id in self._stale  # its note is not true any more
+            or parking_id in self._stale
         ]
         moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
         moved = self._keys.beside(moved, self.cursor, changes)
@@ -118,6 +124,7 @@ class VisitedLane:
             self._tell(LogEvent.KEY_FREED, before)
             return
         stored = replace(after, version=change.version)
+        self._written.add(stored.id)
         self._stored[stored.id] = stored
         self._parked[stored.id] = replace(self._parked[stored.id], version=stored.version)
         if before is None:
@@ -161,6 +168,10 @@ class VisitedLane:
         if parked.id not in self._changed:
             self._changed.add(parked.id)
             self._changes_size += size_of_key(parked)
+
+    def _may_be_older(self, parking_id: str) -> bool:
+        """Tell whether a key may have been read as it was before the transaction that wrote the cursor."""
+        return self._is_fresh and parking_id not in self._written
 
     def _key_of(self, parking_id: str) -> Parked | None:
         return self._keys.get(self.cursor.roster, parking_id)
