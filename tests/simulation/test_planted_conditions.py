@@ -21,9 +21,13 @@ from tests.handlers import test_lanes_at_once as lanes_at_once
 from tests.handlers import test_partial_answers as functions
 from tests.handlers import test_ringing_again as ringing_again
 from tests.simulation.planting import Bug, planted
+from tests.simulation.world import AWAY, HOME
+from tests.unit import test_at_most_once_keys as at_most_once
+from tests.unit import test_dead_letters_quorum as quorum
 from tests.unit import test_failover as failover
 from tests.unit import test_lane_end as lane_end
 from tests.unit import test_marks_item as marks_item
+from tests.unit import test_owner_stays as owner_stays
 from tests.unit import test_quarantine as quarantine
 
 Check = Callable[[], None]
@@ -233,10 +237,70 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "a lane's place expires",
             "eventfabric.wire.place_item:put",
-            'noted = {"q"',
-            'noted = {"x": {"N": "1"}, "q"',
+            'noted: Item = {"q"',
+            'noted: Item = {"x": {"N": "1"}, "q"',
         ),
         lane_end.TestExpiry().test_a_delete_that_comes_from_another_region_leaves_the_place,
+    ),
+    (
+        bug(
+            "who delivers lanes is asked of the definition, whatever the ledger says",
+            "eventfabric.services.standing:owner_of",
+            "return standing.owner(origin) or ",
+            "return ",
+        ),
+        lambda: owner_stays.test_another_region_in_the_definition_hands_nothing_out_again(
+            {"deliver": "one", "region": HOME}, {"deliver": "one", "region": AWAY}, "at_least_once"
+        ),
+    ),
+    (
+        bug(
+            "who delivers lanes first asks no other Region",
+            "eventfabric.services.standing:Standings.begin",
+            "self.ask(origin)",
+            "self.read()",
+        ),
+        owner_stays.test_while_the_definitions_differ_one_region_delivers,
+    ),
+    (
+        bug(
+            "the note of a decision whose race was lost stays",
+            "eventfabric.memory.ledger:MemoryLedger._undo",
+            "for delete in request.undo:",
+            "for delete in ():",
+        ),
+        lambda: (
+            parked.test_without_transactions_a_decision_stands_before_its_key_changes_and_goes_where_that_loses(
+                MemoryBackend()
+            )
+        ),
+    ),
+    (
+        bug(
+            "a decision that was made is none where its cursor lost the race",
+            "eventfabric.wire.ledger_commit:CommitRequest.outcome_of_item",
+            "RaceLost(is_beside_written)",
+            "RaceLost()",
+        ),
+        lambda: quorum.test_a_decision_that_meets_a_delivery_half_way_is_done_and_rung("discarded"),
+    ),
+    (
+        bug(
+            "events of a parked key overtake it where each is attempted at most once",
+            "eventfabric.services.delivery.at_most_once:_next",
+            "if parked is not None:",
+            "if False:",
+        ),
+        at_most_once.test_an_event_of_a_key_that_is_not_due_waits_in_it,
+    ),
+    (
+        bug(
+            "an attempt of another guarantee is not had",
+            "eventfabric.services.delivery.visit:Visit._attempt_once",
+            "is_spent = parked.attempting or failure.attempts > 0 or failure.crashes > 0",
+            "is_spent = False",
+        ),
+        at_most_once.test_what_was_attempted_under_another_guarantee_is_attempted_no_more_and_counted,
     ),
 ]
 

@@ -99,6 +99,7 @@ def test_while_the_definitions_differ_one_region_delivers() -> None:
     for link in world.cloud.links:
         if link.source.name == world.stream.table.name:
             link.pass_on()
+    world.clock.advance(1)
     assert away.deliver().outcome is Outcome.NOT_OWNER
     assert (world.recorder.ids(), away.recorder.ids()) == (["a1"], [])
 
