@@ -207,6 +207,17 @@ class TestTogether:
         assert written(world) == {"a1": 1, "a2": 1, "c1": 1}
         assert waiting(world, "b") == [1]
 
+    @pytest.mark.parametrize("batch_events_max", [1, 2])
+    def test_an_event_waits_whose_forerunner_is_refused_when_its_own_turn_has_come(
+        self, batch_events_max: int
+    ) -> None:
+        handler = Writes({"a1": (refused_write(),)}, batch_events_max=batch_events_max)
+        world = writing_world(handler, *named("a1", "b1", "a2", "c1", "a3"))
+        assert world.deliver().outcome is Outcome.DELIVERED
+        assert not any("a2" in each or "a3" in each for each in handler.attempted)
+        assert waiting(world, "a") == [0, 2, 4]
+        assert written(world) == {"b1": 1, "c1": 1}
+
     def test_of_events_that_are_committed_one_by_one_each_moves_the_cursor_over_itself_only(self) -> None:
         handler = Writes({name: (add_one("row"),) for name in "abc"})
         world = writing_world(handler, *each_of_its_key("abc"))

@@ -106,6 +106,10 @@ class Run:
             ended = self._flush(at)
             if ended is not None or self._index != after:
                 return ended
+            if visit.has_parked:
+                # One of its key may have been refused, and parked: then this one waits.
+                self._index = at
+                return None
         if visit.careful:
             ended, runs = self._write_down(at, batch[0])
             if ended is not None or not runs:
