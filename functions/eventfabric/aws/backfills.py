@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from eventfabric.aws.clients import error_code, named_failures
 from eventfabric.model.backfill import Backfill
+from eventfabric.model.count import next_count
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.slice import SliceProgress
 from eventfabric.ports import UnreadableItem, insist
@@ -52,7 +53,7 @@ class AwsBackfills:
     def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
         """See ports.Backfills. One PutItem."""
         version = read.version if read else 0
-        stored = replace(to, version=version + 1)
+        stored = replace(to, version=next_count(version))
         item = backfill_item.to_item(stored)
         with named_failures("write a backfill"):
             try:

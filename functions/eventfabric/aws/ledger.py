@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from eventfabric import limits
 from eventfabric.aws.clients import cancellation, error_code, named_failures
 from eventfabric.model.circuit import Circuit
+from eventfabric.model.count import next_count
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
@@ -210,7 +211,7 @@ class AwsLedger:
         self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
     ) -> Circuit | None:
         """See ports.Ledger. One PutItem."""
-        stored = replace(to, version=read.version + 1)
+        stored = replace(to, version=next_count(read.version))
         item = circuit_item.to_item(stream, subscription, self.region, stored)
         return stored if self._replace(stream, "switch the circuit", item, read.version) else None
 
@@ -219,7 +220,7 @@ class AwsLedger:
     ) -> Owner | None:
         """See ports.Ledger. One PutItem."""
         version = read.version if read else 0
-        stored = replace(to, version=version + 1)
+        stored = replace(to, version=next_count(version))
         item = owner_item.to_item(stream, subscription, stored)
         return stored if self._replace(stream, "hand lanes over", item, version) else None
 

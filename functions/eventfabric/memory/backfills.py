@@ -10,6 +10,7 @@ from eventfabric.memory.region import MemoryRegion
 from eventfabric.memory.requests import Requests
 from eventfabric.memory.table import ConditionFailedError
 from eventfabric.model.backfill import Backfill
+from eventfabric.model.count import next_count
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.slice import SliceProgress
 from eventfabric.ports import UnreadableItem, insist
@@ -47,7 +48,7 @@ class MemoryBackfills:
     def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
         """See ports.Backfills. One conditional put."""
         version = read.version if read else 0
-        stored = replace(to, version=version + 1)
+        stored = replace(to, version=next_count(version))
         item = backfill_item.to_item(stored)
         put = {"Item": item, **unchanged(version)}
         try:

@@ -15,6 +15,7 @@ from eventfabric.memory.region import MemoryRegion, SameItemTwiceError, Transact
 from eventfabric.memory.requests import Requests
 from eventfabric.memory.table import ConditionFailedError, MemoryTable
 from eventfabric.model.circuit import Circuit
+from eventfabric.model.count import next_count
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
@@ -180,7 +181,7 @@ class MemoryLedger:
         self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
     ) -> Circuit | None:
         """See ports.Ledger. One conditional put."""
-        stored = replace(to, version=read.version + 1)
+        stored = replace(to, version=next_count(read.version))
         item = circuit_item.to_item(stream, subscription, self.region, stored)
         return stored if self._replace(stream, item, read.version) else None
 
@@ -189,7 +190,7 @@ class MemoryLedger:
     ) -> Owner | None:
         """See ports.Ledger. One conditional put."""
         version = read.version if read else 0
-        stored = replace(to, version=version + 1)
+        stored = replace(to, version=next_count(version))
         item = owner_item.to_item(stream, subscription, stored)
         return stored if self._replace(stream, item, version) else None
 

@@ -1,13 +1,17 @@
 """Owns the hybrid logical clock of an append: 48 bits of milliseconds, 16 of counter; never runs back within a lane."""
 
+from eventfabric import limits
 from eventfabric.model.identity import HybridTime
 
 _COUNTER_BITS = 16
 
 
 def next_time(previous: HybridTime, now_ms: int) -> HybridTime:
-    """The time of an append at `now_ms` after one at `previous`: the wall clock, unless that would not move on."""
-    return HybridTime(max(previous + 1, now_ms << _COUNTER_BITS))
+    """The time of an append at `now_ms` after one at `previous`: the wall clock, unless that would not move on.
+
+    At the last time that can be stored it stands still: the lane goes on, and reconciliation tells of its clock.
+    """
+    return HybridTime(min(max(previous + 1, now_ms << _COUNTER_BITS), limits.HYBRID_TIME_MAX))
 
 
 def to_ms(time: HybridTime) -> int:

@@ -7,6 +7,7 @@ from typing import Final, Self
 
 from eventfabric import limits
 from eventfabric.errors import storable
+from eventfabric.model.count import next_count
 from eventfabric.model.identity import Sequence
 
 _NEVER: Final = Sequence(0)
@@ -106,6 +107,8 @@ class Failure:
     """The step that nobody knows the outcome of, where that is why."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "attempts", min(self.attempts, limits.SEQUENCE_MAX))
+        object.__setattr__(self, "crashes", min(self.crashes, limits.SEQUENCE_MAX))
         for name, most in limits.FAILURE_CHARACTERS_MAX.items():
             text: str = getattr(self, name)
             if len(text) > most or not text.isascii():
@@ -221,7 +224,7 @@ class ParkedChange:
         """The version at which the key is written."""
         stands = self.before or self.after
         assert stands is not None, "a change has a before or an after"
-        return stands.version + 1
+        return next_count(stands.version)
 
 
 def after_changes(parked: Mapping[str, Parked], changes: Iterable[ParkedChange]) -> dict[str, Parked]:

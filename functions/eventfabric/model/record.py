@@ -158,7 +158,7 @@ class Intervention:
 def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_seconds: int | None) -> Record:
     """The record that puts `batch` at `tail` of the lane. UndecodableRecordError where no reader would take it."""
     time = next_time(tail.time, now_ms)
-    if time > limits.HYBRID_TIME_MAX or tail.sequence + batch.count > limits.SEQUENCE_MAX:
+    if tail.sequence + batch.count > limits.SEQUENCE_MAX:
         raise UndecodableRecordError(
             lane,
             tail.sequence,

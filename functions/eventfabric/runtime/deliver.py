@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
 from eventfabric.errors import PortError
+from eventfabric.model.count import next_count
 from eventfabric.model.identity import Lane
 from eventfabric.runtime.messages import doorbells_of, received
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
@@ -182,7 +183,7 @@ def _ring_again(runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], 
     if is_passing:
         seconds = min(seconds, max(limits.LANE_AGAIN_SECONDS, (now_ms - failing_ms) // 4000))
     # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
-    again = max(now_ms - now_ms % moment_ms, doorbell.again + 1)
+    again = max(now_ms - now_ms % moment_ms, next_count(doorbell.again))
     bell = replace(doorbell, tail=ANY_TAIL, again=again, failing_ms=failing_ms)
     if doorbells.ring_later(subscription, bell, seconds):
         return True

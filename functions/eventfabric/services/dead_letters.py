@@ -15,6 +15,7 @@ from eventfabric.errors import (
     Problem,
     UnsettledStepError,
 )
+from eventfabric.model.count import next_count
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
@@ -245,7 +246,7 @@ class DeadLetters:
             is_beside_written = isinstance(outcome, RaceLost) and outcome.is_beside_written
             if isinstance(outcome, Committed) or is_beside_written:
                 # Should this ring be lost, the key is due all the same: with the lane's next doorbell.
-                bell = Doorbell(letter.key.stream, letter.lane, ANY_TAIL, again=cursor.version + 1)
+                bell = Doorbell(letter.key.stream, letter.lane, ANY_TAIL, again=next_count(cursor.version))
                 self._doorbells.ring(self._subscription.name, [bell])
                 return
         raise ContendedCommitError(f"lane {letter.lane} of {self._subscription.name} is busy: try again")

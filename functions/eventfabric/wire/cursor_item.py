@@ -72,7 +72,8 @@ def from_item(item: Item) -> Cursor:
         epoch=fields.whole(item, "e"),
         attempting=fields.flag(item, "g"),
         running=fields.flag(item, "h"),
-        crashes=fields.whole(item, "n", most=limits.CRASHES_MAX) if "n" in item else 0,
+        # One more where it is being attempted, and then it is not attempted again.
+        crashes=fields.whole(item, "n", most=limits.CRASHES_MAX - ("g" in item)) if "n" in item else 0,
         written_ms=fields.milliseconds(item, WRITTEN),
         low=_low(item) if "l" in item else None,
         parked=fields.octets(item, "p", least=1, most=_DIGEST_BYTES_MAX) if "p" in item else b"",

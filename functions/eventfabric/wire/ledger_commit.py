@@ -15,6 +15,7 @@ from typing import Any, Final
 from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError
 from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, Write, WriteRefused
+from eventfabric.model.count import next_count
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import Region
@@ -124,9 +125,9 @@ class CommitRequest:
         version = read.version
         self.announcement: dict[str, Any] | None = None
         if in_order and not writes and (parked or decided or settled):
-            self.announcement = put(replace(read, version=version + 1, is_announced=True), version)
+            self.announcement = put(replace(read, version=next_count(version), is_announced=True), version)
             version += 1
-        self.stored = replace(moved, version=version + 1, roster=roster, is_announced=False)
+        self.stored = replace(moved, version=next_count(version), roster=roster, is_announced=False)
         self.cursor = put(self.stored, version)
         # A decision goes first: without transactions a key that is gone must not lack the note of who discarded it.
         notes = [settled_item.to_item(key, region, one) for one in settled]

@@ -15,6 +15,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
+from eventfabric.model.count import next_count
 from eventfabric.model.identity import LaneIndex, Region, StreamName
 from eventfabric.model.marks import Mark, Marks, part_of
 from eventfabric.wire import fields
@@ -42,7 +43,7 @@ def changed_items(
         version = read.versions.get(part, 0)
         item = marks_key(stream, origin, region, part)
         item["m"] = {"B": _encode(content)}
-        item["v"] = {"N": str(version + 1)}
+        item["v"] = {"N": str(next_count(version))}
         changed.append((item, None if is_unreadable and not version else version))
     return changed
 

@@ -17,6 +17,7 @@ from enum import Enum
 from eventfabric import limits
 from eventfabric.errors import ChangedDeliverError, LogError, PortError, UndecodableItemError
 from eventfabric.model.circuit import CircuitState
+from eventfabric.model.count import next_count
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, Page, RaceLost
@@ -377,7 +378,7 @@ class Deliverer:
         This run did not fail, and nothing is left that it could not note.
         """
         # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
-        moment_ms = max(self._clock.now_ms(), doorbell.again + 1)
+        moment_ms = max(self._clock.now_ms(), next_count(doorbell.again))
         again = replace(doorbell, again=moment_ms, ended=0, failing_ms=0)
         if self._doorbells.ring(self.subscription.name, [again]):
             return LaneResult(Outcome.STOPPED, None)

@@ -127,6 +127,11 @@ class Failover:
             epoch = 1 + max(
                 [owner.epoch, *(s.epoch for s in self._states(self._ports, subscription, owner.origin))]
             )
+            if epoch > limits.SEQUENCE_MAX:
+                raise FailoverError(
+                    f"{name}, lanes of {owner.origin}: epoch {epoch - 1} leaves no room for another: nothing here "
+                    "counts so far, so find out who wrote it, and set a smaller one in the handover and in the cursors"
+                )
             now_ms = self._ports.clock.now_ms()
             to = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=reason)
             stands = self._ports.ledger.hand_over(stream, name, before, to)

@@ -85,7 +85,9 @@ class Round:
             return _from(mark, EMPTY_TAIL.sequence, EMPTY_TAIL.chain), Broken(
                 FindingKind.DIVERGENCE, at, detail
             )
-        return replace(_in_no_round(mark), whole_ms=self._now_ms, rounds=mark.rounds + 1), None
+        return replace(
+            _in_no_round(mark), whole_ms=self._now_ms, rounds=min(mark.rounds + 1, limits.SEQUENCE_MAX)
+        ), None
 
     @staticmethod
     def _broken(record: Record, at: Sequence, mark: Mark, *, may_be_gone: bool) -> Broken | None:
