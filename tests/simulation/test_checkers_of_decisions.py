@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from eventfabric.model.hybrid_clock import next_time
 from eventfabric.model.identity import HybridTime
@@ -100,6 +101,15 @@ def test_undone_decision_is_none_of_a_region_that_had_the_lanes_no_more() -> Non
     assert result("undone_decision", unheard.history) is VALID
 
 
+@pytest.mark.parametrize("region", [HOME, AWAY])
+def test_undone_decision_leaves_out_a_region_that_has_not_heard_that_its_lanes_were_handed_on(
+    region: str,
+) -> None:
+    again = decided("discarded").read(region=region).began("e1", 0, region=region)
+    said = result("undone_decision", again.history)
+    assert said is (INVALID if region == HOME else VALID)
+
+
 def proved(wrong: str, *, tampered: str = "", sequence: int = 1, replicated: bool = True) -> History:
     """What a proof in the other Region came to, with that done to its copy before."""
     hand = Hand().appended("e1", 0)
@@ -195,6 +205,20 @@ def test_reordered_replay() -> None:
     assert result("reordered_replay", replayed(0, 2)) is INVALID
     assert result("reordered_replay", replayed(1)) is INVALID
     assert result("reordered_replay", replayed(2, 0, order="none")) is VALID
+    given_up = replayed(0, 2)
+    given_up.plan = replace(given_up.plan, happenings=(Happening(0, "reorder"),))
+    assert result("reordered_replay", given_up) is VALID
+
+
+@pytest.mark.parametrize("dropped", [{"dropped": (1,)}, {"since": 1, "until": 3}, {"since": 2, "until": 3}])
+def test_reordered_replay_steps_over_what_was_discarded_with_an_earlier_event(
+    dropped: dict[str, Any],
+) -> None:
+    of = replayed(0, 2)
+    about: dict[str, Any] = {"region": HOME, "subscription": SUB, "lane": LANE, "sequence": 9, "key": "k"}
+    settled = h.Settled(at_ms=0, actor="operator", action="discarded", **about, **dropped)
+    said = result("reordered_replay", History(of.plan, [settled, *of.entries]))
+    assert said is (INVALID if dropped.get("since") == 2 else VALID)
 
 
 def charged(*keys: str, region: str = HOME) -> Hand:

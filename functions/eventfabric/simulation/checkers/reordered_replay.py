@@ -4,7 +4,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from eventfabric.simulation import history
-from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Logged, Verdict, verdict
+from eventfabric.simulation.checkers.verdict import (
+    Anomaly,
+    Facts,
+    Logged,
+    Verdict,
+    dropped_of_rest,
+    verdict,
+)
 from eventfabric.simulation.history import History
 
 NAME = "reordered_replay"
@@ -36,7 +43,8 @@ def check(of: History) -> Verdict:
                     place = (entry.writer, entry.subscription, entry.lane)
                     eras[place] = _Era(entry.after.sequence, entry.after.replay_until)
             case history.Settled(action="discarded"):
-                gone.add((entry.subscription, entry.lane, entry.sequence))
+                for sequence in (entry.sequence, *entry.dropped, *dropped_of_rest(facts, entry)):
+                    gone.add((entry.subscription, entry.lane, sequence))
             case history.AttemptEnded(error="", replay=True):
                 for each in entry.events:
                     era = eras.get((entry.region, entry.subscription, each.lane))
@@ -54,7 +62,7 @@ def _out_of_turn(
     of_key: dict[tuple[str, str], list[Logged]], entry: history.AttemptBegan, number: int,
 ) -> list[Anomaly]:  # fmt: skip
     subscription = facts.subscriptions[entry.subscription]
-    if subscription.order == "none" or subscription.guarantee == "at_most_once":
+    if subscription.order == "none" or facts.is_reordered or subscription.guarantee == "at_most_once":
         return []
     beside = {(each.lane, each.sequence) for each in entry.events}
     found: list[Anomaly] = []

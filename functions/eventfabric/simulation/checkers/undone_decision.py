@@ -12,7 +12,8 @@ def check(of: History) -> Verdict:
 
     A replay hands out again what it names, whatever was decided about it. A handover that did not hear of a decision
     repeats what was before it, as it repeats commits; who had taken over when the decision was made is bound by it. A
-    Region that had not heard that its lanes were handed over decides nothing for whoever has them.
+    Region that had not heard that its lanes were handed over decides nothing for whoever has them, and may hand out
+    what those have decided.
     """
     facts = Facts(of)
     decided: dict[tuple[str, str, str, int], tuple[history.Decided, int]] = {}
@@ -42,6 +43,11 @@ def check(of: History) -> Verdict:
     return verdict(NAME, anomalies)
 
 
+def _hears_of(facts: Facts, decision: history.Decided, region: str) -> bool:
+    """Tell a Region that knows of a decision from one that may be its lane's former owner and not know it."""
+    return region == decision.region or facts.plan.durability == "quorum"
+
+
 def _dead_again(
     facts: Facts, decided: dict[tuple[str, str, str, int], tuple[history.Decided, int]],
     entry: history.KeyChanged, number: int,
@@ -52,7 +58,7 @@ def _dead_again(
     if after.state != "dead":
         return []
     place = (entry.subscription, facts.group(entry.subscription, entry.region), entry.lane, after.waiting[0])
-    if place not in decided:
+    if place not in decided or not _hears_of(facts, decided[place][0], entry.region):
         return []
     if before is not None and before.state == "dead" and before.waiting[0] == after.waiting[0]:
         return []  # that it is dead is no news
@@ -74,7 +80,7 @@ def _handed_out_again(
     found: list[Anomaly] = []
     for one in entry.events:
         decision, at = decided.get((entry.subscription, group, one.lane, one.sequence), (None, 0))
-        if decision is None or decision.action == "redriven":
+        if decision is None or decision.action == "redriven" or not _hears_of(facts, decision, entry.region):
             continue
         read_since = any(
             isinstance(each, history.LaneRead) and each.actor == entry.actor and each.lane == one.lane

@@ -230,6 +230,15 @@ class Facts:
         )
 
 
+def dropped_of_rest(facts: Facts, entry: history.Settled) -> list[int]:
+    """The events of a key that were discarded by where they stand in the log."""
+    return [
+        one.sequence
+        for one in facts.lanes.get(entry.lane, [])
+        if one.key == entry.key and entry.since <= one.sequence < entry.until
+    ]
+
+
 class Delivering:
     """How far each lane is for each group, entry by entry: feed it the entries in order."""
 
@@ -272,7 +281,7 @@ class Delivering:
                     self.removed.difference_update(places_of(entry))
             case history.Settled() if entry.action == "discarded":
                 group = facts.group(entry.subscription, entry.region)
-                for sequence in (entry.sequence, *entry.dropped, *self._of_rest(entry)):
+                for sequence in (entry.sequence, *entry.dropped, *dropped_of_rest(facts, entry)):
                     self.discarded.add((entry.subscription, group, entry.lane, sequence))
             case history.KeyChanged() if not entry.copied:
                 parked = self.parked[entry.writer, entry.subscription, entry.lane]
@@ -297,14 +306,6 @@ class Delivering:
         group = self.facts.group(subscription, region)
         for place in events:
             self.handled.add((subscription, group, place.lane, place.sequence))
-
-    def _of_rest(self, entry: history.Settled) -> list[int]:
-        """The events of a key that were discarded by where they stand in the log."""
-        return [
-            one.sequence
-            for one in self.facts.lanes.get(entry.lane, [])
-            if one.key == entry.key and entry.since <= one.sequence < entry.until
-        ]
 
     def _is_before_it_began(self, subscription: str, group: str, one: Logged) -> bool:
         """Whether the subscription chose to begin behind it, or had to since it was past its time."""
