@@ -27,7 +27,7 @@ OF_ITEMS = [
         "garbage fails its batch",
         "a message that is no doorbell fails all that came with it",
         "eventfabric.runtime.messages:doorbells_of",
-        "refuse(record)\n",
+        "refuse(record, subscription)\n",
         "raise\n",
         by="escaped_error",
         seed=2,

@@ -230,6 +230,23 @@ class TestCursors:
         assert kinds(world) == [FindingKind.CURSOR_AHEAD]
 
 
+class TestClocks:
+    """A lane whose time is ahead."""
+
+    def test_what_comes_while_a_pass_is_under_way_is_not_ahead_of_its_clock(self) -> None:
+        world = healthy()
+
+        def slow(called: str, overall: int, of_name: int) -> Fault | None:
+            if called == "ledger.marks" and of_name == 1:
+                world.clock.advance(2 * limits.CLOCK_AHEAD_SECONDS)
+                world.put(*named("c1"))
+            return None
+
+        ports = world.ports()
+        found = passed(world, replace(ports, ledger=Faults(slow).ledger(ports.ledger)))
+        assert [one.kind for one in found] == []
+
+
 class TestOwners:
     """Who writes though the lanes were handed to another."""
 

@@ -210,10 +210,11 @@ class Reconciler:
         )
 
     def _clock_ahead(self, lane: Lane, tail: Tail) -> Iterator[Finding]:
-        """Compare the lane's time with this Region's: a producer's clock that is ahead has taken the lane with it."""
-        ahead_ms = (
-            to_ms(tail.time) - self._ports.clock.now_ms()
-        )  # which may have gone on since the pass began
+        """Compare the lane's time with this Region's: a producer's clock that is ahead has taken the lane with it.
+
+        By the time of this look: what came since the pass began is not ahead of anything.
+        """
+        ahead_ms = to_ms(tail.time) - self._ports.clock.now_ms()
         self._vitals.clock_ahead(ahead_ms)
         if lane.origin == self._region and ahead_ms > 1000 * limits.CLOCK_AHEAD_SECONDS:
             detail = f"its newest event's time is {ahead_ms // 1000} s ahead of the clock here"
