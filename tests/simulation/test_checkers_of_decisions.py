@@ -90,7 +90,7 @@ def test_undone_decision_binds_who_had_the_lanes_and_not_who_gets_them_later() -
     later = decided("discarded").tell(h.HandedOver, **about).read().tried("e1", 0)
     assert result("undone_decision", later.history) is VALID
     before = Hand().appended("e1", 0).parked(0, state="dead").tell(h.HandedOver, **about)
-    bound = decided("discarded", before, region=AWAY).read().tried("e1", 0)
+    bound = decided("discarded", before, region=AWAY).read(region=AWAY).began("e1", 0, region=AWAY)
     assert result("undone_decision", bound.history) is INVALID
 
 

@@ -1,5 +1,6 @@
 """Turns the changes of tables into entries of the history: the truth, whatever callers were answered."""
 
+from dataclasses import replace
 from typing import Any
 
 from eventfabric.memory.stream import Change
@@ -50,6 +51,8 @@ class Observer:
         self._kind = kind
         self._shared = shared
         self._seen = 0
+        self._own: dict[tuple[Any, ...], Item] = {}
+        """What the fabric wrote last where somebody else has written over it since."""
         self.is_foreign_news = False
         """Tells whether the last look saw something change that the fabric did not write, of which nothing is told."""
 
@@ -64,7 +67,10 @@ class Observer:
         for change in new:
             if is_foreign(change.old) or is_foreign(change.new):
                 self.is_foreign_news = True
-                continue
+                own = self._own_part(change)
+                if own is None:
+                    continue
+                change = own
             match self._kind:
                 case "log":
                     told += self._of_log(change)
@@ -73,6 +79,15 @@ class Observer:
                 case _:
                     told += _of_effects(change)
         return told
+
+    def _own_part(self, change: Change) -> Change | None:
+        """The change from what the fabric wrote last to what it writes now; None where somebody else alone did it."""
+        if is_foreign(change.new):
+            if change.old is not None and not is_foreign(change.old):
+                self._own[change.key] = change.old
+            return None
+        before = self._own.pop(change.key, None)
+        return None if before == change.new else replace(change, old=before)
 
     def _of_log(self, change: Change) -> list[Told]:
         if not is_record(change.keys):
