@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from eventfabric import limits
+from eventfabric.errors import ThrottledError
 from eventfabric.memory.faults import Faults
 from eventfabric.memory.region import MemoryRegion, Tear
 from eventfabric.model.cursor import START, digest_of
@@ -166,6 +167,22 @@ def test_nor_is_one_behind_a_key_that_lists_just_now_what_the_log_had_of_it(
     world.deliver()
     assert world.parked()["a"].failure.event_id == "a3"
     assert [place.sequence for place in world.parked()["a"].waiting] == [2, 3]
+
+
+def test_no_event_of_a_key_is_handed_out_that_somebody_frees_behind_the_visits_back() -> None:
+    world = world_of(Failing({"a1": 99}), *named("a1", "a2"), **DEAD)
+    world.deliver()
+    world.put(*named("a3"))
+    table = world.cloud.regions[HOME].table(world.topology.ledger.name)
+    with torn(world, [1]):  # the cursor is seen late
+        replay(world, 0)
+    hidden = dict(table.hidden)
+    assert [key[1] for key in hidden] == [f"{HOME}/cursor"]
+    with pytest.raises(ThrottledError, match="written meanwhile"):
+        world.deliver()
+    assert world.recorder.ids() == []
+    world.deliver()
+    assert [place.sequence for place in world.parked()["a"].waiting] == [0, 1, 2]
 
 
 def test_a_state_that_fits_together_is_read_once_and_one_that_never_does_a_few_times() -> None:

@@ -314,6 +314,13 @@ _ALL: Final = (
         copied=(), slowness=(1.0, 20.0), torn_share=0.5,
     ),
     Profile(
+        "torn", "reads that see transactions item by item, while operators decide, replay and reconcile",
+        regions=(1, 1, 2), quorum_share=0, retention_share=0, lanes=(1,), subscriptions=(1,), consumers=(2, 3),
+        seconds=(10.0, 30.0), publishes=(14, 20), bad=(0.5, 0.8), faults=("bell_kept",), fault_share=0.5,
+        happenings=(8, 12, 16), anywhere=("redrive", "discard", "edit", "replay", "replay", "reconcile", "reconcile"),
+        between=(), copied=(), tamper_share=0, slowness=(1.0, 20.0), torn_share=1.0,
+    ),
+    Profile(
         "beginnings", "lanes begin where a replica shows records late and in any order, of a stream that expires",
         regions=(2, 3), quorum_share=0, retention_share=1, lanes=(1,), delivers=("everywhere", "one"),
         faults=("lag", "slow", "stale", "lost_reply"), always=("lag", "slow"), quiet_share=0, anywhere=(),

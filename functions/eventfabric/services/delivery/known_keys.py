@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 
 from eventfabric import limits
+from eventfabric.errors import ThrottledError
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes, is_alone
 from eventfabric.model.roster import Roster, digest_of_id
@@ -27,6 +28,8 @@ class KnownKeys:
         self.stored: dict[str, Parked] = dict(state.parked.get(context.region, {}))
         self.now: dict[str, Parked] = dict(self.stored)
         self._looked: set[bytes] = set()
+        self.version = state.cursor(context.region).version
+        """Of the lane's cursor, as it was read, or as the last commit left it."""
         self._alone: defaultdict[str, list[str]] | None = None
 
     def look(self, roster: Roster, digests: Iterable[bytes]) -> list[Parked]:
@@ -44,8 +47,9 @@ class KnownKeys:
     def _found(self, sought: list[bytes]) -> list[Parked]:
         """Read keys, and those again for a moment that are named and not there.
 
-        A transaction's cursor may be seen before its keys. What stays away was freed meanwhile, so that this visit
-        loses its race, or begins like the digest of a dead key, and is none.
+        A transaction's cursor may be seen before its keys. What stays away while nobody moves the cursor begins like
+        the digest of a dead key, and is none. ThrottledError where the cursor was moved: the key was freed with that,
+        and its events must not be handed out before this run has lost its race, for they would come out of order.
         """
         found = self._in.ledger.look_up(self._key, sought)
         for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
@@ -53,6 +57,9 @@ class KnownKeys:
             missing = [one for one in sought if one not in seen]
             if not missing:
                 break
+            stands = self._in.ledger.state(self._key, glance=True).cursor(self._in.region)
+            if stands.version != self.version:
+                raise ThrottledError("look up a parked key", "its lane was written meanwhile")
             self._in.clock.sleep(pause_seconds)
             found += self._in.ledger.look_up(self._key, missing)
         return found

@@ -66,6 +66,7 @@ class VisitedLane:
         if not isinstance(outcome, Committed):
             return outcome
         self.cursor, self._stale = outcome.cursor, frozenset()
+        self._keys.version = outcome.cursor.version
         for change in changes:
             self._stands(change)
         left = {each for each in self._changed if self._parked.get(each) != self._stored.get(each)}
@@ -108,6 +109,7 @@ class VisitedLane:
         if not isinstance(outcome, Committed):
             return only_race(outcome)
         self.cursor = outcome.cursor
+        self._keys.version = outcome.cursor.version
         return None
 
     def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
