@@ -28,7 +28,10 @@ from tests.unit import test_failover as failover
 from tests.unit import test_lane_end as lane_end
 from tests.unit import test_marks_item as marks_item
 from tests.unit import test_owner_stays as owner_stays
+from tests.unit import test_place_of_a_lane as place
 from tests.unit import test_quarantine as quarantine
+from tests.unit import test_torn_reads as torn_reads
+from tests.unit import test_torn_transactions as torn_transactions
 
 Check = Callable[[], None]
 _FAILOVER = "eventfabric.services.upkeep.failover:Failover"
@@ -301,6 +304,69 @@ CONDITIONS: list[tuple[Bug, Check]] = [
             "is_spent = False",
         ),
         at_most_once.test_what_was_attempted_under_another_guarantee_is_attempted_no_more_and_counted,
+    ),
+    (
+        bug(
+            "keys that were not seen beside a cursor are forgotten",
+            "eventfabric.model.cursor:Cursor.beside_after",
+            "read.low is not None and len(stood) < read.roster.count",
+            "False",
+        ),
+        torn_reads.test_what_was_not_seen_beside_a_cursor_counts_beside_the_next,
+    ),
+    (
+        bug(
+            "a key that its cursor names and that is not seen yet is not looked for again",
+            "eventfabric.services.delivery.known_keys:KnownKeys._found",
+            "for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:",
+            "for pause_seconds in ():",
+        ),
+        torn_reads.test_so_it_does_where_that_one_is_dead,
+    ),
+    (
+        bug(
+            "an event is taken to wait in a key as it was read",
+            "eventfabric.services.delivery.visit:Visit.wait",
+            "elif self._may_be_older(parked.id):",
+            "elif False:",
+        ),
+        torn_reads.test_an_event_that_a_replay_takes_out_of_its_key_is_no_more_taken_to_wait_there,
+    ),
+    (
+        bug(
+            "a publisher takes a transaction that is half seen for a hole",
+            "eventfabric.services.lane_end:LaneEnds.tail",
+            "for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:",
+            "for pause_seconds in ():",
+        ),
+        lambda: torn_transactions.test_a_publisher_that_sees_the_second_record_alone_looks_again(0.5),
+    ),
+    (
+        bug(
+            "a pass takes a transaction that is half seen for a hole",
+            "eventfabric.services.upkeep.replica:Replica._verify_patiently",
+            "if lane.origin == self._region else ()",
+            "if False else ()",
+        ),
+        torn_transactions.test_reconciliation_that_sees_the_second_record_alone_looks_again,
+    ),
+    (
+        bug(
+            "a warm publisher reads what reconciliation remembers once",
+            "eventfabric.services.lane_end:KnownMarks.of",
+            "> 1000 * limits.KNOWN_MARKS_SECONDS",
+            "> 10**12",
+        ),
+        lane_end.TestWhatAPublisherKnows().test_a_warm_process_sees_newer_marks_after_a_minute,
+    ),
+    (
+        bug(
+            "a place is noted of a lane whose end is lost",
+            "eventfabric.services.upkeep.replica:Replica._examined",
+            "known = Tail(mark.sequence, mark.chain, tail.time)",
+            "known = Tail(mark.sequence, mark.chain, tail.time, 1)",
+        ),
+        lambda: place.test_records_that_are_lost_while_no_region_answers_are_copied_by_a_later_pass(7),
     ),
 ]
 

@@ -115,9 +115,8 @@ class Replica:
                 tail = self._log.tail(lane)
                 if tail.sequence >= mark.sequence:
                     return self._examined(lane, mark, tail, origin, [*findings, lost], full=True)
-            known = Tail(
-                mark.sequence, mark.chain, tail.time
-            )  # not read: it has no expiry, and no place is noted
+            # It was not read, so it has no expiry, and no place is noted.
+            known = Tail(mark.sequence, mark.chain, tail.time)
             return Examined(mark, known, (*findings, lost))
         if full:
             mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
