@@ -146,8 +146,19 @@ class Facts:
             if isinstance(entry, history.Removed) and entry.lane.startswith(f"{entry.region}/"):
                 missing.update((entry.lane, entry.sequence + index) for index in range(entry.count))
             elif isinstance(entry, history.Appended) and not entry.copied:
-                missing.difference_update(places_of(entry))
+                missing.difference_update(self.put_back(entry))
         return missing
+
+    def put_back(self, entry: history.Appended) -> list[tuple[str, int]]:
+        """The places of what a record brought back, or past which a skip leads; no other record's."""
+        places = places_of(entry)
+        if entry.skipped:
+            return places
+        return [
+            place
+            for place, id_ in zip(places, entry.ids, strict=True)
+            if place in self.logged and self.logged[place].id == id_
+        ]
 
     @cached_property
     def lost(self) -> set[tuple[str, int]]:
@@ -278,7 +289,7 @@ class Delivering:
                 if entry.skipped:
                     self.skipped.update(places_of(entry))
                 else:
-                    self.removed.difference_update(places_of(entry))
+                    self.removed.difference_update(facts.put_back(entry))
             case history.Settled() if entry.action == "discarded":
                 group = facts.group(entry.subscription, entry.region)
                 for sequence in (entry.sequence, *entry.dropped, *dropped_of_rest(facts, entry)):
