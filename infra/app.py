@@ -2,7 +2,8 @@
 
 Context: `definition` (path, default infra/fabric.toml), `account`, `code_signing_config` (ARNs, one for each Region,
 with commas between them), `platform` (that of the wheels: `lambda`, or `host` for emulators that run functions on this
-machine). What is wrong is said in one message, before any code is staged and any stack is made.
+machine), `streams_again` (anything new: the streams of tables are looked up again). What is wrong is said in one
+message, before any stack is made.
 """
 
 import json

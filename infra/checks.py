@@ -10,17 +10,10 @@ from aws_cdk import region_info
 from eventfabric.definition import Definition
 from eventfabric.errors import DefinitionError, Problem
 
-QUORUM_REGION_SETS = (
-    frozenset({"us-east-1", "us-east-2", "us-west-2"}),
-    frozenset({"eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1"}),
-    frozenset({"ap-northeast-1", "ap-northeast-2", "ap-northeast-3"}),
-)
-"""Strongly consistent global tables stay within one of these (AWS documentation of DynamoDB, 2026)."""
-
 
 def check_regions(definition: Definition, *, where: str) -> None:
-    """DefinitionError lists every Region, and set of Regions, into which the definition cannot be deployed."""
-    problems = [*_unknown(definition), *_quorums(definition)]
+    """DefinitionError lists every Region into which the definition cannot be deployed."""
+    problems = list(_unknown(definition))
     if problems:
         raise DefinitionError(problems, where=where)
 
@@ -62,16 +55,4 @@ def _unknown(definition: Definition) -> Iterator[Problem]:
                 f'"{region}", of partition {partition}',
                 f"a Region of {partitions[home]}, as {home}: AWS replicates no table between partitions "
                 "(docs/backfill.md joins them)",
-            )
-
-
-def _quorums(definition: Definition) -> Iterator[Problem]:
-    for name, stream in definition.streams.items():
-        regions = frozenset(stream.regions)
-        if stream.durability == "quorum" and not any(regions <= allowed for allowed in QUORUM_REGION_SETS):
-            sets = "; ".join(", ".join(sorted(allowed)) for allowed in QUORUM_REGION_SETS)
-            yield Problem(
-                f"streams.{name}.regions",
-                ", ".join(stream.regions),
-                f'three of one of these sets, as durability is "quorum": {sets}',
             )

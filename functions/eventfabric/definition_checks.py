@@ -23,6 +23,13 @@ from eventfabric.handler_lookup import missing
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and list places from the top of the file to a value."""
 
+QUORUM_REGION_SETS = (
+    frozenset({"us-east-1", "us-east-2", "us-west-2"}),
+    frozenset({"eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1"}),
+    frozenset({"ap-northeast-1", "ap-northeast-2", "ap-northeast-3"}),
+)
+"""Strongly consistent global tables stay within one of these (AWS documentation of DynamoDB, 2026)."""
+
 _TABLES = {"fabric": FabricSection, "streams": Stream, "subscriptions": Subscription}
 
 
@@ -152,6 +159,18 @@ def _stream(facts: Facts, name: str) -> Iterator[Broken]:
             )
     if durability == "regional" and len(regions) > 1:
         yield Broken(path, _list(sorted(regions)), 'exactly one Region, as durability is "regional"')
+
+
+def impossible_quorums(facts: Facts) -> Iterator[Broken]:
+    """Every quorum stream whose three Regions AWS makes no strongly consistent table of."""
+    for name in facts.names("streams"):
+        regions = facts.regions(name) or ()
+        if facts.text("streams", name, "durability") != "quorum" or len(set(regions)) != QUORUM_REGIONS:
+            continue
+        if not any(allowed.issuperset(regions) for allowed in QUORUM_REGION_SETS):
+            sets = "; ".join(_list(sorted(allowed)) for allowed in QUORUM_REGION_SETS)
+            allowed_text = f'three of one of these sets, as durability is "quorum": {sets}'
+            yield Broken(("streams", name, "regions"), _list(regions), allowed_text)
 
 
 def _subscription(facts: Facts, name: str) -> Iterator[Broken]:

@@ -48,9 +48,10 @@ def read_definition(
             [Problem(str(file), f"bytes that are not UTF-8 ({error.reason})", "UTF-8")]
         ) from error
     if not check_handlers:
-        return _parse(text, where=str(file), search_path=None)
+        return _parse(text, where=str(file), search_path=None, of_account=True)
     default = [*handler_folders(file), *sys.path]
-    return _parse(text, where=str(file), search_path=[str(entry) for entry in search_path or default])
+    found = [str(entry) for entry in search_path or default]
+    return _parse(text, where=str(file), search_path=found, of_account=True)
 
 
 def handler_folders(path: str | Path) -> list[Path]:
@@ -60,11 +61,14 @@ def handler_folders(path: str | Path) -> list[Path]:
 
 
 def parse_definition(text: str, *, where: str = "<text>") -> Definition:
-    """The resolved definition in a TOML text; DefinitionError lists all that is wrong with it, at `where`."""
-    return _parse(text, where=where, search_path=None)
+    """The resolved definition in a TOML text; DefinitionError lists all that is wrong with it, at `where`.
+
+    What an account would refuse of it is not asked: Regions may be any.
+    """
+    return _parse(text, where=where, search_path=None, of_account=False)
 
 
-def _parse(text: str, *, where: str, search_path: Sequence[str] | None) -> Definition:
+def _parse(text: str, *, where: str, search_path: Sequence[str] | None, of_account: bool) -> Definition:
     raw = _tables(text, where)
     broken: list[checks.Broken] = list(_stray_names(raw))
     definition: Definition | None = None
@@ -75,6 +79,8 @@ def _parse(text: str, *, where: str, search_path: Sequence[str] | None) -> Defin
         broken += _broken_keys(raw, error)
     facts = checks.Facts(raw, frozenset(problem.path for problem in broken))
     broken += checks.broken_rules(facts)
+    if of_account:
+        broken += checks.impossible_quorums(facts)
     if search_path is not None:
         broken += checks.broken_references(facts, search_path)
     if broken or definition is None:

@@ -242,6 +242,10 @@ ITEM_BYTES_MAX: Final = 400 * 1024
 EXPORT_LINE_BYTES_MAX: Final = 2 * ITEM_BYTES_MAX
 """An item in a line of an export: its bytes take a third more there, and every attribute its name and type."""
 QUEUE_SEND_BATCH_MAX: Final = 10
+QUEUE_WAIT_SECONDS: Final = 1
+"""A receive that waits at all asks all of a queue's servers; one that does not may say 'nothing' of a few of them."""
+QUEUE_EMPTY_ANSWERS: Final = 2
+"""Empty answers in a row after which a queue is taken to be empty."""
 QUEUE_GROUP_CHARACTERS_MAX: Final = 128
 DOORBELL_BATCH_MAX: Final = 10
 QUEUE_MESSAGE_BYTES_MAX: Final = 1024 * 1024

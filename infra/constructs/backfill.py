@@ -34,7 +34,8 @@ class BackfillMachine(Construct):
     def __init__(self, scope: Construct, id: str, *, name: str, function: lambda_.IFunction) -> None:
         super().__init__(scope, id)
         stack = Stack.of(self)
-        executions = Resource("states", stack.region, f"execution:{name}/*")
+        runs = Resource("states", stack.region, f"execution:{name}:*")
+        maps = Resource("states", stack.region, f"execution:{name}/*")
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
         policy = iam.Policy(
             self,
@@ -47,10 +48,13 @@ class BackfillMachine(Construct):
                     ["states:StartExecution"],
                     arn_of(stack, Resource("states", stack.region, f"stateMachine:{name}")),
                 ),
+                # Runs have the machine's name, those that a map starts the map's behind it.
                 _allow(
-                    ["states:DescribeExecution", "states:RedriveExecution", "states:StopExecution"],
-                    arn_of(stack, executions),
+                    ["states:DescribeExecution", "states:StopExecution"],
+                    arn_of(stack, runs),
+                    arn_of(stack, maps),
                 ),
+                _allow(["states:RedriveExecution"], arn_of(stack, maps)),
                 _allow([f"logs:{action}" for action in _DELIVER_LOGS], "*"),
                 _allow([f"xray:{action}" for action in _TRACE], "*"),
             ],
@@ -89,12 +93,13 @@ class BackfillMachine(Construct):
             policy,
             {
                 "IAM5[Resource::*]": "Log deliveries and X-Ray have no resources that a policy could name.",
-                wildcard_rule(stack, executions): (
-                    "The runs of a distributed map get their names when they start; the machine's are named."
-                ),
+                **{
+                    wildcard_rule(stack, one): "Runs get their names when they start; the machine's is named."
+                    for one in (runs, maps)
+                },
             },
         )
 
 
-def _allow(actions: list[str], resource: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(actions=actions, resources=[resource])
+def _allow(actions: list[str], *resources: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=actions, resources=list(resources))

@@ -31,6 +31,7 @@ class FabricFunction(Construct):
         code: lambda_.Code,
         signing: lambda_.ICodeSigningConfig | None = None,
         retries: int | None = None,
+        event_age_minutes: int | None = None,
     ) -> None:
         super().__init__(scope, id)
         self.role = logging_role(self, function.name)
@@ -54,6 +55,7 @@ class FabricFunction(Construct):
             if function.may_recur
             else lambda_.RecursiveLoop.TERMINATE,
             retry_attempts=retries,
+            max_event_age=None if event_age_minutes is None else Duration.minutes(event_age_minutes),
             code_signing_config=signing,
         )
         acknowledge(

@@ -53,13 +53,19 @@ class StreamArns(Construct):
         acknowledge(self._function, {"L1": "The runtime of all functions of the fabric."})
 
     def of(self, table: TableTopology) -> str:
-        """The ARN, as a token."""
+        """The ARN, as a token.
+
+        CloudFormation asks again only where a property changes. A table that was made anew or restored under its name
+        has another stream: whoever did that deploys with a new value of the context `streams_again`.
+        """
+        given = self.node.try_get_context("streams_again")
+        again = {} if given is None else {"Again": str(given)}
         found = CustomResource(
             self,
             table.name,
             service_token=self._function.function_arn,
             service_timeout=Duration.minutes(_TIMEOUT_MINUTES + 1),
             resource_type="Custom::EventFabricStreamArn",
-            properties={"TableName": table.name, "StreamView": table.stream_view},
+            properties={"TableName": table.name, "StreamView": table.stream_view, **again},
         )
         return found.get_att_string("StreamArn")

@@ -57,11 +57,16 @@ class CellStack(cdk.Stack):
         self._upkeep()
 
     def _function(
-        self, id: str, function: FunctionTopology, *, retries: int | None = None
+        self,
+        id: str,
+        function: FunctionTopology,
+        *,
+        retries: int | None = None,
+        event_age_minutes: int | None = None,
     ) -> lambda_.Function:
         made = FabricFunction(
             self, id, function, of_function(self.topology, function),
-            code=self._code, signing=self._signing, retries=retries,
+            code=self._code, signing=self._signing, retries=retries, event_age_minutes=event_age_minutes,
         )  # fmt: skip
         self.functions[function.name] = made
         return made.function
@@ -118,8 +123,13 @@ class CellStack(cdk.Stack):
 
     def _upkeep(self) -> None:
         """What runs on a schedule or on demand."""
-        # The next pass comes soon, and finds what a failed one left.
-        reconcile = self._function("Reconcile", self.topology.reconcile_function(self._home), retries=0)
+        # The next pass comes soon, and finds what a failed one left; one that waited for longer is in its way.
+        reconcile = self._function(
+            "Reconcile",
+            self.topology.reconcile_function(self._home),
+            retries=0,
+            event_age_minutes=RECONCILE_MINUTES,
+        )
         FunctionSchedule(
             self,
             "ReconcileSchedule",

@@ -5,7 +5,8 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.state_machine import backfill_state_machine
-from eventfabric.topology import QueueTopology, TableTopology
+from eventfabric.topology import RECONCILE_MINUTES, QueueTopology, TableTopology
+from infra.app import ROOT
 from infra.stacks.log import owning_region
 from tests.infra.synthesis import Synthesised
 
@@ -250,6 +251,32 @@ def test_no_stack_refers_to_another(synthesised: Synthesised) -> None:
     for name, template in synthesised.templates.items():
         assert "Fn::ImportValue" not in json.dumps(template), name
         assert not template.get("Outputs"), name
+
+
+def test_a_cell_that_goes_before_another_regions_stacks_goes_alone_as_the_guide_says(
+    synthesised: Synthesised,
+) -> None:
+    """The manifest has the CDK deploy all that a stack depends on first, wherever it is."""
+    manifest = json.loads((synthesised.folder / "manifest.json").read_text())["artifacts"]
+    topology = synthesised.topology
+    crossing = [
+        (region, other)
+        for region in topology.regions
+        for other in manifest[cell(synthesised, region)]["dependencies"]
+        if other in synthesised.templates and not other.endswith(region)
+    ]
+    assert bool(crossing) == (len(topology.regions) > 1)
+    guide = (ROOT / "docs" / "deploy.md").read_text()
+    assert "deploy --exclusively" in guide
+    assert "destroy --exclusively" in guide
+
+
+def test_a_pass_of_reconciliation_waits_for_no_longer_than_until_the_next(synthesised: Synthesised) -> None:
+    for region in synthesised.topology.regions:
+        stack = cell(synthesised, region)
+        [settings] = synthesised.properties("AWS::Lambda::EventInvokeConfig", stack=stack)
+        assert settings["MaximumRetryAttempts"] == 0
+        assert settings["MaximumEventAgeInSeconds"] == 60 * RECONCILE_MINUTES
 
 
 def test_names_of_queues_and_functions_are_equal_in_all_regions_of_a_stream(shop: Synthesised) -> None:

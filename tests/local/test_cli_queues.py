@@ -142,27 +142,34 @@ def test_dead_doorbells_are_counted_first_and_then_rung_again(shop: Shop) -> Non
     assert shop.everything() == before
 
     done = shop.cli.run("queues", "redrive", "billing", *shop.at, "--json")
-    assert (done.code, done.json) == (0, {"redriven": {"billing": 13}, "waiting": {}})
+    assert (done.code, done.json) == (0, {"redriven": {"billing": 13}, "waiting": {"billing": 0}})
     assert {(one.lane, one.tail) for one in rung(shop, "billing")} == {(LANE, ANY_TAIL)}
     assert (taken(shop, "shop-billing-dead.fifo"), taken(shop, "shop-billing-timers-dead")) == ([], [])
-    assert shop.cli.run("queues", "redrive", "billing", *shop.at).out == "billing: 0 doorbells rung again\n"
+    assert (
+        shop.cli.run("queues", "redrive", "billing", *shop.at).out
+        == "billing: 0 doorbells rung again, 0 left, about\n"
+    )
 
 
 def test_what_is_no_doorbell_stays_in_the_dead_letter_queue(shop: Shop) -> None:
     send(shop, "shop-audit-dead.fifo", "no doorbell at all")
     send(shop, "shop-audit-dead.fifo", bell(shop))
-    assert shop.cli.run("queues", "redrive", "audit", *shop.at).out == "audit: 1 doorbells rung again\n"
+    assert (
+        shop.cli.run("queues", "redrive", "audit", *shop.at).out
+        == "audit: 1 doorbells rung again, 1 left, about\n"
+    )
     assert [one.lane for one in rung(shop, "audit")] == [LANE]
     url = queue_url(shop, "shop-audit-dead.fifo")
     left = shop.server.clients[US].sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])[
         "Attributes"
     ]
     assert left["ApproximateNumberOfMessagesNotVisible"] == "1"
+    shop.server.clients[US].sqs.purge_queue(QueueUrl=url)
 
 
 def test_without_a_name_all_subscriptions_of_the_region_are_rung_for(shop: Shop) -> None:
     rung(shop, "everywhere", EU)
     send(shop, "shop-everywhere-dead.fifo", bell(shop), EU)
     ran = shop.cli.run("queues", "redrive", "--region", EU, *shop.at, "--json")
-    assert ran.json == {"redriven": {"everywhere": 1}, "waiting": {}}
+    assert ran.json == {"redriven": {"everywhere": 1}, "waiting": {"everywhere": 0}}
     assert len(rung(shop, "everywhere", EU)) == 1

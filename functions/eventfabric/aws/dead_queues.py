@@ -1,6 +1,6 @@
 """The dead-letter queues of subscriptions: doorbells received too often. They carry no events."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from eventfabric import limits
 from eventfabric.aws.clients import named_failures
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
 
+_COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+
+
 class DeadQueues:
     """The dead-letter queues of one Region."""
 
@@ -22,7 +25,7 @@ class DeadQueues:
         self._clock = clock
 
     def count(self, subscription: SubscriptionTopology) -> int:
-        """How many doorbells wait, about; timers included."""
+        """How many messages wait, about, or are in somebody's hands; timers included."""
         return sum(self._waiting(name) for name in _names(subscription))
 
     def redrive(self, subscription: SubscriptionTopology) -> int:
@@ -31,20 +34,18 @@ class DeadQueues:
 
     def _waiting(self, name: str) -> int:
         with named_failures("count dead doorbells"):
-            answer = self._client.get_queue_attributes(
-                QueueUrl=self._url(name), AttributeNames=["ApproximateNumberOfMessages"]
-            )
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+            answer = self._client.get_queue_attributes(QueueUrl=self._url(name), AttributeNames=list(_COUNTS))
+        return sum(int(answer["Attributes"][one]) for one in _COUNTS)
 
     def _redrive(self, subscription: str, name: str) -> int:
-        url, rung = self._url(name), 0
-        while True:
+        url, rung, empty = self._url(name), 0, 0
+        while empty < limits.QUEUE_EMPTY_ANSWERS:
             with named_failures("receive dead doorbells"):
                 messages = self._client.receive_message(
-                    QueueUrl=url, MaxNumberOfMessages=limits.QUEUE_SEND_BATCH_MAX
-                ).get("Messages", [])
-            if not messages:
-                return rung
+                    QueueUrl=url, MaxNumberOfMessages=limits.QUEUE_SEND_BATCH_MAX,
+                    WaitTimeSeconds=limits.QUEUE_WAIT_SECONDS,
+                ).get("Messages", [])  # fmt: skip
+            empty = 0 if messages else empty + 1
             for message in messages:
                 try:
                     dead = from_body(message["Body"])
@@ -55,6 +56,7 @@ class DeadQueues:
                     with named_failures("delete a dead doorbell"):
                         self._client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
                     rung += 1
+        return rung
 
     def _url(self, name: str) -> str:
         with named_failures("find a dead-letter queue"):

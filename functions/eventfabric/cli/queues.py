@@ -6,7 +6,7 @@ import typer
 
 from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
-from eventfabric.cli.output import say, show_json
+from eventfabric.cli.output import complain, say, show_json
 
 app = typer.Typer(no_args_is_help=True, help="Look at dead-letter queues; redrive them.")
 
@@ -31,9 +31,15 @@ def redrive(
         chosen = [topology.subscription(subscription)]
         topology.stream(chosen[0].definition.stream).check_region(connection.region)
     queues = connection.dead_queues()
-    counts = {one.name: queues.count(one) if dry_run else queues.redrive(one) for one in chosen}
+    redriven = {} if dry_run else {one.name: queues.redrive(one) for one in chosen}
+    waiting = {one.name: queues.count(one) for one in chosen}
     if json:
-        show_json({"redriven": {} if dry_run else counts, "waiting": counts if dry_run else {}})
-        return
-    for name, count in counts.items():
-        say(f"{name}: {count:,} doorbells {'wait' if dry_run else 'rung again'}")
+        show_json({"redriven": redriven, "waiting": waiting})
+    else:
+        for name, left in waiting.items():
+            rung = "" if dry_run else f"{redriven[name]:,} doorbells rung again, "
+            say(f"{name}: {rung}{left:,} {'doorbells wait' if dry_run else 'left, about'}")
+    if not dry_run and any(waiting.values()):
+        complain(
+            "what is left is no doorbell, or just came: run it again in half a minute, and look at what stays"
+        )

@@ -1,0 +1,78 @@
+"""Redriving dead-letter queues: one empty answer of a queue does not say that it is empty."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.dead_queues import DeadQueues
+from eventfabric.definition_file import parse_definition
+from eventfabric.local import LocalFabric
+from eventfabric.services.survey import lanes_of
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, to_body
+
+US = "us-east-1"
+DEFINITION = f"""
+[fabric]
+name = "shop"
+regions = ["{US}"]
+[streams.orders]
+lanes = 4
+durability = "regional"
+[subscriptions.all]
+stream = "orders"
+handler = "subscribers.billing:charge"
+"""
+
+
+@pytest.fixture
+def fabric() -> Iterator[LocalFabric]:
+    with LocalFabric(parse_definition(DEFINITION), handlers={"all": print}) as fabric:
+        client = fabric.client("sqs", US)
+        url = client.get_queue_url(QueueName="shop-all-dead.fifo")["QueueUrl"]
+        for number, lane in enumerate(lanes_of(fabric.topology.stream("orders"))[:3]):
+            body = to_body(Doorbell(fabric_stream(fabric), lane, ANY_TAIL))
+            client.send_message(
+                QueueUrl=url, MessageBody=body, MessageGroupId=str(lane), MessageDeduplicationId=str(number)
+            )
+        yield fabric
+
+
+def fabric_stream(fabric: LocalFabric) -> Any:
+    return fabric.topology.stream("orders").name
+
+
+class Sampled:
+    """A queue's client whose answers may be those of a few servers, where nobody waits; the first of all is empty."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.waits: list[int] = []
+
+    def receive_message(self, **request: Any) -> Any:
+        self.waits.append(request.get("WaitTimeSeconds", 0))
+        if len(self.waits) == 1 or not self.waits[-1]:
+            return {}
+        return self._client.receive_message(**{**request, "WaitTimeSeconds": 0})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def test_all_doorbells_are_rung_though_the_first_answer_was_empty(fabric: LocalFabric) -> None:
+    ports, subscription = fabric.ports(US), fabric.topology.subscription("all")
+    client = Sampled(Clients(US).sqs)
+    queues = DeadQueues(client, ports.doorbells, ports.clock)  # type: ignore[arg-type]  # what it uses of one
+    assert queues.count(subscription) == 3
+    assert queues.redrive(subscription) == 3
+    assert (queues.count(subscription), min(client.waits)) == (0, 1)
+
+
+def test_what_is_in_somebodys_hands_is_counted_too(fabric: LocalFabric) -> None:
+    ports, subscription = fabric.ports(US), fabric.topology.subscription("all")
+    client = fabric.client("sqs", US)
+    url = client.get_queue_url(QueueName="shop-all-dead.fifo")["QueueUrl"]
+    client.receive_message(QueueUrl=url, MaxNumberOfMessages=2)
+    queues = DeadQueues(Clients(US).sqs, ports.doorbells, ports.clock)
+    assert queues.count(subscription) == 3
