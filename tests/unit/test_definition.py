@@ -391,24 +391,3 @@ def test_the_schema_file_and_the_reference_page_are_up_to_date() -> None:
 
 def test_the_sample_names_its_schema_for_editors() -> None:
     assert SAMPLE.read_text(encoding="utf-8").startswith("#:schema fabric.schema.json\n")
-
-
-@pytest.mark.parametrize("check_handlers", [False, True])
-def test_a_file_asks_for_no_quorum_that_aws_does_not_make(check_handlers: bool, tmp_path: Path) -> None:
-    """Three Regions of one set: found before anything is deployed, by whoever reads the file."""
-    path = tmp_path / "fabric.toml"
-    text = '[fabric]\nname = "shop"\nregions = [{}]\n[streams.orders]\ndurability = "quorum"\n'
-    for regions, is_possible in (
-        ('"us-east-1", "us-east-2", "us-west-2"', True),
-        ('"eu-west-1", "eu-west-3", "eu-central-1"', True),
-        ('"eu-central-1", "eu-north-1", "us-east-2"', False),
-        ('"eu-west-1", "eu-west-2", "us-east-1"', False),
-    ):
-        path.write_text(text.format(regions))
-        if is_possible:
-            assert (
-                read_definition(path, check_handlers=check_handlers).streams["orders"].durability == "quorum"
-            )
-            continue
-        with pytest.raises(DefinitionError, match=r"streams\.orders\.regions.*three of one of these sets"):
-            read_definition(path, check_handlers=check_handlers)
