@@ -51,6 +51,8 @@ APPEND_CONFLICT_WAIT_MAX_SECONDS: Final = 0.1
 """Where others are faster. At 1 s a publisher waits 30 s for one that publishes in a loop; at 0.1 s, about 1 s."""
 APPEND_BLIND_CONFLICTS_MAX: Final = 2
 """Conflicts in a row after which a publisher reads the tail again instead of trusting what the conflict returned."""
+REPLY_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Of one reply of a service, with its headers."""
 
 FAR_EVENTS: Final = 1_000 * RECORD_EVENTS_MAX
 """A record that stands further than this behind the one before it is not what a loss of records leaves behind."""
@@ -322,3 +324,5 @@ assert PARKED_BYTES_MAX + RECORD_PAYLOAD_BYTES_MAX < ITEM_BYTES_MAX
 _CURSOR_BYTES_MAX = PARKED_KEYS_MAX * ROSTER_KEY_BYTES_MAX + 4096
 assert (TRANSACTION_ACTIONS_MAX - 1) * PARKED_BYTES_MAX + _CURSOR_BYTES_MAX < TRANSACTION_BYTES_MAX
 assert CLOCK_TOLERANCE_MILLISECONDS < 1000 * CLOCK_AHEAD_SECONDS < 1000 * UNRUNG_SECONDS
+_QUERY_BYTES_MAX, _JSON_BYTES_MAX, _BATCH_GET_BYTES_MAX, _BASE64 = 1024 * 1024, 6, 16 * 1024 * 1024, 4 / 3
+assert max(_QUERY_BYTES_MAX * _JSON_BYTES_MAX, _BATCH_GET_BYTES_MAX * _BASE64) < REPLY_BYTES_MAX

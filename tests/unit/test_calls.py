@@ -3,6 +3,7 @@
 from socket import socket
 from threading import Event as Flag
 from time import monotonic
+from tracemalloc import get_traced_memory, start, stop
 from typing import Any
 
 import boto3
@@ -191,3 +192,66 @@ def test_bounds_of_calls_nest_and_the_narrowest_holds() -> None:
             assert seconds_left() <= 1
         assert 1 < seconds_left() <= 10
     assert seconds_left() == float("inf")
+
+
+def endless(first: bytes, block: bytes = b"x" * 65536) -> Answer:
+    """Sends this, and then blocks without end."""
+
+    def answer(connection: socket) -> None:
+        connection.recv(65536)
+        connection.sendall(first)
+        while True:
+            connection.sendall(block)
+
+    return answer
+
+
+_HEAD = b"HTTP/1.1 %s\r\nx-amzn-requestid: R\r\n%s\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        endless(_HEAD % (b"200 OK", b"content-length: 100000000000")),
+        endless(_HEAD % (b"200 OK", b"connection: close")),
+        endless(_HEAD % (b"400 Bad", b"connection: close")),
+        endless(_HEAD % (b"200 OK", b"transfer-encoding: chunked"), b"10000\r\n" + b"x" * 65536 + b"\r\n"),
+    ],
+    ids=["length", "close", "error", "chunks"],
+)
+def test_a_reply_without_end_is_not_held_in_memory(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REPLY_BYTES_MAX", 1024 * 1024)
+    with endpoint(answer) as url:
+        start()
+        with pytest.raises(OutcomeUnknownError):
+            put(url)
+        peak_bytes = get_traced_memory()[1]
+        stop()
+    assert peak_bytes < 16 * 1024 * 1024
+
+
+def test_as_much_as_a_service_may_reply_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REPLY_BYTES_MAX", 1024 * 1024)
+    text = "x" * (limits.REPLY_BYTES_MAX - 4096)
+    with endpoint(reply(f'{{"ConsumedCapacity":{{"TableName":"{text}"}}}}'.encode())) as url:
+        assert put(url)["ConsumedCapacity"]["TableName"] == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"Items":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"Items":[{"pk":5}]}',
+    ],
+    ids=["deep", "no value"],
+)
+def test_a_reply_of_a_wrong_shape_with_the_right_checksum_has_an_unknown_outcome(body: bytes) -> None:
+    with endpoint(reply(body)) as url, pytest.raises(OutcomeUnknownError), named_failures("query"):
+        clients(url).dynamodb.query(TableName="t")
+
+
+def test_parsers_of_other_clients_of_a_session_are_as_they_were() -> None:
+    session = boto3.Session("local", "local", region_name=REGION)
+    Clients(REGION, session=session, endpoint_url="http://127.0.0.1:9")
+    other: Any = session.client("dynamodb")
+    assert type(other._endpoint._response_parser_factory).__module__ == "botocore.parsers"

@@ -21,6 +21,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnectionPool,
 )
 
+from eventfabric import limits
 from eventfabric.copies import when_forked
 
 _SEND_BYTES = 64 * 1024
@@ -49,20 +50,29 @@ def _bounded(timeout_seconds: float | None) -> float | None:
     return left if timeout_seconds is None else min(left, timeout_seconds)
 
 
+class ReplyTooLargeError(OSError):
+    """A reply is larger than any that a service gives: whoever sends it is not one, and may never end."""
+
+
 class _BoundedReads(RawIOBase):
-    """The bytes of a socket; each read has what is left of the call, and no more than the time-out of one read."""
+    """The bytes of one reply; each read has what is left of the call, and no more than the time-out of one read."""
 
     def __init__(self, sock: socket) -> None:
         self._sock = sock
         self._timeout_seconds = sock.gettimeout()
         self._raw = sock.makefile("rb", buffering=0)
+        self._left = limits.REPLY_BYTES_MAX
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
         self._sock.settimeout(_bounded(self._timeout_seconds))
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0:
+            raise ReplyTooLargeError(f"the reply has more than {limits.REPLY_BYTES_MAX:,} bytes")
+        return count
 
     def close(self) -> None:
         self._raw.close()

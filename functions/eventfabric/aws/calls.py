@@ -55,6 +55,9 @@ class Calls:
         self._seconds_max = seconds_max
         self._has_checksums = client.meta.service_model.service_name == "dynamodb"
         bounded_http.bound(client)
+        # botocore has no hook before it parses. The session shares its factory among clients, users' own as well.
+        endpoint = client._endpoint
+        endpoint._response_parser_factory = _GuardedParsers(endpoint._response_parser_factory)
         events = client.meta.events
         events.register_first("before-call", self._begin)
         events.register("response-received", self._note)
@@ -100,6 +103,31 @@ class Calls:
         code = parsed["Error"].get("Code", "")
         if parsed["ResponseMetadata"]["HTTPStatusCode"] < _SERVER_ERROR and code not in _OF_CONDITIONS:
             raise UnprovenReplyError(operation=model.name, reason=f"{code}, and an earlier try had no reply")
+
+
+class _GuardedParsers:
+    """Stands for a client's parsers. Those fail as they like on a reply of a wrong shape; here by one typed error."""
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+
+    def create_parser(self, protocol: str) -> Any:
+        """See botocore.parsers.ResponseParserFactory."""
+        parser = self._factory.create_parser(protocol)
+        parse = parser.parse
+
+        def guarded(response: Any, shape: Any) -> Any:
+            try:
+                return parse(response, shape)
+            except BotoCoreError:
+                raise
+            except Exception as error:  # RecursionError, AttributeError and whatever else
+                operation = getattr(shape, "name", "call")
+                reason = f"the reply cannot be parsed: {type(error).__name__}"
+                raise UnprovenReplyError(operation=operation, reason=reason) from error
+
+        parser.parse = guarded
+        return parser
 
 
 def _flaw(content: bytes, headers: Mapping[str, str], *, needs_checksum: bool, needs_body: bool) -> str:

@@ -32,7 +32,7 @@ from eventfabric.local.guard import Guard
 from eventfabric.local.handled import HandledLog
 from eventfabric.local.invoke import Function, no_account
 from eventfabric.local.meter import Meter
-from eventfabric.local.provision import provision
+from eventfabric.local.provision import clients_of, provision
 from eventfabric.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
 from eventfabric.local.replicator import Link, Replication
 from eventfabric.local.settling import Deliveries, Settling
@@ -240,11 +240,7 @@ class LocalFabric:
 
     def _start(self) -> None:
         session = _session()
-        config = moto_fixes.client_config()
-        self._clients = {
-            r: Clients(r, session=session, endpoint_url=self._endpoint_url, config=config)
-            for r in self.regions
-        }
+        self._clients = {r: clients_of(r, session, self._endpoint_url) for r in self.regions}
         # Before the routing: each Region has a table of that name, of which one is used.
         for clients in self._clients.values():
             provision(self.topology, clients)

@@ -52,9 +52,9 @@ class TableFeed:
                     change = cast(dict[str, Any], stream_record)
                     keys, image = change["dynamodb"]["Keys"], change["dynamodb"].get("NewImage")
                     yield Change(self._as_lambda_gets_it(change), keys, image)
+                self._iterators[shard_id] = iterator
                 if len(answer["Records"]) < _RECORDS_MAX:
                     break
-            self._iterators[shard_id] = iterator
 
     def _as_lambda_gets_it(self, stream_record: dict[str, Any]) -> dict[str, Any]:
         change = dict(stream_record["dynamodb"])

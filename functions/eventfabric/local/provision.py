@@ -3,12 +3,18 @@
 import json
 from typing import TYPE_CHECKING, Literal
 
+from boto3 import Session
+from botocore.config import Config
+
 from eventfabric.aws.clients import Clients
+from eventfabric.local import moto_fixes
 from eventfabric.local.strict import tables_of
 from eventfabric.topology import QueueTopology, TableTopology, TimerQueueTopology, Topology
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+_PAUSED_SECONDS_MAX = 3_600
 
 
 def provision(topology: Topology, clients: Clients) -> None:
@@ -66,4 +72,16 @@ def _make_timers(clients: Clients, queue: TimerQueueTopology) -> None:
             "VisibilityTimeout": str(queue.visibility_timeout_seconds),
             "RedrivePolicy": json.dumps(redrive),
         },
+    )
+
+
+def clients_of(region: str, session: Session, endpoint_url: str | None) -> Clients:
+    """The clients of a local fabric. Its server is in this very process, which somebody may stop and let go on."""
+    config = moto_fixes.client_config().merge(Config(read_timeout=_PAUSED_SECONDS_MAX))
+    return Clients(
+        region,
+        session=session,
+        endpoint_url=endpoint_url,
+        config=config,
+        call_seconds_max=_PAUSED_SECONDS_MAX,
     )

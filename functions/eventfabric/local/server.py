@@ -9,6 +9,7 @@ from os import PathLike
 from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 from threading import Event
 
+from botocore.exceptions import BotoCoreError, ClientError
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -17,12 +18,13 @@ from moto.moto_server.werkzeug_app import (
 from moto.server import ThreadedMotoServer
 from werkzeug.serving import make_server
 
-from eventfabric.errors import EventFabricError
+from eventfabric.errors import EventFabricError, PortError
 from eventfabric.local import moto_fixes
 from eventfabric.local.clock import RunningClock, seconds_of
 from eventfabric.local.fabric import LocalFabric
 from eventfabric.local.loopback import Loopback
 
+_log = logging.getLogger("eventfabric")
 _HOST = "127.0.0.1"
 _IDLE_SECONDS = 0.1
 
@@ -75,10 +77,19 @@ def serve(
             on_ready(endpoint_url, fabric)
         try:
             while not stop.is_set():
-                if not (delivers and fabric.step()):
+                if not (delivers and _step(fabric)):
                     stop.wait(_IDLE_SECONDS)
         except KeyboardInterrupt:
             return
+
+
+def _step(fabric: LocalFabric) -> bool:
+    """Make a step. One whose own call fails is made again: all that the fabric holds would end with the server."""
+    try:
+        return fabric.step()
+    except (BotoCoreError, ClientError, PortError) as error:
+        _log.warning("the local fabric goes on after a call of its own that failed: %s", error)
+        return False
 
 
 class _Server(ThreadedMotoServer):
