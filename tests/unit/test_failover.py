@@ -233,6 +233,20 @@ class TestHandOver:
             one.hand_over("mine")
         assert [owner.reason for owner in standing(world, AWAY).owners] == ["other"]
 
+    def test_one_that_was_written_since_the_lanes_were_listed_is_not_gone_back_behind(self) -> None:
+        world = World()
+        slow = failover(world)
+        listed = [owner for _, owner in slow.handed()]
+        for epoch in (1, 2):
+            written = standing(world, AWAY).written(HOME, AWAY)
+            other = Owner(HOME, AWAY, epoch, AWAY)
+            assert world.cloud.ledger(world.topology, AWAY).hand_over(*NAMES, written, other)
+        slow.handed = lambda: iter([(world.subscription, owner) for owner in listed])  # type: ignore[method-assign]  # as it was
+        slow.hand_over()
+        latest = standing(world, AWAY).owner(HOME)
+        assert latest is not None
+        assert latest.epoch == 3
+
 
 class TestDrain:
     def test_it_stops_the_source_and_waits_until_everything_is_here(self) -> None:

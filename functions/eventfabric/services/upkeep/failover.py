@@ -123,9 +123,16 @@ class Failover:
         reason = said("reason", reason)
         for subscription, owner in list(self.handed()):
             stream, name = _names(subscription)
-            before = self._ports.ledger.standing(stream, name).written(owner.origin, self._target)
+            standing = self._ports.ledger.standing(stream, name)
+            before, latest = standing.written(owner.origin, self._target), standing.owner(owner.origin)
+            # By the same read as `before`: somebody else may have handed over since the lanes were listed.
+            read_epoch = latest.epoch if latest is not None else 0
             epoch = 1 + max(
-                [owner.epoch, *(s.epoch for s in self._states(self._ports, subscription, owner.origin))]
+                [
+                    owner.epoch,
+                    read_epoch,
+                    *(s.epoch for s in self._states(self._ports, subscription, owner.origin)),
+                ]
             )
             if epoch > limits.SEQUENCE_MAX:
                 raise FailoverError(
