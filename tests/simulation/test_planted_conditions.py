@@ -88,8 +88,8 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "a handover that forgets the epochs of lanes",
             f"{_FAILOVER}.hand_over",
-            "[owner.epoch, *(s.epoch for s in self._states(self._ports, subscription, owner.origin))]",
-            "[owner.epoch]",
+            "*(s.epoch for s in self._states(self._ports, subscription, owner.origin)),",
+            "",
         ),
         failover.TestHandOver().test_a_lanes_own_number_counts_where_the_item_of_the_handover_is_not_here,
     ),
