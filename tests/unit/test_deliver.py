@@ -12,10 +12,11 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import Chain, Sequence
 from eventfabric.model.record import Record, Tail, chain_of
 from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.upkeep.failover import Failover
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
 from eventfabric.wire.doorbell import from_body
-from tests.simulation.world import AWAY, LANE, Recorder, World, event, lane
+from tests.simulation.world import AWAY, HOME, LANE, Recorder, World, event, lane
 
 DAY_MS = 86_400_000
 _BESIDE = ("handler.attempt", "ledger.standing", "ledger.hand_over")
@@ -312,6 +313,24 @@ def test_a_commit_that_lost_its_race_reads_again_and_finds_what_the_other_did(gu
     assert world.telemetry.totals[Metric.COMMITS_LOST] == 1
     if guarantee == "exactly_once":
         assert world.effects() == {"a": 1, "b": 1}
+
+
+def test_a_run_that_lost_its_race_goes_on_only_with_what_its_region_still_delivers() -> None:
+    world = World()
+    other = world.deliverer(handler=Recorder())
+    put_each(world, "a")
+
+    def before(events: Seq[Event]) -> None:
+        if world.log.tail(LANE).sequence == 1:
+            world.deliver(by=other)
+            Failover(world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY)).hand_over("moved")
+            world.cloud.replicate()
+            world.put(event("b"))
+
+    world.recorder.before = before
+    assert world.deliver().outcome is Outcome.NOT_OWNER
+    assert world.recorder.ids() == ["a"]
+    assert world.cursor().sequence == 1
 
 
 def test_a_lane_that_is_overtaken_again_and_again_is_left_to_its_doorbell() -> None:
