@@ -110,24 +110,36 @@ class _GuardedParsers:
 
     def __init__(self, factory: Any) -> None:
         self._factory = factory
+        self._made: dict[str, _GuardedParser] = {}
 
-    def create_parser(self, protocol: str) -> Any:
-        """See botocore.parsers.ResponseParserFactory."""
-        parser = self._factory.create_parser(protocol)
-        parse = parser.parse
+    def create_parser(self, protocol: str) -> "_GuardedParser":
+        """See botocore.parsers.ResponseParserFactory.
 
-        def guarded(response: Any, shape: Any) -> Any:
-            try:
-                return parse(response, shape)
-            except BotoCoreError:
-                raise
-            except Exception as error:  # RecursionError, AttributeError and whatever else
-                operation = getattr(shape, "name", "call")
-                reason = f"the reply cannot be parsed: {type(error).__name__}"
-                raise UnprovenReplyError(operation=operation, reason=reason) from error
-
-        parser.parse = guarded
+        One parser for all replies: they keep nothing of what they parse, and botocore's, made anew for each, leaves
+        objects that only the collection of garbage frees.
+        """
+        parser = self._made.get(protocol)
+        if parser is None:
+            parser = self._made[protocol] = _GuardedParser(self._factory.create_parser(protocol))
         return parser
+
+
+class _GuardedParser:
+    """Parses, or raises an error of botocore's."""
+
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+
+    def parse(self, response: Any, shape: Any) -> Any:
+        """See botocore.parsers.ResponseParser."""
+        try:
+            return self._parser.parse(response, shape)
+        except BotoCoreError:
+            raise
+        except Exception as error:  # RecursionError, AttributeError and whatever else
+            operation = getattr(shape, "name", "call")
+            reason = f"the reply cannot be parsed: {type(error).__name__}"
+            raise UnprovenReplyError(operation=operation, reason=reason) from error
 
 
 def _flaw(content: bytes, headers: Mapping[str, str], *, needs_checksum: bool, needs_body: bool) -> str:

@@ -1,0 +1,55 @@
+"""What is published and read leaves nothing behind that only the collection of garbage could free.
+
+Each collection looks at all that a process holds, so what is left by every call costs more the more a process does.
+"""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from eventfabric import Fabric
+from eventfabric.aws.clients import Clients
+from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session
+from scripts.benchmarks.publish import fabric_at
+
+EVENTS = 50
+
+
+@pytest.fixture
+def fabric() -> Fabric:
+    return fabric_at(NullEndpoint(), Clients(REGION, session=session()), lanes=4)
+
+
+@contextmanager
+def nothing_left(warm: Callable[[], object]) -> Iterator[None]:
+    """Hold that what runs within leaves no garbage; `warm` does it once before."""
+    warm()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_single_events_leave_no_garbage(fabric: Fabric) -> None:
+    def publish() -> None:
+        for number in range(EVENTS):
+            fabric.publish("orders", key=f"k{number}", type="Placed", data={"n": number})
+
+    with nothing_left(publish):
+        publish()
+
+
+def test_the_records_of_a_publisher_leave_no_garbage(fabric: Fabric) -> None:
+    with fabric.publisher("orders") as publisher:
+
+        def publish() -> None:
+            publisher.publish_all("Placed", [(f"k{number}", {"n": number}) for number in range(EVENTS)])
+            publisher.flush()
+
+        with nothing_left(publish):
+            publish()
