@@ -11,6 +11,7 @@ import pytest
 
 from eventfabric import Fabric
 from eventfabric.aws.clients import Clients
+from scripts.benchmarks.deliver import LaneRun, handle_one
 from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session
 from scripts.benchmarks.publish import fabric_at
 
@@ -53,3 +54,9 @@ def test_the_records_of_a_publisher_leave_no_garbage(fabric: Fabric) -> None:
 
         with nothing_left(publish):
             publish()
+
+
+def test_runs_of_a_lane_leave_no_garbage() -> None:
+    run = LaneRun(3, handle_one)
+    with nothing_left(lambda: run.run(2)):
+        run.run(5)

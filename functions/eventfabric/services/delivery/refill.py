@@ -21,6 +21,8 @@ from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.waiting import Absent, WaitingEvents
 
+Settle = Callable[[Seq[Record]], RaceLost | None]
+
 
 class Refill:
     """Fills the lists of one visit's parked keys."""
@@ -31,25 +33,24 @@ class Refill:
         lane: Lane,
         *,
         waiting: WaitingEvents,
-        settle: Callable[[Seq[Record]], RaceLost | None],
         stepped_over: Collection[BatchId],
         deadline_ms: int,
     ) -> None:
-        """`settle` decides about noted batches, and adds those that are delivered elsewhere to `stepped_over`."""
+        """`stepped_over`: noted batches that are delivered elsewhere."""
         self._in = context
         self._lane = lane
         self._waiting = waiting
-        self._settle = settle
         self._stepped_over = stepped_over
         self._deadline_ms = deadline_ms
         self._records_left = limits.WAITING_RECORDS_MAX
         types = context.subscription.definition.types
         self._types = None if types is None else frozenset(types)
 
-    def fill(self, parked: Parked, end: Sequence) -> Parked | Absent | RaceLost | None:
+    def fill(self, parked: Parked, end: Sequence, settle: Settle) -> Parked | Absent | RaceLost | None:
         """List the next events of a key that lists none, of those before `end`; None where no other waits.
 
-        It still lists none where the visit has read enough: then its rest begins further on. LogError.
+        It still lists none where the visit has read enough: then its rest begins further on. LogError. `settle` decides
+        about noted batches, and adds those that are delivered elsewhere to what is stepped over.
         """
         assert not parked.waiting, "a key is filled where it lists none"
         assert parked.rest is not None, "what lists none has a rest"
@@ -58,7 +59,7 @@ class Refill:
         while cursor.sequence < end:
             if self._is_spent or len(places) > limits.PARKED_PLACES_MAX:
                 return _listing(parked, places, rest.beginning_at(cursor.base, cursor.sequence))
-            stretch = self._read(cursor, end)
+            stretch = self._read(cursor, end, settle)
             if isinstance(stretch, RaceLost):
                 return stretch
             places += self._places(stretch, rest, parked.key, end)
@@ -76,7 +77,7 @@ class Refill:
     def _is_spent(self) -> bool:
         return self._records_left <= 0 or self._in.clock.now_ms() >= self._deadline_ms
 
-    def _read(self, cursor: Cursor, end: Sequence) -> Stretch | RaceLost:
+    def _read(self, cursor: Cursor, end: Sequence, settle: Settle) -> Stretch | RaceLost:
         most = min(self._records_left, limits.PAGE_RECORDS_MAX)
         records = self._in.log.read(self._lane, cursor.base, records_max=most, before=end).records
         self._records_left -= max(1, len(records))
@@ -84,7 +85,7 @@ class Refill:
         if not stretch.noted:
             return stretch
         # The cursor passed them, so each was decided about; which way, is to be read.
-        return self._settle(stretch.noted) or Stretch(cursor, records, self._types, self._stepped_over)
+        return settle(stretch.noted) or Stretch(cursor, records, self._types, self._stepped_over)
 
     def _places(self, stretch: Stretch, rest: Rest, key: str, end: Sequence) -> list[Place]:
         return [

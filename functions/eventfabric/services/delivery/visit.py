@@ -73,9 +73,12 @@ class Visit(VisitedLane):
         self.lateness = Lateness(context, key, deadline_ms=deadline_ms)
         self._waiting = WaitingEvents(context, key.lane, self.lateness)
         self._refill = Refill(
-            context, key.lane, waiting=self._waiting, settle=self.settle, stepped_over=self.stepped_over,
+            context,
+            key.lane,
+            waiting=self._waiting,
+            stepped_over=self.stepped_over,
             deadline_ms=deadline_ms,
-        )  # fmt: skip
+        )
         self.refuses_late = context.subscription.definition.on_late == "dead_letter"
         self.transactional = context.subscription.definition.guarantee == "exactly_once"
         self.concurrency = concurrency or context.subscription.definition.concurrency
@@ -135,7 +138,7 @@ class Visit(VisitedLane):
             if self._is_behind_another(parked):
                 break
             if not parked.waiting:
-                filled = self._refill.fill(parked, self.cursor.sequence)
+                filled = self._refill.fill(parked, self.cursor.sequence, self.settle)
                 if isinstance(filled, RaceLost):
                     return filled
                 if not self._filled(parked, filled):
