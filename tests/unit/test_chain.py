@@ -125,7 +125,7 @@ def test_records_put_after_each_other_leave_no_hole_and_never_run_back_in_time(
     assert tail.sequence == events
 
 
-@given(st.integers(0, 2**47), st.integers(0, 2**47))
+@given(st.integers(0, 2**47 - 2), st.integers(0, 2**47 - 2))  # behind that it stands still
 def test_the_hybrid_clock_follows_the_wall_clock_unless_that_runs_back(before_ms: int, now_ms: int) -> None:
     before = next_time(HybridTime(0), before_ms)
     time = next_time(before, now_ms)

@@ -16,9 +16,12 @@ from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
 from tests.unit.asking import Asked, Read
 from tests.unit.test_replica import THIRD, Look, TailOnly, filled, lost, passed_ms
 
+NOBODY = "no Region gave it (eventfabric lanes restore)"
+
 
 def finding(kind: FindingKind, sequence: int, detail: str, *, region: Region = TARGET) -> Finding:
-    return Finding(kind, StreamName(STREAM), lane(), region, Sequence(sequence), detail)
+    cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
+    return Finding(kind, StreamName(STREAM), lane(), region, Sequence(sequence), f"{detail}{cure}")
 
 
 def forged(record: Record, before: Record) -> Record:
@@ -140,7 +143,7 @@ class TestHoles:
 
         look.elsewhere[SOURCE] = Faults(write).log(world.log(SOURCE))
         said = "verified up to 500, but the log ends at 300"
-        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 300, said)
+        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 300, f"{said}; {NOBODY}")
         assert world.log(TARGET).tail(lane()) == another.tail
 
     def test_one_that_is_missing_is_told_with_how_far_others_stand_behind_it(self) -> None:
@@ -173,7 +176,7 @@ class TestHoles:
         for record in made[3:]:
             world.remove(record)
         said = "verified up to 500, but the log ends at 200"
-        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 200, said)
+        assert look.finding(repairs=True) == finding(FindingKind.HOLE, 200, f"{said}; {NOBODY}")
         assert world.items(TARGET) == world.items(SOURCE)
 
     def test_nothing_is_copied_behind_what_a_source_lacks_and_another_one_is_asked(self) -> None:
@@ -187,7 +190,7 @@ class TestHoles:
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
         assert look.finding(repairs=True) == finding(
-            FindingKind.HOLE, 200, "records stand behind it, up to 500"
+            FindingKind.HOLE, 200, f"records stand behind it, up to 500; {NOBODY}"
         )
         assert [item["sk"]["N"] for item in world.items(TARGET)] == ["0", "100", "200", "400"]
         look.elsewhere[THIRD] = other.log(SOURCE)

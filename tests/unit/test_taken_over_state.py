@@ -72,7 +72,9 @@ def test_an_attempt_of_the_next_event_that_the_former_owner_had_begun_is_no_cras
     assert Metric.EVENTS_CRASHED not in world.telemetry.totals
 
 
-def test_crashes_of_the_event_that_the_cursor_was_at_are_not_those_of_the_one_to_go_back_to() -> None:
+def test_crashes_of_the_event_that_the_cursor_is_at_stay_its_own_where_an_earlier_one_is_found_again() -> (
+    None
+):
     world = world_of(Crashing({"b1": 99}, {"a1": 99}), *named("a1", "b1"), **RARELY)
     for receive_count in (1, 2, 3):
         with pytest.raises(SimulatedCrash):
@@ -89,7 +91,7 @@ def test_crashes_of_the_event_that_the_cursor_was_at_are_not_those_of_the_one_to
 
     away.recorder.before = look
     assert away.deliver().outcome is Outcome.DELIVERED
-    assert (away.recorder.ids(), crashes) == (["a1", "b1"], [0, 0])
+    assert (away.recorder.ids(), crashes) == (["a1", "b1"], [1, 1])
 
 
 def test_who_loses_the_race_to_take_over_looks_again_and_finds_what_the_other_did() -> None:
