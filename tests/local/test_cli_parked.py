@@ -81,4 +81,5 @@ def test_who_paused_a_subscription_when_and_why_is_listed(shop: Shop) -> None:
     shop.cli.run("subscriptions", "resume", "billing", *shop.at)
     told = shop.cli.run("subscriptions", "list", *shop.at, "--json").json["billing"]
     assert (told["state"], told["by"], told["reason"]) == ("closed", "", "")
-    assert told["owners"] == {US: {"region": US, "epoch": 0, "since_ms": 0, "reason": "", "by": US}}
+    owner = told["owners"][US]  # noted by the first delivery, unless that is still to come
+    assert (owner["region"], owner["epoch"], owner["reason"], owner["by"]) == (US, 0, "", US)

@@ -113,7 +113,7 @@ def test_all_is_proven_lane_by_lane_with_what_is_excepted(cli: CommandLine, serv
     assert [one["exceptions"] for one in ran.json["lanes"]] == [
         [{
             "kind": "dead", "sequence": 2, "event": "e4", "key": KEYS[0], "why": "shop:CardRefused, 8 attempts",
-            "at_ms": 1_790_000_000_000, "by": "",
+            "at_ms": 1_790_000_000_000, "by": "", "events": 1,
         }], [], [],
     ]  # fmt: skip
 
