@@ -11,6 +11,7 @@ from eventfabric.errors import OnceConflictError, TransactionRefusedError, Trans
 from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Record
+from eventfabric.services.tries import Tries
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
 from tests.contract.backends import HOME, OWN_TABLE, Backend
@@ -68,7 +69,7 @@ def test_a_transaction_whose_reply_is_lost_stands_there_once(backend: Backend) -
 
     def with_the_tail(*arguments: Any) -> Any:
         made = make(*arguments)
-        made._tail(made._postings[0], 2**60)
+        made._tail(made._postings[0], Tries(made._clock, made._entropy, until_ms=2**60))
         backend.lose_replies(1)  # of the transaction
         return made
 

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,6 @@ import pytest
 from tests.local.cli_support import ROOT, CommandLine, local_up
 
 US, EU = "us-east-1", "eu-west-1"
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
-        yield url
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
 
 
 def publish(cli: CommandLine, endpoint: str, tmp_path: Path, count: int) -> None:

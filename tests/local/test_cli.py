@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -18,18 +17,6 @@ from tests.local.cli_support import ROOT, CommandLine, local_up
 
 SAMPLE = (ROOT / "infra/sample/events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
 UNREACHABLE = "http://127.0.0.1:9"
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A fabric whose functions do not run, so that what is published stays to be delivered."""
-    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
-        yield url
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
 
 
 def lagging(cli: CommandLine, endpoint: str, region: str) -> int:

@@ -18,7 +18,7 @@ from eventfabric import limits
 from eventfabric.aws import clients
 from eventfabric.cli import exit_codes
 from eventfabric.cli.main import app
-from tests.local.cli_support import ROOT, CommandLine, local_up
+from tests.local.cli_support import ROOT, CommandLine
 
 DEAD = "http://127.0.0.1:9"
 LANE, PLACE = "us-east-1/0.17", "us-east-1/0.17@42"
@@ -132,17 +132,6 @@ def denied() -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
-        yield url
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -2,28 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from eventfabric import limits
-from tests.local.cli_shop import EU, LANE, US, Server, Shop, opened, served
+from tests.local.cli_shop import EU, LANE, US, Shop
 from tests.unit.failing import BAD_ORDER
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("server")) as found:
-        yield found
-
-
-@pytest.fixture
-def shop(
-    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
-    with opened(server, capsys, monkeypatch) as found:
-        yield found
 
 
 @pytest.fixture

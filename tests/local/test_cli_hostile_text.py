@@ -1,33 +1,18 @@
 """Owns the tests of what producers' and handlers' text does to the terminal of whoever looks at it: nothing."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from eventfabric.cli.output import safe, say, show_document, show_json, show_table
-from tests.local.cli_shop import Server, Shop, opened, served
+from tests.local.cli_shop import Shop
 
 HOSTILE = (
     "\x1b]0;pwned\x07\x1b[31mred\x9b2J\x7f\u202egnp.exe\u2066\u200b\u200f\u2028\nforged: ok\r"
     "[bold]x[/bold] :heart:"
 )
 SHOWN = "\\x1b]0;pwned"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("server")) as found:
-        yield found
-
-
-@pytest.fixture
-def shop(
-    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
-    with opened(server, capsys, monkeypatch) as found:
-        yield found
 
 
 def is_quiet(said: str) -> bool:

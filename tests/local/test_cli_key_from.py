@@ -1,27 +1,13 @@
 """Owns what `publish --key-from` takes for the key of a CloudEvent."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
-
-import pytest
 
 from eventfabric import Event
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.wire.cloudevent import KeyRule
-from tests.local.cli_support import CommandLine, local_up
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
-        yield url
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
+from tests.local.cli_support import CommandLine
 
 
 def test_the_key_of_each_line_may_stand_in_an_attribute_or_in_its_data(

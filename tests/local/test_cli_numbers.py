@@ -1,29 +1,14 @@
 """JSON text goes through the command line to the letter, numbers that no float holds included."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.local.cli_shop import Server, Shop, opened, served
+from tests.local.cli_shop import Shop
 
 NUMBERS = '{"order": "A-1", "cents": 12345678901234567890123.5, "rate": 1e-400, "tip": 1.10, "big": 1E5}'
 EDITED = NUMBERS.replace("1.10", "2.10")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("server")) as found:
-        yield found
-
-
-@pytest.fixture
-def shop(
-    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
-    with opened(server, capsys, monkeypatch) as found:
-        yield found
 
 
 def published(shop: Shop, *options: str | Path) -> str:

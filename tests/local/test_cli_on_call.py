@@ -1,26 +1,9 @@
 """What somebody on call does by the runbook with a lane that is stuck: seen, said why, mended, and gone on."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from eventfabric.wire.keys import PK, SK
-from tests.local.cli_shop import LANE, US, Server, Shop, opened, served
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("server")) as found:
-        yield found
-
-
-@pytest.fixture
-def shop(
-    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
-    with opened(server, capsys, monkeypatch) as found:
-        yield found
+from tests.local.cli_shop import LANE, US, Shop
 
 
 def item_at(shop: Shop, place: str) -> dict[str, Any]:

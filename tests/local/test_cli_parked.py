@@ -1,26 +1,8 @@
 """`eventfabric parked` and what `subscriptions list` says of owners and of who paused, against a server."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from eventfabric.cli.user import user_name
-from tests.local.cli_shop import US, Server, Shop, opened, served
+from tests.local.cli_shop import US, Shop
 from tests.unit.failing import BAD_ORDER
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("server")) as found:
-        yield found
-
-
-@pytest.fixture
-def shop(
-    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
-    with opened(server, capsys, monkeypatch) as found:
-        yield found
 
 
 def test_keys_are_listed_that_are_dead_with_those_that_are_tried_again(shop: Shop) -> None:

@@ -1,28 +1,13 @@
 """`eventfabric subscriptions` and `queues` against a fabric that runs as a server: pause, resume, ring again."""
 
-from collections.abc import Iterator
 from itertools import count
 
 import pytest
 
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body, to_body
-from tests.local.cli_shop import EU, LANE, US, Server, Shop, opened, served
+from tests.local.cli_shop import EU, LANE, US, Shop
 
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("server")) as found:
-        yield found
-
-
-@pytest.fixture
-def shop(
-    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
-    with opened(server, capsys, monkeypatch) as found:
-        yield found
 
 
 def queue_url(shop: Shop, name: str, region: str = US) -> str:

@@ -15,7 +15,7 @@ from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.services.survey import lanes_of
-from tests.local.cli_support import CommandLine, local_up
+from tests.local.cli_support import CommandLine
 
 US, EU = "us-east-1", "eu-west-1"
 
@@ -241,17 +241,6 @@ def test_with_a_quorum_nothing_that_was_committed_is_handled_again(seed: int) ->
         fabric.settle(timers=True)
         assert Counter(handled(fabric)) == {f"{US}-{number}": 1 for number in range(18)}
         check_order(fabric)
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
-        yield url
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
 
 
 def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:

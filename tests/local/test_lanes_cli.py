@@ -33,11 +33,6 @@ handler = "subscribers.billing:charge"
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
-
-
-@pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, ...]]:
     definition = tmp_path / "fabric.toml"
     definition.write_text(DEFINITION)

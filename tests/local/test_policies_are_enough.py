@@ -105,11 +105,6 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded
         yield Guarded(fabric, definition, monkeypatch)
 
 
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
-
-
 def test_two_regions_confirm_whatever_form_of_publishing_asks_them_to(guarded: Guarded) -> None:
     producer = guarded.produce()
     event = Event(key="a", type="Placed")

@@ -78,11 +78,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]
         yield "--definition", str(definition), "--endpoint-url", url
 
 
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
-
-
 @contextmanager
 def tampered(
     server: tuple[str, ...], lane: str, sequence: int, **changes: dict[str, Any] | None

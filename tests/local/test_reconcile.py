@@ -10,7 +10,7 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.local import LocalFabric
 from eventfabric.model.finding import FindingKind
-from tests.local.cli_support import CommandLine, local_up
+from tests.local.cli_support import CommandLine
 from tests.local.test_failover import EU, US, definition, publish
 
 
@@ -76,17 +76,6 @@ def test_a_cut_is_a_delay_and_then_a_stall_and_heals(fabric: LocalFabric) -> Non
     fabric.faults.heal()
     fabric.settle(timers=True)
     assert fabric.operations(EU).reconcile("orders") == []
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
-        yield url
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
 
 
 def test_by_the_command_line(cli: CommandLine, endpoint: str, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Steps that are in doubt, and the people who settle them: in a local fabric, and by the command line."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from eventfabric import Delivery, Event, Fabric
@@ -12,7 +10,7 @@ from eventfabric.errors import NotUnknownError, SettingError, UnsettledStepError
 from eventfabric.local import LocalFabric
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.step import StepKey
-from tests.local.cli_support import DEFINITION, CommandLine, local_up
+from tests.local.cli_support import DEFINITION, CommandLine
 from tests.local.test_local_handlers import US, definition
 
 
@@ -63,17 +61,6 @@ def test_a_step_in_doubt_is_a_dead_letter_until_somebody_settles_it(happened: bo
         assert billing.dead_letters() == []
         assert payments.receipts[1:] == ["theirs" if happened else "receipt 3"]
         assert len(set(payments.charges)) == 2
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with local_up(tmp_path_factory.mktemp("server"), "--no-deliver") as url:
-        yield url
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    return CommandLine(capsys, monkeypatch)
 
 
 @pytest.fixture

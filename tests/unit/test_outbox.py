@@ -21,6 +21,7 @@ from eventfabric.memory.faults import Fault, Faults, at_random, nth
 from eventfabric.memory.requests import Requests
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Record
+from eventfabric.services.tries import Tries
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
 
@@ -149,7 +150,8 @@ def test_another_publisher_in_the_way_only_moves_the_place() -> None:
 
     def overtaken(*arguments: Any) -> Any:
         made = append(*arguments)
-        made._tail(made._postings[0], 2**60)  # the tail is read, and then somebody else writes there
+        # The tail is read, and then somebody else writes there.
+        made._tail(made._postings[0], Tries(made._clock, made._entropy, until_ms=2**60))
         other.publish("audit", key="k", type="Placed", id="other")
         return made
 

@@ -12,6 +12,7 @@ from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.sdk.outbox import OutboxTransaction
+from eventfabric.services.tries import Tries
 from eventfabric.wire.item_size import item_bytes
 from tests.unit.test_outbox import US, World
 
@@ -88,7 +89,7 @@ def test_a_split_lane_whose_place_is_taken_goes_behind_what_stands_there_whole()
 
     def overtaken(*arguments: object) -> object:
         made = append(*arguments)  # type: ignore[arg-type]  # as they came
-        made._tail(made._postings[0], 2**60)
+        made._tail(made._postings[0], Tries(made._clock, made._entropy, until_ms=2**60))
         world.fabric().publish("audit", key="k", type="Seen", id="other")
         return made
 

@@ -19,7 +19,6 @@ from eventfabric.deadline import CallsEnd, seconds_left
 from eventfabric.errors import (
     ContendedAppendError,
     IndeterminateAppendError,
-    OutcomeExpiredError,
     OutcomeUnknownError,
     RefusedError,
     ThrottledError,
@@ -28,7 +27,8 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Batch, Record, Tail, record_at
 from eventfabric.ports import Clock, Entropy, Log
-from eventfabric.services.lane_end import Known, LaneEnds, may_have_expired
+from eventfabric.services.lane_end import Known, LaneEnds
+from eventfabric.services.tries import Tries
 from eventfabric.services.turns import Turns
 
 
@@ -126,13 +126,10 @@ class _Try:
         self._batch = batch
         self._unsettled = unsettled
         self._timeout_ms = timeout_ms
-        self._until_ms = until_ms
-        self._seen_ms = appender._clock.now_ms()
-        self._tries = 0
+        self._tries = Tries(appender._clock, appender._entropy, until_ms=until_ms)
 
     def run(self) -> Record:
         of = self._of
-        conflicts = 0
         guess = self._remembered()
         tail = None if self._lane in of._contended else guess
         record = self._unsettled
@@ -144,7 +141,8 @@ class _Try:
                         of._contended.discard(self._lane)
                 record = record_at(tail, self._lane, self._batch, now_ms=of._clock.now_ms(),
                                    retention_seconds=of._retention_seconds)  # fmt: skip
-            if self._is_old(record):
+            expires = of._retention_seconds is not None
+            if expires and self._tries.are_old((record,), are_unsettled=self._unsettled is not None):
                 tail = record = None
                 self._wait(None)
                 continue
@@ -169,28 +167,10 @@ class _Try:
                 return landed
             self._unsettled = record = None
             of._contended.add(self._lane)
-            conflicts += 1
-            reads = conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) == 0
+            reads = self._tries.lost_again()
             tail = occupant.tail if not reads and self._believes(occupant, tail) else None
-            # Not before each try: by then what the conflict told is old, and who never waits has the lane for himself.
             if reads:
                 self._wait(None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
-
-    def _is_old(self, record: Record) -> bool:
-        """Tell a record whose place may have been taken, delivered and expired: a cursor would have passed it by now.
-
-        OutcomeExpiredError where an earlier put of it is not settled.
-        """
-        of = self._of
-        if of._retention_seconds is None:
-            return False
-        now_ms = of._clock.now_ms()
-        if self._unsettled is not None:
-            if may_have_expired(record, now_ms):
-                raise OutcomeExpiredError(record)
-            return False
-        seen_ms, self._seen_ms = self._seen_ms, now_ms
-        return now_ms - seen_ms > 1000 * limits.EXPIRY_MARGIN_SECONDS  # this process stood still
 
     def _remembered(self) -> Tail | None:
         """The tail as it was last seen here, unless what was put there since may have expired again."""
@@ -221,12 +201,9 @@ class _Try:
         self, cause: Exception | None, *, most_seconds: float = limits.APPEND_BACKOFF_MAX_SECONDS
     ) -> None:
         """Back off with full jitter, or give up when the time is up."""
-        of = self._of
-        if of._clock.steady_ms() >= self._until_ms:
+        if self._tries.are_over:
             raise self.failure(cause) from cause
-        most = min(most_seconds, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16))
-        self._tries += 1
-        of._clock.sleep(most * of._entropy.fraction())
+        self._tries.back_off(most_seconds)
 
     def failure(self, cause: Exception | None) -> ContendedAppendError | IndeterminateAppendError:
         """What is known of the batch where time is up."""

@@ -13,7 +13,6 @@ from eventfabric.deadline import CallsEnd
 from eventfabric.errors import (
     ContendedTransactionError,
     IndeterminateTransactionError,
-    OutcomeExpiredError,
     OutcomeUnknownError,
     RefusedError,
     ThrottledError,
@@ -23,7 +22,8 @@ from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import Batch, Record, Tail, record_at
 from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
-from eventfabric.services.lane_end import Known, LaneEnds, may_have_expired
+from eventfabric.services.lane_end import Known, LaneEnds
+from eventfabric.services.tries import Tries
 
 WritesOf = Callable[[Seq[Record]], Seq[Write]]
 
@@ -65,8 +65,6 @@ class OutboxAppend:
         self._timeout_ms = int(timeout_seconds * 1000)
         self._unsettled: tuple[list[Record], bytes] | None = None
         self._tails: dict[tuple[str, Lane], Tail] = {}
-        self._tries = 0
-        self._seen_ms = 0
 
     def run(self) -> list[Record]:
         """The record that holds each posting, in their order.
@@ -79,20 +77,21 @@ class OutboxAppend:
             OutcomeExpiredError: what is to be settled would have expired: nothing tells whether it was written.
         """
         with CallsEnd(within_seconds=self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS):
-            return self._run(self._clock.steady_ms() + self._timeout_ms)
+            until_ms = self._clock.steady_ms() + self._timeout_ms
+            try:
+                return self._run(Tries(self._clock, self._entropy, until_ms=until_ms))
+            finally:
+                self._tails.clear()  # who runs it again may do so days later
 
-    def _run(self, until_ms: int) -> list[Record]:
+    def _run(self, tries: Tries) -> list[Record]:
         prepared = self._unsettled
-        conflicts = 0
-        self._seen_ms = self._clock.now_ms()
-        self._tails.clear()
         while True:
-            prepared = prepared or self._prepared(until_ms)
+            prepared = prepared or self._prepared(tries)
             records, token = prepared
-            if self._are_old(records):
+            if tries.are_old(records, are_unsettled=self._unsettled is not None):
                 prepared = None
                 self._tails.clear()
-                self._wait(until_ms, None)
+                self._wait(tries, None)
                 continue
             posted = [
                 (posting.table, record) for posting, record in zip(self._postings, records, strict=True)
@@ -101,10 +100,10 @@ class OutboxAppend:
                 outcome = self._outbox.append(posted, self._writes_of(records), token=token)
             except OutcomeUnknownError as error:
                 self._unsettled = (records, token)
-                self._wait(until_ms, error)
+                self._wait(tries, error)
                 continue
             except ThrottledError as error:
-                self._wait(until_ms, error)
+                self._wait(tries, error)
                 continue
             except RefusedError as error:
                 if self._unsettled is None:
@@ -116,32 +115,20 @@ class OutboxAppend:
             if outcome is None or _is_mine(outcome, records):
                 return records
             if isinstance(outcome, Occupied):
-                conflicts += 1
                 self._meet(self._postings[outcome.index], outcome.record)
-                if conflicts % (limits.APPEND_BLIND_CONFLICTS_MAX + 1) == 0:  # as append has it
+                if tries.lost_again():
                     self._tails.clear()
-                    self._wait(until_ms, None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
+                    self._wait(tries, None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
                 continue
             raise _refusal(outcome)
 
-    def _are_old(self, records: Seq[Record]) -> bool:
-        """Tell records whose places may have been taken, delivered and expired, as append does; OutcomeExpiredError."""
-        now_ms = self._clock.now_ms()
-        if self._unsettled is not None:
-            for record in records:
-                if may_have_expired(record, now_ms):
-                    raise OutcomeExpiredError(record)
-            return False
-        seen_ms, self._seen_ms = self._seen_ms, now_ms
-        return now_ms - seen_ms > 1000 * limits.EXPIRY_MARGIN_SECONDS
-
-    def _prepared(self, until_ms: int) -> tuple[list[Record], bytes]:
+    def _prepared(self, tries: Tries) -> tuple[list[Record], bytes]:
         now_ms = self._clock.now_ms()
         records: list[Record] = []
         ends: dict[tuple[str, Lane], Tail] = {}
         for posting in self._postings:
             place = posting.table, posting.lane
-            tail = ends.get(place) or self._tail(posting, until_ms)
+            tail = ends.get(place) or self._tail(posting, tries)
             record = record_at(
                 tail,
                 posting.lane,
@@ -153,7 +140,7 @@ class OutboxAppend:
             records.append(record)
         return records, self._entropy.bytes(16)
 
-    def _tail(self, posting: Posting, until_ms: int) -> Tail:
+    def _tail(self, posting: Posting, tries: Tries) -> Tail:
         place = posting.table, posting.lane
         while True:
             known = self._tails.get(place)
@@ -162,7 +149,7 @@ class OutboxAppend:
             try:
                 self._tails[place] = self._ends(posting).tail(posting.lane)
             except (OutcomeUnknownError, ThrottledError) as error:
-                self._wait(until_ms, error)
+                self._wait(tries, error)
 
     def _meet(self, posting: Posting, occupant: Record) -> None:
         """Go on behind a record that stands where ours was to go, if it continues the one before."""
@@ -176,20 +163,18 @@ class OutboxAppend:
 
     def _wait(
         self,
-        until_ms: int,
+        tries: Tries,
         cause: Exception | None,
         *,
         most_seconds: float = limits.APPEND_BACKOFF_MAX_SECONDS,
     ) -> None:
         """Back off with full jitter, or give up when the time is up."""
-        if self._clock.steady_ms() >= until_ms:
+        if tries.are_over:
             if self._unsettled is not None:
                 raise IndeterminateTransactionError(f"no reply: {cause}") from cause
             reason = cause or "other publishers wrote there first, each time"
             raise ContendedTransactionError(f"not written after {self._timeout_ms} ms: {reason}") from cause
-        most = min(most_seconds, limits.APPEND_BACKOFF_SECONDS * 2 ** min(self._tries, 16))
-        self._tries += 1
-        self._clock.sleep(most * self._entropy.fraction())
+        tries.back_off(most_seconds)
 
 
 def _is_mine(outcome: Occupied | WriteRefused | SameItemTwice, records: Seq[Record]) -> bool:
