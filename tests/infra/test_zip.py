@@ -45,7 +45,7 @@ IMPORTED = {
     *("handlers", "jmespath", "msgspec", "s3transfer", "six", "typing_extensions", "urllib3"),
 }
 """Top-level packages of the zip that a cold start imports; scripts/bench says what that takes."""
-POWERTOOLS = {"data_classes", "jmespath_utils", "typing"}
+POWERTOOLS = {"jmespath_utils", "typing"}
 """Utilities of Powertools that it imports, each at its price: idempotency and batch would double it."""
 
 

@@ -27,7 +27,9 @@ ASKING: dict[str, tuple[str, ...]] = {
     "publish": ("orders", "--key", "k", "--type", "t"),
     "lanes": (),
     "lanes quarantine": ("orders", PLACE, "--reason", "no record"),
-    "lanes quarantined": ("orders",),
+    "lanes restore": ("orders", LANE, "--sequence", "42", "--from-table", "restored", "--reason", "lost"),
+    "lanes skip": ("orders", LANE, "--sequence", "42", "--reason", "lost"),
+    "lanes mended": ("orders",),
     "show": (PLACE, "--stream", "orders"),
     "reconcile": (),
     "prove": (),
@@ -213,7 +215,11 @@ PRINTS = [
     if not command.startswith(
         ("backfill resume", "backfill cancel", "dead-letters show", "show", "steps settle")
     )
-    and command not in ("dead-letters export", "dead-letters discard", "failback", "lanes quarantine")
+    and command
+    not in (
+        *("dead-letters export", "dead-letters discard", "failback"),
+        *("lanes quarantine", "lanes restore", "lanes skip"),
+    )
 ]
 """Those that print something of a fabric without events."""
 

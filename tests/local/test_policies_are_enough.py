@@ -240,7 +240,7 @@ def decide(does: Operator, folder: Path) -> None:
 
 
 def look_and_mend(guarded: Guarded, does: Operator) -> None:
-    """Look at lanes; set an item aside, and put a record back."""
+    """Look at lanes; set an item aside, put a record back, and go on without one."""
     fabric = guarded.fabric
     stream = fabric.topology.stream("orders")
     lane = next(lane for lane in lanes_of(stream) if lane.origin == US)
@@ -255,10 +255,14 @@ def look_and_mend(guarded: Guarded, does: Operator) -> None:
     log.append(replace(first, sequence=Sequence(1 << 40)))
     does("lanes", "quarantine", "orders", f"{lane}@{1 << 40}", "--region", US)
     does("lanes", "mended", "orders", "--region", US)
-    copy_and_lose(fabric, str(lane))
+    copy(fabric)
+    lose_first(fabric, str(lane), US)
     restored = ("orders", str(lane), "--sequence", "0", "--from-table", "shop-orders-restored")
     does("lanes", "restore", *restored, "--dry-run", "--region", US)
     does("lanes", "restore", *restored, "--region", US)
+    lose_first(fabric, str(lane), US, EU)
+    for more in (("--dry-run",), ("--reason", "no backup has it")):
+        does("lanes", "skip", "orders", str(lane), "--sequence", "0", *more, "--region", US)
 
 
 def rule_subscriptions(guarded: Guarded, does: Operator) -> None:
@@ -292,8 +296,8 @@ def test_who_may_operate_every_stream_drains_a_region_and_hands_it_over_and_back
     assert guarded.denied == []
 
 
-def copy_and_lose(fabric: LocalFabric, lane: str) -> None:
-    """Restore the table to a point in time, under another name; then lose a lane's first record."""
+def copy(fabric: LocalFabric) -> None:
+    """Restore the table to a point in time, under another name."""
     client = fabric.client("dynamodb", US)
     client.create_table(
         TableName="shop-orders-restored",
@@ -309,7 +313,14 @@ def copy_and_lose(fabric: LocalFabric, lane: str) -> None:
     )
     for item in client.scan(TableName="shop-orders")["Items"]:
         client.put_item(TableName="shop-orders-restored", Item=item)
-    client.delete_item(TableName="shop-orders", Key={"pk": {"S": lane}, "sk": {"N": "0"}})
+
+
+def lose_first(fabric: LocalFabric, lane: str, *regions: str) -> None:
+    """Lose a lane's first record in these Regions."""
+    for region in regions:
+        fabric.client("dynamodb", region).delete_item(
+            TableName="shop-orders", Key={"pk": {"S": lane}, "sk": {"N": "0"}}
+        )
 
 
 def kill_doorbell(fabric: LocalFabric) -> None:

@@ -62,6 +62,16 @@ def test_ringing_again_what_was_rung_is_dropped_by_the_queue() -> None:
     assert rung(world) == [(f"{HOME}/0.0", 4)]
 
 
+def test_a_record_that_arrives_behind_those_that_continue_it_is_news_of_its_own() -> None:
+    """As in a replica: the doorbell for the highest tail may have been answered before that record was there."""
+    world = World()
+    appended(world, (0, 9))
+    appended(world, (0, 9), (0, 7))
+    appended(world, (0, 9), (0, 7))
+    appended(world, (0, 9), (0, 7), (0, 8))
+    assert rung(world) == [(f"{HOME}/0.0", 9)] * 3
+
+
 @pytest.mark.parametrize(
     ("settings", "rings"),
     [

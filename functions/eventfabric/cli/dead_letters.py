@@ -179,14 +179,13 @@ def discard(
 
     _each(
         "discarded",
-        _chosen(letters, place, filter)[
-            ::-1
-        ],  # the first of a lane last: without it, all others are read anew
+        _chosen(letters, place, filter),
         discard_one,
         rate=rate,
         dry_run=dry_run,
         as_json=json,
         waiting="discarded with them" if all_waiting else "waiting behind them",
+        last_first=True,
     )
 
 
@@ -233,19 +232,20 @@ def _at(letters: "DeadLetters", place: str) -> "DeadLetter":
 
 def _each(
     done: str, chosen: "list[DeadLetter]", act: "Callable[[DeadLetter], None]", *, rate: float,
-    dry_run: bool, as_json: bool, waiting: str = "waiting behind them",
+    dry_run: bool, as_json: bool, waiting: str = "waiting behind them", last_first: bool = False,
 ) -> None:  # fmt: skip
     """Act on each, at a rate, with progress; what could not be acted on is said, and the rest goes on.
 
     `act` changes nothing with `dry_run`, but refuses what it would refuse. `waiting`: what becomes of the events behind
-    them.
+    them. `last_first`: for what takes letters away, since the others of a lane are read anew without its first.
     """
     from rich.progress import track
 
     acted: list[DeadLetter] = []
     failed = 0
     quiet = not stderr.is_terminal or dry_run
-    for number, letter in enumerate(track(chosen, done, console=stderr, transient=True, disable=quiet)):
+    order = chosen[::-1] if last_first else chosen
+    for number, letter in enumerate(track(order, done, console=stderr, transient=True, disable=quiet)):
         sleep(1 / rate if number and not dry_run else 0)
         try:
             act(letter)
@@ -254,6 +254,8 @@ def _each(
             failed += 1
             continue
         acted.append(letter)
+    if last_first:
+        acted.reverse()
     if as_json:
         behind = sum(letter.parked.behind for letter in acted)
         more = any(letter.parked.rest for letter in acted)

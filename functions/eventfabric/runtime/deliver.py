@@ -8,14 +8,13 @@ from math import ceil
 from typing import Any, TypeAlias
 from zlib import crc32
 
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
 from eventfabric.errors import PortError
 from eventfabric.model.count import next_count
 from eventfabric.model.identity import Lane
-from eventfabric.runtime.messages import doorbells_of, received
+from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.patience import Patience
@@ -23,7 +22,7 @@ from eventfabric.telemetry import Metric
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
-_Rung: TypeAlias = tuple[Doorbell, list[SQSRecord]]
+_Rung: TypeAlias = tuple[Doorbell, list[Message]]
 """A lane's highest doorbell, and all messages that rang for the lane."""
 
 
@@ -37,7 +36,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     )
     failed: list[str] = []
     lanes = _by_lane(runtime, event, failed)
-    crashed = any(_received(records) > 1 for _, records in lanes)
+    crashed = any(_received(messages) > 1 for _, messages in lanes)
     if crashed and len(lanes) > 1:
         lanes = _spare_the_innocent(runtime, lanes, context)
     runs = defaultdict[int, list[_Rung]](list)
@@ -45,12 +44,12 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
         runs[0 if crashed else _deliverer_of(runtime, lane[0])].append(lane)
 
     def run(lanes: Seq[_Rung]) -> None:
-        for doorbell, records in lanes:
-            if not _deliver(runtime, doorbell, records, deadline_ms, beside=len(runs)):
-                failed.extend(record.message_id for record in records)
+        for doorbell, messages in lanes:
+            if not _deliver(runtime, doorbell, messages, deadline_ms, beside=len(runs)):
+                failed.extend(message.id for message in messages)
             elif crashed:
                 runtime.ports.doorbells.answer(
-                    runtime.subscription or "", [record.receipt_handle for record in records]
+                    runtime.subscription or "", [message.receipt_handle for message in messages]
                 )
 
     calls = [partial(run, lanes) for lanes in runs.values()]
@@ -73,14 +72,14 @@ def _spare_the_innocent(runtime: Runtime, lanes: list[_Rung], context: LambdaCon
     One of them makes the process die. The others shared its invocation and would share its fate again: those that come
     before it this time are delivered, and answered at once.
     """
-    records = [record for _, of_lane in lanes for record in of_lane]
+    messages = [message for _, of_lane in lanes for message in of_lane]
     seconds = ceil(context.get_remaining_time_in_millis() / 1000) + limits.CRASH_VISIBILITY_MARGIN_SECONDS
-    _hide(runtime, records, seconds)
+    _hide(runtime, messages, seconds)
     return sorted(lanes, key=lambda lane: crc32(f"{lane[0].lane}+{_received(lane[1])}".encode()))
 
 
-def _received(records: list[SQSRecord]) -> int:
-    return max(received(record) for record in records)
+def _received(messages: list[Message]) -> int:
+    return max(message.received for message in messages)
 
 
 def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list[_Rung]:
@@ -88,21 +87,18 @@ def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list
     lanes: dict[tuple[str, Lane], _Rung] = {}
     own = runtime.topology.subscription(runtime.subscription or "")
 
-    def refuse(record: SQSRecord, _: SubscriptionTopology | None) -> None:
-        failed.append(record.message_id)
+    def refuse(message: Message, _: SubscriptionTopology | None) -> None:
+        failed.append(message.id)
         # Its group waits until it is in the dead-letter queue: not for as long as after a crash, each time.
-        handle = record.raw_event.get("receiptHandle")
-        if isinstance(handle, str):
-            runtime.ports.doorbells.hide(own.name, [handle], limits.REFUSED_AGAIN_SECONDS)
+        if message.receipt_handle:
+            runtime.ports.doorbells.hide(own.name, [message.receipt_handle], limits.REFUSED_AGAIN_SECONDS)
 
-    for record, _, doorbell in doorbells_of(
-        runtime, event, lambda record: own, refuse, reads=("receiptHandle",)
-    ):
+    for message, _, doorbell in doorbells_of(runtime, event, lambda _: own, refuse):
         known = lanes.get((doorbell.stream, doorbell.lane))
         if known is None:
-            lanes[doorbell.stream, doorbell.lane] = (doorbell, [record])
+            lanes[doorbell.stream, doorbell.lane] = (doorbell, [message])
         else:
-            known[1].append(record)
+            known[1].append(message)
             lanes[doorbell.stream, doorbell.lane] = (_both(known[0], doorbell), known[1])
     return list(lanes.values())
 
@@ -115,7 +111,7 @@ def _both(one: Doorbell, other: Doorbell) -> Doorbell:
 
 
 def _deliver(
-    runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], deadline_ms: int, *, beside: int
+    runtime: Runtime, doorbell: Doorbell, messages: list[Message], deadline_ms: int, *, beside: int
 ) -> bool:
     """Deliver the lane; whether its doorbells have served. `beside`: lanes that are delivered at the same time.
 
@@ -128,7 +124,7 @@ def _deliver(
     while True:
         try:
             result = deliverer.deliver(
-                doorbell, deadline_ms=deadline_ms, receive_count=_received(records),
+                doorbell, deadline_ms=deadline_ms, receive_count=_received(messages),
                 concurrency=max(1, runtime.concurrency // beside),
             )  # fmt: skip
             break
@@ -137,7 +133,7 @@ def _deliver(
                 continue
             runtime.logger.warning("a lane is rung again", extra={**about, "reason": str(error)})
             ended = _with_end(doorbell, deliverer.ended_at(doorbell.lane))
-            return _ring_again(runtime, ended, records, is_passing=error.retryable)
+            return _ring_again(runtime, ended, messages, is_passing=error.retryable)
     if result.done:
         return True
     cause = result.cause
@@ -153,8 +149,8 @@ def _deliver(
         exc_info=cause,
     )
     if result.cause is None:
-        return _ring_again(runtime, doorbell, records, is_passing=True)
-    _hide(runtime, records, limits.LANE_AGAIN_SECONDS_MAX)
+        return _ring_again(runtime, doorbell, messages, is_passing=True)
+    _hide(runtime, messages, limits.LANE_AGAIN_SECONDS_MAX)
     return False
 
 
@@ -168,7 +164,7 @@ def _with_end(doorbell: Doorbell, version: int) -> Doorbell:
     return replace(doorbell, ended=version, failing_ms=0 if came_further else doorbell.failing_ms)
 
 
-def _ring_again(runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], *, is_passing: bool) -> bool:
+def _ring_again(runtime: Runtime, doorbell: Doorbell, messages: list[Message], *, is_passing: bool) -> bool:
     """Have the lane rung a little later; whether its doorbells have served, else they come again as soon.
 
     `is_passing`: what ended the run passes by itself. Then the queue is rung at once where no timer can be had: the run
@@ -189,12 +185,12 @@ def _ring_again(runtime: Runtime, doorbell: Doorbell, records: list[SQSRecord], 
         return True
     if is_passing and not doorbells.ring(subscription, [bell]):
         return True
-    _hide(runtime, records, seconds)
+    _hide(runtime, messages, seconds)
     return False
 
 
-def _hide(runtime: Runtime, records: list[SQSRecord], seconds: int) -> None:
+def _hide(runtime: Runtime, messages: list[Message], seconds: int) -> None:
     """Have doorbells that did not serve come again after so long; else a crash's time-out would pass first."""
     runtime.ports.doorbells.hide(
-        runtime.subscription or "", [record.receipt_handle for record in records], seconds
+        runtime.subscription or "", [message.receipt_handle for message in messages], seconds
     )

@@ -1,9 +1,8 @@
 """Read the messages of a queue as Lambda hands them over: what is none of ours fails alone, and is counted."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from eventfabric.errors import UndecodableMessageError, UnknownNameError
 from eventfabric.runtime.wiring import Runtime
@@ -11,65 +10,86 @@ from eventfabric.telemetry import Metric
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell, from_body
 
-_RECEIVED = "ApproximateReceiveCount"
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a queue, and what the functions read of it; a text that it lacks is empty."""
+
+    id: str
+    body: str
+    receipt_handle: str
+    queue: str
+    received: int
+    """How often it was handed to a function, this time included; 0 where it does not say so in a number."""
 
 
 def doorbells_of(
     runtime: Runtime,
     event: Mapping[str, Any],
-    subscription_of: Callable[[SQSRecord], SubscriptionTopology],
-    refuse: Callable[[SQSRecord, SubscriptionTopology | None], None],
-    *,
-    reads: tuple[str, ...],
-) -> Iterator[tuple[SQSRecord, SubscriptionTopology, Doorbell]]:
+    subscription_of: Callable[[Message], SubscriptionTopology],
+    refuse: Callable[[Message, SubscriptionTopology | None], None],
+) -> Iterator[tuple[Message, SubscriptionTopology, Doorbell]]:
     """Each message that is a doorbell of the subscription whose queue it is in; `refuse` gets each other one.
 
     It is told the subscription, too, where that is known.
-    `reads`: the texts that the caller reads of a message, beside its body.
     Nothing is lost with those: they go to the queue's dead-letter queue, where somebody can look at them.
     UndecodableMessageError where the event is none of a queue, or a message has no id by which it could fail.
     """
-    for record in _records(event):
+    for message in _messages(event):
         subscription = None
         try:
-            _check(record, ("body", *reads))
-            subscription = subscription_of(record)
-            doorbell = from_body(record.body)
+            _check(message)
+            subscription = subscription_of(message)
+            doorbell = from_body(message.body)
             _check_lane(runtime, subscription, doorbell)
         except (UndecodableMessageError, UnknownNameError) as error:
-            about = {"message_id": record.message_id, "reason": str(error)}
+            about = {"message_id": message.id, "reason": str(error)}
             runtime.logger.error("a message is not a doorbell", extra=about)
-            runtime.telemetry.add(Metric.MESSAGES_REFUSED, of=runtime.subscription or _queue_of(record))
-            refuse(record, subscription)
+            of = runtime.subscription or message.queue[:80] or "unknown"
+            runtime.telemetry.add(Metric.MESSAGES_REFUSED, of=of)
+            refuse(message, subscription)
         else:
-            yield record, subscription, doorbell
+            yield message, subscription, doorbell
 
 
-def received(record: SQSRecord) -> int:
-    """How often the message was handed to a function, this time included."""
-    return int(record.raw_event.get("attributes", {}).get(_RECEIVED, 1))
-
-
-def _records(event: Mapping[str, Any]) -> Iterator[SQSRecord]:
+def _messages(event: Mapping[str, Any]) -> list[Message]:
     records = event.get("Records") if isinstance(event, Mapping) else None
     if not isinstance(records, list):
         raise UndecodableMessageError("found no records, allowed: an event of an SQS queue")
-    for record in records:
-        if not isinstance(record, dict) or not _is_text(record.get("messageId")):
-            raise UndecodableMessageError("found a message without an id, allowed: an event of an SQS queue")
-    return map(SQSRecord, records)
+    if not all(isinstance(record, dict) and _text(record, "messageId") for record in records):
+        raise UndecodableMessageError("found a message without an id, allowed: an event of an SQS queue")
+    return [
+        Message(
+            id=_text(record, "messageId"),
+            body=_text(record, "body"),
+            receipt_handle=_text(record, "receiptHandle"),
+            queue=_text(record, "eventSourceARN").rpartition(":")[2],
+            received=_received(record.get("attributes", {})),
+        )
+        for record in records
+    ]
 
 
-def _check(record: SQSRecord, texts: tuple[str, ...]) -> None:
+def _text(record: Mapping[str, object], name: str) -> str:
+    value = record.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _received(attributes: object) -> int:
+    if not isinstance(attributes, dict):
+        return 0
+    count = str(attributes.get("ApproximateReceiveCount", "1"))
+    return int(count) if len(count) < 10 and count.isascii() and count.isdigit() else 0
+
+
+def _check(message: Message) -> None:
     """UndecodableMessageError where the message lacks what the functions read of it."""
-    raw = record.raw_event
-    missing = [name for name in texts if not _is_text(raw.get(name))]
+    texts = {"body": message.body, "receiptHandle": message.receipt_handle}
+    missing = [name for name, text in texts.items() if not text]
     if missing:
         raise UndecodableMessageError(f"found no {', '.join(missing)}")
-    attributes = raw.get("attributes", {})
-    received = str(attributes.get(_RECEIVED, "1")) if isinstance(attributes, dict) else ""
-    if not (0 < len(received) < 10 and received.isascii() and received.isdigit()):
-        raise UndecodableMessageError(f"found {received!r:.20} as {_RECEIVED}, allowed: a number")
+    if not message.received:
+        raise UndecodableMessageError("found no number as ApproximateReceiveCount, allowed: 1 or more")
 
 
 def _check_lane(runtime: Runtime, subscription: SubscriptionTopology, doorbell: Doorbell) -> None:
@@ -81,12 +101,3 @@ def _check_lane(runtime: Runtime, subscription: SubscriptionTopology, doorbell: 
         last = stream.definition.lanes - 1
         allowed = ", ".join(f"{origin}/0.0 to 0.{last}" for origin in stream.definition.regions)
         raise UndecodableMessageError(f"found lane {doorbell.lane}, allowed: {allowed}")
-
-
-def _queue_of(record: SQSRecord) -> str:
-    arn = record.raw_event.get("eventSourceARN")
-    return str(arn).rpartition(":")[2][:80] or "unknown"
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""

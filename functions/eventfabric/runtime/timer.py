@@ -4,19 +4,18 @@ from collections import defaultdict
 from collections.abc import Sequence as Seq
 from typing import Any, TypeAlias
 
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
 from eventfabric.ports import Doorbells
-from eventfabric.runtime.messages import doorbells_of, received
+from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import current
 from eventfabric.services.patience import Patience
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
 
-_Timer: TypeAlias = tuple[SQSRecord, Doorbell]
+_Timer: TypeAlias = tuple[Message, Doorbell]
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
@@ -26,24 +25,24 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     failed: list[str] = []
     patience = Patience(runtime.ports.clock, runtime.ports.entropy, seconds=limits.LANE_PATIENCE_SECONDS)
 
-    def subscription_of(record: SQSRecord) -> SubscriptionTopology:
-        return runtime.topology.subscription_of_timers(record.event_source_arn.rpartition(":")[2])
+    def subscription_of(message: Message) -> SubscriptionTopology:
+        return runtime.topology.subscription_of_timers(message.queue)
 
-    def refuse(record: SQSRecord, subscription: SubscriptionTopology | None) -> None:
-        failed.append(record.message_id)
-        handle = record.raw_event.get("receiptHandle")
-        if subscription is not None and isinstance(handle, str):
-            doorbells.put_off(subscription.name, {handle: limits.REFUSED_AGAIN_SECONDS})
+    def refuse(message: Message, subscription: SubscriptionTopology | None) -> None:
+        failed.append(message.id)
+        if subscription is not None and message.receipt_handle:
+            doorbells.put_off(subscription.name, {message.receipt_handle: limits.REFUSED_AGAIN_SECONDS})
 
     timers = defaultdict[str, list[_Timer]](list)
-    reads = ("eventSourceARN", "receiptHandle")
-    for record, subscription, doorbell in doorbells_of(runtime, event, subscription_of, refuse, reads=reads):
-        timers[subscription.name].append((record, doorbell))
+    for message, subscription, doorbell in doorbells_of(runtime, event, subscription_of, refuse):
+        timers[subscription.name].append((message, doorbell))
     for name, of_subscription in timers.items():
         unrung = _ring(doorbells, name, of_subscription, patience)
         if unrung:
-            doorbells.put_off(name, {record.receipt_handle: _again_seconds(record) for record, _ in unrung})
-            failed += [record.message_id for record, _ in unrung]
+            doorbells.put_off(
+                name, {message.receipt_handle: _again_seconds(message) for message, _ in unrung}
+            )
+            failed += [message.id for message, _ in unrung]
     runtime.flush()
     return partial_batch_response(failed)
 
@@ -57,14 +56,14 @@ def _ring(doorbells: Doorbells, subscription: str, timers: Seq[_Timer], patience
     while True:
         refused = set(doorbells.ring(subscription, [doorbell for _, doorbell in timers]))
         timers = [timer for timer in timers if timer[1] in refused]
-        is_new = any(received(record) == 1 for record, _ in timers)
+        is_new = any(message.received == 1 for message, _ in timers)
         if not (is_new and patience.wait()):
             return timers
 
 
-def _again_seconds(record: SQSRecord) -> int:
+def _again_seconds(message: Message) -> int:
     """Seconds after which a timer comes again that could not ring: more each time, as the trouble lasts.
 
     It is the same message that comes again, never a new one: where replies are lost, each try would leave one more.
     """
-    return min(limits.LANE_AGAIN_SECONDS * received(record), limits.LANE_AGAIN_SECONDS_MAX)
+    return min(limits.LANE_AGAIN_SECONDS * message.received, limits.LANE_AGAIN_SECONDS_MAX)

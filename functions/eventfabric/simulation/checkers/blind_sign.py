@@ -25,7 +25,7 @@ def check(of: History) -> Verdict:
         return verdict(NAME, [], unknown=True)
     anomalies: list[Anomaly] = []
     arrived: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    cursors: dict[tuple[str, str, str], int] = {}
+    cursors: dict[tuple[str, str, str], tuple[int, int]] = {}
     passes: dict[tuple[str, str], list[int]] = {}
     for number, entry in enumerate(of.entries):
         match entry:
@@ -36,9 +36,9 @@ def check(of: History) -> Verdict:
                 gone = arrived.get((entry.region, entry.lane), [])
                 gone[:] = [one for one in gone if one[0] != entry.sequence + entry.count]
             case history.CursorMoved(copied=False):
-                cursors[entry.writer, entry.subscription, entry.lane] = max(
-                    entry.after.sequence, entry.after.replay_until
-                )
+                key = (entry.writer, entry.subscription, entry.lane)
+                _, began_ms = cursors.get(key, (0, entry.at_ms))
+                cursors[key] = (max(entry.after.sequence, entry.after.replay_until), began_ms)
             case history.Gauged(metric="OldestUndelivered"):
                 of_subscription = passes.setdefault((entry.region, entry.subscription), [])
                 oldest_ms = _oldest_ms(entry, arrived, cursors)
@@ -56,14 +56,17 @@ def check(of: History) -> Verdict:
 
 def _oldest_ms(
     entry: history.Gauged, arrived: dict[tuple[str, str], list[tuple[int, int]]],
-    cursors: dict[tuple[str, str, str], int],
+    cursors: dict[tuple[str, str, str], tuple[int, int]],
 ) -> int:  # fmt: skip
-    """When the oldest event behind a cursor of the Region came there; now where there is none."""
+    """When the oldest event behind a cursor of the Region came there; now where there is none.
+
+    A cursor that was begun while the pass was on its way is none to it yet: where the lane begins was not known.
+    """
     return min(
         (
             at_ms
-            for (region, name, lane), stands in cursors.items()
-            if (region, name) == (entry.region, entry.subscription)
+            for (region, name, lane), (stands, began_ms) in cursors.items()
+            if (region, name) == (entry.region, entry.subscription) and began_ms < entry.at_ms - _SLACK_MS
             for end, at_ms in arrived.get((region, lane), [])
             if end > stands
         ),
