@@ -313,8 +313,8 @@ class World:
         doorbells = self.faults.doorbells(self.cloud.doorbells(self.topology, self.region))
         standings = Standings(self.subscription, ledger=self.ledger, clock=self.clock)
         failed = relay(
-            appended, self.stream, owns=lambda subscription, origin: standings.owns(origin),
-            doorbells=doorbells, telemetry=self.telemetry,
+            appended, self.stream, region=self.region,
+            owns=lambda subscription, origin: standings.owns(origin), doorbells=doorbells, telemetry=self.telemetry,
         )  # fmt: skip
         if not comes_again:
             self._reader.confirm(batch, failed_from=failed)

@@ -1,5 +1,6 @@
 """Events that come late: one of their key was published later, in another Region, and is handled already."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from eventfabric.errors import DefinitionError, HandlerError
 from eventfabric.limits import LATE_AFTER_SECONDS
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.faults import Faults
+from eventfabric.model.commit import Committed
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
@@ -59,6 +61,21 @@ def test_what_a_lost_region_had_accepted_is_late_where_its_key_went_on_meanwhile
     assert late_of(away) == {"a0": None, "a2": None, "b2": None, "a1": "a2", "b1": "b2", "c1": None}
     assert [one.late for one in away.recorder.events] == [False] * 3 + [True, True, False]
     assert away.telemetry.totals[Metric.EVENTS_LATE] == 2
+
+
+def test_what_a_region_handed_out_counts_though_its_lane_was_handed_over_without_its_knowing() -> None:
+    """HOME had taken AWAY's own lane over while they were cut off; AWAY, who could not know, went on with it."""
+    away = lost_and_back()
+    home, key = away.at(HOME), away.key_of(lane(0, AWAY))
+    unread = home.ledger.state(key).cursor(HOME)
+    taken = replace(unread, epoch=1)
+    home.cloud.cut(HOME)
+    assert isinstance(home.ledger.commit(key, unread, taken), Committed)
+    home.cloud.heal(HOME)
+    home.cloud.replicate()
+    assert away.ledger.state(key).latest == HOME
+    away.deliver(lane(0))
+    assert late_of(away) == {"a0": None, "a2": None, "b2": None, "a1": "a2", "b1": "b2", "c1": None}
 
 
 @pytest.mark.parametrize("batch", [1, 10])

@@ -7,7 +7,7 @@ import pytest
 from eventfabric.errors import UndecodableMessageError
 from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.memory.stream import Change
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import Region, Sequence
 from eventfabric.services.relay import relay
 from eventfabric.telemetry import Metric
 from eventfabric.wire.doorbell import from_body
@@ -20,13 +20,16 @@ def rung(world: World) -> list[tuple[str, int]]:
     return [(str(bell.lane), bell.tail) for bell in bells]
 
 
-def appended(world: World, *news: tuple[int, int], faults: Faults | None = None) -> str | None:
+def appended(
+    world: World, *news: tuple[int, int], faults: Faults | None = None, region: Region = HOME
+) -> str | None:
     """Relay a batch that says (lane, tail); its positions are p0, p1 and so on."""
     seen = [Appended(f"p{n}", lane(index), Sequence(tail)) for n, (index, tail) in enumerate(news)]
     doorbells = world.cloud.doorbells(world.topology, HOME)
     return relay(
         seen,
         world.stream,
+        region=region,
         owns=lambda subscription, origin: subscription.delivers(origin, HOME),
         doorbells=(faults or Faults()).doorbells(doorbells),
         telemetry=world.telemetry,
@@ -65,11 +68,16 @@ def test_ringing_again_what_was_rung_is_dropped_by_the_queue() -> None:
 def test_a_record_that_arrives_behind_those_that_continue_it_is_news_of_its_own() -> None:
     """As in a replica: the doorbell for the highest tail may have been answered before that record was there."""
     world = World()
-    appended(world, (0, 9))
-    appended(world, (0, 9), (0, 7))
-    appended(world, (0, 9), (0, 7))
-    appended(world, (0, 9), (0, 7), (0, 8))
-    assert rung(world) == [(f"{HOME}/0.0", 9)] * 3
+    for news in ([9], [9, 7], [7, 9], [9, 7, 8], [6, 7, 8, 9], [9, 8, 7]):
+        appended(world, *((0, tail) for tail in news), region=AWAY)
+    assert rung(world) == [(f"{HOME}/0.0", 9)] * 4
+
+
+def test_at_its_origin_no_record_arrives_behind_those_that_continue_it() -> None:
+    world = World()
+    for news in ([9], [8, 9], [7, 8, 9]):
+        appended(world, *((0, tail) for tail in news))
+    assert rung(world) == [(f"{HOME}/0.0", 9)]
 
 
 @pytest.mark.parametrize(

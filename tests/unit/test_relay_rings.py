@@ -77,6 +77,7 @@ def relayed(*refused: tuple[str, Lane], owners: Seq[str] = ("audit", "billing"))
     again_from = relay(
         [Appended(f"p{n}", lane(n % 2), Sequence(n + 1)) for n in range(4)],
         TOPOLOGY.stream(STREAM),
+        region=HOME,
         owns=lambda subscription, origin: subscription.name in owners,
         doorbells=doorbells,
         telemetry=telemetry,

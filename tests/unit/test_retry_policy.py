@@ -23,6 +23,7 @@ from tests.unit.failing import BAD_ORDER, BadOrder, WorseOrder, retry
 
 PLACE = Place(Sequence(3), Sequence(4))
 NOW_MS = 50_000
+HOUR_MS = 3_600_000
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -162,6 +163,22 @@ class TestDue:
 
     def test_it_is_drawn_from_nothing_on_and_is_never_nothing(self) -> None:
         assert park(raised(BadOrder("no")), by=policy(0.0)).due_ms == NOW_MS + 1
+
+    @pytest.mark.parametrize(
+        ("first_ms", "most_seconds", "backoff_max_seconds"),
+        [(NOW_MS, 1, 900.0), (10_000, 10, 900.0), (10_000, 5, 5.0), (NOW_MS - 9 * HOUR_MS, 60, 900.0)],
+    )
+    def test_what_is_not_its_doing_is_tried_more_seldom_the_longer_it_lasts(
+        self, first_ms: int, most_seconds: int, backoff_max_seconds: float
+    ) -> None:
+        by = policy(
+            **retry(immediate=2, attempts=8, backoff_seconds=1.0, backoff_max_seconds=backoff_max_seconds)
+        )
+        before = known(attempts=0, crashes=0, first_ms=first_ms)
+        parked = park(raised(BadOrder("no"), tries=0), before, by=by)
+        assert (parked.failure.attempts, parked.failure.first_ms) == (0, first_ms)
+        assert parked.due_ms == NOW_MS + 500 * most_seconds
+        assert park(raised(BadOrder("no"), tries=1), before, by=by).due_ms == NOW_MS + 500
 
     def test_fewer_attempts_than_tries_at_once_are_all_tried_at_once(self) -> None:
         assert policy(**retry(immediate=5, attempts=3)).tries_at_once == 3

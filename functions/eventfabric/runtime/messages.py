@@ -1,7 +1,7 @@
 """Read the messages of a queue as Lambda hands them over: what is none of ours fails alone, and is counted."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from eventfabric.errors import UndecodableMessageError, UnknownNameError
@@ -16,9 +16,9 @@ class Message:
     """A message of a queue, and what the functions read of it; a text that it lacks is empty."""
 
     id: str
-    body: str
-    receipt_handle: str
-    queue: str
+    body: str = field(repr=False)
+    receipt_handle: str = field(repr=False)
+    queue: str = field(repr=False)
     received: int
     """How often it was handed to a function, this time included; 0 where it does not say so in a number."""
 

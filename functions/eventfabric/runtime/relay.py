@@ -43,6 +43,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
             position := relay(
                 seen,
                 runtime.topology.stream(name),
+                region=runtime.region,
                 owns=runtime.owns,
                 doorbells=runtime.ports.doorbells,
                 telemetry=runtime.telemetry,

@@ -1,6 +1,8 @@
 """Relay: from what a table's stream shows to doorbells. Trusts no order, carries no events, never fails on content."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from zlib import crc32
 
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName
 from eventfabric.ports import Doorbells
@@ -14,6 +16,7 @@ def relay(
     appended: Iterable[Appended],
     stream: StreamTopology,
     *,
+    region: Region,
     owns: Callable[[SubscriptionTopology, Region], bool],
     doorbells: Doorbells,
     telemetry: Telemetry,
@@ -23,17 +26,17 @@ def relay(
     Returns the position from which the stream must come again, because of doorbells that could not be sent; None
     where all went out. Ringing again what was rung is harmless.
 
-    In a replica a record may arrive behind those that continue it. The doorbell for the highest tail may then have been
-    rung, and answered in vain, before that record was there: `again` tells this one from it.
+    A replica may get a record behind those that continue it. The doorbell for the highest tail may then have been rung,
+    and answered in vain, before that record was there: `again` tells this one from it, by the tails that it stands for.
     """
     seen = list(appended)
     highest: dict[Lane, Appended] = {}
-    latest: dict[Lane, Sequence] = {}
+    tails = defaultdict[Lane, set[Sequence]](set)
     for change in seen:
         known = highest.get(change.lane)
         if known is None or change.tail > known.tail:
             highest[change.lane] = change
-        latest[change.lane] = change.tail
+        tails[change.lane].add(change.tail)
     failed: set[Lane] = set()
     for subscription in stream.subscriptions:
         bells = [
@@ -41,7 +44,7 @@ def relay(
                 StreamName(stream.name),
                 lane,
                 change.tail,
-                again=latest[lane] if latest[lane] < change.tail else 0,
+                again=0 if lane.origin == region else _again(tails[lane]),
             )
             for lane, change in highest.items()
             if owns(subscription, lane.origin)
@@ -51,3 +54,8 @@ def relay(
         telemetry.add(Metric.DOORBELLS_RUNG, len(bells) - len(refused), of=stream.name)
         telemetry.add(Metric.DOORBELLS_FAILED, len(refused), of=stream.name)
     return next((change.position for change in seen if change.lane in failed), None)
+
+
+def _again(tails: set[Sequence]) -> int:
+    """A number of these tails; 0 of a single one, which its doorbell names."""
+    return crc32(repr(sorted(tails)).encode()) if len(tails) > 1 else 0

@@ -133,16 +133,16 @@ class Lateness:
             return page.records, page.more and bool(page.records)
 
     def _end(self, lane: Lane) -> Sequence:
-        """Up to where a lane was handed out: by this Region where each delivers all, else by whoever came furthest."""
+        """Up to where a lane was handed out: by this Region where each delivers all, else by whoever came furthest.
+
+        That may be a former owner, who did not know yet that the lane was handed over.
+        """
         subscription = self._in.subscription
         ledger = ledger_of(self._in.ledger, subscription, lane.origin)
         state = ledger.state(LaneKey(self._key.stream, self._key.subscription, lane), glance=True)
-        by = (
-            ledger.region
-            if subscription.definition.deliver == "everywhere"
-            else state.latest or ledger.region
-        )
-        return state.cursor(by).sequence
+        if subscription.definition.deliver == "everywhere":
+            return state.cursor(ledger.region).sequence
+        return max((cursor.sequence for cursor in state.cursors.values()), default=EMPTY_TAIL.sequence)
 
     def _note(self, record: Record, known: HandedOut, end: Sequence) -> None:
         if record.time <= known.since:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from eventfabric import limits
 from eventfabric.definition import Subscription
 from eventfabric.errors import (
     HandlerError,
@@ -112,7 +113,7 @@ class RetryPolicy:
             key=event.key,
             state=ParkedState.RETRYING,
             waiting=before.waiting if before else (place,),
-            due_ms=now_ms + self._wait_ms(attempts),
+            due_ms=now_ms + self._wait_ms(failed, failure),
             failure=failure,
             replacement=before.replacement if before else None,
             version=before.version if before else first_version(self.entropy),
@@ -167,10 +168,18 @@ class RetryPolicy:
             rest=before.rest if before else None,
         )
 
-    def _wait_ms(self, attempts: int) -> int:
-        """Exponential, with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)."""
-        doublings = max(0, attempts - self.tries_at_once)
-        most = min(self._retry.backoff_max_seconds, self._retry.backoff_seconds * 2.0 ** min(doublings, 32))
+    def _wait_ms(self, failed: Failed, failure: Failure) -> int:
+        """Exponential, with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+
+        What is not the event's doing counts no attempt, as while a service is away: it is tried more seldom the longer
+        that lasts, and no more seldom than a lane is that meets the same.
+        """
+        doublings = max(0, failure.attempts - self.tries_at_once)
+        seconds = self._retry.backoff_seconds * 2.0 ** min(doublings, 32)
+        if not failed.tries:
+            lasts_seconds = (failure.last_ms - failure.first_ms) / 1000
+            seconds = max(seconds, min(lasts_seconds / 4, limits.LANE_AGAIN_SECONDS_MAX))
+        most = min(self._retry.backoff_max_seconds, seconds)
         return max(1, round(1000 * most * self.entropy.fraction()))
 
 
@@ -180,10 +189,11 @@ def first_version(entropy: Entropy) -> int:
 
 
 def _history(before: Parked | None) -> Failure | None:
-    """What is known of the first event's earlier attempts; None where it had none since it became the first."""
-    if before is None or not (before.failure.attempts or before.failure.crashes):
-        return None
-    return before.failure
+    """What is known of the first event's earlier attempts; None where it had none since it became the first.
+
+    An attempt that was not the event's doing counts as none, and says all the same since when it fails.
+    """
+    return before.failure if before is not None and before.failure.event_id else None
 
 
 def _hint_of(error: BaseException) -> str:

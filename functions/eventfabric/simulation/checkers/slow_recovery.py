@@ -10,6 +10,8 @@ from eventfabric.simulation.profiles import HICCUPS
 NAME = "slow_recovery"
 _SOON_MS: Final = 180_000
 """A lane is looked at again a minute after it met what lasts, and may meet a hiccup then."""
+_AFTER_TWO_MS: Final = 660_000
+"""Where two of them refuse at once, for long, a doorbell is used up: a pass of reconciliation rings for its lane."""
 _ENDS: Final = {
     "denied": "denied_end",
     "throttled": "throttled_end",
@@ -26,14 +28,16 @@ def check(of: History) -> Verdict:
         return verdict(NAME, [], unknown=True)
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
-    open_, since_ms, before = 0, None, 0
+    open_, since_ms, before, soon_ms = 0, None, 0, _SOON_MS
     for number, entry in enumerate(of.entries):
-        if since_ms is not None and entry.at_ms > since_ms + _SOON_MS:
-            anomalies += _waiting(facts, delivering, before, number)
+        if since_ms is not None and entry.at_ms > since_ms + soon_ms:
+            anomalies += _waiting(facts, delivering, before, number, soon_ms)
             since_ms = None
         match entry:
             case history.Happened() if entry.what in _ENDS:
                 open_, since_ms = open_ + 1, None
+                if open_ > 1:
+                    soon_ms = _AFTER_TWO_MS
             case history.Happened() if entry.what in _ENDS.values():
                 open_ -= 1
                 since_ms, before = (None, 0) if open_ else (entry.at_ms, number)
@@ -54,10 +58,10 @@ def _is_of_refusals(facts: Facts) -> bool:
     return not any(isinstance(entry, history.CircuitSwitched) for entry in facts.entries)
 
 
-def _waiting(facts: Facts, delivering: Delivering, before: int, number: int) -> list[Anomaly]:
+def _waiting(facts: Facts, delivering: Delivering, before: int, number: int, soon_ms: int) -> list[Anomaly]:
     """What stood in the log when the last refusal ended, and is not handled by now."""
     return [
-        Anomaly(f"{name} was not handed {one.id} within {_SOON_MS // 1000} s of the last refusal", number)
+        Anomaly(f"{name} was not handed {one.id} within {soon_ms // 1000} s of the last refusal", number)
         for one in facts.logged.values()
         if one.entry < before
         for name, subscription in facts.subscriptions.items()
