@@ -4,11 +4,14 @@ import pytest
 
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.backfill import BackfillState
+from eventfabric.model.identity import Sequence
+from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.upkeep.backfill import Backfiller
 from eventfabric.services.upkeep.backfill_request import Wanted
+from eventfabric.wire import parked_item
 from eventfabric.wire.keys import Item
-from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, World, event, lane
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.failing import Failing, retry, world_of
 
 
@@ -55,6 +58,33 @@ def test_a_parked_key_that_contradicts_itself_or_the_key_of_its_item_is_refused(
     put(world, HOME, {**item, **change})
     with pytest.raises(UndecodableItemError, match=r"field [ig]"):
         world.parked()
+
+
+@pytest.mark.parametrize(
+    ("id", "first", "is_sound"),
+    [
+        ("s/3", 3, True),
+        ("s/3", 4, True),
+        ("s/3", 2, False),
+        ("s/03", 4, False),
+        ("s/", 4, False),
+        ("s/x", 4, False),
+    ],
+)
+def test_what_was_parked_alone_is_named_after_its_own_event_whatever_waits_in_it_by_now(
+    id: str, first: int, is_sound: bool
+) -> None:
+    """Where a key's order is kept again, its later events wait behind the one that was parked alone."""
+    failure = Failure("shop:Bad", "", "", "", attempts=1, crashes=0, first_ms=1, last_ms=1)
+    places = (Place(Sequence(first), Sequence(first)),)
+    written = parked_item.to_item(
+        World().key_of(LANE), HOME, Parked(id, "a", ParkedState.RETRYING, places, 1, failure), token=b""
+    )
+    if is_sound:
+        assert parked_item.from_item(written).id == id
+    else:
+        with pytest.raises(UndecodableItemError, match="field i"):
+            parked_item.from_item(written)
 
 
 def with_a_backfill() -> tuple[World, Backfiller, str]:

@@ -26,6 +26,15 @@ def is_alone(parking_id: str) -> bool:
     return parking_id.startswith(_ALONE)
 
 
+def alone_at(parking_id: str) -> Sequence | None:
+    """The sequence of the event that an id is of; None where it is of none."""
+    digits = parking_id.removeprefix(_ALONE)
+    if not (is_alone(parking_id) and digits.isascii() and digits.isdigit() and len(digits) < 20):
+        return None
+    sequence = Sequence(int(digits))
+    return sequence if event_parking_id(sequence) == parking_id else None
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where an event stands in its lane: its sequence, and the first sequence of the record that holds it.
@@ -210,6 +219,14 @@ class Parked:
     def is_due(self, now_ms: int) -> bool:
         """Whether it is to be tried again now."""
         return self.state is ParkedState.RETRYING and self.due_ms <= now_ms
+
+
+def stands_behind_another(parked: Parked, others: Iterable[Parked]) -> bool:
+    """Tell if what was parked alone has an earlier event of its key beside it, which goes first where order is kept."""
+    return is_alone(parked.id) and any(
+        is_alone(one.id) and one.key == parked.key and one.first.sequence < parked.first.sequence
+        for one in others
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from eventfabric.model.parked import (
     ParkedState,
     Place,
     Rest,
-    event_parking_id,
+    alone_at,
     key_parking_id,
 )
 from eventfabric.model.roster import digest_of_id
@@ -84,12 +84,18 @@ def _check(item: Item, parked: Parked) -> None:
     _, kind = fields.region_and_kind(item)
     if not kind.endswith(digest_of_id(parked.id).hex()):
         fields.refuse(item, "i", "the id of another key", "the one whose digest the item's key ends with")
-    if parked.id not in (key_parking_id(parked.key), event_parking_id(parked.first.sequence)):
-        fields.refuse(item, "i", f"{parked.id!r:.80}", "the id of its key, or of its first event")
+    if parked.id != key_parking_id(parked.key) and not _is_of_an_event(parked):
+        fields.refuse(item, "i", f"{parked.id!r:.80}", "the id of its key, or of an event up to its first")
     if parked.attempting and parked.state is ParkedState.DEAD:
         fields.refuse(item, "g", "an attempt of a dead key", "none")
     if parked.waiting and parked.rest is not None and parked.rest.sequence <= parked.waiting[-1].sequence:
         fields.refuse(item, "b", f"{parked.rest.sequence}", "a sequence behind those that are listed")
+
+
+def _is_of_an_event(parked: Parked) -> bool:
+    """Tell if an id is that of the first event, or of one before it: others may have come to wait behind that."""
+    sequence = alone_at(parked.id)
+    return sequence is not None and sequence <= parked.first.sequence
 
 
 def _rest(item: Item) -> Rest:

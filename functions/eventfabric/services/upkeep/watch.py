@@ -16,7 +16,7 @@ from eventfabric.model.identity import (
     StreamName,
     SubscriptionName,
 )
-from eventfabric.model.parked import Parked, ParkedState
+from eventfabric.model.parked import Parked, ParkedState, stands_behind_another
 from eventfabric.model.record import UNKNOWN_CHAIN, Record, is_pin
 from eventfabric.ports import Ports
 from eventfabric.services.locate import has_expired, kept_in
@@ -139,6 +139,8 @@ class Watch:
 
     def _overdue(self, look: Look, parked: list[Parked]) -> Finding | None:
         late = [one for one in parked if one.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
+        if look.subscription.definition.order == "key":
+            late = [one for one in late if not stands_behind_another(one, parked)]
         if not late:
             return None
         late_seconds = (self._now_ms - min(one.due_ms for one in late)) // 1000

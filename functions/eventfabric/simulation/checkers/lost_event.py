@@ -55,8 +55,8 @@ def _is_known(facts: Facts, delivering: Delivering, name: str, group: str, one: 
     regions = [group] if group else facts.plan.regions
     for region in regions:
         if any(
-            key.state == "dead" and key.holds(one.sequence, one.key)
-            for key in delivering.parked[region, name, one.lane].values()
+            key.holds(one.sequence, one.key) and delivering.is_dead(region, name, one.lane, parking_id)
+            for parking_id, key in delivering.parked[region, name, one.lane].items()
         ):
             return True
     begun = any((region, name, one.lane) in delivering.cursors for region in regions)

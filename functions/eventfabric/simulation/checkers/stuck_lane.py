@@ -42,6 +42,6 @@ def _of_lane(facts: Facts, delivering: Delivering, name: str, group: str, lane: 
     if stands[owner].sequence < end:
         found.append(f"{name} stands at {stands[owner].sequence} of {lane} in {owner}, which ends at {end}")
     for key, parked in delivering.parked[owner, name, lane].items():
-        if parked.state != "dead":
+        if not delivering.is_dead(owner, name, lane, key):
             found.append(f"{name} has key {key} of {lane} parked in {owner}, {parked.state}")
     return found

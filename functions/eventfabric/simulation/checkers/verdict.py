@@ -260,6 +260,7 @@ class Delivering:
         self.discarded: set[tuple[str, str, str, int]] = set()
         self.parked: defaultdict[tuple[str, str, str], dict[str, history.ParkedStand]] = defaultdict(dict)
         """By Region, subscription and lane: what stands in its parked keys."""
+        self._keys: dict[tuple[str, str, str, str], str] = {}
         self.cursors: dict[tuple[str, str, str], history.CursorStand] = {}
         """By Region, subscription and lane."""
         self.began: dict[tuple[str, str, str], tuple[int, int]] = {}
@@ -296,6 +297,7 @@ class Delivering:
                     self.discarded.add((entry.subscription, group, entry.lane, sequence))
             case history.KeyChanged() if not entry.copied:
                 parked = self.parked[entry.writer, entry.subscription, entry.lane]
+                self._keys[entry.writer, entry.subscription, entry.lane, entry.id] = entry.key
                 if entry.after is None:
                     parked.pop(entry.id, None)
                 else:
@@ -326,6 +328,28 @@ class Delivering:
             return one.sequence < began
         age_ms, kept_ms = began_ms - facts.entries[one.entry].at_ms, facts.plan.retention_days * _DAY_MS
         return kept_ms > 0 and age_ms >= kept_ms - _SKEW_MS
+
+    def is_dead(self, region: str, subscription: str, lane: str, parking_id: str) -> bool:
+        """Whether what is parked under an id waits for somebody.
+
+        An event that was parked alone, when no order was kept, does so, too, behind a dead one of its key.
+        """
+        where = (region, subscription, lane)
+        parked, alone = self.parked[where], "s/"
+        if parked[parking_id].state == "dead":
+            return True
+        key, first = self._keys[(*where, parking_id)], parked[parking_id].waiting[:1]
+        return (
+            self.facts.is_reordered
+            and parking_id.startswith(alone)
+            and any(
+                one.startswith(alone)
+                and stand.state == "dead"
+                and self._keys[(*where, one)] == key
+                and stand.waiting[:1] < first
+                for one, stand in parked.items()
+            )
+        )
 
     def waits(self, region: str, subscription: str, lane: str, sequence: int) -> bool:
         """Whether an event waits in a parked key."""
