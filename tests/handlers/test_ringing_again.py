@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import pytest
 
-from eventfabric import limits
+from eventfabric import Delivery, Event, limits
 from eventfabric.memory.faults import Fault, Faults
 from eventfabric.runtime import deliver
 from eventfabric.runtime.wiring import using
 from eventfabric.wire.doorbell import ANY_TAIL, from_body
-from tests.handlers.test_functions import Context, World
+from tests.handlers.test_functions import US, Context, World
 
 
 def rings_while(fault: Fault, hours: float) -> list[int]:
@@ -52,3 +52,43 @@ def test_what_passes_is_met_within_seconds_and_then_less_and_less_often(fault: F
 def test_what_somebody_has_to_mend_is_met_once_a_minute() -> None:
     waits_ms = {later - one for one, later in pairwise(rings_while(Fault.DENIED, 1))}
     assert waits_ms == {1000 * limits.LANE_AGAIN_SECONDS_MAX}
+
+
+class Failing(World):
+    """Its handler fails at each event, and counts that."""
+
+    attempts = 0
+
+    def handle(self, event: Event, delivery: Delivery) -> None:
+        self.attempts += 1
+        raise ValueError("not now")
+
+
+def test_while_nothing_can_be_written_no_event_is_attempted_again_and_no_timer_makes_more_of_itself() -> None:
+    """Each run would set a timer for each key that fails, and cannot commit it: twice as many with each round."""
+    denied: set[str] = set()
+    faults = Faults(lambda name, number, of_name: Fault.DENIED if name in denied else None)
+    world = Failing(faults=faults)
+    for key in "abcd":
+        world.fabric.publish("orders", key=key, type="Placed", id=key)
+    world.relay()
+    timers, processes = (
+        world.cloud.timers(world.topology, "all", US),
+        [world.runtime("all") for _ in range(2)],
+    )
+    denied.add("ledger.commit")
+    events = [message.event() for message in world.queue.receive()]
+    until_ms, rounds = world.clock.now_ms() + 3_600_000, 0
+    while world.clock.now_ms() < until_ms:
+        for event in events:
+            rounds += 1
+            with using(processes[rounds % 2]):
+                deliver.handle({"Records": [event]}, Context())  # type: ignore[arg-type]
+        due_ms = timers.next_due_ms()
+        assert due_ms is not None
+        world.clock.advance(max(0.001, (due_ms - world.clock.now_ms()) / 1000))
+        body = timers.take()
+        events = [{**events[0], "body": body}] if body else []
+    # By each process in each lane, before it knows; and each message is met once a minute.
+    assert world.attempts <= 2 * 4 * 3
+    assert len(timers) <= 2 * 4

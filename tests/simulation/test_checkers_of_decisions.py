@@ -193,7 +193,7 @@ def replayed(*sequences: int, order: str = "key") -> History:
     hand = Hand(plan_of(PlannedSubscription(SUB, order=order)))
     for sequence in range(3):
         hand.appended(f"e{sequence}", sequence)
-    hand.moved(None, 3).moved(3, 0, replay_until=3)
+    hand.moved(None, 3).moved(3, 0, replay_until=3).read()
     for sequence in sequences:
         hand.tried(f"e{sequence}", sequence, replay=True)
     return hand.history

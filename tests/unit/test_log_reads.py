@@ -80,7 +80,7 @@ class TestLater:
         world.clock.advance(LATE_AFTER_SECONDS + 1)
         watched = delivered(world)
         assert watched.reads == [(LANE, 0, 100, None)]
-        assert watched.tails == [(THERE, None)]
+        assert watched.tails == [(THERE, 1)], "what stands behind that is nobody's yet"
 
     def test_it_is_looked_up_once_for_all_events_of_a_visit(self) -> None:
         away = lost()

@@ -20,7 +20,7 @@ from eventfabric.simulation.world import World
 
 STEPS_MAX: Final = 120_000
 """Turns of the phase with faults."""
-DRAIN_STEPS_MAX: Final = 60_000
+DRAIN_STEPS_MAX: Final = 120_000
 """Turns in which everything must have drained once nothing fails any more."""
 _ROUND_SECONDS: Final = limits.UNRUNG_SECONDS + 100
 _ROUNDS_MIN: Final = 2

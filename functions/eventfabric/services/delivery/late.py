@@ -19,7 +19,6 @@ from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.handed_out import HandedOut, Later
 from eventfabric.services.delivery.stretch import Stretch
-from eventfabric.services.lane_end import believed_tail
 from eventfabric.services.locate import locate
 from eventfabric.services.standing import ledger_of
 from eventfabric.telemetry import LogEvent, Metric
@@ -99,11 +98,10 @@ class Lateness:
             return True
 
     def _look(self, lane: Lane, known: HandedOut) -> bool:
-        log, now_ms = self._in.log, self._in.clock.now_ms()
-        tail = believed_tail(log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+        log, end = self._in.log, self._end(lane)
+        tail = log.tail(lane, before=end)  # what stands behind that may be anything, and is nobody's yet
         if tail == EMPTY_TAIL or tail.time <= known.since:
             return True
-        end = self._end(lane)
         start = known.reached.get(lane)
         if start is None:
             begins = locate(log, lane, AtTime(to_ms(known.since)), end=tail)

@@ -38,6 +38,7 @@ class Visit(VisitedLane):
         deadline_ms: int,
         came_again: bool,
         probes: bool,
+        has_failed: bool = False,
         concurrency: int | None = None,
         ended: frozenset[int] = frozenset(),
     ) -> None:
@@ -45,6 +46,7 @@ class Visit(VisitedLane):
 
         `ended`: versions of the cursor at which all attempts are known to have ended: one still noted is no crash. Nor
         is one where `came_again` is false: a process that dies keeps its doorbell, which then comes first.
+        `has_failed`: the lane's last run ended with a call that failed.
         """
         super().__init__(context, key, state, deadline_ms=deadline_ms)
         self._keys.look(self.cursor.roster, self.cursor.roster.due(2**62 if probes else self._soon_ms))
@@ -69,7 +71,7 @@ class Visit(VisitedLane):
             or self.cursor.crashes > 0
             or any(parked.attempting for parked in self._parked.values())
         )
-        self._is_to_be_noted = came_again and not self.careful
+        self._is_to_be_noted = (came_again or has_failed) and not self.careful
         self.lateness = Lateness(context, key, deadline_ms=deadline_ms)
         self._waiting = WaitingEvents(context, key.lane, self.lateness)
         self._refill = Refill(
@@ -88,6 +90,8 @@ class Visit(VisitedLane):
         """Note that a run begins, where its doorbell was received before: that may be a crash, or a throttle.
 
         Only if this run is never heard of again is it known that runs of the lane crash, and the next goes carefully.
+        After a run that ended with a call that failed, the note finds out whether anything can be written by now: while
+        nothing can, no event is attempted in vain, and no timer is set for a key that fails so.
         """
         return self._move(replace(self.cursor, running=True)) if self._is_to_be_noted else None
 

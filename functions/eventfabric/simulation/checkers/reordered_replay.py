@@ -27,10 +27,14 @@ class _Era:
 
 
 def check(of: History) -> Verdict:
-    """Before each event that is handed out as a replay, all earlier ones of its key in that replay are handled."""
+    """Before each event that is handed out as a replay, all earlier ones of its key in that replay are handled.
+
+    Who read the lane before somebody began another replay goes on with the one that it read, until it loses that race.
+    """
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     eras: dict[tuple[str, str, str], _Era] = {}
+    read: dict[tuple[str, str], _Era | None] = {}
     gone: set[tuple[str, str, int]] = set()
     of_key: defaultdict[tuple[str, str], list[Logged]] = defaultdict(list)
     for one in sorted(facts.logged.values(), key=lambda one: one.sequence):
@@ -42,23 +46,25 @@ def check(of: History) -> Verdict:
                 if before is None or entry.after.sequence < before.sequence:
                     place = (entry.writer, entry.subscription, entry.lane)
                     eras[place] = _Era(entry.after.sequence, entry.after.replay_until)
+            case history.LaneRead():
+                read[entry.actor, entry.lane] = eras.get((entry.region, entry.subscription, entry.lane))
             case history.Settled(action="discarded"):
                 for sequence in (entry.sequence, *entry.dropped, *dropped_of_rest(facts, entry)):
                     gone.add((entry.subscription, entry.lane, sequence))
             case history.AttemptEnded(error="", replay=True):
                 for each in entry.events:
-                    era = eras.get((entry.region, entry.subscription, each.lane))
+                    era = read.get((entry.actor, each.lane))
                     if era is not None:
                         era.handled.add(each.sequence)
             case history.AttemptBegan(replay=True):
-                anomalies += _out_of_turn(facts, eras, gone, of_key, entry, number)
+                anomalies += _out_of_turn(facts, read, gone, of_key, entry, number)
             case _:
                 pass
     return verdict(NAME, anomalies)
 
 
 def _out_of_turn(
-    facts: Facts, eras: dict[tuple[str, str, str], _Era], gone: set[tuple[str, str, int]],
+    facts: Facts, read: dict[tuple[str, str], _Era | None], gone: set[tuple[str, str, int]],
     of_key: dict[tuple[str, str], list[Logged]], entry: history.AttemptBegan, number: int,
 ) -> list[Anomaly]:  # fmt: skip
     subscription = facts.subscriptions[entry.subscription]
@@ -67,7 +73,7 @@ def _out_of_turn(
     beside = {(each.lane, each.sequence) for each in entry.events}
     found: list[Anomaly] = []
     for each in entry.events:
-        era = eras.get((entry.region, entry.subscription, each.lane))
+        era = read.get((entry.actor, each.lane))
         if era is None or not era.start <= each.sequence < era.until:
             continue
         for earlier in of_key[each.lane, each.key]:
