@@ -202,7 +202,11 @@ class _Resent(Faults):
             process.tell(history.Called, call="transact", fault=f"{len(some)} of {count} items later")
             return some
 
-        region.tear = Tear(hides, lambda: process.breathe(process.torn.uniform(*_TORN_SECONDS)))
+        def meanwhile() -> None:
+            world.look(process.name)  # before whoever reads next would be taken for the writer
+            process.breathe(process.torn.uniform(*_TORN_SECONDS))
+
+        region.tear = Tear(hides, meanwhile)
         try:
             return effect()
         finally:

@@ -31,7 +31,7 @@ def check(of: History) -> Verdict:
     gone: set[tuple[str, str]] = set()
     read: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
     parked: set[tuple[str, str, str, int]] = set()
-    spoilt: set[tuple[str, str]] = set()
+    spoilt: set[str] = set()
     for number, entry in enumerate(of.entries):
         match entry:
             case history.CursorMoved(copied=False):
@@ -43,7 +43,9 @@ def check(of: History) -> Verdict:
             case history.Removed():
                 gone.add((entry.region, entry.lane))
             case history.Tampered(what="state spoilt"):
-                spoilt.add((entry.region, entry.lane))  # nobody can read how far that lane is
+                spoilt.add(
+                    entry.lane
+                )  # nobody can read how far that lane is, wherever that item is copied to
             case history.LaneRead():
                 read[entry.actor, entry.lane] = dict(cursors)
             case history.AttemptBegan() if not entry.replay:
@@ -53,7 +55,8 @@ def check(of: History) -> Verdict:
                     if (
                         later is not None
                         and not place.late
-                        and (entry.region, later.lane) not in gone | spoilt
+                        and (entry.region, later.lane) not in gone
+                        and later.lane not in spoilt
                     ):
                         what = f"{entry.subscription} was handed {place.id} after {later.id}, and not told so"
                         anomalies.append(Anomaly(what, number))
