@@ -61,8 +61,8 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "of several messages of a lane, only the first is failed",
             f"{_DELIVER}:handle",
-            "failed.extend(record.message_id for record in records)",
-            "failed.append(records[0].message_id)",
+            "failed.extend(message.id for message in messages)",
+            "failed.append(messages[0].id)",
         ),
         functions.test_every_message_of_a_lane_that_cannot_go_on_comes_again,
     ),

@@ -269,6 +269,24 @@ def test_what_a_lost_region_had_begun_with_is_not_passed_over_though_nobody_hear
     assert away.recorder.ids() == ["new 0", "new 1", "new 2"]
 
 
+def test_nor_is_it_where_the_lane_comes_back_to_its_first_region_which_had_never_begun() -> None:
+    world = World(start="latest")
+    put(world, "old")
+    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away)
+    world.cloud.replicate()
+    world.cloud.cut(AWAY)
+    put(world, "new 0")
+    hand_over(world, epoch=2)
+    put(world, "new 1")
+    world.deliver(
+        tail=3, by=world.deliverer()
+    )  # AWAY may have begun with "new 0", and nobody here heard of that
+    assert world.recorder.ids() == ["new 0", "new 1"]
+
+
 def test_who_takes_over_a_lane_that_has_begun_asks_nothing_of_where_to_begin() -> None:
     world = World(start="latest")
     put(world, "old", "new 0")

@@ -87,6 +87,7 @@ def test_who_knows_an_older_handover_than_the_lane_asks_and_goes_on_where_it_own
 
 def test_a_lane_that_begins_later_begins_with_the_number_of_whoever_owns_it() -> None:
     world = world_of(Failing({}), *named("a1"), start="latest")
+    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
     hand_over(world, epoch=2)
     world.put(*named("a2"))
     faults = Faults()

@@ -90,14 +90,15 @@ class Beginnings:
         return AtTime(ms) if ms <= self._clock.now_ms() else None
 
     def _before_handover(self, origin: Region) -> AtTime | None:
-        """Where a lane begins that was taken over from a Region of which no pin is known; None: that is not so.
+        """Where a lane begins that was taken over while no pin of its first Region is known; None: that is not so.
 
-        It may have pinned one, and delivered, and been lost before any of that was replicated: so from as long before
-        the handover on as replication may take. Too much, rather than to lose what was published behind that pin.
+        A former owner may have pinned one, and delivered, and been lost before any of that was replicated: so from as
+        long before the handover on as replication may take. Too much, rather than to lose what was published behind
+        that pin. That holds for the first Region, too, where the lane comes back to it and it had never begun.
         """
         standing, first = self._standings.known, self._first(origin)
         handed = standing.owner(origin)
-        if handed is None or first == self._ledger.region or first in standing.starts:
+        if handed is None or not handed.epoch or first in standing.starts:
             return None
         return AtTime(max(0, handed.since_ms - 1000 * limits.STREAM_RETENTION_SECONDS))
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from eventfabric import limits
 from eventfabric.simulation import history
 from eventfabric.simulation.checkers.verdict import Anomaly, Delivering, Facts, Verdict, verdict
 from eventfabric.simulation.history import History
@@ -11,7 +12,8 @@ NAME = "slow_recovery"
 _SOON_MS: Final = 180_000
 """A lane is looked at again a minute after it met what lasts, and may meet a hiccup then."""
 _AFTER_TWO_MS: Final = 660_000
-"""Where two of them refuse at once, for long, a doorbell is used up: a pass of reconciliation rings for its lane."""
+"""Where two of them refused at once, for long, a doorbell is used up: a pass of reconciliation rings for its lane."""
+_TWO_FOR_LONG_MS: Final = 1000 * limits.RECEIVE_COUNT_MAX * limits.LANE_AGAIN_SECONDS_MAX // 2
 _ENDS: Final = {
     "denied": "denied_end",
     "throttled": "throttled_end",
@@ -28,7 +30,8 @@ def check(of: History) -> Verdict:
         return verdict(NAME, [], unknown=True)
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
-    open_, since_ms, before, soon_ms = 0, None, 0, _SOON_MS
+    open_, since_ms, before = 0, None, 0
+    soon_ms, two_since_ms = _SOON_MS, 0
     for number, entry in enumerate(of.entries):
         if since_ms is not None and entry.at_ms > since_ms + soon_ms:
             anomalies += _waiting(facts, delivering, before, number, soon_ms)
@@ -36,9 +39,10 @@ def check(of: History) -> Verdict:
         match entry:
             case history.Happened() if entry.what in _ENDS:
                 open_, since_ms = open_ + 1, None
-                if open_ > 1:
-                    soon_ms = _AFTER_TWO_MS
+                two_since_ms = entry.at_ms if open_ == 2 else two_since_ms
             case history.Happened() if entry.what in _ENDS.values():
+                if open_ > 1 and entry.at_ms - two_since_ms > _TWO_FOR_LONG_MS:
+                    soon_ms = _AFTER_TWO_MS
                 open_ -= 1
                 since_ms, before = (None, 0) if open_ else (entry.at_ms, number)
             case _:
