@@ -15,7 +15,7 @@ ANY_TAIL: Final = Sequence(limits.SEQUENCE_MAX)
 
 @dataclass(frozen=True, slots=True)
 class Doorbell:
-    """Look at this lane. `again` tells a later ring for the same tail from the first: a time, a version or a sequence.
+    """Look at this lane. `again` tells a later ring for the same tail from the first: a time, a version or a checksum.
 
     `ended`: where whoever rang could not note any more that its attempts have ended, the cursor's version then; else 0.
     `failing_ms`: since when the lane's runs end with calls that fail, in milliseconds since 1970; 0: they do not.
