@@ -18,6 +18,15 @@ from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recor
 from tests.unit.test_takeover import hand_over
 
 
+def operator_of(world: World) -> Breaker:
+    """Who pauses and resumes a subscription by hand."""
+    standings = Standings(world.subscription, ledger=world.ledger, clock=world.clock)
+    return Breaker(
+        world.subscription, lanes=lanes_of(world.stream), standings=standings,
+        doorbells=world.cloud.doorbells(world.topology, HOME), clock=world.clock, telemetry=world.telemetry,
+    )  # fmt: skip
+
+
 def put(world: World, *names: str, of: Lane = LANE) -> None:
     """A record an event, a second apart."""
     for name in names:
@@ -156,11 +165,7 @@ def test_a_ring_for_an_empty_lane_pins_nothing() -> None:
 
 def test_while_it_is_paused_the_first_doorbell_pins_all_the_same() -> None:
     world = latest()
-    standings = Standings(world.subscription, ledger=world.ledger, clock=world.clock)
-    operator = Breaker(
-        world.subscription, lanes=lanes_of(world.stream), standings=standings,
-        doorbells=world.cloud.doorbells(world.topology, HOME), clock=world.clock, telemetry=world.telemetry,
-    )  # fmt: skip
+    operator = operator_of(world)
     operator.pause("not yet")
     put(world, "new 0")
     assert world.deliver().outcome is Outcome.WAITING
@@ -175,11 +180,7 @@ def test_while_it_is_paused_the_first_doorbell_pins_all_the_same() -> None:
 
 def test_while_it_is_paused_a_subscription_that_begins_with_the_first_event_pins_nothing() -> None:
     world = World()
-    standings = Standings(world.subscription, ledger=world.ledger, clock=world.clock)
-    Breaker(
-        world.subscription, lanes=lanes_of(world.stream), standings=standings,
-        doorbells=world.cloud.doorbells(world.topology, HOME), clock=world.clock, telemetry=world.telemetry,
-    ).pause("not yet")  # fmt: skip
+    operator_of(world).pause("not yet")
     put(world, "a")
     assert world.deliver().outcome is Outcome.WAITING
     assert pins(world) == {}
@@ -284,6 +285,29 @@ def test_nor_is_it_where_the_lane_comes_back_to_its_first_region_which_had_never
     world.deliver(
         tail=3, by=world.deliverer()
     )  # AWAY may have begun with "new 0", and nobody here heard of that
+    assert world.recorder.ids() == ["new 0", "new 1"]
+
+
+def test_a_pin_that_is_younger_than_a_handover_says_nothing_of_what_was_delivered_since_that() -> None:
+    """The first Region pins while it is paused, for a lane that came back to it."""
+    world = World(start="latest")
+    put(world, "old")
+    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
+    world.cloud.replicate()
+    hand_over(world.at(AWAY))
+    world.cloud.replicate()
+    world.cloud.cut(AWAY)
+    world.clock.advance(1)
+    put(world, "new 0")
+    hand_over(world, epoch=2)
+    operator = operator_of(world)
+    operator.pause("a look")
+    put(world, "new 1")
+    assert world.deliver(tail=3, by=world.deliverer()).outcome is Outcome.WAITING
+    assert HOME in pins(world)
+    operator.resume()
+    world.clock.advance(limits.CIRCUIT_CACHE_SECONDS + 1)
+    world.deliver(by=world.deliverer())
     assert world.recorder.ids() == ["new 0", "new 1"]
 
 

@@ -63,7 +63,7 @@ def test_redriven_its_key_is_due_now_with_all_attempts_before_it_and_its_lane_is
     encoded = encode_event(stored(replacement)) if replacement else None
     key = replace(
         letter.parked, state=ParkedState.RETRYING, due_ms=now_ms, replacement=encoded,
-        failure=replace(letter.parked.failure, attempts=0, crashes=0, first_ms=now_ms),
+        failure=replace(letter.parked.failure, attempts=0, crashes=0),
         version=letter.parked.version + 1,
     )  # fmt: skip
     assert world.parked() == {"a": key}
@@ -86,7 +86,6 @@ def test_discarded_it_stays_on_record_and_what_waits_behind_it_is_due_now(behind
     if rest is not None:
         left["a"] = replace(
             rest, state=ParkedState.RETRYING, due_ms=now_ms, version=letter.parked.version + 1,
-            failure=replace(rest.failure, first_ms=now_ms),
         )  # fmt: skip
     assert world.parked() == left
     beside = before.beside({one.id: one for one in left.values()})

@@ -7,8 +7,8 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.wire.keys import Item, is_parked, ledger_region_and_kind, record_key
-from tests.simulation.world import AWAY, LANE, Recorder, World, event
-from tests.unit.failing import FEW, Failing, drained, named, retry, world_of
+from tests.simulation.world import AWAY, LANE, Recorder, World, event, topology
+from tests.unit.failing import FEW, Failing, breaker, drained, named, retry, world_of
 from tests.unit.replaying import replay
 from tests.unit.test_expiry import DAY_SECONDS, expire, reconciled
 from tests.unit.test_takeover import hand_over, letters_of, without_parked
@@ -142,6 +142,22 @@ def test_where_order_is_not_kept_each_event_is_found_by_itself() -> None:
     world.cloud.replicate()
     without_parked(world)
     assert sorted(taken_over(world).recorder.ids()) == ["a1", "a3"]
+
+
+@pytest.mark.parametrize(("before", "after"), [("none", "key"), ("key", "none")])
+@pytest.mark.parametrize("attempts", [1, 9])
+def test_what_was_parked_under_another_order_is_found_all_the_same(
+    before: str, after: str, attempts: int
+) -> None:
+    """Retrying or dead, by its key or alone: what its subscription was when it was parked."""
+    settings = {**retry(immediate=0, attempts=attempts), **breaker(parked_keys=100)}
+    world = world_of(Failing({"a1": 9}), *named("a1", "b1"), order=before, **settings)
+    world.deliver()
+    assert len(world.parked()) == 1
+    world.cloud.replicate()
+    without_parked(world)
+    world.topology = topology(order=after, **settings)
+    assert taken_over(world).recorder.ids() == ["a1"]
 
 
 def test_what_would_have_to_be_looked_through_for_too_long_is_gone_back_to(

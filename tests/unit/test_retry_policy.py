@@ -116,6 +116,19 @@ class TestFailed:
         failure = park(raised(BadOrder("no")), moved_up).failure
         assert (failure.attempts, failure.crashes, failure.first_ms) == (1, 0, NOW_MS)
 
+    def test_crashes_are_the_next_events_though_the_key_does_not_name_it_yet(self) -> None:
+        crashed = known().without_first()
+        assert crashed is not None
+        crashed = replace(crashed, failure=replace(crashed.failure, crashes=6))
+        assert park(raised(BadOrder("no")), crashed).failure.crashes == 6
+
+    def test_since_when_it_fails_counts_from_the_first_failure_that_counts(self) -> None:
+        """An outage is told by what was handled since; what was no fault of the event before says nothing of it."""
+        uncounted = known(attempts=0, crashes=0)
+        assert park(raised(BadOrder("no"), tries=0), uncounted).failure.first_ms == 10_000
+        assert park(raised(BadOrder("no")), uncounted).failure.first_ms == NOW_MS
+        assert park(raised(BadOrder("no"), tries=0), known()).failure.first_ms == 10_000
+
     def test_an_event_without_a_trace_has_none(self) -> None:
         parked = policy().park(event("e"), PLACE, raised(BadOrder("no")), None, now_ms=NOW_MS, excused=False)
         assert parked.failure.trace_id == ""

@@ -1,12 +1,17 @@
 """Owns what a doorbell costs that was received before: a function that was throttled had never begun with it."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from eventfabric import limits
+from eventfabric.errors import ThrottledError
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.services.delivery.deliver import LaneResult, Outcome
 from eventfabric.telemetry import Metric
-from tests.simulation.world import INVOCATION_MS, World
+from eventfabric.wire.keys import record_key
+from tests.simulation.world import INVOCATION_MS, LANE, World
 from tests.unit.failing import Failing, named, world_of
 from tests.unit.test_careful import Crashing
 
@@ -57,9 +62,29 @@ def test_only_a_run_that_was_noted_and_never_heard_of_makes_the_next_one_careful
 
 def test_a_run_that_dies_before_its_first_attempt_leaves_its_note_too() -> None:
     world = world_of(Failing({}), *named("a1"))
+    world.deliver()
+    world.put(*named("a2"))
     with pytest.raises(SimulatedCrash):
         came_again(world, faults=Faults(nth(1, Fault.CRASH_BEFORE, name="log.read")))
     assert world.cursor().running
+
+
+@pytest.mark.parametrize(("settings", "ids"), [({}, ["a2", "a3"]), ({"on_expired": "skip"}, ["a2", "a3"])])
+@pytest.mark.parametrize(("times", "failing_ms"), [(2, 0), (1, 1)])
+def test_a_lane_that_never_began_and_whose_first_events_expired_begins_behind_them_all_the_same(
+    settings: dict[str, Any], ids: list[str], times: int, failing_ms: int
+) -> None:
+    """A note would be a cursor at its first event, which a lane that has begun stops at."""
+    world = World(retention_days=1, **settings)
+    world.put(*named("a1"))
+    world.clock.advance(2 * 86_400)
+    world.put(*named("a2", "a3"))
+    world.table.write("Delete", {"Key": record_key(LANE, 0)})
+    bell = replace(world.bell(), failing_ms=failing_ms)
+    deadline_ms = world.clock.now_ms() + INVOCATION_MS
+    assert world.deliverer().deliver(bell, deadline_ms=deadline_ms, receive_count=times).done
+    assert (world.recorder.ids(), world.cursor().began) == (ids, 1)
+    assert Metric.EVENTS_EXPIRED not in world.telemetry.totals
 
 
 def test_a_lane_that_stops_leaves_no_note_and_costs_nothing_where_there_is_nothing_to_do() -> None:
@@ -85,13 +110,32 @@ def test_a_new_doorbell_believes_no_note_of_an_old_run() -> None:
     assert not world.cursor().running
 
 
+def test_nor_is_it_where_the_next_try_of_the_same_doorbell_failed_before_it_came_so_far() -> None:
+    world = world_of(Failing({}), *named("z"))
+    world.deliver()
+    world.put(*named(*NAMES))
+    faults = Faults(nth(1, Fault.THROTTLED, name="log.read"), nth(2, Fault.THROTTLED, name="ledger.state"))
+    by, bell = world.deliverer(faults=faults), replace(world.bell(), failing_ms=1)
+    deadline_ms = world.clock.now_ms() + INVOCATION_MS
+    for _ in range(2):
+        with pytest.raises(ThrottledError):
+            by.deliver(bell, deadline_ms=deadline_ms, receive_count=1)
+    assert (world.cursor().running, by.ended_at(LANE)) == (True, world.cursor().version)
+    again, counted = replace(bell, again=9, ended=by.ended_at(LANE)), Faults()
+    by = world.deliverer(faults=counted)
+    assert by.deliver(again, deadline_ms=deadline_ms, receive_count=2).outcome is Outcome.DELIVERED
+    assert counted.count("ledger.commit") == 2  # its note, and all of its events
+
+
 def test_a_run_that_ended_with_a_failed_call_is_none_that_died() -> None:
-    world = world_of(Failing({}), *named(*NAMES))
+    world = world_of(Failing({}), *named("z"))
+    world.deliver()
+    world.put(*named(*NAMES))
     by = world.deliverer(faults=Faults(nth(1, Fault.DENIED, name="log.read")))
     deadline_ms = world.clock.now_ms() + INVOCATION_MS
     with pytest.raises(Exception, match="simulated"):
         by.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=2)
     assert world.cursor().running
     assert by.deliver(world.bell(), deadline_ms=deadline_ms, receive_count=3).outcome is Outcome.DELIVERED
-    assert world.recorder.ids() == NAMES
-    assert world.cursor().version == 3  # its own note, and one commit
+    assert world.recorder.ids() == ["z", *NAMES]
+    assert world.cursor().version == 4  # the first event, the note of each run, and one commit

@@ -51,6 +51,12 @@ class Standing:
             return default
         return min(of_origin, key=lambda owner: owner.epoch).region if of_origin else default
 
+    def handed_since_ms(self, origin: Region) -> int | None:
+        """When an origin's lanes were first handed over, as far as is known; None: they were not."""
+        return min(
+            (owner.since_ms for owner in self.owners if owner.origin == origin and owner.epoch), default=None
+        )
+
     def written(self, origin: Region, by: Region) -> Owner | None:
         """The handover of an origin's lanes that a Region wrote."""
         return next((o for o in self.owners if (o.origin, o.by) == (origin, by)), None)

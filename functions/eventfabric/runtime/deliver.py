@@ -161,7 +161,9 @@ def _with_end(doorbell: Doorbell, version: int) -> Doorbell:
     last write of that one may have landed, though its reply did not come.
     """
     came_further = doorbell.ended and version > doorbell.ended + 1
-    return replace(doorbell, ended=version, failing_ms=0 if came_further else doorbell.failing_ms)
+    return replace(
+        doorbell, ended=version or doorbell.ended, failing_ms=0 if came_further else doorbell.failing_ms
+    )
 
 
 def _ring_again(runtime: Runtime, doorbell: Doorbell, messages: list[Message], *, is_passing: bool) -> bool:

@@ -301,5 +301,5 @@ class DeadLetters:
 
 def _retrying(parked: Parked, now_ms: int) -> Parked:
     """The key, due at once, with all its attempts before it."""
-    failure = replace(parked.failure, attempts=0, crashes=0, first_ms=now_ms)
+    failure = replace(parked.failure, attempts=0, crashes=0)
     return replace(parked, state=ParkedState.RETRYING, due_ms=now_ms, failure=failure)

@@ -94,11 +94,15 @@ class Beginnings:
 
         A former owner may have pinned one, and delivered, and been lost before any of that was replicated: so from as
         long before the handover on as replication may take. Too much, rather than to lose what was published behind
-        that pin. That holds for the first Region, too, where the lane comes back to it and it had never begun.
+        that pin. That holds for the first Region, too, where the lane comes back to it and it had never begun: a pin of
+        its own that is younger than a handover says nothing of what was delivered since that.
         """
         standing, first = self._standings.known, self._first(origin)
         handed = standing.owner(origin)
-        if handed is None or not handed.epoch or first in standing.starts:
+        if handed is None or (first == self._ledger.region and not handed.epoch):
+            return None
+        pin, since_ms = standing.starts.get(first), standing.handed_since_ms(origin)
+        if pin is not None and (since_ms is None or to_ms(pin) <= since_ms):
             return None
         return AtTime(max(0, handed.since_ms - 1000 * limits.STREAM_RETENTION_SECONDS))
 

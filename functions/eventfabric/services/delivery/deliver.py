@@ -177,7 +177,7 @@ class Deliverer:
         ledger = context.ledger
         key = LaneKey(StreamName(doorbell.stream), SubscriptionName(self.subscription.name), lane)
         begins_later = not self._beginnings.is_earliest
-        ended_at = {doorbell.ended, self._ended_at.pop(lane, 0)} - {0}
+        ended_at = {doorbell.ended, self._ended_at.get(lane, 0)} - {0}
         # The last write may have landed, too: its reply did not come.
         ended = frozenset(version + more for version in ended_at for more in (0, 1))
         for race in range(limits.LANE_RACES_MAX):
@@ -238,6 +238,7 @@ class Deliverer:
         except PortError:
             self._ended_at[doorbell.lane] = visit.cursor.version
             raise
+        self._ended_at.pop(doorbell.lane, None)
         if result is not None and result.outcome is Outcome.DELIVERED:
             self._left_at[doorbell.lane] = visit.cursor.base
         return result
@@ -294,7 +295,9 @@ class Deliverer:
             if visit.probes:
                 self._breaker.give_back_probe()
             return LaneResult(Outcome.DUPLICATE)
-        ended = visit.note() or (None if visit.probes else visit.retry(due))
+        # A lane that never began may have to begin behind its first event: nothing is written before that is known.
+        ended = visit.note() if visit.cursor.version else None
+        ended = ended or (None if visit.probes else visit.retry(due))
         if ended is not None:
             return self._result(ended, doorbell)
         is_first = True
@@ -333,7 +336,9 @@ class Deliverer:
             return self._at_the_end(visit, Stopped(error), doorbell)
         if not visit.lateness.mark(stretch):
             return self._at_the_end(visit, "out of time", doorbell)
-        ended = run_at_most_once(visit, stretch) if self._commits_first else Run(visit, stretch).run()
+        ended = visit.note() if stretch.events else None
+        if ended is None:
+            ended = run_at_most_once(visit, stretch) if self._commits_first else Run(visit, stretch).run()
         if ended is not None:
             return self._at_the_end(visit, ended, doorbell)
         if stretch.stop is not None:

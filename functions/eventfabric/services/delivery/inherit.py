@@ -17,11 +17,20 @@ from dataclasses import dataclass, replace
 from eventfabric import limits
 from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
 from eventfabric.model.identity import BatchId, Lane, Region, Sequence
-from eventfabric.model.parked import Failure, Parked, ParkedState, Place, Rest, event_parking_id
+from eventfabric.model.parked import (
+    Failure,
+    Parked,
+    ParkedState,
+    Place,
+    Rest,
+    event_parking_id,
+    is_alone,
+    key_parking_id,
+)
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.model.roster import digest_of_id
 from eventfabric.ports import Log
-from eventfabric.services.delivery.retry import EXPIRED, parking_id
+from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.locate import Kept, has_expired, kept_in
 from eventfabric.topology import SubscriptionTopology
@@ -132,9 +141,13 @@ class _Heir:
     def _search(
         self, retrying: Collection[bytes], dead: Collection[bytes], kept: Collection[str]
     ) -> dict[str, Parked] | None:
-        """Find the first event of each key that is not here; None where the log does not tell, or is too long."""
+        """Find the first event of each key that is not here; None where the log does not tell, or is too long.
+
+        An event waits by its key or alone, whichever the subscription's order was when it was parked.
+        """
         found: dict[str, Parked] = {}
         sought, end, records_left = set(retrying), self._cursor.sequence, limits.TAKEOVER_RECORDS_MAX
+        unseen, prefix_bytes, has_expired_some = set(dead), len(next(iter(dead), b"")), False
         cursor = self._at(self._low.base, self._low.sequence)
         while cursor.sequence < end and (sought or dead):
             if records_left <= 0:
@@ -144,12 +157,13 @@ class _Heir:
             stretch = Stretch(cursor, records, self._types, self._stepped_over)
             for at, event in enumerate(stretch.events):
                 place = stretch.place(at)
-                name = parking_id(self._definition, event.key, place)
-                digest = digest_of_id(name)
-                is_sought = digest in sought or digest[: len(next(iter(dead), b""))] in dead
-                if place.sequence < end and is_sought and name not in kept and name not in found:
-                    found[name] = self._waits(name, event.key, place)
-                    sought.discard(digest)
+                for name in (key_parking_id(event.key), event_parking_id(place.sequence)):
+                    digest = digest_of_id(name)
+                    is_sought = digest in sought or digest[:prefix_bytes] in dead
+                    if place.sequence < end and is_sought and name not in kept and name not in found:
+                        found[name] = self._waits(name, event.key, place)
+                        sought.discard(digest)
+                        unseen.discard(digest[:prefix_bytes])
             if stretch.end > cursor.sequence:
                 cursor = stretch.cursor_at(stretch.end)
                 continue
@@ -158,8 +172,9 @@ class _Heir:
                 return None
             letter = self._letter(cursor.sequence, min(following.sequence, end), kept)
             found |= {} if letter is None else {letter.id: letter}
+            has_expired_some = True
             cursor = self._at(following.sequence, following.sequence)
-        return found
+        return None if (sought or unseen) and not has_expired_some else found
 
     def from_the_first_that_waits(self) -> Inherited | None:
         """Go back to where nothing was left behind; None where that is not here yet.
@@ -200,7 +215,7 @@ class _Heir:
 
     def _waits(self, name: str, key: str, place: Place) -> Parked:
         """A key that is not here, from its first event in the log on."""
-        rest = _behind(place) if self._definition.order == "key" else None
+        rest = _behind(place) if self._definition.order == "key" or not is_alone(name) else None
         if rest is not None and rest.sequence >= self._cursor.sequence:
             rest = None
         place, written_ms = replace(place, replay=False), self._cursor.written_ms

@@ -100,7 +100,7 @@ class RetryPolicy:
             hint="",
             attempts=attempts,
             crashes=last.crashes if last else 0,
-            first_ms=last.first_ms if last else now_ms,
+            first_ms=last.first_ms if last and (_is_counted(last) or not failed.tries) else now_ms,
             last_ms=now_ms,
             code_version=self._code_version,
             trace_id=_trace_id(event),
@@ -193,7 +193,13 @@ def _history(before: Parked | None) -> Failure | None:
 
     An attempt that was not the event's doing counts as none, and says all the same since when it fails.
     """
-    return before.failure if before is not None and before.failure.event_id else None
+    if before is None or not (before.failure.event_id or _is_counted(before.failure)):
+        return None
+    return before.failure
+
+
+def _is_counted(failure: Failure) -> bool:
+    return failure.attempts > 0 or failure.crashes > 0
 
 
 def _hint_of(error: BaseException) -> str:

@@ -93,7 +93,10 @@ class Visit(VisitedLane):
         After a run that ended with a call that failed, the note finds out whether anything can be written by now: while
         nothing can, no event is attempted in vain, and no timer is set for a key that fails so.
         """
-        return self._move(replace(self.cursor, running=True)) if self._is_to_be_noted else None
+        if not self._is_to_be_noted:
+            return None
+        self._is_to_be_noted = False
+        return self._move(replace(self.cursor, running=True))
 
     def rest(self) -> None:
         """Note that the run has ended, where nothing else did."""
