@@ -162,7 +162,7 @@ def _with_end(doorbell: Doorbell, version: int) -> Doorbell:
     """
     came_further = doorbell.ended and version > doorbell.ended + 1
     return replace(
-        doorbell, ended=version or doorbell.ended, failing_ms=0 if came_further else doorbell.failing_ms
+        doorbell, ended=max(version, doorbell.ended), failing_ms=0 if came_further else doorbell.failing_ms
     )
 
 

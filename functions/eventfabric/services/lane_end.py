@@ -51,7 +51,11 @@ def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
     for _ in range(limits.LANE_END_PAGES_MAX):
         page = log.recent(lane, records_max=records_max, before=before)
         for older in page.records:
-            if newer is not None and _continues(newer, older, now_ms):
+            if (
+                newer is not None
+                and _continues(newer, older, now_ms)
+                and not (newer.sequence != older.tail.sequence and _is_cut_off(log, older, now_ms))
+            ):
                 return LaneEnd(newer.tail, newer, _beyond(beyond, page, newer), page.place)
             if newer is not None:
                 beyond.append(newer.sequence)
@@ -175,6 +179,20 @@ def _continues(newer: Record, older: Record, now_ms: int) -> bool:
     is_near = 0 < newer.sequence - older.tail.sequence <= limits.FAR_EVENTS
     expires = is_near and newer.expires_at is not None
     return expires and (older.expires_at is None or may_have_expired(older, now_ms))
+
+
+def _is_cut_off(log: Log, record: Record, now_ms: int) -> bool:
+    """Tell items that seem to continue each other across what expired, and do not continue the lane.
+
+    What expires does so behind records that have expired, or never do.
+    """
+    page = log.recent(record.lane, records_max=1, before=record.sequence)
+    return any(
+        not _continues(record, one, now_ms)
+        and one.expires_at is not None
+        and not may_have_expired(one, now_ms)
+        for one in page.records
+    )
 
 
 def may_have_expired(record: Record, now_ms: int) -> bool:

@@ -93,9 +93,10 @@ class Beginnings:
         """Where a lane begins that was taken over while no pin of its first Region is known; None: that is not so.
 
         A former owner may have pinned one, and delivered, and been lost before any of that was replicated: so from as
-        long before the handover on as replication may take. Too much, rather than to lose what was published behind
-        that pin. That holds for the first Region, too, where the lane comes back to it and it had never begun: a pin of
-        its own that is younger than a handover says nothing of what was delivered since that.
+        long before the handover on as replication may take, or from the earliest pin that is known. Too much, rather
+        than to lose what was published behind that pin. That holds for the first Region, too, where the lane comes back
+        to it and it had never begun: a pin of its own that is younger than a handover says nothing of what was
+        delivered since that.
         """
         standing, first = self._standings.known, self._first(origin)
         handed = standing.owner(origin)
@@ -104,7 +105,8 @@ class Beginnings:
         pin, since_ms = standing.starts.get(first), standing.handed_since_ms(origin)
         if pin is not None and (since_ms is None or to_ms(pin) <= since_ms):
             return None
-        return AtTime(max(0, handed.since_ms - 1000 * limits.STREAM_RETENTION_SECONDS))
+        long_before_ms = handed.since_ms - 1000 * limits.STREAM_RETENTION_SECONDS
+        return AtTime(max(0, min([long_before_ms, *map(to_ms, standing.starts.values())])))
 
     def _pinned(self, doorbell: Doorbell) -> HybridTime | None:
         """What the Region pinned that delivered the lane first, or else this one; None: no record rang."""

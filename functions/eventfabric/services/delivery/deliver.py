@@ -210,7 +210,7 @@ class Deliverer:
                 continue
             visit = Visit(
                 context, key, state, deadline_ms=deadline_ms, came_again=receive_count > 1, probes=probes,
-                has_failed=bool(ended_at or doorbell.failing_ms), concurrency=concurrency, ended=ended,
+                has_failed=lane in self._ended_at or doorbell.failing_ms > 0, concurrency=concurrency, ended=ended,
             )  # fmt: skip
             result = self._remembered(visit, doorbell, ahead)
             probes = visit.probes

@@ -12,7 +12,7 @@ told. Where records expired in which such a key may have waited, a dead letter s
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
@@ -109,7 +109,8 @@ class _Heir:
             return None  # of another version: which keys are parked is not known
         digests = {digest_of_id(one.id): one for one in parked}
         here = {digest: digests[digest] for digest in roster.held(digests)}
-        kept = {one.id: after for digest, one in here.items() if (after := self._named(digest, one))}
+        last = _last_alone(here.values())
+        kept = {one.id: after for digest, one in here.items() if (after := self._named(digest, one, last))}
         retrying = roster.retrying.keys() - here.keys()
         dead = frozenset(roster.missing_dead(here))
         if not (retrying or dead):
@@ -117,12 +118,18 @@ class _Heir:
         found = self._search(retrying, dead, kept)
         return None if found is None else Inherited(self._cursor, {**kept, **found})
 
-    def _named(self, digest: bytes, parked: Parked) -> Parked | None:
-        """The key, which may be older or newer than the cursor: with all that may wait in it, and with no more."""
+    def _named(self, digest: bytes, parked: Parked, last: Collection[str]) -> Parked | None:
+        """The key, which may be older or newer than the cursor: with all that may wait in it, and with no more.
+
+        `last`: what is the last of its key that is parked alone, in which later events come to wait.
+        """
         low, end = self._low, self._cursor.sequence
         waiting = tuple(place for place in parked.waiting if low.sequence <= place.sequence < end)
         rest = parked.rest
-        if rest is None and self._definition.order == "key":
+        is_joined = not is_alone(parked.id) or (
+            self._definition.order == "key" and (parked.id in last or not waiting)
+        )
+        if rest is None and is_joined:
             before = [place for place in parked.waiting if place.sequence < end]
             rest = _behind(before[-1]) if before else Rest(low.base, low.sequence)
         if rest is not None and rest.sequence < low.sequence:
@@ -143,38 +150,50 @@ class _Heir:
     ) -> dict[str, Parked] | None:
         """Find the first event of each key that is not here; None where the log does not tell, or is too long.
 
-        An event waits by its key or alone, whichever the subscription's order was when it was parked.
+        An event waits by its key or alone, whichever the subscription's order was when it was parked, and may be of a
+        type that is wanted no more.
         """
-        found: dict[str, Parked] = {}
-        sought, end, records_left = set(retrying), self._cursor.sequence, limits.TAKEOVER_RECORDS_MAX
-        unseen, prefix_bytes, has_expired_some = set(dead), len(next(iter(dead), b"")), False
-        cursor = self._at(self._low.base, self._low.sequence)
-        while cursor.sequence < end and (sought or dead):
-            if records_left <= 0:
+        sought = _Sought(set(retrying), set(dead))
+        for types in (self._types, None):
+            if not self._look_for(sought, kept, types):
                 return None
+            if sought.is_over:
+                break
+        if not (sought.is_over or sought.may_have_expired):
+            return None
+        last = _last_alone(sought.found.values())
+        return {
+            name: replace(one, rest=None) if is_alone(name) and name not in last else one
+            for name, one in sought.found.items()
+        }
+
+    def _look_for(self, sought: "_Sought", kept: Collection[str], types: frozenset[str] | None) -> bool:
+        """Go through the log from the first event that waits; False where it does not tell, or is too long."""
+        end, records_left = self._cursor.sequence, limits.TAKEOVER_RECORDS_MAX
+        cursor = self._at(self._low.base, self._low.sequence)
+        dead = sought.dead.copy()
+        while cursor.sequence < end and (sought.retrying or dead):
+            if records_left <= 0:
+                return False
             records = self._log.read(self._lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX).records
             records_left -= max(1, len(records))
-            stretch = Stretch(cursor, records, self._types, self._stepped_over)
+            stretch = Stretch(cursor, records, types, self._stepped_over)
             for at, event in enumerate(stretch.events):
                 place = stretch.place(at)
                 for name in (key_parking_id(event.key), event_parking_id(place.sequence)):
-                    digest = digest_of_id(name)
-                    is_sought = digest in sought or digest[:prefix_bytes] in dead
-                    if place.sequence < end and is_sought and name not in kept and name not in found:
-                        found[name] = self._waits(name, event.key, place)
-                        sought.discard(digest)
-                        unseen.discard(digest[:prefix_bytes])
+                    if place.sequence < end and name not in kept and sought.meets(name, dead):
+                        sought.found[name] = self._waits(name, event.key, place)
             if stretch.end > cursor.sequence:
                 cursor = stretch.cursor_at(stretch.end)
                 continue
             following = self._expired_up_to(cursor.base, records)
             if stretch.stop is not None or following is None:
-                return None
+                return False
             letter = self._letter(cursor.sequence, min(following.sequence, end), kept)
-            found |= {} if letter is None else {letter.id: letter}
-            has_expired_some = True
+            sought.found |= {} if letter is None else {letter.id: letter}
+            sought.may_have_expired = True
             cursor = self._at(following.sequence, following.sequence)
-        return None if (sought or unseen) and not has_expired_some else found
+        return True
 
     def from_the_first_that_waits(self) -> Inherited | None:
         """Go back to where nothing was left behind; None where that is not here yet.
@@ -234,6 +253,38 @@ class _Heir:
         place, written_ms = Place(Sequence(free[0]), Sequence(free[0])), self._cursor.written_ms
         failure = Failure(EXPIRED, f"of events {start} to {end - 1}", "", _GONE, 0, 0, written_ms, written_ms)
         return Parked(free[1], "", ParkedState.DEAD, (place,), 0, failure, version=self._cursor.version)
+
+
+@dataclass
+class _Sought:
+    """Keys that are named and not here, by their digests: of dead ones by the beginning of that."""
+
+    retrying: set[bytes]
+    dead: set[bytes]
+    found: dict[str, Parked] = field(default_factory=dict)
+    may_have_expired: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return not (self.retrying or self.dead)
+
+    def meets(self, name: str, dead: Collection[bytes]) -> bool:
+        """Whether a name is sought and was not found yet; it is from now on."""
+        if name in self.found:
+            return False
+        digest = digest_of_id(name)
+        beginning = digest[: len(next(iter(dead), b""))]
+        if digest not in self.retrying and beginning not in dead:
+            return False
+        self.retrying.discard(digest)
+        self.dead.discard(beginning)
+        return True
+
+
+def _last_alone(parked: Iterable[Parked]) -> frozenset[str]:
+    """Of each key the last that is parked alone, by its id."""
+    alone = sorted((one for one in parked if is_alone(one.id)), key=lambda one: one.first.sequence)
+    return frozenset({one.key: one.id for one in alone}.values())
 
 
 def _behind(place: Place) -> Rest:

@@ -32,7 +32,7 @@ class _Known:
 
     def feed(self, facts: Facts, number: int, entry: history.AnyEntry) -> None:
         """One more entry."""
-        if isinstance(entry, history.StandingRead):
+        if isinstance(entry, history.StandingRead) and number not in facts.unheard:
             self._told[entry.actor, entry.subscription, entry.region] = number
         elif isinstance(entry, history.LaneRead):
             for region in facts.plan.regions:

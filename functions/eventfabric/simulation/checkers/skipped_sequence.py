@@ -35,7 +35,8 @@ def check(of: History) -> Verdict:
             what = f"{entry.subscription} passed {one.id}, {entry.lane}@{one.sequence}, going to {entry.after.sequence}"
             anomalies.append(Anomaly(what, number))
         ends = facts.lanes.get(entry.lane, [])
-        if entry.after.sequence > (ends[-1].sequence + 1 if ends else 0):
+        has_moved = entry.before is None or entry.before.sequence != entry.after.sequence
+        if has_moved and entry.after.sequence > (ends[-1].sequence + 1 if ends else 0):
             anomalies.append(
                 Anomaly(
                     f"{entry.subscription} stands at {entry.lane}@{entry.after.sequence}, beyond its end",

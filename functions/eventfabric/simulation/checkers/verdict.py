@@ -193,6 +193,21 @@ class Facts:
         }
 
     @cached_property
+    def unheard(self) -> set[int]:
+        """Entries of reads of a standing whose reply was lost: who made them knows no more than before."""
+        found: set[int] = set()
+        lost: dict[str, int] = {}
+        for number, entry in enumerate(self.entries):
+            if isinstance(entry, history.Called) and (entry.call, entry.fault) == (
+                "ledger.standing",
+                "lost_reply",
+            ):
+                lost[entry.actor] = entry.at_ms
+            elif isinstance(entry, history.StandingRead) and lost.pop(entry.actor, None) == entry.at_ms:
+                found.add(number)
+        return found
+
+    @cached_property
     def is_reordered(self) -> bool:
         """Tell whether subscriptions gave up the order of keys, or took it up, on the way."""
         return any(one.what == "reorder" for one in self.plan.happenings)

@@ -23,7 +23,7 @@ def check(of: History) -> Verdict:
             case history.HandedOver():
                 key = (entry.region, entry.subscription, entry.origin)
                 handed.setdefault(key, []).append((number, entry))
-            case history.StandingRead():
+            case history.StandingRead() if number not in facts.unheard:
                 standings[entry.actor, entry.subscription] = (number, entry.at_ms)
             case history.LaneRead():
                 told, told_ms = standings.get((entry.actor, entry.subscription), (0, entry.at_ms))
