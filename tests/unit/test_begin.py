@@ -23,7 +23,8 @@ def operator_of(world: World) -> Breaker:
     standings = Standings(world.subscription, ledger=world.ledger, clock=world.clock)
     return Breaker(
         world.subscription, lanes=lanes_of(world.stream), standings=standings,
-        doorbells=world.cloud.doorbells(world.topology, HOME), clock=world.clock, telemetry=world.telemetry,
+        doorbells=world.cloud.doorbells(world.topology, world.region), clock=world.clock,
+        telemetry=world.telemetry,
     )  # fmt: skip
 
 
@@ -309,6 +310,34 @@ def test_a_pin_that_is_younger_than_a_handover_says_nothing_of_what_was_delivere
     world.clock.advance(limits.CIRCUIT_CACHE_SECONDS + 1)
     world.deliver(by=world.deliverer())
     assert world.recorder.ids() == ["new 0", "new 1"]
+
+
+@pytest.mark.parametrize("pinned_in", [HOME, AWAY])
+def test_a_lane_begins_no_later_than_any_pin_that_is_known(pinned_in: Region) -> None:
+    """A Region pins while it is paused, and hands the lane on days later without having begun with it."""
+    world = World(start="latest")
+    put(world, "old")
+    world.clock.advance(2 * limits.STREAM_RETENTION_SECONDS)
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    hand_over(away, epoch=1)
+    world.cloud.replicate()
+    if pinned_in == HOME:
+        hand_over(world, epoch=2)
+        world.cloud.replicate()
+    world.clock.advance(60)
+    pins_first, begins = (world, away) if pinned_in == HOME else (away, world)
+    operator_of(pins_first).pause("a look")
+    put(world, "new 0")
+    world.cloud.replicate()
+    assert pins_first.deliver(by=pins_first.deliverer()).outcome is Outcome.WAITING
+    world.clock.advance(3 * limits.STREAM_RETENTION_SECONDS)
+    put(world, "new 1")
+    world.cloud.replicate()
+    hand_over(begins, epoch=3)
+    operator_of(begins).resume()
+    begins.deliver(by=begins.deliverer())
+    assert begins.recorder.ids() == ["new 0", "new 1"]
 
 
 def test_who_takes_over_a_lane_that_has_begun_asks_nothing_of_where_to_begin() -> None:

@@ -160,6 +160,55 @@ def test_what_was_parked_under_another_order_is_found_all_the_same(
     assert taken_over(world).recorder.ids() == ["a1"]
 
 
+OFTEN = {**retry(immediate=0, attempts=9), **breaker(parked_keys=100)}
+
+
+def replicated_but(world: World, *keys: str) -> None:
+    """Replicate all but these parked keys."""
+    world.cloud.replicate()
+    kept = [item for item in replicated_keys(world) if item["k"]["S"] not in keys]
+    put_back(world, kept)
+
+
+def test_a_key_that_is_here_as_it_was_before_has_what_came_to_wait_in_it_though_no_order_is_kept_now() -> (
+    None
+):
+    world = world_of(Failing({"a1": 9}), *named("a1", "b1"), order="key", **OFTEN)
+    world.deliver()
+    world.cloud.replicate()
+    before = replicated_keys(world)
+    world.put(*named("a2", "b2"))
+    world.deliver()
+    world.cloud.replicate()
+    put_back(world, before)
+    world.topology = topology(order="none", **OFTEN)
+    assert drained(taken_over(world)).recorder.ids() == ["a1", "a2"]
+
+
+def test_a_key_of_a_type_that_is_wanted_no_more_is_found_and_takes_no_dead_letter_with_it() -> None:
+    world = world_of(Failing({"d1": 99, "q1": 99}), **DEAD_AT_ONCE, **breaker(parked_keys=100))
+    world.put(event("d1", key="d", type="gone"), event("q1", key="q", type="gone"), event("b1", key="b"))
+    world.deliver()
+    replicated_but(world, "q")
+    world.topology = topology(types=["placed"], **DEAD_AT_ONCE, **breaker(parked_keys=100))
+    away = taken_over(world)
+    assert away.recorder.ids() == ["q1"]
+    assert [letter.parked.key for letter in letters_of(away).find()] == ["d"]
+
+
+@pytest.mark.parametrize("missing", [("b",), ("a", "b")])
+def test_events_of_one_key_that_were_parked_alone_come_once_where_its_order_is_kept_now(
+    missing: tuple[str, ...],
+) -> None:
+    names = [*(f"a{number}" for number in range(1, 7)), "b1"]
+    failing = Failing({**{f"a{number}": 9 for number in range(1, 5)}, "b1": 9})
+    world = world_of(failing, *named(*names), order="none", **OFTEN)
+    world.deliver()
+    replicated_but(world, *missing)
+    world.topology = topology(order="key", **OFTEN)
+    assert drained(taken_over(world)).recorder.ids() == names
+
+
 def test_what_would_have_to_be_looked_through_for_too_long_is_gone_back_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

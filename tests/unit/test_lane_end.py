@@ -248,6 +248,19 @@ class TestExpiry:
         world.deliver(tail=appended.tail.sequence)
         assert world.cursor().sequence == appended.tail.sequence == 3 + appended.count
 
+    @pytest.mark.parametrize("older_lasts_days", [None, -1])
+    def test_two_far_items_that_seem_to_continue_each_other_across_what_expired_take_nothing_with_them(
+        self, older_lasts_days: int | None
+    ) -> None:
+        world = World(retention_days=DAYS)
+        for number in range(3):
+            world.put(event(f"a{number}"))
+        now_seconds = world.clock.now_ms() // 1000
+        expires = None if older_lasts_days is None else now_seconds + older_lasts_days * DAY_SECONDS
+        put(world, replace(forged(world, FAR), expires_at=expires))
+        put(world, replace(forged(world, FAR + 5), expires_at=now_seconds + 90 * DAY_SECONDS))
+        assert ends(world, expires=True).tail(LANE).sequence == 3
+
     def test_a_far_item_in_an_empty_lane_is_refused_until_it_is_set_aside(self) -> None:
         world = world_with(0, retention_days=DAYS)
         expires = world.clock.now_ms() // 1000 + 90 * DAY_SECONDS

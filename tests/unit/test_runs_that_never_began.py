@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.errors import ThrottledError
+from eventfabric.errors import LastingError, ThrottledError
 from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.services.delivery.deliver import LaneResult, Outcome
 from eventfabric.telemetry import Metric
@@ -108,6 +108,24 @@ def test_a_new_doorbell_believes_no_note_of_an_old_run() -> None:
     assert came_again(world, 1, faults=faults).outcome is Outcome.DELIVERED
     assert faults.count("ledger.commit") == 1
     assert not world.cursor().running
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_while_nothing_can_be_written_only_the_first_run_attempts_anything(has_begun: bool) -> None:
+    failing = Failing({"a1": 99, "b1": 99})
+    world = world_of(failing)
+    if has_begun:
+        world.put(*named("z1"))
+        world.deliver()
+    world.put(*named("a1", "b1"))
+    by = world.deliverer(faults=Faults(lambda name, *_: Fault.DENIED if name == "ledger.commit" else None))
+    tried: list[int] = []
+    for number in range(4):
+        world.put(*named(f"c{number}"))
+        with pytest.raises(LastingError):
+            by.deliver(world.bell(), deadline_ms=world.clock.now_ms() + INVOCATION_MS, receive_count=1)
+        tried.append(len(failing.tried))
+    assert tried == [tried[0]] * 4
 
 
 def test_nor_is_it_where_the_next_try_of_the_same_doorbell_failed_before_it_came_so_far() -> None:
