@@ -156,12 +156,20 @@ def _stands(hand: Hand, name: str, lane: str, appended_ms: int, *, key: str = "k
 
 
 def crossed(
-    *, late: bool, age_s: float = 200, key: str = "k", lane: str = f"{AWAY}/0.0", gone: bool = False
+    *,
+    late: bool,
+    age_s: float = 200,
+    key: str = "k",
+    lane: str = f"{AWAY}/0.0",
+    gone: bool = False,
+    here: bool = True,
 ) -> History:
-    """A later event of another Region is committed, then an older one is handed out."""
+    """A later event of another Region, of which a copy is here, is committed; then an older one is handed out."""
     hand = Hand()
     _stands(hand, "e1", LANE, 1_000)
     _stands(hand, "e2", lane, 50_000, key=key)
+    if here:
+        hand.appended("e2", 0, key=key, lane=lane)
     hand.moved(None, 1, lane=lane)
     if gone:
         hand.tell(h.Removed, region=HOME, lane=lane, sequence=0, count=1)
@@ -186,6 +194,7 @@ def test_unflagged_late() -> None:
     assert result("unflagged_late", crossed(late=False, key="other")) is VALID
     assert result("unflagged_late", crossed(late=False, lane=f"{AWAY}/0.1")) is VALID  # holds other keys
     assert result("unflagged_late", crossed(late=False, gone=True)) is VALID
+    assert result("unflagged_late", crossed(late=False, here=False)) is VALID  # only its cursor came so far
 
 
 def replayed(*sequences: int, order: str = "key") -> History:

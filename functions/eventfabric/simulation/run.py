@@ -18,7 +18,7 @@ from eventfabric.simulation.producers import Producer
 from eventfabric.simulation.schedule import START_MS, StepsExceededError
 from eventfabric.simulation.world import World
 
-STEPS_MAX: Final = 120_000
+STEPS_MAX: Final = 240_000
 """Turns of the phase with faults."""
 DRAIN_STEPS_MAX: Final = 120_000
 """Turns in which everything must have drained once nothing fails any more."""

@@ -156,6 +156,8 @@ class Reconciler:
                         yield look
                         continue
                     stands: tuple[int, int] | None = (look.cursor.epoch, look.cursor.sequence)
+                    if look.cursor.sequence > look.tail.sequence:  # nothing to hold it against, at this pass
+                        stands = before.cursors.get(look.subscription.name)
                     for found in self._watch(look, replica, bells, repair=repair):
                         if (
                             found.kind in _WRONG_CURSORS

@@ -7,7 +7,7 @@ from eventfabric import limits
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import HybridTime
 from eventfabric.simulation import history
-from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Logged, Verdict, verdict
+from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Logged, Verdict, places_of, verdict
 from eventfabric.simulation.history import History
 
 NAME = "unflagged_late"
@@ -32,6 +32,7 @@ def check(of: History) -> Verdict:
     read: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
     parked: set[tuple[str, str, str, int]] = set()
     spoilt: set[str] = set()
+    there: set[tuple[str, str, int]] = set()
     for number, entry in enumerate(of.entries):
         match entry:
             case history.CursorMoved(copied=False):
@@ -40,6 +41,8 @@ def check(of: History) -> Verdict:
                 parked |= {
                     (entry.writer, entry.subscription, entry.lane, each) for each in entry.after.waiting
                 }
+            case history.Appended():
+                there |= {(entry.region, *place) for place in places_of(entry)}
             case history.Removed():
                 gone.add((entry.region, entry.lane))
             case history.Tampered(what="state spoilt"):
@@ -55,6 +58,7 @@ def check(of: History) -> Verdict:
                     if (
                         later is not None
                         and not place.late
+                        and (entry.region, later.lane, later.sequence) in there
                         and (entry.region, later.lane) not in gone
                         and later.lane not in spoilt
                     ):

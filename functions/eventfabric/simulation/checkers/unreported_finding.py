@@ -1,7 +1,7 @@
 """Unreported finding: something was wrong with what is stored, and no pass of reconciliation said so."""
 
 from eventfabric.simulation import history
-from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Verdict, verdict
+from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Verdict, places_of, verdict
 from eventfabric.simulation.history import History
 
 NAME = "unreported_finding"
@@ -27,7 +27,9 @@ def check(of: History) -> Verdict:
         place, there = (deed.region, deed.lane), (deed.region, deed.lane, deed.sequence)
         found = {e.finding for e in later if isinstance(e, history.Found) and (e.region, e.lane) == place}
         mended = any(
-            isinstance(e, history.Appended) and (e.region, e.lane, e.sequence) == there for e in later
+            isinstance(e, history.Appended)
+            and ((e.region, e.lane, e.sequence) == there or (e.skipped and there[1:] in places_of(e)))
+            for e in later
         )
         gone = any(
             isinstance(e, history.Removed) and (e.lane, e.sequence) == (deed.lane, deed.sequence)
