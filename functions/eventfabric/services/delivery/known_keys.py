@@ -52,17 +52,23 @@ class KnownKeys:
         and its events must not be handed out before this run has lost its race, for they would come out of order.
         """
         found = self._in.ledger.look_up(self._key, sought)
+        missing = _missing(sought, found)
         for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
-            seen = {digest_of_id(parked.id) for parked in found}
-            missing = [one for one in sought if one not in seen]
             if not missing:
-                break
-            stands = self._in.ledger.state(self._key, glance=True).cursor(self._in.region)
-            if stands.version != self.version:
-                raise ThrottledError("look up a parked key", "its lane was written meanwhile")
+                return found
+            self._check_unmoved()
             self._in.clock.sleep(pause_seconds)
             found += self._in.ledger.look_up(self._key, missing)
+            missing = _missing(sought, found)
+        if missing:
+            self._check_unmoved()  # the cursor, too, may have been seen as it was, until now
         return found
+
+    def _check_unmoved(self) -> None:
+        """ThrottledError where the lane's cursor was moved since this visit read it."""
+        stands = self._in.ledger.state(self._key, glance=True).cursor(self._in.region)
+        if stands.version != self.version:
+            raise ThrottledError("look up a parked key", "its lane was written meanwhile")
 
     def get(self, roster: Roster, parking_id: str) -> Parked | None:
         """The key of that id, as it is by now; read where it is not known yet."""
@@ -129,3 +135,8 @@ def _is_freed(read: Cursor, changes: Seq[ParkedChange]) -> bool:
         if read.low is not None and before is not None and before.first.sequence == read.low.sequence:
             return after is None or after.first.sequence != before.first.sequence
     return False
+
+
+def _missing(sought: list[bytes], found: list[Parked]) -> list[bytes]:
+    seen = {digest_of_id(parked.id) for parked in found}
+    return [one for one in sought if one not in seen]

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Final
 
 from eventfabric.simulation import history
 from eventfabric.simulation.checkers.verdict import (
@@ -15,6 +16,8 @@ from eventfabric.simulation.checkers.verdict import (
 from eventfabric.simulation.history import History
 
 NAME = "reordered_replay"
+_TORN_MS: Final = 5_000
+"""So long after a transaction a read may show what was before it, where the plan says so."""
 
 
 @dataclass
@@ -23,6 +26,7 @@ class _Era:
 
     start: int
     until: int
+    at_ms: int
     handled: set[int] = field(default_factory=set)
 
 
@@ -45,9 +49,13 @@ def check(of: History) -> Verdict:
                 before = entry.before
                 if before is None or entry.after.sequence < before.sequence:
                     place = (entry.writer, entry.subscription, entry.lane)
-                    eras[place] = _Era(entry.after.sequence, entry.after.replay_until)
+                    eras[place] = _Era(entry.after.sequence, entry.after.replay_until, entry.at_ms)
             case history.LaneRead():
-                read[entry.actor, entry.lane] = eras.get((entry.region, entry.subscription, entry.lane))
+                era = eras.get((entry.region, entry.subscription, entry.lane))
+                is_torn = (
+                    era is not None and "torn" in facts.plan.rates and entry.at_ms - era.at_ms < _TORN_MS
+                )
+                read[entry.actor, entry.lane] = None if is_torn else era
             case history.Settled(action="discarded"):
                 for sequence in (entry.sequence, *entry.dropped, *dropped_of_rest(facts, entry)):
                     gone.add((entry.subscription, entry.lane, sequence))

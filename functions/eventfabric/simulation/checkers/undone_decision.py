@@ -62,8 +62,17 @@ def _dead_again(
         return []
     if before is not None and before.state == "dead" and before.waiting[0] == after.waiting[0]:
         return []  # that it is dead is no news
-    decision, at = decided[place]
-    for one in facts.entries[at:number]:
+    decision, told = decided[place]
+    # Others may attempt it as soon as it is written, before whoever decided hears that it is.
+    written = max(
+        (
+            at
+            for at, one in enumerate(facts.entries[:told])
+            if isinstance(one, history.KeyChanged) and one.actor == decision.actor
+        ),
+        default=told,
+    )
+    for one in facts.entries[written:number]:
         if isinstance(one, history.AttemptBegan) and after.waiting[0] in {
             each.sequence for each in one.events
         }:
