@@ -61,7 +61,8 @@ def check(of: History) -> Verdict:
                     gone.add((entry.subscription, entry.lane, sequence))
             case history.AttemptEnded(error="", replay=True):
                 for each in entry.events:
-                    era = read.get((entry.actor, each.lane))
+                    place = (entry.region, entry.subscription, each.lane)
+                    era = read.get((entry.actor, each.lane)) or eras.get(place)
                     if era is not None:
                         era.handled.add(each.sequence)
             case history.AttemptBegan(replay=True):
