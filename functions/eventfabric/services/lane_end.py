@@ -51,11 +51,7 @@ def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
     for _ in range(limits.LANE_END_PAGES_MAX):
         page = log.recent(lane, records_max=records_max, before=before)
         for older in page.records:
-            if (
-                newer is not None
-                and _continues(newer, older, now_ms)
-                and not (newer.sequence != older.tail.sequence and _is_cut_off(log, older, now_ms))
-            ):
+            if newer is not None and _fits(log, newer, older, now_ms):
                 return LaneEnd(newer.tail, newer, _beyond(beyond, page, newer), page.place)
             if newer is not None:
                 beyond.append(newer.sequence)
@@ -169,6 +165,13 @@ class KnownMarks:
                 "--repair, which writes that anew, before anything is published to it"
             )  # fmt: skip
         return mark
+
+
+def _fits(log: Log, newer: Record, older: Record, now_ms: int) -> bool:
+    """Tell two records of a lane that continue each other, and the lane."""
+    if not _continues(newer, older, now_ms):
+        return False
+    return newer.sequence == older.tail.sequence or not _is_cut_off(log, older, now_ms)
 
 
 def _continues(newer: Record, older: Record, now_ms: int) -> bool:
