@@ -18,7 +18,7 @@ from msgspec import Meta
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, Problem, RecordBoundsError, UndecodableRecordError
 from eventfabric.model.event import Event, HeaderValue
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, Sequence, sequences_from
 from eventfabric.model.payload import Payload
 from eventfabric.model.record import Record
 
@@ -186,8 +186,10 @@ def unpack_measured(record: Record) -> tuple[list[Event], int]:
     lane, first = record.lane, record.sequence
     make = Event.from_log
     events = [
-        make((id_, type_, key, time, source, own, Payload(kind, content)), lane, Sequence(first + index))
-        for index, (id_, type_, key, time, source, own, kind, content) in enumerate(rows)
+        make((id_, type_, key, time, source, own, Payload(kind, content)), lane, sequence)
+        for sequence, (id_, type_, key, time, source, own, kind, content) in zip(
+            sequences_from(first, len(rows)), rows, strict=True
+        )
     ]
     count = len(headers[0]) * len(rows) if len(headers) == 1 else sum(map(len, headers))
     return events, _in_memory(len(plain), len(rows), count)

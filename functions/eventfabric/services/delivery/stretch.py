@@ -10,7 +10,7 @@ from eventfabric.errors import DivergenceError, LogError
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import BatchId, Sequence
+from eventfabric.model.identity import BatchId, Sequence, sequences_from
 from eventfabric.model.parked import Place
 from eventfabric.model.record import Record
 from eventfabric.wire.payload_codec import measured, unpack, unpack_measured
@@ -93,7 +93,7 @@ class Stretch:
         end = min(len(events), self.start.replay_until - base) if self.replay else len(events)
         if types is None and not skipped and end == len(events):
             self.events += events
-            self.sequences += [Sequence(number) for number in range(base, base + len(events))]
+            self.sequences += sequences_from(base, len(events))
             self.keys += [event.key for event in events]
             self._memory_left -= memory_bytes
             return
