@@ -5,8 +5,6 @@ while the winner goes on. A plain lock would not do: it goes to whoever asks aga
 """
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock
 
 from eventfabric.copies import when_forked
@@ -24,17 +22,12 @@ class Turns:
         self._lock = Lock()
         self._waiting: dict[Lane, deque[Lock]] = {}
 
-    @contextmanager
-    def of(self, lane: Lane, timeout_seconds: float) -> Iterator[bool]:
+    def of(self, lane: Lane, timeout_seconds: float) -> "Turn":
         """Wait for a turn in the lane, and pass it on at the end; False where it did not come in time."""
-        has_turn = self._take(lane, timeout_seconds)
-        try:
-            yield has_turn
-        finally:
-            if has_turn:
-                self._pass_on(lane)
+        return Turn(self, lane, timeout_seconds)
 
-    def _take(self, lane: Lane, timeout_seconds: float) -> bool:
+    def take(self, lane: Lane, timeout_seconds: float) -> bool:
+        """Wait for a turn in the lane; whether it came in time."""
         with self._lock:
             waiting = self._waiting.get(lane)
             if waiting is None:
@@ -57,12 +50,33 @@ class Turns:
             if waiting is not None and mine in waiting:
                 waiting.remove(mine)
                 return
-        self._pass_on(lane)  # it came at the last moment
+        self.pass_on(lane)  # it came at the last moment
 
-    def _pass_on(self, lane: Lane) -> None:
+    def pass_on(self, lane: Lane) -> None:
+        """End the turn that was taken."""
         with self._lock:
             waiting = self._waiting.get(lane)  # None in a child that was forked meanwhile
             if waiting:
                 waiting.popleft().release()
             else:
                 self._waiting.pop(lane, None)
+
+
+class Turn:
+    """One turn, for a `with`: every append takes one, and a generator would cost it several calls more."""
+
+    __slots__ = ("_has_turn", "_lane", "_of", "_timeout_seconds")
+
+    def __init__(self, of: Turns, lane: Lane, timeout_seconds: float) -> None:
+        self._of = of
+        self._lane = lane
+        self._timeout_seconds = timeout_seconds
+        self._has_turn = False
+
+    def __enter__(self) -> bool:
+        self._has_turn = self._of.take(self._lane, self._timeout_seconds)
+        return self._has_turn
+
+    def __exit__(self, *_: object) -> None:
+        if self._has_turn:
+            self._of.pass_on(self._lane)
