@@ -261,7 +261,7 @@ class _Sought:
 
     retrying: set[bytes]
     dead: set[bytes]
-    found: dict[str, Parked] = field(default_factory=dict)
+    found: dict[str, Parked] = field(default_factory=dict, repr=False)
     may_have_expired: bool = False
 
     @property
