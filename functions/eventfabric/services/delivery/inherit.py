@@ -259,8 +259,8 @@ class _Heir:
 class _Sought:
     """Keys that are named and not here, by their digests: of dead ones by the beginning of that."""
 
-    retrying: set[bytes]
-    dead: set[bytes]
+    retrying: set[bytes] = field(repr=False)
+    dead: set[bytes] = field(repr=False)
     found: dict[str, Parked] = field(default_factory=dict, repr=False)
     may_have_expired: bool = False
 
