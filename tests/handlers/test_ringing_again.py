@@ -83,7 +83,7 @@ def test_while_nothing_can_be_written_no_event_is_attempted_again_and_no_timer_m
         for event in events:
             rounds += 1
             with using(processes[rounds % 2]):
-                deliver.handle({"Records": [event]}, Context())  # type: ignore[arg-type]
+                deliver.handle({"Records": [event]}, Context())  # type: ignore[arg-type]  # what is read of it
         due_ms = timers.next_due_ms()
         assert due_ms is not None
         world.clock.advance(max(0.001, (due_ms - world.clock.now_ms()) / 1000))

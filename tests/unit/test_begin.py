@@ -18,14 +18,20 @@ from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recor
 from tests.unit.test_takeover import hand_over
 
 
+def with_an_old_event() -> World:
+    """A world of a subscription that begins with the latest, and an event that no margin before a handover reaches."""
+    world = World(start="latest")
+    put(world, "old")
+    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
+    return world
+
+
 def operator_of(world: World) -> Breaker:
     """Who pauses and resumes a subscription by hand."""
-    standings = Standings(world.subscription, ledger=world.ledger, clock=world.clock)
-    return Breaker(
-        world.subscription, lanes=lanes_of(world.stream), standings=standings,
-        doorbells=world.cloud.doorbells(world.topology, world.region), clock=world.clock,
-        telemetry=world.telemetry,
-    )  # fmt: skip
+    of, ledger, clock, telemetry = world.subscription, world.ledger, world.clock, world.telemetry
+    standings, lanes = Standings(of, ledger=ledger, clock=clock), lanes_of(world.stream)
+    bells = world.cloud.doorbells(world.topology, world.region)
+    return Breaker(of, lanes=lanes, standings=standings, doorbells=bells, clock=clock, telemetry=telemetry)
 
 
 def put(world: World, *names: str, of: Lane = LANE) -> None:
@@ -240,9 +246,7 @@ def test_who_takes_a_lane_over_begins_where_its_own_region_would_have() -> None:
 
 
 def test_a_lane_that_was_handed_over_before_it_began_begins_with_its_owners_number() -> None:
-    world = World(start="latest")
-    put(world, "old")
-    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
+    world = with_an_old_event()
     world.cloud.replicate()
     away = world.at(AWAY, handler=Recorder())
     hand_over(away, epoch=3)
@@ -254,9 +258,7 @@ def test_a_lane_that_was_handed_over_before_it_began_begins_with_its_owners_numb
 
 
 def test_what_a_lost_region_had_begun_with_is_not_passed_over_though_nobody_heard_of_it() -> None:
-    world = World(start="latest")
-    put(world, "old")
-    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
+    world = with_an_old_event()
     for number in range(3):
         put(world, f"new {number}")
         world.clock.advance(1)
@@ -272,9 +274,7 @@ def test_what_a_lost_region_had_begun_with_is_not_passed_over_though_nobody_hear
 
 
 def test_nor_is_it_where_the_lane_comes_back_to_its_first_region_which_had_never_begun() -> None:
-    world = World(start="latest")
-    put(world, "old")
-    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
+    world = with_an_old_event()
     world.cloud.replicate()
     away = world.at(AWAY)
     hand_over(away)
@@ -291,9 +291,7 @@ def test_nor_is_it_where_the_lane_comes_back_to_its_first_region_which_had_never
 
 def test_a_pin_that_is_younger_than_a_handover_says_nothing_of_what_was_delivered_since_that() -> None:
     """The first Region pins while it is paused, for a lane that came back to it."""
-    world = World(start="latest")
-    put(world, "old")
-    world.clock.advance(limits.STREAM_RETENTION_SECONDS + 1)
+    world = with_an_old_event()
     world.cloud.replicate()
     hand_over(world.at(AWAY))
     world.cloud.replicate()
@@ -315,9 +313,7 @@ def test_a_pin_that_is_younger_than_a_handover_says_nothing_of_what_was_delivere
 @pytest.mark.parametrize("pinned_in", [HOME, AWAY])
 def test_a_lane_begins_no_later_than_any_pin_that_is_known(pinned_in: Region) -> None:
     """A Region pins while it is paused, and hands the lane on days later without having begun with it."""
-    world = World(start="latest")
-    put(world, "old")
-    world.clock.advance(2 * limits.STREAM_RETENTION_SECONDS)
+    world = with_an_old_event()
     world.cloud.replicate()
     away = world.at(AWAY)
     hand_over(away, epoch=1)

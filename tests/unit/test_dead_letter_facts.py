@@ -63,8 +63,7 @@ def test_redriven_its_key_is_due_now_with_all_attempts_before_it_and_its_lane_is
     encoded = encode_event(stored(replacement)) if replacement else None
     key = replace(
         letter.parked, state=ParkedState.RETRYING, due_ms=now_ms, replacement=encoded,
-        failure=replace(letter.parked.failure, attempts=0, crashes=0),
-        version=letter.parked.version + 1,
+        failure=replace(letter.parked.failure, attempts=0, crashes=0), version=letter.parked.version + 1,
     )  # fmt: skip
     assert world.parked() == {"a": key}
     assert world.cursor() == replace(before.beside({key.id: key}), version=before.version + 1)
@@ -85,8 +84,8 @@ def test_discarded_it_stays_on_record_and_what_waits_behind_it_is_due_now(behind
     left = {}
     if rest is not None:
         left["a"] = replace(
-            rest, state=ParkedState.RETRYING, due_ms=now_ms, version=letter.parked.version + 1,
-        )  # fmt: skip
+            rest, state=ParkedState.RETRYING, due_ms=now_ms, version=letter.parked.version + 1
+        )
     assert world.parked() == left
     beside = before.beside({one.id: one for one in left.values()})
     assert world.cursor() == replace(beside, version=before.version + 1)

@@ -46,9 +46,8 @@ def check(of: History) -> Verdict:
             case history.Removed():
                 gone.add((entry.region, entry.lane))
             case history.Tampered(what="state spoilt"):
-                spoilt.add(
-                    entry.lane
-                )  # nobody can read how far that lane is, wherever that item is copied to
+                # Nobody can read how far that lane is, wherever that item is copied to.
+                spoilt.add(entry.lane)
             case history.LaneRead():
                 read[entry.actor, entry.lane] = dict(cursors)
             case history.AttemptBegan() if not entry.replay:

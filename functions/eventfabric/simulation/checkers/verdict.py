@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from eventfabric.model.parked import is_alone
 from eventfabric.simulation import history
 from eventfabric.simulation.history import History
 from eventfabric.simulation.plan import PlannedSubscription
@@ -350,15 +351,15 @@ class Delivering:
         An event that was parked alone, when no order was kept, does so, too, behind a dead one of its key.
         """
         where = (region, subscription, lane)
-        parked, alone = self.parked[where], "s/"
+        parked = self.parked[where]
         if parked[parking_id].state == "dead":
             return True
         key, first = self._keys[(*where, parking_id)], parked[parking_id].waiting[:1]
         return (
             self.facts.is_reordered
-            and parking_id.startswith(alone)
+            and is_alone(parking_id)
             and any(
-                one.startswith(alone)
+                is_alone(one)
                 and stand.state == "dead"
                 and self._keys[(*where, one)] == key
                 and stand.waiting[:1] < first
