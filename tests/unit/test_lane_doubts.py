@@ -4,11 +4,13 @@ from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.model.circuit import CircuitState
+from eventfabric.model.owner import Owner
+from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
 from eventfabric.wire.doorbell import from_body
-from tests.simulation.world import AWAY, LANE, STREAM, World, event, lane
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recorder, World, event, lane
 from tests.unit.failing import FEW, Failing, breaker, named, world_of
 from tests.unit.test_breaker import circuit
 from tests.unit.test_careful import again
@@ -43,6 +45,27 @@ def test_a_lane_that_has_a_later_owners_number_is_left_though_who_that_is_is_not
     assert world.ledger.standing(world.bell().stream, world.key_of(lane(0)).subscription).owners == ()
     assert world.deliver().outcome is Outcome.NOT_OWNER
     assert world.recorder.ids() == []
+
+
+def test_who_reads_that_it_is_paused_while_it_looks_who_owns_the_lane_attempts_nothing() -> None:
+    world = world_of(Failing({}), *named("a1"))
+    world.cloud.replicate()
+    away = world.at(AWAY, handler=Recorder())
+    hand_over(away, epoch=1)
+    warm, other = away.deliverer(), away.deliverer()
+    away.deliver(by=warm)
+    key = away.key_of(lane(0))
+    before = away.ledger.standing(key.stream, key.subscription).written(HOME, AWAY)
+    later = Owner(HOME, AWAY, 2, AWAY, away.clock.now_ms())
+    assert away.ledger.hand_over(key.stream, key.subscription, before, later)
+    world.put(*named("a2"))
+    world.cloud.replicate()
+    away.deliver(by=other)
+    assert Operations(away.topology, AWAY, away.ports(AWAY)).pause(SUBSCRIPTION)
+    world.put(*named("a3"))
+    world.cloud.replicate()
+    assert away.deliver(by=warm).outcome is Outcome.WAITING
+    assert away.recorder.ids() == ["a1", "a2"]
 
 
 def test_a_lane_that_does_not_begin_yet_leaves_the_probe_to_another() -> None:

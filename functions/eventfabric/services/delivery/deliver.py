@@ -181,8 +181,10 @@ class Deliverer:
         # The last write may have landed, too: its reply did not come.
         ended = frozenset(version + more for version in ended_at for more in (0, 1))
         for race in range(limits.LANE_RACES_MAX):
-            if race and not probes and (held := self._held(doorbell)) is not None:
-                return held
+            if race and not probes:
+                owner = self._standings.read_owner(lane.origin)
+                if owner is not None and owner.region != self._region:
+                    return LaneResult(Outcome.NOT_OWNER)
             state, ahead = self._look(ledger, key, doorbell, has_lost=race > 0)
             if owner is not None and self._standings.is_in_doubt(state.written_ms):
                 owner = self._standings.ask(lane.origin)
@@ -208,6 +210,9 @@ class Deliverer:
                 ):  # fmt: skip
                     return LaneResult(Outcome.HOLE)
                 continue
+            # Looking at who owns the lane tells of the circuit, too.
+            if not probes and self._breaker.circuit().state is not CircuitState.CLOSED:
+                return self._waiting(doorbell)
             visit = Visit(
                 context, key, state, deadline_ms=deadline_ms, came_again=receive_count > 1, probes=probes,
                 has_failed=lane in self._ended_at or doorbell.failing_ms > 0, concurrency=concurrency, ended=ended,
@@ -221,14 +226,6 @@ class Deliverer:
                 return result
             self._telemetry.add(Metric.COMMITS_LOST)
         return LaneResult(Outcome.CONTENDED)
-
-    def _held(self, doorbell: Doorbell) -> LaneResult | None:
-        """Say why a lane is not to be looked at again, by a standing that is read anew; None: it is."""
-        owner = self._standings.read_owner(doorbell.lane.origin)
-        if owner is not None and owner.region != self._region:
-            return LaneResult(Outcome.NOT_OWNER)
-        is_closed = self._standings.known.circuit.state is CircuitState.CLOSED
-        return None if is_closed else self._waiting(doorbell)
 
     def _remembered(self, visit: Visit, doorbell: Doorbell, ahead: _Ahead | None) -> LaneResult | None:
         """Carry out the visit, and remember where it left the lane."""
