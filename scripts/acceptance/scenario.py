@@ -27,7 +27,7 @@ EVENTS_PER_KEY = 8
 KEYS = 4
 SUBSCRIPTIONS = ("exact", "everywhere", "troubled")
 DENIED = ("AccessDenied", "AccessDeniedException")
-BY_KEY = ("write another Region's lanes", "another subscription's state")
+BY_KEY = ("read a subscription's state", "write another Region's lanes", "another subscription's state")
 """What only a condition on partition keys refuses."""
 
 
@@ -169,13 +169,14 @@ class Scenario:
             dynamodb = self._target.client("dynamodb", home, publisher.credentials)
             query = {
                 "KeyConditionExpression": "pk = :pk",
-                "ExpressionAttributeValues": {":pk": {"S": f"{home}/0.0"}},
+                "ExpressionAttributeValues": {":pk": {"S": "orders/troubled"}},
             }
             here, away = ({"pk": {"S": f"{region}/0.0"}, "sk": {"N": "0"}} for region in self._fabric.regions)
             # Were it allowed, it would do nothing.
             never = {"ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(pk)"}
             for what, call in {
-                "read the ledger": lambda: dynamodb.query(TableName=f"{name}-ledger", **query),
+                "read a subscription's state": lambda: dynamodb.query(TableName=f"{name}-ledger", **query),
+                "write the ledger": lambda: dynamodb.put_item(TableName=f"{name}-ledger", Item=here, **never),
                 "append to another stream": lambda: dynamodb.put_item(
                     TableName=f"{name}-other", Item=here, **never
                 ),
