@@ -1,6 +1,8 @@
 """Threads of one process that write to one lane take turns, in the order in which they came."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event as Flag
 from threading import Thread
 from typing import Any
@@ -17,9 +19,21 @@ OTHER = Lane(HOME, GENERATION_FIRST, LaneIndex(1))
 SECONDS = 10
 
 
+@contextmanager
+def turn_of(turns: Turns, lane: Lane, timeout_seconds: float) -> Iterator[bool]:
+    """Take a turn in the lane, as an append does; yields whether it came."""
+    turn = turns.of(lane)
+    has_turn = turn.take(timeout_seconds)
+    try:
+        yield has_turn
+    finally:
+        if has_turn:
+            turn.pass_on()
+
+
 def queued(turns: Turns, number: int) -> None:
     """Wait until so many wait for the lane."""
-    while len(turns._waiting[LANE]) < number:
+    while len(turns.of(LANE)._waiting) < number:
         Flag().wait(0.001)
 
 
@@ -27,11 +41,11 @@ def test_who_waits_goes_on_in_the_order_in_which_they_came() -> None:
     turns, order = Turns(), []
 
     def take(number: int) -> None:
-        with turns.of(LANE, SECONDS) as has_turn:
+        with turn_of(turns, LANE, SECONDS) as has_turn:
             assert has_turn
             order.append(number)
 
-    with turns.of(LANE, SECONDS):
+    with turn_of(turns, LANE, SECONDS):
         threads = []
         for number in range(5):
             threads.append(Thread(target=take, args=(number,)))
@@ -40,21 +54,21 @@ def test_who_waits_goes_on_in_the_order_in_which_they_came() -> None:
     for thread in threads:
         thread.join(SECONDS)
     assert order == [0, 1, 2, 3, 4]
-    assert turns._waiting == {}
+    assert turns.of(LANE).take(0)
 
 
 def test_who_passes_a_turn_on_and_asks_again_is_behind_those_who_wait() -> None:
     turns, order = Turns(), []
 
     def take() -> None:
-        with turns.of(LANE, SECONDS):
+        with turn_of(turns, LANE, SECONDS):
             order.append("other")
 
-    with turns.of(LANE, SECONDS):
+    with turn_of(turns, LANE, SECONDS):
         thread = Thread(target=take)
         thread.start()
         queued(turns, 1)
-    with turns.of(LANE, SECONDS):
+    with turn_of(turns, LANE, SECONDS):
         order.append("again")
     thread.join(SECONDS)
     assert order == ["other", "again"]
@@ -62,17 +76,17 @@ def test_who_passes_a_turn_on_and_asks_again_is_behind_those_who_wait() -> None:
 
 def test_lanes_do_not_wait_for_one_another() -> None:
     turns = Turns()
-    with turns.of(LANE, SECONDS) as first, turns.of(OTHER, 0) as second:
+    with turn_of(turns, LANE, SECONDS) as first, turn_of(turns, OTHER, 0) as second:
         assert (first, second) == (True, True)
 
 
 def test_a_turn_that_does_not_come_in_time_is_none_and_holds_up_nobody() -> None:
     turns = Turns()
-    with turns.of(LANE, SECONDS):
-        with turns.of(LANE, 0) as has_turn:
+    with turn_of(turns, LANE, SECONDS):
+        with turn_of(turns, LANE, 0) as has_turn:
             assert not has_turn
-        assert len(turns._waiting[LANE]) == 0
-    with turns.of(LANE, 0) as has_turn:
+        assert turns.of(LANE)._waiting == []
+    with turn_of(turns, LANE, 0) as has_turn:
         assert has_turn
 
 
@@ -84,30 +98,30 @@ def test_who_is_interrupted_while_waiting_leaves_the_queue(monkeypatch: pytest.M
             return True
 
     turns = Turns()
-    with turns.of(LANE, SECONDS):
+    with turn_of(turns, LANE, SECONDS):
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr("eventfabric.services.turns.Lock", Interrupted)
-            with turns.of(LANE, SECONDS):
+            with turn_of(turns, LANE, SECONDS):
                 pass
-        assert len(turns._waiting[LANE]) == 0
-    assert turns._waiting == {}
+        assert turns.of(LANE)._waiting == []
+    assert turns.of(LANE).take(0)
 
 
 def test_a_failure_in_a_turn_passes_it_on() -> None:
     turns = Turns()
-    with pytest.raises(LookupError), turns.of(LANE, 0):
+    with pytest.raises(LookupError), turn_of(turns, LANE, 0):
         raise LookupError
-    with turns.of(LANE, 0) as has_turn:
+    with turn_of(turns, LANE, 0) as has_turn:
         assert has_turn
 
 
 def test_a_forked_child_begins_without_the_turns_of_its_parent() -> None:
     turns = Turns()
-    with turns.of(LANE, SECONDS):
+    with turn_of(turns, LANE, SECONDS):
         turns._begin()  # as in a child that was forked in the middle
-        with turns.of(LANE, 0) as has_turn:
+        with turn_of(turns, LANE, 0) as has_turn:
             assert has_turn
-    assert turns._waiting == {}
+    assert turns.of(LANE).take(0)
 
 
 def test_threads_that_share_an_appender_never_meet_one_another_in_a_lane() -> None:
@@ -124,7 +138,7 @@ def test_an_append_whose_turn_does_not_come_in_time_is_not_written_and_says_so()
     world = World()
     appender = world.appender(timeout_seconds=0.01)
     with (
-        appender._turns.of(LANE, SECONDS),
+        turn_of(appender._turns, LANE, SECONDS),
         pytest.raises(ContendedAppendError, match="other publishers wrote there first"),
     ):
         appender.append(LANE, batch_of([event("late")], bytes(16)))

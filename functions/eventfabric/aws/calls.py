@@ -1,9 +1,9 @@
 """Every call of our clients, in one place: how long it may take as a whole, and what its reply must hold.
 
-    before-call         the call's time begins: its own bound, or what is left of the verb that makes it
-    response-received   a try without a word of the service: it may have taken effect
-    after-call, first   the reply is the service's own and whole, or the outcome is unknown: nobody else hears of it
-    after-call, last    a refusal says nothing of an earlier try without a word: the outcome is unknown
+    before the request   the call's time begins: its own bound, or what is left of the verb that makes it
+    response-received    a try without a word of the service: it may have taken effect
+    behind the request   the reply is the service's own and whole, or the outcome is unknown: nobody else hears of it
+    after-call, last     a refusal says nothing of an earlier try without a word: the outcome is unknown
 
 A status says little: a proxy answers 200 with a page of HTML, which botocore takes for an empty reply.
 """
@@ -58,14 +58,19 @@ class Calls:
         # botocore has no hook before it parses. The session shares its factory among clients, users' own as well.
         endpoint = client._endpoint
         endpoint._response_parser_factory = _GuardedParsers(endpoint._response_parser_factory)
+        # Around all tries of a call, without botocore's events, of which each handler costs every call.
+        self._request = endpoint.make_request
+        endpoint.make_request = self._make_request
         events = client.meta.events
-        events.register_first("before-call", self._begin)
         events.register("response-received", self._note)
-        events.register_first("after-call", self._check)
         events.register_last("after-call", self._doubt)
 
-    def _begin(self, **_: object) -> None:
+    def _make_request(self, model: Any, request: dict[str, Any]) -> "tuple[_Response, dict[str, Any]]":
+        """See botocore.endpoint.Endpoint."""
         bounded_http.end_call_within(min(self._seconds_max, seconds_left()))
+        response, parsed = self._request(model, request)
+        self._check(response, parsed, model)
+        return response, parsed
 
     def _note(
         self, response_dict: Mapping[str, Any] | None, exception: Exception | None,
@@ -79,13 +84,13 @@ class Calls:
             return
         context[_UNANSWERED] = True
 
-    def _check(self, http_response: _Response, parsed: Mapping[str, Any], model: Any, **_: object) -> None:
-        status = http_response.status_code
+    def _check(self, response: _Response, parsed: Mapping[str, Any], model: Any) -> None:
+        status = response.status_code
         if status >= _SERVER_ERROR:
             return  # unknown as it is
         succeeded = status < _REDIRECTION
         reason = _flaw(
-            http_response.content,
+            response.content,
             parsed["ResponseMetadata"]["HTTPHeaders"],  # a plain dict, which costs less than the reply's own
             needs_checksum=succeeded and self._has_checksums,
             needs_body=model.output_shape is not None,

@@ -99,13 +99,19 @@ class Appender:
         timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
         timeout_ms = int(min(timeout_ms, 1000 * seconds_left()))
         until_ms = self._clock.steady_ms() + timeout_ms
-        with self._turns.of(lane, timeout_ms / 1000) as has_turn:
+        turn = self._turns.of(lane)
+        has_turn = False
+        try:
+            has_turn = turn.take(timeout_ms / 1000)
             tried = _Try(self, lane, batch, unsettled, timeout_ms=timeout_ms, until_ms=until_ms)
             if not has_turn:
                 raise tried.failure(None)
             left_seconds = max(0.0, (until_ms - self._clock.steady_ms()) / 1000)
             with CallsEnd(within_seconds=left_seconds + limits.LAST_TRY_SECONDS):
                 return tried.run()
+        finally:
+            if has_turn:
+                turn.pass_on()
 
 
 class _Try:

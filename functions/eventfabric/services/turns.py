@@ -4,15 +4,57 @@ Without them each learns by a refused write that another was there first, and wh
 while the winner goes on. A plain lock would not do: it goes to whoever asks again at once.
 """
 
-from collections import deque
 from threading import Lock
 
 from eventfabric.copies import when_forked
 from eventfabric.model.identity import Lane
 
 
+class Turn:
+    """The turn of one lane: nobody's, or somebody's for which the others wait."""
+
+    __slots__ = ("_is_taken", "_lock", "_waiting")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._is_taken = False
+        self._waiting: list[Lock] = []
+
+    def take(self, timeout_seconds: float) -> bool:
+        """Wait for it; whether it came in time. Who took it passes it on."""
+        with self._lock:
+            if not self._is_taken:
+                self._is_taken = True
+                return True
+            mine = Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        has_turn = False
+        try:
+            has_turn = mine.acquire(timeout=timeout_seconds)
+        finally:
+            if not has_turn:  # too late, or interrupted
+                self._leave(mine)
+        return has_turn
+
+    def _leave(self, mine: Lock) -> None:
+        with self._lock:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+                return
+        self.pass_on()  # it came at the last moment
+
+    def pass_on(self) -> None:
+        """End the turn that was taken."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.pop(0).release()
+            else:
+                self._is_taken = False
+
+
 class Turns:
-    """Whose turn it is in each lane. Holds nothing of a lane that nobody writes to."""
+    """The turn of each lane that somebody wrote to."""
 
     def __init__(self) -> None:
         self._begin()
@@ -20,63 +62,12 @@ class Turns:
 
     def _begin(self) -> None:
         self._lock = Lock()
-        self._waiting: dict[Lane, deque[Lock]] = {}
+        self._of: dict[Lane, Turn] = {}
 
-    def of(self, lane: Lane, timeout_seconds: float) -> "Turn":
-        """Wait for a turn in the lane, and pass it on at the end; False where it did not come in time."""
-        return Turn(self, lane, timeout_seconds)
-
-    def take(self, lane: Lane, timeout_seconds: float) -> bool:
-        """Wait for a turn in the lane; whether it came in time."""
-        with self._lock:
-            waiting = self._waiting.get(lane)
-            if waiting is None:
-                self._waiting[lane] = deque()
-                return True
-            mine = Lock()
-            mine.acquire()
-            waiting.append(mine)
-        has_turn = False
-        try:
-            has_turn = mine.acquire(timeout=timeout_seconds)
-        finally:
-            if not has_turn:  # too late, or interrupted
-                self._leave(lane, mine)
-        return has_turn
-
-    def _leave(self, lane: Lane, mine: Lock) -> None:
-        with self._lock:
-            waiting = self._waiting.get(lane)
-            if waiting is not None and mine in waiting:
-                waiting.remove(mine)
-                return
-        self.pass_on(lane)  # it came at the last moment
-
-    def pass_on(self, lane: Lane) -> None:
-        """End the turn that was taken."""
-        with self._lock:
-            waiting = self._waiting.get(lane)  # None in a child that was forked meanwhile
-            if waiting:
-                waiting.popleft().release()
-            else:
-                self._waiting.pop(lane, None)
-
-
-class Turn:
-    """One turn, for a `with`: every append takes one, and a generator would cost it several calls more."""
-
-    __slots__ = ("_has_turn", "_lane", "_of", "_timeout_seconds")
-
-    def __init__(self, of: Turns, lane: Lane, timeout_seconds: float) -> None:
-        self._of = of
-        self._lane = lane
-        self._timeout_seconds = timeout_seconds
-        self._has_turn = False
-
-    def __enter__(self) -> bool:
-        self._has_turn = self._of.take(self._lane, self._timeout_seconds)
-        return self._has_turn
-
-    def __exit__(self, *_: object) -> None:
-        if self._has_turn:
-            self._of.pass_on(self._lane)
+    def of(self, lane: Lane) -> Turn:
+        """The lane's turn."""
+        turn = self._of.get(lane)
+        if turn is None:
+            with self._lock:
+                turn = self._of.setdefault(lane, Turn())
+        return turn
