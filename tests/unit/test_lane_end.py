@@ -20,7 +20,7 @@ from eventfabric.services.replay import Replay
 from eventfabric.services.upkeep.quarantine import Quarantine
 from eventfabric.services.upkeep.reconcile import Reconciler
 from eventfabric.wire import record_item
-from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, event
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, event, lane
 from tests.unit.test_append import mine
 from tests.unit.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
 
@@ -260,6 +260,42 @@ class TestExpiry:
         put(world, replace(forged(world, FAR), expires_at=expires))
         put(world, replace(forged(world, FAR + 5), expires_at=now_seconds + 90 * DAY_SECONDS))
         assert ends(world, expires=True).tail(LANE).sequence == 3
+
+    @pytest.mark.parametrize("start", ["earliest", "latest"])
+    def test_nor_do_they_in_an_empty_lane(self, start: str) -> None:
+        world = World(retention_days=DAYS, start=start)
+        expires = world.clock.now_ms() // 1000 + 90 * DAY_SECONDS
+        put(world, replace(forged(world, FAR), expires_at=None))
+        put(world, replace(forged(world, FAR + 5), expires_at=expires))
+        assert lane_end(world.log, LANE, now_ms=world.clock.now_ms()).beyond == (FAR, FAR + 5)
+        world.deliver(tail=FAR + 6)
+        assert world.cursor().sequence == 0
+
+    @pytest.mark.parametrize("before", [0, 2])
+    def test_a_subscription_does_not_begin_behind_a_record_that_continues_nothing(self, before: int) -> None:
+        world = World(start="latest")
+        for number in range(before):
+            world.put(event(f"a{number}"))
+        put(world, forged(world, before, chain=Chain(bytes(15) + b"x")))
+        world.clock.advance(60)
+        world.put(event("first"), of=lane(1))
+        world.deliver(lane(1))  # pins where all lanes begin
+        world.deliver(tail=before + 1)
+        assert world.cursor().sequence == before
+        Quarantine(world.log, region=HOME, clock=world.clock).set_aside(
+            LANE, Sequence(before), by="ana", reason=""
+        )
+        world.put(event("new"))
+        world.deliver()
+        assert world.recorder.ids() == ["first", "new"]
+
+    def test_they_may_be_all_that_is_left_of_a_lane_whose_place_is_near(self) -> None:
+        world = World(retention_days=DAYS)
+        world.log.hold_place(LANE, Tail(Sequence(FAR - 9), EMPTY_TAIL.chain, EMPTY_TAIL.time))
+        put(world, replace(forged(world, FAR), expires_at=None))
+        newest = replace(forged(world, FAR + 5), expires_at=world.clock.now_ms() // 1000 + 90 * DAY_SECONDS)
+        put(world, newest)
+        assert lane_end(world.log, LANE, now_ms=world.clock.now_ms()).newest == newest
 
     def test_a_far_item_in_an_empty_lane_is_refused_until_it_is_set_aside(self) -> None:
         world = world_with(0, retention_days=DAYS)

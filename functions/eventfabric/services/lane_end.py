@@ -78,6 +78,17 @@ def believed_tail(log: Log, lane: Lane, *, past: Sequence, now_ms: int) -> Tail:
     return end.tail if end.is_far else tail
 
 
+def tail_to_begin_at(log: Log, lane: Lane, *, now_ms: int) -> Tail:
+    """Find behind what at the latest a lane may begin of which nothing is known: nothing behind it is to be missed.
+
+    As `believed_tail`, but before a record that stands right at the end and does not continue it: one such never will,
+    and what is published once it is set aside takes its place. One read, or two where a record is missing.
+    """
+    end = lane_end(log, lane, now_ms=now_ms)
+    has_hole = bool(end.beyond) and end.beyond[0] > end.tail.sequence and not end.is_far
+    return log.tail(lane) if has_hole else end.tail
+
+
 class LaneEnds:
     """Where the lanes of one stream go on, for who is about to append to them in their origin."""
 
@@ -187,9 +198,12 @@ def _continues(newer: Record, older: Record, now_ms: int) -> bool:
 def _is_cut_off(log: Log, record: Record, now_ms: int) -> bool:
     """Tell items that seem to continue each other across what expired, and do not continue the lane.
 
-    What expires does so behind records that have expired, or never do.
+    What expires does so behind records that have expired, or never do; and where none is left, near a place.
     """
     page = log.recent(record.lane, records_max=1, before=record.sequence)
+    if not page.records:
+        place = page.place or log.place(record.lane) or EMPTY_TAIL
+        return record.sequence - place.sequence > limits.FAR_EVENTS
     return any(
         not _continues(record, one, now_ms)
         and one.expires_at is not None

@@ -31,7 +31,7 @@ from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
 from eventfabric.services.delivery.retry import first_version, parking_id
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.takeover import is_taken_over
-from eventfabric.services.lane_end import believed_tail
+from eventfabric.services.lane_end import tail_to_begin_at
 from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.survey import lanes_of
@@ -375,7 +375,7 @@ class Replay:
         return self._tail(lane).sequence < read.sequence
 
     def _tail(self, lane: Lane) -> Tail:
-        return believed_tail(self._log, lane, past=EMPTY_TAIL.sequence, now_ms=self._clock.now_ms())
+        return tail_to_begin_at(self._log, lane, now_ms=self._clock.now_ms())
 
     def _key(self, subscription: SubscriptionTopology, lane: Lane) -> LaneKey:
         return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.name), lane)

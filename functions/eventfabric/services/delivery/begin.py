@@ -18,7 +18,7 @@ from eventfabric.model.identity import HybridTime, Region, StreamName, Subscript
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.start import AtTime
 from eventfabric.ports import Clock, Ledger, Log
-from eventfabric.services.lane_end import believed_tail
+from eventfabric.services.lane_end import tail_to_begin_at
 from eventfabric.services.locate import kept_in, locate
 from eventfabric.services.standing import Standings
 from eventfabric.topology import SubscriptionTopology
@@ -70,7 +70,7 @@ class Beginnings:
         kept = kept_in(
             lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
         )
-        end = believed_tail(self._log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+        end = tail_to_begin_at(self._log, lane, now_ms=now_ms)
         begins = locate(self._log, lane, start, end=end, kept=kept)
         if begins is None or not begins.sequence:
             return None if begins is None else False
