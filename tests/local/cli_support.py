@@ -91,3 +91,21 @@ class CommandLine:
         assert (ran.code, ran.out) == (code, "")
         assert ran.err.startswith(("eventfabric: ", "Usage: "))
         return ran.err
+
+
+def copy_table(client: Any, table: str, to: str) -> None:
+    """Restore a table to now, under another name, as a restoration to a point in time does."""
+    client.create_table(
+        TableName=to,
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "N"},
+        ],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for item in client.scan(TableName=table)["Items"]:
+        client.put_item(TableName=to, Item=item)

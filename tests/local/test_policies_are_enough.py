@@ -24,7 +24,7 @@ from eventfabric.permissions import Statement, operator, publisher
 from eventfabric.sdk.asynchronous import AsyncFabric
 from eventfabric.services.survey import lanes_of
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, to_body
-from tests.local.cli_support import CommandLine, Ran
+from tests.local.cli_support import CommandLine, Ran, copy_table
 
 US, EU = "us-east-1", "eu-west-1"
 DEFINITION = f"""
@@ -255,7 +255,7 @@ def look_and_mend(guarded: Guarded, does: Operator) -> None:
     log.append(replace(first, sequence=Sequence(1 << 40)))
     does("lanes", "quarantine", "orders", f"{lane}@{1 << 40}", "--region", US)
     does("lanes", "mended", "orders", "--region", US)
-    copy(fabric)
+    copy_table(fabric.client("dynamodb", US), "shop-orders", "shop-orders-restored")
     lose_first(fabric, str(lane), US)
     restored = ("orders", str(lane), "--sequence", "0", "--from-table", "shop-orders-restored")
     does("lanes", "restore", *restored, "--dry-run", "--region", US)
@@ -294,25 +294,6 @@ def test_who_may_operate_every_stream_drains_a_region_and_hands_it_over_and_back
         assert handover.hand_over()
         handover.release(fabric.run_for)
     assert guarded.denied == []
-
-
-def copy(fabric: LocalFabric) -> None:
-    """Restore the table to a point in time, under another name."""
-    client = fabric.client("dynamodb", US)
-    client.create_table(
-        TableName="shop-orders-restored",
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "N"},
-        ],
-        KeySchema=[
-            {"AttributeName": "pk", "KeyType": "HASH"},
-            {"AttributeName": "sk", "KeyType": "RANGE"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    for item in client.scan(TableName="shop-orders")["Items"]:
-        client.put_item(TableName="shop-orders-restored", Item=item)
 
 
 def lose_first(fabric: LocalFabric, lane: str, *regions: str) -> None:

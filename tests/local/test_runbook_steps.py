@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -14,7 +14,7 @@ from eventfabric.local.clock import RunningClock
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Lane, Region
 from eventfabric.services.survey import lanes_of
-from tests.local.cli_support import CommandLine, Ran
+from tests.local.cli_support import CommandLine, Ran, copy_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 US, EU = "us-east-1", "eu-west-1"
@@ -73,21 +73,7 @@ class Shop:
 
     def copy_table(self) -> None:
         """Restore the table to now, under a name."""
-        client = self.client(US)
-        client.create_table(
-            TableName=RESTORED,
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "N"},
-            ],
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        for item in client.scan(TableName=TABLE)["Items"]:
-            client.put_item(TableName=RESTORED, Item=cast(Any, item))
+        copy_table(self.client(US), TABLE, RESTORED)
 
     def client(self, region: str) -> Any:
         return self.fabric.client("dynamodb", region)

@@ -10,12 +10,13 @@ from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.faults import Fault, SimulatedCrash, nth
 from eventfabric.model.backfill import BackfillState
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import Intervention, Record, Tail
-from eventfabric.ports import Log, Page, Recent
+from eventfabric.model.record import Record
+from eventfabric.ports import Log, Page
 from eventfabric.sdk.backfill import plan, run_backfill, work
 from eventfabric.services.upkeep.backfill import spread
 from tests.simulation.copying import SOURCE, TARGET, Copying, lane
 from tests.simulation.turns import Turns
+from tests.unit.asking import Asked
 
 KINDS = [Fault.CRASH_BEFORE, Fault.CRASH_AFTER]
 
@@ -62,40 +63,17 @@ def test_killed_at_any_call_it_ends_with_equal_logs(kind: Fault) -> None:
             assert world.backfiller().find(backfill.id).state is BackfillState.DONE
 
 
-class CountingReads:
+class CountingReads(Asked):
     """A log that counts how often each record left it, but for the first of a lane, which planning looks at."""
 
     def __init__(self, log: Log, reads: Counter[tuple[Lane, int]]) -> None:
-        self._log, self._reads = log, reads
-
-    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
-        return self._log.tail(lane, before=before)
-
-    def append(self, record: Record) -> Record | None:
-        return self._log.append(record)
-
-    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
-        return self._log.recent(lane, records_max=records_max, before=before)
-
-    def place(self, lane: Lane) -> Tail | None:
-        return self._log.place(lane)
-
-    def note(self, intervention: Intervention) -> None:
-        self._log.note(intervention)
-
-    def set_aside(self, intervention: Intervention) -> None:
-        self._log.set_aside(intervention)
-
-    def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
-        return self._log.interventions(lane)
-
-    def hold_place(self, lane: Lane, tail: Tail) -> None:
-        self._log.hold_place(lane, tail)
+        super().__init__(log)
+        self._left = reads
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
-        page = self._log.read(lane, start, records_max=records_max, before=before)
+        page = super().read(lane, start, records_max=records_max, before=before)
         if records_max > 1:
-            self._reads.update((record.lane, record.sequence) for record in page.records)
+            self._left.update((record.lane, record.sequence) for record in page.records)
         return page
 
 

@@ -20,6 +20,7 @@ from eventfabric.model.circuit import CircuitState
 from eventfabric.model.count import next_count
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, Page, RaceLost
 from eventfabric.services.delivery.at_most_once import run_at_most_once
 from eventfabric.services.delivery.begin import Beginnings, has_begun
@@ -186,19 +187,15 @@ class Deliverer:
                 if owner is not None and owner.region != self._region:
                     return LaneResult(Outcome.NOT_OWNER)
             state, ahead = self._look(ledger, key, doorbell, has_lost=race > 0)
-            if owner is not None and self._standings.is_in_doubt(state.written_ms):
-                owner = self._standings.ask(lane.origin)
-                if owner is None or owner.region != self._region:
-                    return LaneResult(Outcome.NOT_OWNER)
-            if owner is not None and state.epoch > owner.epoch:
-                owner = self._standings.read_owner(lane.origin)
-                if owner is None or owner.region != self._region or state.epoch > owner.epoch:
+            if owner is not None:
+                owner = self._confirmed(owner, state)
+                if owner is None:
                     return LaneResult(Outcome.NOT_OWNER)
             epoch = owner.epoch if owner is not None else 0
             if begins_later and not has_begun(state.cursors, ledger.region, epoch):
                 begun = self._beginnings.begin(key, doorbell, epoch=epoch, ledger=ledger)
                 if begun is None:
-                    return self._not_begun(probes)
+                    return self._untried(Outcome.NOT_BEGUN, probes)
                 if begun:
                     continue
             if owner is not None and state.cursor(ledger.region).epoch < owner.epoch:
@@ -226,6 +223,16 @@ class Deliverer:
                 return result
             self._telemetry.add(Metric.COMMITS_LOST)
         return LaneResult(Outcome.CONTENDED)
+
+    def _confirmed(self, owner: Owner, state: LaneState) -> Owner | None:
+        """Ask anew where the lane's state leaves doubt that this Region owns it; None if it does not."""
+        known: Owner | None = owner
+        if self._standings.is_in_doubt(state.written_ms):
+            known = self._standings.ask(owner.origin)
+        if known is not None and known.region == self._region and state.epoch > known.epoch:
+            known = self._standings.read_owner(owner.origin)
+        is_ours = known is not None and known.region == self._region and state.epoch <= known.epoch
+        return known if is_ours else None
 
     def _remembered(self, visit: Visit, doorbell: Doorbell, ahead: _Ahead | None) -> LaneResult | None:
         """Carry out the visit, and remember where it left the lane."""
@@ -271,10 +278,10 @@ class Deliverer:
         self._context.side_by_side([lambda: states.append(ledger.state(key, glance=glance)), read_log])
         return states[0], _Ahead(base, pages[0]) if pages else None
 
-    def _not_begun(self, probes: bool) -> LaneResult:
+    def _untried(self, outcome: Outcome, probes: bool) -> LaneResult:
         if probes:
             self._breaker.give_back_probe()
-        return LaneResult(Outcome.NOT_BEGUN)
+        return LaneResult(outcome)
 
     def _context_of(self, lane: Lane) -> VisitContext:
         ledger = ledger_of(self._ledger, self.subscription, lane.origin)
@@ -289,9 +296,7 @@ class Deliverer:
         due = visit.due()
         if doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:
             self._telemetry.add(Metric.DOORBELLS_DUPLICATE)
-            if visit.probes:
-                self._breaker.give_back_probe()
-            return LaneResult(Outcome.DUPLICATE)
+            return self._untried(Outcome.DUPLICATE, visit.probes)
         # A lane that never began may have to begin behind its first event: nothing is written before that is known.
         ended = visit.note() if visit.cursor.version else None
         ended = ended or (None if visit.probes else visit.retry(due))
