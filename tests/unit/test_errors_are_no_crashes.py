@@ -1,5 +1,6 @@
 """An error of a service is not a crash, costs no attempt, and ends a lane run only where it lasts."""
 
+from collections.abc import Sequence as Seq
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,12 @@ from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, PortError, ThrottledError
 from eventfabric.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.memory.table import CONFLICT, THROTTLE
-from eventfabric.model.parked import ParkedState
+from eventfabric.model.commit import Committed
+from eventfabric.model.event import Event
+from eventfabric.model.parked import ParkedChange, ParkedState
+from eventfabric.ports import Attempt, Write
 from eventfabric.services.delivery.deliver import Deliverer, LaneResult, Outcome
-from tests.simulation.world import EFFECTS, INVOCATION_MS, LANE, World
+from tests.simulation.world import EFFECTS, INVOCATION_MS, LANE, World, add_one, event
 from tests.unit.failing import Failing, named, retry, world_of
 from tests.unit.test_breaker import operator
 from tests.unit.test_careful import Crashing
@@ -186,3 +190,37 @@ def test_a_subscription_paused_between_a_lost_race_and_the_next_try_is_not_tried
     result = run(world, world.deliverer(faults=Faults(lose_and_pause)))
     assert result.outcome is Outcome.WAITING
     assert world.recorder.ids() == ["a1", "b1"]
+
+
+class Full:
+    """A handler of which events of key b want as many writes as one commit takes."""
+
+    batch_events_max = 1
+
+    def __init__(self) -> None:
+        self.fails = True
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        if self.fails and events[0].key in "ab":
+            raise KeyError(events[0].key)
+        wanted = limits.TRANSACTION_WRITES_MAX if events[0].key == "b" else 1
+        return [add_one(f"{events[0].id} {number}") for number in range(wanted)]
+
+
+def test_the_note_of_an_attempt_that_ended_takes_no_room_from_the_writes_of_a_key_that_is_due() -> None:
+    handler = Full()
+    settings = {"guarantee": "exactly_once", **retry(immediate=0, attempts=2)}
+    world = World(handler=handler, **settings)
+    world.put(event("b1", key="b"), event("a1", key="a"))
+    world.deliver()
+    world.clock.advance(3600)
+    # An attempt at a is noted, and that it ended is not: the ledger was away by then, and this run knows it.
+    parked = world.parked()
+    noted = replace(parked["a"], attempting=True)
+    changes = [ParkedChange(parked["a"], noted)]
+    cursor = world.cursor()
+    moved = cursor.beside({**parked, "a": noted})
+    assert isinstance(world.ledger.commit(world.key_of(LANE), cursor, moved, parked=changes), Committed)
+    handler.fails = False
+    run(world, world.deliverer())
+    assert world.parked() == {}

@@ -9,14 +9,14 @@ from eventfabric.errors import ExpiredUnreadError
 from eventfabric.model.cursor import START
 from eventfabric.model.identity import Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN
-from eventfabric.model.start import AtSequence
+from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import HOME, LANE, SUBSCRIPTION, World, event
 from tests.unit.failing import named
-from tests.unit.test_expiry import DAY_SECONDS, DAYS
+from tests.unit.test_expiry import DAY_SECONDS, DAYS, reconciled
 
 
 def old_world(**settings: Any) -> World:
@@ -104,3 +104,35 @@ def test_a_lane_that_was_never_begun_begins_with_the_oldest_that_is_kept_and_cou
     assert world.recorder.ids() == ["b1"]
     assert (world.cursor().sequence, world.cursor().began) == (3, 2)
     assert Metric.EVENTS_EXPIRED not in world.telemetry.totals
+
+
+@pytest.mark.parametrize("on_expired", ["skip", "halt"])
+def test_what_is_lost_between_records_that_are_kept_has_not_expired(on_expired: str) -> None:
+    world = World(retention_days=DAYS, on_expired=on_expired)
+    for name in ("a0", "a1"):
+        world.put(*named(name))
+    world.deliver()
+    for name in ("a2", "a3"):
+        world.put(*named(name))
+    world.cloud.replicate()
+    gone(world, 1, 2)  # in this Region alone, on both sides of the cursor
+    assert world.deliver().outcome is Outcome.HOLE
+    assert Metric.EVENTS_EXPIRED not in world.telemetry.totals
+    reconciled(world)
+    world.deliver()
+    assert world.recorder.ids() == ["a0", "a1", "a2", "a3"]
+
+
+def test_a_lane_begins_before_what_is_lost_behind_records_that_are_kept() -> None:
+    start_ms = World().clock.now_ms() + 5_000
+    world = World(retention_days=DAYS, start=str(AtTime(start_ms)))
+    world.put(*named("old"))
+    world.clock.advance(10)
+    world.put(*named("a1"))
+    world.put(*named("a2"))
+    world.cloud.replicate()
+    gone(world, 1)
+    assert world.deliver().outcome is Outcome.HOLE
+    reconciled(world)
+    world.deliver()
+    assert world.recorder.ids() == ["a1", "a2"]

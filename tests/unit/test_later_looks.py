@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventfabric.limits import LATE_AFTER_SECONDS
+from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
 from eventfabric.memory.faults import Faults
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
@@ -207,3 +207,13 @@ def test_a_state_of_the_other_lane_that_cannot_be_read_holds_up_no_event_of_this
     assert away.deliver(lane(0)).outcome is Outcome.DELIVERED
     assert {"a1", "b1", "c1"} <= set(late_of(away))
     assert LogEvent.LATE_UNKNOWN in away.telemetry.told
+
+
+def test_old_pages_without_a_wanted_event_between_others_are_gone_through_like_them() -> None:
+    world = World(types=["placed"])
+    for page, type in enumerate(("placed", "other", "placed")):
+        for number in range(PAGE_RECORDS_MAX):
+            world.put(event(f"{page}.{number}", type=type))
+    world.clock.advance(LATE_AFTER_SECONDS + 60)
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.cursor().sequence == 3 * PAGE_RECORDS_MAX

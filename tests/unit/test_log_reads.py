@@ -54,7 +54,7 @@ def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_no
     noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, Sequence(7)))
     record = record_at(log.tail(THERE), THERE, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
     assert log.append(record) is None
-    assert delivered(world, THERE).reads == [(THERE, 0, 100, None), (LANE, 7, 1, None)]
+    assert delivered(world, THERE).reads == [(THERE, 0, 100, None), (LANE, 7, 1, 8)]
 
 
 class TestLater:

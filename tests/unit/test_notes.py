@@ -11,6 +11,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import BatchId, Region, Sequence
 from eventfabric.model.record import Note, Record, record_at
+from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.services.delivery.notes import settle_notes
 from tests.simulation.world import AWAY, HOME, LANE, World, batch_of, event, lane
 
@@ -123,3 +124,14 @@ def test_of_two_visits_only_one_decides() -> None:
     settled(world, record)
     lost = world.ledger.commit(world.key_of(OTHER_LANE), START, START, decided=late)
     assert isinstance(lost, RaceLost)
+
+
+def test_whether_the_first_copy_is_here_is_asked_of_its_place_and_not_of_what_stands_behind() -> None:
+    world = World()
+    assert world.cloud.log(world.topology, "orders", AWAY).append(noted(world)) is None
+    world.cloud.replicate()
+    away = world.at(AWAY)
+    spoilt = {"pk": {"S": str(LANE)}, "sk": {"N": "4000000"}, "junk": {"S": "?"}}
+    world.cloud.regions[AWAY].table(world.stream.table.name).write("Put", {"Item": spoilt})
+    assert away.deliver(NOTED_LANE).outcome is Outcome.DELIVERED
+    assert away.recorder.ids() == ["a"]

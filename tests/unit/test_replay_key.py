@@ -6,12 +6,14 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ReplayRefusedError
-from eventfabric.model.identity import lane_index
+from eventfabric.model.identity import BatchId, Sequence, lane_index
 from eventfabric.model.parked import ParkedState
-from tests.simulation.world import LANE, World, event, lane
+from eventfabric.model.record import EMPTY_TAIL, Note, record_at
+from tests.simulation.world import AWAY, LANE, STREAM, World, batch_of, event, lane
 from tests.unit.failing import FEW, Failing, dead_letters, drained, the_dead_letter, waiting, world_of
 from tests.unit.replaying import replay, replay_of, the_plan
 
+BATCH = BatchId(b"b" * 16)
 # Keys by their lanes: the first three of lane 0, the last of lane 1.
 A, C, D, B = (
     next(name for name in names if lane_index(name, 2) == index)
@@ -152,3 +154,23 @@ def test_a_key_goes_without_another_subscription() -> None:
     other = replace(world.subscription, name="audit", definition=definition)
     with pytest.raises(ReplayRefusedError, match="--key goes without --into"):
         replay_of(world, into=other).plan(None, key=A, lane=lane(0))
+
+
+def test_a_batch_that_stands_in_two_lanes_is_handed_out_once_more_and_not_twice() -> None:
+    world = World(deliver="one")
+    batch, other = batch_of([event("a", key=A)], BATCH), lane(0, AWAY)
+    now_ms = world.clock.now_ms()
+    assert (
+        world.origin_log.append(record_at(EMPTY_TAIL, LANE, batch, now_ms=now_ms, retention_seconds=None))
+        is None
+    )
+    copy = replace(batch, note=Note(LANE, Sequence(0)))
+    there = world.cloud.log(world.topology, STREAM, AWAY)
+    assert there.append(record_at(EMPTY_TAIL, other, copy, now_ms=now_ms, retention_seconds=None)) is None
+    world.cloud.replicate()
+    world.deliver()
+    world.deliver(other)
+    replay(world, 0, key=A)
+    world.deliver()
+    world.deliver(other)
+    assert world.recorder.ids() == ["a", "a"]

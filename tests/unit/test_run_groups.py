@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
+from typing import cast
 
 import pytest
 
@@ -271,3 +272,43 @@ def test_a_group_that_is_full_and_loses_its_race_is_not_added_to() -> None:
     assert world.deliver(by=world.deliverer(faults=overtaken(1, by=moved))).outcome is Outcome.DELIVERED
     assert handler.attempted == ["a", "b", "a", "b", "c"]
     assert written(world) == {"a": TRANSACTION_WRITES_MAX, "b": 2, "c": 1}
+
+
+class Counts:
+    """A handler of batches that counts in each event how often it was handed out; one event's write is refused."""
+
+    batch_events_max = 2
+
+    def __init__(self, refused: str) -> None:
+        self.refused = refused
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        writes: list[Write] = []
+        for one in events:
+            headers = cast(dict[str, int], one.headers)
+            headers["tries"] = headers.get("tries", 0) + 1
+            writes.append(add_one(f"{one.id} changed {headers['tries']} times"))
+            if one.id == self.refused:
+                writes.append(refused_write())
+        return writes
+
+
+def test_what_a_handler_changed_in_events_that_come_again_behind_a_refusal_does_not_come_with_them() -> None:
+    world = World(guarantee="exactly_once", handler=Counts("a"), **retry(immediate=0))
+    world.put(*(event(key, key=key) for key in "abcd"))
+    world.deliver()
+    assert world.effects() == {f"{key} changed 1 times": 1 for key in "bcd"}
+
+
+def test_a_key_that_was_new_in_a_refused_group_and_one_of_many_events_is_no_change_where_nothing_is_left() -> (
+    None
+):
+    handler = Writes({"b": (add_one("never"), refused_write())})
+    handler.fails = {"k0"}
+    world = writing_world(handler, event("z", key="z"))
+    world.deliver()
+    world.put(
+        event("a", key="a"), event("b", key="b"), *[event(f"k{number}", key="k") for number in range(300)]
+    )
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert world.cursor().sequence == 303

@@ -286,3 +286,19 @@ def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
     deliver(world)
     assert world.cursor().sequence == 6
     assert [one.kind for one in world.log.interventions(LANE)] == [InterventionKind.SKIPPED]
+
+
+def test_a_cursor_within_a_skip_at_a_lanes_end_goes_on_to_the_end_and_is_not_stuck_before() -> None:
+    world = world_with(4)
+    deliver(world)
+    for number in (4, 5):
+        world.put(event(f"a{number}"))
+    reconciled(world)  # knows the lane up to its end
+    lose(world, 3, 4, 5)
+    assert world.cursor().sequence == 4
+    skipped = skip_of(world).skip(LANE, Sequence(3), by="ana", reason="gone")
+    assert skipped.until.sequence == 6
+    assert reconciled(world) == []
+    deliver(world)
+    assert world.cursor().sequence == 6
+    assert proof(world).is_proven

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from eventfabric import limits
 from eventfabric.errors import ThrottledError
 from eventfabric.memory.faults import Faults
 from eventfabric.memory.region import MemoryRegion, Tear
+from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import START, digest_of
 from eventfabric.model.identity import Region
 from eventfabric.model.parked import ParkedChange
@@ -242,3 +244,27 @@ def test_a_read_sees_the_items_of_a_transaction_one_by_one_and_all_when_it_is_ov
     assert seen == [["old", "old", "new"], None]
     assert [one["v"]["S"] for one in rows.query({"S": "p"}, consistent=True)[0]] == ["new", "new", "new"]
     assert rows.hidden == {}
+
+
+def test_a_later_commit_that_is_seen_in_parts_is_waited_for_like_the_first() -> None:
+    world = parked_and_torn(lasts=True)
+    table = world.cloud.regions[HOME].table(world.topology.ledger.name)
+    pauses: list[float] = []
+
+    def commit_at_last(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) != len(limits.TORN_READ_PAUSES_SECONDS):
+            return
+        table.hidden.clear()
+        parked, cursor = {each.id: each for each in world.parked().values()}, world.cursor()
+        before = parked["k/b"]
+        changes = [ParkedChange(before, replace(before, due_ms=before.due_ms + 1))]
+        with torn(world, [1]):  # the cursor is seen late
+            moved = cursor.beside_after(cursor, parked, changes)
+            assert isinstance(
+                world.ledger.commit(world.key_of(LANE), cursor, moved, parked=changes), Committed
+            )
+
+    world.clock.sleep = commit_at_last  # type: ignore[method-assign]  # what happens while it is waited
+    state = whole_state(world.ledger, world.key_of(LANE), clock=world.clock)
+    assert state.fits(HOME)

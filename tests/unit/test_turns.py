@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eventfabric.deadline import CallsEnd
 from eventfabric.errors import ContendedAppendError
 from eventfabric.memory.faults import Faults
 from eventfabric.model.identity import GENERATION_FIRST, Lane, LaneIndex
@@ -143,3 +144,11 @@ def test_an_append_whose_turn_does_not_come_in_time_is_not_written_and_says_so()
     ):
         appender.append(LANE, batch_of([event("late")], bytes(16)))
     assert world.logged_ids() == []
+
+
+def test_an_append_for_which_no_time_is_left_is_told_so_and_does_not_wait() -> None:
+    world = World()
+    appender = world.appender()
+    assert appender._turns.of(LANE).take(0)
+    with CallsEnd(within_seconds=-5), pytest.raises(ContendedAppendError, match="after 0 ms"):
+        appender.append(LANE, batch_of([event("late")], bytes(16)))

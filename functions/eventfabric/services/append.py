@@ -97,7 +97,7 @@ class Appender:
             OutcomeExpiredError: `unsettled` would have expired by now, so nothing tells whether it was written.
         """
         timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
-        timeout_ms = int(min(timeout_ms, 1000 * seconds_left()))
+        timeout_ms = max(0, int(min(timeout_ms, 1000 * seconds_left())))
         until_ms = self._clock.steady_ms() + timeout_ms
         turn = self._turns.of(lane)
         has_turn = False

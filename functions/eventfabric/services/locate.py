@@ -65,7 +65,7 @@ def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: K
         if following.sequence in end.beyond:
             return False
     before = log.tail(lane, before=base)
-    return before.sequence < base or to_ms(before.time) < kept.from_ms
+    return not before.sequence or to_ms(before.time) < kept.from_ms
 
 
 def skip_over(log: Log, lane: Lane, sequence: Sequence) -> Record | None:
@@ -107,6 +107,8 @@ def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: Kept | None) -> Cur
         return _at_time(log, lane, ms, before, kept)
     if before.sequence == base or kept is None:
         return _at_end(before)
+    if before.sequence and to_ms(before.time) >= kept.from_ms:
+        return _at_end(before)  # what is missing behind it is younger: late, or lost
     first = log.tail(lane, before=Sequence(base + 1))
     return Cursor(base, base, UNKNOWN_CHAIN) if to_ms(first.time) <= kept.settled_ms else None
 

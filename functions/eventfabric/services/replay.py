@@ -28,6 +28,7 @@ from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState,
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
+from eventfabric.services.batch_copies import BatchCopies
 from eventfabric.services.delivery.retry import first_version, parking_id
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.takeover import is_taken_over
@@ -331,9 +332,13 @@ class Replay:
 
     def _stretches(self, lane: Lane, cursor: Cursor) -> Iterable[Stretch]:
         """The replays of a cursor, a page at a time; LogError where they cannot be read."""
+        ledger, key = ledger_of(self._ledger, self.target, lane.origin), self._key(self.target, lane)
+        alone = ledger.region if self._owners[lane.origin] is None else None
+        copies = BatchCopies(ledger, key, ledger.state(key), alone)
         while cursor.is_replay:
             page = self._log.read(lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX)
-            stretch = Stretch(cursor, page.records, self._types)
+            stepped_over = {record.batch_id for record in page.records if copies.where(record)}
+            stretch = Stretch(cursor, page.records, self._types, stepped_over)
             yield stretch
             if stretch.stop is not None:
                 raise stretch.stop

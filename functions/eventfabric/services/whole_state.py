@@ -17,16 +17,17 @@ from eventfabric.ports import Clock, Ledger
 def whole_state(ledger: Ledger, key: LaneKey, *, clock: Clock) -> LaneState:
     """Read a lane's state, and again for a moment while this Region's parked keys are not those of its cursor.
 
-    That moment begins anew, a few times, where another commit came meanwhile: it may be seen in parts like the last.
+    That moment begins anew, a few times, where another commit came meanwhile: it may be seen in parts like the last,
+    the cursor behind a key, too.
     """
     region, state = ledger.region, ledger.state(key)
     for _ in range(limits.LANE_RACES_MAX):
-        version = state.cursor(region).version
+        before = state
         for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
             if state.fits(region):
                 return state
             clock.sleep(pause_seconds)
             state = ledger.state(key)
-        if state.cursor(region).version == version:
+        if state == before:
             break
     return state

@@ -285,11 +285,9 @@ class Deliverer:
 
     def _context_of(self, lane: Lane) -> VisitContext:
         ledger = ledger_of(self._ledger, self.subscription, lane.origin)
-        return (
-            self._context
-            if ledger is self._ledger
-            else replace(self._context, ledger=ledger, region=ledger.region)
-        )
+        if ledger is self._ledger:
+            return self._context
+        return replace(self._context, ledger=ledger, region=ledger.region)
 
     def _visit(self, visit: Visit, doorbell: Doorbell, ahead: _Ahead | None) -> LaneResult | None:
         """Keys that are due, then page after page until the lane's log ends; None where a commit lost its race."""
@@ -345,13 +343,14 @@ class Deliverer:
             return self._at_the_end(visit, ended, doorbell)
         if stretch.stop is not None:
             return self._at_the_end(visit, Stopped(stretch.stop), doorbell)
-        if stretch.hole:
+        if stretch.hole or (not page.records and doorbell.tail > visit.cursor.sequence):
             context = self._context_of(doorbell.lane)
             passed = pass_skipped(context, visit) or pass_expired(context, visit, page.records)
             if passed is True:
                 return _GoOn.GO_ON
             if passed:
                 return self._at_the_end(visit, passed, doorbell)
+        if stretch.hole:
             self._telemetry.add(Metric.LANES_WAITING)
             return self._at_the_end(visit, Outcome.HOLE, doorbell)
         if stretch.cut:

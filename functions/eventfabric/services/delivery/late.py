@@ -49,6 +49,7 @@ class Lateness:
         ):
             if not stretch.replay:
                 self._in.handed_out.pop(self._key, None)  # the lane has caught up
+                self._looked_since = None
             return True
         starts = [record.sequence for record in stretch.records]
         for event, sequence in zip(stretch.events, stretch.sequences, strict=True):

@@ -19,7 +19,7 @@ from eventfabric import limits
 from eventfabric.model.commit import Decided
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId
+from eventfabric.model.identity import BatchId, Sequence
 from eventfabric.model.record import Note, Record
 from eventfabric.services.delivery.context import VisitContext
 
@@ -46,5 +46,7 @@ def settle_notes(
 
 def _is_here(context: VisitContext, note: Note, record: Record) -> bool:
     """Whether this Region has the first copy: at the noted sequence or nowhere, for its put was tried at no other."""
-    found = context.log.read(note.lane, note.sequence, records_max=1).records
+    found = context.log.read(
+        note.lane, note.sequence, records_max=1, before=Sequence(note.sequence + 1)
+    ).records
     return bool(found) and found[0].sequence == note.sequence and found[0].is_copy_of(record)

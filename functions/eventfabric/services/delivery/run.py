@@ -181,8 +181,8 @@ class Run:
         return (self._flush(after) or "circuit open") if waits and not self._ahead else None
 
     def _go_one_by_one(self, start: int, end: int) -> None:
-        """Go back to events that were attempted together."""
-        self._stretch.restore(start, end)
+        """Go back to events that were attempted together, and to all that were attempted behind them."""
+        self._stretch.restore(start, self._index)
         self._index, self._single_until = start, end
 
     def _has_room(self, more: CommitSize) -> bool:
@@ -223,7 +223,7 @@ class Run:
             elif isinstance(outcome, RaceLost):
                 return outcome
             elif len(entry.events) > 1:
-                self._go_one_by_one(entry.index, entry.index + len(entry.events))
+                self._go_one_by_one(entry.index, after)
                 return None
             else:
                 ended = self._failed(entry.index, entry.events, refusal(outcome), after)

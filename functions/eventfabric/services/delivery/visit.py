@@ -131,6 +131,8 @@ class Visit(VisitedLane):
 
     def retry(self, due: Seq[Parked]) -> Ended | None:
         """Each key's events in order, until one fails or none waits."""
+        if due and self.transactional and self._stale and (lost := self._commit_here()):
+            return lost
         for parked in due:
             try:
                 ended = self._retry_key(parked.id)

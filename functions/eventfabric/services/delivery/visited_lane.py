@@ -50,7 +50,7 @@ class VisitedLane:
             ParkedChange(before, after)
             for parking_id in sorted(self._changed)
             if (before := self._stored.get(parking_id)) != (after := self._passed(parking_id, moved.sequence))
-            or parking_id in self._stale
+            or (parking_id in self._stale and (before or after))
         ]
         moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
         moved = self._keys.beside(moved, self.cursor, changes)

@@ -12,15 +12,16 @@ the cursor. Memory follows the exceptions, never the log.
 from collections.abc import Callable
 from dataclasses import replace
 
-from eventfabric.errors import LogError, SettingError, UndecodableItemError, UndecodableRecordError
-from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState
+from eventfabric.errors import LogError, SettingError, UndecodableItemError
+from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
-from eventfabric.model.record import EMPTY_TAIL, Intervention, Record
-from eventfabric.ports import Ledger, Ports
+from eventfabric.model.record import EMPTY_TAIL, Intervention
+from eventfabric.ports import Ports
+from eventfabric.services.batch_copies import BatchCopies
 from eventfabric.services.locate import kept_in
 from eventfabric.services.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.survey import lanes_of
@@ -176,7 +177,7 @@ class Prover:
                 state.parked.get(region, {}).values(), ledger.settled(key, by=alone), end=cursor.sequence
             ),
             types=None if types is None else frozenset(types),
-            elsewhere=_Copies(ledger, key, state, alone).where,
+            elsewhere=BatchCopies(ledger, key, state, alone).where,
         )  # fmt: skip
         if stood_at:
             claim.contradict_back(stood_at)
@@ -207,34 +208,3 @@ class Prover:
         except LogError:
             had_to = False
         return 0 if had_to else seen[1]
-
-
-class _Copies:
-    """Which records of a lane are stepped over, since their batch's other copy is the one that is delivered."""
-
-    def __init__(self, ledger: Ledger, key: LaneKey, state: LaneState, alone: Region | None) -> None:
-        self._ledger = ledger
-        self._key = key
-        self._alone = alone
-        self._won = state.won_by(alone)
-        self._states: dict[Lane, LaneState] = {}
-
-    def where(self, record: Record) -> str:
-        """Where the other copy stands, as far as is known; empty: this one is delivered."""
-        if record.batch_id in self._won:
-            return "another lane, by a note that its publisher left there"
-        if record.note is None:
-            return ""
-        state = self._state_of(record.note.lane)
-        decided = state.is_decided(record.batch_id, self._alone)
-        wins = record.batch_id in state.won_by(self._alone)
-        return f"{record.note.lane}@{record.note.sequence}" if decided and not wins else ""
-
-    def _state_of(self, lane: Lane) -> LaneState:
-        if lane not in self._states:
-            try:
-                key = LaneKey(self._key.stream, self._key.subscription, lane)
-                self._states[lane] = self._ledger.state(key)
-            except UndecodableItemError as error:
-                raise UndecodableRecordError(lane, 0, f"what was decided about its batch: {error}") from error
-        return self._states[lane]

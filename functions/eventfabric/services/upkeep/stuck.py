@@ -75,11 +75,13 @@ def _next(log: Log, key: LaneKey, cursor: Cursor) -> tuple[Record | None, tuple[
             unpack(record)
     except LogError as error:
         return record, (FindingKind.DIVERGENCE, error.reason)
+    if (record is None or record.sequence > cursor.base) and skip_over(
+        log, key.lane, cursor.base
+    ) is not None:
+        return record, None
     if record is None:
         return None, (FindingKind.HOLE, f"the record at {cursor.base} is missing")
     if record.sequence > cursor.base:
-        if skip_over(log, key.lane, cursor.base) is not None:
-            return record, None
         return record, (FindingKind.HOLE, f"missing; the next record stands at {record.sequence}")
     if cursor.chain != UNKNOWN_CHAIN and not record.extends(cursor.chain):
         return record, (FindingKind.DIVERGENCE, "the record does not extend what was handled before it")

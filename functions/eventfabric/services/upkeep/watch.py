@@ -122,7 +122,7 @@ class Watch:
             return
         key = LaneKey(self._name, SubscriptionName(look.subscription.name), look.lane)
         ledger = ledger_of(self._ports.ledger, look.subscription, look.lane.origin)
-        if ledger.state(key).cursor(home).version != stored.version:
+        if ledger.state(key) != look.state:
             return  # it was being written while it was read
         missing = stored.roster.missing(parked.values())
         names_all = says_digest or not (missing or (stored.low is not None and not stored.roster.count))

@@ -1,0 +1,38 @@
+"""Batch copies: of a batch that stands in two lanes, which copy is delivered, as far as that is decided."""
+
+from eventfabric.errors import UndecodableItemError, UndecodableRecordError
+from eventfabric.model.cursor import LaneKey, LaneState
+from eventfabric.model.identity import Lane, Region
+from eventfabric.model.record import Record
+from eventfabric.ports import Ledger
+
+
+class BatchCopies:
+    """Which records of a lane are stepped over, since their batch's other copy is the one that is delivered."""
+
+    def __init__(self, ledger: Ledger, key: LaneKey, state: LaneState, alone: Region | None) -> None:
+        self._ledger = ledger
+        self._key = key
+        self._alone = alone
+        self._won = state.won_by(alone)
+        self._states: dict[Lane, LaneState] = {}
+
+    def where(self, record: Record) -> str:
+        """Where the other copy stands, as far as is known; empty: this one is delivered."""
+        if record.batch_id in self._won:
+            return "another lane, by a note that its publisher left there"
+        if record.note is None:
+            return ""
+        state = self._state_of(record.note.lane)
+        decided = state.is_decided(record.batch_id, self._alone)
+        wins = record.batch_id in state.won_by(self._alone)
+        return f"{record.note.lane}@{record.note.sequence}" if decided and not wins else ""
+
+    def _state_of(self, lane: Lane) -> LaneState:
+        if lane not in self._states:
+            try:
+                key = LaneKey(self._key.stream, self._key.subscription, lane)
+                self._states[lane] = self._ledger.state(key)
+            except UndecodableItemError as error:
+                raise UndecodableRecordError(lane, 0, f"what was decided about its batch: {error}") from error
+        return self._states[lane]
