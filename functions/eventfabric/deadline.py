@@ -1,29 +1,33 @@
 """Until when calls to services may take: what a verb has time for bounds each call that it makes."""
 
-from contextvars import ContextVar, Token
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 from math import inf
 from time import monotonic
+from typing import ParamSpec, TypeVar
 
 _until: ContextVar[float] = ContextVar("eventfabric_calls_end", default=inf)
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
-class CallsEnd:
-    """Bounds the calls that this thread makes inside: none goes on once the seconds are over."""
+def call_within(seconds: float, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """Make a call in which no request goes on once the seconds are over; calls within one another keep the least.
 
-    __slots__ = ("_seconds", "_token")
-    _token: Token[float]
+    In a context of its own, which is left however the call ends: an interruption between two lines of a `with` would
+    leave the bound behind, and fail all that the thread asks for later.
+    """
+    return copy_context().run(_bounded, seconds, call, arguments, named)
 
-    def __init__(self, *, within_seconds: float) -> None:
-        self._seconds = within_seconds
 
-    def __enter__(self) -> None:
-        self._token = _until.set(min(monotonic() + self._seconds, _until.get()))
-
-    def __exit__(self, *_: object) -> None:
-        _until.reset(self._token)
+def _bounded(
+    seconds: float, call: Callable[..., _T], arguments: tuple[object, ...], named: dict[str, object]
+) -> _T:
+    _until.set(min(monotonic() + seconds, _until.get()))
+    return call(*arguments, **named)
 
 
 def seconds_left() -> float:
-    """The time that a call may take by the innermost bound; infinite without one."""
+    """The time that a request may take by the innermost bound; infinite without one."""
     until = _until.get()
     return until if until == inf else until - monotonic()

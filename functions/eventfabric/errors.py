@@ -510,8 +510,15 @@ class OutcomeExpiredError(EventFabricError):
 
     no_effect = False
 
-    def __init__(self, record: "UnsettledRecord") -> None:
+    def __init__(self, record: "UnsettledRecord | None" = None) -> None:
+        """`record` None: of a transaction without an event, which only DynamoDB knew again, for ten minutes."""
         self.record = record
+        if record is None:
+            super().__init__(
+                "the transaction had no reply, and without an event in it nothing tells any more whether it was "
+                "written; allowed: to commit it again within 9 minutes"
+            )
+            return
         super().__init__(
             f"batch {record.batch_id.hex()} was put at sequence {record.sequence} of lane {record.lane}, and what "
             "stood there has expired, or is about to: whether it was written cannot be told any more; allowed: to "

@@ -30,6 +30,7 @@ from eventfabric.model.record import (
 )
 from eventfabric.ports import Recent
 from eventfabric.wire import record_item
+from eventfabric.wire.keys import Item
 from tests.contract.backends import AWAY, HOME, LOG_TABLE, Backend
 
 LANE = Lane(HOME, Generation(0), LaneIndex(1))
@@ -252,6 +253,17 @@ def test_what_is_set_aside_is_out_of_the_lane_and_kept_as_it_stood(backend: Back
     backend.log.set_aside(far)
     backend.log.set_aside(far)
     assert (backend.log.interventions(LANE), all_sequences(backend, records_max=9)) == ((far,), [0])
+
+
+def test_all_that_was_set_aside_is_told_however_large_it_is(backend: Backend) -> None:
+    for number in range(5):
+        item: Item = {"pk": {"S": str(LANE)}, "sk": {"N": str(number)}, "junk": {"B": bytes(300_000)}}
+        backend.put(LOG_TABLE, item)
+        aside = Intervention(LANE, Sequence(number), by="ana", reason=f"junk {number}", at_ms=5)
+        backend.log.set_aside(aside)
+    assert [one.reason for one in backend.log.interventions(LANE)] == [
+        f"junk {number}" for number in range(5)
+    ]
 
 
 @pytest.mark.parametrize("write", [1, 2])

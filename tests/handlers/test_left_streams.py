@@ -22,6 +22,7 @@ from eventfabric.runtime.output import KeptStreams, Output, OutputHandler
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.telemetry import LogEvent, Metric
 from tests.handlers.test_functions import Context, World
+from tests.unit.test_forked_publishers import in_a_fork
 
 
 def closed() -> io.StringIO:
@@ -168,3 +169,20 @@ def test_a_descriptor_that_is_gone_costs_the_line_alone() -> None:
     Output(writer).write("nobody reads this")
     os.close(writer)
     Output(writer).write("nor this")
+
+
+def test_a_child_that_is_forked_while_a_line_is_written_writes_its_own() -> None:
+    """Of lines and of metrics: whoever held their locks is no thread of the child's."""
+    reads, writes = os.pipe()
+    output = Output(writes)
+    telemetry = EmfTelemetry(fabric="f", subscription="s", logger=Logger(service="forked"), output=output)
+
+    def child() -> None:
+        telemetry.add(Metric.EVENTS_HANDLED)
+        telemetry.flush()
+
+    with output._lock, telemetry._lock:
+        assert in_a_fork(child) == 0
+    os.close(writes)
+    with os.fdopen(reads) as lines:
+        assert json.loads(lines.read())[Metric.EVENTS_HANDLED] == [1.0]

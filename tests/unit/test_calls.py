@@ -16,7 +16,7 @@ from eventfabric.aws.clients import Clients, named_failures
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
-from eventfabric.deadline import CallsEnd, seconds_left
+from eventfabric.deadline import call_within, seconds_left
 from eventfabric.errors import IndeterminateAppendError, OutcomeUnknownError, ThrottledError
 from eventfabric.model.identity import Lane, Sequence, StreamName
 from eventfabric.model.record import EMPTY_TAIL
@@ -165,8 +165,8 @@ def test_a_peer_that_drips_does_not_hold_a_call_past_its_time(answer: Answer) ->
     item: Any = {"pk": {"S": "a"}, "d": {"B": bytes(16_000_000 if answer is reads_slowly else 1)}}
     with endpoint(answer) as url:
         dynamodb, began = clients(url).dynamodb, monotonic()
-        with CallsEnd(within_seconds=0.6), pytest.raises(OutcomeUnknownError), named_failures("put"):
-            dynamodb.put_item(TableName="t", Item=item)
+        with pytest.raises(OutcomeUnknownError), named_failures("put"):
+            call_within(0.6, lambda: dynamodb.put_item(TableName="t", Item=item))
         assert monotonic() - began < 0.6 + 1.5
 
 
@@ -185,12 +185,13 @@ def test_an_append_ends_in_its_time_though_the_reply_drips() -> None:
 
 def test_bounds_of_calls_nest_and_the_narrowest_holds() -> None:
     assert seconds_left() == float("inf")
-    with CallsEnd(within_seconds=10):
-        with CallsEnd(within_seconds=100):
-            assert seconds_left() <= 10
-        with CallsEnd(within_seconds=1):
-            assert seconds_left() <= 1
+
+    def nested() -> None:
+        assert call_within(100, seconds_left) <= 10
+        assert call_within(1, seconds_left) <= 1
         assert 1 < seconds_left() <= 10
+
+    call_within(10, nested)
     assert seconds_left() == float("inf")
 
 

@@ -97,3 +97,17 @@ def test_a_decision_that_loses_its_race_leaves_no_note() -> None:
     cursor = read.cursor(HOME)
     assert ledger.commit(key, cursor, cursor, parked=[change], settled=[note]) == RaceLost()
     assert settled(world) == []
+
+
+@pytest.mark.parametrize("decision", ["discarded", "all discarded"])
+@pytest.mark.parametrize("puts", [1, 2, 3, 4])
+def test_a_discard_of_which_one_reply_is_lost_is_done_and_noted(decision: str, puts: int) -> None:
+    world = world_with_a_dead_letter()
+    lost = Faults(
+        lambda name, number, of_name: Fault.LOST_REPLY if (name, of_name) == ("put", puts) else None
+    )
+    DECISIONS[decision](deciding(world, lost), the_dead_letter(world))
+    assert list(dead_letters(world).find()) == []
+    assert [one.action for one in settled(world)] == ["discarded"]
+    assert exceptions(world) == (0, ["discarded 0"])
+    assert "a1" not in drained(world).recorder.ids()

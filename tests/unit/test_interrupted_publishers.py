@@ -2,9 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from gc import collect
-from linecache import getline
 from pathlib import Path
 from threading import Event as Gate
 from threading import Thread
@@ -19,47 +18,12 @@ from eventfabric.errors import NoThreadError, RefusedError
 from eventfabric.sdk import bundle, bundles, exits, waiting, workers
 from eventfabric.sdk.publisher import Publisher
 from tests.simulation.world import HOME, STREAM
+from tests.unit.interruptions import interrupted
 from tests.unit.test_express import Shop as RingingShop
 from tests.unit.test_forked_publishers import no_threads_are_left
 from tests.unit.test_publisher_trouble import KEY, OTHER, SECONDS, Shop, publish, within_time
 
-_MODULES = {module.__file__ for module in (bundle, bundles, waiting, workers)}
-
-
-class Interrupted(BaseException):
-    """What a signal's handler raises."""
-
-
-class AtLine:
-    """Raises, once, where this thread comes to the line of that number within the publisher's modules."""
-
-    def __init__(self, number: int) -> None:
-        self.left = number
-
-    def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
-        return self._line if frame.f_code.co_filename in _MODULES else None
-
-    def _line(self, frame: FrameType, event: str, argument: object) -> Any:
-        text = getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
-        # A tracer stops also where no signal is looked at, and no block guarded: at `try`, and where a `with` ends.
-        if event == "line" and not text.startswith(("with ", "try:")):
-            self.left -= 1
-            if self.left == 0:
-                raise Interrupted
-        return self._line
-
-
-def interrupted(number: int, call: Callable[[], object]) -> bool:
-    """Whether the call came as far as that line."""
-    tracer = AtLine(number)
-    sys.settrace(tracer)
-    try:
-        call()
-    except Interrupted:
-        pass
-    finally:
-        sys.settrace(None)
-    return tracer.left <= 0
+_MODULES = (bundle, bundles, waiting, workers)
 
 
 def refused() -> None:
@@ -80,7 +44,7 @@ def test_wherever_an_interruption_meets_a_publisher_no_event_is_lost_twice_or_ha
                 pending.append(publish(publisher, name, key))
             publisher.flush()
 
-        reached = interrupted(number, take)
+        reached = interrupted(number, take, _MODULES)
         pending += [publish(publisher, f"after {key}", key) for key in (KEY, OTHER)]
         within_time(publisher.flush)
         assert all(receipt.result(SECONDS) for receipt in pending)

@@ -2,14 +2,19 @@
 
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from errno import EMFILE
 from pathlib import Path
 
 import botocore.exceptions as botocore
 import pytest
 from boto3 import Session
+from botocore.credentials import RefreshableCredentials
+from botocore.session import get_session
 
 from eventfabric.aws.clients import Clients, named_failures
 from eventfabric.aws.log import AwsLog
+from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.errors import (
     ContendedAppendError,
     IndeterminateAppendError,
@@ -23,6 +28,7 @@ from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.record import Batch
 from eventfabric.services.append import Appender
 from tests.simulation.world import HOME, LANE, World, batch_of, event
+from tests.unit.endpoint import endpoint, reply
 
 URL = "http://127.0.0.1:9"
 
@@ -116,3 +122,36 @@ def test_who_had_no_reply_says_what_was_the_last_that_was_heard() -> None:
     assert isinstance(cause, OutcomeUnknownError)
     assert f"at sequence 0 of lane {LANE} of stream orders: {cause}; publish_again(error)" in said
     assert mine().id.hex() in said
+
+
+def test_an_append_whose_second_try_finds_no_credentials_may_have_landed_by_the_first() -> None:
+    """As where a token file cannot be opened, for want of descriptors, once the first try had no reply."""
+    failing = False
+
+    def refreshed() -> dict[str, str]:
+        if failing:
+            raise OSError(EMFILE, "Too many open files")
+        expiry = datetime.now(UTC) + timedelta(seconds=5)  # so soon that each call asks for others
+        return {"access_key": "a", "secret_key": "b", "token": "c", "expiry_time": expiry.isoformat()}
+
+    def dies(connection: socket.socket) -> None:
+        nonlocal failing
+        connection.recv(65536)
+        failing = True
+
+    core = get_session()
+    credentials = RefreshableCredentials.create_from_metadata(refreshed(), refreshed, "test")
+    core._credentials = credentials  # type: ignore[attr-defined]  # botocore has no other way to give it such
+    with endpoint(reply(b'{"Items":[],"Count":0}'), dies) as url:
+        dynamodb = Clients(
+            HOME, session=Session(botocore_session=core, region_name=HOME), endpoint_url=url
+        ).dynamodb
+        appender = Appender(
+            AwsLog(dynamodb, "t"),
+            stream="orders",
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            timeout_seconds=2,
+        )
+        with pytest.raises(IndeterminateAppendError):
+            appender.append(LANE, mine())

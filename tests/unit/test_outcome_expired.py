@@ -6,10 +6,12 @@ import pytest
 
 from eventfabric import Fabric
 from eventfabric.errors import IndeterminateAppendError, IndeterminateTransactionError, OutcomeExpiredError
+from eventfabric.limits import TRANSACTION_TOKEN_SECONDS
 from eventfabric.memory.faults import Fault, Faults
 from tests.simulation.world import HOME, LANE, STREAM, World, batch_of, event
 from tests.unit.producing import producer
 from tests.unit.test_expiry import DAY_SECONDS, expire, reconciled
+from tests.unit.test_outbox import World as OutboxWorld
 
 
 def cut_off(world: World, is_cut: list[bool]) -> Fabric:
@@ -102,3 +104,30 @@ def test_a_process_that_stood_still_for_days_puts_nothing_where_others_have_been
     assert landed.sequence == 2
     world.deliver()
     assert world.recorder.ids() == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("back_seconds", [0, 3600])
+def test_a_transaction_without_an_event_is_not_sent_again_when_its_token_may_be_forgotten(
+    back_seconds: int,
+) -> None:
+    world = OutboxWorld()
+    faults = Faults(lambda name, number, of_name: Fault.LOST_REPLY if name == "transact" else None)
+    transaction = world.fabric(faults, timeout_seconds=1).transaction()
+    transaction.update("own", {"id": "account"}, "ADD balance :ten", values={":ten": 10})
+    with pytest.raises(IndeterminateTransactionError):
+        transaction.commit()
+    faults.heal()
+    world.clock.advance(TRANSACTION_TOKEN_SECONDS - 60)
+    assert transaction.commit() == []
+    faults.rules.append(lambda name, number, of_name: Fault.LOST_REPLY if name == "transact" else None)
+    again = world.fabric(faults, timeout_seconds=1).transaction()
+    again.update("own", {"id": "account"}, "ADD balance :ten", values={":ten": 10})
+    with pytest.raises(IndeterminateTransactionError):
+        again.commit()
+    faults.heal()
+    world.clock.advance(TRANSACTION_TOKEN_SECONDS + 1)
+    if back_seconds:
+        world.clock.set_back(back_seconds)
+    with pytest.raises(OutcomeExpiredError, match="without an event in it nothing tells"):
+        again.commit()
+    assert [item["balance"] for item in world.own.items] == [{"N": "20"}]

@@ -248,3 +248,13 @@ def test_a_third_region_is_tried_where_the_second_is_silent_too() -> None:
     faults[HOME].heal()
     handled = Counter(deliver(world, world.at(AWAY), world.at(FAR)))
     assert handled == {"1": 1}
+
+
+def test_a_region_is_tried_again_in_time_though_the_clock_is_set_back() -> None:
+    world, faults = World(), {HOME: Faults(always(Fault.LOST_REQUEST))}
+    fabric = producer(world, faults, failover=[AWAY])
+    assert publish(fabric, "1") == AWAY
+    faults[HOME].heal()
+    world.clock.set_back(7200)
+    world.clock.advance(REGION_PAUSE_SECONDS + 1)
+    assert publish(fabric, "2") == HOME

@@ -1,6 +1,9 @@
 """Owns the largest requests and replies that are made of whole batches: each stays within its service's bound."""
 
 import json
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,6 +14,7 @@ from eventfabric.model.backfill import Backfill, BackfillState
 from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, StreamName
 from eventfabric.model.slice import LaneRange
 from eventfabric.runtime.metrics import EmfTelemetry
+from eventfabric.runtime.output import Output
 from eventfabric.runtime.response import partial_batch_response
 from eventfabric.telemetry import Metric, Unit
 from eventfabric.wire import backfill_item
@@ -76,6 +80,21 @@ def test_a_line_of_metrics_holds_at_most_a_hundred_values_and_a_hundred_metrics(
             assert len(values) <= 100
             counts[Metric(told["Name"])] += len(values)
     assert counts == {metric: 250 if metric.unit is Unit.MILLISECONDS else 1 for metric in Metric}
+
+
+def test_a_metric_of_many_values_goes_to_the_output_whatever_stands_in_for_standard_output(
+    tmp_path: Path,
+) -> None:
+    with (tmp_path / "lines").open("wb") as file, redirect_stdout(StringIO()) as replaced:
+        telemetry = EmfTelemetry(
+            fabric="f", subscription="s", logger=Logger(service="bounds"), output=Output(file.fileno())
+        )
+        for value in range(250):
+            telemetry.add(Metric.DELIVERY_LATENCY, value)
+        telemetry.flush()
+    lines = [json.loads(line) for line in (tmp_path / "lines").read_text().splitlines()]
+    assert [value for line in lines for value in line[Metric.DELIVERY_LATENCY]] == list(range(250))
+    assert replaced.getvalue() == ""
 
 
 def test_an_answer_that_fails_all_of_a_batch_is_a_thousandth_of_what_lambda_takes() -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from eventfabric import limits
-from eventfabric.deadline import CallsEnd
+from eventfabric.deadline import call_within
 from eventfabric.errors import UncertainTailError
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.record import Record
@@ -67,8 +67,8 @@ def test_a_publisher_does_not_look_again_when_its_time_is_over() -> None:
     world, first = of_two_records()
     delete(world, first)
     began_ms = world.clock.now_ms()
-    with CallsEnd(within_seconds=0), pytest.raises(UncertainTailError):
-        LaneEnds(world.log, clock=world.clock, expires=False).tail(LANE)
+    with pytest.raises(UncertainTailError):
+        call_within(0, LaneEnds(world.log, clock=world.clock, expires=False).tail, LANE)
     assert world.clock.now_ms() == began_ms
 
 

@@ -108,8 +108,9 @@ def named_failures(operation: str) -> Iterator[None]:
         raise LastingError(operation, str(error), "denied") from error
     except _NEVER_SENT as error:
         raise RefusedError(operation, str(error)) from error
-    except BotoCoreError as error:
-        # Time-outs and broken connections: the request may have arrived.
+    except (BotoCoreError, OSError) as error:
+        # Time-outs and broken connections: the request may have arrived. Or what fetches credentials cannot open a
+        # file, before a try that comes behind one without a reply.
         raise OutcomeUnknownError(operation, str(error)) from error
 
 

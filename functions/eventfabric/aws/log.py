@@ -81,15 +81,22 @@ class AwsLog:
                 self._client.delete_item(TableName=self._table, Key=cast(Any, key))
 
     def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
-        """See ports.Log. One Query."""
-        with named_failures("read what operators did"):
-            found = self._client.query(
-                TableName=self._table,
-                KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues=cast(Any, {":pk": interventions_of(lane)}),
-                ConsistentRead=True,
-            )["Items"]
-        return tuple(intervention_item.from_item(cast(Item, item), lane) for item in found)
+        """See ports.Log. One Query for each megabyte of what was set aside."""
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": interventions_of(lane)},
+            "ProjectionExpression": ", ".join(intervention_item.ATTRIBUTES),
+            "ConsistentRead": True,
+        }
+        found: list[Intervention] = []
+        while True:
+            with named_failures("read what operators did"):
+                answer = self._client.query(**request)
+            found += [intervention_item.from_item(cast(Item, item), lane) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return tuple(found)
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
         values = {":pk": {"S": str(lane)}, ":first": {"N": "0"}}

@@ -1,6 +1,7 @@
 """The log on a table in memory."""
 
 from contextlib import suppress
+from functools import partial
 
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.memory.requests import Requests
@@ -9,7 +10,7 @@ from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Intervention, Record, Tail
 from eventfabric.ports import Page, Recent
 from eventfabric.wire import intervention_item, place_item, record_item
-from eventfabric.wire.keys import Item, interventions_of, record_key
+from eventfabric.wire.keys import SK, Item, interventions_of, record_key
 
 
 class MemoryLog:
@@ -59,10 +60,14 @@ class MemoryLog:
             self._requests.send("delete", lambda: self._table.write("Delete", {"Key": key}))
 
     def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
-        """See ports.Log. One query."""
-        found, _ = self._requests.send(
-            "query", lambda: self._table.query(interventions_of(lane), consistent=True)
-        )
+        """See ports.Log. One query for each megabyte of what was set aside."""
+        partition, start, more = interventions_of(lane), {"N": "0"}, True
+        found: list[Item] = []
+        while more:
+            query = partial(self._table.query, partition, consistent=True, start=start)
+            page, more = self._requests.send("query", query)
+            found += page
+            start = {"N": str(int(found[-1][SK]["N"]) + 1)} if found else start
         return tuple(intervention_item.from_item(item, lane) for item in found)
 
     def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:

@@ -7,11 +7,16 @@ from threading import Lock
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.constants import MAX_METRICS
 
+from eventfabric.copies import when_forked
 from eventfabric.runtime.output import Output
 from eventfabric.telemetry import NAMESPACE, LogEvent, Metric, Unit
 
 _FABRIC = "fabric"
+_VALUES_MAX = MAX_METRICS - 1
+"""Of one metric in one line: with one more, Powertools would print the line itself, to whatever `sys.stdout` is."""
+assert len(Metric) < MAX_METRICS
 
 
 class EmfTelemetry:
@@ -27,6 +32,10 @@ class EmfTelemetry:
         self._fabric = fabric
         self._subscription = subscription
         self._values: defaultdict[tuple[str, str], dict[Metric, list[float]]] = defaultdict(dict)
+        self._begin()
+        when_forked(self._begin)
+
+    def _begin(self) -> None:
         self._lock = Lock()
 
     def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
@@ -55,16 +64,24 @@ class EmfTelemetry:
         """Write what was added, a line for each stream and subscription; nothing where nothing was."""
         told, self._values = self._values, defaultdict(dict)  # what cannot be written is not tried again
         for (dimension, name), metrics in told.items():
-            if not metrics:
-                continue
-            self._provider.add_dimension(name=_FABRIC, value=self._fabric)
-            self._provider.add_dimension(name=dimension, value=name)
-            for metric, values in metrics.items():
-                for value in values:
-                    self._provider.add_metric(name=metric, unit=metric.unit, value=value)
-            if self._provider.metric_set:  # Powertools wrote it itself if it was full
-                self._provider.flush_metrics()
-            self._provider.clear_metrics()
+            while metrics:
+                self._write(
+                    dimension, name, {metric: values[:_VALUES_MAX] for metric, values in metrics.items()}
+                )
+                metrics = {
+                    metric: values[_VALUES_MAX:]
+                    for metric, values in metrics.items()
+                    if len(values) > _VALUES_MAX
+                }
+
+    def _write(self, dimension: str, name: str, metrics: dict[Metric, list[float]]) -> None:
+        self._provider.add_dimension(name=_FABRIC, value=self._fabric)
+        self._provider.add_dimension(name=dimension, value=name)
+        for metric, values in metrics.items():
+            for value in values:
+                self._provider.add_metric(name=metric, unit=metric.unit, value=value)
+        self._provider.flush_metrics()
+        self._provider.clear_metrics()
 
 
 class _Provider(AmazonCloudWatchEMFProvider):

@@ -10,6 +10,8 @@ from contextlib import suppress
 from logging import Handler, LogRecord
 from threading import Lock
 
+from eventfabric.copies import when_forked
+
 _STREAMS = ("stdout", "stderr")
 
 
@@ -19,6 +21,10 @@ class Output:
     def __init__(self, descriptor: int | None = None) -> None:
         """`descriptor`: where to write; None: to whatever `sys.stdout` is by then."""
         self._descriptor = descriptor
+        self._begin()
+        when_forked(self._begin)
+
+    def _begin(self) -> None:
         self._lock = Lock()
 
     def write(self, line: str) -> None:

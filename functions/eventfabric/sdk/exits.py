@@ -16,7 +16,7 @@ from typing import Protocol
 from weakref import ref
 
 from eventfabric import limits
-from eventfabric.deadline import CallsEnd
+from eventfabric.deadline import call_within
 
 
 class Unfinished(Protocol):
@@ -80,9 +80,8 @@ def _end() -> None:
     try:
         for one in unfinished:
             one.hurry()
-        with CallsEnd(within_seconds=limits.EXIT_FLUSH_SECONDS):
-            for one in unfinished:
-                one.finish(until)
+        for one in unfinished:
+            call_within(until - monotonic(), one.finish, until)
     except (KeyboardInterrupt, SystemExit):
         pass  # somebody is in a hurry, by hand or by a signal's handler: what is left is told below
     finally:

@@ -24,7 +24,8 @@ WhenFull: TypeAlias = Literal["wait", "raise"]
 
 
 class Publisher:
-    """Publishes to one stream of a Fabric; a context manager that flushes on exit. Safe to use from several threads.
+    """Publishes to one stream of a Fabric; a context manager that flushes on exit. Safe to use from several threads,
+    but not from a signal's handler that may break into a call of it in the same thread.
 
     On exit, failures that nobody has seen through `result()` are raised as one PublishFailedError.
     """

@@ -51,7 +51,7 @@ class Health:
         """Those that answer first, each kind as given; one that is due to be tried again counts as answering, once."""
         if not self._away_until_ms:
             return list(regions)
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.steady_ms()  # which nobody sets back, by hours
         with self._lock:
             for region in regions:
                 if self._away_until_ms.get(region, now_ms + 1) <= now_ms:
@@ -74,7 +74,7 @@ class Health:
         with self._lock:
             if region not in self._away_until_ms:
                 _log.warning("Region %s gives no reply: others first, for a while", region)
-            self._away_until_ms[region] = self._clock.now_ms() + _PAUSE_MS
+            self._away_until_ms[region] = self._clock.steady_ms() + _PAUSE_MS
 
 
 _PAUSE_MS = int(1000 * limits.REGION_PAUSE_SECONDS)

@@ -13,9 +13,10 @@ put at tail if nobody wrote there ── written ──────────�
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 
 from eventfabric import limits
-from eventfabric.deadline import CallsEnd, seconds_left
+from eventfabric.deadline import call_within, seconds_left
 from eventfabric.errors import (
     ContendedAppendError,
     IndeterminateAppendError,
@@ -99,18 +100,16 @@ class Appender:
         timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
         timeout_ms = max(0, int(min(timeout_ms, 1000 * seconds_left())))
         until_ms = self._clock.steady_ms() + timeout_ms
-        turn = self._turns.of(lane)
-        has_turn = False
-        try:
-            has_turn = turn.take(timeout_ms / 1000)
-            tried = _Try(self, lane, batch, unsettled, timeout_ms=timeout_ms, until_ms=until_ms)
-            if not has_turn:
-                raise tried.failure(None)
-            left_seconds = max(0.0, (until_ms - self._clock.steady_ms()) / 1000)
-            with CallsEnd(within_seconds=left_seconds + limits.LAST_TRY_SECONDS):
-                return tried.run()
-        finally:
-            if has_turn:
+        turn, inside = self._turns.of(lane), Lock()
+        with inside:
+            try:
+                has_turn = turn.take(inside, timeout_ms / 1000)
+                tried = _Try(self, lane, batch, unsettled, timeout_ms=timeout_ms, until_ms=until_ms)
+                if not has_turn:
+                    raise tried.failure(None)
+                left_seconds = max(0.0, (until_ms - self._clock.steady_ms()) / 1000)
+                return call_within(left_seconds + limits.LAST_TRY_SECONDS, tried.run)
+            finally:
                 turn.pass_on()
 
 

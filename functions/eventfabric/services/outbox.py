@@ -9,10 +9,11 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.deadline import CallsEnd
+from eventfabric.deadline import call_within
 from eventfabric.errors import (
     ContendedTransactionError,
     IndeterminateTransactionError,
+    OutcomeExpiredError,
     OutcomeUnknownError,
     RefusedError,
     ThrottledError,
@@ -41,6 +42,25 @@ class Posting:
     """What reconciliation remembers of the lane, asked where its log leaves doubt; None: nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is sent, and when it was made, by the wall clock and by the steady one."""
+
+    records: list[Record]
+    token: bytes
+    made_ms: int
+    made_steady_ms: int
+
+    def is_forgotten(self, clock: Clock) -> bool:
+        """Tell a transaction that would be carried out once more, if an earlier try of it had been.
+
+        A record is known by where it stands. Without one, only DynamoDB knows the transaction again, by its token. The
+        steady clock stands still while a process is suspended, and the wall clock may be set back.
+        """
+        age_ms = max(clock.now_ms() - self.made_ms, clock.steady_ms() - self.made_steady_ms)
+        return not self.records and age_ms > 1000 * limits.TRANSACTION_TOKEN_SECONDS
+
+
 class OutboxAppend:
     """One transaction; several postings to one lane stand there one after the other.
 
@@ -63,7 +83,7 @@ class OutboxAppend:
         self._clock = clock
         self._entropy = entropy
         self._timeout_ms = int(timeout_seconds * 1000)
-        self._unsettled: tuple[list[Record], bytes] | None = None
+        self._unsettled: _Prepared | None = None
         self._tails: dict[tuple[str, Lane], Tail] = {}
 
     def run(self) -> list[Record]:
@@ -74,20 +94,22 @@ class OutboxAppend:
             ContendedTransactionError: nothing was written; others, or throttling, were in the way.
             IndeterminateTransactionError: no reply in time; `run` again settles it.
             UncertainTailError: nothing was written; what stands at a lane's end cannot be believed.
-            OutcomeExpiredError: what is to be settled would have expired: nothing tells whether it was written.
+            OutcomeExpiredError: what is to be settled would have expired, or is a transaction without an event that
+                DynamoDB has forgotten: nothing tells whether it was written.
         """
-        with CallsEnd(within_seconds=self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS):
-            until_ms = self._clock.steady_ms() + self._timeout_ms
-            try:
-                return self._run(Tries(self._clock, self._entropy, until_ms=until_ms))
-            finally:
-                self._tails.clear()  # who runs it again may do so days later
+        tries = Tries(self._clock, self._entropy, until_ms=self._clock.steady_ms() + self._timeout_ms)
+        try:
+            return call_within(self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS, self._run, tries)
+        finally:
+            self._tails.clear()  # who runs it again may do so days later
 
     def _run(self, tries: Tries) -> list[Record]:
         prepared = self._unsettled
         while True:
             prepared = prepared or self._prepared(tries)
-            records, token = prepared
+            records = prepared.records
+            if self._unsettled is not None and self._unsettled.is_forgotten(self._clock):
+                raise OutcomeExpiredError
             if tries.are_old(records, are_unsettled=self._unsettled is not None):
                 prepared = None
                 self._tails.clear()
@@ -97,9 +119,9 @@ class OutboxAppend:
                 (posting.table, record) for posting, record in zip(self._postings, records, strict=True)
             ]
             try:
-                outcome = self._outbox.append(posted, self._writes_of(records), token=token)
+                outcome = self._outbox.append(posted, self._writes_of(records), token=prepared.token)
             except OutcomeUnknownError as error:
-                self._unsettled = (records, token)
+                self._unsettled = prepared
                 self._wait(tries, error)
                 continue
             except ThrottledError as error:
@@ -122,7 +144,7 @@ class OutboxAppend:
                 continue
             raise _refusal(outcome)
 
-    def _prepared(self, tries: Tries) -> tuple[list[Record], bytes]:
+    def _prepared(self, tries: Tries) -> _Prepared:
         now_ms = self._clock.now_ms()
         records: list[Record] = []
         ends: dict[tuple[str, Lane], Tail] = {}
@@ -138,7 +160,7 @@ class OutboxAppend:
             )
             ends[place] = record.tail
             records.append(record)
-        return records, self._entropy.bytes(16)
+        return _Prepared(records, self._entropy.bytes(16), now_ms, self._clock.steady_ms())
 
     def _tail(self, posting: Posting, tries: Tries) -> Tail:
         place = posting.table, posting.lane

@@ -4,53 +4,83 @@ Without them each learns by a refused write that another was there first, and wh
 while the winner goes on. A plain lock would not do: it goes to whoever asks again at once.
 """
 
-from threading import Lock
+from threading import Lock, RLock, get_ident
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from eventfabric.copies import when_forked
 from eventfabric.model.identity import Lane
 
+if TYPE_CHECKING:
+    from _thread import LockType
+
+_LOOK_SECONDS = 1.0
+"""How often one that waits looks whether the one that he waits for was interrupted."""
+
 
 class Turn:
-    """The turn of one lane: nobody's, or somebody's for which the others wait."""
+    """The turn of one lane: nobody's, or a thread's for which the others wait.
 
-    __slots__ = ("_is_taken", "_lock", "_waiting")
+    A thread that has it need not wait for it: a signal's handler may append to the lane in whose append it breaks in.
+    What such a handler raises may end an append between any two lines. So whoever waits also looks whether the append
+    before is still `inside`, a lock that is held throughout, and given up by its `with` wherever that happens.
+    """
+
+    __slots__ = ("_inside", "_lock", "_thread", "_waiting")
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._is_taken = False
-        self._waiting: list[Lock] = []
+        self._lock = RLock()
+        self._thread: int | None = None
+        self._inside = Lock()
+        self._waiting: list[_Waiting] = []
 
-    def take(self, timeout_seconds: float) -> bool:
-        """Wait for it; whether it came in time. Who took it passes it on."""
+    def take(self, inside: "LockType", timeout_seconds: float) -> bool:
+        """Wait for it; whether it came in time. Whatever happens, the thread passes it on after that."""
+        mine = _Waiting(get_ident(), inside)
         with self._lock:
-            if not self._is_taken:
-                self._is_taken = True
+            if self._thread is None or self._thread == mine.thread:
+                self._thread, self._inside = mine.thread, inside
                 return True
-            mine = Lock()
-            mine.acquire()
+            mine.gate.acquire()
             self._waiting.append(mine)
-        has_turn = False
+        until = monotonic() + timeout_seconds
         try:
-            has_turn = mine.acquire(timeout=timeout_seconds)
+            while (left_seconds := until - monotonic()) > 0:
+                if mine.gate.acquire(timeout=min(left_seconds, _LOOK_SECONDS)):
+                    return True
+                with self._lock:
+                    if not self._inside.locked():
+                        self._give()
+            return mine.gate.acquire(blocking=False)
         finally:
-            if not has_turn:  # too late, or interrupted
-                self._leave(mine)
-        return has_turn
-
-    def _leave(self, mine: Lock) -> None:
-        with self._lock:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-                return
-        self.pass_on()  # it came at the last moment
+            with self._lock:
+                if mine in self._waiting:  # too late, or interrupted
+                    self._waiting.remove(mine)
 
     def pass_on(self) -> None:
-        """End the turn that was taken."""
+        """End this thread's turn, if it has it."""
         with self._lock:
-            if self._waiting:
-                self._waiting.pop(0).release()
-            else:
-                self._is_taken = False
+            if self._thread == get_ident():
+                self._give()
+
+    def _give(self) -> None:
+        """Give the turn to the one that waits the longest, or to nobody."""
+        self._thread = None
+        if self._waiting:
+            following = self._waiting.pop(0)
+            self._thread, self._inside = following.thread, following.inside
+            following.gate.release()
+
+
+class _Waiting:
+    """A thread that waits for a turn, until its `gate` opens."""
+
+    __slots__ = ("gate", "inside", "thread")
+
+    def __init__(self, thread: int, inside: "LockType") -> None:
+        self.thread = thread
+        self.inside = inside
+        self.gate = Lock()
 
 
 class Turns:
@@ -61,7 +91,7 @@ class Turns:
         when_forked(self._begin)
 
     def _begin(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
         self._of: dict[Lane, Turn] = {}
 
     def of(self, lane: Lane) -> Turn:

@@ -14,6 +14,8 @@ from eventfabric.wire import fields
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import SK, Item, intervention_key
 
+ATTRIBUTES: Final = (SK, "qb", "qw", "qt")
+"""What tells of an intervention; the rest of an item is what stood there."""
 _KINDS: Final = (InterventionKind.SET_ASIDE, InterventionKind.RESTORED, InterventionKind.SKIPPED)
 _APART: Final = 10**16
 """Above every sequence: what lies between the sort keys of two kinds."""

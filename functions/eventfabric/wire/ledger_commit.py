@@ -197,14 +197,15 @@ class CommitRequest:
 
 
 def wrote(request: dict[str, Any], item: Item | None) -> bool:
-    """Whether an item that is in the way was written by this very request, whose reply was lost.
+    """Tell whether what is in a request's way was done by this very request, whose reply was lost.
 
-    Its token alone would not tell: a copied process may have drawn the same. The time of the write may differ, since a
-    commit without a reply is made again later.
+    A deletion that finds nothing any more has come about. Of an item that was put, its token alone would not tell: a
+    copied process may have drawn the same. The time of the write may differ, since a commit without a reply is made
+    again later.
     """
     put = request.get("Item")
     if item is None or put is None:
-        return False
+        return put is None and item is None
     return {**item, cursor_item.WRITTEN: None} == {**put, cursor_item.WRITTEN: None}
 
 
