@@ -510,7 +510,7 @@ class OutcomeExpiredError(EventFabricError):
 
     no_effect = False
 
-    def __init__(self, record: "UnsettledRecord | None" = None) -> None:
+    def __init__(self, record: "UnsettledRecord | None") -> None:
         """`record` None: of a transaction without an event, which only DynamoDB knew again, for ten minutes."""
         self.record = record
         if record is None:

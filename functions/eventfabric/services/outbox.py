@@ -109,7 +109,7 @@ class OutboxAppend:
             prepared = prepared or self._prepared(tries)
             records = prepared.records
             if self._unsettled is not None and self._unsettled.is_forgotten(self._clock):
-                raise OutcomeExpiredError
+                raise OutcomeExpiredError(None)
             if tries.are_old(records, are_unsettled=self._unsettled is not None):
                 prepared = None
                 self._tails.clear()
