@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from eventfabric import limits
 from eventfabric.simulation import history
 from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Verdict, verdict
 from eventfabric.simulation.history import History
@@ -13,17 +14,22 @@ def check(of: History) -> Verdict:
     """Each event is charged once at the most, by one key wherever it is attempted, and before its attempt ends well.
 
     Of a batch that stands in two lanes both copies may be handed out, each by an owner that does not know of the other
-    (decision 0015); it is one event all the same, and one step.
+    (decision 0015); it is one event all the same, and one step. A process that stood still in a step until its doorbell
+    came again is fenced by the other side alone, which knows the step by its key.
     """
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     counts: Counter[tuple[str, str]] = Counter()
     keys: dict[tuple[str, str], str] = {}
+    began_ms: dict[tuple[str, str], int] = {}
     for number, entry in enumerate(of.entries):
         match entry:
+            case history.AttemptBegan():
+                began_ms.update(((entry.actor, one.id), entry.at_ms) for one in entry.events)
             case history.Charged():
                 step = (entry.subscription, entry.id)
-                counts[step] += 1
+                lasts_ms = entry.at_ms - began_ms.get((entry.actor, entry.id), entry.at_ms)
+                counts[step] += lasts_ms < 1000 * limits.VISIBILITY_TIMEOUT_SECONDS
                 if counts[step] > _allowed(facts, entry):
                     anomalies.append(
                         Anomaly(f"{entry.subscription} charged {entry.id} {counts[step]} times", number)
@@ -36,7 +42,7 @@ def check(of: History) -> Verdict:
                 anomalies += [
                     Anomaly(f"{entry.subscription} handled {one.id} and charged nothing", number)
                     for one in entry.events
-                    if not counts[entry.subscription, one.id]
+                    if (entry.subscription, one.id) not in keys
                 ]
             case _:
                 pass
