@@ -225,7 +225,12 @@ class Operations:
 
     def failback(self) -> list[Failover]:
         """Handovers to this Region of what is its own by the definition, from each Region that has some of it."""
-        others = [Region(name) for name in self.topology.regions if name != self.region]
+        others = [
+            Region(name)
+            for name in self.topology.regions
+            if name != self.region
+            and any({name, self.region} <= {*one.regions} for one in self.topology.subscriptions.values())
+        ]
         made = [
             Failover(self.topology, source=other, target=self.region, ports=self._ports, own_only=True)
             for other in others

@@ -70,6 +70,8 @@ class Failover:
         self._ports = ports
         self._check()
         self._theirs = ports.at(source)
+        self._drained: list[SubscriptionTopology] = []
+        """What the source was paused for, and has ended."""
 
     def _check(self) -> None:
         if self._source == self._target:
@@ -118,45 +120,56 @@ class Failover:
                     yield subscription, owner
 
     def hand_over(self, reason: str = "") -> list[Owner]:
-        """Write the handovers and ring every lane; returns those written. FailoverError, after some may be written."""
+        """Write the handovers and ring every lane; returns those written. FailoverError, after some may be written.
+
+        Then a source that was drained goes on with those that are left.
+        """
         written: list[Owner] = []
-        reason = said("reason", reason)
-        for subscription, owner in list(self.handed()):
-            stream, name = _names(subscription)
-            standing = self._ports.ledger.standing(stream, name)
-            before, latest = standing.written(owner.origin, self._target), standing.owner(owner.origin)
-            # By the same read as `before`: somebody else may have handed over since the lanes were listed.
-            read_epoch = latest.epoch if latest is not None else 0
-            epoch = 1 + max(
-                [
-                    owner.epoch,
-                    read_epoch,
-                    *(s.epoch for s in self._states(self._ports, subscription, owner.origin)),
-                ]
-            )
-            if epoch > limits.SEQUENCE_MAX:
-                raise FailoverError(
-                    f"{name}, lanes of {owner.origin}: epoch {epoch - 1} leaves no room for another: nothing here "
-                    "counts so far, so find out who wrote it, and set a smaller one in the handover and in the cursors"
-                )
-            now_ms = self._ports.clock.now_ms()
-            to = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=reason)
-            stands = self._ports.ledger.hand_over(stream, name, before, to)
-            if stands is None:
-                raise FailoverError(
-                    f"{name}, lanes of {owner.origin}: somebody else hands them over: look again"
-                )
-            written.append(stands)
-            self._ring(subscription, owner.origin)
+        left, reason = list(self.handed()), said("reason", reason)
+        try:
+            while left:
+                written.append(self._hand_over(*left[0], reason))
+                del left[0]
+        except BaseException as error:
+            names = {subscription.name for subscription, _ in left}
+            self._give_up([one for one in self._drained if one.name in names], error)
+            raise
         return written
+
+    def _hand_over(self, subscription: SubscriptionTopology, owner: Owner, reason: str) -> Owner:
+        stream, name = _names(subscription)
+        standing = self._ports.ledger.standing(stream, name)
+        before, latest = standing.written(owner.origin, self._target), standing.owner(owner.origin)
+        # By the same read as `before`: somebody else may have handed over since the lanes were listed.
+        read_epoch = latest.epoch if latest is not None else 0
+        epoch = 1 + max(
+            [
+                owner.epoch,
+                read_epoch,
+                *(s.epoch for s in self._states(self._ports, subscription, owner.origin)),
+            ]
+        )
+        if epoch > limits.SEQUENCE_MAX:
+            raise FailoverError(
+                f"{name}, lanes of {owner.origin}: epoch {epoch - 1} leaves no room for another: nothing here "
+                "counts so far, so find out who wrote it, and set a smaller one in the handover and in the cursors"
+            )
+        now_ms = self._ports.clock.now_ms()
+        to = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=reason)
+        stands = self._ports.ledger.hand_over(stream, name, before, to)
+        if stands is None:
+            raise FailoverError(f"{name}, lanes of {owner.origin}: somebody else hands them over: look again")
+        self._ring(subscription, owner.origin)
+        return stands
 
     def drain(self, wait: Callable[[float], None], *, patience_seconds: float = limits.DRAIN_SECONDS) -> None:
         """Stop the source's deliveries and wait until the target has all of them. Then hand over, then `release`.
 
         FailoverError where that does not come within the patience; nothing is handed over, and the source goes on.
         """
-        paused = self._pause()
+        paused: list[SubscriptionTopology] = []
         try:
+            self._pause(paused)
             # Warm functions notice within the first, and those that run end within the second.
             wait(limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS)
             waited = 0.0
@@ -167,9 +180,10 @@ class Failover:
                     )
                 wait(1.0)
                 waited += 1.0
-        except BaseException:  # also where somebody interrupts: the source is not left paused
-            self._resume(paused)
+        except BaseException as error:  # also where somebody interrupts: the source is not left paused
+            self._give_up(paused, error)
             raise
+        self._drained = paused
 
     def release(
         self, wait: Callable[[float], None], *, patience_seconds: float = limits.DRAIN_SECONDS
@@ -192,18 +206,16 @@ class Failover:
         owners = self._ports.ledger.standing(*_names(subscription)).owners
         return all(owner in seen for owner in owners if owner.by == self._target)
 
-    def _pause(self) -> list[SubscriptionTopology]:
-        paused: list[SubscriptionTopology] = []
+    def _pause(self, paused: list[SubscriptionTopology]) -> None:
         for subscription in {one.name: one for one, _ in self.handed()}.values():
             circuit = self._circuit(subscription)
             if circuit.state is CircuitState.PAUSED:
                 continue
             to = Circuit(CircuitState.PAUSED, f"{_PAUSED_BY}{self._target}", self._ports.clock.now_ms())
+            paused.append(subscription)  # before: the reply may be lost
             if self._theirs.ledger.switch(*_names(subscription), circuit, to) is None:
-                self._resume(paused)
+                paused.remove(subscription)
                 raise FailoverError(f"{subscription.name}: somebody else switches its circuit: look again")
-            paused.append(subscription)
-        return paused
 
     def _paused(self) -> Iterator[tuple[SubscriptionTopology, Circuit]]:
         for subscription in self._topology.subscriptions.values():
@@ -211,6 +223,17 @@ class Failover:
                 circuit = self._circuit(subscription)
                 if circuit.state is CircuitState.PAUSED and circuit.reason == f"{_PAUSED_BY}{self._target}":
                     yield subscription, circuit
+
+    def _give_up(self, paused: list[SubscriptionTopology], error: BaseException) -> None:
+        """Have the source go on with what it was paused for; FailoverError where that is not known to be done."""
+        try:
+            self._resume(paused)
+        except PortError as unreached:
+            names = ", ".join(one.name for one in paused)
+            raise FailoverError(
+                f"{error}; {self._source} does not answer, and {names} may stay paused there: resume them later "
+                "(eventfabric subscriptions resume)"
+            ) from unreached
 
     def _resume(self, paused: list[SubscriptionTopology]) -> None:
         for subscription in paused:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from eventfabric.model.cursor import Cursor, LaneState
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.marks import Mark
 from eventfabric.model.owner import Owner
 from eventfabric.model.record import Record, Tail
@@ -27,6 +27,8 @@ class Look:
     """Whether the circuit is closed, or open and its probe overdue: then nobody may have been rung for it."""
     before: Sightings
     """Tails that earlier passes saw."""
+    region: Region
+    """Whose cursor and keys these are: the former owner's, until this Region has taken the lane over."""
     seen_ms: int
     """When the pass before this one was; 0 where it did not look at this lane for the subscription."""
 

@@ -13,7 +13,6 @@ pass. When it is through, it tells how everything stands: services/upkeep/vitals
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 
 from eventfabric import limits
@@ -36,6 +35,7 @@ from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.sightings import Sightings
 from eventfabric.ports import Ports
+from eventfabric.services.delivery.takeover import is_taken_over
 from eventfabric.services.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.upkeep.look import Look
 from eventfabric.services.upkeep.replica import Replica
@@ -108,13 +108,16 @@ class Reconciler:
         name = SubscriptionName(subscription.name)
         standing = self._ports.ledger.standing(self._name, name)
         elsewhere: list[Owner] = []
+        all_answer = True
         for region in subscription.regions:
             if region != self._region:
-                with suppress(PortError, UndecodableItemError):  # then it is not the one that knows better
+                try:
                     elsewhere += self._ports.at(Region(region)).ledger.standing(self._name, name).owners
+                except (PortError, UndecodableItemError):  # it may be the one that knows better
+                    all_answer = False
         known = {(one.origin, one.by): one.epoch for one in standing.owners}
         news = [one for one in elsewhere if one.epoch > known.get((one.origin, one.by), -1)]
-        if not news:
+        if not news and all_answer:
             self._ports.ledger.see(self._name, name)
         return replace(standing, owners=(*standing.owners, *news))
 
@@ -176,7 +179,7 @@ class Reconciler:
             if mark != Mark():
                 after[index] = mark
         yield from self._verify_again(origin, after)
-        self._watching.ring(bells)
+        yield from self._watching.ring(bells)
         for index in silent if moves else ():  # nothing is missing of them, and replication moves again
             after[index] = replace(after[index], end=EMPTY_TAIL.sequence, since_ms=0)
         yield from self._remember(origin, marks, after, repair=repair)
@@ -253,10 +256,13 @@ class Reconciler:
             except UndecodableItemError as error:
                 yield self._unreadable(lane, error, subscription)
                 continue
+            owner, region = owner_of(subscription, lane.origin, standing), ledger.region
+            if not subscription.shares_state and not is_taken_over(state, region, owner):
+                region = state.latest or region
             yield Look(
-                subscription, lane, replace(mark, cursors=before.cursors), tail, state, state.cursor(ledger.region),
-                owner_of(subscription, lane.origin, standing), self._runs(standing.circuit),
-                before.sightings, standing.seen_ms if subscription.name in before.cursors else 0,
+                subscription, lane, replace(mark, cursors=before.cursors), tail, state, state.cursor(region),
+                owner, self._runs(standing.circuit),
+                before.sightings, region, standing.seen_ms if subscription.name in before.cursors else 0,
             )  # fmt: skip
 
     def _runs(self, circuit: Circuit) -> bool:

@@ -184,16 +184,16 @@ class Replica:
 
     def _verify(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
         """The end of the unbroken, verified run, and what ended it, if that is a record."""
-        at = Tail(mark.sequence, mark.chain, tail.time)
+        at, last = Tail(mark.sequence, mark.chain, tail.time), None
         try:
             for record in self._records(lane, mark.sequence, tail):
                 if record.sequence > at.sequence:
-                    if at.sequence > EMPTY_TAIL.sequence or not self._expires:
+                    if not self._may_be_gone(lane, at, last):
                         return at, None
                     head = self.kept_at_origin(lane, at.sequence, record.sequence)
                     if head is not None:
                         return self._before(head, tail), None
-                    at = record.tail  # what was before it has expired; nothing tells its chain
+                    at = last = record.tail  # what was before it has expired; nothing tells its chain
                     continue
                 wrong = None
                 if record.sequence < at.sequence:
@@ -202,10 +202,17 @@ class Replica:
                     wrong = "does not extend the chain of the record before it"
                 if wrong:
                     return at, self._finding(FindingKind.DIVERGENCE, lane, record.sequence, wrong)
-                at = record.tail
+                at = last = record.tail
         except LogError as error:
             return at, self._finding(FindingKind.DIVERGENCE, lane, at.sequence, str(error))
         return at, None
+
+    def _may_be_gone(self, lane: Lane, at: Tail, last: Tail | None) -> bool:
+        """Tell whether what stood behind a record may have expired: records do so in no order."""
+        if not self._expires or at.sequence == EMPTY_TAIL.sequence:
+            return self._expires
+        before = last or self._log.tail(lane, before=at.sequence)
+        return before == EMPTY_TAIL or self._may_have_expired(before)
 
     def kept_at_origin(self, lane: Lane, start: Sequence, before: Sequence) -> Record | None:
         """The first record from `start` on and before a sequence that the origin, another Region, has and keeps.
@@ -256,7 +263,10 @@ class Replica:
         theirs = self._elsewhere(lane.origin).tail(lane, before=verified.sequence)
         if verified.sequence == theirs.sequence and verified.chain == theirs.chain:
             return None
-        if verified.sequence == EMPTY_TAIL.sequence or (self._expires and theirs == EMPTY_TAIL):
+        if verified.sequence == EMPTY_TAIL.sequence:
+            return None
+        is_gone = self._expires and theirs.sequence < verified.sequence
+        if is_gone and (theirs == EMPTY_TAIL or self._may_have_expired(theirs)):
             return None
         return self._finding(
             FindingKind.DIVERGENCE, lane, verified.sequence, f"{lane.origin} has another record before it"

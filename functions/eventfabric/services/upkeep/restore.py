@@ -105,6 +105,10 @@ class Restore:
             raise RestoreRefusedError(
                 lane, sequence, "what stands there continues the lane: it is the lane's own"
             )
+        if isinstance(present, Record) and present.is_skip:
+            raise RestoreRefusedError(
+                lane, sequence, "it was skipped: cursors have passed it, and none would hand it out"
+            )
         proof = f"{_before(record, before, earlier)}, {self._proof(run, before, behind)}"
         return Restorable(record, proof, _fault(present, record))
 

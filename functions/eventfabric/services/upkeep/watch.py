@@ -35,11 +35,13 @@ _MINUTE_MS = 60_000
 class Bells:
     """What is to be rung at the end of a pass, by subscription."""
 
-    lanes: dict[str, set[Lane]] = field(default_factory=dict)
+    lanes: dict[str, dict[Lane, Finding | None]] = field(default_factory=dict)
+    """With what a ring repairs, if it does."""
 
-    def add(self, look: Look) -> None:
-        """Have the lane rung."""
-        self.lanes.setdefault(look.subscription.name, set()).add(look.lane)
+    def add(self, look: Look, found: Finding | None = None) -> None:
+        """Have the lane rung; what that repairs is told once it is known whether the queue took the ring."""
+        of = self.lanes.setdefault(look.subscription.name, {})
+        of[look.lane] = found or of.get(look.lane)
 
 
 class Watch:
@@ -59,7 +61,7 @@ class Watch:
     def look_at(self, look: Look, replica: Replica, bells: Bells, *, repair: bool) -> Iterator[Finding]:
         """Find what is wrong with a subscription's lane, and note what is to be rung. LogError."""
         yield from self._stale_owners(look)
-        parked = list(look.state.parked.get(self._home(look), {}).values())
+        parked = list(look.state.parked.get(look.region, {}).values())
         self._vitals.parked(look.subscription.name, parked)
         oldest = self._oldest_waiting(look)
         since_ms = self._note_age(look, oldest)
@@ -67,8 +69,10 @@ class Watch:
         if wrong is not None:
             yield wrong
             return
-        yield from self._parked_differs(look, bells, repair=repair)
-        if repair:
+        is_own = look.region == self._home(look)
+        if is_own:
+            yield from self._parked_differs(look, bells, repair=repair)
+        if repair and is_own:
             self._forget_texts(look, parked)
         dead = [one for one in parked if one.state is ParkedState.DEAD]
         if dead:
@@ -83,10 +87,10 @@ class Watch:
         if not look.runs:
             return
         found = self._overdue(look, parked) or (self._unrung(look, since_ms) if oldest else None)
-        if found is not None:
-            if repair:
-                bells.add(look)
-            yield replace(found, is_repaired=repair)
+        if found is not None and repair:
+            bells.add(look, found)
+        elif found is not None:
+            yield found
 
     def _forget_texts(self, look: Look, parked: list[Parked]) -> None:
         if self._retention is None:
@@ -285,12 +289,15 @@ class Watch:
                         f"{region} wrote its cursor {late_ms // 1000} s after {owner.region} took over",
                     )  # fmt: skip
 
-    def ring(self, bells: Bells) -> None:
-        """Ring for what was noted, once a minute at the most."""
+    def ring(self, bells: Bells) -> Iterator[Finding]:
+        """Ring for what was noted, once a minute at the most, and tell what that repairs."""
         again = self._now_ms // _MINUTE_MS
         for name, lanes in bells.lanes.items():
             rung = [Doorbell(self._name, lane, ANY_TAIL, again=again) for lane in sorted(lanes, key=str)]
-            self._ports.doorbells.ring(name, rung)
+            refused = {bell.lane for bell in self._ports.doorbells.ring(name, rung)}
+            for lane, found in lanes.items():
+                if found is not None:
+                    yield replace(found, is_repaired=lane not in refused)
 
     def _home(self, look: Look) -> Region:
         return Region(look.subscription.home(look.lane.origin) or self._region)
