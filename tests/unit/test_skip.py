@@ -302,3 +302,14 @@ def test_a_cursor_within_a_skip_at_a_lanes_end_goes_on_to_the_end_and_is_not_stu
     deliver(world)
     assert world.cursor().sequence == 6
     assert proof(world).is_proven
+
+
+def test_a_skip_is_not_taken_back_where_what_is_behind_it_is_lost_too() -> None:
+    world = world_with(7)
+    copy = copy_of(world)
+    lose(world, 2)
+    skip_of(world).skip(LANE, Sequence(2), by="ana", reason="no copy has it")
+    world.cloud.replicate()
+    lose(world, 3)
+    with pytest.raises(RestoreRefusedError, match="it was skipped"):
+        restore_of(world, copy).restore(LANE, Sequence(2), by="bob", reason="")
