@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aws_lambda_powertools import Logger
@@ -163,7 +164,7 @@ def test_an_event_goes_from_stream_record_to_doorbell_to_handler() -> None:
 
 def test_doorbells_carry_no_payload_and_logs_no_data() -> None:
     logs = StringIO()
-    logger = Logger(service="test-logs", stream=logs)
+    logger = Logger(service=f"test-{uuid4()}", stream=logs)  # one that is kept writes where it first wrote
     world = World(fail_on="1", telemetry=EmfTelemetry(fabric="shop", subscription="billing", logger=logger))
     world.fabric.publish("orders", key="customer-17", type="Placed", data={"card": "4111"}, id="1")
     world.relay()

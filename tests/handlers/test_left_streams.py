@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aws_lambda_powertools import Logger
@@ -154,8 +155,9 @@ def test_a_line_goes_whole_to_the_descriptor_whatever_stands_in_it(
 
     output = KeptStreams().output
     # Half a pair is in no report of a test: a process that runs some of the tests could not hand it over.
-    monkeypatch.setattr(logging.getLogger("whole"), "propagate", False)
-    logger = Logger(service="whole", logger_handler=OutputHandler(output))
+    name = f"whole-{uuid4()}"  # one that is kept writes where it first wrote
+    monkeypatch.setattr(logging.getLogger(name), "propagate", False)
+    logger = Logger(service=name, logger_handler=OutputHandler(output))
     logger.warning("half a \ud83d pair", extra={"lane": "x" * 200_000})
     logger.warning(LogEvent.CIRCUIT_OPENED.value, extra={"reason": Unprintable()})
     first, second = (json.loads(line) for line in capfd.readouterr().out.splitlines())

@@ -47,8 +47,9 @@ def test_undue_delay_allows_each_failed_call_five_seconds() -> None:
     ],
 )
 def test_undue_delay_says_nothing_where_more_went_wrong(others: dict[str, Any]) -> None:
-    subscriptions = others.pop("subscriptions", ())
-    late = Hand(plan_of(*subscriptions, **others)).appended("e1", 0).tried("e1", 0, after_s=300)
+    subscriptions = others.get("subscriptions", ())
+    rest = {name: value for name, value in others.items() if name != "subscriptions"}
+    late = Hand(plan_of(*subscriptions, **rest)).appended("e1", 0).tried("e1", 0, after_s=300)
     assert result("undue_delay", late.history) is not INVALID
 
 

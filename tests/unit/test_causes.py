@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -101,7 +102,7 @@ def test_a_denial_that_a_doorbell_swallows_is_told_all_the_same() -> None:
 def test_a_function_counts_it_by_cause_and_says_it(
     subscription: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logger = Logger(service=f"test-causes-{subscription}")
+    logger = Logger(service=f"test-{uuid4()}")  # one that is kept writes where it first wrote
     telemetry = EmfTelemetry(fabric="shop", subscription=subscription, logger=logger)
     world = World()
     runtime = Runtime(
