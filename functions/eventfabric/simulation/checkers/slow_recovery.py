@@ -12,7 +12,9 @@ NAME = "slow_recovery"
 _SOON_MS: Final = 180_000
 """A lane is looked at again a minute after it met what lasts, and may meet a hiccup then."""
 _AFTER_TWO_MS: Final = 660_000
-"""Where two of them refused at once, for long, a doorbell is used up: a pass of reconciliation rings for its lane."""
+"""Where two of them refused at once, a pass of reconciliation rings for the lane: for long, a doorbell is used up, and
+a key that fails while no timer can be had is left without one.
+"""
 _TWO_FOR_LONG_MS: Final = 1000 * limits.RECEIVE_COUNT_MAX * limits.LANE_AGAIN_SECONDS_MAX // 2
 _ENDS: Final = {
     "denied": "denied_end",
@@ -20,6 +22,7 @@ _ENDS: Final = {
     "no_timers": "timers_back",
     "no_doorbells": "doorbells_back",
 }
+_BEGINS: Final = {end: begin for begin, end in _ENDS.items()}
 _SLOWNESS_MAX: Final = 20.0
 
 
@@ -30,7 +33,7 @@ def check(of: History) -> Verdict:
         return verdict(NAME, [], unknown=True)
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
-    open_, since_ms, before = 0, None, 0
+    open_, since_ms, before = list[str](), None, 0
     soon_ms, two_since_ms = _SOON_MS, 0
     for number, entry in enumerate(of.entries):
         if since_ms is not None and entry.at_ms > since_ms + soon_ms:
@@ -38,12 +41,15 @@ def check(of: History) -> Verdict:
             since_ms = None
         match entry:
             case history.Happened() if entry.what in _ENDS:
-                open_, since_ms = open_ + 1, None
-                two_since_ms = entry.at_ms if open_ == 2 else two_since_ms
-            case history.Happened() if entry.what in _ENDS.values():
-                if open_ > 1 and entry.at_ms - two_since_ms > _TWO_FOR_LONG_MS:
+                open_, since_ms = [*open_, entry.what], None
+                two_since_ms = entry.at_ms if len(open_) == 2 else two_since_ms
+                if len(open_) > 1 and "no_timers" in open_:
                     soon_ms = _AFTER_TWO_MS
-                open_ -= 1
+            case history.Happened() if entry.what in _ENDS.values():
+                if len(open_) > 1 and entry.at_ms - two_since_ms > _TWO_FOR_LONG_MS:
+                    soon_ms = _AFTER_TWO_MS
+                if _BEGINS[entry.what] in open_:
+                    open_.remove(_BEGINS[entry.what])
                 since_ms, before = (None, 0) if open_ else (entry.at_ms, number)
             case _:
                 pass
