@@ -25,6 +25,7 @@
     ├── BufferFullError              a publisher that is not to wait holds as much as it may
     ├── PortError                    a call to a service failed
     │   ├── OutcomeUnknownError      it may have taken effect
+    │   │   └── ProbeUnrungError     a lane's next probe has no timer
     │   └── RefusedError             it certainly has not
     │       ├── ThrottledError       the service is busy: the same may go through later
     │       └── LastingError         it goes through once somebody has mended what is denied, missing or disabled
@@ -300,6 +301,10 @@ class OutcomeUnknownError(PortError):
     """No reply, or a server error: the call may have taken effect."""
 
     no_effect = False
+
+
+class ProbeUnrungError(OutcomeUnknownError):
+    """No timer could be had for the next probe of an open circuit, for which a lane waits."""
 
 
 class RefusedError(PortError):

@@ -11,7 +11,7 @@ from zlib import crc32
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
-from eventfabric.errors import PortError
+from eventfabric.errors import PortError, ProbeUnrungError
 from eventfabric.model.count import next_count
 from eventfabric.model.identity import Lane
 from eventfabric.runtime.messages import Message, doorbells_of
@@ -133,7 +133,8 @@ def _deliver(
                 continue
             runtime.logger.warning("a lane is rung again", extra={**about, "reason": str(error)})
             ended = _with_end(doorbell, deliverer.ended_at(doorbell.lane))
-            return _ring_again(runtime, ended, messages, is_passing=error.retryable)
+            waits = isinstance(error, ProbeUnrungError)
+            return _ring_again(runtime, ended, messages, is_passing=error.retryable, waits=waits)
     if result.done:
         return True
     cause = result.cause
@@ -166,11 +167,14 @@ def _with_end(doorbell: Doorbell, version: int) -> Doorbell:
     )
 
 
-def _ring_again(runtime: Runtime, doorbell: Doorbell, messages: list[Message], *, is_passing: bool) -> bool:
+def _ring_again(
+    runtime: Runtime, doorbell: Doorbell, messages: list[Message], *, is_passing: bool, waits: bool = False
+) -> bool:
     """Have the lane rung a little later; whether its doorbells have served, else they come again as soon.
 
     `is_passing`: what ended the run passes by itself. Then the queue is rung at once where no timer can be had: the run
-    that follows is as patient. What somebody has to mend would only be met again and again.
+    that follows is as patient. What somebody has to mend would only be met again and again. So would a circuit that is
+    open for hours: a lane that `waits` for it is rung when it closes, and for an overdue probe by reconciliation.
 
     Where replies are lost, one run may send several doorbells: those of one lane and moment are one to the queue.
     """
@@ -183,7 +187,7 @@ def _ring_again(runtime: Runtime, doorbell: Doorbell, messages: list[Message], *
     # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
     again = max(now_ms - now_ms % moment_ms, next_count(doorbell.again))
     bell = replace(doorbell, tail=ANY_TAIL, again=again, failing_ms=failing_ms)
-    if doorbells.ring_later(subscription, bell, seconds):
+    if doorbells.ring_later(subscription, bell, seconds) or waits:
         return True
     if is_passing and not doorbells.ring(subscription, [bell]):
         return True

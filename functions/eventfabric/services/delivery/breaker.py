@@ -16,7 +16,7 @@ from math import ceil
 from zlib import crc32
 
 from eventfabric import limits
-from eventfabric.errors import OutcomeUnknownError
+from eventfabric.errors import ProbeUnrungError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.said import said
@@ -76,7 +76,7 @@ class Breaker:
             self._switch(replace(self._circuit, probe_ms=self._clock.now_ms()))
 
     def ring_probe(self, lane: Lane, *, failed: bool = False, behind: int = 0) -> None:
-        """Have a lane that waits for the open circuit rung when the next probe is due. Raises OutcomeUnknownError.
+        """Have a lane that waits for the open circuit rung when the next probe is due. Raises ProbeUnrungError.
 
         Each lane that waits competes for the probe, at a moment of its own, and one that `failed` lets the others go
         first: for one that has nothing but poison events, they must not wait for ever. `behind`: what told the doorbell
@@ -95,7 +95,7 @@ class Breaker:
             at_ms += _PROBES_SPREAD_MS
         bell = Doorbell(self._stream, lane, ANY_TAIL, again=max(at_ms, behind + 1))
         if not self._doorbells.ring_later(self._name, bell, ceil((at_ms - now_ms) / 1000)):
-            raise OutcomeUnknownError("ring later", f"the probe of lane {lane} was not sent")
+            raise ProbeUnrungError("ring later", f"the probe of lane {lane} was not sent")
 
     def handled(self, events: int) -> None:
         """Events were handled: what is downstream is up."""

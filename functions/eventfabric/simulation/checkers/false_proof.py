@@ -1,5 +1,7 @@
 """False proof: a proof fails where nobody changed anything, or holds over a lane that somebody did change."""
 
+from collections import defaultdict
+
 from eventfabric.simulation import history
 from eventfabric.simulation.checkers.verdict import Anomaly, Facts, Verdict, verdict
 from eventfabric.simulation.history import History
@@ -13,6 +15,7 @@ def check(of: History) -> Verdict:
     anomalies: list[Anomaly] = []
     tampered: set[tuple[str, str]] = set()
     ends: dict[tuple[str, str], int] = {}
+    there: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for number, entry in enumerate(of.entries):
         match entry:
             case history.Tampered():
@@ -20,11 +23,17 @@ def check(of: History) -> Verdict:
             case history.Appended():
                 place = (entry.region, entry.lane)
                 ends[place] = max(ends.get(place, 0), entry.sequence + len(entry.ids))
+                there[place].add(entry.sequence)
             case history.Proved() if entry.wrong:
                 place = (entry.region, entry.lane)
                 is_touched = place in tampered or entry.lane in facts.changed_lanes
                 is_gone = any(lane == entry.lane for lane, _ in facts.removed)
                 is_late = entry.wrong == "cursor_ahead" and ends.get(place, 0) < entry.sequence
+                if entry.wrong == "hole":  # an earlier record may come to a replica behind later ones
+                    anywhere = {
+                        at for (_, lane), known in there.items() if lane == entry.lane for at in known
+                    }
+                    is_late = any(at < entry.sequence for at in anywhere - there[place])
                 if not (is_touched or is_gone or is_late):
                     what = f"{entry.subscription} is not proven in {entry.lane} at {entry.sequence}: {entry.wrong}"
                     anomalies.append(Anomaly(what, number))
