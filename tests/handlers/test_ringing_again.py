@@ -6,6 +6,8 @@ import pytest
 
 from eventfabric import Delivery, Event, limits
 from eventfabric.memory.faults import Fault, Faults
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.runtime import deliver
 from eventfabric.runtime.wiring import using
 from eventfabric.wire.doorbell import ANY_TAIL, from_body
@@ -92,3 +94,23 @@ def test_while_nothing_can_be_written_no_event_is_attempted_again_and_no_timer_m
     # By each process in each lane, before it knows; and each message is met once a minute.
     assert world.attempts <= 2 * 4 * 3
     assert len(timers) <= 2 * 4
+
+
+def test_a_lane_that_waits_for_an_open_circuit_is_not_run_again_and_again_where_no_timer_can_be_had() -> None:
+    """It is rung when the circuit closes; and where nobody probes that, by reconciliation."""
+    faults = Faults(
+        lambda name, number, of_name: Fault.LOST_REQUEST if name == "doorbells.ring_later" else None
+    )
+    world = World(faults=faults)
+    ledger, names = world.cloud.ledger(world.topology, US), (StreamName("orders"), SubscriptionName("all"))
+    now_ms = world.clock.now_ms()
+    open_ = Circuit(CircuitState.OPEN, "down", now_ms, probe_ms=now_ms + 3_600_000)
+    assert ledger.switch(*names, ledger.standing(*names).circuit, open_)
+    world.fabric.publish("orders", key="a", type="Placed", id="e")
+    world.relay()
+    (message,) = world.queue.receive()
+    with using(world.runtime("all")):
+        answer = deliver.handle({"Records": [message.event()]}, Context())  # type: ignore[arg-type]  # what is read of it
+    assert answer == {"batchItemFailures": []}
+    assert len(world.queue.bodies) == 1
+    assert world.seen == []
