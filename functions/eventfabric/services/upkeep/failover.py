@@ -130,7 +130,7 @@ class Failover:
             while left:
                 written.append(self._hand_over(*left[0], reason))
                 del left[0]
-        except BaseException as error:
+        except BaseException as error:  # also where somebody interrupts: the rest is not left paused
             names = {subscription.name for subscription, _ in left}
             self._give_up([one for one in self._drained if one.name in names], error)
             raise
