@@ -78,7 +78,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a handover at an epoch that is known already",
-            f"{_FAILOVER}.hand_over",
+            f"{_FAILOVER}._hand_over",
             "epoch = 1 + max(",
             "epoch = max(",
         ),
@@ -87,7 +87,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a handover that forgets the epochs of lanes",
-            f"{_FAILOVER}.hand_over",
+            f"{_FAILOVER}._hand_over",
             "*(s.epoch for s in self._states(self._ports, subscription, owner.origin)),",
             "",
         ),
@@ -142,7 +142,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
         bug(
             "the source is left paused where the drain gives up",
             f"{_FAILOVER}.drain",
-            "self._resume(paused)",
+            "self._give_up(paused, error)",
             "pass",
         ),
         failover.TestDrain().test_whoever_interrupts_it_does_not_leave_the_source_paused,
