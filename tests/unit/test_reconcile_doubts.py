@@ -1,7 +1,6 @@
 """What a pass makes of a Region that does not answer, of what expired in no order, and of a refused ring."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -138,7 +137,10 @@ def test_a_ring_repairs_what_it_is_for_where_the_queue_takes_it(takes: bool) -> 
     world.clock.advance(800)
     reconcile(world)
     world.clock.advance(800)
-    refuses: Any = lambda called, *_: None if takes or "doorbells" not in called else Fault.LOST_REQUEST  # noqa: E731
+
+    def refuses(called: str, overall: int, of_name: int) -> Fault | None:
+        return None if takes or "doorbells" not in called else Fault.LOST_REQUEST
+
     ports = world.ports()
     found = passed(world, replace(ports, doorbells=Faults(refuses).doorbells(ports.doorbells)))
     assert [(one.kind, one.is_repaired) for one in found] == [(FindingKind.UNRUNG, takes)]
