@@ -173,13 +173,13 @@ TRANSACTION_WRITES_MAX: Final = TRANSACTION_ACTIONS_MAX - 2
 COMMIT_TOKEN_BYTES: Final = 16
 TRANSACTION_BYTES_MAX: Final = 4 * 1024 * 1024
 """All items of a transaction together."""
+TRANSACTION_TOKEN_SECONDS: Final = 9 * 60
+"""How long a transaction of unknown outcome is sent again: DynamoDB knows its token for ten minutes."""
 
 LATE_AFTER_SECONDS: Final = 60
 """How old an event must be when it is handed out for anybody to look whether it came late: a look costs reads."""
 NOTED_RECORDS_MAX: Final = 20
 """Records with a note that one page of a lane run looks up, each with two reads."""
-TRANSACTION_TOKEN_SECONDS: Final = 9 * 60
-"""How long a transaction of unknown outcome is sent again: DynamoDB knows its token for ten minutes."""
 DECISION_KEPT_SECONDS: Final = 90 * 24 * 3600
 """How much longer than its events a decision about a noted batch is kept: so late its other copy may still arrive."""
 
