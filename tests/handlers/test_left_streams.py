@@ -135,13 +135,18 @@ def test_no_function_fails_for_what_it_cannot_write(leaves: Callable[[], Any], k
     assert found == {"findings": {"orders": {"unrung": 1}}}
 
 
-def test_metrics_that_cannot_be_put_into_their_format_fail_nothing_and_are_not_kept() -> None:
+def test_metrics_that_cannot_be_put_into_their_format_fail_nothing_and_are_not_kept(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     world = World()
     runtime = lasting(world)
     runtime.telemetry.add(Metric.DELIVERY_LATENCY, "many")  # type: ignore[arg-type]  # no number
     runtime.flush()
     runtime.telemetry.add(Metric.EVENTS_HANDLED)
     runtime.flush()
+    told = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert told["EventsHandled"] == [1.0]
+    assert "DeliveryLatency" not in told
 
 
 def test_a_line_goes_whole_to_the_descriptor_whatever_stands_in_it(
@@ -167,10 +172,18 @@ def test_a_line_goes_whole_to_the_descriptor_whatever_stands_in_it(
 
 def test_a_descriptor_that_is_gone_costs_the_line_alone() -> None:
     reader, writer = os.pipe()
+    output = Output(writer)
     os.close(reader)
-    Output(writer).write("nobody reads this")
+    output.write("nobody reads this")
+    reader, again = os.pipe()
     os.close(writer)
-    Output(writer).write("nor this")
+    output.write("nor this")
+    os.dup2(again, writer)
+    output.write("but this")
+    os.close(writer)
+    os.close(again)
+    with os.fdopen(reader) as stream:
+        assert stream.read() == "but this\n"
 
 
 def test_a_child_that_is_forked_while_a_line_is_written_writes_its_own() -> None:
