@@ -232,11 +232,21 @@ def test_a_line_without_a_key_at_that_place_is_refused_by_the_place(
 
 @pytest.mark.parametrize("text", ["", "type", "data", "a/b", "/~2", "/~", "/" + "x" * 2000, "Subject"])
 def test_what_is_no_rule_is_refused(text: str) -> None:
-    with pytest.raises(SettingError, match="allowed: subject, id, source, or a JSON pointer"):
+    with pytest.raises(SettingError, match="allowed: subject, id, source, or a JSON pointer") as raised:
         KeyRule.parse(text)
+    assert repr(text)[:40] in str(raised.value) or text[:40] in str(raised.value)
 
 
 @pytest.mark.parametrize("data", [b"12345678901234567890123", b'{"b":1e-400,"a":[ 1.10 ]}', b"1E5"])
 def test_a_cloudevent_goes_in_and_out_with_its_data_to_the_letter(data: bytes) -> None:
     line = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","partitionkey":"k","data":' + data + b"}"
     assert msgspec.json.encode(raw_cloudevent(parse_cloudevent(line))) == line
+
+
+def test_data_that_is_null_is_none_and_may_stand_beside_binary_data() -> None:
+    for data in ("null", " null "):
+        text = line(data_base64="aGk=")[:-1] + f',"data":{data}}}'
+        assert parse_cloudevent(text).data == b"hi"
+    assert from_cloudevent({**MINIMAL, "data": None, "data_base64": "aGk="}).data == b"hi"
+    with pytest.raises(MalformedCloudEventError, match="one of data and data_base64"):
+        from_cloudevent({**MINIMAL, "data": 0, "data_base64": "aGk="})

@@ -222,7 +222,11 @@ def current() -> Runtime:
 
 @cache
 def _of_the_environment() -> Runtime:
-    settings = Settings.from_environment()
+    return deployed(Settings.from_environment())
+
+
+def deployed(settings: Settings) -> Runtime:
+    """The runtime of a process that is a function's own: what the library says goes where the function's lines go."""
     topology = Topology(settings.definition)
     streams = KeptStreams()
     handler = OutputHandler(streams.output)

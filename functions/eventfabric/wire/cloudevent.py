@@ -145,15 +145,16 @@ def from_cloudevent(
     cloudevent: Mapping[str, Any], *, where: str = "CloudEvent", key_rule: KeyRule | None = None
 ) -> Event:
     """The event of a CloudEvent that is already a dict. Arguments and errors as `parse_cloudevent`."""
-    values = {name: value for name, value in cloudevent.items() if name != "data"}
     try:
         payload = Payload.of(cloudevent["data"]) if cloudevent.get("data") is not None else None
     except InvalidEventError as error:
         raise MalformedCloudEventError(error.problems, where=where) from error
-    return _event(values, payload, where, key_rule)
+    return _event(cloudevent, payload, where, key_rule)
 
 
-def _event(values: dict[str, Any], payload: Payload | None, where: str, key_rule: KeyRule | None) -> Event:
+def _event(
+    values: Mapping[str, Any], payload: Payload | None, where: str, key_rule: KeyRule | None
+) -> Event:
     problems: list[Problem] = []
     if values.get("specversion") != "1.0":
         problems.append(Problem("specversion", repr(values.get("specversion")), "'1.0'"))

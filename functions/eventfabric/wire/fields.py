@@ -196,7 +196,7 @@ def _value(item: Item, name: str, kind: str) -> object:
     except _MISSING:
         attribute: object = item.get(name) if isinstance(item, dict) else None
     kinds = ", ".join(map(str, attribute)) if isinstance(attribute, dict) else type(attribute).__name__
-    refuse(item, name, "nothing" if attribute is None else f"{kinds:.40}", kind)
+    refuse(item, name, f"{kinds:.40}" if attribute else "nothing", kind)
 
 
 def _problem(value: object, path: str) -> str | None:

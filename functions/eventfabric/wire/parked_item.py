@@ -109,7 +109,7 @@ def _rest(item: Item) -> Rest:
 def _state(item: Item) -> ParkedState:
     text = fields.text(item, "m", characters_max=max(map(len, ParkedState)))
     if text not in _STATES:
-        fields.refuse(item, "m", text, " or ".join(_STATES))
+        fields.refuse(item, "m", repr(text), " or ".join(_STATES))
     return ParkedState(text)
 
 

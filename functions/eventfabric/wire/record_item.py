@@ -111,7 +111,7 @@ def _note(item: Item) -> Note:
     try:
         return Note(Lane.parse(lane), fields.sequence(number, SK))
     except (ValueError, UndecodableItemError):
-        fields.refuse(item, "m", f"{text:.80}", "<lane>/<sequence>")
+        fields.refuse(item, "m", f"{text!r:.80}", "<lane>/<sequence>")
 
 
 def _undecodable(item: Item, reason: str) -> UndecodableRecordError:

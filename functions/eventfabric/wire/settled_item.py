@@ -65,13 +65,13 @@ def _dropped(item: Item) -> Dropped:
 def _action(item: Item) -> str:
     action = fields.text(item, "c", characters_max=max(map(len, _ACTIONS)))
     if action not in _ACTIONS:
-        fields.refuse(item, "c", action, " or ".join(_ACTIONS))
+        fields.refuse(item, "c", repr(action), " or ".join(_ACTIONS))
     return action
 
 
 def _sequence(item: Item, digits: str) -> Sequence:
     if len(digits) != _SEQUENCE_DIGITS or not (digits.isascii() and digits.isdigit()):
-        fields.refuse(item, SK, f"{digits:.80}", f"a sequence in {_SEQUENCE_DIGITS} digits")
+        fields.refuse(item, SK, f"{digits!r:.80}", f"a sequence in {_SEQUENCE_DIGITS} digits")
     return Sequence(int(digits))
 
 

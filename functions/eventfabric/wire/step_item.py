@@ -59,7 +59,7 @@ def from_item(item: Item) -> StepState:
     """What the item says; UndecodableItemError where it is not a step's."""
     status = fields.text(item, STATUS, characters_max=len(IN_PROGRESS))
     if status not in (IN_PROGRESS, COMPLETED):
-        fields.refuse(item, STATUS, status, f"{IN_PROGRESS} or {COMPLETED}")
+        fields.refuse(item, STATUS, repr(status), f"{IN_PROGRESS} or {COMPLETED}")
     result = fields.text(item, RESULT, characters_max=limits.ITEM_BYTES_MAX) if RESULT in item else "null"
     return state_of(status, result, fields.whole(item, OWNER, most=_OWNER_MAX) if OWNER in item else 0)
 

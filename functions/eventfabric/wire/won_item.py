@@ -31,8 +31,8 @@ def from_item(item: Item) -> Decision:
     region, kind = fields.region_and_kind(item)
     digits = kind.rpartition("/")[2]
     if len(digits) != 2 * fields.BATCH_ID_BYTES or not set(digits) <= _HEXADECIMAL:
-        fields.refuse(item, SK, f"{digits:.80}", f"a batch id of {2 * fields.BATCH_ID_BYTES} digits")
+        fields.refuse(item, SK, f"{digits!r:.80}", f"a batch id of {2 * fields.BATCH_ID_BYTES} digits")
     which = fields.text(item, "o", characters_max=len(_NOTED))
     if which not in (_NOTED, _OTHER):
-        fields.refuse(item, "o", which, f"{_NOTED} or {_OTHER}")
+        fields.refuse(item, "o", repr(which), f"{_NOTED} or {_OTHER}")
     return Decision(region, BatchId(bytes.fromhex(digits)), which == _NOTED)

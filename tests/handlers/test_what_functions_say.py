@@ -1,0 +1,157 @@
+"""Functions say what they refuse and why, and run as their environment has it."""
+
+import json
+import logging
+import sys
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from threading import Barrier
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+
+from eventfabric.errors import LastingError
+from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
+from eventfabric.runtime.metrics import EmfTelemetry
+from eventfabric.runtime.wiring import deployed
+from eventfabric.settings import Settings
+from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.wire.doorbell import Doorbell
+from tests.handlers.test_bad_messages import BAD, deliver, message, ring_timers
+from tests.handlers.test_functions import TOPOLOGY, US, World
+from tests.unit.endpoint import endpoint, error
+
+SETTINGS: Final = {
+    "definition": TOPOLOGY.definition,
+    "region": US,
+    "subscription": None,
+    "endpoint_url": "http://127.0.0.1:1",
+}
+DOORBELL: Final = Doorbell(StreamName("orders"), Lane.parse("us-east-1/0.1"), Sequence(1))
+
+
+@dataclass
+class Refusals:
+    """Telemetry that keeps what was refused, and of whom."""
+
+    of: Counter[str | None] = field(default_factory=Counter)
+
+    def tell(self, event: LogEvent, **about: object) -> None:
+        """Nothing."""
+
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
+        if metric is Metric.MESSAGES_REFUSED:
+            self.of[of] += int(value)
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
+        """Nothing."""
+
+
+def said(world: World) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in world.logs.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"body": BAD["a stream that is not"]}, "found stream other, allowed: orders"),
+        (
+            {"body": BAD["a lane beyond the last"]},
+            "found lane us-east-1/0.4, allowed: us-east-1/0.0 to 0.3",
+        ),
+        ({"receiptHandle": None}, "found no receiptHandle"),
+        ({"body": None}, "found no body"),
+        ({"body": "", "receiptHandle": 7}, "found no body, receiptHandle"),
+        (
+            {"attributes": {"ApproximateReceiveCount": "0"}},
+            "found no number as ApproximateReceiveCount, allowed: 1 or more",
+        ),
+    ],
+)
+def test_a_refused_message_is_logged_with_its_id_and_the_reason(changed: dict[str, Any], reason: str) -> None:
+    world = World()
+    assert deliver(world, message(7, **changed)) == ["m7"]
+    (line,) = said(world)
+    assert (line["level"], line["message"]) == ("ERROR", "a message is not a doorbell")
+    assert (line["message_id"], line["reason"]) == ("m7", f"not a doorbell: {reason}")
+
+
+def test_a_refused_message_counts_for_its_subscription_else_for_its_queue() -> None:
+    refusals = Refusals()
+    world = World(telemetry=refusals)
+    deliver(world, message(1, "ring"))
+    ring_timers(world, message(2, "ring"), message(3, "ring", eventSourceARN=None))
+    ring_timers(world, message(4, "ring", eventSourceARN="a:" + "q" * 200))
+    assert refusals.of == {"all": 1, "shop-all-timers": 1, "unknown": 1, "q" * 80: 1}
+
+
+def test_metrics_that_cannot_be_written_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    runtime = world.runtime("all")
+    telemetry = EmfTelemetry(fabric="shop", subscription="all", logger=runtime.logger)
+    monkeypatch.setattr(telemetry, "flush", lambda: [][0])
+    replace(runtime, telemetry=telemetry).flush()
+    (line,) = said(world)
+    assert (line["level"], line["message"]) == ("ERROR", "metrics were not written")
+    assert line["exception_name"] == "IndexError"
+
+
+@pytest.fixture(autouse=True)
+def library_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's logger is put back after the test: a function's process has it for good."""
+    monkeypatch.setattr(logging.getLogger("eventfabric"), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("eventfabric"), "propagate", True)
+
+
+def settings(**more: str | None) -> Settings:
+    return Settings(**{**SETTINGS, **more})  # type: ignore[arg-type]  # by name
+
+
+def test_a_function_s_runtime_is_what_its_settings_say() -> None:
+    runtime: Any = deployed(settings(subscription="all", function=f"shop-all-{uuid4()}", code_version="7"))
+    assert runtime.topology.definition == TOPOLOGY.definition
+    assert (runtime.region, runtime.subscription, runtime.code_version) == (US, "all", "7")
+    assert runtime.owns_process
+    assert runtime.streams is not None
+    assert runtime.ports.outbox._client.meta.endpoint_url == SETTINGS["endpoint_url"]
+    busy = Barrier(3)
+    runtime.side_by_side_of(3)([lambda: busy.wait(20)] * 3)
+
+
+@pytest.mark.parametrize("function", ["shop-relay", ""])
+def test_a_function_s_lines_are_one_each_and_name_it_or_its_fabric(
+    function: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.StreamHandler(sys.stdout)  # as Lambda has one
+    logging.getLogger().addHandler(root)
+    try:
+        runtime = deployed(settings(function=function))
+        logging.getLogger("eventfabric.any").warning("by the library")
+        runtime.logger.warning("by the function")
+        runtime.telemetry.add(Metric.DOORBELLS_FAILED, of="orders")
+        runtime.flush()
+    finally:
+        logging.getLogger().removeHandler(root)
+    library, own, metrics = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    name = function or "shop"
+    assert (library["message"], library["service"]) == ("by the library", name)
+    assert (own["message"], own["service"]) == ("by the function", name)
+    assert (metrics["fabric"], metrics["stream"]) == ("shop", "orders")
+
+
+def test_a_refused_call_of_either_client_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    with endpoint(error("AccessDeniedException", "no")) as url:
+        runtime = deployed(settings(subscription="all", endpoint_url=url, function=f"told-{uuid4()}"))
+        with suppress(LastingError):
+            runtime.ports.ledger.standing(StreamName("orders"), SubscriptionName("all"))
+        runtime.ports.doorbells.ring("all", [DOORBELL])
+        runtime.flush()
+    told = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    refused = [line for line in told if line.get("message") == LogEvent.CALL_REFUSED.value]
+    assert [(line["cause"], line["operation"], line["code"]) for line in refused] == [
+        ("denied", "Query", "AccessDeniedException"),
+        ("denied", "GetQueueUrl", "AccessDeniedException"),
+    ]
+    assert (told[-1]["subscription"], told[-1]["CallsDenied"]) == ("all", [2.0])

@@ -1,0 +1,151 @@
+"""What stands in the tables, attribute by attribute and byte by byte: old readers and bills go by it."""
+
+from typing import Any, Final
+
+import pytest
+
+from eventfabric import limits
+from eventfabric.errors import ThrottledError, UndecodableMessageError, UndecodableRecordError
+from eventfabric.model.commit import Write, WriteRefused
+from eventfabric.model.cursor import START
+from eventfabric.model.identity import Sequence
+from eventfabric.model.record import Intervention
+from eventfabric.wire import cursor_item, intervention_item, step_item
+from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes
+from eventfabric.wire.item_size import item_bytes
+from eventfabric.wire.keys import once_key
+from eventfabric.wire.ledger_commit import CommitRequest, Refusal
+from eventfabric.wire.payload_codec import unpack_at
+from eventfabric.wire.stream_record import from_stream_record
+from eventfabric.wire.transaction_bounds import bytes_of
+from tests.unit.test_decoders_fuzzed import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US
+
+FORMS: Final = {
+    "aside": "b:B c:B d:B h:N m:S n:N pk:S qb:S qt:N qw:S sk:N t:SS x:N",
+    "place": "c:B e:N h:N pk:S q:N sk:N",
+    "record": "b:B c:B d:B h:N m:S n:N pk:S sk:N t:SS x:N",
+    "skip": "b:B c:B h:N n:N pk:S qb:S qt:N qw:S sk:N x:N",
+    "cursor": "a:N c:B e:N pk:S s:N sk:S u:N v:N w:B",
+    "cursor with a roster": "a:N c:B d:B e:N l:L p:B pk:S s:N sk:S t:B u:N v:N w:B",
+    "parked": "d:N f:S g:BOOL i:S k:S m:S pk:S q:B r:B sk:S v:N w:B y:B",
+    "parked with a rest": "b:B d:N f:S g:BOOL i:S k:S m:S pk:S q:B r:B sk:S v:N w:B y:B",
+    "discarded with what waited": "c:S expiration:N f:S o:S pk:S q:B sk:S u:N",
+    "settled": "c:S f:S o:S pk:S r:B sk:S u:N",
+    "won": "expiration:N o:S pk:S sk:S w:B",
+    "circuit": "f:S pk:S sk:S v:N",
+    "owner": "f:S pk:S sk:S v:N",
+    "start": "pk:S sk:S t:N",
+    "marks": "m:B pk:S sk:S v:N",
+    "cursors of marks": "m:B pk:S sk:S v:N",
+    "backfill": "f:S pk:S sk:S v:N",
+    "slice": "at:N f:S pk:S sk:S",
+    "step": "expiration:N in_progress_expiration:N pk:S sk:S status:S",
+    "once": "f:B l:S pk:S s:N sk:N x:N",
+}
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_an_item_has_the_attributes_that_all_versions_know(kind: str) -> None:
+    item = ITEMS[kind][0]
+    assert " ".join(f"{name}:{''.join(item[name])}" for name in sorted(item)) == FORMS[kind]
+
+
+def test_an_item_is_as_large_as_dynamodb_counts_it() -> None:
+    # docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+    assert item_bytes({"a": {"S": "\u00fcx"}}) == 1 + 3
+    assert item_bytes({"a": {"B": b"xyz"}}) == 1 + 3
+    assert item_bytes({"a": {"N": "12345"}}) == 1 + 4
+    assert item_bytes({"a": {"BOOL": True}, "b": {"NULL": True}}) == 2 + 2
+    for kind, values in (("SS", ["xx", "y"]), ("NS", ["11", "2"]), ("BS", [b"xx", b"y"])):
+        assert item_bytes({"a": {kind: values}}) == 1 + 3
+    assert item_bytes({"a": {"L": [{"S": "xx"}, {"S": "y"}]}}) == 1 + 3 + (1 + 2) + (1 + 1)
+    assert item_bytes({"a": {"M": {"k": {"S": "xx"}}}}) == 1 + 3 + 1 + (1 + 2)
+    assert item_bytes({"a": memoryview(b"xyz")}) == 1 + 3  # type: ignore[dict-item]  # as some callers have it
+
+
+def test_of_a_write_all_that_is_sent_of_its_item_counts() -> None:
+    key, values, item = {"pk": {"S": "abc"}}, {":v": {"S": "abcd"}}, {"pk": {"S": "abc"}, "x": {"S": "12345"}}
+    request: dict[str, Any] = {
+        "TableName": "t",
+        "Key": key,
+        "ExpressionAttributeValues": values,
+        "Item": item,
+    }
+    assert bytes_of(Write("Update", request)) == item_bytes(key) + item_bytes(values)
+    assert bytes_of(Write("Put", {"Item": item, "ExpressionAttributeValues": values})) == item_bytes(item)
+    for action in ("Delete", "ConditionCheck"):
+        assert bytes_of(Write(action, {"Key": key})) == item_bytes(key)
+    assert bytes_of(Write("Put", {"Item": None})) == 0
+
+
+def test_a_row_may_be_as_large_as_a_record_has_room() -> None:
+    around = row_bytes((*ROW[:7], b"x" * 100_000)) - 100_000
+    largest = b"x" * (EVENTS_BYTES_MAX - around)
+    assert row_bytes((*ROW[:7], largest)) == EVENTS_BYTES_MAX
+
+
+def test_a_note_of_an_event_has_the_key_that_all_versions_compute() -> None:
+    digest = "7fe5ea1607c0ed3f853fc7f0f80109c9"
+    assert once_key(US, "/s", "e1") == {"pk": {"S": f"once/us-east-1/{digest}"}, "sk": {"N": "0"}}
+    assert once_key(US, "/se", "1") != once_key(US, "/s", "e1")
+
+
+def test_an_attempt_is_one_crash_more_than_is_noted() -> None:
+    most = limits.CRASHES_MAX
+    good = {**cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), "n": {"N": str(most)}}
+    assert cursor_item.from_item(good).crashes == most
+    attempting = {**good, "g": {"BOOL": True}, "n": {"N": str(most - 1)}}
+    assert cursor_item.from_item(attempting).crashes == most - 1
+
+
+def test_a_step_without_an_owner_is_not_released() -> None:
+    item = {name: value for name, value in ITEMS["step"][0].items() if name != step_item.OWNER}
+    assert not step_item.from_item(item).released
+    assert step_item.from_item({**item, step_item.OWNER: {"N": str(step_item.RELEASED)}}).released
+
+
+def test_an_image_of_no_events_is_no_record() -> None:
+    image = {**ITEMS["record"][0], "n": {"N": "0"}}
+    with pytest.raises(UndecodableMessageError, match="found 0, allowed: a whole number from 1"):
+        from_stream_record({"eventName": "INSERT", "dynamodb": {"NewImage": image}})
+
+
+def test_an_event_is_said_to_be_where_the_record_has_none() -> None:
+    for record, sequence in ((SKIP, SKIP.sequence), (RECORD, Sequence(RECORD.tail.sequence))):
+        with pytest.raises(UndecodableRecordError) as raised:
+            unpack_at(record, sequence)
+        assert (raised.value.lane, raised.value.sequence) == (LANE, record.sequence)
+        assert "lost" in raised.value.reason or "ends at 1" in raised.value.reason
+
+
+def cancelled(*codes: str) -> object:
+    request = CommitRequest("t", KEY, US, START, START, parked=(), settled=(), token=TOKEN, now_ms=1)
+    return request.outcome([Refusal(code, "m", None) for code in (*codes, "None")], len(codes))
+
+
+def test_of_a_cancelled_transaction_a_busy_write_is_told_before_a_refused_one() -> None:
+    refused, busy = "ConditionalCheckFailed", "TransactionConflict"
+    assert cancelled("None", refused) == WriteRefused(1, refused, "m")
+    assert cancelled(refused, busy) == WriteRefused(1, busy, "m", is_busy=True)
+    assert cancelled(refused, refused) == WriteRefused(0, refused, "m")
+    with pytest.raises(ThrottledError, match="without a reason") as raised:
+        cancelled("None")
+    assert raised.value.operation == "commit"
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_what_is_set_aside_is_kept_whole_where_it_just_fits(beyond: int) -> None:
+    about = Intervention(LANE, Sequence(4), "me", "far", 1)
+    bare = item_bytes(intervention_item.to_item(about))
+    stood = {"d": {"B": b"x" * (limits.ITEM_BYTES_MAX - bare - 1 + beyond)}}
+    assert ("d" in intervention_item.to_item(about, stood)) is (not beyond)
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_of_what_is_set_aside_no_more_goes_than_must(beyond: int) -> None:
+    about = Intervention(LANE, Sequence(4), "me", "far", 1)
+    large = {"d": {"B": b"x" * limits.ITEM_BYTES_MAX}}
+    left = limits.ITEM_BYTES_MAX - item_bytes(intervention_item.to_item(about, large))
+    kept = intervention_item.to_item(about, {**large, "e": {"B": b"x" * (left - 1 + beyond)}})
+    assert ("e" in kept) is (not beyond)
+    assert item_bytes(kept) <= limits.ITEM_BYTES_MAX
