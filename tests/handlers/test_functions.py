@@ -346,6 +346,21 @@ def test_reconcile_rings_for_what_nobody_rang_for_and_says_what_it_found() -> No
     assert len(fabric.seen) == 1
 
 
+def test_only_a_full_pass_reads_again_what_was_verified() -> None:
+    world = World()
+    receipt = world.fabric.publish("orders", key="a", type="Placed")
+    table = world.cloud.regions[US].table("shop-orders")
+    with using(world.runtime(None)):
+        handlers.reconcile.handle({}, Context())  # type: ignore[arg-type]
+        (item,) = [one for one in table.items if one["pk"] == {"S": str(receipt.lane)} and "d" in one]
+        table.write("Put", {"Item": {**item, "d": {"B": b"spoiled"}}})
+        others: list[Any] = [{}, {"full": False}, {"full": "yes"}, []]
+        for event in others:
+            assert handlers.reconcile.handle(event, Context()) == {"findings": {"orders": {}}}  # type: ignore[arg-type]
+        answer = handlers.reconcile.handle({"full": True}, Context())  # type: ignore[arg-type]
+    assert answer == {"findings": {"orders": {"divergence": 1}}}
+
+
 def test_a_pass_writes_how_everything_stands_a_line_for_each_stream_and_subscription(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -48,9 +48,8 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
             if not _deliver(runtime, doorbell, messages, deadline_ms, beside=len(runs)):
                 failed.extend(message.id for message in messages)
             elif crashed:
-                runtime.ports.doorbells.answer(
-                    runtime.subscription or "", [message.receipt_handle for message in messages]
-                )
+                handles = [message.receipt_handle for message in messages]
+                runtime.ports.doorbells.answer(runtime.own.name, handles)
 
     calls = [partial(run, lanes) for lanes in runs.values()]
     if len(calls) == 1:
@@ -85,7 +84,7 @@ def _received(messages: list[Message]) -> int:
 def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list[_Rung]:
     """The highest doorbell of each lane, with all that rang for the lane; other messages are failed."""
     lanes: dict[tuple[str, Lane], _Rung] = {}
-    own = runtime.topology.subscription(runtime.subscription or "")
+    own = runtime.own
 
     def refuse(message: Message, _: SubscriptionTopology | None) -> None:
         failed.append(message.id)
@@ -178,7 +177,7 @@ def _ring_again(
 
     Where replies are lost, one run may send several doorbells: those of one lane and moment are one to the queue.
     """
-    doorbells, subscription = runtime.ports.doorbells, runtime.subscription or ""
+    doorbells, subscription = runtime.ports.doorbells, runtime.own.name
     now_ms, moment_ms = runtime.ports.clock.now_ms(), 1000 * limits.LANE_AGAIN_SECONDS
     failing_ms = doorbell.failing_ms or now_ms
     seconds = limits.LANE_AGAIN_SECONDS_MAX
@@ -197,6 +196,5 @@ def _ring_again(
 
 def _hide(runtime: Runtime, messages: list[Message], seconds: int) -> None:
     """Have doorbells that did not serve come again after so long; else a crash's time-out would pass first."""
-    runtime.ports.doorbells.hide(
-        runtime.subscription or "", [message.receipt_handle for message in messages], seconds
-    )
+    handles = [message.receipt_handle for message in messages]
+    runtime.ports.doorbells.hide(runtime.own.name, handles, seconds)

@@ -15,7 +15,6 @@ from eventfabric import limits
 from eventfabric.aws.causes import tell_refusals
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.definition import Subscription
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.ports import Handler, Ports
@@ -127,11 +126,13 @@ class Runtime:
     @cached_property
     def concurrency(self) -> int:
         """Attempts at the same time, of all lanes together."""
-        return self._definition.concurrency
+        return self.own.definition.concurrency
 
-    @cached_property
-    def _definition(self) -> Subscription:
-        return self.topology.subscription(self.subscription or "").definition
+    @property
+    def own(self) -> SubscriptionTopology:
+        """The subscription of this function, which must have one."""
+        assert self.subscription is not None, "only a function that delivers has a subscription"
+        return self.topology.subscription(self.subscription)
 
     @cached_property
     def _side_by_side(self) -> SideBySide:
@@ -145,13 +146,13 @@ class Runtime:
     @cached_property
     def _memory_bytes(self) -> int:
         """For the events of a page, of each lane that is delivered at the same time."""
-        function = self.topology.deliver_function(self.subscription or "", self.region)
+        function = self.topology.deliver_function(self.own.name, self.region)
         share = limits.EVENTS_MEMORY_SHARE * function.memory_megabytes * 1024**2
         return int(share) // self._lanes_at_once
 
     @cached_property
     def _handler(self) -> Handler:
-        subscription = self.topology.subscription(self.subscription or "")
+        subscription = self.own
         definition, ports = subscription.definition, self.ports
         target = self.handlers.get(subscription.name) or load_handler(definition.handler)
         stream = self.topology.stream(definition.stream)
@@ -174,7 +175,7 @@ class Runtime:
         )  # fmt: skip
 
     def _deliverer(self, handler: Handler) -> Deliverer:
-        subscription = self.topology.subscription(self.subscription or "")
+        subscription = self.own
         ports, stream = self.ports, self.topology.stream(subscription.definition.stream)
         standings = Standings(
             subscription, ledger=ports.ledger, clock=ports.clock,
