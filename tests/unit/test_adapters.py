@@ -288,6 +288,19 @@ def test_a_call_asks_the_table_that_the_fabric_has_for_it(table: str, call: str)
     assert {ask["TableName"] for ask in (*(transactions or asked),)} == {table}
 
 
+def test_what_is_set_aside_is_put_elsewhere_whole_before_it_is_deleted() -> None:
+    asked: list[dict[str, Any]] = []
+    stood = json.loads(json.dumps(of("record"), default=base64))
+    with endpoint(asks(asked, {"Items": [stood]}, {})) as url:
+        log(aws_ports(TOPOLOGY, clients_at(url))).set_aside(OPERATOR)
+    _, put, delete = asked
+    assert {name: put["Item"][name] for name in stood if name not in ("pk", "sk")} == {
+        name: value for name, value in stood.items() if name not in ("pk", "sk")
+    }
+    assert put["Item"]["pk"] != stood["pk"]
+    assert delete["Key"] == {"pk": {"S": str(LANE)}, "sk": {"N": "4"}}
+
+
 def test_the_ports_of_another_region_ask_there_and_ones_own_are_the_same() -> None:
     ports: Any = aws_ports(
         TOPOLOGY, clients_at("http://127.0.0.1:1"), clock=MemoryClock(), entropy=SeededEntropy(1)

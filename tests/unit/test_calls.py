@@ -1,5 +1,6 @@
 """Calls to a service: a reply is checked for what it must hold, and no call takes longer than it may."""
 
+from pathlib import Path
 from socket import socket
 from threading import Event as Flag
 from time import monotonic
@@ -8,11 +9,18 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 
 from eventfabric import limits
+from eventfabric.aws.calls import UnprovenReplyError
 from eventfabric.aws.causes import tell_refusals
-from eventfabric.aws.clients import Clients, named_failures
+from eventfabric.aws.clients import Clients, named_failures, session_for
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
@@ -149,6 +157,58 @@ def hangs_up(connection: socket) -> None:
 def test_a_throttle_behind_a_try_without_reply_does_not_say_that_nothing_was_written() -> None:
     with endpoint(hangs_up, error("ThrottlingException")) as url, pytest.raises(OutcomeUnknownError):
         put(url)
+
+
+def test_what_is_unknown_is_told_with_the_operation_and_why() -> None:
+    for answers, said in (
+        ((hangs_up, error("ThrottlingException")), "ThrottlingException, and an earlier try had no reply"),
+        (
+            (hangs_up, reply(b'{"message":"m"}', status=400)),
+            "UnknownError|400|, and an earlier try had no reply",
+        ),
+        ((reply(b"<html>"),), "the reply is no JSON object"),
+        ((reply(b"{}", request_id=False),), "the reply bears no request id, so it is not the service's"),
+        ((reply(b"{}", checksum=1),), "the reply does not match its checksum"),
+    ):
+        with endpoint(*answers) as url, pytest.raises(UnprovenReplyError, match=said) as raised:
+            clients(url).dynamodb.put_item(**PUT)  # type: ignore[arg-type]  # a plain dict
+        assert str(raised.value).startswith("PutItem: ")
+
+
+def test_a_try_that_could_not_connect_leaves_no_doubt_of_a_refusal() -> None:
+    with endpoint(error("ThrottlingException")) as url:
+        made: Any = clients(url).dynamodb
+        context: dict[str, Any] = {}
+        for failure in (ConnectTimeoutError(endpoint_url=url), EndpointConnectionError(endpoint_url=url)):
+            emit = made.meta.events.emit
+            emit("response-received.dynamodb.PutItem", response_dict=None, exception=failure, context=context)
+        assert context == {}
+        no_word = ReadTimeoutError(endpoint_url=url)
+        emit("response-received.dynamodb.PutItem", response_dict=None, exception=no_word, context=context)
+        assert list(context.values()) == [True]
+
+
+def test_a_reply_of_the_queues_has_no_checksum_to_prove() -> None:
+    bare = reply(b'{"QueueUrl":"http://127.0.0.1/q"}').replace(b"x-amz-crc32", b"x-some-sum")
+    with endpoint(bare) as url:
+        assert clients(url).sqs.get_queue_url(QueueName="q")["QueueUrl"] == "http://127.0.0.1/q"
+
+
+def test_an_endpoint_on_this_machine_needs_no_credentials_and_a_profile_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    (tmp_path / "config").write_text("[profile mine]\nregion = eu-west-1\n")
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        local: Any = session_for(f"http://{host}:1", profile="mine")
+        held = local.get_credentials()
+        assert (held.access_key, held.secret_key, local.region_name) == ("local", "local", "eu-west-1")
+    for elsewhere in ("https://dynamodb.eu-west-1.amazonaws.com", None):
+        assert session_for(elsewhere, profile="mine").get_credentials() is None
 
 
 def test_a_failed_condition_behind_a_try_without_reply_says_what_stands_there() -> None:

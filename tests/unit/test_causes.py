@@ -125,3 +125,12 @@ def test_a_function_counts_it_by_cause_and_says_it(
     [blob] = counted
     assert blob["_aws"]["CloudWatchMetrics"][0]["Namespace"] == NAMESPACE
     assert (blob["CallsWithoutKey"], blob["DeliveriesBlocked"], blob["subscription"]) == ([1], [1], "billing")
+
+
+def test_doorbells_that_reach_nobody_are_told_by_what_failed(caplog: pytest.LogCaptureFixture) -> None:
+    clients = Clients("us-east-1", session=boto3.Session("a", "b"), endpoint_url="http://127.0.0.1:1")
+    bells = AwsDoorbells(clients.sqs, str, str)
+    assert bells.ring_later("all", Doorbell(StreamName("orders"), LANE, Sequence(1)), 5) is False
+    assert [record.getMessage() for record in caplog.records] == [
+        "could not ring later doorbells of all: EndpointConnectionError"
+    ]

@@ -10,12 +10,12 @@ from eventfabric.model.commit import Write, WriteRefused
 from eventfabric.model.cursor import START
 from eventfabric.model.identity import Sequence
 from eventfabric.model.record import Intervention
-from eventfabric.wire import cursor_item, intervention_item, step_item
+from eventfabric.wire import cursor_item, intervention_item, record_item, step_item
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import once_key
 from eventfabric.wire.ledger_commit import CommitRequest, Refusal
-from eventfabric.wire.payload_codec import unpack_at
+from eventfabric.wire.payload_codec import measured, unpack_at, unpack_measured
 from eventfabric.wire.stream_record import from_stream_record
 from eventfabric.wire.transaction_bounds import bytes_of
 from tests.unit.test_decoders_fuzzed import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US
@@ -149,3 +149,25 @@ def test_of_what_is_set_aside_no_more_goes_than_must(beyond: int) -> None:
     kept = intervention_item.to_item(about, {**large, "e": {"B": b"x" * (left - 1 + beyond)}})
     assert ("e" in kept) is (not beyond)
     assert item_bytes(kept) <= limits.ITEM_BYTES_MAX
+
+
+def test_what_events_take_in_memory_is_their_content_and_so_much_an_event_and_a_header() -> None:
+    (event,), whole = unpack_measured(RECORD)
+    content = len(event.payload.content)
+    each = limits.EVENT_MEMORY_BYTES + limits.HEADER_MEMORY_BYTES * len(event.headers)
+    assert len(event.headers) == 1
+    assert measured([event]) == content + len(event.key) + each
+    assert measured([event, event]) == 2 * measured([event])
+    assert measured([]) == 0
+    assert whole == len(RECORD.payload) - 1 + each  # behind the codec, which is one without compression
+    assert unpack_measured(SKIP) == ([], 0)
+
+
+def test_a_lane_s_place_is_read_wherever_it_stands_among_the_newest() -> None:
+    place, record = ITEMS["place"][0], ITEMS["record"][0]
+    broken = {**record, "sk": {"N": "7"}, "n": {"N": "0"}}
+    for items in ([place, broken, record], [broken, record, place], [record, place, broken]):
+        recent = record_item.recent(items, more=True)
+        assert recent.records == (RECORD,)
+        assert recent.place == RECORD.tail
+        assert (list(recent.unreadable), recent.more) == ([7], True)
