@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from eventfabric.definition import Definition
-from eventfabric.definition_file import handler_folders, read_definition
+from eventfabric.definition.file import handler_folders, read_definition
+from eventfabric.definition.schema import Definition
 from eventfabric.errors import EventFabricError
 from eventfabric.topology import Topology
 from infra.imports import check_imports

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from aws_cdk import region_info
 
-from eventfabric.definition import Definition
+from eventfabric.definition.schema import Definition
 from eventfabric.errors import DefinitionError, Problem
 
 

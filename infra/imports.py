@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from eventfabric.definition import Definition
+from eventfabric.definition.handler_lookup import Wanted, find_module, missing
+from eventfabric.definition.schema import Definition
 from eventfabric.errors import DefinitionError, Problem
-from eventfabric.handler_lookup import Wanted, find_module, missing
 from infra.staging import OURS
 
 _OPTIONAL = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from os import environ
 from pathlib import Path
 
-from eventfabric.definition import Definition, from_json
+from eventfabric.definition.schema import Definition, from_json
 from eventfabric.errors import DefinitionError, Problem
 from eventfabric.topology import (
     ENVIRONMENT_CODE_FOLDER,

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from eventfabric import limits
-from eventfabric.definition import Definition, Stream, Subscription
+from eventfabric.definition.schema import Definition, Stream, Subscription
 from eventfabric.errors import UnknownNameError, WrongRegionError
 
 ENVIRONMENT_DEFINITION: Final = "EVENTFABRIC_DEFINITION"

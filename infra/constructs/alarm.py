@@ -1,4 +1,4 @@
-"""Alarms and objectives as `eventfabric.alarms` declares them; decides nothing."""
+"""Alarms and objectives as `eventfabric.deployment.alarms` declares them; decides nothing."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from aws_cdk import aws_applicationsignals as applicationsignals
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from eventfabric.alarms import BURN_WINDOW_MINUTES, Alarm, Objective
+from eventfabric.deployment.alarms import BURN_WINDOW_MINUTES, Alarm, Objective
 
 _GOOD_MINUTE = "p99"
 

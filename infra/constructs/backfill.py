@@ -9,8 +9,8 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from eventfabric.permissions import Resource
-from eventfabric.state_machine import backfill_state_machine
+from eventfabric.deployment.permissions import Resource
+from eventfabric.deployment.state_machine import backfill_state_machine
 from infra.constructs.function import LOG_DAYS
 from infra.constructs.policies import arn_of, wildcard_rule
 from infra.nag import acknowledge
@@ -29,7 +29,7 @@ _TRACE = ("GetSamplingRules", "GetSamplingTargets", "PutTelemetryRecords", "PutT
 
 
 class BackfillMachine(Construct):
-    """`eventfabric.state_machine` for the backfill function of the stack's Region."""
+    """`eventfabric.deployment.state_machine` for the backfill function of the stack's Region."""
 
     def __init__(self, scope: Construct, id: str, *, name: str, function: lambda_.IFunction) -> None:
         super().__init__(scope, id)

@@ -9,7 +9,7 @@ from aws_cdk import Annotations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from eventfabric.alarms import RUNBOOK, Series, of_function, of_metric, of_queue
+from eventfabric.deployment.alarms import RUNBOOK, Series, of_function, of_metric, of_queue
 from eventfabric.telemetry import Metric
 from eventfabric.topology import SubscriptionTopology, TableTopology, Topology
 

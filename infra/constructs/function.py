@@ -8,7 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from eventfabric.permissions import Resource, Statement
+from eventfabric.deployment.permissions import Resource, Statement
 from eventfabric.topology import LAMBDA_ARCHITECTURE, LAMBDA_PYTHON, FunctionTopology
 from infra.constructs.policies import arn_of, policy_statement, reasons, wildcard_rule
 from infra.nag import acknowledge

@@ -1,4 +1,4 @@
-"""Statements of `eventfabric.permissions` as IAM writes them; decides nothing."""
+"""Statements of `eventfabric.deployment.permissions` as IAM writes them; decides nothing."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
 
-from eventfabric.permissions import Resource, Statement
+from eventfabric.deployment.permissions import Resource, Statement
 
 MANAGED_POLICY_CHARACTERS_MAX = 6_144
 """Of a managed policy's text; what CDK adds around the statements is well below the rest."""

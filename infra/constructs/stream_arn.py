@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from eventfabric.permissions import Resource
+from eventfabric.deployment.permissions import Resource
 from eventfabric.topology import TableTopology
 from infra.constructs.function import ARCHITECTURE, RUNTIME, log_group_of, logging_role
 from infra.constructs.policies import arn_of

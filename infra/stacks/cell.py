@@ -9,7 +9,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from eventfabric import limits
-from eventfabric.permissions import of_function
+from eventfabric.deployment.permissions import of_function
 from eventfabric.topology import (
     RECONCILE_MINUTES,
     RELAY_RECORD_AGE_SECONDS,

@@ -4,7 +4,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from eventfabric.permissions import Statement, operator, publisher
+from eventfabric.deployment.permissions import Statement, operator, publisher
 from eventfabric.topology import TableTopology, Topology
 from infra.constructs.policies import in_policies, policy_statement, reasons
 from infra.constructs.table import FabricTable

@@ -7,7 +7,7 @@ resources, and deployed anew without touching what runs.
 import aws_cdk as cdk
 from constructs import Construct
 
-from eventfabric.alarms import alarms_of, objectives_of, topics_in
+from eventfabric.deployment.alarms import alarms_of, objectives_of, topics_in
 from eventfabric.topology import Topology
 from infra.constructs.alarm import FabricAlarm, FabricObjective
 from infra.constructs.dashboard import FabricDashboard

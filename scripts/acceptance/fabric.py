@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eventfabric.definition_file import read_definition
+from eventfabric.definition.file import read_definition
 from eventfabric.topology import Topology
 from scripts.acceptance.target import AcceptanceError, Person, Target
 

@@ -14,8 +14,8 @@ from eventfabric.model.backfill import Backfill
 from eventfabric.model.identity import Region, StreamName
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.slice import Seam, Slice, SliceProgress
-from eventfabric.services.upkeep.copy_slice import SliceCopier
-from eventfabric.services.upkeep.trail import Trail
+from eventfabric.services.backfill.copy_slice import SliceCopier
+from eventfabric.services.proof.trail import Trail
 from eventfabric.wire import backfill_item
 from scripts.benchmarks.deliver import LANE, PAGE_RECORDS, RECORD_EVENTS, page_of
 from scripts.benchmarks.measure import Contender, Section, Target, compare

@@ -2,10 +2,10 @@
 
 import msgspec
 
-from eventfabric.cost import Load, predict
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.deployment.cost import Load, predict
+from eventfabric.deployment.prices import PRICES_DATE, Prices
 from eventfabric.model.identity import uuid7_prefix, uuid7_suffixes
-from eventfabric.prices import PRICES_DATE, Prices
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import Row, pack
 from scripts.benchmarks.measure import Section, Target

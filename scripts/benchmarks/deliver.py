@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.idempotency import (
 from eventfabric import Delivery, Event, limits
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import (
     GENERATION_FIRST,

@@ -28,14 +28,14 @@ from aws_lambda_powertools.utilities.idempotency import (
 from eventfabric import Delivery, Event, Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.definition_file import parse_definition
-from eventfabric.local import LocalFabric
-from eventfabric.local.meter import Meter
-from eventfabric.local.provision import provision
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.identity import Region
 from eventfabric.runtime.deliver import handle as deliver
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.telemetry import NoTelemetry
+from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.testing.local.meter import Meter
+from eventfabric.testing.local.provision import provision
 from eventfabric.topology import Topology
 from scripts.acceptance.emulator import Emulator
 from scripts.benchmarks.deliver import LambdaContext

@@ -15,9 +15,10 @@ from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, proce
 from moto import mock_aws
 
 from eventfabric import Delivery, Event
-from eventfabric.definition_file import parse_definition
-from eventfabric.local import LocalFabric, moto_fixes
-from eventfabric.local.clock import LocalClock, seconds_of
+from eventfabric.definition.file import parse_definition
+from eventfabric.testing.local import moto_fixes
+from eventfabric.testing.local.clock import LocalClock, seconds_of
+from eventfabric.testing.local.fabric import LocalFabric
 from scripts.benchmarks.measure import Section, Target
 from scripts.benchmarks.null_endpoint import REGION
 

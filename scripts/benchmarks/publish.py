@@ -14,7 +14,7 @@ from eventfabric import Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.identity import GENERATION_FIRST, BatchId, Lane, LaneIndex, Region, lane_index
 from eventfabric.model.record import EMPTY_TAIL, Batch, record_at
 from eventfabric.topology import Topology

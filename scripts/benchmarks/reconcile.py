@@ -9,7 +9,7 @@ from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock
 from eventfabric.model.identity import Region, StreamName
 from eventfabric.model.marks import Mark
-from eventfabric.services.upkeep.replica import Replica
+from eventfabric.services.reconciliation.replica import Replica
 from scripts.benchmarks.deliver import LANE, PAGE_RECORDS, RECORD_EVENTS, page_of
 from scripts.benchmarks.measure import Contender, Figure, Section, Target, compare
 from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session

@@ -21,19 +21,19 @@ from typing import Any, TypeVar
 from aws_lambda_powertools import Logger
 
 from eventfabric import Delivery, Event, Fabric, limits
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import EventFabricError
-from eventfabric.local.invoke import LocalContext
-from eventfabric.memory.cloud import MemoryCloud
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Faults
-from eventfabric.memory.stream import Change
 from eventfabric.model.identity import Region, lane_index
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.runtime import deliver, relay
 from eventfabric.runtime.wiring import Runtime, using
-from eventfabric.simulation.schedule import Schedule, SimulatedTime
 from eventfabric.telemetry import NoTelemetry
+from eventfabric.testing.local.invoke import LocalContext
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.testing.memory.stream import Change
+from eventfabric.testing.simulation.schedule import Schedule, SimulatedTime
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 

@@ -38,7 +38,7 @@ def main(
     Stop it at any time: verdicts are kept in build/mutation, and the next run goes on. A verdict holds until its
     function changes; that a mutant survived, until a test file changes that runs its line.
 
-    Examples: scripts/mutate functions/eventfabric/services/append.py; nice scripts/mutate --write docs/mutants.md
+    Examples: scripts/mutate functions/eventfabric/services/publishing; nice scripts/mutate --write docs/mutants.md
     """
     try:
         mutants = _generated(files_under(paths or []))

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from eventfabric.errors import EventFabricError
-from eventfabric.local.chaos import CHAOS
+from eventfabric.testing.local.chaos import CHAOS
 from eventfabric.wire.cloudevent import KeyRule
 from scripts.shop_demo.load import read_events
 from scripts.shop_demo.report import as_json, print_report

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from eventfabric import limits
 from eventfabric.errors import MalformedCloudEventError
-from eventfabric.local.chaos import Rates
-from eventfabric.local.fabric import LocalFabric
 from eventfabric.model.event import Event
 from eventfabric.sdk.bundle import PendingReceipt, Receipt
 from eventfabric.sdk.cloudevents_file import read_cloudevents
+from eventfabric.testing.local.chaos import Rates
+from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.cloudevent import KeyRule
 

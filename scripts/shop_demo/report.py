@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from eventfabric.local.fabric import LocalFabric
-from eventfabric.prices import PRICES_DATE, Prices
+from eventfabric.deployment.prices import PRICES_DATE, Prices
+from eventfabric.testing.local.fabric import LocalFabric
 from scripts.shop_demo.verdict import Row, percentile
 
 _COUNTS = (

@@ -7,13 +7,13 @@ from time import monotonic
 
 from rich.console import Console
 
-from eventfabric.definition_file import read_definition
-from eventfabric.local.chaos import Rates
-from eventfabric.local.clock import RunningClock
-from eventfabric.local.fabric import LocalFabric
-from eventfabric.local.replicator import Replication
+from eventfabric.definition.file import read_definition
 from eventfabric.model.event import Event
 from eventfabric.sdk.bundle import Receipt
+from eventfabric.testing.local.chaos import Rates
+from eventfabric.testing.local.clock import RunningClock
+from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.testing.local.replicator import Replication
 from eventfabric.topology import StreamTopology
 from scripts.shop_demo import state
 from scripts.shop_demo.load import Input, publish_all

@@ -5,16 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 
 from eventfabric import limits
-from eventfabric.local.chaos import Rates
-from eventfabric.local.fabric import LocalFabric
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import Tail
 from eventfabric.sdk.bundle import Receipt
-from eventfabric.services.survey import LaneStanding, ring_again, survey
+from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from eventfabric.telemetry import Metric
+from eventfabric.testing.local.chaos import Rates
+from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.topology import StreamTopology, SubscriptionTopology
 from scripts.shop_demo.verdict import Decided, Place, Published, Row, row_of
 from subscribers import tables

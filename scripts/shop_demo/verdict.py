@@ -6,9 +6,9 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from eventfabric.local.handled import Handled
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import Tail
+from eventfabric.testing.local.handled import Handled
 
 _DIGEST_BYTES = 8
 

@@ -13,14 +13,14 @@ from contextlib import closing
 from functools import partial
 from itertools import count
 
-from eventfabric.simulation.hunt import hunt
-from eventfabric.simulation.kept import Kept, chosen, keep, write
-from eventfabric.simulation.plan import Plan
-from eventfabric.simulation.profiles import PROFILES
-from eventfabric.simulation.progress import progress
-from eventfabric.simulation.summary import Summary
-from eventfabric.simulation.trial import Outcome, tried, try_seed
-from eventfabric.simulation.worker import ends_in_order
+from eventfabric.testing.simulation.hunt import hunt
+from eventfabric.testing.simulation.kept import Kept, chosen, keep, write
+from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.profiles import PROFILES
+from eventfabric.testing.simulation.progress import progress
+from eventfabric.testing.simulation.summary import Summary
+from eventfabric.testing.simulation.trial import Outcome, tried, try_seed
+from eventfabric.testing.simulation.worker import ends_in_order
 from scripts.simulation import regressions
 from scripts.simulation.arguments import Arguments, parsed
 from scripts.simulation.report import as_json, print_failure, print_plan, print_summary

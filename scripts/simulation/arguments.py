@@ -11,9 +11,9 @@ from typing import NoReturn
 
 import msgspec
 
-from eventfabric.simulation.hunt import seed_range
-from eventfabric.simulation.plan import Plan
-from eventfabric.simulation.profiles import PROFILES
+from eventfabric.testing.simulation.hunt import seed_range
+from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.profiles import PROFILES
 
 OUT = Path("build/simulation")
 _DEFAULT_LAST = 199

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from eventfabric.simulation.kept import text_of
-from eventfabric.simulation.plan import Plan
+from eventfabric.testing.simulation.kept import text_of
+from eventfabric.testing.simulation.plan import Plan
 from scripts.install import ROOT
 
 LIST = ROOT / "tests" / "simulation" / "regressions.toml"

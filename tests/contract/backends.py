@@ -18,22 +18,22 @@ from eventfabric.aws.ledger import AwsLedger
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.outbox import AwsOutbox
 from eventfabric.aws.steps import AwsSteps
-from eventfabric.local import moto_fixes
-from eventfabric.memory.backfills import MemoryBackfills
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.doorbells import MemoryDoorbells
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
-from eventfabric.memory.ledger import MemoryLedger
-from eventfabric.memory.log import MemoryLog
-from eventfabric.memory.outbox import MemoryOutbox
-from eventfabric.memory.queue import MemoryQueue
-from eventfabric.memory.region import MemoryRegion
-from eventfabric.memory.requests import Requests
-from eventfabric.memory.steps import MemorySteps
-from eventfabric.memory.timers import MemoryTimers
 from eventfabric.model.identity import Region
 from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Outbox, Steps
+from eventfabric.testing.local import moto_fixes
+from eventfabric.testing.memory.backfills import MemoryBackfills
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.doorbells import MemoryDoorbells
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
+from eventfabric.testing.memory.ledger import MemoryLedger
+from eventfabric.testing.memory.log import MemoryLog
+from eventfabric.testing.memory.outbox import MemoryOutbox
+from eventfabric.testing.memory.queue import MemoryQueue
+from eventfabric.testing.memory.region import MemoryRegion
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.testing.memory.steps import MemorySteps
+from eventfabric.testing.memory.timers import MemoryTimers
 from eventfabric.topology import QueueTopology
 from eventfabric.wire.keys import Item
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError, UndecodableRecordError
-from eventfabric.memory.faults import SimulatedCrash
 from eventfabric.model.identity import (
     BatchId,
     Chain,
@@ -29,6 +28,7 @@ from eventfabric.model.record import (
     skip_at,
 )
 from eventfabric.ports import Recent
+from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item
 from tests.contract.backends import AWAY, HOME, LOG_TABLE, Backend

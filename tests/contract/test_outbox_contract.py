@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from eventfabric import Fabric, limits
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import OnceConflictError, TransactionRefusedError, TransactionTooLargeError
-from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Record
-from eventfabric.services.tries import Tries
+from eventfabric.services.publishing.tries import Tries
+from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
 from tests.contract.backends import HOME, OWN_TABLE, Backend

@@ -10,9 +10,9 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from eventfabric.alarms import alarms_of, anchor
 from eventfabric.cli.main import app
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.deployment.alarms import alarms_of, anchor
 from eventfabric.model.finding import FindingKind
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.topology import Topology

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from eventfabric.cli.main import app
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.local import LocalFabric
 from subscribers import tables
 from tests.docs import test_readme

@@ -11,14 +11,14 @@ from aws_lambda_powertools import Logger
 
 import handlers.backfill
 from eventfabric import limits
+from eventfabric.deployment.state_machine import backfill_state_machine
 from eventfabric.errors import BackfillError, UnknownNameError
-from eventfabric.memory.faults import Fault, at_random
 from eventfabric.model.backfill import BackfillState
 from eventfabric.model.identity import Sequence
 from eventfabric.runtime import backfill as module
 from eventfabric.runtime.wiring import Runtime, using
-from eventfabric.state_machine import backfill_state_machine
 from eventfabric.telemetry import NoTelemetry
+from eventfabric.testing.memory.faults import Fault, at_random
 from eventfabric.topology import BACKFILL_ENTRY
 from tests.handlers.states import Execution, FailedError
 from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane

@@ -2,9 +2,9 @@
 
 from aws_lambda_powertools import Logger
 
-from eventfabric.local.subscription import CountingTelemetry
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.telemetry import Metric
+from eventfabric.testing.local.subscription import CountingTelemetry
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.handlers.test_functions import US, World
 
 

@@ -18,14 +18,9 @@ import handlers.reconcile
 import handlers.relay
 import handlers.timer
 from eventfabric import Delivery, Event, Fabric
-from eventfabric.definition import to_json
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import to_json
 from eventfabric.errors import DefinitionError, RefusedError
-from eventfabric.local.subscription import CountingTelemetry
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.cloud import MemoryCloud
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Lane, Region
 from eventfabric.ports import Ports
 from eventfabric.runtime import deliver, relay, timer
@@ -34,6 +29,11 @@ from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.settings import Settings
 from eventfabric.telemetry import Metric, NoTelemetry, Telemetry
+from eventfabric.testing.local.subscription import CountingTelemetry
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import DELIVER_ENTRY, RELAY_ENTRY, TIMER_ENTRY, Topology
 
 US = "us-east-1"

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event, limits
-from eventfabric.definition_file import parse_definition
-from eventfabric.memory.faults import Fault, Faults, nth
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.identity import GENERATION_FIRST, Lane, Region, Sequence, StreamName, lane_index
 from eventfabric.runtime.deliver import _both, _deliverer_of
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.delivery.context import SideBySide
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 from tests.handlers.test_functions import US, World

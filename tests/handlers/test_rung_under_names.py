@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Fault, Faults, Rule
 from eventfabric.model.identity import Sequence, StreamName
 from eventfabric.runtime.deliver import _with_end
+from eventfabric.testing.memory.faults import Fault, Faults, Rule
 from eventfabric.wire.doorbell import Doorbell, from_body, to_body
 from tests.handlers.test_functions import TOPOLOGY, US, World
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import handlers.timer
 from eventfabric import limits
-from eventfabric.memory.faults import Fault, Faults
-from eventfabric.memory.timers import MemoryTimers
 from eventfabric.model.identity import Lane, Sequence, StreamName
 from eventfabric.runtime.wiring import using
+from eventfabric.testing.memory.faults import Fault, Faults
+from eventfabric.testing.memory.timers import MemoryTimers
 from eventfabric.topology import TimerQueueTopology
 from eventfabric.wire.doorbell import Doorbell, from_body, to_body
 from tests.handlers.test_functions import TOPOLOGY, US, Context, World

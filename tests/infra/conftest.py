@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.definition_file import parse_definition, read_definition
+from eventfabric.definition.file import parse_definition, read_definition
 from infra.app import ROOT
 from infra.node import choose_node
 from tests.infra.synthesis import Synthesised, synthesise

@@ -13,7 +13,7 @@ from pathlib import Path
 from platform import machine
 from shutil import which
 
-from eventfabric.definition_file import read_definition
+from eventfabric.definition.file import read_definition
 from eventfabric.topology import ENVIRONMENT_REGION, LAMBDA_PYTHON, FunctionTopology
 from infra.app import BUILD, ROOT
 from infra.staging import stage

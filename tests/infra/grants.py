@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eventfabric.permissions import Resource, Statement
+from eventfabric.deployment.permissions import Resource, Statement
 from tests.infra.synthesis import ACCOUNT, PARTITION, Synthesised, resolved
 
 ROLE = "AWS::IAM::Role"

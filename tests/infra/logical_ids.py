@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from eventfabric.definition_file import read_definition
+from eventfabric.definition.file import read_definition
 from infra.app import ROOT
 from tests.infra.synthesis import Synthesised, synthesise
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eventfabric.definition import Definition
+from eventfabric.definition.schema import Definition
 from eventfabric.topology import Topology
 from infra.app import ROOT, Staged, context, declare
 from infra.node import choose_node

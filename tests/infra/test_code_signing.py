@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.definition_file import read_definition
+from eventfabric.definition.file import read_definition
 from eventfabric.errors import DefinitionError
 from infra.app import ROOT
 from infra.checks import signing_configs

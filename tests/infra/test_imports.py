@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import DefinitionError
 from infra.imports import check_imports
 from infra.staging import stage
@@ -67,7 +67,7 @@ def source(imports: str) -> str:
         ("try:\n    import pydantic\nexcept ValueError:\n    pass", "pydantic"),
         ("from . import gone", ""),
         ("from .gone import x", "warehouse.gone"),
-        ("import eventfabric.local", "eventfabric.local"),
+        ("import eventfabric.testing.local", "eventfabric.testing.local"),
         ("import boto3", "boto3"),
         ("import json, os.path\nfrom eventfabric import Event", ""),
         ("try:\n    import pydantic\nexcept ImportError:\n    pydantic = None", ""),

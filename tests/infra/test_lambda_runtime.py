@@ -16,7 +16,7 @@ import pytest
 
 from eventfabric import Event, Fabric
 from eventfabric.aws.clients import Clients
-from eventfabric.definition_file import read_definition
+from eventfabric.definition.file import read_definition
 from eventfabric.model.identity import Sequence, StreamName
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.topology import FunctionTopology, Topology

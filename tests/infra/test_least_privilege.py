@@ -1,12 +1,12 @@
-"""Policies allow what eventfabric.permissions declares, and nothing besides; roles trust only whoever uses them."""
+"""Policies allow what deployment/permissions.py declares, and nothing besides; roles trust only whoever uses them."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from eventfabric.permissions import Resource, operator, publisher
-from eventfabric.permissions import of_function as permissions_of
+from eventfabric.deployment.permissions import Resource, operator, publisher
+from eventfabric.deployment.permissions import of_function as permissions_of
 from infra.stacks.log import owning_region
 from tests.infra.grants import (
     MANAGED_POLICY,

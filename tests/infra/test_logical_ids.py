@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from tests.infra.logical_ids import QUEUES, RENEW, SNAPSHOT, STATEFUL, ids_of, recorded
 from tests.infra.synthesis import Synthesised, synthesise
 

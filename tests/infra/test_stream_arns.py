@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.topology import Topology
 from infra.app import context
 from infra.node import choose_node

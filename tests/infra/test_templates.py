@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from eventfabric import limits
-from eventfabric.state_machine import backfill_state_machine
+from eventfabric.deployment.state_machine import backfill_state_machine
 from eventfabric.topology import RECONCILE_MINUTES, QueueTopology, TableTopology
 from infra.app import ROOT
 from infra.stacks.log import owning_region

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from eventfabric.alarms import RUNBOOK, Alarm, Missing, Series, alarms_of, anchor, objectives_of
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.deployment.alarms import RUNBOOK, Alarm, Missing, Series, alarms_of, anchor, objectives_of
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.telemetry import NAMESPACE, Dimension, Metric
 from eventfabric.topology import Topology

@@ -11,7 +11,7 @@ import pytest
 from eventfabric import Fabric as Producer
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.definition_file import read_definition
+from eventfabric.definition.file import read_definition
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import Settled
@@ -19,7 +19,7 @@ from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.retry import RetryPolicy
-from eventfabric.services.standing import Standings
+from eventfabric.services.lanes.standing import Standings
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell

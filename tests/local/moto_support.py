@@ -11,7 +11,7 @@ from unittest.mock import patch
 import boto3
 from moto import mock_aws
 
-from eventfabric.local import moto_fixes
+from eventfabric.testing.local import moto_fixes
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

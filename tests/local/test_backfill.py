@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import BackfillError, OutcomeUnknownError
-from eventfabric.local import LocalFabric
 from eventfabric.model.backfill import BackfillState
 from eventfabric.sdk.backfill import run_backfill
+from eventfabric.testing.local.fabric import LocalFabric
 from tests.local.test_local_fabric import EU, US, definition, ids, ignore
 
 TABLE = "shop-orders"

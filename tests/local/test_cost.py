@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from eventfabric import Event
-from eventfabric.cost import Load, predict
-from eventfabric.definition import Definition
-from eventfabric.definition_file import parse_definition
-from eventfabric.local.clock import LocalClock
-from eventfabric.local.fabric import LocalFabric
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import Definition
+from eventfabric.deployment.cost import Load, predict
+from eventfabric.deployment.prices import Prices
 from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, lane_index
-from eventfabric.prices import Prices
+from eventfabric.testing.local.clock import LocalClock
+from eventfabric.testing.local.fabric import LocalFabric
 from tests.local.cli_support import CommandLine
 
 LANES, ROUNDS = 8, 3

@@ -7,9 +7,9 @@ import pytest
 
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.dead_queues import DeadQueues
-from eventfabric.definition_file import parse_definition
-from eventfabric.local import LocalFabric
-from eventfabric.services.survey import lanes_of
+from eventfabric.definition.file import parse_definition
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, to_body
 
 US = "us-east-1"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.local.chaos import Rates
-from eventfabric.local.handled import Handled
 from eventfabric.model.event import Event
 from eventfabric.model.identity import GENERATION_FIRST, Chain, HybridTime, Lane, LaneIndex, Region, Sequence
 from eventfabric.model.payload import NO_DATA
 from eventfabric.model.record import Tail
+from eventfabric.testing.local.chaos import Rates
+from eventfabric.testing.local.handled import Handled
 from scripts.shop_demo.__main__ import main
 from scripts.shop_demo.load import read_events
 from scripts.shop_demo.run import run as run_demo

@@ -17,7 +17,7 @@ import pytest
 from eventfabric import Fabric, limits
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.identity import Lane, Sequence, StreamName
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack

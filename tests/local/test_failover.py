@@ -6,15 +6,16 @@ from collections.abc import Iterator
 import pytest
 
 from eventfabric import Delivery, Event
-from eventfabric.definition import Definition
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import Definition
 from eventfabric.errors import FailoverError
-from eventfabric.local import LocalFabric, Replication
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.testing.local.replicator import Replication
 from tests.local.cli_support import CommandLine
 
 US, EU = "us-east-1", "eu-west-1"

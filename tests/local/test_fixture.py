@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.local import LocalFabric
+from eventfabric.testing.local.fabric import LocalFabric
 from tests.local.test_local_fabric import EU, US, definition, ids, ignore
 
 

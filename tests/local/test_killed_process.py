@@ -16,14 +16,14 @@ import boto3
 from eventfabric import Event, Fabric, Operations, limits
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.definition import to_json
-from eventfabric.definition_file import parse_definition
-from eventfabric.local.clock import RunningClock
-from eventfabric.local.invoke import Function
-from eventfabric.local.pumps import QueuePump
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import to_json
 from eventfabric.model.identity import Lane, Sequence, StreamName
 from eventfabric.sdk.bundle import Receipt
-from eventfabric.services.dead_letters import DeadLetter
+from eventfabric.services.operations.dead_letters import DeadLetter
+from eventfabric.testing.local.clock import RunningClock
+from eventfabric.testing.local.invoke import Function
+from eventfabric.testing.local.pumps import QueuePump
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 from tests.local.cli_support import local_up

@@ -10,10 +10,10 @@ import pytest
 from eventfabric import Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.definition_file import read_definition
+from eventfabric.definition.file import read_definition
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.ports import Log
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology
 from tests.local.cli_support import CommandLine, local_up
 

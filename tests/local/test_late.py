@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from eventfabric import Delivery, Event, subscriber
 from eventfabric.limits import LATE_AFTER_SECONDS
-from eventfabric.local import LocalFabric
+from eventfabric.testing.local.fabric import LocalFabric
 from tests.local.test_publisher_failover import DEFINITION, EU, US
 
 

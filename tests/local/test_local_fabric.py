@@ -14,8 +14,8 @@ import boto3
 import pytest
 
 from eventfabric import Delivery, Event, Fabric, subscriber
-from eventfabric.definition import Definition
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import Definition
 from eventfabric.errors import (
     ContendedAppendError,
     HandlerError,
@@ -23,11 +23,12 @@ from eventfabric.errors import (
     UnknownNameError,
     WrongRegionError,
 )
-from eventfabric.local import LocalFabric, Replication
-from eventfabric.local.server import PortInUseError, serve
-from eventfabric.local.settling import PROBED_IN_VAIN_SECONDS
 from eventfabric.model.circuit import CircuitState
 from eventfabric.telemetry import Metric
+from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.testing.local.replicator import Replication
+from eventfabric.testing.local.server import PortInUseError, serve
+from eventfabric.testing.local.settling import PROBED_IN_VAIN_SECONDS
 
 US, EU = "us-east-1", "eu-west-1"
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event
-from eventfabric.definition import Definition
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import Definition
 from eventfabric.errors import HandlerError
-from eventfabric.local import LocalFabric
 from eventfabric.telemetry import Metric
+from eventfabric.testing.local.fabric import LocalFabric
 
 US = "us-east-1"
 

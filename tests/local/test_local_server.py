@@ -7,8 +7,8 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.local import LocalFabric
-from eventfabric.local.server import serve
+from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.testing.local.server import serve
 
 
 def test_a_call_of_its_own_that_times_out_does_not_end_the_server(

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 from moto.sqs.models import sqs_backends
 
-from eventfabric.local import moto_fixes
+from eventfabric.testing.local import moto_fixes
 from tests.local.moto_support import (
     ABSENT,
     REGION,

@@ -8,14 +8,14 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.dead_queues import DeadQueues
-from eventfabric.definition import Definition
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import Definition
+from eventfabric.deployment.permissions import Statement, of_function, operator, publisher
 from eventfabric.errors import RefusedError
-from eventfabric.local import LocalFabric
-from eventfabric.local.guard import acting
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
-from eventfabric.permissions import Statement, of_function, operator, publisher
+from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.testing.local.guard import acting
 
 US, EU = Region("us-east-1"), Region("eu-west-1")
 ORDERS = StreamName("orders")

@@ -14,15 +14,15 @@ from eventfabric import Delivery, Event, Fabric, Operations
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.cli.main import app
-from eventfabric.definition_file import read_definition
+from eventfabric.definition.file import read_definition
+from eventfabric.deployment.permissions import Statement, operator, publisher
 from eventfabric.errors import UnconfirmedAppendError
-from eventfabric.local import LocalFabric
-from eventfabric.local.clock import RunningClock
-from eventfabric.local.guard import acting
 from eventfabric.model.identity import Sequence, StreamName
-from eventfabric.permissions import Statement, operator, publisher
 from eventfabric.sdk.asynchronous import AsyncFabric
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.testing.local.clock import RunningClock
+from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.testing.local.guard import acting
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, to_body
 from tests.local.cli_support import CommandLine, Ran, copy_table
 

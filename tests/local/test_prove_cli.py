@@ -10,11 +10,11 @@ import pytest
 from eventfabric import Fabric, Operations
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
-from eventfabric.definition_file import read_definition
+from eventfabric.definition.file import read_definition
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName, lane_index
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology
 from tests.local.cli_support import CommandLine, local_up
 

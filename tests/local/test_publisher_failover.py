@@ -3,8 +3,8 @@
 from collections import Counter
 
 from eventfabric import Delivery, Event
-from eventfabric.definition_file import parse_definition
-from eventfabric.local import LocalFabric
+from eventfabric.definition.file import parse_definition
+from eventfabric.testing.local.fabric import LocalFabric
 
 US, EU = "us-east-1", "eu-west-1"
 DEFINITION = parse_definition(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event
-from eventfabric.local import LocalFabric
 from eventfabric.model.finding import FindingKind
+from eventfabric.testing.local.fabric import LocalFabric
 from tests.local.cli_support import CommandLine
 from tests.local.test_failover import EU, US, definition, publish
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import pytest
 
 from eventfabric import Delivery, Event
-from eventfabric.definition import Definition
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import Definition
 from eventfabric.errors import ReplayRefusedError, SettingError, UnknownNameError
-from eventfabric.local import LocalFabric
-from eventfabric.local.handled import Handled
+from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.testing.local.handled import Handled
 
 US, EU = "us-east-1", "eu-west-1"
 SUBSCRIPTIONS = ("billing", "shipping", "analytics")

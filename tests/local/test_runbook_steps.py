@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from eventfabric import Delivery, Event, Fabric
-from eventfabric.local import LocalFabric
-from eventfabric.local.clock import RunningClock
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Lane, Region
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.testing.local.clock import RunningClock
+from eventfabric.testing.local.fabric import LocalFabric
 from tests.local.cli_support import CommandLine, Ran, copy_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")

@@ -3,9 +3,10 @@
 import pytest
 
 from eventfabric import Delivery, Event
-from eventfabric.definition_file import parse_definition
-from eventfabric.local import LocalClock, LocalFabric
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.start import AtTime
+from eventfabric.testing.local.clock import LocalClock
+from eventfabric.testing.local.fabric import LocalFabric
 
 US = "us-east-1"
 

@@ -7,9 +7,9 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.steps import AwsSteps
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.errors import NotUnknownError, SettingError, UnsettledStepError
-from eventfabric.local import LocalFabric
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.step import StepKey
+from eventfabric.testing.local.fabric import LocalFabric
 from tests.local.cli_support import DEFINITION, CommandLine
 from tests.local.test_local_handlers import US, definition
 

@@ -6,8 +6,8 @@ import pytest
 from opentelemetry import trace
 
 from eventfabric import Delivery, Event, subscriber
-from eventfabric.definition_file import parse_definition
-from eventfabric.local import LocalFabric
+from eventfabric.definition.file import parse_definition
+from eventfabric.testing.local.fabric import LocalFabric
 from tests.tracing import exporter, spans, within
 
 US = "us-east-1"

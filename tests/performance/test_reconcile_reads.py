@@ -8,8 +8,8 @@ import pytest
 from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.record import Tail
 from eventfabric.ports import Log, Page
-from eventfabric.services.survey import lanes_of
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.topology import StreamTopology
 from tests.simulation.world import AWAY, HOME, World, event, lane
 

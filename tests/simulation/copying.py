@@ -4,19 +4,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, cast
 
-from eventfabric.definition_file import parse_definition
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.cloud import MemoryCloud
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Faults
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region
 from eventfabric.model.record import Batch, Record, record_at
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Clock, Log, Ports
-from eventfabric.services.upkeep.backfill import Backfiller
-from eventfabric.services.upkeep.backfill_request import Wanted
-from eventfabric.services.upkeep.copy_slice import Copied
+from eventfabric.services.backfill.copy_slice import Copied
+from eventfabric.services.backfill.lifecycle import Backfiller
+from eventfabric.services.backfill.request import Wanted
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import Topology
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item, record_key

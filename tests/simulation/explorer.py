@@ -12,7 +12,7 @@ from typing import TypeVar
 from greenlet import getcurrent, greenlet
 
 from eventfabric.errors import OutcomeUnknownError, PortError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash
 
 T = TypeVar("T")
 FAULTS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.LOST_REQUEST)

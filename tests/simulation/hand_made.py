@@ -2,9 +2,16 @@
 
 from typing import Any
 
-from eventfabric.simulation import history as h
-from eventfabric.simulation.history import AnyEntry, CursorStand, EventPlace, History, LaneEnd, ParkedStand
-from eventfabric.simulation.plan import Happening, Plan, PlannedSubscription
+from eventfabric.testing.simulation import history as h
+from eventfabric.testing.simulation.history import (
+    AnyEntry,
+    CursorStand,
+    EventPlace,
+    History,
+    LaneEnd,
+    ParkedStand,
+)
+from eventfabric.testing.simulation.plan import Happening, Plan, PlannedSubscription
 
 HOME, AWAY = "us-east-1", "eu-west-1"
 LANE = f"{HOME}/0.0"

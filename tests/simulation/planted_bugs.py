@@ -18,7 +18,7 @@ BUGS = [
     Bug(
         "retry at another sequence",
         "a put without a reply is tried again wherever the lane ends by then",
-        "eventfabric.services.append:_Try.run",
+        "eventfabric.services.publishing.append:_Try.run",
         "self._unsettled = record\n            self._wait(error)",
         "record = tail = None\n            self._wait(error)",
         by="duplicate_effect",
@@ -27,7 +27,7 @@ BUGS = [
     Bug(
         "own batch not recognised",
         "the record that is in the way is always taken for somebody else's",
-        "eventfabric.services.append:_Try.run",
+        "eventfabric.services.publishing.append:_Try.run",
         "occupant is None or occupant.holds(record)",
         "occupant is None",
         by="duplicate_effect",
@@ -36,7 +36,7 @@ BUGS = [
     Bug(
         "own by its id alone",
         "a record in the way is one's own where its batch has the same id: a copy of this process gave that, too",
-        "eventfabric.services.append:_Try.run",
+        "eventfabric.services.publishing.append:_Try.run",
         "occupant.holds(record)",
         "occupant.batch_id == record.batch_id",
         by="lost_event",
@@ -46,7 +46,7 @@ BUGS = [
     Bug(
         "acknowledged before it is known",
         "no reply is taken for success",
-        "eventfabric.services.append:_Try.run",
+        "eventfabric.services.publishing.append:_Try.run",
         "self._unsettled = record\n            self._wait(error)\n            continue",
         "return record",
         by="lost_event",
@@ -96,7 +96,7 @@ BUGS = [
     Bug(
         "doorbell lost by the relay",
         "a doorbell that could not be sent is forgotten",
-        "eventfabric.services.relay:relay",
+        "eventfabric.services.delivery.relay:relay",
         "return next((change.position for change in seen if change.lane in failed), None)",
         "return None",
         by="held_up_key",

@@ -28,7 +28,7 @@ BESIDE_DELIVERY = [
     Bug(
         "epoch ignored",
         "a Region delivers whatever rings, whoever owns it",
-        "eventfabric.services.standing:Standings.owner",
+        "eventfabric.services.lanes.standing:Standings.owner",
         "return owner_of(self._subscription, origin, self.now())",
         "owner = owner_of(self._subscription, origin, self.now())\n"
         "    return owner and replace(owner, region=self.region)",
@@ -40,7 +40,7 @@ BESIDE_DELIVERY = [
     Bug(
         "standing believed for ever",
         "a warm function never looks again who owns its lanes, nor whether it is paused",
-        "eventfabric.services.standing:Standings.now",
+        "eventfabric.services.lanes.standing:Standings.now",
         "if is_fresh and self._known.circuit.state is CircuitState.CLOSED:",
         "if read_at is not None:",
         by="zombie_commit",
@@ -81,7 +81,7 @@ BESIDE_DELIVERY = [
     Bug(
         "reconciliation does not ring",
         "events that nobody rang for are reported, and left",
-        "eventfabric.services.upkeep.watch:Watch.ring",
+        "eventfabric.services.reconciliation.watch:Watch.ring",
         "for name, lanes in bells.lanes.items():",
         "for name, lanes in ():",
         by="lost_event",
@@ -91,7 +91,7 @@ BESIDE_DELIVERY = [
     Bug(
         "reconciliation trusts the end",
         "a lane counts as verified as far as it goes, without being read",
-        "eventfabric.services.upkeep.replica:Replica._verify",
+        "eventfabric.services.reconciliation.replica:Replica._verify",
         "at, last = Tail(mark.sequence, mark.chain, tail.time), None",
         "at, last = Tail(mark.sequence, mark.chain, tail.time), None\n    return tail, None",
         by="replica_divergence",
@@ -101,7 +101,7 @@ BESIDE_DELIVERY = [
     Bug(
         "hole left open",
         "a missing record is found, and not copied",
-        "eventfabric.services.upkeep.replica:Replica._mended",
+        "eventfabric.services.reconciliation.replica:Replica._mended",
         "if not self._repairs or found.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):",
         "if True:",
         by="replica_divergence",
@@ -111,7 +111,7 @@ BESIDE_DELIVERY = [
     Bug(
         "cursor taken for broken",
         "reconciliation compares a cursor with the record behind it",
-        "eventfabric.services.upkeep.watch:Watch._off_chain",
+        "eventfabric.services.reconciliation.watch:Watch._off_chain",
         "right = cursor.chain == mark.chain",
         "right = cursor.sequence == 0",
         by="false_alarm",
@@ -121,7 +121,7 @@ BESIDE_DELIVERY = [
     Bug(
         "backfill counts unread",
         "a slice is done once its source was read",
-        "eventfabric.services.upkeep.copy_slice:SliceCopier._put",
+        "eventfabric.services.backfill.copy_slice:SliceCopier._put",
         "return self._insist(lambda: self._target.append(record))",
         "return None",
         by="backfill_gap",
@@ -131,7 +131,7 @@ BESIDE_DELIVERY = [
     Bug(
         "beginning taken for read",
         "what came while a lane's beginning was looked for counts as what stands before it",
-        "eventfabric.services.locate:_at_time",
+        "eventfabric.services.lanes.locate:_at_time",
         "if before.sequence and to_ms(before.time) >= ms:",
         "if False:",
         by="skipped_sequence",

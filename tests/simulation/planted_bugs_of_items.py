@@ -6,7 +6,7 @@ OF_ITEMS = [
     Bug(
         "tail believed at once",
         "a lane goes on behind whatever stands last in it",
-        "eventfabric.services.lane_end:lane_end",
+        "eventfabric.services.lanes.lane_end:lane_end",
         "if newer is not None and _fits(log, newer, older, now_ms):",
         "if newer is not None:",
         by="stuck_lane",
@@ -16,7 +16,7 @@ OF_ITEMS = [
     Bug(
         "one lane ends a pass",
         "reconciliation of a whole Region ends at a record that it cannot read",
-        "eventfabric.services.upkeep.reconcile:Reconciler._origin",
+        "eventfabric.services.reconciliation.reconcile:Reconciler._origin",
         "yield self._unreadable(lane, error)\n            after |=",
         "raise error\n            after |=",
         by="escaped_error",
@@ -107,7 +107,7 @@ OF_ITEMS = [
     Bug(
         "a wrong cursor is told once",
         "a cursor that is not on its log's chain counts as looked at, and is reported no more",
-        "eventfabric.services.upkeep.reconcile:Reconciler._origin",
+        "eventfabric.services.reconciliation.reconcile:Reconciler._origin",
         "found.kind in _WRONG_CURSORS",
         "False",
         by="stuck_lane",
@@ -127,7 +127,7 @@ OF_ITEMS = [
     Bug(
         "ages as far as it is verified",
         "what stands behind a hole or a changed record waits for nobody",
-        "eventfabric.services.upkeep.watch:Watch._note_age",
+        "eventfabric.services.reconciliation.watch:Watch._note_age",
         "if not look.lags:",
         "if oldest is None:",
         by="blind_sign",
@@ -137,7 +137,7 @@ OF_ITEMS = [
     Bug(
         "state read once",
         "a lane's state counts as one read shows it, in the midst of a transaction, too",
-        "eventfabric.services.whole_state:whole_state",
+        "eventfabric.services.lanes.whole_state:whole_state",
         "for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:",
         "for pause_seconds in ():",
         by="false_alarm",

@@ -8,7 +8,7 @@ OF_MENDS: Final = [
     Bug(
         "restored without a look behind",
         "a record that continues the one before it is put back, whatever the one behind it was computed of",
-        "eventfabric.services.upkeep.restore:_bound",
+        "eventfabric.services.operations.restore:_bound",
         "elif not behind.extends(last.chain):",
         "elif False:",
         by="replica_divergence",
@@ -28,7 +28,7 @@ OF_MENDS: Final = [
     Bug(
         "skipped while another has it",
         "a skip does not ask the other Regions for what is missing",
-        "eventfabric.services.upkeep.skip:Skip.look",
+        "eventfabric.services.operations.skip:Skip.look",
         "for region in self._elsewhere:",
         "for region in ():",
         by="wrong_skip",

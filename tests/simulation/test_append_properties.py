@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfabric.errors import ContendedAppendError, IndeterminateAppendError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record
-from eventfabric.services.append import Appender
+from eventfabric.services.publishing.append import Appender
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from tests.simulation.turns import Turns
 from tests.simulation.world import LANE, World, batch_of, event
 

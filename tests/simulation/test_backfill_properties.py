@@ -6,14 +6,14 @@ from random import Random
 
 import pytest
 
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.faults import Fault, SimulatedCrash, nth
 from eventfabric.model.backfill import BackfillState
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Record
 from eventfabric.ports import Log, Page
 from eventfabric.sdk.backfill import plan, run_backfill, work
-from eventfabric.services.upkeep.backfill import spread
+from eventfabric.services.backfill.lifecycle import spread
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.faults import Fault, SimulatedCrash, nth
 from tests.simulation.copying import SOURCE, TARGET, Copying, lane
 from tests.simulation.turns import Turns
 from tests.unit.asking import Asked

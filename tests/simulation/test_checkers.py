@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from eventfabric.simulation import history as h
-from eventfabric.simulation.check import CHECKERS, verdicts
-from eventfabric.simulation.checkers.verdict import Result
-from eventfabric.simulation.history import History, LaneEnd, ParkedStand
-from eventfabric.simulation.plan import Happening, PlannedSubscription
+from eventfabric.testing.simulation import history as h
+from eventfabric.testing.simulation.check import CHECKERS, verdicts
+from eventfabric.testing.simulation.checkers.verdict import Result
+from eventfabric.testing.simulation.history import History, LaneEnd, ParkedStand
+from eventfabric.testing.simulation.plan import Happening, PlannedSubscription
 from tests.simulation.hand_made import AWAY, HOME, LANE, SUB, Hand, plan_of
 
 VALID, INVALID, UNKNOWN = Result.VALID, Result.INVALID, Result.UNKNOWN

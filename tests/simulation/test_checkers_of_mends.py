@@ -2,9 +2,9 @@
 
 import pytest
 
-from eventfabric.simulation import history as h
-from eventfabric.simulation.check import CHECKERS
-from eventfabric.simulation.checkers.verdict import Result
+from eventfabric.testing.simulation import history as h
+from eventfabric.testing.simulation.check import CHECKERS
+from eventfabric.testing.simulation.checkers.verdict import Result
 from tests.simulation.hand_made import AWAY, HOME, LANE, Hand
 
 VALID, INVALID = Result.VALID, Result.INVALID

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.model.identity import Region
 from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.wire.payload_codec import unpack
 from tests.simulation.turns import Turns
 from tests.simulation.world import AWAY, HOME, Recorder, World, event, lane

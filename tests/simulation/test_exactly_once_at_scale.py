@@ -5,10 +5,10 @@ from collections.abc import Sequence as Seq
 from random import Random
 
 from eventfabric.errors import PortError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from eventfabric.model.event import Event
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from tests.simulation.world import LANE, Recorder, World, event
 
 EVENTS, RECORD_EVENTS, KEYS = 10_000, 10, 97

@@ -10,8 +10,8 @@ from eventfabric.errors import IndeterminateAppendError
 from eventfabric.model.identity import Region
 from eventfabric.model.owner import Owner
 from eventfabric.model.record import EMPTY_TAIL
-from eventfabric.services.append import Appender
 from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.publishing.append import Appender
 from eventfabric.wire.payload_codec import unpack
 from tests.simulation.explorer import Schedule, explore
 from tests.simulation.planted_bugs import BUGS

@@ -11,19 +11,19 @@ import pytest
 from moto import mock_aws
 
 from eventfabric import Delivery, subscriber
-from eventfabric.definition import Definition
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import Definition
 from eventfabric.errors import HandlerError, HandlersFailError, SettingError, UnknownNameError
 from eventfabric.model.event import Event
-from eventfabric.simulation import effect, history
-from eventfabric.simulation.acting import acting
-from eventfabric.simulation.handlers import HandlersReport, HandlerTrials
-from eventfabric.simulation.handlers.handling import Tokens
-from eventfabric.simulation.handlers.hunting import run_here
-from eventfabric.simulation.handlers.trials import STUCK
-from eventfabric.simulation.handlers.workload import WAYS
-from eventfabric.simulation.kept import keep
-from eventfabric.simulation.plan import Conduct, Happening, Plan, PlannedEvent, Publish
+from eventfabric.testing.idempotency import HandlersReport, HandlerTrials
+from eventfabric.testing.idempotency.handling import Tokens
+from eventfabric.testing.idempotency.hunting import run_here
+from eventfabric.testing.idempotency.trials import STUCK
+from eventfabric.testing.idempotency.workload import WAYS
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.acting import acting, effect
+from eventfabric.testing.simulation.kept import keep
+from eventfabric.testing.simulation.plan import Conduct, Happening, Plan, PlannedEvent, Publish
 from tests.simulation import wrong_handlers
 from tests.simulation.wrong_handlers import RIGHT, WRONG
 
@@ -266,7 +266,7 @@ def test_a_seed_that_breaks_the_simulation_is_told_and_others_go_on(tmp_path: Pa
 
 
 def test_a_lane_that_never_drains_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventfabric.simulation.run.DRAIN_STEPS_MAX", 3)
+    monkeypatch.setattr("eventfabric.testing.simulation.run.DRAIN_STEPS_MAX", 3)
     outcome = trials(wrong_handlers.adds_up).try_seed(0)
     assert outcome.signature == {STUCK}
 

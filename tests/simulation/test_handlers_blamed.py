@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import HandlersFailError
-from eventfabric.simulation import history
-from eventfabric.simulation.handlers import HandlerTrials
+from eventfabric.testing.idempotency import HandlerTrials
+from eventfabric.testing.simulation import history
 from tests.simulation import wrong_handlers
 from tests.simulation.test_handlers import EVENTS, RIGHT_SEEDS, definition, trials
 
@@ -56,7 +56,7 @@ def found_where_two_regions_handle_an_event(handler: Callable[..., Any]) -> froz
 
 
 def test_a_key_is_known_again_in_whichever_region_the_handler_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventfabric.simulation.handlers.outside._FORGETS_MS", {})  # a handover takes longer
+    monkeypatch.setattr("eventfabric.testing.idempotency.outside._FORGETS_MS", {})  # a handover takes longer
     for handler in (wrong_handlers.charges_by_key, wrong_handlers.sends_to_one_region):
         assert found_where_two_regions_handle_an_event(handler) == frozenset()
     # The queue of another Region is another, and knows nothing of it.

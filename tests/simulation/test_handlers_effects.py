@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from eventfabric.simulation.handlers.effects import Call, Comparison, Left, Place, compared
+from eventfabric.testing.idempotency.effects import Call, Comparison, Left, Place, compared
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -135,6 +135,6 @@ def test_a_handler_answers_for_no_dead_letter_but_of_its_own_exceptions() -> Non
         "Crashed",
         "RecordExpired",
         "eventfabric.errors:UnknownStepError",
-        "eventfabric.simulation.subscribers:DownstreamDown",
+        "eventfabric.testing.simulation.subscribers:DownstreamDown",
     ):
         assert dead(error) == []

@@ -8,19 +8,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.event import Event
-from eventfabric.simulation.checkers.verdict import Anomaly, Result, Verdict
-from eventfabric.simulation.handlers import HandlersReport, HandlerTrials, Outside
-from eventfabric.simulation.handlers.hunting import run_here, worth_keeping
-from eventfabric.simulation.handlers.workload import WAYS
-from eventfabric.simulation.history import History
-from eventfabric.simulation.hunt import lost_outcome
-from eventfabric.simulation.kept import keep
-from eventfabric.simulation.plan import Plan
-from eventfabric.simulation.summary import Summary
-from eventfabric.simulation.trial import Outcome
-from eventfabric.simulation.worker import LostError
+from eventfabric.testing.idempotency import HandlersReport, HandlerTrials, Outside
+from eventfabric.testing.idempotency.hunting import run_here, worth_keeping
+from eventfabric.testing.idempotency.workload import WAYS
+from eventfabric.testing.simulation.checkers.verdict import Anomaly, Result, Verdict
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.hunt import lost_outcome
+from eventfabric.testing.simulation.kept import keep
+from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.summary import Summary
+from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.worker import LostError
 from tests.simulation import wrong_handlers
 
 EVENTS = [Event(id=f"s{n}", key=f"k{n % 5}", type="placed", data={"n": n}) for n in range(30)]

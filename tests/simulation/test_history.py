@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from eventfabric.simulation.history import History
-from eventfabric.simulation.profiles import PROFILES
-from eventfabric.simulation.trial import tried
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.profiles import PROFILES
+from eventfabric.testing.simulation.trial import tried
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(12)

@@ -13,9 +13,9 @@ from typing import NoReturn
 
 import pytest
 
-from eventfabric.simulation import trial
-from eventfabric.simulation.hunt import hunt
-from eventfabric.simulation.trial import Outcome, Tally, try_seed
+from eventfabric.testing.simulation import trial
+from eventfabric.testing.simulation.hunt import hunt
+from eventfabric.testing.simulation.trial import Outcome, Tally, try_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = partial(try_seed, "default")

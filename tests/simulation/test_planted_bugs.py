@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.simulation.check import CHECKERS, failures
-from eventfabric.simulation.profiles import PROFILES
-from eventfabric.simulation.run import simulate
+from eventfabric.testing.simulation.check import CHECKERS, failures
+from eventfabric.testing.simulation.profiles import PROFILES
+from eventfabric.testing.simulation.run import simulate
 from tests.simulation.planted_bugs import BUGS
 from tests.simulation.planting import Bug, planted
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from eventfabric.errors import EventFabricError
-from eventfabric.memory.faults import Fault
 from eventfabric.ports import Ledger
-from eventfabric.simulation.check import failures
-from eventfabric.simulation.profiles import PROFILES
-from eventfabric.simulation.run import simulate
-from eventfabric.simulation.trial import silence
+from eventfabric.testing.memory.faults import Fault
+from eventfabric.testing.simulation.check import failures
+from eventfabric.testing.simulation.profiles import PROFILES
+from eventfabric.testing.simulation.run import simulate
+from eventfabric.testing.simulation.trial import silence
 from tests.contract import test_ledger_contract as ledger
 from tests.contract import test_parked_contract as parked
 from tests.contract.backends import MemoryBackend
@@ -34,7 +34,7 @@ from tests.unit import test_torn_reads as torn_reads
 from tests.unit import test_torn_transactions as torn_transactions
 
 Check = Callable[[], None]
-_FAILOVER = "eventfabric.services.upkeep.failover:Failover"
+_FAILOVER = "eventfabric.services.operations.failover:Failover"
 _DELIVER = "eventfabric.runtime.deliver"
 
 
@@ -168,7 +168,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "what is missing before a far item has expired",
-            "eventfabric.services.locate:has_expired",
+            "eventfabric.services.lanes.locate:has_expired",
             "if following.sequence in end.beyond:",
             "if False:",
         ),
@@ -177,7 +177,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "an expiry explains any distance",
-            "eventfabric.services.lane_end:_continues",
+            "eventfabric.services.lanes.lane_end:_continues",
             "is_near = 0 < newer.sequence - older.tail.sequence <= limits.FAR_EVENTS",
             "is_near = True",
         ),
@@ -190,7 +190,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "whatever an operator names is set aside",
-            "eventfabric.services.upkeep.quarantine:Quarantine._fault",
+            "eventfabric.services.operations.quarantine:Quarantine._fault",
             'return None if record.extends(before.chain) else "does not extend the record before it"',
             'return "somebody said so"',
         ),
@@ -219,7 +219,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a commit that is made again says the token of its first request",
-            "eventfabric.memory.ledger:MemoryLedger.commit",
+            "eventfabric.testing.memory.ledger:MemoryLedger.commit",
             "once = self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex()",
             "once = request.token.hex()",
         ),
@@ -248,7 +248,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "who delivers lanes is asked of the definition, whatever the ledger says",
-            "eventfabric.services.standing:owner_of",
+            "eventfabric.services.lanes.standing:owner_of",
             "return standing.owner(origin) or ",
             "return ",
         ),
@@ -259,7 +259,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "who delivers lanes first asks no other Region",
-            "eventfabric.services.standing:Standings.begin",
+            "eventfabric.services.lanes.standing:Standings.begin",
             "self.ask(origin)",
             "self.read()",
         ),
@@ -268,7 +268,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "the note of a decision whose race was lost stays",
-            "eventfabric.memory.ledger:MemoryLedger._undo",
+            "eventfabric.testing.memory.ledger:MemoryLedger._undo",
             "for delete in request.undo:",
             "for delete in ():",
         ),
@@ -335,7 +335,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a publisher takes a transaction that is half seen for a hole",
-            "eventfabric.services.lane_end:LaneEnds.tail",
+            "eventfabric.services.lanes.lane_end:LaneEnds.tail",
             "for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:",
             "for pause_seconds in ():",
         ),
@@ -344,7 +344,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a pass takes a transaction that is half seen for a hole",
-            "eventfabric.services.upkeep.replica:Replica._verify_patiently",
+            "eventfabric.services.reconciliation.replica:Replica._verify_patiently",
             "if lane.origin == self._region else ()",
             "if False else ()",
         ),
@@ -353,7 +353,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a warm publisher reads what reconciliation remembers once",
-            "eventfabric.services.lane_end:KnownMarks.of",
+            "eventfabric.services.lanes.lane_end:KnownMarks.of",
             "> 1000 * limits.KNOWN_MARKS_SECONDS",
             "> 10**12",
         ),
@@ -362,7 +362,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "a place is noted of a lane whose end is lost",
-            "eventfabric.services.upkeep.replica:Replica._examined",
+            "eventfabric.services.reconciliation.replica:Replica._examined",
             "known = Tail(mark.sequence, mark.chain, tail.time)",
             "known = Tail(mark.sequence, mark.chain, tail.time, 1)",
         ),
@@ -381,8 +381,8 @@ def test_a_wrong_condition_makes_its_test_fail(wrong: Bug, check: Check) -> None
 @pytest.mark.parametrize(
     ("where", "profile"),
     [
-        ("eventfabric.memory.ledger:MemoryLedger._pages", "default"),
-        ("eventfabric.memory.log:MemoryLog.read", "hiccups"),
+        ("eventfabric.testing.memory.ledger:MemoryLedger._pages", "default"),
+        ("eventfabric.testing.memory.log:MemoryLog.read", "hiccups"),
     ],
 )
 def test_a_read_without_consistency_is_found_by_the_simulation(where: str, profile: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from eventfabric.model.identity import Chain, HybridTime, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Note, Record, chain_of
-from eventfabric.services.upkeep.prove import Prover
+from eventfabric.services.proof.prove import Prover
 from eventfabric.wire import record_item
 from tests.simulation.world import HOME, LANE, World, event, lane
 from tests.unit.replaying import replay

@@ -7,9 +7,9 @@ import pytest
 
 from eventfabric import Fabric
 from eventfabric.errors import AppendError, IndeterminateAppendError
-from eventfabric.memory.faults import Fault, Faults, at_random
 from eventfabric.model.identity import Region
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Fault, Faults, at_random
 from tests.simulation.world import AWAY, HOME, STREAM, Recorder, World
 from tests.unit.producing import always, events, producer, records
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.ports import Log
-from eventfabric.services.append import Appender
-from eventfabric.simulation.schedule import Schedule, SimulatedTime
+from eventfabric.services.publishing.append import Appender
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.simulation.schedule import Schedule, SimulatedTime
 from tests.simulation.world import LANE, STREAM, World, batch_of, event
 
 LOOP_SECONDS = 20

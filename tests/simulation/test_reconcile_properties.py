@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.finding import Finding
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
 from tests.unit.failing import Failing, retry, world_of
 

@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from eventfabric.model.identity import Region
-from eventfabric.services.upkeep.failover import Failover
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.operations.failover import Failover
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.simulation.world import AWAY, HOME, Recorder, World, event, lane
 from tests.unit.failing import Failing, retry
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.simulation.profiles import PROFILES
-from eventfabric.simulation.trial import tried
+from eventfabric.testing.simulation.profiles import PROFILES
+from eventfabric.testing.simulation.trial import tried
 from scripts.simulation.regressions import LIST, Regression, RegressionError, add, plan_of, regressions
 
 TODAY = datetime.date(2026, 11, 24)

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from eventfabric.definition_file import parse_definition
-from eventfabric.simulation.plainer import ALL, plainer
-from eventfabric.simulation.plan import (
+from eventfabric.definition.file import parse_definition
+from eventfabric.testing.simulation.plainer import ALL, plainer
+from eventfabric.testing.simulation.plan import (
     FINE,
     Conduct,
     Happening,
@@ -18,10 +18,10 @@ from eventfabric.simulation.plan import (
     PlannedSubscription,
     Publish,
 )
-from eventfabric.simulation.profiles import PROFILES
-from eventfabric.simulation.shrink import NotShownError, Shrunk, shrink
-from eventfabric.simulation.trial import tried
-from eventfabric.simulation.world import definition_of
+from eventfabric.testing.simulation.profiles import PROFILES
+from eventfabric.testing.simulation.shrink import NotShownError, Shrunk, shrink
+from eventfabric.testing.simulation.trial import tried
+from eventfabric.testing.simulation.world import definition_of
 from eventfabric.topology import Topology
 
 REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")

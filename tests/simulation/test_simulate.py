@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from eventfabric.simulation import trial
-from eventfabric.simulation.checkers.verdict import Anomaly, Result, Verdict
-from eventfabric.simulation.history import History
-from eventfabric.simulation.kept import KEPT_MAX, chosen, keep, text_of
-from eventfabric.simulation.plan import Plan
-from eventfabric.simulation.profiles import PROFILES
-from eventfabric.simulation.summary import Summary
-from eventfabric.simulation.trial import Outcome, Tally
+from eventfabric.testing.simulation import trial
+from eventfabric.testing.simulation.checkers.verdict import Anomaly, Result, Verdict
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.kept import KEPT_MAX, chosen, keep, text_of
+from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.profiles import PROFILES
+from eventfabric.testing.simulation.summary import Summary
+from eventfabric.testing.simulation.trial import Outcome, Tally
 from scripts.simulation import __main__ as simulation
 from scripts.simulation import regressions
 from scripts.simulation.__main__ import main

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventfabric.simulation import history
-from eventfabric.simulation.check import failures
-from eventfabric.simulation.happenings import HAPPENINGS
-from eventfabric.simulation.profiles import FAULTS, PROFILES
-from eventfabric.simulation.run import simulate
-from eventfabric.simulation.trial import silence
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.check import failures
+from eventfabric.testing.simulation.happenings import HAPPENINGS
+from eventfabric.testing.simulation.profiles import FAULTS, PROFILES
+from eventfabric.testing.simulation.run import simulate
+from eventfabric.testing.simulation.trial import silence
 
 DEFAULT_SEEDS, OTHER_SEEDS, AT_ONCE = 2_000, 200, 20
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.simulation.worker import Aside, LostError, Worker, doing, ends_in_order, ready
+from eventfabric.testing.simulation.worker import Aside, LostError, Worker, doing, ends_in_order, ready
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS_SECONDS_MAX = 60.0

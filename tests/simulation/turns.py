@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from threading import Semaphore, Thread, local
 
-from eventfabric.memory.faults import Fault
-from eventfabric.memory.stream import Chooser
+from eventfabric.testing.memory.faults import Fault
+from eventfabric.testing.memory.stream import Chooser
 
 
 class _Abandoned(BaseException):

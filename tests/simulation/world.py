@@ -9,14 +9,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import PortError
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.cloud import MemoryCloud
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Faults
-from eventfabric.memory.queue import Received
-from eventfabric.memory.stream import Chooser, StreamReader, first
 from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event
@@ -33,16 +27,22 @@ from eventfabric.model.identity import (
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.ports import Handler, Ledger, Ports
-from eventfabric.services.append import Appender
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.services.delivery.deliver import Deliverer, LaneResult
+from eventfabric.services.delivery.relay import relay
 from eventfabric.services.delivery.retry import RetryPolicy
-from eventfabric.services.lane_end import lane_end
-from eventfabric.services.relay import relay
-from eventfabric.services.standing import Standings
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.lanes.lane_end import lane_end
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.publishing.append import Appender
 from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.testing.memory.queue import Received
+from eventfabric.testing.memory.stream import Chooser, StreamReader, first
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 from eventfabric.wire.doorbell import Doorbell, from_body
 from eventfabric.wire.payload_codec import pack, stored, unpack

@@ -12,8 +12,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eventfabric import Delivery, Event, Step, subscriber
-from eventfabric.simulation import effect
-from eventfabric.simulation.handlers import Outside
+from eventfabric.testing.idempotency import Outside
+from eventfabric.testing.simulation.acting import effect
 
 TABLE, MAILS, ORDERED_MAILS = "rows", "mails", "mails.fifo"
 

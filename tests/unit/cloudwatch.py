@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from enum import StrEnum
 
-from eventfabric.alarms import Missing, Rule
+from eventfabric.deployment.alarms import Missing, Rule
 
 Told = Seq[tuple[float, float]]
 """When what was told, in seconds."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence as Seq
 from typing import Any
 
 from eventfabric.model.event import Event
-from eventfabric.services.dead_letters import DeadLetter, DeadLetters
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from tests.simulation.world import HOME, Recorder, World, event, lane
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 
 from eventfabric import Event, Fabric
-from eventfabric.memory.faults import Fault, Faults, Rule
 from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
+from eventfabric.testing.memory.faults import Fault, Faults, Rule
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.payload_codec import unpack
 from tests.simulation.world import HOME, STREAM, World, lane

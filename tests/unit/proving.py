@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from eventfabric.memory.table import MemoryTable
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.record import Record, chain_of
-from eventfabric.services.upkeep.prove import Prover
+from eventfabric.services.proof.prove import Prover
+from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.wire import cursor_item, record_item
 from tests.simulation.world import LANE, World, event
 from tests.unit.failing import Failing, world_of

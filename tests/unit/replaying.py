@@ -1,9 +1,9 @@
 """Replays of a world, and what tests ask of them."""
 
-from eventfabric.memory.faults import Faults
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.start import AtSequence, Start
-from eventfabric.services.replay import LanePlan, LaneReplayed, Replay
+from eventfabric.services.operations.replay import LanePlan, LaneReplayed, Replay
+from eventfabric.testing.memory.faults import Faults
 from eventfabric.topology import SubscriptionTopology
 from tests.simulation.world import HOME, World
 

@@ -16,10 +16,8 @@ from eventfabric.aws.clients import CONFIG, Clients, cancellation
 from eventfabric.aws.dead_queues import DeadQueues
 from eventfabric.aws.region import aws_ports
 from eventfabric.aws.system import SystemEntropy
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import LastingError, PortError
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.commit import SameItemTwice
 from eventfabric.model.cursor import START
@@ -29,6 +27,8 @@ from eventfabric.model.owner import Owner
 from eventfabric.model.record import Intervention
 from eventfabric.model.step import StepKey
 from eventfabric.ports import Doorbells, Ports
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.ledger_commit import Refusal

@@ -11,7 +11,8 @@ from random import Random
 import pytest
 
 from eventfabric import limits
-from eventfabric.alarms import (
+from eventfabric.definition.file import parse_definition
+from eventfabric.deployment.alarms import (
     DELAYED_SECONDS,
     RELAY_LATE_MILLISECONDS,
     Alarm,
@@ -20,7 +21,6 @@ from eventfabric.alarms import (
     Series,
     alarms_of,
 )
-from eventfabric.definition_file import parse_definition
 from eventfabric.topology import Topology
 from tests.unit.cloudwatch import State, Told, evaluate, states
 

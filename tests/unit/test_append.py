@@ -13,10 +13,10 @@ from eventfabric.errors import (
     RefusedError,
     ThrottledError,
 )
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.record import Batch, Record
-from eventfabric.services.append import Appender
+from eventfabric.services.publishing.append import Appender
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import LANE, World, batch_of, event, lane
 
 MINE = b"mine".ljust(16)

@@ -15,10 +15,10 @@ from eventfabric.errors import (
     ThrottledError,
     TransactionRefusedError,
 )
-from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
 from eventfabric.model.record import Batch, Record
-from eventfabric.services.outbox import OutboxAppend
+from eventfabric.services.publishing.outbox import OutboxAppend
+from eventfabric.testing.memory.faults import Fault, Faults
 from tests.simulation.world import LANE, World, event
 from tests.unit.test_append import MINE, mine
 from tests.unit.test_outbox import US

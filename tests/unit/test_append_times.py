@@ -3,8 +3,8 @@
 import pytest
 
 from eventfabric.errors import ContendedAppendError, IndeterminateAppendError
-from eventfabric.memory.faults import Fault, Faults, nth
-from eventfabric.services.append import Appender
+from eventfabric.services.publishing.append import Appender
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import LANE, STREAM, World, event
 from tests.unit.test_append import Half, Waits, mine
 

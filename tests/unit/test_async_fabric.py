@@ -18,12 +18,12 @@ from eventfabric.errors import (
     PublishFailedError,
     RefusedError,
 )
-from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.identity import LaneIndex, lane_index
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
 from eventfabric.sdk.bundle import ROW_MEMORY_BYTES, Bundle
 from eventfabric.sdk.outgoing import Outgoing
+from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.payload_codec import pack_columns
 from tests.simulation.world import HOME, STREAM, World
 from tests.unit.producing import always, events, records

@@ -4,9 +4,9 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import LANE, Recorder, World, topology
 from tests.unit.failing import Failing, dead_letters, drained, named, retry, the_dead_letter, world_of
 from tests.unit.replaying import replay

@@ -10,7 +10,7 @@ from eventfabric.model.backfill import BackfillState
 from eventfabric.model.identity import Chain, Sequence
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.slice import LaneRange, SliceProgress
-from eventfabric.services.upkeep.copy_slice import Ending
+from eventfabric.services.backfill.copy_slice import Ending
 from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
-from eventfabric.memory.faults import Fault
 from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned
 from eventfabric.model.identity import Sequence, StreamName
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Log
-from eventfabric.services.upkeep.backfill import Backfiller, Handed
+from eventfabric.services.backfill.lifecycle import Backfiller, Handed
+from eventfabric.testing.memory.faults import Fault
 from eventfabric.topology import StreamTopology
 from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
 

@@ -7,7 +7,7 @@ import pytest
 from eventfabric.model.identity import Sequence, StreamName
 from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
-from eventfabric.services.upkeep.backfill_plan import Planner
+from eventfabric.services.backfill.plan import Planner
 from eventfabric.wire import record_item
 from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
 from tests.unit.asking import Asked, Read

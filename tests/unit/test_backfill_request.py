@@ -9,7 +9,7 @@ from eventfabric.errors import BackfillError, Problem
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.slice import LaneRange
 from eventfabric.ports import Log
-from eventfabric.services.upkeep.backfill_request import Wanted, problems_of, ranges_of
+from eventfabric.services.backfill.request import Wanted, problems_of, ranges_of
 from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
 from tests.unit.asking import Asked, Read
 

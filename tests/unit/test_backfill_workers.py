@@ -6,13 +6,13 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, ThrottledError
-from eventfabric.memory.faults import Fault, SimulatedCrash, at_random, nth
 from eventfabric.model.backfill import BackfillState, Planned
 from eventfabric.model.identity import Sequence
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.sdk.backfill import run_backfill
-from eventfabric.services.upkeep.backfill import Backfiller
-from eventfabric.services.upkeep.copy_slice import Ending
+from eventfabric.services.backfill.copy_slice import Ending
+from eventfabric.services.backfill.lifecycle import Backfiller
+from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random, nth
 from tests.simulation.copying import SOURCE, TARGET, Copying, lane
 
 

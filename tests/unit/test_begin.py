@@ -4,14 +4,14 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import PortError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.standing import Standings
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import ANY_TAIL
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recorder, World, event, lane

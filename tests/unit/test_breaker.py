@@ -8,16 +8,16 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import UndecodablePayloadError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.deliver import Deliverer, Outcome
-from eventfabric.services.standing import Standings
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
 from tests.simulation.world import STREAM, SUBSCRIPTION, Recorder, World, event, lane
 from tests.unit.failing import FEW, Failing, breaker, named, retry, world_of

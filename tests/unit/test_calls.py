@@ -28,7 +28,7 @@ from eventfabric.deadline import call_within, seconds_left
 from eventfabric.errors import IndeterminateAppendError, OutcomeUnknownError, ThrottledError
 from eventfabric.model.identity import Lane, Sequence, StreamName
 from eventfabric.model.record import EMPTY_TAIL
-from eventfabric.services.append import Appender
+from eventfabric.services.publishing.append import Appender
 from eventfabric.wire.doorbell import Doorbell
 from tests.simulation.world import batch_of, event
 from tests.unit.endpoint import Answer, endpoint, error, reply

@@ -6,11 +6,11 @@ from contextlib import suppress
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.deliver import Deliverer, LaneResult, Outcome
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import INVOCATION_MS, LANE, Recorder, World, event, lane
 from tests.unit.failing import (
     FEW,

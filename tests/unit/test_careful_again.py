@@ -7,10 +7,10 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, UndecodableRecordError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.event import Event
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import AWAY, INVOCATION_MS, LANE, World

@@ -3,8 +3,8 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import LANE, World
 from tests.unit.failing import breaker
 from tests.unit.test_breaker import circuit

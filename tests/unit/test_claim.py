@@ -7,19 +7,18 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import DivergenceError, MissingRecordError
-from eventfabric.memory.faults import Faults
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Sequence
-from eventfabric.model.parked import Failure, Parked, ParkedState, Place, Settled
+from eventfabric.model.parked import REPLAYED, Failure, Parked, ParkedState, Place, Settled
 from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
 from eventfabric.model.record import Note, Record, Tail
-from eventfabric.services.replay import REPLAYED
-from eventfabric.services.upkeep.claim import Claim, exceptions_of
-from eventfabric.services.upkeep.prove import Prover
-from eventfabric.services.upkeep.reconcile import Reconciler
-from eventfabric.services.upkeep.trail import Trail
+from eventfabric.services.proof.claim import Claim, exceptions_of
+from eventfabric.services.proof.prove import Prover
+from eventfabric.services.proof.trail import Trail
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
 from tests.unit.failing import Failing, dead_letters, drained, named, retry, the_dead_letter, world_of
 from tests.unit.proving import chained, delivered, log_table, proof, proofs, put, put_cursor, remove, wrong

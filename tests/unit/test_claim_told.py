@@ -11,7 +11,7 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
 from eventfabric.model.record import Note, Record
-from eventfabric.services.upkeep.prove import Prover
+from eventfabric.services.proof.prove import Prover
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.asking import Asked, Read
 from tests.unit.failing import Failing, dead_letters, drained, named, retry, the_dead_letter, world_of

@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 from eventfabric.errors import ThrottledError
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Fault, Faults, nth
-from eventfabric.memory.ledger import MemoryLedger
-from eventfabric.memory.steps import MemorySteps
 from eventfabric.model.cursor import START, LaneKey
 from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
 from eventfabric.model.record import Record
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Committed, Log, RaceLost
-from eventfabric.services.append import Appender
+from eventfabric.services.publishing.append import Appender
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Fault, Faults, nth
+from eventfabric.testing.memory.ledger import MemoryLedger
+from eventfabric.testing.memory.steps import MemorySteps
 from eventfabric.wire.payload_codec import unpack
 from tests.simulation.world import HOME, LANE, STREAM, World, batch_of, event
 

@@ -11,10 +11,10 @@ import pytest
 
 from eventfabric import copies
 from eventfabric.aws.system import SystemEntropy
-from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
 from eventfabric.model.record import EMPTY_TAIL, Batch, Note, Record, record_at
 from eventfabric.sdk.outgoing import _Ids
+from eventfabric.testing.memory.entropy import SeededEntropy
 
 LANE = Lane.parse("us-east-1/0.0")
 

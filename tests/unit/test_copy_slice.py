@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from eventfabric.errors import ThrottledError, UnknownNameError
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Fault
 from eventfabric.model.backfill import BackfillState
 from eventfabric.model.identity import Sequence
 from eventfabric.model.slice import LaneRange, SliceProgress
-from eventfabric.services.upkeep.copy_slice import Ending, SliceCopier
+from eventfabric.services.backfill.copy_slice import Ending, SliceCopier
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Fault
 from tests.simulation.copying import SOURCE, TARGET, Copying, lane
 
 

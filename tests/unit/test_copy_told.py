@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Fault, Rule
 from eventfabric.model.identity import Chain, Lane, Sequence
 from eventfabric.model.record import Record
 from eventfabric.model.slice import Seam, SliceProgress
 from eventfabric.ports import Page
-from eventfabric.services.upkeep.copy_slice import Copied, Ending, SliceCopier
+from eventfabric.services.backfill.copy_slice import Copied, Ending, SliceCopier
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Fault, Rule
 from tests.simulation.copying import SOURCE, TARGET, Copying, lane
 from tests.unit.asking import Asked, Read
 

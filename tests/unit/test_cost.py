@@ -3,10 +3,10 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.cost import IDLE_POLLS_PER_SECOND, Load, predict
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.deployment.cost import IDLE_POLLS_PER_SECOND, Load, predict
+from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
 from eventfabric.errors import WrongRegionError
-from eventfabric.prices import LAMBDA_SECONDS_PER_MONTH, Prices
 from eventfabric.topology import Topology
 
 ALONE = Load(1.0, 400.0, handler_seconds=0.0)

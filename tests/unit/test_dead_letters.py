@@ -8,13 +8,13 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import NotDeadError, OutcomeUnknownError
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.event import Event
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.parked import ParkedState, Settled
-from eventfabric.services.dead_letters import DeadLetters, Wanted
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.operations.dead_letters import DeadLetters, Wanted
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric, NoTelemetry
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import unpack_one
 from tests.simulation.world import (

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash
-from eventfabric.memory.requests import Requests
 from eventfabric.model.commit import RaceLost
 from eventfabric.model.parked import ParkedChange, Settled
-from eventfabric.services.dead_letters import DeadLetter, DeadLetters
-from eventfabric.services.upkeep.prove import Prover
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
+from eventfabric.services.proof.prove import Prover
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash
+from eventfabric.testing.memory.requests import Requests
 from tests.simulation.world import HOME, LANE, World
 from tests.unit.failing import Failing, dead_letters, drained, named, retry, the_dead_letter, world_of
 

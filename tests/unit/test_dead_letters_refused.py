@@ -8,9 +8,9 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ContendedCommitError, NotDeadError, ThrottledError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.event import Event
-from eventfabric.services.dead_letters import DeadLetter, DeadLetters
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import AWAY, INVOCATION_MS, LANE, World, event, lane
 from tests.unit.failing import Failing, dead_letters, the_dead_letter
 from tests.unit.test_dead_letters import letters_of, mended_world, overtaken, settled

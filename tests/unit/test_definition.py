@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric import definition_reference
-from eventfabric.definition import Breaker, Definition, Retry, from_json, to_json
-from eventfabric.definition_file import json_schema, parse_definition, read_definition
+from eventfabric.definition.file import json_schema, parse_definition, read_definition
+from eventfabric.definition.schema import Breaker, Definition, Retry, from_json, to_json
+from eventfabric.definition.schema import reference as definition_reference
 from eventfabric.errors import DefinitionError
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "infra" / "fabric.toml"
-REGENERATE = "python -m eventfabric.definition_reference infra/fabric.schema.json docs/definition.md"
+REGENERATE = "python -m eventfabric.definition.reference infra/fabric.schema.json docs/definition.md"
 
 FABRIC = """
 [fabric]
@@ -355,7 +355,7 @@ def test_what_ships_to_lambda_reads_back_equal(sample: Definition) -> None:
 
 
 def test_the_definition_ships_without_pydantic() -> None:
-    code = "import sys, eventfabric.definition; sys.exit('pydantic' in sys.modules)"
+    code = "import sys, eventfabric.definition.schema; sys.exit('pydantic' in sys.modules)"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], check=False, env={"PYTHONPATH": ":".join(sys.path)}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import DefinitionError
 
 TEXT = """

@@ -2,8 +2,8 @@
 
 import pytest
 
-from eventfabric.definition import Slo, from_json, to_json
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
+from eventfabric.definition.schema import Slo, from_json, to_json
 from eventfabric.errors import DefinitionError
 
 FABRIC = '[fabric]\nname = "shop"\nregions = ["us-east-1", "eu-west-1"]\n'

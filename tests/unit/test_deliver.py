@@ -7,13 +7,13 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, UndecodableRecordError
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Chain, Sequence
 from eventfabric.model.record import Record, Tail, chain_of
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.upkeep.failover import Failover
+from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.doorbell import from_body
 from tests.simulation.world import AWAY, HOME, LANE, Recorder, World, event, lane

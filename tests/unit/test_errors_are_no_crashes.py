@@ -7,13 +7,13 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, PortError, ThrottledError
-from eventfabric.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
-from eventfabric.memory.table import CONFLICT, THROTTLE
 from eventfabric.model.commit import Committed
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedChange, ParkedState
 from eventfabric.ports import Attempt, Write
 from eventfabric.services.delivery.deliver import Deliverer, LaneResult, Outcome
+from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
+from eventfabric.testing.memory.table import CONFLICT, THROTTLE
 from tests.simulation.world import EFFECTS, INVOCATION_MS, LANE, World, add_one, event
 from tests.unit.failing import Failing, named, retry, world_of
 from tests.unit.test_breaker import operator

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import ExpiredUnreadError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Sequence
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, Recorder, World, event, lane
 from tests.unit.failing import Failing, named, retry, world_of
 

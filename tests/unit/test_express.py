@@ -7,15 +7,15 @@ from threading import Event as Flag
 import pytest
 
 from eventfabric import Event, Fabric
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.limits import EXPRESS_THREADS_MAX, REGION_PAUSE_SECONDS
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.cloud import MemoryCloud
-from eventfabric.memory.doorbells import MemoryDoorbells
-from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.model.identity import Region
 from eventfabric.sdk.express import Express
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.doorbells import MemoryDoorbells
+from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, World, event

@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import FailoverError, PortError
-from eventfabric.memory.faults import Fault, Faults, Rule
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import START
@@ -16,7 +15,8 @@ from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.ports import Ports
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.upkeep.failover import Failover, Readiness
+from eventfabric.services.operations.failover import Failover, Readiness
+from eventfabric.testing.memory.faults import Fault, Faults, Rule
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
 from tests.simulation.world import AWAY, FAR, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import FailoverError, PortError
-from eventfabric.memory.faults import Fault
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.sdk.operations import Operations
+from eventfabric.testing.memory.faults import Fault
 from eventfabric.topology import Topology
 from tests.simulation.world import AWAY, FAR, HOME, STREAM, SUBSCRIPTION, World
 from tests.unit.test_failover import Waiting, failover

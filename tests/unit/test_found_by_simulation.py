@@ -6,7 +6,6 @@ from typing import cast
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Fault, Faults, at_random
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import START
 from eventfabric.model.finding import Finding, FindingKind
@@ -15,8 +14,9 @@ from eventfabric.model.record import Tail
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.ports import Log, Ports
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.locate import kept_in, locate
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.lanes.locate import kept_in, locate
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Fault, Faults, at_random
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import Item

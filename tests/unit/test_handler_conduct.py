@@ -11,11 +11,11 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.aws.attributes import to_attributes
 from eventfabric.errors import HandlerError, HandlerExitedError
-from eventfabric.memory.clock import MemoryClock
 from eventfabric.ports import Attempt, Write
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.wire.item_size import item_bytes
 from tests.simulation.world import World, event
 from tests.unit.failing import retry

@@ -12,9 +12,9 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from eventfabric import Delivery, Event, subscriber
 from eventfabric.errors import HandlerError, UndecodablePayloadError
-from eventfabric.memory.clock import MemoryClock
 from eventfabric.ports import Attempt
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
+from eventfabric.testing.memory.clock import MemoryClock
 
 
 @dataclass

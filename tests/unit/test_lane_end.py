@@ -7,18 +7,18 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import UncertainTailError
-from eventfabric.memory.log import MemoryLog
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.record import EMPTY_TAIL, Record, Tail, chain_of
 from eventfabric.model.start import AtSequence
 from eventfabric.ports import Recent
-from eventfabric.services.lane_end import KnownMarks, LaneEnds, lane_end
-from eventfabric.services.locate import Kept, has_expired, kept_in
-from eventfabric.services.replay import Replay
-from eventfabric.services.upkeep.quarantine import Quarantine
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.lanes.lane_end import KnownMarks, LaneEnds, lane_end
+from eventfabric.services.lanes.locate import Kept, has_expired, kept_in
+from eventfabric.services.operations.quarantine import Quarantine
+from eventfabric.services.operations.replay import Replay
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.wire import record_item
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, event, lane
 from tests.unit.test_append import mine

@@ -5,9 +5,9 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, ParkedFullError, UndecodablePayloadError
 from eventfabric.limits import LATE_AFTER_SECONDS
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import AWAY, LANE, World, lane
 from tests.unit.failing import BAD_ORDER, FEW, BadOrder, Failing, breaker, named, retry, world_of
 from tests.unit.telling import telling

@@ -8,16 +8,16 @@ import pytest
 from eventfabric import Delivery, Event, subscriber
 from eventfabric.errors import DefinitionError, HandlerError
 from eventfabric.limits import LATE_AFTER_SECONDS
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.faults import Faults
 from eventfabric.model.commit import Committed
 from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.upkeep.failover import Failover
+from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, Recorder, World, event, lane
 from tests.unit.failing import Failing, retry
 

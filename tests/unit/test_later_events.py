@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.limits import LATE_AFTER_SECONDS
 from eventfabric.model.identity import Region
-from eventfabric.services.upkeep.failover import Failover
+from eventfabric.services.operations.failover import Failover
 from tests.simulation.world import AWAY, HOME, STREAM, World, event, lane
 from tests.unit.test_late import late_of, publish
 

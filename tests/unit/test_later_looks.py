@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
-from eventfabric.memory.faults import Faults
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.upkeep.failover import Failover
+from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import LogEvent
+from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import cursor_key
 from tests.simulation.world import AWAY, FAR, HOME, STREAM, SUBSCRIPTION, Recorder, World, event, lane

@@ -9,7 +9,7 @@ from eventfabric.model.identity import Region, Sequence, StreamName, Subscriptio
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
 from eventfabric.model.start import AtSequence, AtTime, Start, parse_start
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.locate import Kept, event_at, kept_in, locate
+from eventfabric.services.lanes.locate import Kept, event_at, kept_in, locate
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 

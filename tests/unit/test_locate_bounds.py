@@ -3,13 +3,13 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Faults
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtSequence, AtTime
-from eventfabric.services.locate import Kept, has_expired, kept_in, locate
+from eventfabric.services.lanes.locate import Kept, has_expired, kept_in, locate
+from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
 from tests.unit.test_append import at_call
 from tests.unit.test_locate import expired, found_in, world_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eventfabric.local.loopback import Loopback
+from eventfabric.testing.local.loopback import Loopback
 
 OWN: dict[str, Any] = {
     "SERVER_PORT": "4599", "HTTP_HOST": "127.0.0.1:4599", "REQUEST_METHOD": "POST",

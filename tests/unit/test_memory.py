@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError, ThrottledError
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
-from eventfabric.memory.region import MemoryRegion, TransactionCancelledError
-from eventfabric.memory.requests import Requests
-from eventfabric.memory.stream import Change
-from eventfabric.memory.table import ConditionFailedError, MemoryTable
 from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
+from eventfabric.testing.memory.region import MemoryRegion, TransactionCancelledError
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.testing.memory.stream import Change
+from eventfabric.testing.memory.table import ConditionFailedError, MemoryTable
 from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
 
 TABLE = "shop-orders"

@@ -4,9 +4,9 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.region import MemoryRegion, TransactionCancelledError
-from eventfabric.memory.table import CONFLICT, THROTTLE, MemoryTable
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.region import MemoryRegion, TransactionCancelledError
+from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
 from eventfabric.wire.keys import Item
 from tests.simulation.world import AWAY, HOME, World, event
 

@@ -24,9 +24,9 @@ from eventfabric.errors import (
     RefusedError,
     ThrottledError,
 )
-from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.record import Batch
-from eventfabric.services.append import Appender
+from eventfabric.services.publishing.append import Appender
+from eventfabric.testing.memory.faults import Fault, Faults
 from tests.simulation.world import HOME, LANE, World, batch_of, event
 from tests.unit.endpoint import endpoint, reply
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric import Event, Fabric
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import (
     ContendedTransactionError,
     EventFabricError,
@@ -14,14 +14,14 @@ from eventfabric.errors import (
     InvalidEventError,
     TransactionRefusedError,
 )
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.cloud import MemoryCloud
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Fault, Faults, at_random, nth
-from eventfabric.memory.requests import Requests
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.model.record import Record
-from eventfabric.services.tries import Tries
+from eventfabric.services.publishing.tries import Tries
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Fault, Faults, at_random, nth
+from eventfabric.testing.memory.requests import Requests
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
 

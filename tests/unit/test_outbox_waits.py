@@ -12,11 +12,11 @@ from eventfabric.errors import (
     RefusedError,
     TransactionRefusedError,
 )
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence
 from eventfabric.ports import Clock, Entropy
-from eventfabric.services.append import Appender
-from eventfabric.services.outbox import OutboxAppend, Posting
+from eventfabric.services.publishing.append import Appender
+from eventfabric.services.publishing.outbox import OutboxAppend, Posting
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import batch_of, event
 from tests.unit.test_append import Half, Waits
 from tests.unit.test_outbox import TOPOLOGY, US, World

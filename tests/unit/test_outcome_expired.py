@@ -7,7 +7,7 @@ import pytest
 from eventfabric import Fabric
 from eventfabric.errors import IndeterminateAppendError, IndeterminateTransactionError, OutcomeExpiredError
 from eventfabric.limits import TRANSACTION_TOKEN_SECONDS
-from eventfabric.memory.faults import Fault, Faults
+from eventfabric.testing.memory.faults import Fault, Faults
 from tests.simulation.world import HOME, LANE, STREAM, World, batch_of, event
 from tests.unit.producing import producer
 from tests.unit.test_expiry import DAY_SECONDS, expire, reconciled

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import ChangedDeliverError, FailoverError, OutcomeUnknownError
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Region
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.standing import Standings
-from eventfabric.services.upkeep.failover import Failover
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.operations.failover import Failover
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
 from tests.simulation.world import AWAY, FAR, HOME, LANE, STREAM, World, event, lane, topology
 from tests.unit.failing import Failing, named, retry, world_of

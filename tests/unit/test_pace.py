@@ -2,8 +2,8 @@
 
 import pytest
 
-from eventfabric.memory.clock import MemoryClock
 from eventfabric.services.delivery.pace import Pace
+from eventfabric.testing.memory.clock import MemoryClock
 
 
 class Paced:

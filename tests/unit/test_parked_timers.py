@@ -6,7 +6,6 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError, UndecodablePayloadError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.identity import BatchId, Sequence
 from eventfabric.model.record import Note, record_at
@@ -14,6 +13,7 @@ from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from eventfabric.wire.doorbell import from_body
 from tests.simulation.world import (
     AWAY,

@@ -8,11 +8,11 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ParkedFullError, PortError, UndecodablePayloadError, UndecodableRecordError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import EFFECTS, HOME, LANE, World, event, topology
 from tests.unit.failing import (

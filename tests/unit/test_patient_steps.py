@@ -3,10 +3,10 @@
 import pytest
 
 from eventfabric.errors import LastingError, OutcomeUnknownError
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.step import StepKey, StepState
-from eventfabric.services.patient_steps import PatientSteps
+from eventfabric.services.delivery.patient_steps import PatientSteps
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import HOME, STREAM, SUBSCRIPTION, World
 
 KEY = StepKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), "charge", "/t", "e1")

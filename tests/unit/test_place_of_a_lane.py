@@ -10,9 +10,9 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Lane, Sequence, StreamName
 from eventfabric.model.record import EMPTY_TAIL, Batch, Tail
 from eventfabric.ports import Log
-from eventfabric.services.append import Appender
-from eventfabric.services.lane_end import KnownMarks
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.lanes.lane_end import KnownMarks
+from eventfabric.services.publishing.append import Appender
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire import place_item
 from tests.simulation import world as simulation_world
 from tests.simulation.world import AWAY, LANE, STREAM, World, batch_of, event

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Faults
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.identity import Chain
 from eventfabric.services.delivery.deliver import LaneResult, Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.doorbell import Doorbell, from_body
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import INVOCATION_MS, LANE, World, event

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import SettingError
-from eventfabric.memory.faults import Faults
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Chain, Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
-from eventfabric.services.upkeep.prove import Prover
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.proof.prove import Prover
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
 from tests.unit.proving import chained, delivered, proof, proofs, put, put_cursor, remove, wrong
 

@@ -42,7 +42,7 @@ def test_every_name_can_be_imported_and_imports_no_boto3() -> None:
 
 
 def test_what_a_handler_imports_brings_no_operators_tools_and_no_publisher() -> None:
-    tools = ("eventfabric.sdk.operations", "eventfabric.services.replay", "eventfabric.sdk.fabric")
+    tools = ("eventfabric.sdk.operations", "eventfabric.services.operations.replay", "eventfabric.sdk.fabric")
     assert imported("Delivery, Event, subscriber", *tools) == "[]"
 
 

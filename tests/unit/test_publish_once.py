@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from eventfabric import Event
 from eventfabric.errors import OnceConflictError
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Region
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import once_key
 from tests.unit.test_outbox import US, World

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from eventfabric import Event, Fabric, Receipt
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import (
     ContendedAppendError,
     EventFabricError,
@@ -25,13 +25,13 @@ from eventfabric.errors import (
     WrongRegionError,
 )
 from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX, RECORD_TYPES_MAX
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.cloud import MemoryCloud
-from eventfabric.memory.entropy import SeededEntropy
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.sdk.bundle import PendingReceipt
 from eventfabric.sdk.publisher import Publisher
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
 from eventfabric.wire import record_item
 from eventfabric.wire.payload_codec import unpack

@@ -4,9 +4,9 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import QuarantineRefusedError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.identity import Chain, Sequence
-from eventfabric.services.upkeep.quarantine import Quarantine
+from eventfabric.services.operations.quarantine import Quarantine
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.item_size import item_bytes
 from tests.simulation.world import AWAY, HOME, LANE, World, event

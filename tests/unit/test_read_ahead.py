@@ -6,10 +6,10 @@ from collections.abc import Sequence as Seq
 import pytest
 
 from eventfabric.limits import PAGE_RECORDS_MAX
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.services.delivery.context import one_after_another
 from eventfabric.services.delivery.deliver import Deliverer, Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import LANE, World, event
 from tests.unit.asking import Asked, Read
 from tests.unit.failing import Failing, drained, named, world_of

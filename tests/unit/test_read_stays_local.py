@@ -16,14 +16,15 @@ from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, LaneInd
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.model.start import AtSequence
+from eventfabric.services.backfill.lifecycle import Backfiller
+from eventfabric.services.backfill.request import Wanted
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.replay import Replay
-from eventfabric.services.survey import lanes_of, survey, tails_of
-from eventfabric.services.upkeep.backfill import Backfiller
-from eventfabric.services.upkeep.backfill_request import Wanted
-from eventfabric.services.upkeep.failover import Failover
-from eventfabric.services.upkeep.prove import Prover
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.operations.failover import Failover
+from eventfabric.services.operations.replay import Replay
+from eventfabric.services.operations.survey import survey
+from eventfabric.services.proof.prove import Prover
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire import cursor_item, marks_item, record_item
 from eventfabric.wire.keys import circuit_key, cursor_key, marks_key
 from eventfabric.wire.payload_codec import unpack

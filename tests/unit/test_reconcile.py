@@ -7,14 +7,14 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ThrottledError
-from eventfabric.memory.faults import Faults
-from eventfabric.memory.table import MemoryTable
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Chain, Sequence, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.wire import cursor_item
 from eventfabric.wire.keys import Item
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event

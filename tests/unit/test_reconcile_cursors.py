@@ -9,7 +9,7 @@ import pytest
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Chain, Sequence
 from eventfabric.model.owner import Owner
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.simulation.world import AWAY, HOME, LANE, World
 from tests.unit.asking import Asked, Read
 from tests.unit.failing import Failing, drained, named, retry, world_of

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Region
 from eventfabric.ports import Ports
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults
 from tests.simulation.world import AWAY, SUBSCRIPTION, World, event
 from tests.unit.test_failover import failover, with_load
 from tests.unit.test_reconcile import KEY, kinds, reconcile, remove

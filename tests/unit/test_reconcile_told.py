@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.ports import Ports
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.asking import CountingOf

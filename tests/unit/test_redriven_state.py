@@ -7,7 +7,7 @@ import pytest
 from eventfabric.errors import InvalidEventError
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.dead_letters import DeadLetter, DeadLetters
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from tests.simulation.world import AWAY, World
 from tests.unit.failing import dead_letters, named, the_dead_letter, world_of
 from tests.unit.test_careful import Crashing, until_it_drains

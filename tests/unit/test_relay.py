@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import UndecodableMessageError
-from eventfabric.memory.faults import Fault, Faults, nth
-from eventfabric.memory.stream import Change
 from eventfabric.model.identity import Region, Sequence
-from eventfabric.services.relay import relay
+from eventfabric.services.delivery.relay import relay
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, nth
+from eventfabric.testing.memory.stream import Change
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.stream_record import Appended, from_stream_record
 from tests.simulation.world import AWAY, HOME, SUBSCRIPTION, World, event, lane

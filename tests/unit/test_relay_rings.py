@@ -3,14 +3,14 @@
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
-from eventfabric.definition_file import parse_definition
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.cloud import MemoryCloud
-from eventfabric.memory.doorbells import MemoryDoorbells
-from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.identity import Lane, Sequence
-from eventfabric.services.relay import relay
+from eventfabric.services.delivery.relay import relay
 from eventfabric.telemetry import Metric, NoTelemetry
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.doorbells import MemoryDoorbells
+from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell, from_body
 from eventfabric.wire.stream_record import Appended

@@ -7,7 +7,6 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ContendedCommitError, ReplayRefusedError, SettingError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.cursor import START
 from eventfabric.model.event import Event
 from eventfabric.model.identity import LaneIndex
@@ -15,6 +14,7 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import AWAY, LANE, Recorder, World, event, lane
 from tests.unit.failing import FEW, Failing, drained, named, waiting, world_of
 from tests.unit.replaying import at, replay, replay_of, the_plan

@@ -8,7 +8,7 @@ from eventfabric.errors import ReplayRefusedError
 from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
 from eventfabric.model.start import Start
-from eventfabric.services.replay import LaneReplayed
+from eventfabric.services.operations.replay import LaneReplayed
 from eventfabric.topology import SubscriptionTopology
 from tests.simulation.world import HOME, LANE, STREAM, World, event, lane
 from tests.unit.replaying import at, replay_of

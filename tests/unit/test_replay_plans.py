@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Chain, HybridTime, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
 from eventfabric.model.start import AtTime, Start
-from eventfabric.services.replay import Asked, LanePlan, LaneReplayed
+from eventfabric.services.operations.replay import Asked, LanePlan, LaneReplayed
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, event, lane
 from tests.unit.failing import FEW, Failing, drained, named, world_of

@@ -6,13 +6,13 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
 from eventfabric.ports import Log, Page
-from eventfabric.services.upkeep.replica import Examined, Replica
+from eventfabric.services.reconciliation.replica import Examined, Replica
+from eventfabric.testing.memory.faults import Fault, Faults
 from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
 
 THIRD = Region("ap-south-1")

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Faults
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Region, Sequence, StreamName
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail, chain_of
-from eventfabric.services.upkeep.replica import Examined
+from eventfabric.services.reconciliation.replica import Examined
+from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import record_item
 from tests.simulation.copying import SOURCE, STREAM, TARGET, Copying, lane
 from tests.unit.asking import Asked, Read

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from eventfabric.errors import RestoreRefusedError, SettingError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Chain, Lane, Sequence
 from eventfabric.model.record import EMPTY_TAIL, InterventionKind, Record, chain_of
 from eventfabric.model.slice import Seam
 from eventfabric.sdk.export_file import ExportFile
-from eventfabric.services.upkeep.restore import Copy, Restore
-from eventfabric.services.upkeep.seams import seams_seen
+from eventfabric.services.operations.restore import Copy, Restore
+from eventfabric.services.operations.seams import seams_seen
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item
 from tests.simulation.world import AWAY, HOME, LANE, World, event

@@ -8,7 +8,7 @@ from eventfabric import limits
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Sequence
 from eventfabric.model.marks import Mark
-from eventfabric.services.upkeep.round import Round
+from eventfabric.services.reconciliation.round import Round
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
 from tests.simulation.world import AWAY, LANE, STREAM, World, event

@@ -14,8 +14,8 @@ from eventfabric.errors import (
     WrongRegionError,
 )
 from eventfabric.limits import REGION_PAUSE_SECONDS
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Region
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import AWAY, FAR, HOME, STREAM, World
 from tests.unit.producing import always, events, producer, records
 

@@ -8,13 +8,13 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.limits import TRANSACTION_ACTIONS_MAX, TRANSACTION_WRITES_MAX
-from eventfabric.memory.faults import Faults
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.ports import Attempt, Write
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import LANE, World, add_one, event
 from tests.unit.failing import BAD_ORDER, FEW, Failing, breaker, named, retry, waiting, world_of
 from tests.unit.test_breaker import circuit

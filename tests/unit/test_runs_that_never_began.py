@@ -7,9 +7,9 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import LastingError, ThrottledError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.services.delivery.deliver import LaneResult, Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import INVOCATION_MS, LANE, World
 from tests.unit.failing import Failing, named, world_of

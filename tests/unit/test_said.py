@@ -6,11 +6,11 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import SettingError
-from eventfabric.memory.faults import Faults
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.model.said import said
+from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import circuit_item, owner_item
 from eventfabric.wire.item_size import item_bytes
 from tests.simulation.world import LANE

@@ -1,8 +1,8 @@
 """Owns the tests of how long a decision about a dead letter is kept, and what of it."""
 
 from eventfabric import limits
-from eventfabric.memory.faults import Faults
 from eventfabric.model.finding import FindingKind
+from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.keys import Item
 from tests.simulation.world import LANE, World
 from tests.unit.failing import the_dead_letter

@@ -4,11 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.errors import FailoverError
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.cloud import MemoryCloud
-from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import START, LaneKey
 from eventfabric.model.finding import FindingKind
@@ -16,10 +13,13 @@ from eventfabric.model.identity import Region, Sequence, StreamName, Subscriptio
 from eventfabric.model.owner import Owner
 from eventfabric.model.record import EMPTY_TAIL, Record, record_at
 from eventfabric.ports import Ports
-from eventfabric.services.upkeep.failover import Failover
-from eventfabric.services.upkeep.prove import Prover
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.operations.failover import Failover
+from eventfabric.services.proof.prove import Prover
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.clock import MemoryClock
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire import cursor_item
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, Counting, batch_of, event

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from eventfabric.limits import AHEAD_EVENTS, CIRCUIT_PROBE_SECONDS
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.event import Event
 from eventfabric.runtime.threads import Threads
@@ -17,6 +16,7 @@ from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.context import one_after_another
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import LANE, World
 from tests.unit.failing import FEW, Failing, breaker, drained, named, waiting, world_of
 from tests.unit.test_circuit import breaker_of

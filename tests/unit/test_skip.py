@@ -11,7 +11,6 @@ from eventfabric.errors import (
     UncertainTailError,
     UndecodableRecordError,
 )
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import BatchId, Sequence
 from eventfabric.model.parked import ParkedState
@@ -21,7 +20,8 @@ from eventfabric.model.start import AtSequence
 from eventfabric.ports import Log
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.upkeep.skip import Skip
+from eventfabric.services.operations.skip import Skip
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, event
 from tests.unit.failing import Failing, world_of

@@ -8,7 +8,7 @@ from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire.cursor_item import from_item
 from eventfabric.wire.keys import Item, cursor_key, is_parked, ledger_region_and_kind
 from tests.simulation.world import AWAY, HOME, LANE, World, event

@@ -9,9 +9,9 @@ from eventfabric.errors import UncertainTailError, UndecodableItemError
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import LaneIndex, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark, Marks
-from eventfabric.services.lane_end import KnownMarks
-from eventfabric.services.upkeep.reconcile import Reconciler
-from eventfabric.services.upkeep.seams import seams_seen
+from eventfabric.services.lanes.lane_end import KnownMarks
+from eventfabric.services.operations.seams import seams_seen
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire.keys import Item
 from eventfabric.wire.marks_item import changed_items, from_items
 from tests.simulation.world import HOME, STREAM, World, event, lane

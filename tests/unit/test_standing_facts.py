@@ -8,8 +8,9 @@ from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import HybridTime, Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.record import EMPTY_TAIL, Tail
-from eventfabric.services.standing import Standings, is_delivered_by, owner_of
-from eventfabric.services.survey import LaneStanding, lanes_of, ring_again, survey, tails_of
+from eventfabric.services.lanes.standing import Standings, is_delivered_by, owner_of
+from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from eventfabric.wire.doorbell import Doorbell, from_body
 from tests.simulation.world import AWAY, FAR, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.test_standings import CACHED, DOUBT, Asking, handed_over_unseen

@@ -3,12 +3,12 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Fault, Faults
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Region
 from eventfabric.model.owner import Owner
 from eventfabric.ports import Ledger
-from eventfabric.services.standing import Standings, ledger_of, owner_of
+from eventfabric.services.lanes.standing import Standings, ledger_of, owner_of
+from eventfabric.testing.memory.faults import Fault, Faults
 from tests.simulation.world import AWAY, FAR, HOME, World
 from tests.unit.test_expiry import reconciled
 from tests.unit.test_takeover import KEY, hand_over

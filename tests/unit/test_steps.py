@@ -17,7 +17,6 @@ from eventfabric.errors import (
     ThrottledError,
     UnknownStepError,
 )
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.step import StepKey
@@ -25,6 +24,7 @@ from eventfabric.ports import Attempt, Write
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, World, event
 from tests.unit.failing import retry
 from tests.unit.test_takeover import hand_over

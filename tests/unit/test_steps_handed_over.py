@@ -4,7 +4,7 @@ from eventfabric import Delivery, Event, limits
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
-from eventfabric.services.upkeep.failover import Failover
+from eventfabric.services.operations.failover import Failover
 from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, Recorder, World
 from tests.unit.failing import retry
 from tests.unit.test_steps import EVENT, KEY, Shop

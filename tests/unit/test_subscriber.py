@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from eventfabric import Delivery, Event, subscriber
 from eventfabric.errors import HandlerError, UndecodablePayloadError
-from eventfabric.memory.clock import MemoryClock
 from eventfabric.model.identity import Lane
 from eventfabric.ports import Attempt
 from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
+from eventfabric.testing.memory.clock import MemoryClock
 
 
 @dataclass

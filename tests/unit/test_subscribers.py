@@ -9,10 +9,10 @@ import pytest
 from moto import mock_aws
 
 from eventfabric import Delivery, Event
-from eventfabric.definition_file import read_definition
-from eventfabric.local.clock import LocalClock
+from eventfabric.definition.file import read_definition
 from eventfabric.ports import Attempt
 from eventfabric.sdk.delivery import Transaction
+from eventfabric.testing.local.clock import LocalClock
 from subscribers import analytics, billing, shipping, tables
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,8 @@ import pytest
 
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL
-from eventfabric.services.survey import LaneStanding, lanes_of, ring_again, survey, tails_of
+from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
 from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, World, event, lane
 
 

@@ -3,10 +3,10 @@
 import pytest
 
 from eventfabric import limits
-from eventfabric.memory.faults import Faults
 from eventfabric.model.cursor import digest_of
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.deliver import LaneResult, Outcome
+from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import AWAY, World, event
 from tests.unit.failing import BAD_ORDER, Failing, named, retry, world_of
 from tests.unit.test_takeover import KEY, hand_over

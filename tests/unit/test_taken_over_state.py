@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.deliver import Outcome
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import AWAY, Recorder, World
 from tests.unit.failing import FEW, Failing, named, retry, world_of
 from tests.unit.test_careful import Crashing, again

@@ -6,16 +6,17 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import NotDeadError, NotTakenOverError
-from eventfabric.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import ParkedState
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.dead_letters import DeadLetters
 from eventfabric.services.delivery.deliver import Outcome
-from eventfabric.services.survey import LaneStanding, lanes_of, survey, tails_of
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.lanes.tails import lanes_of, tails_of
+from eventfabric.services.operations.dead_letters import DeadLetters
+from eventfabric.services.operations.survey import LaneStanding, survey
+from eventfabric.services.reconciliation.reconcile import Reconciler
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import is_cursor, is_parked, ledger_region_and_kind, record_key
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recorder, World, event
 from tests.unit.failing import BAD_ORDER, FEW, Failing, named, retry, world_of

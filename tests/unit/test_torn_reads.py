@@ -8,13 +8,13 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ThrottledError
-from eventfabric.memory.faults import Faults
-from eventfabric.memory.region import MemoryRegion, Tear
 from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import START, digest_of
 from eventfabric.model.identity import Region
 from eventfabric.model.parked import ParkedChange
-from eventfabric.services.whole_state import whole_state
+from eventfabric.services.lanes.whole_state import whole_state
+from eventfabric.testing.memory.faults import Faults
+from eventfabric.testing.memory.region import MemoryRegion, Tear
 from eventfabric.wire.keys import Item
 from tests.simulation.world import AWAY, HOME, LANE, Recorder, World
 from tests.unit.failing import BAD_ORDER, Failing, dead_letters, drained, named, retry, world_of

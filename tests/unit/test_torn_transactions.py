@@ -10,7 +10,7 @@ from eventfabric.deadline import call_within
 from eventfabric.errors import UncertainTailError
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.record import Record
-from eventfabric.services.lane_end import LaneEnds
+from eventfabric.services.lanes.lane_end import LaneEnds
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import LANE, World, event
 from tests.unit.asking import Asked

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
 from eventfabric import limits
-from eventfabric.definition_file import parse_definition
+from eventfabric.definition.file import parse_definition
 from eventfabric.model.commit import Write
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.ports import Attempt

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from eventfabric import limits
 from eventfabric.errors import IndeterminateTransactionError, TransactionTooLargeError
-from eventfabric.memory.faults import Fault, Faults, nth
 from eventfabric.model.identity import Lane
 from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.sdk.outbox import OutboxTransaction
-from eventfabric.services.tries import Tries
+from eventfabric.services.publishing.tries import Tries
+from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire.item_size import item_bytes
 from tests.unit.test_outbox import US, World
 

@@ -14,11 +14,11 @@ import pytest
 from eventfabric import deadline
 from eventfabric.deadline import call_within, seconds_left
 from eventfabric.errors import ContendedAppendError
-from eventfabric.memory.faults import Faults
 from eventfabric.model.identity import GENERATION_FIRST, Lane, LaneIndex
-from eventfabric.services import append as append_module
-from eventfabric.services import turns as turns_module
-from eventfabric.services.turns import Turns
+from eventfabric.services.publishing import append as append_module
+from eventfabric.services.publishing import turns as turns_module
+from eventfabric.services.publishing.turns import Turns
+from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import HOME, LANE, World, batch_of, event
 from tests.unit.interruptions import interrupted
 
@@ -113,7 +113,7 @@ def test_who_is_interrupted_while_waiting_leaves_the_queue(monkeypatch: pytest.M
     turns = Turns()
     with turn_of(turns, LANE, SECONDS):
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr("eventfabric.services.turns.Lock", Interrupted)
+            patched.setattr("eventfabric.services.publishing.turns.Lock", Interrupted)
             elsewhere(turns.of(LANE).take, HELD, SECONDS)
         assert turns.of(LANE)._waiting == []
     assert elsewhere(turns.of(LANE).take, HELD, 0)

@@ -7,8 +7,8 @@ from eventfabric.model.backfill import BackfillState
 from eventfabric.model.identity import Sequence
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.upkeep.backfill import Backfiller
-from eventfabric.services.upkeep.backfill_request import Wanted
+from eventfabric.services.backfill.lifecycle import Backfiller
+from eventfabric.services.backfill.request import Wanted
 from eventfabric.wire import parked_item
 from eventfabric.wire.keys import Item
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane

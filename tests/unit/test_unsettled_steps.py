@@ -11,7 +11,7 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.model.step import StepKey
 from eventfabric.ports import Steps
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.dead_letters import DeadLetter, DeadLetters
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
 from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, event
 from tests.unit.test_steps import Shop
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.memory.faults import Faults
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Counting, World, lane
 from tests.unit.failing import FEW, Failing, named, retry, world_of
 from tests.unit.test_reconcile import healthy, kinds, put_cursor

@@ -8,15 +8,15 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.memory.clock import MemoryClock
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.event import Event
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.record import Record
 from eventfabric.ports import Ports
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
+from eventfabric.testing.memory.clock import MemoryClock
 from tests.simulation.world import AWAY, LANE, STREAM, SUBSCRIPTION, Recorder, World, lane
 from tests.unit.failing import Failing, named, world_of
 from tests.unit.test_reconcile import (

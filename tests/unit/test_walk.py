@@ -9,8 +9,8 @@ from eventfabric.model.identity import Sequence
 from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
 from eventfabric.model.slice import Seam
 from eventfabric.ports import Log
-from eventfabric.services.upkeep.trail import Trail
-from eventfabric.services.upkeep.walk import Walk
+from eventfabric.services.backfill.walk import Walk
+from eventfabric.services.proof.trail import Trail
 from tests.simulation.copying import SOURCE, Copying, lane
 from tests.unit.asking import Asked, Read
 

@@ -11,13 +11,13 @@ from eventfabric.errors import (
     ThrottledError,
     TransactionRefusedError,
 )
-from eventfabric.memory.faults import Fault, Faults
-from eventfabric.memory.table import CONFLICT, THROTTLE, MemoryTable
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.record import EMPTY_TAIL, Batch
 from eventfabric.ports import Attempt, Write
 from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.testing.memory.faults import Fault, Faults
+from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
 from eventfabric.wire.ledger_commit import Refusal
 from eventfabric.wire.outbox_request import outcome_of
 from tests.simulation.world import HOME, LANE, World, event

@@ -17,8 +17,8 @@ from eventfabric.errors import EventFabricError, PortError, UnknownNameError
 if TYPE_CHECKING:
     from eventfabric.model.backfill import Backfill, LaneReport, Report
     from eventfabric.model.slice import SliceProgress
-    from eventfabric.services.upkeep.backfill import Backfiller
-    from eventfabric.services.upkeep.backfill_request import Wanted
+    from eventfabric.services.backfill.lifecycle import Backfiller
+    from eventfabric.services.backfill.request import Wanted
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True)
 
@@ -63,7 +63,7 @@ class _Place:
             return connection.operations().backfills
         from eventfabric.aws.clients import Clients, session_for
         from eventfabric.aws.log import AwsLog
-        from eventfabric.services.upkeep.backfill import Backfiller
+        from eventfabric.services.backfill.lifecycle import Backfiller
 
         session = session_for(self.from_endpoint_url, profile=self.from_profile or self.access.profile)
         clients = Clients(source, session=session, endpoint_url=self.from_endpoint_url)
@@ -127,7 +127,7 @@ def backfill(
     if context.invoked_subcommand is not None:
         return
     from eventfabric.limits import BACKFILL_WORKERS
-    from eventfabric.services.upkeep.backfill_request import Wanted, ranges_of
+    from eventfabric.services.backfill.request import Wanted, ranges_of
 
     if source is None or target is None:
         raise typer.BadParameter("say --from and --to, or one of: resume, cancel, show")

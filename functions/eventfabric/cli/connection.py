@@ -55,7 +55,7 @@ class Access:
         """The connection to a Region; None: as the environment says. DefinitionError, WrongRegionError."""
         import boto3
 
-        from eventfabric.definition_file import read_definition
+        from eventfabric.definition.file import read_definition
         from eventfabric.errors import WrongRegionError
         from eventfabric.settings import definition_path, region_named
         from eventfabric.topology import Topology

@@ -9,7 +9,7 @@ from eventfabric.cli.connection import Definition, Json
 from eventfabric.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from eventfabric.cost import Prediction
+    from eventfabric.deployment.cost import Prediction
 
 Rate = Annotated[float, typer.Option("--events-per-second", min=1e-6, max=1e6, help="Published, evenly.")]
 Bytes = Annotated[int, typer.Option("--event-bytes", min=1, max=256_000, help="Of an event's data, as JSON.")]
@@ -43,15 +43,15 @@ def cost(
 ) -> None:
     """Predict dollars per million events and per month, part by part. Asks nothing of AWS.
 
-    Prices are one table in eventfabric/prices.py, with its date and sources. Storage, logs, metrics, keys and transfer
-    between Regions are not in it.
+    Prices are one table in eventfabric/deployment/prices.py, with its date and sources. Storage, logs, metrics, keys
+    and transfer between Regions are not in it.
 
     Example: eventfabric cost --events-per-second 500 --batch 100
 
     Example: eventfabric cost --stream orders --sample infra/sample/events.jsonl --json
     """
-    from eventfabric.cost import Load, predict
-    from eventfabric.definition_file import read_definition
+    from eventfabric.definition.file import read_definition
+    from eventfabric.deployment.cost import Load, predict
     from eventfabric.settings import definition_path
     from eventfabric.topology import Topology
     from eventfabric.wire.payload_codec import SMALL_BYTES
@@ -103,7 +103,7 @@ def _measured(path: Path, batch: int) -> float:
 
 
 def _json(one: "Prediction") -> dict[str, Any]:
-    from eventfabric.prices import PRICES_DATE
+    from eventfabric.deployment.prices import PRICES_DATE
 
     return {
         "stream": one.stream,
@@ -124,7 +124,7 @@ def _json(one: "Prediction") -> dict[str, Any]:
 
 
 def _show(one: "Prediction") -> None:
-    from eventfabric.prices import PRICES_DATE
+    from eventfabric.deployment.prices import PRICES_DATE
 
     rows = [
         (line.part, line.what, line.price.unit, round(line.count), f"{line.dollars:.4f}")

@@ -17,7 +17,7 @@ from eventfabric.errors import EventFabricError, SettingError
 
 if TYPE_CHECKING:
     from eventfabric.model.event import Event
-    from eventfabric.services.dead_letters import DeadLetter, DeadLetters, Wanted
+    from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters, Wanted
 
 app = typer.Typer(no_args_is_help=True, help="Events that will not be tried again by themselves.")
 
@@ -48,7 +48,7 @@ class Filter:
         cls, key: Key = None, type_: Type = None, error: ErrorType = None, older_than: OlderThan = None
     ) -> "Filter":
         """As the options say; SettingError."""
-        from eventfabric.services.dead_letters import Wanted
+        from eventfabric.services.operations.dead_letters import Wanted
 
         if error == "":
             raise SettingError("--error", error, "part of an error type's name; this is part of every one")

@@ -25,7 +25,7 @@ def check(
 
     Example: eventfabric definition check infra/fabric.toml
     """
-    from eventfabric.definition_file import read_definition
+    from eventfabric.definition.file import read_definition
     from eventfabric.errors import DefinitionError
     from eventfabric.settings import definition_path
 
@@ -59,6 +59,6 @@ def schema() -> None:
 
     Example: eventfabric definition schema > fabric.schema.json
     """
-    from eventfabric.definition_file import json_schema
+    from eventfabric.definition.file import json_schema
 
     show_json(json_schema())

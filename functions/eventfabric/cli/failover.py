@@ -11,7 +11,7 @@ from eventfabric.cli.output import complain, say, show_json, show_table, stderr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventfabric.services.upkeep.failover import Failover, Readiness
+    from eventfabric.services.operations.failover import Failover, Readiness
 
 _COLUMNS = (
     "subscription",

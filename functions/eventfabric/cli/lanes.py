@@ -15,8 +15,8 @@ from eventfabric.errors import EventFabricError
 if TYPE_CHECKING:
     from eventfabric.model.identity import Lane, Sequence
     from eventfabric.ports import Ports
-    from eventfabric.services.survey import LaneStanding
-    from eventfabric.services.upkeep.restore import Copy
+    from eventfabric.services.operations.restore import Copy
+    from eventfabric.services.operations.survey import LaneStanding
     from eventfabric.topology import StreamTopology
 
 _READERS = 16
@@ -44,7 +44,7 @@ def lanes(
 
     Example: eventfabric lanes --ring
     """
-    from eventfabric.services.survey import ring_again
+    from eventfabric.services.operations.survey import ring_again
 
     if subscription is not None:
         stream = connection.topology.subscription(subscription).definition.stream
@@ -212,7 +212,7 @@ def mended(
 
     Example: eventfabric lanes mended orders
     """
-    from eventfabric.services.survey import lanes_of
+    from eventfabric.services.lanes.tails import lanes_of
 
     of = connection.stream(stream)
     log = connection.ports().log_of(of)
@@ -230,8 +230,9 @@ def _standings(
     ports: "Ports", stream: "StreamTopology", subscription: str | None, unreadable: list[str]
 ) -> "list[LaneStanding]":
     """Every lane's standing; why lanes cannot be read is added to `unreadable`."""
-    from eventfabric.services.standing import Standings
-    from eventfabric.services.survey import lanes_of, survey, tails_of
+    from eventfabric.services.lanes.standing import Standings
+    from eventfabric.services.lanes.tails import lanes_of, tails_of
+    from eventfabric.services.operations.survey import survey
 
     def unread(error: EventFabricError) -> None:
         unreadable.append(str(error))

@@ -9,7 +9,7 @@ from eventfabric.cli.connection import Definition, Json
 from eventfabric.cli.output import complain, say, show_json
 
 if TYPE_CHECKING:
-    from eventfabric.local import LocalFabric
+    from eventfabric.testing.local.fabric import LocalFabric
 
 app = typer.Typer(no_args_is_help=True, help="Run a fabric on this machine.")
 
@@ -38,11 +38,11 @@ def up(
     Then: aws --endpoint-url http://127.0.0.1:4599 --region us-east-1 dynamodb scan --table-name shop-orders
     """
     try:
-        from eventfabric.local.server import serve
+        from eventfabric.testing.local.server import serve
     except ModuleNotFoundError as error:
         complain(f"{error.name} is not installed: pip install 'eventfabric[local]'")
         raise typer.Exit(1) from error
-    from eventfabric.definition_file import handler_folders
+    from eventfabric.definition.file import handler_folders
     from eventfabric.sdk.subscriber import load_handler
     from eventfabric.settings import definition_path
 

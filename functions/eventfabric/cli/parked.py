@@ -12,7 +12,7 @@ from eventfabric.cli.output import left_out, say, show_json, show_table
 from eventfabric.model.parked import ParkedState
 
 if TYPE_CHECKING:
-    from eventfabric.services.parked_keys import ParkedKey
+    from eventfabric.services.operations.parked_keys import ParkedKey
 
 app = typer.Typer(no_args_is_help=True, help="Keys whose events wait, because an earlier one failed.")
 

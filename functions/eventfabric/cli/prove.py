@@ -18,7 +18,7 @@ from eventfabric.cli.output import say, show_json, show_table, stderr
 if TYPE_CHECKING:
     from eventfabric.model.proof import Exempt, LaneProof
     from eventfabric.model.record import Intervention
-    from eventfabric.services.upkeep.prove import Prover, Watch
+    from eventfabric.services.proof.prove import Prover, Watch
 
 _READERS = 8
 _COLUMNS = ("subscription", "lane", "from", "up to", "of", "events", "except", "proven")

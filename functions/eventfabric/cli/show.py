@@ -64,7 +64,7 @@ class _Found(NamedTuple):
 def _find(log: "Log", stream: "StreamTopology", wanted: str, source: str | None) -> _Found | None:
     from rich.progress import track
 
-    from eventfabric.services.survey import lanes_of
+    from eventfabric.services.lanes.tails import lanes_of
 
     if "@" in wanted and source is None:
         return _at(log, *_place(stream, wanted))
@@ -80,7 +80,7 @@ def _place(stream: "StreamTopology", wanted: str) -> "tuple[Lane, int]":
     """The lane and sequence that `wanted` names; WrongRegionError, typer.BadParameter."""
     from eventfabric.errors import WrongRegionError
     from eventfabric.model.identity import Lane
-    from eventfabric.services.survey import lanes_of
+    from eventfabric.services.lanes.tails import lanes_of
 
     lane_text, _, sequence_text = wanted.partition("@")
     try:

@@ -12,8 +12,8 @@ from eventfabric.cli.connection import Definition, Json
 from eventfabric.cli.output import complain, say, show_json, show_table
 
 if TYPE_CHECKING:
-    from eventfabric.simulation.handlers import HandlersReport
-    from eventfabric.simulation.handlers.project import Project
+    from eventfabric.testing.idempotency import HandlersReport
+    from eventfabric.testing.idempotency.project import Project
 
 OUT = Path("build/simulation")
 _SEEDS = "0..199"
@@ -80,10 +80,10 @@ def simulate(
     Example: eventfabric simulate --subscription shipping --seeds 0.. --minutes 10 --json
     """
     _need_extra()
-    from eventfabric.definition_file import read_definition
+    from eventfabric.definition.file import read_definition
     from eventfabric.errors import HandlerError, HandlersFailError
     from eventfabric.settings import definition_path
-    from eventfabric.simulation.handlers.project import Project
+    from eventfabric.testing.idempotency.project import Project
 
     path = definition or definition_path()
     read_definition(path)  # what is wrong with it comes before what depends on it
@@ -124,7 +124,7 @@ def simulate(
 
 def _need_extra() -> None:
     try:
-        import eventfabric.simulation.handlers  # noqa: F401  whether it can be imported is what is asked
+        import eventfabric.testing.idempotency  # noqa: F401  whether it can be imported is what is asked
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("greenlet", "moto"):
             raise
@@ -152,7 +152,7 @@ def _as_given(
 
 
 def _sample(events: Path | None, definition: Path) -> Path:
-    from eventfabric.simulation.handlers.trials import SAMPLE
+    from eventfabric.testing.idempotency.trials import SAMPLE
 
     path = events or definition.parent / SAMPLE
     if not path.is_file():
@@ -170,10 +170,10 @@ def _hunted(
     out: Path,
     shrinks: bool,
 ) -> "HandlersReport":
-    from eventfabric.simulation.handlers.hunting import run_in_processes
-    from eventfabric.simulation.hunt import seed_range
-    from eventfabric.simulation.progress import progress
-    from eventfabric.simulation.worker import ends_in_order
+    from eventfabric.testing.idempotency.hunting import run_in_processes
+    from eventfabric.testing.simulation.hunt import seed_range
+    from eventfabric.testing.simulation.progress import progress
+    from eventfabric.testing.simulation.worker import ends_in_order
 
     try:
         first, last = seed_range(seeds or ("0.." if minutes is not None else _SEEDS))
@@ -194,9 +194,9 @@ def _hunted(
 def _replayed(project: "Project", path: Path, out: Path, seconds_max: float) -> "HandlersReport":
     import msgspec
 
-    from eventfabric.simulation.handlers.hunting import replay
-    from eventfabric.simulation.plan import Plan
-    from eventfabric.simulation.worker import ends_in_order
+    from eventfabric.testing.idempotency.hunting import replay
+    from eventfabric.testing.simulation.plan import Plan
+    from eventfabric.testing.simulation.worker import ends_in_order
 
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)

@@ -52,7 +52,7 @@ def list_(
 
 def _owners(subscription: "SubscriptionTopology", standing: "Standing") -> "dict[str, Owner | None]":
     from eventfabric.model.identity import Region
-    from eventfabric.services.standing import owner_of
+    from eventfabric.services.lanes.standing import owner_of
 
     return {origin: owner_of(subscription, Region(origin), standing) for origin in subscription.regions}
 

@@ -1,7 +1,7 @@
-"""The local fabric, on moto. Never shipped to Lambda."""
+"""The local fabric, on moto, by the name that users import. Never shipped to Lambda."""
 
-from eventfabric.local.clock import LocalClock, RunningClock
-from eventfabric.local.fabric import LocalFabric
-from eventfabric.local.replicator import Replication
+from eventfabric.testing.local.clock import LocalClock, RunningClock
+from eventfabric.testing.local.fabric import LocalFabric
+from eventfabric.testing.local.replicator import Replication
 
 __all__ = ["LocalClock", "LocalFabric", "Replication", "RunningClock"]

@@ -10,6 +10,8 @@ from eventfabric.errors import storable
 from eventfabric.model.count import next_count
 from eventfabric.model.identity import Sequence
 
+REPLAYED: Final = "Replayed"
+"""The `Failure.error_type` of an event that an operator handed over again, though its handler had not failed."""
 _NEVER: Final = Sequence(0)
 _ALONE: Final = "s/"
 

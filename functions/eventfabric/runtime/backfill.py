@@ -10,9 +10,9 @@ from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
 from eventfabric.model.identity import Lane, Sequence
 from eventfabric.runtime.wiring import current
-from eventfabric.services.upkeep.backfill import Backfiller
-from eventfabric.services.upkeep.backfill_request import Wanted, ranges_of
-from eventfabric.services.upkeep.copy_slice import Ending
+from eventfabric.services.backfill.copy_slice import Ending
+from eventfabric.services.backfill.lifecycle import Backfiller
+from eventfabric.services.backfill.request import Wanted, ranges_of
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ class _Finish(msgspec.Struct, tag_field="action", tag="finish"):
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Begin, plan, copy or finish; see eventfabric.state_machine. BackfillError where the event asks for no such thing.
+    """Begin, plan, copy or finish, as eventfabric.deployment.state_machine asks; BackfillError where it asks for else.
 
     Asked for the same again, it does no harm; a copy ends in time and says whether it is to be asked for again.
     """
@@ -59,7 +59,9 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         step = _of(event)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise BackfillError([Problem("event", str(error), "see eventfabric.state_machine")]) from error
+        raise BackfillError(
+            [Problem("event", str(error), "see eventfabric.deployment.state_machine")]
+        ) from error
     match step:
         case _Begin():
             return _begin(backfiller, step)

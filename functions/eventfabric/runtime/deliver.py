@@ -17,7 +17,7 @@ from eventfabric.model.identity import Lane
 from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import Runtime, current
-from eventfabric.services.patience import Patience
+from eventfabric.services.delivery.patience import Patience
 from eventfabric.telemetry import Metric
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell

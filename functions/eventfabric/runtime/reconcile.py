@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric.runtime.wiring import Runtime, current
-from eventfabric.services.upkeep.reconcile import Reconciler
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import LogEvent
 
 

@@ -11,7 +11,7 @@ from eventfabric.ports import Doorbells
 from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import current
-from eventfabric.services.patience import Patience
+from eventfabric.services.delivery.patience import Patience
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
 

@@ -26,10 +26,10 @@ from eventfabric.sdk.tracing import TracedHandler
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.delivery.patient_steps import PatientSteps
 from eventfabric.services.delivery.retry import RetryPolicy
-from eventfabric.services.patient_steps import PatientSteps
-from eventfabric.services.standing import Standings
-from eventfabric.services.survey import lanes_of
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology, Topology

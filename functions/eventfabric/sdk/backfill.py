@@ -7,8 +7,8 @@ from threading import Lock
 
 from eventfabric.model.backfill import Report
 from eventfabric.model.slice import SliceProgress
-from eventfabric.services.upkeep.backfill import Backfiller, spread
-from eventfabric.services.upkeep.copy_slice import Ending
+from eventfabric.services.backfill.copy_slice import Ending
+from eventfabric.services.backfill.lifecycle import Backfiller, spread
 
 
 def run_backfill(

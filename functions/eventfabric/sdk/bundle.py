@@ -13,7 +13,7 @@ from eventfabric.model.identity import BatchId, Lane, Region
 from eventfabric.model.record import Batch
 from eventfabric.sdk.outgoing import Outgoing
 from eventfabric.sdk.waiting import Flag
-from eventfabric.services.append import Appended
+from eventfabric.services.publishing.append import Appended
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns
 from eventfabric.wire.payload_codec import Attributes
 

@@ -27,9 +27,9 @@ from eventfabric.sdk.outbox import OutboxTransaction, check_once, publish_once
 from eventfabric.sdk.outgoing import Encoded, Outgoing
 from eventfabric.sdk.publisher import Publisher, WhenFull
 from eventfabric.sdk.route import Health, Route
-from eventfabric.services.append import Appender
-from eventfabric.services.lane_end import Known, KnownMarks
-from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
+from eventfabric.services.lanes.lane_end import Known, KnownMarks
+from eventfabric.services.publishing.append import Appender
+from eventfabric.services.publishing.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.topology import StreamTopology, Topology
 from eventfabric.wire.payload_codec import unpack
 
@@ -133,7 +133,7 @@ class Fabric:
         """
         from eventfabric.aws.clients import Clients
         from eventfabric.aws.region import aws_ports
-        from eventfabric.definition_file import read_definition
+        from eventfabric.definition.file import read_definition
         from eventfabric.settings import region_named
 
         topology = Topology(read_definition(Path(path)))

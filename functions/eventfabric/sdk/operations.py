@@ -18,22 +18,22 @@ from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import Log, Ports, Steps, insist
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.sdk.step import STEP_NAMES, is_step_name, left_by_others, result_text
-from eventfabric.services.dead_letters import DeadLetters
+from eventfabric.services.backfill.lifecycle import Backfiller
+from eventfabric.services.backfill.request import Wanted, ranges_of
 from eventfabric.services.delivery.breaker import Breaker
-from eventfabric.services.locate import event_at
-from eventfabric.services.parked_keys import ParkedKey, parked_keys
-from eventfabric.services.replay import Replay
-from eventfabric.services.standing import Standings
-from eventfabric.services.survey import Unreadable, lanes_of
-from eventfabric.services.upkeep.backfill import Backfiller
-from eventfabric.services.upkeep.backfill_request import Wanted, ranges_of
-from eventfabric.services.upkeep.failover import Failover
-from eventfabric.services.upkeep.prove import Prover
-from eventfabric.services.upkeep.quarantine import Quarantine
-from eventfabric.services.upkeep.reconcile import Reconciler
-from eventfabric.services.upkeep.restore import Copy, Restore
-from eventfabric.services.upkeep.seams import seams_seen
-from eventfabric.services.upkeep.skip import Skip
+from eventfabric.services.lanes.locate import event_at
+from eventfabric.services.lanes.standing import Standings
+from eventfabric.services.lanes.tails import Unreadable, lanes_of
+from eventfabric.services.operations.dead_letters import DeadLetters
+from eventfabric.services.operations.failover import Failover
+from eventfabric.services.operations.parked_keys import ParkedKey, parked_keys
+from eventfabric.services.operations.quarantine import Quarantine
+from eventfabric.services.operations.replay import Replay
+from eventfabric.services.operations.restore import Copy, Restore
+from eventfabric.services.operations.seams import seams_seen
+from eventfabric.services.operations.skip import Skip
+from eventfabric.services.proof.prove import Prover
+from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 
@@ -61,7 +61,7 @@ class Operations:
         """The fabric of a definition file, in a Region. Errors as `Fabric.from_definition`."""
         from eventfabric.aws.clients import Clients
         from eventfabric.aws.region import aws_ports
-        from eventfabric.definition_file import read_definition
+        from eventfabric.definition.file import read_definition
 
         topology = Topology(read_definition(Path(path)))
         if region not in topology.regions:

@@ -21,7 +21,7 @@ from eventfabric.ports import Log
 from eventfabric.sdk.bundle import Receipt, receipt
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.outgoing import Encoded, Outgoing
-from eventfabric.services.outbox import OutboxAppend, Posting, WritesOf
+from eventfabric.services.publishing.outbox import OutboxAppend, Posting, WritesOf
 from eventfabric.wire import once_item
 from eventfabric.wire.batch import Part, batch_of_rows
 from eventfabric.wire.transaction_bounds import check_count, check_transaction

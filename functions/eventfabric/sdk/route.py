@@ -25,7 +25,7 @@ from eventfabric.errors import (
 from eventfabric.model.identity import Lane, Region
 from eventfabric.model.record import Batch, Note, Record
 from eventfabric.ports import Clock, Log
-from eventfabric.services.append import Appender
+from eventfabric.services.publishing.append import Appender
 
 _log = getLogger("eventfabric")
 

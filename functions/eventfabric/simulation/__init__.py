@@ -1,5 +1,5 @@
-"""The simulator: a whole fabric on the memory adapters, in which one seed decides everything; never in Lambda."""
+"""What fakes call where handlers are simulated, by the name that users import. Never shipped to Lambda."""
 
-from eventfabric.simulation.acting import effect
+from eventfabric.testing.simulation.acting import effect
 
 __all__ = ["effect"]

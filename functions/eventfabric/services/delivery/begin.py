@@ -11,16 +11,16 @@ A lane that has begun is asked nothing of this.
 from dataclasses import replace
 
 from eventfabric import limits
-from eventfabric.definition import parse_time_ms
+from eventfabric.definition.schema import parse_time_ms
 from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.hybrid_clock import next_time, to_ms
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.start import AtTime
 from eventfabric.ports import Clock, Ledger, Log
-from eventfabric.services.lane_end import tail_to_begin_at
-from eventfabric.services.locate import kept_in, locate
-from eventfabric.services.standing import Standings
+from eventfabric.services.lanes.lane_end import tail_to_begin_at
+from eventfabric.services.lanes.locate import kept_in, locate
+from eventfabric.services.lanes.standing import Standings
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
 

@@ -21,7 +21,7 @@ from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.said import said
 from eventfabric.ports import Clock, Doorbells
-from eventfabric.services.standing import Standings
+from eventfabric.services.lanes.standing import Standings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell

@@ -12,8 +12,8 @@ from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.handed_out import HandedOut
 from eventfabric.services.delivery.pace import Pace
+from eventfabric.services.delivery.patience import Patience
 from eventfabric.services.delivery.retry import RetryPolicy
-from eventfabric.services.patience import Patience
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 

@@ -34,8 +34,8 @@ from eventfabric.services.delivery.run import Run
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.takeover import take_over
 from eventfabric.services.delivery.visit import Visit
-from eventfabric.services.standing import Standings, ledger_of
-from eventfabric.services.whole_state import whole_state
+from eventfabric.services.lanes.standing import Standings, ledger_of
+from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell

@@ -10,7 +10,7 @@ from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Stopped, only_race
 from eventfabric.services.delivery.visit import Visit
-from eventfabric.services.locate import has_expired, kept_in, skip_over
+from eventfabric.services.lanes.locate import has_expired, kept_in, skip_over
 from eventfabric.telemetry import LogEvent, Metric
 
 

@@ -32,7 +32,7 @@ from eventfabric.model.roster import digest_of_id
 from eventfabric.ports import Log
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.services.delivery.stretch import Stretch
-from eventfabric.services.locate import Kept, has_expired, kept_in
+from eventfabric.services.lanes.locate import Kept, has_expired, kept_in
 from eventfabric.topology import SubscriptionTopology
 
 TAKEN_OVER = "TakenOver"

@@ -15,7 +15,7 @@ from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes, is_alone
 from eventfabric.model.roster import Roster, digest_of_id
 from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.whole_state import whole_state
+from eventfabric.services.lanes.whole_state import whole_state
 
 
 class KnownKeys:

@@ -19,8 +19,8 @@ from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.handed_out import HandedOut, Later
 from eventfabric.services.delivery.stretch import Stretch
-from eventfabric.services.locate import locate
-from eventfabric.services.standing import ledger_of
+from eventfabric.services.lanes.locate import locate
+from eventfabric.services.lanes.standing import ledger_of
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.payload_codec import unpack, unpack_at
 

@@ -8,7 +8,7 @@ from eventfabric.model.commit import CommitOutcome, Decided, Write, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.parked import ParkedChange
 from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.patience import Patience
+from eventfabric.services.delivery.patience import Patience
 from eventfabric.telemetry import Metric
 from eventfabric.wire.doorbell import Doorbell
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from eventfabric import limits
-from eventfabric.definition import Subscription
+from eventfabric.definition.schema import Subscription
 from eventfabric.errors import (
     HandlerError,
     LateEventError,

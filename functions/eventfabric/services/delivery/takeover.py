@@ -15,7 +15,7 @@ from eventfabric.model.owner import Owner
 from eventfabric.model.parked import Parked, ParkedChange, after_changes
 from eventfabric.ports import Clock, Ledger, Log
 from eventfabric.services.delivery.inherit import inherited
-from eventfabric.services.whole_state import whole_state
+from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.ledger_commit import in_commits
 

@@ -9,7 +9,7 @@ from eventfabric.model.parked import Parked, Place
 from eventfabric.model.record import Record
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.late import Lateness
-from eventfabric.services.locate import has_expired, kept_in, skip_over
+from eventfabric.services.lanes.locate import has_expired, kept_in, skip_over
 from eventfabric.wire.payload_codec import unpack_at, unpack_one
 
 

@@ -3,7 +3,7 @@
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 
-from eventfabric.permissions import Resource, Statement
+from eventfabric.deployment.permissions import Resource, Statement
 from infra.fabric import FabricStacks
 from infra.nag import acknowledge
 

@@ -1,0 +1,261 @@
+"""Owns the rules between keys of a definition (a subscription's stream exists); must not judge one key alone.
+
+The rules read the file's raw tables, not a validated definition, so that they report beside the problems of
+single keys. A value that is wrong by itself is unknown here: one mistake makes one problem.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
+from difflib import get_close_matches
+from typing import NamedTuple, TypeAlias
+
+from eventfabric.definition.handler_lookup import missing
+from eventfabric.definition.schema import (
+    QUORUM_REGIONS,
+    RESERVED_STREAM_NAMES,
+    RESERVED_SUBSCRIPTION_ENDINGS,
+    FabricSection,
+    Retry,
+    Stream,
+    Subscription,
+)
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Keys and list places from the top of the file to a value."""
+
+QUORUM_REGION_SETS = (
+    frozenset({"us-east-1", "us-east-2", "us-west-2"}),
+    frozenset({"eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1"}),
+    frozenset({"ap-northeast-1", "ap-northeast-2", "ap-northeast-3"}),
+)
+"""Strongly consistent global tables stay within one of these (AWS documentation of DynamoDB, 2026)."""
+
+_TABLES = {"fabric": FabricSection, "streams": Stream, "subscriptions": Subscription}
+
+
+class Broken(NamedTuple):
+    """A rule that a definition breaks: where, what was found, what is allowed."""
+
+    path: Path
+    found: str
+    allowed: str
+
+
+class Facts:
+    """What the file says, with defaults; None stands for no value and for one that is wrong by itself."""
+
+    def __init__(self, raw: Mapping[str, object], wrong: frozenset[Path]) -> None:
+        self._raw, self._wrong = raw, wrong
+
+    def names(self, section: str) -> tuple[str, ...]:
+        """Names of the tables in a section."""
+        tables = self._raw.get(section)
+        return tuple(tables) if isinstance(tables, dict) else ()
+
+    def text(self, *path: str) -> str | None:
+        value = self._value(path)
+        return value if isinstance(value, str) else None
+
+    def number(self, *path: str) -> float | None:
+        value = self._value(path)
+        return value if isinstance(value, int | float) else None
+
+    def texts(self, *path: str) -> tuple[str, ...] | None:
+        value = self._value(path)
+        return tuple(str(item) for item in value) if isinstance(value, list | tuple) else None
+
+    def regions(self, stream: str | None) -> tuple[str, ...] | None:
+        """Regions of a stream, the fabric's if it names none; None if they, or the stream, are unknown."""
+        if stream is None or stream not in self.names("streams"):
+            return None
+        own = self.texts("streams", stream, "regions")
+        return self.texts("fabric", "regions") if own == () else own
+
+    def _value(self, path: Sequence[str]) -> object:
+        if any(_is_prefix(wrong, path) or _is_prefix(tuple(path), wrong) for wrong in self._wrong):
+            return None
+        table: object = self._raw
+        for key in path[:-1]:
+            table = table.get(key, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            return None
+        return table[path[-1]] if path[-1] in table else _default(path)
+
+
+def _is_prefix(path: Path, of: Sequence[str | int]) -> bool:
+    return path == tuple(of[: len(path)])
+
+
+def _default(path: Sequence[str]) -> object:
+    kind = Retry if "retry" in path else _TABLES[path[0]]
+    for field in fields(kind):
+        if field.name == path[-1]:
+            return None if field.default is MISSING else field.default
+    return None
+
+
+def broken_rules(facts: Facts) -> Iterator[Broken]:
+    """Every rule between keys that the definition breaks."""
+    yield from _fabric(facts)
+    for name in facts.names("streams"):
+        yield from _stream(facts, name)
+    for name in facts.names("subscriptions"):
+        yield from _subscription(facts, name)
+
+
+def _fabric(facts: Facts) -> Iterator[Broken]:
+    regions = facts.texts("fabric", "regions")
+    yield from _duplicates(("fabric", "regions"), regions)
+    yield from _alarm_actions(facts, regions)
+    used = [facts.regions(stream) for stream in facts.names("streams")]
+    known = [regions_of_stream for regions_of_stream in used if regions_of_stream is not None]
+    if not used or len(known) < len(used):
+        return
+    for place, region in enumerate(regions or ()):
+        if not any(region in stream_regions for stream_regions in known):
+            yield Broken(
+                ("fabric", "regions", place), _quoted(region), "a Region that at least one stream has"
+            )
+
+
+def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[Broken]:
+    """CloudWatch tells only topics of the alarm's own Region: a Region without one would fall silent unnoticed."""
+    path: Path = ("fabric", "alarm_actions")
+    topics = facts.texts("fabric", "alarm_actions")
+    yield from _duplicates(path, topics)
+    if not topics or regions is None:
+        return
+    of_topics = [topic.split(":")[3] for topic in topics]
+    for place, region in enumerate(of_topics):
+        if region not in regions:
+            yield Broken((*path, place), _quoted(topics[place]), f"a topic in one of {_list(regions)}")
+    lacking = [region for region in regions if region not in of_topics]
+    if lacking:
+        yield Broken(
+            path, f"none in {_list(lacking)}", "none at all, or a topic in each Region of the fabric"
+        )
+
+
+def _stream(facts: Facts, name: str) -> Iterator[Broken]:
+    table: Path = ("streams", name)
+    path: Path = (*table, "regions")
+    if name in RESERVED_STREAM_NAMES or name.endswith(tuple(f"-{one}" for one in RESERVED_STREAM_NAMES)):
+        yield Broken(table, _quoted(name), "another name: the fabric has a table of that name")
+    own, of_fabric = facts.texts("streams", name, "regions"), facts.texts("fabric", "regions")
+    yield from _duplicates(path, own)
+    for place, region in enumerate(own or ()):
+        if of_fabric is not None and region not in of_fabric:
+            yield Broken((*path, place), _quoted(region), f"a Region of the fabric: {_list(of_fabric)}")
+    durability, regions = facts.text("streams", name, "durability"), set(facts.regions(name) or ())
+    if durability == "quorum":
+        if regions and len(regions) != QUORUM_REGIONS:
+            yield Broken(path, _list(sorted(regions)), 'exactly three Regions, as durability is "quorum"')
+        days = facts.number("streams", name, "retention_days")
+        if days is not None:
+            yield Broken(
+                (*table, "retention_days"),
+                f"{days:g}",
+                'no such key, as durability is "quorum": strongly consistent global tables have no TTL',
+            )
+    if durability == "regional" and len(regions) > 1:
+        yield Broken(path, _list(sorted(regions)), 'exactly one Region, as durability is "regional"')
+
+
+def impossible_quorums(facts: Facts) -> Iterator[Broken]:
+    """Every quorum stream whose three Regions AWS makes no strongly consistent table of."""
+    for name in facts.names("streams"):
+        regions = facts.regions(name) or ()
+        if facts.text("streams", name, "durability") != "quorum" or len(set(regions)) != QUORUM_REGIONS:
+            continue
+        if not any(allowed.issuperset(regions) for allowed in QUORUM_REGION_SETS):
+            sets = "; ".join(_list(sorted(allowed)) for allowed in QUORUM_REGION_SETS)
+            allowed_text = f'three of one of these sets, as durability is "quorum": {sets}'
+            yield Broken(("streams", name, "regions"), _list(regions), allowed_text)
+
+
+def _subscription(facts: Facts, name: str) -> Iterator[Broken]:
+    table: Path = ("subscriptions", name)
+    stream = facts.text("subscriptions", name, "stream")
+    streams = facts.names("streams")
+    for ending in RESERVED_SUBSCRIPTION_ENDINGS:
+        if name == ending or name.endswith(f"-{ending}"):
+            yield Broken(
+                table, _quoted(name), f"a name that does not end in {ending}: the fabric uses that itself"
+            )
+    if stream is not None and streams and stream not in streams:
+        yield Broken((*table, "stream"), _quoted(stream), f"the name of a stream: {one_of(stream, streams)}")
+    yield from _duplicates((*table, "types"), facts.texts("subscriptions", name, "types"))
+    yield from _delivering_region(facts, name, stream)
+    if (
+        facts.text("subscriptions", name, "guarantee") == "exactly_once"
+        and stream in streams
+        and facts.text("streams", str(stream), "durability") == "quorum"
+    ):
+        yield Broken(
+            (*table, "guarantee"),
+            '"exactly_once"',
+            '"at_most_once" or "at_least_once", as the durability of the stream is "quorum": '
+            "strongly consistent global tables have no transactions",
+        )
+    late = facts.text("subscriptions", name, "on_late")
+    if late == "dead_letter" and facts.text("subscriptions", name, "guarantee") == "at_most_once":
+        allowed = '"deliver" or "reconcile", as guarantee is "at_most_once", which sets nothing aside'
+        yield Broken((*table, "on_late"), '"dead_letter"', allowed)
+    skips = facts.text("subscriptions", name, "on_expired") == "skip"
+    if skips and stream in streams and facts.number("streams", str(stream), "retention_days") is None:
+        yield Broken((*table, "on_expired"), '"skip"', f'"halt", as nothing of stream "{stream}" expires')
+    first = facts.number("subscriptions", name, "retry", "backoff_seconds")
+    most = facts.number("subscriptions", name, "retry", "backoff_max_seconds")
+    if first is not None and most is not None and most < first:
+        yield Broken(
+            (*table, "retry", "backoff_max_seconds"), f"{most:g}", f"at least backoff_seconds, {first:g}"
+        )
+
+
+def _delivering_region(facts: Facts, name: str, stream: str | None) -> Iterator[Broken]:
+    table = ("subscriptions", name)
+    path: Path = (*table, "region")
+    region = facts.text(*table, "region")
+    deliver = facts.text(*table, "deliver")
+    if region is None or deliver is None:
+        return
+    regions = facts.regions(stream)
+    if deliver != "one":
+        yield Broken(path, _quoted(region), f'no such key, as deliver is "{deliver}" and not "one"')
+    elif regions is not None and region not in regions:
+        yield Broken(path, _quoted(region), f"a Region of stream {stream}: {_list(regions)}")
+
+
+def broken_references(facts: Facts, search_path: Sequence[str]) -> Iterator[Broken]:
+    """Every handler or exception type that the code on `search_path` lacks; nothing is imported."""
+    for name in facts.names("subscriptions"):
+        handler = facts.text("subscriptions", name, "handler")
+        lack = handler and missing(handler, wanted="function", search_path=search_path)
+        if handler and lack:
+            path: Path = ("subscriptions", name, "handler")
+            yield Broken(path, f"{_quoted(handler)}, but {lack}", "a function that exists")
+        for place, exception in enumerate(facts.texts("subscriptions", name, "retry", "permanent") or ()):
+            lack = missing(exception, wanted="class", search_path=search_path)
+            if lack:
+                path = ("subscriptions", name, "retry", "permanent", place)
+                yield Broken(path, f"{_quoted(exception)}, but {lack}", "an exception type that exists")
+
+
+def _duplicates(path: Path, values: Sequence[str] | None) -> Iterator[Broken]:
+    for place, value in enumerate(values or ()):
+        if values is not None and value in values[:place]:
+            yield Broken((*path, place), f"{_quoted(value)} again", "each value once")
+
+
+def one_of(found: str, names: Sequence[str]) -> str:
+    """The names that are allowed, and before them the one that was probably meant."""
+    close = get_close_matches(found, names, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + (_list(names) or "there are none")
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
+def _list(texts: Sequence[str]) -> str:
+    return ", ".join(texts)

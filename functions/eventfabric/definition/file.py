@@ -1,0 +1,229 @@
+"""Owns reading a definition from TOML: validation, defaults, and one error that lists all that is wrong.
+
+It imports pydantic, which functions in Lambda do not have: they get `schema.to_json` of what was read here.
+"""
+
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from eventfabric.definition import checks
+from eventfabric.definition.reference import allowed, annotation_at, json_schema, keys, shown
+from eventfabric.definition.schema import Definition
+from eventfabric.errors import DefinitionError, Problem
+
+__all__ = ["json_schema", "parse_definition", "read_definition"]
+
+_ADAPTER: Final = TypeAdapter(Definition)
+_LEVELS_MAX: Final = 12
+_PLAIN: Final = f"numbers of at most 64 bits, and tables and lists at most {_LEVELS_MAX} deep"
+_SECTIONS: Final = ("fabric", "streams", "subscriptions")
+
+
+def read_definition(
+    path: str | Path, *, check_handlers: bool = False, search_path: Sequence[str | Path] | None = None
+) -> Definition:
+    """The resolved definition in a TOML file; DefinitionError lists all that is wrong with it.
+
+    With `check_handlers`, handlers and exception types must exist on `search_path` (default: the folder
+    `functions` beside the file's own folder or beside the file, then `sys.path`); they are looked up, never imported.
+    """
+    file = Path(path)
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DefinitionError(
+            [Problem(str(file), f"no readable file ({reason})", "a definition in TOML")]
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DefinitionError(
+            [Problem(str(file), f"bytes that are not UTF-8 ({error.reason})", "UTF-8")]
+        ) from error
+    if not check_handlers:
+        return _parse(text, where=str(file), search_path=None, of_account=True)
+    default = [*handler_folders(file), *sys.path]
+    found = [str(entry) for entry in search_path or default]
+    return _parse(text, where=str(file), search_path=found, of_account=True)
+
+
+def handler_folders(path: str | Path) -> list[Path]:
+    """Where a project keeps its handlers, as its definition file lies: first the likely one."""
+    folder = Path(path).resolve().parent
+    return [folder.parent / "functions", folder / "functions"]
+
+
+def parse_definition(text: str, *, where: str = "<text>") -> Definition:
+    """The resolved definition in a TOML text; DefinitionError lists all that is wrong with it, at `where`.
+
+    What an account would refuse of it is not asked: Regions may be any.
+    """
+    return _parse(text, where=where, search_path=None, of_account=False)
+
+
+def _parse(text: str, *, where: str, search_path: Sequence[str] | None, of_account: bool) -> Definition:
+    raw = _tables(text, where)
+    broken: list[checks.Broken] = list(_stray_names(raw))
+    definition: Definition | None = None
+    try:
+        # As JSON and strictly: lists may then become tuples, but nothing else is converted.
+        definition = _ADAPTER.validate_json(json.dumps(_with_names(raw), default=_foreign))
+    except ValidationError as error:
+        broken += _broken_keys(raw, error)
+    facts = checks.Facts(raw, frozenset(problem.path for problem in broken))
+    broken += checks.broken_rules(facts)
+    if of_account:
+        broken += checks.impossible_quorums(facts)
+    if search_path is not None:
+        broken += checks.broken_references(facts, search_path)
+    if broken or definition is None:
+        in_order = sorted(broken, key=lambda problem: _place(raw, problem.path))
+        raise DefinitionError(
+            [Problem(_dotted(at), found, allowed) for at, found, allowed in in_order], where=where
+        )
+    return _resolved(definition)
+
+
+def _tables(text: str, where: str) -> dict[str, object]:
+    try:
+        return _bounded(tomllib.loads(text))
+    except RecursionError:
+        raise DefinitionError(
+            [Problem("the file", "tables or lists too deep", _PLAIN)], where=where
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        reason, _, position = str(error).removesuffix(")").partition(" (at ")
+        line = re.search(r"line (\d+)", position)
+        number = int(line[1]) if line else text.count("\n") + 1
+        problem = Problem(position or "the file", f"a syntax error ({reason})", "TOML 1.0")
+        raise DefinitionError([problem], where=f"{where}:{number}") from error
+    except ValueError as error:  # a number of more digits than Python reads
+        raise DefinitionError([Problem("the file", str(error), _PLAIN)], where=where) from error
+
+
+def _bounded(raw: dict[str, object]) -> dict[str, object]:
+    """The tables, if they are as flat, and their numbers as small, as any that a definition takes; ValueError."""
+    level: list[object] = [raw]
+    for _ in range(_LEVELS_MAX):
+        inner: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+            elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise ValueError("a whole number of more than 64 bits")
+        level = inner
+        if not level:
+            return raw
+    raise ValueError(f"tables or lists more than {_LEVELS_MAX} deep")
+
+
+def _named(raw: Mapping[str, object]) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """Section, name and content of each table that has a name."""
+    for section in _SECTIONS[1:]:
+        tables = raw.get(section)
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            if isinstance(table, dict):
+                yield section, name, table
+
+
+def _with_names(raw: Mapping[str, object]) -> dict[str, object]:
+    """The tables as the dataclasses want them: each knows its own name."""
+    filled: dict[str, object] = dict(raw)
+    for section, name, table in _named(raw):
+        tables = filled[section]
+        filled[section] = {**(tables if isinstance(tables, dict) else {}), name: {**table, "name": name}}
+    return filled
+
+
+def _stray_names(raw: Mapping[str, object]) -> Iterator[checks.Broken]:
+    for section, name, table in _named(raw):
+        if "name" in table:
+            yield checks.Broken(
+                (section, name, "name"), shown(table["name"]), "no such key: the name is the table's"
+            )
+
+
+def _foreign(value: object) -> object:
+    """A TOML date or time, which no key takes: a shape that no key takes either."""
+    return [[str(value)]]
+
+
+def _resolved(definition: Definition) -> Definition:
+    streams = {
+        name: replace(stream, regions=stream.regions or definition.fabric.regions)
+        for name, stream in definition.streams.items()
+    }
+    subscriptions = {
+        name: replace(subscription, region=subscription.region or streams[subscription.stream].regions[0])
+        if subscription.deliver == "one"
+        else subscription
+        for name, subscription in definition.subscriptions.items()
+    }
+    return replace(definition, streams=streams, subscriptions=subscriptions)
+
+
+# --- what is wrong with one key, in words ---
+
+
+def _broken_keys(raw: Mapping[str, object], error: ValidationError) -> Iterator[checks.Broken]:
+    details = error.errors(include_url=False, include_context=False)
+    paths = {detail["loc"] for detail in details}
+    seen: set[checks.Path] = set()
+    for detail in details:
+        path = detail["loc"]
+        # pydantic counts a list's items after it dropped the wrong ones: only the items are wrong then.
+        miscounted = detail["type"] == "too_short" and any(
+            other[: len(path)] == path != other for other in paths
+        )
+        if path in seen or miscounted:
+            continue
+        seen.add(path)
+        if detail["type"] == "unexpected_keyword_argument":
+            known = [key.name for key in keys(annotation_at(path[:-1]))]
+            yield checks.Broken(path, "an unknown key", checks.one_of(str(path[-1]), known))
+        elif detail["type"] == "missing":
+            yield checks.Broken(path, "nothing", allowed(annotation_at(path)))
+        else:
+            yield checks.Broken(path, shown(_value(raw, path)), allowed(annotation_at(path)))
+
+
+def _value(raw: object, path: checks.Path) -> object:
+    value = raw
+    for key in path:
+        if key == "[key]":
+            return path[-2]
+        if isinstance(value, dict):
+            value = value.get(str(key))
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+    return value
+
+
+def _dotted(path: checks.Path) -> str:
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        elif key != "[key]":
+            text += ("." if text else "") + (key if re.fullmatch(r"[\w-]+", key) else json.dumps(key))
+    return text
+
+
+def _place(raw: Mapping[str, object], path: checks.Path) -> tuple[int, ...]:
+    """Where in the file a path is: problems are listed as one reads. What a table lacks comes after it."""
+    places: list[int] = []
+    table: object = raw
+    for key in path:
+        keys = list(table) if isinstance(table, dict) else []
+        places.append(key if isinstance(key, int) else keys.index(key) if key in keys else len(keys))
+        table = table.get(str(key)) if isinstance(table, dict) else None
+    return tuple(places)

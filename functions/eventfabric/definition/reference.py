@@ -1,0 +1,245 @@
+"""Owns what the definition's annotations say of its file, in words, JSON Schema and a page; must read no file.
+
+`python -m eventfabric.definition.reference SCHEMA PAGE` writes the schema and the page anew.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Interval, Len
+from pydantic import TypeAdapter
+
+from eventfabric.definition.schema import (
+    RESERVED_STREAM_NAMES,
+    RESERVED_SUBSCRIPTION_ENDINGS,
+    Breaker,
+    Definition,
+    Doc,
+    FabricSection,
+    FromKey,
+    Pattern,
+    PowersOfTwo,
+    Retry,
+    Slo,
+    Stream,
+    Subscription,
+)
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""Keys and list places from the top of the file to a value."""
+
+_TABLES: Final[Sequence[tuple[str, type]]] = (
+    ("fabric", FabricSection),
+    ("streams.NAME", Stream),
+    ("subscriptions.NAME", Subscription),
+    ("subscriptions.NAME.retry", Retry),
+    ("subscriptions.NAME.breaker", Breaker),
+    ("subscriptions.NAME.slo", Slo),
+)
+_FOUND_CHARACTERS_MAX: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a table of the file."""
+
+    name: str
+    annotation: object
+    default: object
+    doc: Doc
+
+
+def keys(kind: object) -> list[Key]:
+    """Keys of the table that an annotation describes; a name that is the table's own is none."""
+    table = _bare(kind)
+    if not (isinstance(table, type) and is_dataclass(table)):
+        return []
+    hints = get_type_hints(table, include_extras=True)
+    keys = []
+    for field in fields(table):
+        marks = _marks(hints[field.name])
+        if not any(isinstance(mark, FromKey) for mark in marks):
+            doc = next(mark for mark in marks if isinstance(mark, Doc))
+            keys.append(Key(field.name, hints[field.name], field.default, doc))
+    return keys
+
+
+def _marks(annotation: object) -> tuple[object, ...]:
+    """Metadata of an annotation, that of the type beside None included."""
+    if get_origin(annotation) is Annotated:
+        inner, *marks = get_args(annotation)
+        return (*_marks(inner), *marks)
+    some = _unless_none(annotation)
+    return () if some is annotation else _marks(some)
+
+
+def _bare(annotation: object) -> object:
+    """The type itself, without metadata and without None."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    some = _unless_none(annotation)
+    return annotation if some is annotation else _bare(some)
+
+
+def _unless_none(annotation: object) -> object:
+    if get_origin(annotation) in (UnionType, Union):
+        (some,) = (kind for kind in get_args(annotation) if kind is not NoneType)
+        return some
+    return annotation
+
+
+def annotation_at(path: KeyPath) -> object:
+    """The annotation of what stands at a path."""
+    annotation: object = Definition
+    for key in path:
+        kind = _bare(annotation)
+        if get_origin(kind) is dict:
+            # pydantic says (name, "[key]") where the name itself is wrong.
+            annotation = get_args(kind)[0 if path[-1] == "[key]" else 1]
+        elif get_origin(kind) is tuple:
+            annotation = get_args(kind)[0]
+        elif key != "[key]":
+            annotation = next((known.annotation for known in keys(kind) if known.name == key), object)
+    return annotation
+
+
+def allowed(annotation: object) -> str:
+    """What is allowed there, in words."""
+    kind, marks = _bare(annotation), _marks(annotation)
+    for mark in marks:
+        match mark:
+            case Pattern(says=says):
+                return says
+            case PowersOfTwo(most=most):
+                return f"a power of two from 1 to {most}"
+    for mark in marks:
+        match mark:
+            case Interval(ge=least, le=greatest):
+                return f"a {'whole ' if kind is int else ''}number from {least} to {greatest}"
+    if kind is bool:
+        return "true or false"
+    if get_origin(kind) is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(kind))
+    filled = any(isinstance(mark, Len) for mark in marks)
+    if get_origin(kind) is dict:
+        return "tables with names of their own" + (", at least one" if filled else "")
+    if get_origin(kind) is tuple:
+        return f"a list{' of at least one' if filled else ''}, each {allowed(get_args(kind)[0])}"
+    return f"a table with: {', '.join(key.name for key in keys(kind))}"
+
+
+def shown(value: object) -> str:
+    """A value of the file as the file would write it, cut where it is long."""
+    match value:
+        case dict():
+            return "a table" if value else "an empty table"
+        case list():
+            text = "[" + ", ".join(shown(item) for item in value) + "]"
+        case bool() | str():
+            text = json.dumps(value, ensure_ascii=False)
+        case _:
+            text = str(value)
+    return text if len(text) <= _FOUND_CHARACTERS_MAX else text[: _FOUND_CHARACTERS_MAX - 3] + "..."
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema 2020-12 of the file, for editors."""
+    schema = _tidy(TypeAdapter(Definition).json_schema())
+    assert isinstance(schema, dict)
+    for _, table in _TABLES:
+        described = schema["$defs"][table.__name__]
+        described["description"] = described["description"].partition(" Invariant")[0]
+        if described["properties"].keys() - {key.name for key in keys(table)}:
+            del described["properties"]["name"]
+            described["required"] = [key for key in described.get("required", []) if key != "name"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Definition of an event fabric",
+        **schema,
+        "description": "The streams and subscriptions of a fabric, and where they run.",
+    }
+
+
+def _tidy(node: object) -> object:
+    """Pydantic's schema without what TOML does not have (null), and without noise."""
+    if isinstance(node, list):
+        return [_tidy(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = dict(node)
+    if not isinstance(node.get("title"), dict):
+        node.pop("title", None)
+    if "anyOf" in node:
+        (some,) = (choice for choice in node.pop("anyOf") if choice != {"type": "null"})
+        node = {**some, **node}
+    if node.get("default", MISSING) in (None, []) and "Default: " in str(node.get("description")):
+        del node["default"]
+    if "patternProperties" in node:
+        node["additionalProperties"] = False
+    return {key: _tidy(value) for key, value in node.items()}
+
+
+def schema_text() -> str:
+    """The schema as it is kept in a file."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def definition_page() -> str:
+    """The reference page of the file, in Markdown: each key, what is allowed, its default and its meaning."""
+    lines = [_PAGE_HEAD]
+    for heading, table in _TABLES:
+        lines += [f"\n## `[{heading}]`\n", "| key | allowed | default | meaning |", "|---|---|---|---|"]
+        for key in keys(table):
+            if not is_dataclass(_bare(key.annotation)):
+                cells = (f"`{key.name}`", allowed(key.annotation), _default(key), key.doc.text)
+                lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(key: Key) -> str:
+    if key.doc.default:
+        return key.doc.default
+    return "required" if key.default is MISSING else f"`{shown(_listed(key.default))}`"
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+_RESERVED: Final = "`, `".join(RESERVED_STREAM_NAMES)
+_ENDINGS: Final = ", ".join(f"`{ending}`" for ending in RESERVED_SUBSCRIPTION_ENDINGS)
+_PAGE_HEAD: Final = f"""\
+# The definition
+
+One TOML file says what a fabric is: its streams, its subscriptions, and where they run. Everything but the
+names has a default. [infra/fabric.toml](../infra/fabric.toml) is a sample, and
+[infra/fabric.schema.json](../infra/fabric.schema.json) tells editors what this page tells people. Both are
+generated: `python -m eventfabric.definition.reference infra/fabric.schema.json docs/definition.md`.
+
+A definition that is wrong is refused with every problem at once: where, what was found, what is allowed.
+
+A stream or subscription is named by its table: {allowed(annotation_at(("streams", "x", "[key]")))}.
+
+Rules between keys:
+
+- A subscription's `stream` is in the file. A stream's Regions are the fabric's, and each Region of the fabric
+  has a stream.
+- `durability = "quorum"` takes exactly three Regions, no `retention_days` and no `exactly_once` subscription:
+  the tables that it uses have neither expiry nor transactions. `durability = "regional"` takes exactly one.
+- `region` goes with `deliver = "one"`, and is a Region of the stream.
+- `alarm_actions` are in Regions of the fabric, and where there are any, each Region has one.
+- A subscription without a table `slo` has no objective.
+- Lists hold each value once; `backoff_max_seconds` is at least `backoff_seconds`.
+- `{_RESERVED}` names no stream, and no subscription's name ends in {_ENDINGS}: the fabric uses those itself.
+- Handlers and exception types exist: looked up in the source when the fabric is deployed, never imported."""
+
+
+if __name__ == "__main__":
+    schema_file, page_file = sys.argv[1:]
+    Path(schema_file).write_text(schema_text(), encoding="utf-8")
+    Path(page_file).write_text(definition_page(), encoding="utf-8")

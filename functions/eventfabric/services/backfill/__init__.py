@@ -1,0 +1,1 @@
+"""Backfill: copy what another Region lacks of a lane."""

@@ -1,0 +1,244 @@
+"""Copy: one worker of a backfill, slice by slice; the same on a laptop and in Lambda.
+
+    walk the target ── up to the end ──────────────────────────> the seam at the end is the planned one: done
+        │  gap
+        v
+    read the source ── it has no such record ──────────────────> failed, the slice says why
+        │           ── does not extend the chain ──────────────> failed
+        v
+    put the very same record where nobody wrote ── written ────┐
+                                                ── the same ───┤ on to the next
+                                                ── another ────┼─> failed, nothing is overwritten
+    after each page: note how far it is, and whether to go on ─┘
+
+Whatever repeats, runs twice at once, or dies in the middle can only put again what is there already.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from typing import TypeVar
+
+from eventfabric import limits
+from eventfabric.errors import (
+    DivergenceError,
+    LogError,
+    MissingRecordError,
+    OutcomeUnknownError,
+    ThrottledError,
+)
+from eventfabric.model.backfill import BackfillState
+from eventfabric.model.identity import Sequence
+from eventfabric.model.record import Record
+from eventfabric.model.slice import Seam, SliceProgress
+from eventfabric.ports import Backfills, Clock, Entropy, Log
+from eventfabric.services.backfill.walk import Walk
+
+T = TypeVar("T")
+
+
+class Ending(Enum):
+    """How a worker left a slice."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    """Its time was up, or it was asked to stop: it can go on from where it is."""
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """Source or target are not as they must be; the slice says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """How far a slice is, and why its worker left it."""
+
+    progress: SliceProgress
+    ending: Ending
+
+
+class SliceCopier:
+    """One worker of one backfill: it keeps to its share of the backfill's rate from slice to slice."""
+
+    def __init__(
+        self,
+        backfill_id: str,
+        *,
+        source: Log,
+        target: Log,
+        backfills: Backfills,
+        clock: Clock,
+        entropy: Entropy,
+        stopped: Callable[[], bool] = lambda: False,
+        watch: Callable[[SliceProgress], None] = lambda progress: None,
+    ) -> None:
+        """`stopped`: asked between records, from this thread. `watch`: told after each page how far its slice is."""
+        self._id = backfill_id
+        self._source = source
+        self._target = target
+        self._backfills = backfills
+        self._clock = clock
+        self._entropy = entropy
+        self._stopped = stopped
+        self._watch = watch
+        self._rate: float | None = None
+        self._looked_ms: int | None = None
+        self._is_cancelled = False
+        self._due_ms = 0.0
+
+    def copy(self, progress: SliceProgress, *, deadline_ms: int | None = None) -> Copied:
+        """Copy a slice from where it is, until it is done, or there is a reason to stop.
+
+        OutcomeUnknownError, ThrottledError: a service did not answer for long; the slice can go on from where it is.
+        """
+        self._progress = progress = replace(progress, failure="")
+        walk = Walk(self._target, progress.slice.lane, progress.at, progress.slice.end.sequence)
+        gap_end: Sequence | None = None
+        while not self._progress.done:
+            self._looked_ms = None
+            if ending := self._must_stop(deadline_ms):
+                return Copied(self._progress, ending)
+            before = self._progress
+            try:
+                if gap_end is None:
+                    gap_end = self._insist(walk.step)
+                    self._reached(walk.at)
+                else:
+                    self._fill(walk, gap_end, deadline_ms)
+                    gap_end = gap_end if walk.at.sequence < gap_end else None
+                _check_end(self._progress)
+            except LogError as error:
+                self._progress = replace(self._progress, at=walk.at, failure=str(error))
+            if self._progress != before:
+                self._save(self._progress)
+            if self._progress.failure:
+                return Copied(self._progress, Ending.FAILED)
+        return Copied(self._progress, Ending.DONE)
+
+    def _reached(self, at: Seam, copied: Record | None = None) -> None:
+        done = self._progress
+        self._progress = replace(
+            done, at=at, copied_records=done.copied_records + (copied is not None),
+            copied_events=done.copied_events + (copied.count if copied else 0),
+        )  # fmt: skip
+
+    def _fill(self, walk: Walk, gap_end: Sequence, deadline_ms: int | None) -> None:
+        """Copy one page of what the gap lacks; LogError where that is not what must be there."""
+        lane, start = self._progress.slice.lane, walk.at
+        page = self._insist(
+            lambda: self._source.read(
+                lane, start.sequence, records_max=limits.PAGE_RECORDS_MAX, before=gap_end
+            )
+        )
+        there: dict[Sequence, Record] | None = None
+        if not page.records:
+            raise MissingRecordError(lane, start.sequence, f"the source has nothing from here to {gap_end}")
+        for record in page.records:
+            _check(record, walk.at, gap_end)
+            if not self._await_turn(record.count, deadline_ms):
+                return
+            standing = there.get(record.sequence) if there else None
+            standing = standing or self._put(record)
+            if standing is not None:
+                _compare(record, standing)
+                # Somebody else is at it: rather than being refused record by record, look at what else is there.
+                there = self._there(record, page.records[-1].tail.sequence) if there is None else there
+            walk.at = Seam.of(record.tail)
+            self._reached(walk.at, record)
+
+    def _put(self, record: Record) -> Record | None:
+        return self._insist(lambda: self._target.append(record))
+
+    def _there(self, behind: Record, end: Sequence) -> dict[Sequence, Record]:
+        """What the target has behind a record, up to `end`."""
+        found: dict[Sequence, Record] = {}
+        at = behind.tail.sequence
+        while at < end:
+            page = self._insist(
+                partial(self._target.read, behind.lane, at, records_max=limits.PAGE_RECORDS_MAX, before=end)
+            )
+            found |= {record.sequence: record for record in page.records}
+            if not page.more or not page.records:
+                break
+            at = page.records[-1].tail.sequence
+        return found
+
+    def _save(self, progress: SliceProgress) -> None:
+        self._insist(lambda: self._backfills.save(self._id, progress))
+        self._watch(progress)
+
+    def _must_stop(self, deadline_ms: int | None) -> Ending | None:
+        steady_ms, looked_ms = self._clock.steady_ms(), self._looked_ms
+        if looked_ms is None or steady_ms - looked_ms >= limits.BACKFILL_LOOK_SECONDS * 1000:
+            self._look()
+        if self._is_cancelled:
+            return Ending.CANCELLED
+        is_late = deadline_ms is not None and self._clock.now_ms() >= deadline_ms
+        return Ending.STOPPED if is_late or self._stopped() else None
+
+    def _look(self) -> None:
+        """Whether the backfill still runs, and how fast: either may be changed meanwhile."""
+        backfill = self._insist(lambda: self._backfills.find(self._id))
+        self._is_cancelled = backfill is None or backfill.state is not BackfillState.RUNNING
+        self._rate = backfill.worker_rate if backfill else None
+        self._looked_ms = self._clock.steady_ms()
+
+    def _await_turn(self, events: int, deadline_ms: int | None) -> bool:
+        """Wait until so many events may be written by the rate; False where there is a reason to stop first."""
+        wait_ms = self._due_ms - self._clock.steady_ms()
+        while not self._must_stop(deadline_ms):
+            if self._rate is None or wait_ms <= 0:
+                share_ms = 1000 * events / self._rate if self._rate else 0.0
+                self._due_ms = max(self._due_ms, self._clock.steady_ms()) + share_ms
+                return True
+            step_ms = min(wait_ms, 1000.0)
+            self._clock.sleep(step_ms / 1000)
+            wait_ms -= step_ms
+        return False
+
+    def _insist(self, call: Callable[[], T]) -> T:
+        """Try again with back-off and jitter while a service asks for patience or does not answer."""
+        started_ms, tries = self._clock.steady_ms(), 0
+        while True:
+            try:
+                return call()
+            except (OutcomeUnknownError, ThrottledError):
+                if self._clock.steady_ms() - started_ms >= limits.BACKFILL_PATIENCE_SECONDS * 1000:
+                    raise
+                if self._stopped():
+                    raise
+            most = min(limits.APPEND_BACKOFF_MAX_SECONDS, limits.APPEND_BACKOFF_SECONDS * 2 ** min(tries, 16))
+            self._clock.sleep(most * self._entropy.fraction())
+            tries += 1
+
+
+def _check(record: Record, at: Seam, gap_end: Sequence) -> None:
+    if record.sequence > at.sequence:
+        raise MissingRecordError(
+            record.lane, at.sequence, f"the source has nothing from here to {record.sequence}"
+        )
+    if record.tail.sequence > gap_end:
+        raise DivergenceError(
+            record.lane, record.sequence, f"the source's lies across the target's at {gap_end}"
+        )
+    if at.chain is not None and not record.extends(at.chain):
+        raise DivergenceError(
+            record.lane, record.sequence, "the source's does not extend the chain before it in the target"
+        )
+
+
+def _compare(record: Record, standing: Record) -> None:
+    """DivergenceError where the target holds another record; the expiry may differ, which no chain covers."""
+    if standing != record and replace(standing, expires_at=record.expires_at) != record:
+        raise DivergenceError(record.lane, record.sequence, "source and target have other records here")
+
+
+def _check_end(progress: SliceProgress) -> None:
+    """DivergenceError where the slice does not end in the seam that the source had when it was planned."""
+    at, end = progress.at, progress.slice.end
+    if at.sequence >= end.sequence and not at.agrees(end):
+        raise DivergenceError(
+            progress.slice.lane,
+            end.sequence,
+            "source and target have other records before it, by their chains",
+        )

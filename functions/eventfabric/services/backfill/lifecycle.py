@@ -1,0 +1,316 @@
+"""Backfill as a whole: asked for, planned, handed out to workers, cancelled, resumed, finished.
+
+    begin ── hand out ──> slices ── a worker each ──> their progress, in the target's ledger
+               ^  │ more                                   │
+               └──┘                                        v
+    cancel, resume: what workers see within a page      finish: are all slices done
+
+Driven by a loop on a laptop and by a state machine on AWS: both call these, and nothing here knows which.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby, zip_longest
+from typing import Any
+
+from eventfabric import limits
+from eventfabric.errors import BackfillError, Problem, UndecodableItemError, UnknownNameError
+from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned, Report
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, parse_place
+from eventfabric.model.said import said
+from eventfabric.model.slice import LaneRange, SliceProgress
+from eventfabric.ports import Log, Ports, UnreadableItem, insist
+from eventfabric.services.backfill.copy_slice import SliceCopier
+from eventfabric.services.backfill.plan import Planner
+from eventfabric.services.backfill.request import Wanted, problems_of
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.topology import StreamTopology, Topology
+
+_ID_BYTES = 2
+_STORED, _PLAN = "stored", "plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Slices to be copied, of different lanes first, and by what to ask for more; None: these were the last."""
+
+    slices: list[SliceProgress]
+    more: str | None
+
+
+class Backfiller:
+    """The backfills into one Region, whose ports these are.
+
+    `source_log`: where the source's log is, if not in another Region of the fabric: any two logs will do.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        ports: Ports,
+        *,
+        source_log: Callable[[StreamTopology], Log] | None = None,
+        elsewhere: str = "",
+    ) -> None:
+        self._topology = topology
+        self._ports = ports
+        self._source_log = source_log
+        self._elsewhere = elsewhere
+        self.target = ports.ledger.region
+
+    def begin(self, wanted: Wanted, *, by: str = "", id: str | None = None) -> Backfill:
+        """Note a backfill; nothing is copied yet. One that was begun by this `id` stays as it is.
+
+        UnknownNameError, WrongRegionError, BackfillError: nothing is noted.
+        """
+        if id is not None and (known := self._ports.backfills.find(id)):
+            return known
+        by = said("by", by)
+        self._check(wanted)
+        now_ms = self._ports.clock.now_ms()
+        made = Backfill(
+            id or _new_id(now_ms, self._ports.entropy.bytes(_ID_BYTES)),
+            StreamName(wanted.stream), Region(wanted.source), self.target, wanted.ranges, wanted.rate,
+            wanted.workers, wanted.slice_events, by, now_ms, elsewhere=self._elsewhere,
+        )  # fmt: skip
+        return self._ports.backfills.replace(None, made) or self.find(made.id)
+
+    def preview(self, wanted: Wanted) -> Iterator[SliceProgress]:
+        """The slices that a backfill would have now, and what its source lacks; nothing is noted. Errors as `begin`.
+
+        Reads the source as copying would.
+        """
+        self._check(wanted)
+        stream = self._topology.stream(wanted.stream)
+        planner = self._planner(stream, Region(wanted.source), wanted.slice_events, looks_at_source=True)
+        for one in _ranges(stream, wanted.ranges):
+            yield from (found for found in planner.plan(one) if isinstance(found, SliceProgress))
+
+    def hand_out(
+        self, id: str, more: str | None = None, *, deadline_ms: int | None = None,
+        count: int | None = None,
+    ) -> Handed:  # fmt: skip
+        """Slices that are not done: first those that are known, then what planning on finds.
+
+        `more`: of the Handed before. Asked again with the same, it hands out the same again; nothing of a backfill
+        that does not run.
+        """
+        count = count or limits.BACKFILL_HANDED_SLICES
+        backfill = self.find(id)
+        self._check_source(backfill)
+        if backfill.state is not BackfillState.RUNNING:
+            return Handed([], None)
+        if more is None or more.startswith(_STORED):
+            place = _place(more)
+            after = (place.lane, place.sequence) if place else None
+            found, has_more = self._slices(backfill.id, after, count, [])
+            undone = spread([progress for progress in found if not progress.done])
+            if has_more:
+                last = found[-1].slice
+                return Handed(undone, f"{_STORED} {last.lane} {last.start.sequence}")
+            return Handed(undone, None if backfill.is_planned else _token(backfill.planned))
+        return self._plan_on(backfill, _place(more), deadline_ms, count)
+
+    def copier(
+        self,
+        id: str,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+        watch: Callable[[SliceProgress], None] = lambda progress: None,
+    ) -> SliceCopier:
+        """One worker of a backfill."""
+        backfill = self.find(id)
+        self._check_source(backfill)
+        stream, ports = self._topology.stream(backfill.stream), self._ports
+        return SliceCopier(
+            id, source=self._log_of_source(stream, backfill.source), target=ports.log_of(stream),
+            backfills=ports.backfills, clock=ports.clock, entropy=ports.entropy, stopped=stopped, watch=watch,
+        )  # fmt: skip
+
+    def slice(self, id: str, lane: Lane, start: Sequence) -> SliceProgress:
+        """One slice of a backfill by where it starts; UnknownNameError."""
+        found = self._ports.backfills.slice(id, lane, start)
+        if found is None:
+            raise UnknownNameError(f"slice of backfill {id}", f"{lane}@{start}", [])
+        return found
+
+    def finish(self, id: str) -> Report:
+        """Say what became of a backfill whose workers have ended; a cancelled one stays so."""
+        report = self.report(id)
+        state = BackfillState.DONE if report.is_complete else BackfillState.INCOMPLETE
+        return replace(report, backfill=self._change(id, BackfillState.RUNNING, state=state))
+
+    def cancel(self, id: str) -> Backfill:
+        """Have the workers stop within a page. What is copied stays, and so does how far each slice is."""
+        return self._change(id, BackfillState.RUNNING, state=BackfillState.CANCELLED)
+
+    def resume(self, id: str, *, rate: float | None = None, workers: int | None = None) -> Backfill:
+        """Let a backfill go on that was cancelled, left incomplete, or interrupted."""
+        found = self.find(id)
+        changed: dict[str, object] = {"state": BackfillState.RUNNING}
+        changed |= {} if rate is None else {"rate": rate}
+        changed |= {} if workers is None else {"workers": workers}
+        return self._change(id, found.state, **changed) if found.state is not BackfillState.DONE else found
+
+    def find(self, id: str) -> Backfill:
+        """The backfill of that id into this Region; UnknownNameError."""
+        found = self._ports.backfills.find(id)
+        if found is None:
+            known = self.all(unreadable=lambda error: None)
+            raise UnknownNameError("backfill", id, [one.id for one in known])
+        return found
+
+    def all(self, *, unreadable: UnreadableItem = insist) -> list[Backfill]:
+        """Every backfill that is known in this Region, into whichever, the oldest first.
+
+        `unreadable`: told of each that cannot be read, which is left out; default: raise that.
+        """
+        every = self._ports.backfills.all(unreadable=unreadable)
+        return sorted(every, key=lambda one: (one.started_ms, one.id))
+
+    def report(self, id: str) -> Report:
+        """How far a backfill is. A slice that cannot be read is named: without it the backfill is not complete."""
+        found, lanes = self.find(id), dict[Lane, LaneReport]()
+        after: tuple[Lane, Sequence] | None = None
+        unreadable: list[UndecodableItemError] = []
+        more = True
+        while more:
+            page, more = self._slices(id, after, limits.BACKFILL_HANDED_SLICES, unreadable)
+            for progress in page:
+                after = progress.slice.lane, progress.slice.start.sequence
+                lanes.setdefault(progress.slice.lane, LaneReport()).add(progress)
+        reasons = tuple(dict.fromkeys(map(str, unreadable)))
+        return Report(found, dict(sorted(lanes.items())), reasons)
+
+    def _slices(
+        self,
+        id: str,
+        after: tuple[Lane, Sequence] | None,
+        count: int,
+        unreadable: list[UndecodableItemError],
+    ) -> tuple[list[SliceProgress], bool]:
+        """A page of slices without those that cannot be read, which are added to `unreadable`."""
+        found, more = self._ports.backfills.slices(id, after=after, count=count, unreadable=unreadable.append)
+        if more and not found:
+            raise unreadable[-1]  # where the next page begins is not known
+        return found, more
+
+    def _plan_on(
+        self, backfill: Backfill, planned: Planned | None, deadline_ms: int | None, count: int
+    ) -> Handed:
+        stream, clock = self._topology.stream(backfill.stream), self._ports.clock
+        planner = self._planner(stream, backfill.source, backfill.slice_events)
+        slices: list[SliceProgress] = []
+        looked = False  # at something at least, or a late call would hand out the same place for ever
+
+        def is_enough() -> bool:
+            is_late = deadline_ms is not None and clock.now_ms() >= deadline_ms
+            return looked and (is_late or len(slices) >= count)
+
+        for one in _ranges(stream, backfill.ranges, planned):
+            if is_enough():
+                return self._handed(backfill, slices, Planned(one.lane, one.start))
+            for found in planner.plan(one):
+                looked = True
+                if isinstance(found, SliceProgress):
+                    slices.append(found)
+                at = found.slice.end if isinstance(found, SliceProgress) else found
+                if is_enough():
+                    return self._handed(backfill, slices, Planned(one.lane, at.sequence))
+            looked = True
+        return self._handed(backfill, slices, None)
+
+    def _handed(self, backfill: Backfill, slices: list[SliceProgress], planned: Planned | None) -> Handed:
+        """Note the slices first, then that they are planned: what is planned twice is noted once."""
+        self._ports.backfills.add(backfill.id, slices)
+        self._change(backfill.id, BackfillState.RUNNING, planned=planned, is_planned=planned is None)
+        return Handed(spread(slices), None if planned is None else _token(planned))
+
+    def _change(self, id: str, only: BackfillState, **changes: Any) -> Backfill:
+        """Change a backfill as long as it is in that state; returns it as it stands then."""
+        while True:
+            found = self.find(id)
+            if found.state is not only:
+                return found
+            changed = self._ports.backfills.replace(found, replace(found, **changes))
+            if changed is not None:
+                return changed
+
+    def _check(self, wanted: Wanted) -> None:
+        stream = self._topology.stream(wanted.stream)
+        stream.check_region(self.target)
+        if self._source_log is None:
+            stream.check_region(wanted.source)
+        problems = list(
+            problems_of(
+                wanted, stream, self.target, is_elsewhere=self._source_log is not None,
+                source_log=lambda: self._log_of_source(stream, Region(wanted.source)),
+            )
+        )  # fmt: skip
+        if problems:
+            raise BackfillError(problems)
+
+    def _check_source(self, backfill: Backfill) -> None:
+        """BackfillError where it is not from where it was begun: ids and progress mean nothing there."""
+        if bool(backfill.elsewhere) != (self._source_log is not None):
+            wanted = backfill.elsewhere or f"Region {backfill.source} of this fabric"
+            raise BackfillError(
+                [Problem(f"source of backfill {backfill.id}", self._elsewhere or "none", wanted)]
+            )
+
+    def _planner(
+        self,
+        stream: StreamTopology,
+        source: Region,
+        slice_events: int | None,
+        *,
+        looks_at_source: bool = False,
+    ) -> Planner:
+        return Planner(
+            StreamName(stream.name), source, self.target, source_log=self._log_of_source(stream, source),
+            target_log=self._ports.log_of(stream), clock=self._ports.clock, slice_events=slice_events,
+            looks_at_source=looks_at_source,
+        )  # fmt: skip
+
+    def _log_of_source(self, stream: StreamTopology, source: Region) -> Log:
+        if self._source_log is not None:
+            return self._source_log(stream)
+        return self._ports.at(source).log_of(stream)
+
+
+def _new_id(now_ms: int, random: bytes) -> str:
+    return f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dt%H%M%S}-{random.hex()}"
+
+
+def _ranges(
+    stream: StreamTopology, asked: Iterable[LaneRange], planned: Planned | None = None
+) -> Iterator[LaneRange]:
+    """What is to be planned, in order, from where planning left it."""
+    every = sorted(asked, key=lambda one: (one.lane, one.start)) or map(LaneRange, sorted(lanes_of(stream)))
+    for each in every:
+        if planned is None or each.lane > planned.lane:
+            yield each
+        elif each.lane == planned.lane and (each.end is None or each.end > planned.sequence):
+            yield replace(each, start=max(each.start, planned.sequence))
+
+
+def spread(slices: list[SliceProgress]) -> list[SliceProgress]:
+    """Each lane's first, then each lane's second ...: a lane is one partition of the table, with a limit of its own."""
+    lanes = [list(of) for _, of in groupby(slices, key=lambda progress: progress.slice.lane)]
+    return [progress for row in zip_longest(*lanes) for progress in row if progress is not None]
+
+
+def _token(planned: Planned | None) -> str:
+    return _PLAN if planned is None else f"{_PLAN} {planned.lane} {planned.sequence}"
+
+
+def _place(token: str | None) -> Planned | None:
+    """The place in a token; BackfillError where it is none of ours."""
+    parts = (token or "").split(" ")
+    if len(parts) < 3:
+        return None
+    place = parse_place(f"{parts[1]}@{parts[2]}")
+    if place is None or len(parts) > 3:
+        raise BackfillError([Problem("more", repr(token)[:80], "what was handed out before")])
+    return Planned(*place)

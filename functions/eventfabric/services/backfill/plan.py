@@ -1,0 +1,193 @@
+"""Plan of a backfill: what of a lane the target lacks, cut into slices. Reads both logs, and writes nothing.
+
+    source   ├──────────────────────────────────────────────┤ tail
+    target   ├────────────┤      ├──┤   ├──────────┤
+    walked     verified     gap   ok gap  verified     gap
+    slices                 [────────────]          [───][───]
+
+An empty target is not read at all, and the source only where slices end. A target that has records is read once, each
+record verified against the one before it, and its chain against the source's before each gap and at the end.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from eventfabric import limits
+from eventfabric.errors import DivergenceError, LogError
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName
+from eventfabric.model.record import EMPTY_TAIL, Tail
+from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
+from eventfabric.ports import Clock, Log
+from eventfabric.services.backfill.walk import Walk
+from eventfabric.services.lanes.lane_end import believed_tail
+
+_LACKS = "the source lacks it"
+
+
+class Planner:
+    """Finds what one log lacks of another."""
+
+    def __init__(
+        self, stream: StreamName, source: Region, target: Region, *, source_log: Log, target_log: Log,
+        clock: Clock, slice_events: int | None = None, looks_at_source: bool = False,
+    ) -> None:  # fmt: skip
+        """`looks_at_source`: read the source, too, wherever it is to be copied from, and say what it lacks."""
+        self._of = stream, source, target
+        self._source = source_log
+        self._target = target_log
+        self._clock = clock
+        self._slice_events = slice_events
+        self._looks_at_source = looks_at_source
+
+    def plan(self, wanted: LaneRange) -> Iterator[SliceProgress | Seam]:
+        """The slices that the target lacks of a range, in order; between them, how far the range is looked through.
+
+        One whose `failure` is set covers what cannot be what the source has: a worker will find the same.
+        """
+        lane = wanted.lane
+        end: Seam | None = None
+        try:
+            end = Seam.of(self._tail(wanted))
+            start = self._start(wanted, end)
+        except LogError as error:
+            # Where the end of the source cannot be read, it is the first that a worker will not get past.
+            end = end or Seam(Sequence(max(wanted.start, error.sequence) + 1), None)
+            yield self._progress(lane, self._seam(lane, wanted.start), end, failure=str(error))
+            return
+        if start.sequence >= end.sequence:
+            return
+        share = -(-(end.sequence - start.sequence) // limits.BACKFILL_LANE_SLICES)
+        slice_events = self._slice_events or max(limits.BACKFILL_SLICE_EVENTS, share)
+        yield from _joined(self._walk(lane, start, end, slice_events), slice_events)
+
+    def _tail(self, wanted: LaneRange) -> Tail:
+        """Where the source's records of a range end."""
+        if wanted.end is not None:
+            return self._source.tail(wanted.lane, before=wanted.end)
+        now_ms = self._clock.now_ms()
+        return believed_tail(self._source, wanted.lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+
+    def _seam(self, lane: Lane, at: Sequence) -> Seam:
+        """The seam at a sequence, or where the record ends that it is in the middle of."""
+        if not at:
+            return Seam.of(EMPTY_TAIL)
+        for log in (self._source, self._target):
+            try:
+                found = Seam.of(log.tail(lane, before=at))
+            except LogError:
+                continue
+            if found.sequence >= at:
+                return found
+        return Seam(at, None)
+
+    def _start(self, wanted: LaneRange, end: Seam) -> Seam:
+        """Where the source's first record of the range begins that is not about to expire."""
+        at, count = wanted.start, 1
+        now_seconds = self._clock.now_ms() // 1000
+        while at < end.sequence:
+            page = self._source.read(wanted.lane, at, records_max=count)
+            for record in page.records:
+                if record.expires_at is None or record.expires_at > now_seconds:
+                    return self._seam(wanted.lane, record.sequence)
+                at = record.tail.sequence
+            if not page.more:
+                break
+            count = limits.PAGE_RECORDS_MAX
+        return end
+
+    def _walk(self, lane: Lane, start: Seam, end: Seam, slice_events: int) -> Iterator[SliceProgress | Seam]:
+        walk, agreed = Walk(self._target, lane, start, end.sequence), start
+        try:
+            while walk.at.sequence < end.sequence:
+                gap_end = walk.step()
+                if gap_end is None:
+                    yield walk.at
+                    continue
+                self._compare(lane, walk.at)
+                behind = end if gap_end == end.sequence else Seam.of(self._source.tail(lane, before=gap_end))
+                if behind.sequence != gap_end:
+                    behind = Seam(gap_end, None)
+                yield from self._cut(lane, walk.at, behind, slice_events)
+                walk.at = agreed = behind
+            if not walk.at.agrees(end):
+                raise _differ(lane, end.sequence)
+        except LogError as error:
+            yield self._progress(lane, agreed, end, failure=str(error))
+
+    def _compare(self, lane: Lane, at: Seam) -> None:
+        """DivergenceError where the target has something else before a gap than the source."""
+        if at.sequence:
+            theirs = Seam.of(self._source.tail(lane, before=at.sequence))
+            if theirs.sequence >= at.sequence and not theirs.agrees(at):
+                raise _differ(lane, at.sequence)
+
+    def _cut(self, lane: Lane, start: Seam, end: Seam, slice_events: int) -> Iterator[SliceProgress]:
+        while end.sequence - start.sequence > slice_events:
+            cut = Seam.of(self._source.tail(lane, before=Sequence(start.sequence + slice_events)))
+            if not start.sequence < cut.sequence < end.sequence:
+                break
+            yield self._gap(lane, start, cut)
+            start = cut
+        yield self._gap(lane, start, end)
+
+    def _gap(self, lane: Lane, start: Seam, end: Seam) -> SliceProgress:
+        """A slice that the target lacks as a whole."""
+        missing = end.sequence - start.sequence
+        if not self._looks_at_source:
+            return self._progress(lane, start, end, missing=missing)
+        kept, failure = self._kept(lane, start, end.sequence)
+        return self._progress(lane, start, end, missing=kept - start.sequence, failure=failure)
+
+    def _kept(self, lane: Lane, start: Seam, end: Sequence) -> tuple[Sequence, str]:
+        """How far the source has a stretch, which is as far as a worker gets, and why no further."""
+        walk = Walk(self._source, lane, start, end)
+        try:
+            while walk.at.sequence < end:
+                gap_end = walk.step()
+                if gap_end is not None:
+                    at = walk.at.sequence
+                    return at, f"{_LACKS} from {at} to {gap_end} as well (eventfabric lanes restore)"
+        except LogError as error:
+            return walk.at.sequence, str(error)
+        return end, ""
+
+    def _progress(
+        self, lane: Lane, start: Seam, end: Seam, *, missing: int = 0, failure: str = ""
+    ) -> SliceProgress:
+        stream, source, target = self._of
+        return SliceProgress(Slice(stream, lane, start, end, source, target), start, missing, failure=failure)
+
+
+def _differ(lane: Lane, sequence: int) -> DivergenceError:
+    return DivergenceError(lane, sequence, "source and target have other records before it, by their chains")
+
+
+def _joined(found: Iterable[SliceProgress | Seam], slice_events: int) -> Iterator[SliceProgress | Seam]:
+    """Gaps that one page of the target showed, as one slice: a replica may lack every other record."""
+    held: SliceProgress | None = None
+    for one in found:
+        if isinstance(one, Seam):
+            yield from _if_any(held)
+            held = None
+            yield one
+        elif held and _goes_on(one) and one.slice.end.sequence - held.slice.start.sequence <= slice_events:
+            held = replace(
+                held,
+                slice=replace(held.slice, end=one.slice.end),
+                missing=held.missing + (0 if held.failure else one.missing),
+                failure=held.failure or one.failure,
+            )
+        else:
+            yield from _if_any(held)
+            held = one
+    yield from _if_any(held)
+
+
+def _if_any(held: SliceProgress | None) -> Iterator[SliceProgress]:
+    if held:
+        yield held
+
+
+def _goes_on(one: SliceProgress) -> bool:
+    """Tell a slice that a worker begins from one that no worker can: what its source lacks shows as it is copied."""
+    return not one.failure or one.failure.startswith(_LACKS)

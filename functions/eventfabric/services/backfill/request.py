@@ -1,0 +1,103 @@
+"""What is asked of a backfill, checked against what there is: every problem, with the facts that decided it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from eventfabric import limits
+from eventfabric.errors import BackfillError, Problem
+from eventfabric.model.identity import Lane, Region
+from eventfabric.model.record import EMPTY_TAIL
+from eventfabric.model.slice import LaneRange
+from eventfabric.ports import Log
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.topology import StreamTopology
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of a backfill: `ranges` nothing for every lane; `rate` in events a second, of all workers."""
+
+    stream: str
+    source: str
+    ranges: tuple[LaneRange, ...] = ()
+    rate: float | None = None
+    workers: int = 1
+    slice_events: int | None = None
+
+
+def ranges_of(texts: Iterable[str]) -> tuple[LaneRange, ...]:
+    """Ranges as people write them (see LaneRange.parse); BackfillError that names all that are none."""
+    ranges: list[LaneRange] = []
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            ranges.append(LaneRange.parse(text))
+        except ValueError:
+            problems.append(Problem("lanes", repr(text), "LANE, LANE@START-END or LANE@START-"))
+    if problems:
+        raise BackfillError(problems)
+    return tuple(ranges)
+
+
+def problems_of(
+    wanted: Wanted, stream: StreamTopology, target: Region, *, is_elsewhere: bool,
+    source_log: Callable[[], Log],
+) -> Iterator[Problem]:  # fmt: skip
+    """Everything that is wrong with it; the source's log is asked only where the rest is right."""
+    found = list(_of_settings(wanted))
+    if wanted.source == target and not is_elsewhere:
+        found.append(Problem("source", f"{wanted.source}, which is the target too", "another Region"))
+    if len(wanted.ranges) > limits.BACKFILL_RANGES_MAX:
+        found.append(Problem("ranges", f"{len(wanted.ranges):,}", f"at most {limits.BACKFILL_RANGES_MAX:,}"))
+    lanes = set(lanes_of(stream))
+    found += [_no_lane(one.lane, stream) for one in wanted.ranges if one.lane not in lanes]
+    found += _overlaps(wanted.ranges)
+    yield from found
+    if not found:
+        for one in wanted.ranges:
+            yield from _of_range(one, wanted.source, source_log())
+
+
+def _of_settings(wanted: Wanted) -> Iterator[Problem]:
+    if wanted.rate is not None and not wanted.rate > 0:
+        yield Problem("rate", f"{wanted.rate:g}", "more than 0 events a second")
+    if not 1 <= wanted.workers <= limits.BACKFILL_WORKERS_MAX:
+        yield Problem("workers", f"{wanted.workers}", f"1 to {limits.BACKFILL_WORKERS_MAX}")
+    if wanted.slice_events is not None and wanted.slice_events < 1:
+        yield Problem("slice_events", f"{wanted.slice_events}", "1 or more")
+
+
+def _no_lane(lane: Lane, stream: StreamTopology) -> Problem:
+    last = stream.definition.lanes - 1
+    allowed = ", ".join(f"{origin}/0.0 to {origin}/0.{last}" for origin in stream.definition.regions)
+    return Problem(f"lane {lane}", f"no lane of stream {stream.name}", allowed)
+
+
+def _overlaps(ranges: tuple[LaneRange, ...]) -> Iterator[Problem]:
+    before: LaneRange | None = None
+    for one in sorted(ranges, key=lambda one: (one.lane, one.start)):
+        if before and before.lane == one.lane and (before.end is None or one.start < before.end):
+            yield Problem(f"range {one}", f"overlaps {before}", "ranges that lie apart")
+        before = one
+
+
+def _of_range(one: LaneRange, source: str, log: Log) -> Iterator[Problem]:
+    tail = log.tail(one.lane)
+    if tail == EMPTY_TAIL:
+        yield Problem(f"lane {one.lane}", f"no record of it in {source}", "a lane that the source has")
+        return
+    if one.start == 0 and one.end is None:
+        return
+    end = tail.sequence if one.end is None else one.end
+    if not 0 <= one.start < end <= tail.sequence:
+        yield Problem(
+            f"range {one}", f"{source} has the lane up to {tail.sequence}",
+            f"a start from 0 and an end after it, up to {tail.sequence}",
+        )  # fmt: skip
+        return
+    first = log.read(one.lane, one.start, records_max=1).records
+    if not first or first[0].sequence >= end:
+        begins = f"goes on at {first[0].sequence}" if first else f"ends at {tail.sequence}"
+        yield Problem(
+            f"range {one}", f"no record begins in it in {source}, which {begins}", "one that has some"
+        )

@@ -1,0 +1,60 @@
+"""Steps whose notes are tried again in place: an event must not pay for a reply that was lost.
+
+A step that was begun and never heard of again is in doubt, and a step in doubt makes its event a dead letter. So a note
+that fails for a moment is made again, for as long as a lane run is patient with its own calls.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from eventfabric import limits
+from eventfabric.errors import PortError
+from eventfabric.model.identity import Region
+from eventfabric.model.step import StepKey, StepState
+from eventfabric.ports import Clock, Entropy, Steps
+from eventfabric.services.delivery.patience import Patience
+from eventfabric.wire import step_item
+
+T = TypeVar("T")
+
+
+class PatientSteps:
+    """ports.Steps on other ones, each call tried again where it may go through later."""
+
+    def __init__(self, steps: Steps, *, clock: Clock, entropy: Entropy) -> None:
+        self._steps = steps
+        self._clock = clock
+        self._entropy = entropy
+
+    def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
+        """See ports.Steps."""
+        own = token or step_item.token_of(self._entropy.bytes(step_item.OWNER_BYTES), self._clock.now_ms())
+        return self._call(lambda: self._steps.begin(key, token=own))
+
+    def finish(self, key: StepKey, result: str) -> None:
+        """See ports.Steps."""
+        self._call(lambda: self._steps.finish(key, result))
+
+    def forget(self, key: StepKey) -> None:
+        """See ports.Steps."""
+        self._call(lambda: self._steps.forget(key))
+
+    def release(self, key: StepKey) -> None:
+        """See ports.Steps."""
+        self._call(lambda: self._steps.release(key))
+
+    def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
+        """See ports.Steps."""
+        return self._call(lambda: self._steps.look(key, region=region))
+
+    def _call(self, effect: Callable[[], T]) -> T:
+        patience: Patience | None = None
+        while True:
+            try:
+                return effect()
+            except PortError as error:
+                patience = patience or Patience(
+                    self._clock, self._entropy, seconds=limits.LANE_PATIENCE_SECONDS
+                )
+                if not (error.retryable and patience.wait()):
+                    raise

@@ -1,0 +1,129 @@
+"""Locate: where in a lane's log a sequence or a time stands, with what a cursor there must know. Reads headers only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eventfabric import limits
+from eventfabric.model.cursor import Cursor
+from eventfabric.model.event import Event
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.record import UNKNOWN_CHAIN, Record, Tail
+from eventfabric.model.start import AtTime, Start
+from eventfabric.ports import Log
+from eventfabric.services.lanes.lane_end import lane_end
+from eventfabric.wire.payload_codec import unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a stream with a retention keeps: records that were appended before `from_ms` may be gone, in no order.
+
+    A missing one has expired if the next was appended at `settled_ms` or before; else it may not have come yet.
+    """
+
+    from_ms: int
+    settled_ms: int
+    now_ms: int
+
+
+def kept_in(lane: Lane, region: Region, *, retention_seconds: int | None, now_ms: int) -> Kept | None:
+    """What a Region knows to be kept of a lane; None: everything."""
+    if retention_seconds is None:
+        return None
+    # What replicates at all does so within the retention of the streams of changes that replicas are fed by.
+    settled_ms = now_ms if lane.origin == region else now_ms - 1000 * limits.STREAM_RETENTION_SECONDS
+    return Kept(now_ms - 1000 * retention_seconds, settled_ms, now_ms)
+
+
+def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: Kept | None = None) -> Cursor | None:
+    """A fresh cursor at `start`, or at `end`, the tail of all that is looked at, where that comes first.
+
+    Never at a record that may be gone at any moment. None: a record is missing there, of which cannot be told whether
+    it has expired. One read for the first event of a record, about ten more for another one, and about log2 of the
+    lane's sequences for a time.
+    """
+    if isinstance(start, AtTime):
+        return _at_time(log, lane, max(start.ms, kept.from_ms) if kept else start.ms, end, kept)
+    if kept is not None:
+        oldest = _at_time(log, lane, kept.from_ms, end, kept)
+        if oldest is None or start.sequence <= oldest.sequence:
+            return oldest
+    return _at_sequence(log, lane, start.sequence, end)
+
+
+def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: Kept) -> bool:
+    """Whether the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
+
+    They were appended between the record before them and the following one; where that is gone too, nothing says that
+    they are younger. One read. Before what stands far behind the lane's end nothing has expired: nothing leads there.
+    """
+    if to_ms(following.time) > kept.settled_ms:
+        return False
+    if following.sequence - base > limits.FAR_EVENTS:
+        end = lane_end(log, lane, now_ms=kept.now_ms)
+        if following.sequence in end.beyond:
+            return False
+    before = log.tail(lane, before=base)
+    return not before.sequence or to_ms(before.time) < kept.from_ms
+
+
+def skip_over(log: Log, lane: Lane, sequence: Sequence) -> Record | None:
+    """The skip that a sequence lies within, behind its beginning; None: it is past none. One read."""
+    for found in log.recent(lane, records_max=1, before=sequence).records:
+        if found.is_skip and found.tail.sequence > sequence:
+            return found
+    return None
+
+
+def event_at(log: Log, lane: Lane, sequence: Sequence) -> Event | None:
+    """The event at a place; None where its record has expired, is lost, or has not come. UndecodableRecordError."""
+    cursor = _at_sequence(log, lane, sequence, log.tail(lane))
+    for record in log.read(lane, cursor.base, records_max=1).records:
+        if record.sequence <= sequence < record.tail.sequence and not record.is_skip:
+            return unpack(record)[sequence - record.sequence]
+    return None
+
+
+def _at_sequence(log: Log, lane: Lane, sequence: Sequence, end: Tail) -> Cursor:
+    if sequence >= end.sequence:
+        return _at_end(end)
+    before = log.tail(lane, before=sequence)
+    if before.sequence <= sequence:  # smaller where a record has not come yet: then that one is waited for
+        return _at_end(before)
+    lowest = max(0, sequence - limits.RECORD_EVENTS_MAX + 1)
+    base = _first(log, lane, lowest, sequence, lambda tail: tail.sequence > sequence)
+    before = log.tail(lane, before=base)
+    return Cursor(sequence, base, before.chain) if before.sequence == base else _at_end(before)
+
+
+def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: Kept | None) -> Cursor | None:
+    if to_ms(end.time) < ms:
+        return _at_end(end)
+    base = _first(log, lane, 0, end.sequence, lambda tail: to_ms(tail.time) >= ms)
+    before = log.tail(lane, before=base)
+    if before.sequence and to_ms(before.time) >= ms:
+        # A replica shows records in any order: an earlier one came while this looked. It begins there, or before.
+        return _at_time(log, lane, ms, before, kept)
+    if before.sequence == base or kept is None:
+        return _at_end(before)
+    if before.sequence and to_ms(before.time) >= kept.from_ms:
+        return _at_end(before)  # what is missing behind it is younger: late, or lost
+    first = log.tail(lane, before=Sequence(base + 1))
+    return Cursor(base, base, UNKNOWN_CHAIN) if to_ms(first.time) <= kept.settled_ms else None
+
+
+def _at_end(tail: Tail) -> Cursor:
+    return Cursor(tail.sequence, tail.sequence, tail.chain)
+
+
+def _first(log: Log, lane: Lane, low: int, high: int, holds: Callable[[Tail], bool]) -> Sequence:
+    """Where the first record begins of which `holds` is true; and of all after it; it begins in [low, high)."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = log.tail(lane, before=Sequence(middle))
+        if holds(found):
+            high = middle
+        else:
+            low = max(middle, found.sequence)
+    return Sequence(low)

@@ -1,0 +1,40 @@
+"""Tails: which lanes a stream can have, and where each of them ends."""
+
+from collections.abc import Callable, Iterable
+
+from eventfabric.errors import LogError, UndecodableItemError
+from eventfabric.model.identity import GENERATION_FIRST, Lane, LaneIndex, Region
+from eventfabric.model.record import EMPTY_TAIL, Tail
+from eventfabric.ports import Log, insist
+from eventfabric.services.lanes.lane_end import believed_tail
+from eventfabric.topology import StreamTopology
+
+Unreadable = Callable[[LogError | UndecodableItemError], None]
+
+
+def lanes_of(stream: StreamTopology) -> list[Lane]:
+    """Every lane that a stream can have, origin by origin."""
+    return [
+        Lane(Region(origin), GENERATION_FIRST, LaneIndex(index))
+        for origin in stream.definition.regions
+        for index in range(stream.definition.lanes)
+    ]
+
+
+def tails_of(
+    log: Log, lanes: Iterable[Lane], *, now_ms: int, unreadable: Unreadable = insist
+) -> dict[Lane, Tail]:
+    """The tails of the lanes that have events, as this Region's log shows them: one read a lane.
+
+    `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+    """
+    tails: dict[Lane, Tail] = {}
+    for lane in lanes:
+        try:
+            tail = believed_tail(log, lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
+        except LogError as error:
+            unreadable(error)
+            continue
+        if tail != EMPTY_TAIL:
+            tails[lane] = tail
+    return tails

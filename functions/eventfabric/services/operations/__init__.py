@@ -1,0 +1,1 @@
+"""What operators do: dead letters, parked keys, replays, skips, restores, failovers."""

@@ -1,0 +1,352 @@
+"""Failover: handing the lanes that one Region delivers to another, and what is known before that is done.
+
+    source answers    pause it ── its invocations end ── all of it is replicated ── hand over ── ring    nothing twice
+    source is lost                                                                  hand over ── ring    what had not
+                                                                                              been replicated, twice
+
+A handover is one item for each subscription and origin, written by the target, with an epoch above all that are known.
+The source stops where it sees it, and at each lane whose state has a higher epoch than it knows of.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from eventfabric import limits
+from eventfabric.errors import FailoverError, LogError, PortError, UndecodableItemError
+from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.cursor import LaneKey, LaneState
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.owner import Owner, Standing
+from eventfabric.model.parked import ParkedState, Settled
+from eventfabric.model.record import Tail
+from eventfabric.model.said import said
+from eventfabric.ports import Log, Ports
+from eventfabric.services.lanes.lane_end import believed_tail
+from eventfabric.services.lanes.standing import owner_of
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.topology import SubscriptionTopology, Topology
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+
+_PAUSED_BY = "failover to "
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What the target would go on from, for one subscription and origin. None: the source does not answer.
+
+    `waiting`: events in its log that nobody handled yet, as far as it knows. `behind`: events of the log that the
+    source has and the target has not. `repeated`: events that the target would handle again.
+    """
+
+    subscription: SubscriptionTopology
+    owner: Owner
+    waiting: int
+    retrying: int
+    dead: int
+    behind: int | None
+    repeated: int | None
+    unreadable: tuple[str, ...] = ()
+    """Why lanes cannot be read; each stops where it is handed over to, as it does now."""
+
+
+class Failover:
+    """A handover to `target` of all that `source` delivers, or `own_only` of what is the target's by the definition."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        source: Region,
+        target: Region,
+        ports: Ports,
+        own_only: bool = False,
+    ) -> None:
+        """`ports`: the target's. FailoverError where the target can have nothing of what the source delivers."""
+        self._topology = topology
+        self._source = source
+        self._target = target
+        self._own_only = own_only
+        self._ports = ports
+        self._check()
+        self._theirs = ports.at(source)
+        self._drained: list[SubscriptionTopology] = []
+        """What the source was paused for, and has ended."""
+
+    def _check(self) -> None:
+        if self._source == self._target:
+            raise FailoverError(f"to {self._target}: allowed: another Region than the source")
+        for name in (self._source, self._target):
+            if name not in self._topology.regions and (name == self._target or not self._removed_owns()):
+                regions = ", ".join(self._topology.regions)
+                raise FailoverError(
+                    f"Region {name}: allowed: one of fabric {self._topology.fabric}: {regions}"
+                )
+        shared = [
+            one.name
+            for one in self._topology.subscriptions.values()
+            if ({self._source, self._target} & {*self._topology.regions}) <= {*one.regions}
+        ]
+        if not shared:
+            raise FailoverError(
+                f"no subscription's stream is in both {self._source} and {self._target}: "
+                "the data is not where it would be delivered"
+            )
+
+    def _removed_owns(self) -> bool:
+        """Tell if the source, which is not in the definition any more, still delivers lanes by what is known here."""
+        return any(
+            owner is not None and owner.region == self._source
+            for one in self._topology.subscriptions.values()
+            if self._target in one.regions
+            for origin in one.regions
+            for owner in [self._ports.ledger.standing(*_names(one)).owner(Region(origin))]
+        )
+
+    def readiness(self) -> list[Readiness]:
+        """What would be handed over, and how much of it is here: two reads a lane and Region."""
+        return [self._ready(subscription, owner) for subscription, owner in self.handed()]
+
+    def handed(self) -> Iterator[tuple[SubscriptionTopology, Owner]]:
+        """Each subscription and origin whose lanes the source delivers, as far as both Regions know."""
+        for subscription in self._topology.subscriptions.values():
+            if self._target not in subscription.regions:
+                continue
+            standing = self._standing(subscription)
+            for origin in subscription.regions:
+                owner = owner_of(subscription, Region(origin), standing)
+                wanted = not self._own_only or subscription.owner(origin) == self._target
+                if owner is not None and owner.region == self._source and wanted:
+                    yield subscription, owner
+
+    def hand_over(self, reason: str = "") -> list[Owner]:
+        """Write the handovers and ring every lane; returns those written. FailoverError, after some may be written.
+
+        Then a source that was drained goes on with those that are left.
+        """
+        written: list[Owner] = []
+        left, reason = list(self.handed()), said("reason", reason)
+        try:
+            while left:
+                written.append(self._hand_over(*left[0], reason))
+                del left[0]
+        except BaseException as error:  # also where somebody interrupts: the rest is not left paused
+            names = {subscription.name for subscription, _ in left}
+            self._give_up([one for one in self._drained if one.name in names], error)
+            raise
+        return written
+
+    def _hand_over(self, subscription: SubscriptionTopology, owner: Owner, reason: str) -> Owner:
+        stream, name = _names(subscription)
+        standing = self._ports.ledger.standing(stream, name)
+        before, latest = standing.written(owner.origin, self._target), standing.owner(owner.origin)
+        # By the same read as `before`: somebody else may have handed over since the lanes were listed.
+        read_epoch = latest.epoch if latest is not None else 0
+        epoch = 1 + max(
+            [
+                owner.epoch,
+                read_epoch,
+                *(s.epoch for s in self._states(self._ports, subscription, owner.origin)),
+            ]
+        )
+        if epoch > limits.SEQUENCE_MAX:
+            raise FailoverError(
+                f"{name}, lanes of {owner.origin}: epoch {epoch - 1} leaves no room for another: nothing here "
+                "counts so far, so find out who wrote it, and set a smaller one in the handover and in the cursors"
+            )
+        now_ms = self._ports.clock.now_ms()
+        to = Owner(owner.origin, self._target, epoch, self._target, since_ms=now_ms, reason=reason)
+        stands = self._ports.ledger.hand_over(stream, name, before, to)
+        if stands is None:
+            raise FailoverError(f"{name}, lanes of {owner.origin}: somebody else hands them over: look again")
+        self._ring(subscription, owner.origin)
+        return stands
+
+    def drain(self, wait: Callable[[float], None], *, patience_seconds: float = limits.DRAIN_SECONDS) -> None:
+        """Stop the source's deliveries and wait until the target has all of them. Then hand over, then `release`.
+
+        FailoverError where that does not come within the patience; nothing is handed over, and the source goes on.
+        """
+        paused: list[SubscriptionTopology] = []
+        try:
+            self._pause(paused)
+            # Warm functions notice within the first, and those that run end within the second.
+            wait(limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS)
+            waited = 0.0
+            while lagging := self._lagging():
+                if waited >= patience_seconds:
+                    raise FailoverError(
+                        f"after {waited:.0f} s {lagging} is not in {self._target} yet: nothing is done"
+                    )
+                wait(1.0)
+                waited += 1.0
+        except BaseException as error:  # also where somebody interrupts: the source is not left paused
+            self._give_up(paused, error)
+            raise
+        self._drained = paused
+
+    def release(
+        self, wait: Callable[[float], None], *, patience_seconds: float = limits.DRAIN_SECONDS
+    ) -> None:
+        """Take back the pause of `drain`, as soon as the source sees the handover; FailoverError: it stays paused."""
+        paused, waited = [subscription for subscription, _ in self._paused()], 0.0
+        while unseen := [one.name for one in paused if not self._is_seen(one)]:
+            if waited >= patience_seconds:
+                raise FailoverError(
+                    f"{self._source} does not see the handover of {', '.join(unseen)}, which stay paused there: when "
+                    "it does, resume them"
+                )
+            wait(1.0)
+            waited += 1.0
+        self._resume(paused)
+
+    def _is_seen(self, subscription: SubscriptionTopology) -> bool:
+        """Whether the source knows of all handovers that the target wrote."""
+        seen = self._theirs.ledger.standing(*_names(subscription)).owners
+        owners = self._ports.ledger.standing(*_names(subscription)).owners
+        return all(owner in seen for owner in owners if owner.by == self._target)
+
+    def _pause(self, paused: list[SubscriptionTopology]) -> None:
+        for subscription in {one.name: one for one, _ in self.handed()}.values():
+            circuit = self._circuit(subscription)
+            if circuit.state is CircuitState.PAUSED:
+                continue
+            to = Circuit(CircuitState.PAUSED, f"{_PAUSED_BY}{self._target}", self._ports.clock.now_ms())
+            paused.append(subscription)  # before: the reply may be lost
+            if self._theirs.ledger.switch(*_names(subscription), circuit, to) is None:
+                paused.remove(subscription)
+                raise FailoverError(f"{subscription.name}: somebody else switches its circuit: look again")
+
+    def _paused(self) -> Iterator[tuple[SubscriptionTopology, Circuit]]:
+        for subscription in self._topology.subscriptions.values():
+            if self._source in subscription.regions:
+                circuit = self._circuit(subscription)
+                if circuit.state is CircuitState.PAUSED and circuit.reason == f"{_PAUSED_BY}{self._target}":
+                    yield subscription, circuit
+
+    def _give_up(self, paused: list[SubscriptionTopology], error: BaseException) -> None:
+        """Have the source go on with what it was paused for; FailoverError where that is not known to be done."""
+        try:
+            self._resume(paused)
+        except PortError as unreached:
+            names = ", ".join(one.name for one in paused)
+            raise FailoverError(
+                f"{error}; {self._source} does not answer, and {names} may stay paused there: resume them later "
+                "(eventfabric subscriptions resume)"
+            ) from unreached
+
+    def _resume(self, paused: list[SubscriptionTopology]) -> None:
+        for subscription in paused:
+            circuit = self._circuit(subscription)
+            if circuit.state is CircuitState.PAUSED and circuit.reason.startswith(_PAUSED_BY):
+                to = Circuit(since_ms=self._ports.clock.now_ms(), rings_owed=True)
+                self._theirs.ledger.switch(*_names(subscription), circuit, to)
+
+    def _circuit(self, subscription: SubscriptionTopology) -> Circuit:
+        return self._theirs.ledger.standing(*_names(subscription)).circuit
+
+    def _lagging(self) -> str:
+        """The first of the source's state or log that the target has not; nothing where it has all."""
+        for subscription, owner in self.handed():
+            stream = self._topology.stream(subscription.definition.stream)
+            here, there = self._ports.log_of(stream), self._theirs.log_of(stream)
+            for lane in self._lanes(subscription, owner.origin):
+                key = LaneKey(*_names(subscription), lane)
+                with suppress(LogError, UndecodableItemError):  # the lane stops, wherever it is delivered
+                    if self._ports.ledger.state(key) != self._theirs.ledger.state(key):
+                        return f"the state of {subscription.name} in lane {lane}"
+                    if here.tail(lane) != there.tail(lane):
+                        return f"the end of lane {lane} of {stream.name}"
+                    if self._decided(self._ports, key) != self._decided(self._theirs, key):
+                        return f"a decision about a dead letter of {subscription.name} in lane {lane}"
+        return ""
+
+    @staticmethod
+    def _decided(ports: Ports, key: LaneKey) -> list[Settled]:
+        """What people decided about a lane's dead letters: without it a proof here would not except them."""
+        return sorted(ports.ledger.settled(key), key=lambda one: (one.sequence, one.at_ms))
+
+    def _ready(self, subscription: SubscriptionTopology, owner: Owner) -> Readiness:
+        stream = self._topology.stream(subscription.definition.stream)
+        log = self._ports.log_of(stream)
+        waiting = retrying = dead = 0
+        unreadable: list[str] = []
+        ends: dict[Lane, tuple[int, int]] = {}
+        for lane in self._lanes(subscription, owner.origin):
+            try:
+                state = self._ports.ledger.state(LaneKey(*_names(subscription), lane))
+                tail = self._tail(log, lane, _reached(state))
+            except (LogError, UndecodableItemError) as error:
+                unreadable.append(str(error))
+                continue
+            reached = _reached(state)
+            ends[lane] = tail.sequence, reached
+            waiting += max(0, tail.sequence - reached)
+            parked = state.parked.get(state.latest, {}).values() if state.latest else ()
+            retrying += sum(one.state is ParkedState.RETRYING for one in parked)
+            dead += sum(one.state is ParkedState.DEAD for one in parked)
+        behind, repeated = self._missing(subscription, ends)
+        return Readiness(subscription, owner, waiting, retrying, dead, behind, repeated, tuple(unreadable))
+
+    def _missing(
+        self, subscription: SubscriptionTopology, ends: dict[Lane, tuple[int, int]]
+    ) -> tuple[int | None, int | None]:
+        behind = repeated = 0
+        log = self._theirs.log_of(self._topology.stream(subscription.definition.stream))
+        try:
+            for lane, (tail, reached) in ends.items():
+                with suppress(LogError, UndecodableItemError):  # unreadable there: not known of this lane
+                    behind += max(0, self._tail(log, lane, tail).sequence - tail)
+                    state = self._theirs.ledger.state(LaneKey(*_names(subscription), lane))
+                    repeated += max(0, _reached(state) - reached)
+        except PortError:
+            return None, None
+        return behind, repeated
+
+    def _tail(self, log: Log, lane: Lane, past: int) -> Tail:
+        return believed_tail(log, lane, past=Sequence(past), now_ms=self._ports.clock.now_ms())
+
+    def _ring(self, subscription: SubscriptionTopology, origin: Region) -> None:
+        """Ring every lane at once, and again when no function can believe any more that it is not the owner."""
+        now_ms, stream = self._ports.clock.now_ms(), StreamName(subscription.definition.stream)
+        lanes = self._lanes(subscription, origin)
+        bells = [Doorbell(stream, lane, ANY_TAIL, again=now_ms) for lane in lanes]
+        self._ports.doorbells.ring(subscription.name, bells)
+        for lane in lanes:
+            later = Doorbell(stream, lane, ANY_TAIL, again=now_ms + 1)
+            self._ports.doorbells.ring_later(subscription.name, later, 2 * limits.CIRCUIT_CACHE_SECONDS)
+
+    def _standing(self, subscription: SubscriptionTopology) -> Standing:
+        """What both Regions know of its owners, or the target alone where the source does not answer.
+
+        A source that the stream is not in is not asked: it knows nothing of it, and nobody is granted to look there.
+        """
+        here = self._ports.ledger.standing(*_names(subscription))
+        if self._source not in subscription.regions:
+            return here
+        try:
+            there = self._theirs.ledger.standing(*_names(subscription)).owners
+        except PortError:
+            there = ()
+        return Standing(here.circuit, (*here.owners, *there))
+
+    def _states(
+        self, ports: Ports, subscription: SubscriptionTopology, origin: Region
+    ) -> Iterator[LaneState]:
+        for lane in self._lanes(subscription, origin):
+            try:
+                yield ports.ledger.state(LaneKey(*_names(subscription), lane))
+            except UndecodableItemError:
+                continue  # its epoch is not known; the lane stops in any case
+
+    def _lanes(self, subscription: SubscriptionTopology, origin: Region) -> list[Lane]:
+        stream = self._topology.stream(subscription.definition.stream)
+        return [lane for lane in lanes_of(stream) if lane.origin == origin]
+
+
+def _reached(state: LaneState) -> int:
+    return state.cursors[state.latest].sequence if state.latest else 0
+
+
+def _names(subscription: SubscriptionTopology) -> tuple[StreamName, SubscriptionName]:
+    return StreamName(subscription.definition.stream), SubscriptionName(subscription.name)

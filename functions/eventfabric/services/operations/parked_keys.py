@@ -1,0 +1,61 @@
+"""Parked keys: what a subscription has set aside, retried or dead, lane by lane. One read a lane."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from eventfabric.errors import LogError, UndecodableItemError
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.model.owner import Standing
+from eventfabric.model.parked import Parked
+from eventfabric.ports import Clock, Ledger, Log, insist
+from eventfabric.services.delivery.takeover import parked_for
+from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
+from eventfabric.services.lanes.tails import Unreadable
+from eventfabric.services.lanes.whole_state import whole_state
+from eventfabric.topology import SubscriptionTopology
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedKey:
+    """One parked key, and the lane that it stands in."""
+
+    lane: Lane
+    parked: Parked
+
+    @property
+    def place(self) -> str:
+        """Where its first event stands: `<lane>@<sequence>`."""
+        return f"{self.lane}@{self.parked.first.sequence}"
+
+
+def parked_keys(
+    subscription: SubscriptionTopology,
+    lanes: Iterable[Lane],
+    *,
+    ledger: Ledger,
+    log: Log,
+    standing: Standing,
+    clock: Clock,
+    unreadable: Unreadable = insist,
+) -> Iterator[ParkedKey]:
+    """Yield the parked keys of the lanes that the ledger's Region delivers, lane by lane, in the order of the log.
+
+    Of a lane that was handed over and not taken over yet, those with which this Region goes on. `unreadable`: told of
+    each lane that cannot be read, which is left out; default: raise that.
+    """
+    stream, name = StreamName(subscription.definition.stream), SubscriptionName(subscription.name)
+    for lane in lanes:
+        if is_delivered_by(ledger.region, subscription, lane.origin, standing):
+            key, of = LaneKey(stream, name, lane), ledger_of(ledger, subscription, lane.origin)
+            owner = owner_of(subscription, lane.origin, standing)
+            try:
+                state, now_ms = whole_state(of, key, clock=clock), clock.now_ms()
+                parked = parked_for(
+                    key, state, owner, subscription=subscription, region=of.region, log=log, now_ms=now_ms
+                )
+            except (LogError, UndecodableItemError) as error:
+                unreadable(error)
+                continue
+            for one in sorted(parked.values(), key=lambda found: found.first.sequence):
+                yield ParkedKey(lane, one)

@@ -1,0 +1,83 @@
+"""Quarantine: an operator sets aside an item that does not belong to its lane, on record, to be looked at.
+
+Only what no reader could ever come to: an item far behind the lane's end, one that cannot be decoded, one that does not
+extend the record before it, or lies over it. What stands behind a hole is no such item: what is missing is restored.
+"""
+
+from eventfabric import limits
+from eventfabric.errors import LogError, QuarantineRefusedError
+from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.record import Intervention
+from eventfabric.model.said import said
+from eventfabric.ports import Clock, Log
+from eventfabric.services.lanes.lane_end import lane_end
+
+
+class Quarantine:
+    """The lanes of one log, in the Region in which they are written: a removal there replicates to all others."""
+
+    def __init__(self, log: Log, *, region: Region, clock: Clock) -> None:
+        self._log = log
+        self._region = region
+        self._clock = clock
+
+    def fault(self, lane: Lane, sequence: Sequence) -> str:
+        """Say what is wrong with the item at a place.
+
+        QuarantineRefusedError: nothing is, or nothing stands there, or that is to be mended otherwise.
+        """
+        if lane.origin != self._region:
+            raise QuarantineRefusedError(
+                lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
+            )
+        newest = self._log.recent(lane, records_max=1, before=Sequence(sequence + 1))
+        if sequence in newest.unreadable:
+            return self._unreadable(lane, sequence)
+        if sequence not in [record.sequence for record in newest.records]:
+            raise QuarantineRefusedError(lane, sequence, "nothing stands there")
+        end = lane_end(self._log, lane, now_ms=self._clock.now_ms())
+        if sequence in end.beyond and sequence - end.tail.sequence > limits.FAR_EVENTS:
+            return f"stands far behind {end.tail.sequence}, where the lane ends"
+        fault = self._fault(lane, sequence)
+        if fault is None:
+            raise QuarantineRefusedError(
+                lane, sequence, "it continues the record before it: it is the lane's own"
+            )
+        return fault
+
+    def set_aside(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Intervention:
+        """Move the item out of its lane; made again after it was interrupted, it goes on. Errors as `fault`."""
+        by, reason = said("by", by), said("reason", reason)
+        fault = self.fault(lane, sequence)
+        why = f"{fault}; {reason}" if reason else fault
+        aside = Intervention(lane, sequence, by=by, reason=why, at_ms=self._clock.now_ms())
+        self._log.set_aside(aside)
+        return aside
+
+    def _unreadable(self, lane: Lane, sequence: Sequence) -> str:
+        """Say why the item at a place cannot be decoded, whatever stands before it."""
+        try:
+            self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1))
+        except LogError as error:
+            return error.reason
+        raise QuarantineRefusedError(lane, sequence, "nothing stands there any more")
+
+    def _fault(self, lane: Lane, sequence: Sequence) -> str | None:
+        (record,) = self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1)).records
+        try:
+            before = self._log.tail(lane, before=sequence)
+        except LogError as error:
+            raise QuarantineRefusedError(
+                lane,
+                sequence,
+                f"the item before it, at {error.sequence}, cannot be read: set that aside first",
+            ) from error
+        if sequence < before.sequence:
+            return f"lies over the record before it, which ends at {before.sequence}"
+        if sequence > before.sequence:
+            raise QuarantineRefusedError(
+                lane,
+                sequence,
+                f"records are missing before it, from {before.sequence} on: put these back (lanes restore)",
+            )
+        return None if record.extends(before.chain) else "does not extend the record before it"

@@ -1,0 +1,390 @@
+"""Replay: one subscription's cursors in one Region, moved back; or another's, moved to where this one is to feed it.
+
+    log       0 1 2 3 4 5 6 7 8 9              cursor 8, key a parked with [2, 5, 7]
+    replay from 4                              cursor 4, replays until 8, key a parked with [2]
+                                               5 and 7 come again with the cursor, and wait behind 2 as before
+
+One commit a lane, conditional on the state that was read, and then a ring; so it meets a delivery that runs at the same
+time as two consumers would: one of them reads again. What waits in a parked key always stands before the cursor: what
+does not any more is dropped from the keys in that same commit, or it would be handled by both.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from eventfabric import limits
+from eventfabric.errors import (
+    ContendedCommitError,
+    LogError,
+    ReplayRefusedError,
+    SettingError,
+    UndecodableItemError,
+)
+from eventfabric.model.cursor import START, Cursor, LaneKey
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName, lane_index
+from eventfabric.model.owner import Owner
+from eventfabric.model.parked import REPLAYED, Failure, Parked, ParkedChange, ParkedState, Place, Rest
+from eventfabric.model.record import EMPTY_TAIL, Tail
+from eventfabric.model.start import AtSequence, AtTime, Start
+from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
+from eventfabric.services.delivery.retry import first_version, parking_id
+from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.takeover import is_taken_over
+from eventfabric.services.lanes.batch_copies import BatchCopies
+from eventfabric.services.lanes.lane_end import tail_to_begin_at
+from eventfabric.services.lanes.locate import kept_in, locate
+from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.whole_state import whole_state
+from eventfabric.topology import StreamTopology, SubscriptionTopology
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+from eventfabric.wire.ledger_commit import in_commits
+
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""`map`, or a pool's: what is asked of many lanes may be asked at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a replay was asked for. `fresh`: the subscription that is fed has no cursor in any of the lanes."""
+
+    start: Start
+    key: str | None = field(repr=False)
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The state of a lane as it was read; `fed_until`: where the subscription stands from which it is fed, or 0."""
+
+    read: Cursor
+    parked: dict[str, Parked]
+    fed_until: Sequence
+    is_taken_over: bool = True
+    """False: the lane was handed over to this Region, and what stands here is not what it goes on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanePlan:
+    """What a replay does to a lane: its cursor goes from `read` to `to`, and parked keys change with it.
+
+    `events`: how many are handed out again. `unreadable`: why the lane is left as it is, where it cannot be read.
+    """
+
+    asked: Asked
+    lane: Lane
+    read: Cursor
+    to: Cursor
+    changes: tuple[ParkedChange, ...] = ()
+    events: int = 0
+    unreadable: str = ""
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.changes) or self.to != self.read
+
+
+@dataclass(frozen=True, slots=True)
+class LaneReplayed:
+    """What a replay did to a lane. `rung`: the lane delivers by itself; else with its next doorbell."""
+
+    plan: LanePlan
+    rung: bool
+
+
+class Replay:
+    """A replay of one subscription in the Region of its ledger; `into`: the events go to that one instead."""
+
+    def __init__(
+        self,
+        source: SubscriptionTopology,
+        stream: StreamTopology,
+        *,
+        into: SubscriptionTopology | None = None,
+        log: Log,
+        ledger: Ledger,
+        doorbells: Doorbells,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        if into is not None and into.name == source.name:
+            raise ReplayRefusedError(f"{into.name} cannot be fed from itself: leave --into out to replay it")
+        if into is not None and into.definition.stream != stream.name:
+            raise ReplayRefusedError(
+                f"{into.name} is of stream {into.definition.stream}, {source.name} of {stream.name}: allowed: "
+                "subscriptions of one stream"
+            )
+        self.target = into or source
+        if not self.target.definition.replay:
+            raise ReplayRefusedError(f"{self.target.name} has replay = false in the definition")
+        self._source = source if into is not None else None
+        self._stream = stream
+        self._log = log
+        self._ledger = ledger
+        self._doorbells = doorbells
+        self._clock = clock
+        self._entropy = entropy
+        self._owners: dict[Region, Owner | None] = {}
+        types = self.target.definition.types
+        self._types = None if types is None else frozenset(types)
+
+    def plan(
+        self,
+        start: Start | None,
+        *,
+        key: str | None = None,
+        lane: Lane | None = None,
+        counts: bool = False,
+        each: Each = map,
+    ) -> list[LanePlan]:
+        """What is to be done to each lane, nothing of it done yet: one read a lane, and those that find the place.
+
+        `start` None: from the first event, of a subscription that has delivered nothing. `counts`: have `events` leave
+        out what the subscription does not want, which may read the log from `start` on.
+
+        Raises:
+            ReplayRefusedError: it cannot be done; says which facts decided that.
+            SettingError: there is no such lane.
+        """
+        if isinstance(start, AtTime) and start.ms > self._clock.now_ms():
+            raise ReplayRefusedError(f"{start} is in the future: it is {AtTime(self._clock.now_ms())} now")
+        if key is not None and self._source is not None:
+            raise ReplayRefusedError("--key goes without --into: a key is replayed where it was delivered")
+        lanes = self._lanes(key, lane)
+        seen: dict[Lane, Seen | LanePlan] = dict(zip(lanes, each(self._look_or_leave, lanes), strict=True))
+        begun = [one for one, found in seen.items() if found.read.version]
+        if start is None and (begun or self._source is None):
+            where = f": lane {begun[0]} is at {seen[begun[0]].read.sequence}" if begun else ""
+            raise ReplayRefusedError(f"say --from where: {self.target.name} has delivered events{where}")
+        asked = Asked(start or AtSequence(Sequence(0)), key, self._source is not None and not begun)
+        plans: list[LanePlan] = list(each(lambda one: self._plan_or_leave(one, seen[one], asked), lanes))
+        readable = [plan for plan in plans if not plan.unreadable]
+        if not readable:
+            raise ReplayRefusedError(plans[0].unreadable)
+        self._check(readable, asked, each)
+        return list(each(self._counted, plans)) if counts and self._types is not None else plans
+
+    def carry_out(self, plan: LanePlan) -> LaneReplayed:
+        """Do it to one lane, and ring it.
+
+        Raises:
+            ReplayRefusedError: deliveries went on meanwhile, and it cannot be done any more; nothing is changed.
+            ContendedCommitError: the lane is too busy; nothing is changed.
+        """
+        key = self._key(self.target, plan.lane)
+        for _ in range(limits.LANE_RACES_MAX):
+            if not plan.changes_anything:
+                return LaneReplayed(plan, rung=True)
+            ledger = ledger_of(self._ledger, self.target, plan.lane.origin)
+            outcome = ledger.commit(key, plan.read, plan.to, parked=plan.changes)
+            if isinstance(outcome, Committed):
+                bell = Doorbell(key.stream, plan.lane, ANY_TAIL, again=outcome.cursor.version)
+                return LaneReplayed(plan, rung=not self._doorbells.ring(self.target.name, [bell]))
+            plan = self._plan(plan.lane, self._look(plan.lane), plan.asked)
+        raise ContendedCommitError(f"lane {plan.lane} of {self.target.name} is busy: try again")
+
+    def _lanes(self, key: str | None, lane: Lane | None) -> list[Lane]:
+        region, lanes = self._ledger.region, lanes_of(self._stream)
+        standing = Standings(self.target, ledger=self._ledger, clock=self._clock).read()
+        if lane is not None and lane not in lanes:
+            raise SettingError("lane", str(lane), f"{lanes[0]} to {lanes[-1]}")
+        owned = [one for one in lanes if is_delivered_by(region, self.target, one.origin, standing)]
+        self._owners = {one.origin: owner_of(self.target, one.origin, standing) for one in owned}
+        if lane is not None and lane not in owned:
+            raise ReplayRefusedError(f"lane {lane} of {self.target.name} is not delivered by {region}")
+        if not owned:
+            raise ReplayRefusedError(f"{region} delivers no lane of {self.target.name}")
+        index = None if key is None else lane_index(key, self._stream.definition.lanes)
+        chosen = [one for one in owned if lane in (None, one) and index in (None, one.index)]
+        if not chosen:
+            raise ReplayRefusedError(f"the events of key {key!r} are in lanes 0.{index}, not in {lane}")
+        return chosen
+
+    def _look_or_leave(self, lane: Lane) -> Seen | LanePlan:
+        try:
+            return self._look(lane)
+        except UndecodableItemError as error:
+            asked = Asked(AtSequence(Sequence(0)), None, False)
+            return LanePlan(asked, lane, START, START, unreadable=str(error))
+
+    def _plan_or_leave(self, lane: Lane, seen: Seen | LanePlan, asked: Asked) -> LanePlan:
+        if isinstance(seen, LanePlan):
+            return replace(seen, asked=asked)
+        try:
+            return self._plan(lane, seen, asked)
+        except LogError as error:
+            return LanePlan(asked, lane, seen.read, seen.read, unreadable=str(error))
+
+    def _look(self, lane: Lane) -> Seen:
+        ledger = ledger_of(self._ledger, self.target, lane.origin)
+        state = whole_state(ledger, self._key(self.target, lane), clock=self._clock)
+        read, parked = state.cursor(ledger.region), state.parked.get(ledger.region, {})
+        has_it = is_taken_over(state, ledger.region, self._owners[lane.origin])
+        if self._source is None:
+            return Seen(read, parked, Sequence(0), has_it)
+        source = ledger.state(self._key(self._source, lane))
+        return Seen(read, parked, source.cursor(ledger.region).sequence, has_it)
+
+    def _plan(self, lane: Lane, seen: Seen, asked: Asked) -> LanePlan:
+        read, parked = seen.read, seen.parked
+        self._check_taken_over(lane, seen)
+        has_begun = read.version > 0
+        stays = LanePlan(asked, lane, read, read)
+        if not (has_begun or asked.fresh):
+            return stays  # it begins by itself, and skips nothing
+        end = self._log.tail(lane, before=read.sequence) if has_begun else self._tail(lane)
+        is_ahead = has_begun and self._is_ahead(lane, read, end)
+        if has_begun and end.sequence < read.sequence and not is_ahead:
+            return stays  # all that stood before the cursor has expired
+        now_ms, retention_seconds = self._clock.now_ms(), self._stream.retention_seconds
+        region = lane.origin if has_begun else self._ledger.region  # all up to a cursor was here
+        kept = kept_in(lane, region, retention_seconds=retention_seconds, now_ms=now_ms)
+        found = locate(self._log, lane, asked.start, end=end, kept=kept)
+        if found is None:
+            raise ReplayRefusedError(f"the records of lane {lane} have not all come yet: try again later")
+        if has_begun and found.sequence >= read.sequence:
+            return stays
+        if asked.key is not None:
+            return self._plan_key(stays, found, parked, asked.key)
+        changes = tuple(
+            ParkedChange(key, after)
+            for key in parked.values()
+            if (after := key.before(found.sequence)) is not key
+        )
+        self._check_changes(lane, changes, f"hold events from sequence {found.sequence} on")
+        until = Sequence(max(read.sequence, read.replay_until, seen.fed_until))
+        if is_ahead:  # what comes behind the end now is published anew, and no replay
+            until = end.sequence
+        replay_until = until if until > found.sequence else Sequence(0)
+        to = replace(
+            read.at_rest(), sequence=found.sequence, base=found.base, chain=found.chain, crashes=0,
+            replay_until=replay_until, began=min(read.began, found.sequence) if has_begun else found.sequence,
+        ).beside_after(read, parked, changes)  # fmt: skip
+        return LanePlan(asked, lane, read, to, changes, max(0, replay_until - found.sequence))
+
+    def _plan_key(self, plan: LanePlan, found: Cursor, parked: dict[str, Parked], key: str) -> LanePlan:
+        """Its events up to the cursor wait from now on, and are due; what comes later waits behind them."""
+        lane, read = plan.lane, plan.read
+        for each in parked.values():
+            if each.key == key:
+                raise ReplayRefusedError(
+                    f"key {key!r} is parked in lane {lane} ({each.state}, from sequence {each.first.sequence}): "
+                    "redrive or discard it first"
+                )
+        places = self._places(lane, replace(found, replay_until=read.sequence), key)
+        now_ms = self._clock.now_ms()
+        failure = Failure(REPLAYED, "", "", "replayed by an operator", 0, 0, now_ms, now_ms)
+        waiting: dict[str, list[Place]] = {}
+        for place in places:
+            waiting.setdefault(parking_id(self.target.definition, key, place), []).append(place)
+        if len(parked) + len(waiting) > limits.PARKED_KEYS_MAX:
+            raise ReplayRefusedError(f"lane {lane} has {len(parked)} parked keys, and room for no more")
+        most = limits.PARKED_PLACES_MAX
+        new = [
+            Parked(
+                name,
+                key,
+                ParkedState.RETRYING,
+                tuple(some[:most]),
+                now_ms,
+                failure,
+                version=first_version(self._entropy),
+                rest=_rest(some[most], read.sequence) if len(some) > most else None,
+            )
+            for name, some in waiting.items()
+        ]
+        changes = tuple(ParkedChange(None, parked) for parked in new)
+        self._check_changes(lane, changes, "would have to be made, an event each")
+        to = read.beside_after(read, parked, changes)
+        return replace(plan, to=to, changes=changes, events=len(places))
+
+    def _check_taken_over(self, lane: Lane, seen: Seen) -> None:
+        owner = self._owners[lane.origin]
+        if owner is not None and not seen.is_taken_over:
+            raise ReplayRefusedError(
+                f"lane {lane} was handed over to {owner.region}, which has not taken it over yet: deliver first "
+                "(eventfabric subscriptions resume where it is paused, else eventfabric lanes --ring)"
+            )
+
+    def _check_changes(self, lane: Lane, changes: tuple[ParkedChange, ...], what: str) -> None:
+        commits = list(in_commits(changes))
+        if len(commits) > 1:
+            raise ReplayRefusedError(
+                f"{len(changes)} parked keys of lane {lane} {what}, and one commit takes {len(commits[0])}: redrive or "
+                "discard some first, or replay less"
+            )
+        drops = any(change.before for change in changes)
+        if drops and self._stream.definition.durability == "quorum":
+            raise ReplayRefusedError(
+                f"{len(changes)} parked keys of lane {lane} {what}, and a quorum stream has no transactions to move "
+                "them: redrive or discard them first, or replay from later on"
+            )
+
+    def _places(self, lane: Lane, cursor: Cursor, key: str) -> list[Place]:
+        """Where the events of a key stand that are replays for this cursor."""
+        places: list[Place] = []
+        for stretch in self._stretches(lane, cursor):
+            places += [stretch.place(at) for at, event in enumerate(stretch.events) if event.key == key]
+        return places
+
+    def _stretches(self, lane: Lane, cursor: Cursor) -> Iterable[Stretch]:
+        """The replays of a cursor, a page at a time; LogError where they cannot be read."""
+        ledger, key = ledger_of(self._ledger, self.target, lane.origin), self._key(self.target, lane)
+        alone = ledger.region if self._owners[lane.origin] is None else None
+        copies = BatchCopies(ledger, key, ledger.state(key), alone)
+        while cursor.is_replay:
+            page = self._log.read(lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX)
+            stepped_over = {record.batch_id for record in page.records if copies.where(record)}
+            stretch = Stretch(cursor, page.records, self._types, stepped_over)
+            yield stretch
+            if stretch.stop is not None:
+                raise stretch.stop
+            if stretch.end == cursor.sequence:
+                raise ReplayRefusedError(f"the record at sequence {cursor.base} of lane {lane} is not here")
+            cursor = stretch.cursor_at(stretch.end)
+
+    def _counted(self, plan: LanePlan) -> LanePlan:
+        if plan.asked.key is not None or not plan.changes_anything:
+            return plan
+        try:
+            return replace(plan, events=sum(len(each.events) for each in self._stretches(plan.lane, plan.to)))
+        except LogError as error:  # the deliveries of that lane stop there, too
+            return LanePlan(plan.asked, plan.lane, plan.read, plan.read, unreadable=str(error))
+
+    def _check(self, plans: list[LanePlan], asked: Asked, each: Each) -> None:
+        """Refuse what was asked for wrongly."""
+        nothing = not any(plan.changes_anything for plan in plans)
+        if isinstance(asked.start, AtSequence) and asked.start.sequence and (nothing or asked.fresh):
+            tails: list[Sequence] = list(each(lambda plan: self._tail(plan.lane).sequence, plans))
+            furthest = max(range(len(plans)), key=tails.__getitem__)
+            if asked.start.sequence > tails[furthest]:
+                raise ReplayRefusedError(
+                    f"{asked.start} is beyond the tail: lane {plans[furthest].lane} ends at {tails[furthest]}"
+                    + (", no other further on" if len(plans) > 1 else "")
+                )
+        if asked.key is not None and nothing:
+            upto = ", ".join(f"lane {plan.lane} up to {plan.read.sequence}" for plan in plans)
+            raise ReplayRefusedError(
+                f"key {asked.key!r} has no delivered events from {asked.start} on: looked at {upto}"
+            )
+
+    def _is_ahead(self, lane: Lane, read: Cursor, end: Tail) -> bool:
+        """Tell a lane that was made anew behind its cursor from one of which all up to the cursor has expired."""
+        if end.sequence >= read.sequence or (
+            end == EMPTY_TAIL and self._stream.retention_seconds is not None
+        ):
+            return False
+        return self._tail(lane).sequence < read.sequence
+
+    def _tail(self, lane: Lane) -> Tail:
+        return tail_to_begin_at(self._log, lane, now_ms=self._clock.now_ms())
+
+    def _key(self, subscription: SubscriptionTopology, lane: Lane) -> LaneKey:
+        return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.name), lane)
+
+
+def _rest(place: Place, end: Sequence) -> Rest:
+    """What waits from a place on, all of it replays up to the end."""
+    return Rest(place.base, place.sequence).joined_by(place, end)

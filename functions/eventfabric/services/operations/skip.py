@@ -1,0 +1,164 @@
+"""Skip: a lane goes on past records that are lost for good, by an operator's decision, on record.
+
+    log    [ 30 ]──[ 40 ]      ?         [ 52 ]──[ 60 ]     47 to 51 are lost: no Region has them, nor has a backup
+           [ 30 ]──[ 40 ]──[ skip ]──────[ 52 ]──[ 60 ]     the skip stands in their place, and replicates as they would
+
+The skip is a record without events: it continues the record before it, and says which one stands behind it. So whoever
+reads the log comes past it without looking anywhere else, in every Region, and nothing else leads past a hole. It is
+never taken back: a record restored later would stand before cursors that never handed it out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from eventfabric import limits
+from eventfabric.errors import LogError, PortError, SkipRefusedError
+from eventfabric.model.hybrid_clock import next_time, to_ms
+from eventfabric.model.identity import Chain, Lane, Region, Sequence
+from eventfabric.model.record import Intervention, InterventionKind, Record, SkippedBy, Tail, pin_of, skip_at
+from eventfabric.model.said import said
+from eventfabric.ports import Clock, Log
+from eventfabric.services.lanes.locate import has_expired, kept_in
+from eventfabric.services.operations.restore import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What is lost of a lane: every sequence from `start.sequence` on and before `until.sequence`.
+
+    `chain`: with which the lane goes on behind it. `behind`: the record that does; None: the lost ones were its last.
+    """
+
+    start: Tail
+    until: Tail
+    chain: Chain
+    behind: Record | None
+
+    @property
+    def events(self) -> int:
+        """How many events are lost."""
+        return self.until.sequence - self.start.sequence
+
+
+class Skip:
+    """The lanes of one log, in the Region in which they are written. `elsewhere`: the logs of the other Regions."""
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        region: Region,
+        elsewhere: Mapping[Region, Callable[[], Log]],
+        seen: Seen,
+        retention_seconds: int | None,
+        clock: Clock,
+    ) -> None:
+        self._log = log
+        self._region = region
+        self._elsewhere = elsewhere
+        self._seen = seen
+        self._retention_seconds = retention_seconds
+        self._clock = clock
+
+    def look(self, lane: Lane, sequence: Sequence) -> Gap:
+        """Find what is lost from a sequence on, and that nobody has it; changes nothing.
+
+        SkipRefusedError: nothing is missing there, or it has expired, or a Region has it or does not answer.
+        """
+        if lane.origin != self._region:
+            raise SkipRefusedError(lane, sequence, f"lane {lane} is written in {lane.origin}: say --region")
+        try:
+            gap = self._gap(lane, sequence)
+        except LogError as error:
+            raise SkipRefusedError(
+                lane, sequence, f"{error.lane}@{error.sequence} cannot be read: {error.reason}"
+            ) from error
+        for region in self._elsewhere:
+            self._refuse_what_is_kept(lane, gap, region)
+        return gap
+
+    def skip(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Gap:
+        """Have the lane go on past what is lost; made again after it was interrupted, it goes on. Errors as `look`."""
+        if not reason.strip():
+            raise SkipRefusedError(lane, sequence, "say --reason: it stays on record")
+        by, reason = said("by", by), said("reason", reason)
+        gap = self.look(lane, sequence)
+        now_ms = self._clock.now_ms()
+        why = f"{gap.events:,} events before {gap.until.sequence} are lost; {reason}"
+        self._log.note(Intervention(lane, sequence, by, why, now_ms, InterventionKind.SKIPPED))
+        record = skip_at(
+            gap.start, lane, until=gap.until, chain=gap.chain,
+            expires_at=self._expires_at(gap), skipped=SkippedBy(by, reason, now_ms),
+        )  # fmt: skip
+        if self._log.append(record) is not None:
+            raise SkipRefusedError(lane, sequence, "a record was written there meanwhile")
+        return gap
+
+    def _gap(self, lane: Lane, sequence: Sequence) -> Gap:
+        start = self._log.tail(lane, before=sequence)
+        page = self._log.read(lane, sequence, records_max=1)
+        behind = page.records[0] if page.records else None
+        if start.sequence != sequence or (behind is not None and behind.sequence == sequence):
+            raise SkipRefusedError(
+                lane,
+                sequence,
+                f"nothing is missing from there on; what is before it ends at {start.sequence}",
+            )
+        if behind is None:
+            return self._end(lane, start)
+        if behind.sequence - sequence > limits.FAR_EVENTS:
+            raise SkipRefusedError(
+                lane,
+                sequence,
+                f"what stands at {behind.sequence} is too far away: set it aside (lanes quarantine)",
+            )
+        kept = kept_in(
+            lane, self._region, retention_seconds=self._retention_seconds, now_ms=self._clock.now_ms()
+        )
+        if kept is not None and has_expired(self._log, lane, sequence, behind, kept):
+            raise SkipRefusedError(
+                lane, sequence, "it has expired: each subscription's on_expired says what it does"
+            )
+        until = Tail(behind.sequence, behind.chain, behind.time)
+        chains = {one.chain for one in self._seen(lane) if one.sequence == behind.sequence and one.chain}
+        known = next((chain for chain in sorted(chains) if behind.extends(chain)), pin_of(behind))
+        return Gap(start, until, known, behind)
+
+    def _end(self, lane: Lane, start: Tail) -> Gap:
+        """What is lost at the end of a lane, by what cursors and reconciliation know of it."""
+        seen = {
+            one
+            for one in self._seen(lane)
+            if start.sequence < one.sequence <= start.sequence + limits.FAR_EVENTS
+        }
+        last = max((one.sequence for one in seen), default=start.sequence)
+        chains = {one.chain for one in seen if one.sequence == last and one.chain is not None}
+        if len(chains) != 1:
+            found = "several chains are known there" if chains else "nobody was seen further on"
+            raise SkipRefusedError(lane, start.sequence, f"the lane ends there: {found}")
+        until = Tail(last, chains.pop(), next_time(start.time, self._clock.now_ms()))
+        return Gap(start, until, until.chain, None)
+
+    def _expires_at(self, gap: Gap) -> int | None:
+        if gap.behind is not None:
+            return gap.behind.expires_at
+        if self._retention_seconds is None:
+            return None
+        return max(to_ms(gap.until.time) // 1000 + self._retention_seconds, gap.start.expires_at or 0)
+
+    def _refuse_what_is_kept(self, lane: Lane, gap: Gap, region: Region) -> None:
+        """Refuse to go past what another Region has: an acknowledged event is not lost while it stands anywhere."""
+        start, end = gap.start.sequence, gap.until.sequence
+        try:
+            page = self._elsewhere[region]().read(lane, start, records_max=1, before=end)
+        except LogError as error:
+            raise SkipRefusedError(lane, start, f"{region} has something there: {error.reason}") from error
+        except PortError as error:
+            raise SkipRefusedError(
+                lane, start, f"{region} does not answer, and may have it: {error}"
+            ) from error
+        if page.records:
+            found = page.records[0].sequence
+            raise SkipRefusedError(
+                lane, start, f"{region} has {found}: copy it from there (eventfabric reconcile --repair)"
+            )

@@ -1,0 +1,81 @@
+"""Survey: where every lane stands for a subscription, and another ring for those that lag. Repairs nothing else."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from eventfabric.errors import UndecodableItemError
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.identity import (
+    Lane,
+    Sequence,
+    StreamName,
+    SubscriptionName,
+)
+from eventfabric.model.owner import Standing
+from eventfabric.model.record import Tail
+from eventfabric.ports import Doorbells, Ledger, insist
+from eventfabric.services.lanes.standing import is_delivered_by, ledger_of
+from eventfabric.services.lanes.tails import Unreadable
+from eventfabric.topology import SubscriptionTopology
+from eventfabric.wire.doorbell import Doorbell
+
+_MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """One lane for one subscription: the log ends at `tail`, `cursor` is next to be delivered."""
+
+    subscription: SubscriptionTopology
+    lane: Lane
+    tail: Tail
+    cursor: Cursor
+
+    @property
+    def lag(self) -> int:
+        """Events that are in the log and not yet delivered."""
+        return max(0, self.tail.sequence - self.cursor.sequence)
+
+
+def survey(
+    subscription: SubscriptionTopology,
+    tails: Mapping[Lane, Tail],
+    *,
+    ledger: Ledger,
+    standing: Standing,
+    unreadable: Unreadable = insist,
+) -> Iterator[LaneStanding]:
+    """Where the lanes stand that the ledger's Region delivers for a subscription, by its standing: one read a lane.
+
+    `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+    """
+    name = SubscriptionName(subscription.name)
+    for lane, tail in tails.items():
+        if is_delivered_by(ledger.region, subscription, lane.origin, standing):
+            key = LaneKey(StreamName(subscription.definition.stream), name, lane)
+            of = ledger_of(ledger, subscription, lane.origin)
+            try:
+                cursor = of.state(key).cursor(of.region)
+            except UndecodableItemError as error:
+                unreadable(error)
+                continue
+            yield LaneStanding(subscription, lane, tail, cursor)
+
+
+def ring_again(standings: Iterable[LaneStanding], *, doorbells: Doorbells, now_ms: int) -> list[LaneStanding]:
+    """Ring for every lane that lags; returns those that were rung.
+
+    The minute is part of the deduplication id, so that the queue does not take this ring for the one that was lost.
+    """
+    rung: list[LaneStanding] = []
+    for standing in standings:
+        if standing.lag:
+            doorbell = Doorbell(
+                StreamName(standing.subscription.definition.stream),
+                standing.lane,
+                Sequence(standing.tail.sequence),
+                again=now_ms // _MINUTE_MS,
+            )
+            if not doorbells.ring(standing.subscription.name, [doorbell]):
+                rung.append(standing)
+    return rung

@@ -1,0 +1,1 @@
+"""Proof: say what was delivered, and hold it against the log."""

@@ -1,0 +1,309 @@
+"""Claim: what one subscription's cursor says of a lane, held against the lane's trail; and what it excepts.
+
+A cursor carries the chain of the record before its `base`. That chain was computed over all records before it, so where
+the log has the same chain at the same place, the log up to there is what was handled, record by record.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from eventfabric.errors import LogError, MissingRecordError
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.event import Event
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.parked import REPLAYED, Dropped, Parked, ParkedState, Place, Settled
+from eventfabric.model.proof import ExceptionKind, Exempt, ExemptRange, LaneProof
+from eventfabric.model.record import UNKNOWN_CHAIN, Record, SkippedBy, is_pin
+from eventfabric.model.slice import Seam
+from eventfabric.services.proof.trail import Trail
+from eventfabric.wire.payload_codec import unpack
+
+_KINDS = {"discarded": ExceptionKind.DISCARDED, "edited": ExceptionKind.EDITED}
+
+
+class Claim:
+    """One cursor. `end`: how far it needs the log; `wrong`: what contradicts it, once that is found.
+
+    Who walks the trail tells it of the trail's start, of every record, of what ended the walk, and of its end.
+    """
+
+    def __init__(
+        self,
+        key: LaneKey,
+        region: Region,
+        cursor: Cursor,
+        *,
+        sees_from: Region,
+        exceptions: Iterable[Exempt | ExemptRange] = (),
+        types: frozenset[str] | None = None,
+        elsewhere: Callable[[Record], str] = lambda record: "",
+    ) -> None:
+        """`elsewhere`: where a record's batch is delivered, if that is not here."""
+        self.end = Sequence(max(cursor.sequence, cursor.replay_until))
+        self.wrong: Finding | None = None
+        self._key, self._region, self._cursor = key, region, cursor
+        self._sees_from = sees_from
+        # What a replay went back behind is to come again, whatever was decided about it.
+        each, self._ranges = list[Exempt](), list[ExemptRange]()
+        for one in exceptions:
+            if isinstance(one, ExemptRange):
+                self._ranges.append(one)
+            elif one.sequence < cursor.sequence:
+                each.append(one)
+        self._due = deque(sorted(each, key=lambda one: one.sequence))
+        self._found: list[Exempt] = []
+        self._types = types
+        self._elsewhere = elsewhere
+        self._first: Sequence | None = None
+        self._is_partial = cursor.sequence > cursor.base
+        self._holder_end: Sequence | None = None
+
+    @property
+    def wants_successor(self) -> bool:
+        """Whether a record behind `end` says more: the one that the cursor is in is bound by that."""
+        return self._is_partial and self._holder_end is not None
+
+    def start(self, trail: Trail) -> None:
+        """Nothing was walked yet."""
+        self._compare(trail.at, trail.first)
+
+    def meet(self, trail: Trail, record: Record) -> None:
+        """A record was verified."""
+        cursor = self._cursor
+        if trail.before.chain is None:
+            self._met_oldest(trail.before.sequence, record)
+        elif self._first is None and cursor.base == trail.before.sequence:
+            self._met_behind_skip(trail.first, record)
+        if self._is_partial and record.sequence == cursor.base:
+            self._holder_end = trail.at.sequence
+            if cursor.sequence >= trail.at.sequence:
+                self._broken(f"it stands at {cursor.sequence}, in a record that ends at {trail.at.sequence}")
+        if record.is_skip and record.sequence < cursor.base < trail.at.sequence:
+            self._first = trail.first  # it had come to one of the lost records
+        self._compare(trail.at, trail.first)
+        if self._first is None and cursor.base < trail.at.sequence:
+            self._broken(f"its record begins at {cursor.base}, where the log has none")
+        if record.sequence < cursor.sequence:
+            self._except(record)
+
+    def stop(self, error: LogError) -> None:
+        """The trail goes no further."""
+        bound = max(self.end, Sequence((self._holder_end or 0) + 1) if self._is_partial else self.end)
+        if self._first is None or error.sequence < bound:
+            missing = isinstance(error, MissingRecordError)
+            self._contradict(
+                FindingKind.HOLE if missing else FindingKind.DIVERGENCE,
+                Sequence(error.sequence),
+                error.reason,
+            )
+
+    def finish(self, trail: Trail, tail: Sequence) -> None:
+        """The trail is at its end; the lane's is at `tail`."""
+        at = trail.at.sequence
+        if self._first is None and at == self._cursor.base and is_pin(trail.at.chain):
+            self._first = (
+                trail.first
+            )  # what stands behind tells, and is verified against the cursor when it is read
+        if at >= self.end:
+            return
+        if tail > at and trail.may_have_expired:
+            self._lost_holder()
+        elif tail > at:
+            self._contradict(FindingKind.HOLE, at, f"missing; others stand behind it, up to {tail}")
+        else:
+            self._contradict(
+                FindingKind.CURSOR_AHEAD, self._cursor.sequence,
+                f"the lane ends at {at} in {self._sees_from}: the rest is lost, or not replicated yet",
+            )  # fmt: skip
+
+    def proof(self) -> LaneProof:
+        """What came of it."""
+        cursor = self._cursor
+        first = cursor.sequence if self._first is None else min(self._first, cursor.sequence)
+        return LaneProof(
+            self._key.stream, self._key.subscription, self._key.lane, self._region, cursor, first,
+            tuple(sorted((*self._found, *self._due), key=lambda one: one.sequence)), self.wrong,
+        )  # fmt: skip
+
+    def contradict_back(self, stood_at: int) -> None:
+        """A reconciliation saw it further on, and nobody replays."""
+        self._contradict(
+            FindingKind.CURSOR_BACK, self._cursor.sequence, f"it stood at {stood_at} when it was reconciled"
+        )
+
+    def _met_oldest(self, oldest: Sequence, record: Record) -> None:
+        """Everything before this record has expired: a cursor that stands there is bound to nothing behind it."""
+        cursor = self._cursor
+        if cursor.base < oldest:
+            if cursor.sequence > oldest:
+                self._broken(f"its record begins at {cursor.base} and another at {oldest}")
+            self._lost_holder()
+        elif cursor.base == oldest and cursor.chain == UNKNOWN_CHAIN:
+            self._first = cursor.sequence
+        elif cursor.base == oldest:
+            self._first = cursor.base
+            if not record.extends(cursor.chain):
+                self._broken(f"the record at {cursor.base} does not follow on what was handled")
+
+    def _met_behind_skip(self, first: Sequence, record: Record) -> None:
+        """The cursor was there before the records before it were lost: its chain is theirs, or the skip's."""
+        self._first = first
+        if not record.extends(self._cursor.chain):
+            self._broken(f"the record at {self._cursor.base} does not follow on what was handled")
+
+    def _lost_holder(self) -> None:
+        """The record that the cursor stands in or behind has expired, unless it was met."""
+        cursor = self._cursor
+        if self._first is None or (self._is_partial and self._holder_end is None):
+            self._first = cursor.sequence
+
+    def _compare(self, seam: Seam, first: Sequence) -> None:
+        cursor = self._cursor
+        if self._first is not None or seam.sequence != cursor.base:
+            return
+        if is_pin(seam.chain) and seam.chain != cursor.chain:
+            return  # the record behind it decides
+        self._first = first
+        if (
+            seam.chain != cursor.chain
+        ):  # a cursor without one, too: it is for where the record before has expired
+            self._broken(f"what was handled up to {cursor.base} is not what the log has: other chains")
+
+    def _except(self, record: Record) -> None:
+        """Name the exceptions of a record by what it holds."""
+        if record.is_skip:
+            self._except_skip(record)
+        where, end = self._elsewhere(record), record.tail.sequence
+        events: list[Event] = []
+        ranges = [one for one in self._ranges if one.since < end and record.sequence < one.until]
+        if where or ranges or (self._due and self._due[0].sequence < end):
+            events = _events_of(record)
+        found = {} if where else self._in_ranges(record, events, ranges)
+        while self._due and self._due[0].sequence < end:
+            named = _named(self._due.popleft(), record, events)
+            if named.kind is ExceptionKind.EDITED or named.sequence not in found:
+                self._found.append(named)
+        self._found += found.values()
+        if where:
+            why = f"delivered from {where}"
+            self._found += [
+                _named(
+                    Exempt(ExceptionKind.ELSEWHERE, Sequence(record.sequence + at), why, 0), record, events
+                )
+                for at, event in enumerate(events)
+                if record.sequence + at < self._cursor.sequence
+                and (self._types is None or event.type in self._types)
+            ]
+
+    def _except_skip(self, record: Record) -> None:
+        """Name what is lost of what this subscription was to handle, as one exception."""
+        start = max(record.sequence, self._cursor.began)
+        events = min(record.tail.sequence, self._cursor.sequence) - start
+        if events > 0:
+            by = record.skipped or SkippedBy("?", "nobody says why", 0)
+            one = Exempt(ExceptionKind.SKIPPED, Sequence(start), by.reason, by.at_ms, by=by.by, events=events)
+            self._found.append(one)
+
+    def _in_ranges(
+        self, record: Record, events: list[Event], ranges: list[ExemptRange]
+    ) -> dict[Sequence, Exempt]:
+        """The events of a record that are excepted with others of their key; what waits again counts as waiting."""
+        found: dict[Sequence, Exempt] = {}
+        for at, event in enumerate(events if ranges else ()):
+            sequence = Sequence(record.sequence + at)
+            if sequence >= self._cursor.sequence or not (self._types is None or event.type in self._types):
+                continue
+            for one in ranges:
+                if one.key == event.key and one.since <= sequence < one.until:
+                    is_over = one.of.kind is ExceptionKind.DISCARDED
+                    if not (is_over and sequence in found):
+                        found[sequence] = _named(replace(one.of, sequence=sequence), record, events)
+        return found
+
+    def _broken(self, detail: str) -> None:
+        self._contradict(FindingKind.CURSOR_BROKEN, self._cursor.sequence, detail)
+
+    def _contradict(self, kind: FindingKind, sequence: Sequence, detail: str) -> None:
+        """The first contradiction counts: what is behind it may follow from it."""
+        if self.wrong is None:
+            key = self._key
+            self.wrong = Finding(
+                kind, key.stream, key.lane, self._sees_from, sequence, detail, key.subscription
+            )
+
+
+def exceptions_of(
+    parked: Iterable[Parked], settled: Iterable[Settled], *, end: Sequence
+) -> Iterator[Exempt | ExemptRange]:
+    """What a lane's parked keys, and what people decided about its dead letters, except. `end`: of its cursor."""
+    current: set[Sequence] = set()
+    for key in parked:
+        for one in _waiting(key):
+            current.add(one.sequence)
+            yield one
+        if key.rest is not None:
+            yield ExemptRange(key.key, key.rest.sequence, end, _behind(key, key.rest.place))
+    for decided in settled:
+        kind = _KINDS[decided.action]
+        if (
+            kind is ExceptionKind.EDITED or decided.sequence not in current
+        ):  # dropped once, replayed, and here again
+            failure = decided.failure
+            yield Exempt(
+                kind, decided.sequence, failure.error_type, decided.at_ms, failure.event_id, by=decided.by
+            )
+        if decided.dropped is not None:
+            yield from _dropped(decided, decided.dropped, current)
+
+
+def _dropped(decided: Settled, dropped: Dropped, current: set[Sequence]) -> Iterator[Exempt | ExemptRange]:
+    why = f"with {decided.sequence}, behind which it waited"
+    for sequence in dropped.sequences:
+        if sequence not in current:
+            yield Exempt(
+                ExceptionKind.DISCARDED, sequence, why, decided.at_ms, key=dropped.key, by=decided.by
+            )
+    if dropped.since < dropped.until:
+        like = Exempt(ExceptionKind.DISCARDED, dropped.since, why, decided.at_ms, by=decided.by)
+        yield ExemptRange(dropped.key, dropped.since, dropped.until, like)
+
+
+def _waiting(parked: Parked) -> Iterator[Exempt]:
+    failure, first = parked.failure, parked.first
+    is_dead = parked.state is ParkedState.DEAD
+    for place in parked.waiting:
+        if place is first and not (place.replay and failure.error_type == REPLAYED):
+            why = f"{failure.error_type}, {failure.attempts} attempts"
+            why += f", {failure.crashes} crashes" if failure.crashes else ""
+            kind = ExceptionKind.DEAD if is_dead else ExceptionKind.PARKED
+            yield Exempt(kind, place.sequence, why, failure.last_ms, failure.event_id, parked.key)
+        else:
+            yield _behind(parked, place)
+
+
+def _behind(parked: Parked, place: Place) -> Exempt:
+    """An event that waits behind the first of its key, or is to be handed out again."""
+    failure = parked.failure
+    if place.replay and failure.error_type == REPLAYED:
+        return Exempt(ExceptionKind.REPLAYING, place.sequence, failure.hint, failure.first_ms, key=parked.key)
+    state = "dead" if parked.state is ParkedState.DEAD else "parked"
+    why = f"behind {parked.first.sequence}, which is {state}"
+    return Exempt(ExceptionKind.WAITING, place.sequence, why, failure.first_ms, key=parked.key)
+
+
+def _events_of(record: Record) -> list[Event]:
+    """Its events; none where this version cannot read them, which their chain does not mind."""
+    try:
+        return unpack(record)
+    except LogError:
+        return []
+
+
+def _named(one: Exempt, record: Record, events: list[Event]) -> Exempt:
+    index = one.sequence - record.sequence
+    if not 0 <= index < len(events):
+        return one
+    event = events[index]
+    return Exempt(one.kind, one.sequence, one.why, one.at_ms, str(event.id), event.key, one.by)

@@ -1,0 +1,210 @@
+"""Prove: that what a subscription handled is the log, lane by lane, and with which exceptions. Changes nothing.
+
+    the log of a lane     [ 0 ]──[ 3 ]──[ 4 ]──[ 9 ]──[ 12 ] ...      every link computed anew, the lane read once
+                                             │      │
+    billing               chain x before 9 ──┘      │                 the same as the log's: handled exactly this
+    audit                        chain y before 12 ─┘
+
+A record that was changed, removed, inserted, doubled or moved anywhere before a cursor breaks a link, or the chain at
+the cursor. Memory follows the exceptions, never the log.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from eventfabric.errors import LogError, SettingError, UndecodableItemError
+from eventfabric.model.cursor import START, Cursor, LaneKey
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.marks import Marks
+from eventfabric.model.owner import Standing
+from eventfabric.model.proof import LaneProof
+from eventfabric.model.record import EMPTY_TAIL, Intervention
+from eventfabric.ports import Ports
+from eventfabric.services.lanes.batch_copies import BatchCopies
+from eventfabric.services.lanes.locate import kept_in
+from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
+from eventfabric.services.lanes.tails import lanes_of
+from eventfabric.services.lanes.whole_state import whole_state
+from eventfabric.services.proof.claim import Claim, exceptions_of
+from eventfabric.services.proof.stuck import ahead_of
+from eventfabric.services.proof.trail import Trail
+from eventfabric.topology import StreamTopology, SubscriptionTopology
+
+Watch = Callable[[int], None]
+
+
+class Prover:
+    """Some subscriptions of one stream, as far as one Region delivers them. Its lanes may be proven at once."""
+
+    def __init__(
+        self,
+        stream: StreamTopology,
+        subscriptions: list[SubscriptionTopology],
+        ports: Ports,
+        *,
+        lane: Lane | None = None,
+    ) -> None:
+        """Reads who delivers what. `lane`: only this one; SettingError: the stream has no such lane."""
+        self.stream = stream
+        self._name = StreamName(stream.name)
+        self._ports = ports
+        self._log = ports.log_of(stream)
+        self._region = ports.ledger.region
+        every = lanes_of(stream)
+        if lane is not None and lane not in every:
+            raise SettingError("lane", str(lane), f"{every[0]} to {every[-1]}")
+        # Before any cursor is read: what reconciliation saw of one is then older than the cursor.
+        self._marks: dict[Region, Marks] = {
+            origin: ports.ledger.marks(self._name, origin) for origin in {one.origin for one in every}
+        }
+        self._standings: list[tuple[SubscriptionTopology, Standing | UndecodableItemError]] = [
+            (one, self._standing(one)) for one in subscriptions
+        ]
+        self.lanes = [
+            one
+            for one in every
+            if lane in (None, one) and any(self._delivers(of, one, known) for of, known in self._standings)
+        ]
+
+    def _standing(self, subscription: SubscriptionTopology) -> Standing | UndecodableItemError:
+        try:
+            return Standings(subscription, ledger=self._ports.ledger, clock=self._ports.clock).read()
+        except UndecodableItemError as error:
+            return error
+
+    def _delivers(
+        self, subscription: SubscriptionTopology, lane: Lane, standing: Standing | UndecodableItemError
+    ) -> bool:
+        """Whether this Region delivers the lane; where that cannot be read, it is not proven that it does not."""
+        if isinstance(standing, UndecodableItemError):
+            return True
+        return is_delivered_by(self._region, subscription, lane.origin, standing)
+
+    def prove(self, lane: Lane, *, watch: Watch = lambda events: None) -> list[LaneProof]:
+        """One proof for each subscription that has a cursor in the lane; whatever it comes to, it is in the proof.
+
+        One read of the state for each subscription, the lane's log once, up to the furthest cursor, and what a cursor
+        comes to next. A lane in which nothing was handled is left out, unless it is stuck. `watch`: told of the events
+        of each record that is verified.
+        """
+        claims: list[Claim] = []
+        unread: list[LaneProof] = []
+        for subscription, standing in self._standings:
+            try:
+                claim = self._claim(subscription, standing, lane)
+            except UndecodableItemError as error:
+                unread.append(self._unread(subscription, lane, error))
+            else:
+                claims += [claim] if claim else []
+        if claims:
+            kept = kept_in(
+                lane, self._region, retention_seconds=self.stream.retention_seconds,
+                now_ms=self._ports.clock.now_ms(),
+            )  # fmt: skip
+            self._hold(claims, Trail(self._log, lane, expired_ms=kept.from_ms if kept else None), lane, watch)
+        found = [self._with_what_is_ahead(claim.proof()) for claim in claims]
+        return [*(proof for proof in found if proof.cursor.version or proof.wrong or proof.stuck), *unread]
+
+    def _with_what_is_ahead(self, proof: LaneProof) -> LaneProof:
+        definition = next(one.definition for one, _ in self._standings if one.name == proof.subscription)
+        lane, now_ms = proof.lane, self._ports.clock.now_ms()
+        known = self._marks[lane.origin]
+        ahead = ahead_of(
+            LaneKey(proof.stream, proof.subscription, lane), proof.cursor,
+            known.of(lane.index), log=self._log, region=self._region,
+            kept=kept_in(lane, self._region, retention_seconds=self.stream.retention_seconds, now_ms=now_ms),
+            skips_expired=definition.on_expired == "skip", now_ms=now_ms,
+        )  # fmt: skip
+        return replace(proof, tail=ahead.tail, waits_since_ms=ahead.since_ms, stuck=ahead.stuck)
+
+    def interventions(self) -> list[Intervention]:
+        """What operators did to the lanes: one read a lane."""
+        return [one for lane in self.lanes for one in self._log.interventions(lane)]
+
+    def _unread(
+        self, subscription: SubscriptionTopology, lane: Lane, error: UndecodableItemError
+    ) -> LaneProof:
+        """Nothing of a subscription is proven in a lane, because its state cannot be read."""
+        name, nothing = SubscriptionName(subscription.name), Sequence(0)
+        wrong = Finding(FindingKind.UNREADABLE, self._name, lane, self._region, nothing, str(error), name)
+        return LaneProof(self._name, name, lane, self._region, START, nothing, wrong=wrong)
+
+    def _hold(self, claims: list[Claim], trail: Trail, lane: Lane, watch: Watch) -> None:
+        """Hold the claims against the trail."""
+        end = max(claim.end for claim in claims)
+        for claim in claims:
+            claim.start(trail)
+        try:
+            for record in trail.walk(end):
+                for claim in claims:
+                    claim.meet(trail, record)
+                watch(record.count)
+            if any(claim.wants_successor for claim in claims):
+                next(trail.walk(Sequence(trail.at.sequence + 1)), None)
+            tail = trail.at.sequence if trail.at.sequence >= end else self._log.tail(lane).sequence
+        except LogError as error:
+            for claim in claims:
+                claim.stop(error)
+            return
+        for claim in claims:
+            claim.finish(trail, tail)
+
+    def _claim(
+        self, subscription: SubscriptionTopology, standing: Standing | UndecodableItemError, lane: Lane
+    ) -> Claim | None:
+        """What a subscription says of a lane; None where it handled nothing of it here. UndecodableItemError."""
+        if isinstance(standing, UndecodableItemError):
+            raise standing
+        if not is_delivered_by(self._region, subscription, lane.origin, standing):
+            return None
+        ledger = ledger_of(self._ports.ledger, subscription, lane.origin)
+        key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
+        state = whole_state(ledger, key, clock=self._ports.clock)
+        owner = owner_of(subscription, lane.origin, standing)
+        region = ledger.region
+        if not subscription.shares_state and owner is not None and state.cursor(region).epoch < owner.epoch:
+            region = state.latest or region  # handed over, and not taken over yet
+        stood_at = self._stood_at(subscription, lane, state.cursor(ledger.region))
+        cursor = state.cursor(region)
+        if not (cursor.version or stood_at or self._begins_here(subscription, lane)):
+            return None
+        alone = region if owner is None else None
+        types = subscription.definition.types
+        claim = Claim(
+            key, region, cursor, sees_from=self._region,
+            exceptions=exceptions_of(
+                state.parked.get(region, {}).values(), ledger.settled(key, by=alone), end=cursor.sequence
+            ),
+            types=None if types is None else frozenset(types),
+            elsewhere=BatchCopies(ledger, key, state, alone).where,
+        )  # fmt: skip
+        if stood_at:
+            claim.contradict_back(stood_at)
+        return claim
+
+    def _begins_here(self, subscription: SubscriptionTopology, lane: Lane) -> bool:
+        """Whether it waits for the first event of the lane: then something may be in its way."""
+        if subscription.definition.start != "earliest":
+            return False  # where it begins, its first doorbell says
+        try:
+            return self._log.tail(lane) != EMPTY_TAIL
+        except LogError:
+            return True
+
+    def _stood_at(self, subscription: SubscriptionTopology, lane: Lane, cursor: Cursor) -> int:
+        """Where reconciliation saw this Region's cursor, if that is further on than it is now without a replay."""
+        marks = self._marks[lane.origin]
+        doubt = marks.doubt(lane.index, [subscription.name])
+        if doubt is not None:
+            raise doubt
+        seen = marks.of(lane.index).cursors.get(subscription.name)
+        if seen is None or cursor.replay_until or seen[0] != cursor.epoch:
+            return 0
+        if cursor.sequence >= seen[1]:
+            return 0
+        try:  # a cursor that stood beyond the end of a lane that was made anew had to go back
+            had_to = self._log.tail(lane).sequence < seen[1]
+        except LogError:
+            had_to = False
+        return 0 if had_to else seen[1]

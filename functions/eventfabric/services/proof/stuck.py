@@ -1,0 +1,88 @@
+"""Stuck: why a lane cannot go on from a subscription's cursor, where the log itself is in its way."""
+
+from dataclasses import dataclass
+
+from eventfabric.errors import LogError
+from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.marks import Mark
+from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.ports import Log
+from eventfabric.services.lanes.locate import Kept, has_expired, skip_over
+from eventfabric.wire.payload_codec import unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What stands before a cursor. `since_ms`: since when the first event waits, 0 where none does."""
+
+    tail: Sequence
+    since_ms: int = 0
+    stuck: Finding | None = None
+
+
+def ahead_of(
+    key: LaneKey,
+    cursor: Cursor,
+    mark: Mark,
+    *,
+    log: Log,
+    region: Region,
+    kept: Kept | None,
+    skips_expired: bool,
+    now_ms: int,
+) -> Ahead:
+    """Look at the record that a cursor comes to next: one read of the tail, and one where the lane lags.
+
+    `kept`: what the log keeps, where it expires. `skips_expired`: the subscription goes on behind what expired.
+    """
+    try:
+        tail = log.tail(key.lane).sequence
+    except LogError as error:
+        tail = Sequence(error.sequence + 1)  # its newest record cannot be read: one event at least is in it
+    if cursor.sequence >= tail:
+        return Ahead(tail)
+    record, wrong = _next(log, key, cursor)
+    if record is not None and record.sequence > cursor.base:
+        expired = kept is not None and has_expired(log, key.lane, cursor.base, record, kept)
+        if expired and skips_expired:
+            wrong = None
+        elif expired:
+            wrong = (
+                FindingKind.EXPIRED_UNREAD,
+                f"what is before {record.sequence} expired before it was delivered",
+            )
+    arrived_ms = mark.sightings.arrived_ms(
+        cursor.sequence, hint_ms=now_ms if record is None else to_ms(record.time), quiet_ms=0, now_ms=now_ms
+    )
+    since_ms = max(cursor.written_ms, arrived_ms)
+    if wrong is None:
+        return Ahead(tail, since_ms)
+    kind, detail = wrong
+    stuck = Finding(kind, key.stream, key.lane, region, cursor.sequence, detail, key.subscription)
+    return Ahead(tail, since_ms, stuck)
+
+
+def _next(log: Log, key: LaneKey, cursor: Cursor) -> tuple[Record | None, tuple[FindingKind, str] | None]:
+    """The record at the cursor, or the first behind it, and why that cannot be delivered from there."""
+    record = None
+    try:
+        page = log.read(key.lane, cursor.base, records_max=1)
+        record = page.records[0] if page.records else None
+        if record is not None:
+            unpack(record)
+    except LogError as error:
+        return record, (FindingKind.DIVERGENCE, error.reason)
+    if (record is None or record.sequence > cursor.base) and skip_over(
+        log, key.lane, cursor.base
+    ) is not None:
+        return record, None
+    if record is None:
+        return None, (FindingKind.HOLE, f"the record at {cursor.base} is missing")
+    if record.sequence > cursor.base:
+        return record, (FindingKind.HOLE, f"missing; the next record stands at {record.sequence}")
+    if cursor.chain != UNKNOWN_CHAIN and not record.extends(cursor.chain):
+        return record, (FindingKind.DIVERGENCE, "the record does not extend what was handled before it")
+    return record, None

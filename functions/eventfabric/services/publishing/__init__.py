@@ -1,0 +1,1 @@
+"""Publishing: append to a lane, and post through an outbox."""

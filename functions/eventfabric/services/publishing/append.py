@@ -1,0 +1,223 @@
+"""Append: put a batch at the tail of its lane exactly once, whatever happens to the replies.
+
+tail known? ── no ─> read it
+    │
+    v
+put at tail if nobody wrote there ── written ─────────────> done
+    ^                             ── there: my record ────> done, an earlier try landed
+    │                             ── there: another's ────> its end is the next tail
+    │                             ── throttled ───────────> the SAME record again
+    │                             ── no reply ────────────> the SAME record again, never at another sequence
+    └─ back-off with jitter ──────┘
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+
+from eventfabric import limits
+from eventfabric.deadline import call_within, seconds_left
+from eventfabric.errors import (
+    ContendedAppendError,
+    IndeterminateAppendError,
+    OutcomeUnknownError,
+    RefusedError,
+    ThrottledError,
+)
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import Batch, Record, Tail, record_at
+from eventfabric.ports import Clock, Entropy, Log
+from eventfabric.services.lanes.lane_end import Known, LaneEnds
+from eventfabric.services.publishing.tries import Tries
+from eventfabric.services.publishing.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a batch stands in its lane: its first event at `sequence`."""
+
+    lane: Lane
+    sequence: Sequence
+
+
+class Appender:
+    """Appends to the lanes of one stream in one Region.
+
+    Invariant: while the outcome of a put is unknown, its batch is put at no other sequence. Remembers the tails that
+    it saw; a wrong memory costs one refused put, never a wrong record. In a lane where others were faster lately, it
+    reads the tail first, until what it remembers is right again: a read is cheaper than a refused put. Threads may
+    share it: those that append to one lane take turns.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        stream: str,
+        clock: Clock,
+        entropy: Entropy,
+        retention_seconds: int | None = None,
+        timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
+        known: Known | None = None,
+    ) -> None:
+        """`known`: what reconciliation remembers of a lane, asked where its log leaves doubt; None: nothing."""
+        self._ends = LaneEnds(log, clock=clock, expires=retention_seconds is not None, known=known)
+        self.stream = stream
+        self._log = log
+        self._clock = clock
+        self._entropy = entropy
+        self._retention_seconds = retention_seconds
+        self._timeout_ms = int(timeout_seconds * 1000)
+        self._tails: dict[Lane, Tail] = {}
+        self._contended: set[Lane] = set()
+        self._turns = Turns()
+
+    def append(
+        self,
+        lane: Lane,
+        batch: Batch,
+        *,
+        unsettled: Record | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Record:
+        """Append the batch; returns the record that holds it.
+
+        Args:
+            lane: the lane of every event of the batch.
+            batch: what to append.
+            unsettled: the record whose put had no reply, from an IndeterminateAppendError of this very batch: settled
+                first, so that the batch stands in the log once. Without it a batch given twice stands there twice.
+            timeout_seconds: default the appender's.
+
+        Raises:
+            ContendedAppendError: not written; others, or throttling, were in the way until the time was up.
+            IndeterminateAppendError: no reply in time; may be written.
+            RefusedError: not written; the service refuses such puts.
+            UncertainTailError: not written; what stands at the lane's end cannot be believed.
+            OutcomeExpiredError: `unsettled` would have expired by now, so nothing tells whether it was written.
+        """
+        timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
+        timeout_ms = max(0, int(min(timeout_ms, 1000 * seconds_left())))
+        until_ms = self._clock.steady_ms() + timeout_ms
+        turn, inside = self._turns.of(lane), Lock()
+        with inside:
+            try:
+                has_turn = turn.take(inside, timeout_ms / 1000)
+                tried = _Try(self, lane, batch, unsettled, timeout_ms=timeout_ms, until_ms=until_ms)
+                if not has_turn:
+                    raise tried.failure(None)
+                left_seconds = max(0.0, (until_ms - self._clock.steady_ms()) / 1000)
+                return call_within(left_seconds + limits.LAST_TRY_SECONDS, tried.run)
+            finally:
+                turn.pass_on()
+
+
+class _Try:
+    """One append from its first put to its end."""
+
+    def __init__(
+        self,
+        appender: Appender,
+        lane: Lane,
+        batch: Batch,
+        unsettled: Record | None,
+        *,
+        timeout_ms: int,
+        until_ms: int,
+    ) -> None:
+        self._of = appender
+        self._lane = lane
+        self._batch = batch
+        self._unsettled = unsettled
+        self._timeout_ms = timeout_ms
+        self._tries = Tries(appender._clock, appender._entropy, until_ms=until_ms)
+
+    def run(self) -> Record:
+        of = self._of
+        guess = self._remembered()
+        tail = None if self._lane in of._contended else guess
+        record = self._unsettled
+        while True:
+            if record is None:
+                if tail is None:
+                    tail = self._read_tail()
+                    if tail == guess:
+                        of._contended.discard(self._lane)
+                record = record_at(tail, self._lane, self._batch, now_ms=of._clock.now_ms(),
+                                   retention_seconds=of._retention_seconds)  # fmt: skip
+            expires = of._retention_seconds is not None
+            if expires and self._tries.are_old((record,), are_unsettled=self._unsettled is not None):
+                tail = record = None
+                self._wait(None)
+                continue
+            try:
+                occupant = of._log.append(record)
+            except OutcomeUnknownError as error:
+                self._unsettled = record
+                self._wait(error)
+                continue
+            except ThrottledError as error:
+                # Says nothing of an earlier put of this record that had no reply: `_unsettled` stays as it is, and the
+                # record, too, for what stands there is known as ours by all of its content.
+                self._wait(error)
+                continue
+            except RefusedError as error:
+                if self._unsettled is None:
+                    raise
+                raise self.failure(error) from error  # this put is refused; an earlier one may have landed
+            if occupant is None or occupant.holds(record):
+                landed = occupant or record
+                of._tails[self._lane] = landed.tail
+                return landed
+            self._unsettled = record = None
+            of._contended.add(self._lane)
+            reads = self._tries.lost_again()
+            tail = occupant.tail if not reads and self._believes(occupant, tail) else None
+            if reads:
+                self._wait(None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
+
+    def _remembered(self) -> Tail | None:
+        """The tail as it was last seen here, unless what was put there since may have expired again."""
+        of = self._of
+        tail = of._tails.pop(self._lane, None)
+        if tail is None or (of._retention_seconds is None and tail.expires_at is None):
+            return tail
+        expires_seconds = tail.expires_at or to_ms(tail.time) // 1000 + (of._retention_seconds or 0)
+        return tail if of._clock.now_ms() // 1000 < expires_seconds - limits.EXPIRY_MARGIN_SECONDS else None
+
+    def _believes(self, occupant: Record, tail: Tail | None) -> bool:
+        """Tell a record that continues the lane from an item that was put there. `tail`: where this was to append."""
+        if tail is None or tail.sequence != occupant.sequence:  # the place of an earlier append is settled
+            tail = self._read(lambda: self._of._log.tail(self._lane, before=occupant.sequence))
+        return tail.sequence == occupant.sequence and occupant.extends(tail.chain)
+
+    def _read_tail(self) -> Tail:
+        return self._read(lambda: self._of._ends.tail(self._lane))
+
+    def _read(self, read: Callable[[], Tail]) -> Tail:
+        while True:
+            try:
+                return read()
+            except (OutcomeUnknownError, ThrottledError) as error:
+                self._wait(error)
+
+    def _wait(
+        self, cause: Exception | None, *, most_seconds: float = limits.APPEND_BACKOFF_MAX_SECONDS
+    ) -> None:
+        """Back off with full jitter, or give up when the time is up."""
+        if self._tries.are_over:
+            raise self.failure(cause) from cause
+        self._tries.back_off(most_seconds)
+
+    def failure(self, cause: Exception | None) -> ContendedAppendError | IndeterminateAppendError:
+        """What is known of the batch where time is up."""
+        of = self._of
+        if self._unsettled is not None:
+            return IndeterminateAppendError(of.stream, self._unsettled, self._batch, cause=cause)
+        reason = cause or "other publishers wrote there first, each time"
+        return ContendedAppendError(
+            f"batch {self._batch.id.hex()} is not in lane {self._lane} after {self._timeout_ms} ms: {reason}",
+            lane=self._lane,
+            batch=self._batch,
+        )

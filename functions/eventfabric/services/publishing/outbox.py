@@ -1,0 +1,209 @@
+"""Outbox: records at the tails of their lanes and a caller's own writes, all of them exactly once, or none.
+
+As append, in one transaction: a record that stands where ours was to go is another's (its end is the next tail), or our
+own, which says that the whole transaction landed. While its outcome is unknown it is sent again as it was.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+from eventfabric import limits
+from eventfabric.deadline import call_within
+from eventfabric.errors import (
+    ContendedTransactionError,
+    IndeterminateTransactionError,
+    OutcomeExpiredError,
+    OutcomeUnknownError,
+    RefusedError,
+    ThrottledError,
+    TransactionRefusedError,
+)
+from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
+from eventfabric.model.identity import Lane
+from eventfabric.model.record import Batch, Record, Tail, record_at
+from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
+from eventfabric.services.lanes.lane_end import Known, LaneEnds
+from eventfabric.services.publishing.tries import Tries
+
+WritesOf = Callable[[Seq[Record]], Seq[Write]]
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A batch on its way to one lane of one table."""
+
+    table: str
+    log: Log
+    lane: Lane
+    batch: Batch
+    retention_seconds: int | None
+    known: Known | None = None
+    """What reconciliation remembers of the lane, asked where its log leaves doubt; None: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is sent, and when it was made, by the wall clock and by the steady one."""
+
+    records: list[Record]
+    token: bytes
+    made_ms: int
+    made_steady_ms: int
+
+    def is_forgotten(self, clock: Clock) -> bool:
+        """Tell a transaction that would be carried out once more, if an earlier try of it had been.
+
+        A record is known by where it stands. Without one, only DynamoDB knows the transaction again, by its token. The
+        steady clock stands still while a process is suspended, and the wall clock may be set back.
+        """
+        age_ms = max(clock.now_ms() - self.made_ms, clock.steady_ms() - self.made_steady_ms)
+        return not self.records and age_ms > 1000 * limits.TRANSACTION_TOKEN_SECONDS
+
+
+class OutboxAppend:
+    """One transaction; several postings to one lane stand there one after the other.
+
+    `run` may be called again after an error that says so: what is unknown is settled first.
+    """
+
+    def __init__(
+        self,
+        postings: Seq[Posting],
+        writes_of: WritesOf,
+        *,
+        outbox: Outbox,
+        clock: Clock,
+        entropy: Entropy,
+        timeout_seconds: float,
+    ) -> None:
+        self._postings = postings
+        self._writes_of = writes_of
+        self._outbox = outbox
+        self._clock = clock
+        self._entropy = entropy
+        self._timeout_ms = int(timeout_seconds * 1000)
+        self._unsettled: _Prepared | None = None
+        self._tails: dict[tuple[str, Lane], Tail] = {}
+
+    def run(self) -> list[Record]:
+        """The record that holds each posting, in their order.
+
+        Raises:
+            TransactionRefusedError: a write's own condition failed, or DynamoDB refuses it: nothing was written.
+            ContendedTransactionError: nothing was written; others, or throttling, were in the way.
+            IndeterminateTransactionError: no reply in time; `run` again settles it.
+            UncertainTailError: nothing was written; what stands at a lane's end cannot be believed.
+            OutcomeExpiredError: what is to be settled would have expired, or is a transaction without an event that
+                DynamoDB has forgotten: nothing tells whether it was written.
+        """
+        tries = Tries(self._clock, self._entropy, until_ms=self._clock.steady_ms() + self._timeout_ms)
+        try:
+            return call_within(self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS, self._run, tries)
+        finally:
+            self._tails.clear()  # who runs it again may do so days later
+
+    def _run(self, tries: Tries) -> list[Record]:
+        prepared = self._unsettled
+        while True:
+            prepared = prepared or self._prepared(tries)
+            records = prepared.records
+            if self._unsettled is not None and self._unsettled.is_forgotten(self._clock):
+                raise OutcomeExpiredError(None)
+            if tries.are_old(records, are_unsettled=self._unsettled is not None):
+                prepared = None
+                self._tails.clear()
+                self._wait(tries, None)
+                continue
+            posted = [
+                (posting.table, record) for posting, record in zip(self._postings, records, strict=True)
+            ]
+            try:
+                outcome = self._outbox.append(posted, self._writes_of(records), token=prepared.token)
+            except OutcomeUnknownError as error:
+                self._unsettled = prepared
+                self._wait(tries, error)
+                continue
+            except ThrottledError as error:
+                self._wait(tries, error)
+                continue
+            except RefusedError as error:
+                if self._unsettled is None:
+                    raise
+                raise IndeterminateTransactionError(
+                    f"refused, but an earlier try had no reply: {error}"
+                ) from error
+            self._unsettled = prepared = None
+            if outcome is None or _is_mine(outcome, records):
+                return records
+            if isinstance(outcome, Occupied):
+                self._meet(self._postings[outcome.index], outcome.record)
+                if tries.lost_again():
+                    self._tails.clear()
+                    self._wait(tries, None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
+                continue
+            raise _refusal(outcome)
+
+    def _prepared(self, tries: Tries) -> _Prepared:
+        now_ms = self._clock.now_ms()
+        records: list[Record] = []
+        ends: dict[tuple[str, Lane], Tail] = {}
+        for posting in self._postings:
+            place = posting.table, posting.lane
+            tail = ends.get(place) or self._tail(posting, tries)
+            record = record_at(
+                tail,
+                posting.lane,
+                posting.batch,
+                now_ms=now_ms,
+                retention_seconds=posting.retention_seconds,
+            )
+            ends[place] = record.tail
+            records.append(record)
+        return _Prepared(records, self._entropy.bytes(16), now_ms, self._clock.steady_ms())
+
+    def _tail(self, posting: Posting, tries: Tries) -> Tail:
+        place = posting.table, posting.lane
+        while True:
+            known = self._tails.get(place)
+            if known is not None:
+                return known
+            try:
+                self._tails[place] = self._ends(posting).tail(posting.lane)
+            except (OutcomeUnknownError, ThrottledError) as error:
+                self._wait(tries, error)
+
+    def _meet(self, posting: Posting, occupant: Record) -> None:
+        """Go on behind a record that stands where ours was to go, if it continues the one before."""
+        tail = self._tails.pop((posting.table, posting.lane), None)
+        if tail is not None and occupant.sequence == tail.sequence and occupant.extends(tail.chain):
+            self._tails[posting.table, posting.lane] = occupant.tail
+
+    def _ends(self, posting: Posting) -> LaneEnds:
+        expires = posting.retention_seconds is not None
+        return LaneEnds(posting.log, clock=self._clock, expires=expires, known=posting.known)
+
+    def _wait(
+        self,
+        tries: Tries,
+        cause: Exception | None,
+        *,
+        most_seconds: float = limits.APPEND_BACKOFF_MAX_SECONDS,
+    ) -> None:
+        """Back off with full jitter, or give up when the time is up."""
+        if tries.are_over:
+            if self._unsettled is not None:
+                raise IndeterminateTransactionError(f"no reply: {cause}") from cause
+            reason = cause or "other publishers wrote there first, each time"
+            raise ContendedTransactionError(f"not written after {self._timeout_ms} ms: {reason}") from cause
+        tries.back_off(most_seconds)
+
+
+def _is_mine(outcome: Occupied | WriteRefused | SameItemTwice, records: Seq[Record]) -> bool:
+    return isinstance(outcome, Occupied) and outcome.record.holds(records[outcome.index])
+
+
+def _refusal(outcome: WriteRefused | SameItemTwice) -> TransactionRefusedError:
+    if isinstance(outcome, SameItemTwice):
+        return TransactionRefusedError(-1, "SameItemTwice", "two writes touch one item", None)
+    return TransactionRefusedError(outcome.index, outcome.code, outcome.message, outcome.item)

@@ -1,0 +1,36 @@
+"""Forget what handlers said of events that have expired: a key that stays dead keeps the names of its failure only."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from eventfabric.model.commit import Committed
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState
+from eventfabric.ports import Ledger
+from eventfabric.services.reconciliation.look import Look
+from eventfabric.wire.ledger_commit import in_commits
+
+
+def are_forgotten(parked: Iterable[Parked], *, retention_seconds: int, now_ms: int) -> list[Parked]:
+    """Pick the dead keys whose texts are older than their stream keeps events."""
+    oldest_ms = now_ms - 1000 * retention_seconds
+    return [
+        one
+        for one in parked
+        if one.state is ParkedState.DEAD and one.failure.has_texts and one.failure.last_ms < oldest_ms
+    ]
+
+
+def forget(key: LaneKey, look: Look, old: Iterable[Parked], *, ledger: Ledger) -> bool:
+    """Drop the texts of these keys. False where the lane moved meanwhile: the next pass comes to them again."""
+    cursor, stood = look.cursor, dict(look.state.parked.get(ledger.region, {}))
+    changes = [ParkedChange(one, replace(one, failure=one.failure.without_texts())) for one in old]
+    for some in in_commits(changes):
+        outcome = ledger.commit(key, cursor, cursor.beside_after(cursor, stood, some), parked=some)
+        if not isinstance(outcome, Committed):
+            return False
+        cursor = outcome.cursor
+        for change in some:
+            if change.after is not None:
+                stood[change.after.id] = replace(change.after, version=change.version)
+    return True

@@ -1,0 +1,326 @@
+"""Replica: one lane of one Region's log, compared with itself and with its origin. Reads only what is new.
+
+mark: verified up to 40, chain c        records from 40 on, each extending the chain before        new mark
+the origin's record that ends there has the same chain: everything up to there is equal, by one comparison
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from eventfabric import limits
+from eventfabric.errors import LogError, PortError
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
+from eventfabric.model.marks import Mark
+from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
+from eventfabric.ports import Clock, Log
+from eventfabric.services.lanes.lane_end import LaneEnd, lane_end
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What became of a lane: its mark from now on, where its log ends, and what was found.
+
+    Where the log has lost its end, `tail` is what was verified of it; then it carries no expiry.
+    """
+
+    mark: Mark
+    tail: Tail
+    findings: tuple[Finding, ...]
+
+
+class Replica:
+    """The lanes of one stream in one Region. `elsewhere`: the logs of other Regions, which may have what is missing."""
+
+    def __init__(
+        self, stream: StreamName, region: Region, *, log: Log, elsewhere: Callable[[Region], Log],
+        regions: Iterable[Region], expires: bool, now_ms: int, repairs: bool, clock: Clock,
+        retention_seconds: int | None = None,
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._pauses_left_seconds = limits.TORN_READ_PASS_SECONDS
+        self._stream = stream
+        self._region = region
+        self._log = log
+        self._elsewhere = elsewhere
+        self._others = [other for other in regions if other != region]
+        self._expires = expires
+        self._retention_seconds = retention_seconds
+        self._now_ms = now_ms
+        self._repairs = repairs
+
+    def examine(self, lane: Lane, mark: Mark, *, full: bool = False) -> Examined:
+        """Verify what is new (or all), compare it with the origin, and copy what is missing if that is wanted."""
+        end = self._end(self._log, lane, mark)
+        findings = [self._far(lane, end)] if end.beyond else []
+        origin: Tail | None = None
+        try:
+            if lane.origin != self._region:
+                origin = self._end(self._elsewhere(lane.origin), lane, mark).tail
+        except PortError as error:
+            detail = f"{lane.origin}: {error}"
+            findings.append(self._finding(FindingKind.UNREACHABLE, lane, end.tail.sequence, detail))
+        if end.place is not None:  # nothing stands before it any more that the mark could be compared with
+            mark = replace(mark, sequence=end.tail.sequence, chain=end.tail.chain)
+            full = False
+        return self._examined(lane, mark, end.tail, origin, findings, full=full)
+
+    def _end(self, log: Log, lane: Lane, mark: Mark) -> LaneEnd:
+        """Find where the lane ends in a log: behind its newest record, or at its place, where all may have expired.
+
+        What stands far behind what was verified is not believed before it is looked at.
+        """
+        tail = log.tail(lane)
+        if tail.sequence - mark.sequence > limits.FAR_EVENTS:
+            end = lane_end(log, lane, now_ms=self._now_ms)
+            if not end.is_far:
+                return LaneEnd(tail)
+            # Where all but that has expired, the place is what is left of the lane.
+            place = end.place if end.newest is None else None
+            return LaneEnd(end.tail, beyond=end.beyond, place=place)
+        is_empty = tail == EMPTY_TAIL
+        asks = self._expires or not is_empty or mark.sequence > EMPTY_TAIL.sequence
+        if asks and tail.sequence <= mark.sequence and (is_empty or self._may_have_expired(tail)):
+            place = log.place(lane)
+            if place is not None and place.sequence > tail.sequence and self._may_have_expired(place):
+                return LaneEnd(place, place=place)
+        return LaneEnd(tail)
+
+    def _may_have_expired(self, tail: Tail) -> bool:
+        """Tell by the record's own expiry: the retention may have been another when it was appended."""
+        expires_ms = 1000 * (tail.expires_at or 0)
+        if tail.expires_at is None:
+            if self._retention_seconds is None:
+                return False
+            expires_ms = to_ms(tail.time) + 1000 * self._retention_seconds
+        return expires_ms <= self._now_ms + 1000 * limits.EXPIRY_MARGIN_SECONDS
+
+    def _far(self, lane: Lane, end: LaneEnd) -> Finding:
+        detail = (
+            f"{len(end.beyond)} items stand far behind {end.tail.sequence}, where the lane ends: nothing leads to "
+            "them (eventfabric lanes quarantine)"
+        )
+        return self._finding(FindingKind.FAR_TAIL, lane, end.beyond[0], detail)
+
+    def _examined(
+        self, lane: Lane, mark: Mark, tail: Tail, origin: Tail | None, findings: list[Finding], *, full: bool
+    ) -> Examined:
+        if tail.sequence < mark.sequence:
+            detail = f"verified up to {mark.sequence}, but the log ends at {tail.sequence}"
+            lost = self._mended(
+                self._finding(FindingKind.HOLE, lane, tail.sequence, detail), tail, mark.sequence
+            )
+            if full and lost.is_repaired:  # the end is not all that may have been lost
+                tail = self._log.tail(lane)
+                if tail.sequence >= mark.sequence:
+                    return self._examined(lane, mark, tail, origin, [*findings, lost], full=True)
+            # It was not read, so it has no expiry, and no place is noted.
+            known = Tail(mark.sequence, mark.chain, tail.time)
+            return Examined(mark, known, (*findings, lost))
+        if full:
+            mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
+        verified, wrong = self._verify_patiently(lane, mark, tail)
+        if wrong is None and verified.sequence == tail.sequence and verified.chain != tail.chain:
+            wrong = self._finding(
+                FindingKind.DIVERGENCE,
+                lane,
+                tail.sequence,
+                "the last record's chain is not what was verified",
+            )
+        if wrong is not None:
+            return Examined(_at(mark, verified), tail, (*findings, wrong))
+        found: Finding | None
+        if verified.sequence < tail.sequence:
+            found = self._gap(lane, mark, verified, f"records stand behind it, up to {tail.sequence}")
+        elif origin is None or (origin.sequence, origin.chain) == (verified.sequence, verified.chain):
+            return self._nothing_missing(lane, mark, verified, tail, findings, answered=origin is not None)
+        elif origin.sequence > verified.sequence:
+            found = self._compared(lane, verified) or self._behind(lane, mark, verified, origin)
+        else:
+            found = self._origin_lost(lane, origin)
+        if found is None:
+            return Examined(_at(mark, verified), tail, tuple(findings))
+        stuck_since_ms = mark.since_ms if mark.since_ms and mark.end == verified.sequence else self._now_ms
+        marked = replace(_at(mark, verified), end=verified.sequence, since_ms=stuck_since_ms)
+        end = tail.sequence
+        if origin is not None and verified.sequence == tail.sequence:
+            end = origin.sequence
+        mended = self._mended(found, verified, end)
+        if mended.is_repaired and found.kind is FindingKind.REPLICATION_STALL:
+            marked = replace(marked, end=end)  # it stands still until something comes that was not copied
+        return Examined(marked, tail, (*findings, mended))
+
+    def _nothing_missing(
+        self, lane: Lane, mark: Mark, verified: Tail, tail: Tail, findings: list[Finding], *, answered: bool
+    ) -> Examined:
+        """A lane that has all that is known of: a stall that was found before is over once something has come."""
+        here = _at(mark, verified)
+        nothing_came = lane.origin != self._region and mark.since_ms and mark.end == verified.sequence
+        if nothing_came and self._stuck_seconds(mark) >= limits.STALL_SECONDS:
+            detail = (
+                "nothing has come by replication since it stalled; what is known to be missing was copied"
+            )
+            silent = self._finding(FindingKind.REPLICATION_SILENT, lane, verified.sequence, detail)
+            return Examined(here, tail, (*findings, silent))
+        if nothing_came and not answered:
+            return Examined(here, tail, tuple(findings))
+        return Examined(replace(here, end=EMPTY_TAIL.sequence, since_ms=0), tail, tuple(findings))
+
+    def _verify_patiently(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
+        """Verify a lane; in its origin, where what is missing is a hole at once, read again before that is said.
+
+        A read may show the second record of a transaction before the first.
+        """
+        verified, wrong = self._verify(lane, mark, tail)
+        for pause_seconds in limits.TORN_READ_PAUSES_SECONDS if lane.origin == self._region else ():
+            if wrong is not None or verified.sequence >= tail.sequence:
+                break
+            if self._pauses_left_seconds >= pause_seconds:
+                self._pauses_left_seconds -= pause_seconds
+                self._clock.sleep(pause_seconds)
+                verified, wrong = self._verify(lane, _at(mark, verified), tail)
+        return verified, wrong
+
+    def _verify(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
+        """The end of the unbroken, verified run, and what ended it, if that is a record."""
+        at, last = Tail(mark.sequence, mark.chain, tail.time), None
+        try:
+            for record in self._records(lane, mark.sequence, tail):
+                if record.sequence > at.sequence:
+                    if not self._may_be_gone(lane, at, last):
+                        return at, None
+                    head = self.kept_at_origin(lane, at.sequence, record.sequence)
+                    if head is not None:
+                        return self._before(head, tail), None
+                    at = last = record.tail  # what was before it has expired; nothing tells its chain
+                    continue
+                wrong = None
+                if record.sequence < at.sequence:
+                    wrong = f"overlaps the record before sequence {at.sequence}"
+                elif not record.extends(at.chain):
+                    wrong = "does not extend the chain of the record before it"
+                if wrong:
+                    return at, self._finding(FindingKind.DIVERGENCE, lane, record.sequence, wrong)
+                at = last = record.tail
+        except LogError as error:
+            return at, self._finding(FindingKind.DIVERGENCE, lane, at.sequence, str(error))
+        return at, None
+
+    def _may_be_gone(self, lane: Lane, at: Tail, last: Tail | None) -> bool:
+        """Tell whether what stood behind a record may have expired: records do so in no order."""
+        if not self._expires or at.sequence == EMPTY_TAIL.sequence:
+            return self._expires
+        before = last or self._log.tail(lane, before=at.sequence)
+        return before == EMPTY_TAIL or self._may_have_expired(before)
+
+    def kept_at_origin(self, lane: Lane, start: Sequence, before: Sequence) -> Record | None:
+        """The first record from `start` on and before a sequence that the origin, another Region, has and keeps.
+
+        None also where that does not answer: then it is as if it had none, until a pass finds otherwise.
+        """
+        if lane.origin == self._region:
+            return None
+        try:
+            page = self._elsewhere(lane.origin).read(lane, start, records_max=1, before=before)
+        except (PortError, LogError):
+            return None
+        head = page.records[0] if page.records else None
+        expires_ms = 0 if head is None else 1000 * (head.expires_at or 0)
+        return head if expires_ms > self._now_ms else None
+
+    def _before(self, head: Record, tail: Tail) -> Tail:
+        """Where a lane goes on with a record that may be the first that is kept."""
+        is_first = head.sequence == EMPTY_TAIL.sequence
+        return Tail(head.sequence, EMPTY_TAIL.chain if is_first else UNKNOWN_CHAIN, tail.time)
+
+    def _records(self, lane: Lane, start: Sequence, tail: Tail) -> Iterator[Record]:
+        while start < tail.sequence:
+            page = self._log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX)
+            yield from (record for record in page.records if record.sequence < tail.sequence)
+            if not page.records or not page.more:
+                return
+            start = Sequence(page.records[-1].sequence + 1)
+
+    def _gap(self, lane: Lane, mark: Mark, verified: Tail, detail: str) -> Finding:
+        """A record is missing: not here yet, or after the settle time, and in the origin itself at once, a hole."""
+        settled = mark.end == verified.sequence and self._stuck_seconds(mark) >= limits.SETTLE_SECONDS
+        kind = FindingKind.HOLE if settled or lane.origin == self._region else FindingKind.REPLICATION_DELAY
+        return self._finding(kind, lane, verified.sequence, detail)
+
+    def _behind(self, lane: Lane, mark: Mark, verified: Tail, origin: Tail) -> Finding:
+        stalled = mark.end == verified.sequence and self._stuck_seconds(mark) >= limits.STALL_SECONDS
+        kind = FindingKind.REPLICATION_STALL if stalled else FindingKind.REPLICATION_DELAY
+        return self._finding(
+            kind,
+            lane,
+            verified.sequence,
+            f"{origin.sequence - verified.sequence} events behind {lane.origin}",
+        )
+
+    def _compared(self, lane: Lane, verified: Tail) -> Finding | None:
+        """Whether the origin has the same up to here."""
+        theirs = self._elsewhere(lane.origin).tail(lane, before=verified.sequence)
+        if verified.sequence == theirs.sequence and verified.chain == theirs.chain:
+            return None
+        if verified.sequence == EMPTY_TAIL.sequence:
+            return None
+        is_gone = self._expires and theirs.sequence < verified.sequence
+        if is_gone and (theirs == EMPTY_TAIL or self._may_have_expired(theirs)):
+            return None
+        return self._finding(
+            FindingKind.DIVERGENCE, lane, verified.sequence, f"{lane.origin} has another record before it"
+        )
+
+    def _origin_lost(self, lane: Lane, origin: Tail) -> Finding | None:
+        """The origin has less, or other records. Less is its own hole, which its own pass finds."""
+        ours = self._log.tail(lane, before=origin.sequence)
+        if origin == EMPTY_TAIL or (ours.sequence, ours.chain) == (origin.sequence, origin.chain):
+            return None
+        return self._finding(
+            FindingKind.DIVERGENCE, lane, origin.sequence, f"{lane.origin} has another record before it"
+        )
+
+    def _mended(self, found: Finding, at: Tail, end: Sequence) -> Finding:
+        """The finding, repaired by copying what is missing if that is wanted and some Region has it."""
+        if not self._repairs or found.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):
+            return found
+        sources = [found.lane.origin, *self._others]
+        for source in dict.fromkeys(region for region in sources if region != self._region):
+            try:
+                if self._copy(found.lane, self._elsewhere(source), at, end):
+                    return replace(found, is_repaired=True, detail=f"{found.detail}; copied from {source}")
+            except (PortError, LogError):
+                continue
+        if found.kind is not FindingKind.HOLE:
+            return found
+        return replace(found, detail=f"{found.detail}; no Region gave it (eventfabric lanes restore)")
+
+    def _copy(self, lane: Lane, source: Log, at: Tail, end: Sequence) -> bool:
+        """Put identical records from `at` up to `end`, as far as they extend the chain; whether it got there."""
+        sequence, chain = at.sequence, at.chain
+        while sequence < end:
+            page = source.read(lane, sequence, records_max=limits.PAGE_RECORDS_MAX)
+            for record in page.records:
+                if record.sequence != sequence or not record.extends(chain):
+                    return False
+                there = self._log.append(record)
+                if there is not None and there.chain != record.chain:
+                    return False
+                sequence, chain = record.tail.sequence, record.chain
+                if sequence >= end:
+                    return True
+            if not page.more:
+                return False
+        return True
+
+    def _stuck_seconds(self, mark: Mark) -> float:
+        return (self._now_ms - mark.since_ms) / 1000 if mark.since_ms else 0.0
+
+    def _finding(self, kind: FindingKind, lane: Lane, sequence: Sequence, detail: str) -> Finding:
+        cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
+        return Finding(kind, self._stream, lane, self._region, sequence, detail + cure)
+
+
+def _at(mark: Mark, verified: Tail) -> Mark:
+    return replace(mark, sequence=verified.sequence, chain=Chain(verified.chain))

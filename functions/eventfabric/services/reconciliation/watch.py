@@ -1,0 +1,307 @@
+"""Watch: how a subscription stands in a lane that its Region delivers, at one pass of reconciliation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from eventfabric import limits
+from eventfabric.errors import LogError
+from eventfabric.model.commit import Committed
+from eventfabric.model.cursor import LaneKey
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.hybrid_clock import to_ms
+from eventfabric.model.identity import (
+    Lane,
+    Region,
+    Sequence,
+    StreamName,
+    SubscriptionName,
+)
+from eventfabric.model.parked import Parked, ParkedState, stands_behind_another
+from eventfabric.model.record import UNKNOWN_CHAIN, Record, is_pin
+from eventfabric.ports import Ports
+from eventfabric.services.lanes.locate import has_expired, kept_in
+from eventfabric.services.lanes.standing import ledger_of
+from eventfabric.services.reconciliation.forget import are_forgotten, forget
+from eventfabric.services.reconciliation.look import Look
+from eventfabric.services.reconciliation.replica import Replica
+from eventfabric.services.reconciliation.vitals import Vitals
+from eventfabric.topology import StreamTopology
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
+
+_MINUTE_MS = 60_000
+
+
+@dataclass
+class Bells:
+    """What is to be rung at the end of a pass, by subscription."""
+
+    lanes: dict[str, dict[Lane, Finding | None]] = field(default_factory=dict)
+    """With what a ring repairs, if it does."""
+
+    def add(self, look: Look, found: Finding | None = None) -> None:
+        """Have the lane rung; what that repairs is told once it is known whether the queue took the ring."""
+        of = self.lanes.setdefault(look.subscription.name, {})
+        of[look.lane] = found or of.get(look.lane)
+
+
+class Watch:
+    """The subscriptions of one stream, as one Region delivers them, at one moment."""
+
+    def __init__(
+        self, stream: StreamTopology, *, region: Region, ports: Ports, vitals: Vitals, now_ms: int
+    ) -> None:
+        self._name = StreamName(stream.name)
+        self._region = region
+        self._ports = ports
+        self._log = ports.log_of(stream)
+        self._retention = stream.retention_seconds
+        self._vitals = vitals
+        self._now_ms = now_ms
+
+    def look_at(self, look: Look, replica: Replica, bells: Bells, *, repair: bool) -> Iterator[Finding]:
+        """Find what is wrong with a subscription's lane, and note what is to be rung. LogError."""
+        yield from self._stale_owners(look)
+        parked = list(look.state.parked.get(look.region, {}).values())
+        self._vitals.parked(look.subscription.name, parked)
+        oldest = self._oldest_waiting(look)
+        since_ms = self._note_age(look, oldest)
+        wrong = self._epoch_ahead(look) or self._cursor(look)
+        if wrong is not None:
+            yield wrong
+            return
+        is_own = look.region == self._home(look)
+        if is_own:
+            yield from self._parked_differs(look, bells, repair=repair)
+        if repair and is_own:
+            self._forget_texts(look, parked)
+        dead = [one for one in parked if one.state is ParkedState.DEAD]
+        if dead:
+            waiting = sum(one.behind for one in dead)
+            more = " or more" if any(one.rest for one in dead) else ""
+            detail = f"{len(dead)} dead letters, {waiting}{more} events wait behind them"
+            yield self._finding(FindingKind.DEAD, look, dead[0].first.sequence, detail)
+        if oldest is not None and self._retention is not None and oldest.sequence > look.cursor.base:
+            yield from self._expired(look, oldest, replica, bells, repair=repair)
+            return
+        yield from self._expiring(look, oldest, parked)
+        if not look.runs:
+            return
+        found = self._overdue(look, parked) or (self._unrung(look, since_ms) if oldest else None)
+        if found is not None and repair:
+            bells.add(look, found)
+        elif found is not None:
+            yield found
+
+    def _forget_texts(self, look: Look, parked: list[Parked]) -> None:
+        if self._retention is None:
+            return
+        old = are_forgotten(parked, retention_seconds=self._retention, now_ms=self._now_ms)
+        if old:
+            key = LaneKey(self._name, SubscriptionName(look.subscription.name), look.lane)
+            forget(key, look, old, ledger=ledger_of(self._ports.ledger, look.subscription, look.lane.origin))
+
+    def _epoch_ahead(self, look: Look) -> Finding | None:
+        """Find a lane that its owner must leave alone, since it was written by a later owner that nobody knows of."""
+        region = look.state.latest
+        known = look.owner.epoch if look.owner is not None else 0
+        if region is None or look.state.epoch <= known:
+            return None
+        cursor = look.state.cursors[region]
+        if cursor.written_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
+            return None  # its handover may be on its way
+        detail = (
+            f"{region} wrote epoch {cursor.epoch}, and the latest handover that is known has epoch {known}"
+        )
+        return self._finding(FindingKind.EPOCH_AHEAD, look, cursor.sequence, detail)
+
+    def _parked_differs(self, look: Look, bells: Bells, *, repair: bool) -> Iterator[Finding]:
+        """Compare what the cursor says of parked keys with those that are there; repair it where it only says less."""
+        home = self._home(look)
+        parked, stored = look.state.parked.get(home, {}), look.state.cursors.get(home)
+        if stored is None or look.subscription.shares_state:
+            return  # without transactions a key may be there before the cursor says so
+        right = look.cursor.beside(parked)
+        says_digest, says_roster = stored == right, stored.roster == right.roster
+        if says_digest and says_roster:
+            return
+        key = LaneKey(self._name, SubscriptionName(look.subscription.name), look.lane)
+        ledger = ledger_of(self._ports.ledger, look.subscription, look.lane.origin)
+        if ledger.state(key) != look.state:
+            return  # it was being written while it was read
+        missing = stored.roster.missing(parked.values())
+        names_all = says_digest or not (missing or (stored.low is not None and not stored.roster.count))
+        outcome = ledger.commit(key, look.cursor, right) if repair and names_all else None
+        is_repaired = isinstance(outcome, Committed)
+        if is_repaired:
+            bells.add(look)
+        detail = (
+            f"{stored.roster.count} keys are named, {missing} of them are not there; {len(parked)} are parked"
+        )
+        low = stored.low or right.low
+        at = low.sequence if low is not None else stored.sequence
+        yield replace(self._finding(FindingKind.PARKED_DIFFERS, look, at, detail), is_repaired=is_repaired)
+
+    def _overdue(self, look: Look, parked: list[Parked]) -> Finding | None:
+        late = [one for one in parked if one.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
+        if look.subscription.definition.order == "key":
+            late = [one for one in late if not stands_behind_another(one, parked)]
+        if not late:
+            return None
+        late_seconds = (self._now_ms - min(one.due_ms for one in late)) // 1000
+        detail = f"{len(late)} keys, {late_seconds} s late"
+        return self._finding(FindingKind.PARKED_OVERDUE, look, late[0].first.sequence, detail)
+
+    def _oldest_waiting(self, look: Look) -> Record | None:
+        """The first record that waits, as far as the log was verified."""
+        cursor = look.cursor
+        if cursor.sequence >= min(look.tail.sequence, look.mark.sequence):
+            return None  # all is delivered that can be
+        return self._first(look.lane, cursor.base)
+
+    def _first(self, lane: Lane, start: Sequence) -> Record | None:
+        try:
+            page = self._log.read(lane, start, records_max=1)
+        except LogError:
+            return None  # found by the pass that verifies it
+        return page.records[0] if page.records else None
+
+    def _note_age(self, look: Look, oldest: Record | None) -> int:
+        """Note since when the oldest event waits that was never handed out, whether or not it can be; returns that.
+
+        By the passes that saw the lane's tail: a record's time, where it can be read, is what its producer says.
+        """
+        cursor = look.cursor
+        if not look.lags:
+            return self._now_ms if oldest is None else to_ms(oldest.time)
+        if oldest is None or cursor.is_replay:
+            oldest = self._first(look.lane, look.news_from if cursor.is_replay else cursor.base)
+        since_ms = look.arrived_ms(oldest, self._now_ms)
+        if cursor.version or look.subscription.definition.start == "earliest":
+            self._vitals.waits(
+                look.subscription.name, since_ms
+            )  # else its first doorbell says where it begins
+        return since_ms
+
+    def _unrung(self, look: Look, since_ms: int) -> Finding | None:
+        waits_since_ms = max(look.cursor.written_ms, since_ms)
+        if waits_since_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
+            return None
+        behind = look.tail.sequence - look.cursor.sequence
+        detail = f"{behind} events wait, the oldest {(self._now_ms - waits_since_ms) // 1000} s"
+        return self._finding(FindingKind.UNRUNG, look, look.cursor.sequence, detail)
+
+    def _expiring(self, look: Look, oldest: Record | None, parked: list[Parked]) -> Iterator[Finding]:
+        """A warning while it is time: how old the oldest events are that are not handled, dead letters too."""
+        if self._retention is None or not (oldest or parked):
+            return
+        # A parked event was appended before it first failed; that is near enough for a warning.
+        since_ms = [one.failure.first_ms for one in parked] + ([to_ms(oldest.time)] if oldest else [])
+        age_ms = self._now_ms - min(since_ms)
+        if age_ms > 1000 * self._retention * limits.EXPIRES_SOON_SHARE:
+            hours = (1000 * self._retention - age_ms) / 3_600_000
+            when = f"expires in {hours:.1f} hours" if hours > 0 else f"was to expire {-hours:.1f} hours ago"
+            behind = look.tail.sequence - look.cursor.sequence
+            detail = f"{behind} events wait, {len(parked)} keys are parked, the oldest {when}"
+            yield self._finding(FindingKind.EXPIRES_SOON, look, look.cursor.sequence, detail)
+
+    def _expired(
+        self, look: Look, following: Record, replica: Replica, bells: Bells, *, repair: bool
+    ) -> Iterator[Finding]:
+        """What was verified here, and is not here any more."""
+        kept = kept_in(look.lane, look.lane.origin, retention_seconds=self._retention, now_ms=self._now_ms)
+        assert kept is not None, "nothing expires without a retention"
+        on_expired = look.subscription.definition.on_expired
+        if replica.kept_at_origin(look.lane, look.cursor.base, following.sequence) is not None:
+            detail = (
+                f"nothing is there before {following.sequence}, and {look.lane.origin} still has some of it"
+            )
+            found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
+        elif has_expired(self._log, look.lane, look.cursor.base, following, kept):
+            detail = f"{following.sequence - look.cursor.sequence} events expired: on_expired is {on_expired}"
+            found = self._finding(FindingKind.EXPIRED_UNREAD, look, look.cursor.sequence, detail)
+        else:
+            detail = f"nothing is there before {following.sequence}, and it cannot have expired yet"
+            found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
+        skips = repair and found.kind is FindingKind.EXPIRED_UNREAD and on_expired == "skip"
+        if skips:
+            bells.add(look)  # its next delivery goes on behind them
+        yield replace(found, is_repaired=skips)
+
+    def _cursor(self, look: Look) -> Finding | None:
+        """What is wrong with where the cursor stands."""
+        cursor, seen = look.cursor, look.mark.cursors.get(look.subscription.name)
+        if cursor.version == 0:
+            return None
+        if (
+            seen is not None
+            and seen[0] == cursor.epoch
+            # A cursor that stood beyond the end of a lane that was made anew has to go back.
+            and cursor.sequence < seen[1] <= look.tail.sequence
+            and not cursor.replay_until
+        ):
+            return self._finding(
+                FindingKind.CURSOR_BACK, look, cursor.sequence, f"stood at {seen[1]} at the last pass"
+            )
+        if cursor.sequence > look.tail.sequence:
+            tail = self._log.tail(look.lane)  # the lane may have grown since
+            if cursor.sequence > tail.sequence and cursor.epoch == 0:
+                detail = f"the lane ends at {tail.sequence}: replay it from 0 if it was made anew"
+                return self._finding(FindingKind.CURSOR_AHEAD, look, cursor.sequence, detail)
+            return None
+        if cursor.chain == UNKNOWN_CHAIN:
+            return None  # a replay went back to the oldest record that is kept
+        if seen == (cursor.epoch, cursor.sequence) or cursor.base > look.mark.sequence:
+            return None
+        return self._off_chain(look)
+
+    def _off_chain(self, look: Look) -> Finding | None:
+        cursor, mark = look.cursor, look.mark
+        if cursor.sequence == cursor.base == mark.sequence:
+            right = cursor.chain == mark.chain
+        else:
+            before = self._log.tail(look.lane, before=cursor.base)
+            right = (before.sequence, before.chain) == (cursor.base, cursor.chain)
+            # Where the record before it has expired, nothing is left to compare; where it was skipped, what is behind.
+            right = right or (before.sequence < cursor.base and self._retention is not None)
+            right = right or (before.sequence >= cursor.base and is_pin(before.chain))
+            if right and cursor.sequence != cursor.base:
+                holder = self._log.tail(look.lane, before=Sequence(cursor.base + 1))
+                right = cursor.base <= cursor.sequence < holder.sequence
+        if right:
+            return None
+        detail = f"its record begins at {cursor.base}, by a chain that is not the log's there"
+        return self._finding(FindingKind.CURSOR_BROKEN, look, cursor.sequence, detail)
+
+    def _stale_owners(self, look: Look) -> Iterator[Finding]:
+        """Cursors of former owners that moved when these should have known."""
+        owner = look.owner
+        if owner is None or owner.epoch == 0 or look.subscription.shares_state:
+            return
+        grace_ms = 1000 * (
+            limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS + limits.SETTLE_SECONDS
+        )
+        for region, cursor in look.state.cursors.items():
+            if region != owner.region and cursor.epoch < owner.epoch:
+                late_ms = cursor.written_ms - owner.since_ms
+                if late_ms > grace_ms:
+                    yield self._finding(
+                        FindingKind.STALE_OWNER, look, cursor.sequence,
+                        f"{region} wrote its cursor {late_ms // 1000} s after {owner.region} took over",
+                    )  # fmt: skip
+
+    def ring(self, bells: Bells) -> Iterator[Finding]:
+        """Ring for what was noted, once a minute at the most, and tell what that repairs."""
+        again = self._now_ms // _MINUTE_MS
+        for name, lanes in bells.lanes.items():
+            rung = [Doorbell(self._name, lane, ANY_TAIL, again=again) for lane in sorted(lanes, key=str)]
+            refused = {bell.lane for bell in self._ports.doorbells.ring(name, rung)}
+            for lane, found in lanes.items():
+                if found is not None:
+                    yield replace(found, is_repaired=lane not in refused)
+
+    def _home(self, look: Look) -> Region:
+        return Region(look.subscription.home(look.lane.origin) or self._region)
+
+    def _finding(self, kind: FindingKind, look: Look, sequence: int, detail: str) -> Finding:
+        name = SubscriptionName(look.subscription.name)
+        return Finding(kind, self._name, look.lane, self._region, Sequence(sequence), detail, name)

@@ -1,0 +1,335 @@
+"""Owns what handlers did outside in one run, and how that differs from runs without faults. Pure.
+
+Two kinds of effects, two measures:
+
+    calls    messages, mails, charges: how often each was made of an event; a repetition is one too many
+    state    items of tables and objects of buckets: what stands there in the end; to write the same again is nothing
+
+An effect is named without the event and the item that it is of, so that two runs name the same one alike.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from eventfabric.errors import UnknownStepError
+from eventfabric.services.delivery.retry import CRASHED, EXPIRED
+from eventfabric.testing.simulation.subscribers import DownstreamDown
+
+
+@dataclass(frozen=True, order=True)
+class Call:
+    """An effect of one event: `effect` names what was called, such as "sqs SendMessage mails"."""
+
+    subscription: str
+    event: str
+    effect: str
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A table or a bucket of a Region."""
+
+    service: str
+    name: str
+    region: str
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.name}"
+
+
+_NEAR_SECONDS: Final = 400 * 86_400
+"""How far from now a time may be that a handler makes up: times to live, too."""
+_SLACK_SECONDS: Final = 5
+"""By how much more than their runs two such times may differ: they are rounded, and clocks are set."""
+_ROUND_SECONDS: Final = (60, 900, 3_600, 86_400)
+"""What times are rounded to: where one of these ends between two runs, they differ by all of it."""
+_OFFSETS_SECONDS: Final = 900
+"""Hours and days end, in whichever timezone, where one of these does."""
+_NOT_ITS_OWN: Final = frozenset(
+    {
+        CRASHED,
+        EXPIRED,
+        *(f"{one.__module__}:{one.__qualname__}" for one in (UnknownStepError, DownstreamDown)),
+    }
+)
+"""Why an event is dead that its handler does not answer for: a step in doubt is for a person, by design."""
+Items = dict[str, dict[str, str]]
+"""By key, attribute by attribute, as text."""
+
+
+@dataclass
+class Left:
+    """What a run left outside. `writers`: the subscriptions that wrote each place, by service and name.
+
+    It began and ended by the clock that handlers see, in seconds since 1970.
+    """
+
+    calls: Counter[Call] = field(default_factory=Counter)
+    state: dict[Place, Items] = field(default_factory=dict)
+    writers: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    regions: set[str] = field(default_factory=set)
+    """In which it wrote."""
+    unresolved: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Subscription and event of what is still dead in the end, or stands behind that; and why it is dead, if so."""
+    began_seconds: float = 0.0
+    ended_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An effect that is not what it is without faults: `effect` names it with its subscription, `what` says how.
+
+    `events`: those it is of, where that is known.
+    """
+
+    effect: str
+    what: str
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a run says of effects, by the names that differences have. `unsteady`: those that nothing can say of."""
+
+    differences: tuple[Difference, ...]
+    seen: frozenset[str]
+    unsteady: frozenset[str]
+
+
+def compared(left: Left, calm: Seq[Left], *, at_most_once: frozenset[str]) -> Comparison:
+    """Hold a run against runs of the same events without faults.
+
+    `at_most_once`: subscriptions that may lose effects; their state is not judged, for it may lack anything.
+    """
+    dead = left.unresolved.keys() - set().union(*(one.unresolved.keys() for one in calm))
+    unjudged = frozenset(name for name, _ in dead)
+    calls = _Calls(left, calm, may_lack=at_most_once | unjudged)
+    differences = [*_of_dead(left, dead), *calls.differences()]
+    places: list[_Judge] = []
+    for place in sorted({place for one in (left, *calm) for place in one.state}):
+        writers = {name for one in (left, *calm) for name in one.writers[place.service, place.name]}
+        if writers and not writers & (at_most_once | unjudged):
+            places.append(_Judge(" and ".join(sorted(writers)), place, left, calm))
+    # What is left to chance or to order in one item is so in all, and in whichever Region.
+    by_order = set().union(*(one.differ_when_calm() for one in places))
+    for one in places:
+        differences += one.differences(by_order)
+    unsteady = calls.unsteady.union(by_order, *(one.unsteady for one in places))
+    seen = calls.seen.union(*(one.seen for one in places)) - unsteady
+    return Comparison(tuple(differences), frozenset(seen), frozenset(unsteady))
+
+
+def _of_dead(left: Left, dead: Iterable[tuple[str, str]]) -> Iterator[Difference]:
+    """Events whose handler raises since something was done before, even after a redrive."""
+    for name, event in sorted(dead):
+        error = left.unresolved[name, event]
+        if error and error not in _NOT_ITS_OWN:
+            what = (
+                f"{event} is a dead letter ({error}), redriven once more without faults; else it is handled"
+            )
+            yield Difference(_named(name, "dead letter"), what, (event,))
+
+
+class _Calls:
+    """What was called. `may_lack`: the subscriptions that need not have made all of it."""
+
+    def __init__(self, left: Left, calm: Seq[Left], *, may_lack: frozenset[str]) -> None:
+        self._left = left
+        self._calm = calm
+        self._may_lack = may_lack
+        self.seen: set[str] = set()
+        self.unsteady: set[str] = set()
+
+    def differences(self) -> Iterator[Difference]:
+        """What was made too often, or not often enough: for an event, or else for all of them."""
+        events: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for call in {call for one in (self._left, *self._calm) for call in one.calls}:
+            events[call.subscription, call.effect].add(call.event)
+        for (subscription, effect), of in sorted(events.items()):
+            name = _named(subscription, effect)
+            counts = {event: self._counts([Call(subscription, event, effect)]) for event in sorted(of)}
+            if all(len(set(calm)) == 1 for _, calm in counts.values()):
+                for event, (made, calm) in counts.items():
+                    yield from self._of(name, made, calm[0], subscription, event)
+            else:
+                # Which events it is made of is left to order or to chance: how often is what can be compared.
+                made, calm = self._counts([Call(subscription, event, effect) for event in of])
+                if len(set(calm)) > 1:
+                    self.unsteady.add(name)
+                    continue
+                yield from self._of(name, made, calm[0], subscription)
+            self.seen.add(name)
+
+    def _counts(self, calls: Seq[Call]) -> tuple[int, list[int]]:
+        """How often these were made, and how often without faults."""
+        made, *calm = (sum(one.calls[call] for call in calls) for one in (self._left, *self._calm))
+        return made, calm
+
+    def _of(
+        self, name: str, made: int, expected: int, subscription: str, event: str = ""
+    ) -> Iterator[Difference]:
+        whom, events = (f"for {event}", (event,)) if event else ("in all", ())
+        if made > expected:
+            yield Difference(name, f"{_times(made)} {whom}; without faults {_times(expected)}", events)
+        elif made < expected and subscription not in self._may_lack:
+            handled = ", which counts as handled" if event else ""
+            yield Difference(
+                name, f"{_times(made)} {whom}{handled}; without faults {_times(expected)}", events
+            )
+
+
+class _Judge:
+    """Of one place."""
+
+    def __init__(self, owner: str, place: Place, left: Left, calm: Seq[Left]) -> None:
+        self._owner = owner
+        self._place = place
+        self._items = left.state.get(place, {})
+        self._calm = [one.state.get(place, {}) for one in calm]
+        runs = (left, *calm)
+        self._clock = _Clock(min(one.began_seconds for one in runs), max(one.ended_seconds for one in runs))
+        self.seen: set[str] = set()
+        self.unsteady: set[str] = set()
+
+    def differ_when_calm(self) -> set[str]:
+        """The attributes that any item has otherwise in one run without faults than in another."""
+        found: set[str] = set()
+        for key in set(self._calm[0]).intersection(*self._calm[1:]):
+            items = [one[key] for one in self._calm]
+            found.update(
+                self._name(attribute)
+                for attribute in set().union(*items)
+                if len({one.get(attribute) for one in items}) > 1
+            )
+        return found
+
+    def differences(self, by_order: Set[str]) -> Iterator[Difference]:
+        """What stands there and should not, or the other way round. `by_order`: what is not to be looked at."""
+        keys = [set(one) for one in self._calm]
+        whole = self._name("items")
+        if any(one != keys[0] for one in keys):
+            # Keys that are made anew each time: how many there are is what can be compared.
+            counts = {len(one) for one in self._calm}
+            if len(counts) > 1:
+                self.unsteady.add(whole)
+                return
+            self.seen.add(whole)
+            expected, found = counts.pop(), len(self._items)
+            if found != expected:
+                what = (
+                    f"{_number(found)}; without faults {_number(expected)}, under keys that differ each time"
+                )
+                yield Difference(whole, what)
+            return
+        for key in sorted(keys[0] | self._items.keys()):
+            yield from self._of_item(key, by_order)
+
+    def _of_item(self, key: str, by_order: Set[str]) -> Iterator[Difference]:
+        found, expected = self._items.get(key), self._calm[0].get(key)
+        if found is None or expected is None:
+            name = self._name("items")
+            self.seen.add(name)
+            what = (
+                f"no item {key}, which is there without faults"
+                if found is None
+                else f"an item {key} too many"
+            )
+            yield Difference(name, what)
+            return
+        for attribute in sorted(found.keys() | expected.keys()):
+            name = self._name(attribute)
+            if name in by_order:
+                continue
+            stands, right = found.get(attribute), expected.get(attribute)
+            if stands != right and self._clock.explains(stands, right):
+                self.unsteady.add(name)
+                continue
+            self.seen.add(name)
+            if stands != right:
+                yield Difference(
+                    name, f"{attribute} of {key} is {stands or 'absent'}; without faults {right or 'absent'}"
+                )
+
+    def _name(self, part: str) -> str:
+        return _named(self._owner, f"{self._place}: {part}")
+
+
+def _named(subscription: str, effect: str) -> str:
+    return f"{subscription}: {effect}"
+
+
+def _times(number: int) -> str:
+    return {0: "not made", 1: "made once", 2: "made twice"}.get(number, f"made {number} times")
+
+
+def _number(items: int) -> str:
+    return f"{items} item" + "s" * (items != 1)
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """From when to when handlers may have looked at it: runs may fall into the same second, or into another."""
+
+    began_seconds: float
+    ended_seconds: float
+
+    def explains(self, found: str | None, expected: str | None) -> bool:
+        """Whether both are times that a handler makes up of now, and differ as now does from run to run."""
+        if found is None or expected is None:
+            return False
+        return any(
+            self._is_near(one) and self._is_near(other) and self._passed(abs(one - other), one, other)
+            for one, other in zip(_times_told(found), _times_told(expected), strict=False)
+        )
+
+    def _is_near(self, seconds: float) -> bool:
+        return abs(seconds - self.began_seconds) < _NEAR_SECONDS
+
+    def _passed(self, apart: float, *times: float) -> bool:
+        if apart <= self.ended_seconds - self.began_seconds + _SLACK_SECONDS:
+            return True
+        return any(
+            apart == whole
+            and all(time % min(whole, _OFFSETS_SECONDS) == 0 for time in times)
+            and self._ends_one_of(min(whole, _OFFSETS_SECONDS))
+            for whole in _ROUND_SECONDS
+        )
+
+    def _ends_one_of(self, seconds: int) -> bool:
+        return self.began_seconds // seconds != self.ended_seconds // seconds
+
+
+def _times_told(text: str) -> list[float]:
+    """The seconds since 1970 that it may stand for: as a number of them or of parts of them, or as ISO 8601."""
+    try:
+        number = float(text)
+    except ValueError:
+        try:
+            told = datetime.fromisoformat(text)
+        except ValueError:
+            return []
+        return [(told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()]
+    return [number / unit for unit in (1, 1_000, 1_000_000, 1_000_000_000)]
+
+
+def item_text(item: Mapping[str, object]) -> dict[str, str]:
+    """An item attribute by attribute, as short text; sets in one order."""
+    return {name: _value(value) for name, value in item.items()}
+
+
+def _value(value: object) -> str:
+    match value:
+        case {"L": list(values)}:
+            return f"[{', '.join(_value(one) for one in values)}]"
+        case {"M": dict(values)}:
+            return f"{{{', '.join(f'{name}: {_value(one)}' for name, one in sorted(values.items()))}}}"
+        case {"SS": list(values)} | {"NS": list(values)} | {"BS": list(values)}:
+            return f"{{{', '.join(sorted(str(one) for one in values))}}}"
+        case dict() if len(value) == 1:
+            return str(next(iter(value.values())))
+        case _:
+            return str(value)

@@ -1,0 +1,210 @@
+"""Somebody's handler on a simulated machine: each call that it makes outside is a turn, and may fail.
+
+    before a call ── crash, throttle, request lost      after it ── crash, reply lost
+    after the handler returned ── crash, time-out, an exception of what comes behind it
+
+A crash raises what nothing catches but the simulation: `finally` and `with` blocks see it, unlike a real one.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from eventfabric.errors import said_by
+from eventfabric.sdk.delivery import Delivery
+from eventfabric.sdk.subscriber import Subscriber
+from eventfabric.services.delivery.retry import is_declared_permanent
+from eventfabric.testing.idempotency.effects import Call, Left
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.acting import acting
+from eventfabric.testing.simulation.plan import FINE, Conduct
+from eventfabric.testing.simulation.process import Calls, Process
+from eventfabric.testing.simulation.subscribers import DownstreamDown, FailedForNow
+
+if TYPE_CHECKING:
+    from eventfabric.testing.simulation.world import World
+
+T = TypeVar("T")
+_HANG_SECONDS: Final = 200.0
+_AFTER: Final = "after"
+
+
+class Tokens:
+    """Which calls the other side knows again by their token, and for how long."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._since_ms: dict[tuple[str, str], int] = {}
+
+    def knows(self, name: str, token: str | None, forgets_ms: int) -> bool:
+        """Whether it is a repetition; else it is remembered from now on. `forgets_ms`: 0 for never."""
+        if token is None:
+            return False
+        now_ms, since_ms = self._world.time.now_ms(), self._since_ms.get((name, token))
+        if since_ms is not None and (not forgets_ms or now_ms < since_ms + forgets_ms):
+            return True
+        self._since_ms[name, token] = now_ms
+        return False
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What a handler raised. `is_declared`: its subscription names it permanent."""
+
+    said: str
+    is_declared: bool
+
+
+class Handling:
+    """What all handlers of one run share: what they left outside, and who goes wrong at which attempt."""
+
+    def __init__(self, world: "World", left: Left) -> None:
+        self.world = world
+        self.left = left
+        self.tokens = Tokens(world)
+        self.tries: Counter[tuple[str, str]] = Counter()
+        self.errors: dict[tuple[str, str], Raised] = {}
+        """What was raised last, by subscription and event."""
+        self._planned = world.plan.events
+
+    def handler_for(self, process: Process, name: str, target: Callable[..., Any]) -> Subscriber[..., Any]:
+        """The handler on one machine. Batches hold one event, so that each effect is known to be of one."""
+        function = self.world.topology.deliver_function(name, process.region)
+        process.environment = {**function.environment, "AWS_DEFAULT_REGION": process.region}
+        wanted = copy.copy(target) if isinstance(target, Subscriber) else Subscriber(target)
+        wanted.when_late = copy.copy(wanted.when_late)
+        for one in (wanted, wanted.when_late):
+            if one is not None:
+                one.function = self._watched(one.function, process, name)
+                one.batch = 1
+        return wanted
+
+    def conduct_of(self, event: str) -> Conduct:
+        """How handlers fare with an event, unless they are mended."""
+        planned = self._planned.get(event)
+        return FINE if planned is None or self.world.is_mended else planned.conduct
+
+    def _watched(self, function: Callable[..., Any], process: Process, name: str) -> Callable[..., Any]:
+        @wraps(function)
+        def handle(given: Any, delivery: Delivery) -> Any:
+            attempt = Attempt(self, process, name, str(delivery.event.id))
+            try:
+                with attempt.running():
+                    returned = function(given, delivery)
+            except Exception as error:  # whatever it is, it is the fabric's to judge
+                definition = self.world.topology.subscription(name).definition
+                self.errors[name, attempt.event] = Raised(
+                    said_by(error), is_declared_permanent(definition, error)
+                )
+                raise
+            self._note_writers(name, delivery)
+            attempt.end()
+            return returned
+
+        return handle
+
+    def _note_writers(self, name: str, delivery: Delivery) -> None:
+        if self.world.topology.subscription(name).definition.guarantee == "exactly_once":
+            for write in delivery.transaction.writes:
+                if write.action != "ConditionCheck":
+                    self.left.writers["dynamodb", str(write.request["TableName"])].add(name)
+
+
+class Attempt:
+    """acting.Act: one attempt of a handler."""
+
+    def __init__(self, of: Handling, process: Process, subscription: str, event: str) -> None:
+        self._of = of
+        self._process = process
+        self._subscription = subscription
+        self.event = event
+        self._calls = Calls(process, process.region)
+        self._crashes_at = ""
+        tried = of.tries[subscription, event]
+        of.tries[subscription, event] += 1
+        conduct = of.conduct_of(event)
+        if tried < conduct.crashes:
+            # At its second call, if it makes two, or once all is done.
+            self._crashes_at = process.random.choice(("1", _AFTER, _AFTER))
+        self._hangs = conduct.crashes <= tried < conduct.crashes + conduct.hangs
+        begins = conduct.crashes + conduct.hangs
+        self._fails = begins <= tried < begins + conduct.fails
+        self._made = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While the handler runs, what it calls is this attempt's."""
+        if self._subscription in self._of.world.down:
+            raise DownstreamDown
+        token = acting.set(self)
+        try:
+            yield
+        finally:
+            acting.reset(token)
+
+    def end(self) -> None:
+        """What goes wrong once the handler has returned."""
+        if self._crashes_at:
+            self._process.die(f"crashed when its handler had handled {self.event}")
+        if self._hangs:
+            self._process.breathe(_HANG_SECONDS)
+        if self._fails:
+            raise FailedForNow(self.event)
+
+    def call(self, name: str, effect: Callable[[], T], *, key: str | None = None) -> T:
+        """acting.Act."""
+        return self.send(name, effect, [key])
+
+    def send(
+        self,
+        name: str,
+        effect: Callable[[], T],
+        keys: Iterable[str | None],
+        *,
+        region: str = "",
+        forgets_ms: int = 0,
+    ) -> T:
+        """Make a call that takes effect each time, for each of its keys that the other side does not know yet.
+
+        `region`: in which the other side knows them, where it has Regions: the client's, not the caller's.
+
+        Raises:
+            PortError: no reply, or throttled.
+        """
+
+        def counted() -> T:
+            result = effect()
+            for key in keys:
+                self._count(name, key, region, forgets_ms)
+            return result
+
+        return self.reach(name, counted)
+
+    def reach(self, name: str, effect: Callable[[], T]) -> T:
+        """Make a call that is not counted: of what it writes, the end is looked at. PortError."""
+        if self._crashes_at == str(self._made):
+            self._process.die(f"crashed in its handler of {self.event}, before {name}")
+        self._made += 1
+        return self._calls.call(name, effect)
+
+    def wrote(self, service: str, place: str, region: str, name: str) -> None:
+        """Note that the subscription writes a place."""
+        self._of.left.regions.add(region)
+        self._of.left.writers[service, place].add(self._subscription)
+        self._tell(name)
+
+    def _count(self, name: str, key: str | None, region: str, forgets_ms: int) -> None:
+        """Count an effect, unless the other side knows its key."""
+        if not self._of.tokens.knows(f"{region} {name}", key, forgets_ms):
+            self._of.left.calls[Call(self._subscription, self.event, name)] += 1
+            self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        self._process.tell(
+            history.EffectCalled, region=self._process.region, subscription=self._subscription, id=self.event,
+            effect=name,
+        )  # fmt: skip

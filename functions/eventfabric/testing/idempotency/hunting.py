@@ -1,0 +1,147 @@
+"""Runs many seeds of trials, keeps and shrinks what fails: for the command line in processes, for tests in this one."""
+
+import time
+from collections.abc import Callable, Generator, Iterable
+from collections.abc import Sequence as Seq
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from eventfabric.testing.idempotency.project import PlansAside, Project, check_aside, trials_of, try_seed
+from eventfabric.testing.idempotency.report import HandlersReport
+from eventfabric.testing.idempotency.trials import HandlerTrials
+from eventfabric.testing.idempotency.workload import WAYS
+from eventfabric.testing.simulation.hunt import SEED_SECONDS_MAX, hunt
+from eventfabric.testing.simulation.kept import KEPT_MAX, Kept, Trial, as_it_was, keep, write
+from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.progress import Progress
+from eventfabric.testing.simulation.summary import Summary
+from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.worker import Aside
+
+SHRINK_RUNS_MAX = 300
+_RIVALS_MAX: Final = 3
+SHRINK_SECONDS_MAX = 180.0
+"""Of each failure that is kept: one that hangs in every other run is not looked at all day."""
+
+
+def run_here(trials: HandlerTrials, seeds: Iterable[int], *, out: Path) -> HandlersReport:
+    """Try these seeds in this process; failures are kept under `out`. HandlersFailError.
+
+    Ctrl-C ends it, as it ends whatever else runs in a test.
+    """
+    trials.check()
+    report = HandlersReport(Summary("handlers"), trials.names)
+    _try(report, (trials.try_seed(seed) for seed in seeds), None)
+    _keep(report, trials.plan, trials.tried, out=out, shrinks=True)
+    return report
+
+
+def run_in_processes(
+    project: Project,
+    seeds: Iterable[int],
+    *,
+    jobs: int,
+    out: Path,
+    shrinks: bool,
+    shown: Progress,
+    stop: Callable[[], bool] = lambda: False,
+    seconds_max: float = SEED_SECONDS_MAX,
+) -> HandlersReport:
+    """Try these seeds in so many processes, until `stop`. What HandlerTrials raises; HandlersFailError.
+
+    A seed, or the run without faults, is given up after `seconds_max`. Ctrl-C ends it with what is known by then.
+    """
+    trials = trials_of(project)
+    report = HandlersReport(Summary("handlers"), trials.names)
+    try:
+        shown.say("a run without faults ...")
+        with Aside() as aside:
+            check_aside(aside, project, seconds_max=seconds_max)
+        outcomes = hunt(seeds, partial(try_seed, project), jobs=jobs, stop=stop, seed_seconds_max=seconds_max)
+        _try(report, outcomes, shown)
+        with Aside() as aside:
+            trial = PlansAside(aside, project, seconds_max=seconds_max)
+            _keep(report, trials.plan, trial, out=out, shrinks=shrinks, say=shown.say)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    return report
+
+
+def replay(project: Project, plan: Plan, *, out: Path, seconds_max: float) -> HandlersReport:
+    """Try a kept plan again, beside this process. What HandlerTrials raises; HandlersFailError, SettingError."""
+    trials = trials_of(project)
+    trials.check_plan(plan)
+    report = HandlersReport(Summary("handlers"), trials.names)
+    with Aside() as aside:
+        check_aside(aside, project, seconds_max=seconds_max)
+        outcome, history = PlansAside(aside, project, seconds_max=seconds_max)(plan)
+    report.summary.add(outcome)
+    folder = out / "replay"
+    report.kept.append(write(outcome, history, folder) if outcome.ended else as_it_was(outcome, plan, folder))
+    return report
+
+
+def _try(report: HandlersReport, outcomes: Generator[Outcome, None, None], shown: Progress | None) -> None:
+    begun = time.monotonic()
+    with closing(outcomes) as coming:
+        for outcome in coming:
+            report.summary.add(outcome)
+            report.summary.seconds = time.monotonic() - begun
+            if shown is not None:
+                shown.step(outcome)
+
+
+def _keep(
+    report: HandlersReport,
+    plan_of: Callable[[int], Plan],
+    trial: Trial,
+    *,
+    out: Path,
+    shrinks: bool,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Keep what failed, each as soon as it can be: an interrupted report has the plan, not yet shrunk."""
+    for rivals, wanted in worth_keeping(report.summary.failures, lambda seed: plan_of(seed).size):
+        first = rivals[0]
+        say(f"seed {first.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
+        report.kept.append(as_it_was(first, plan_of(first.seed), out / f"handlers-{first.seed}"))
+        ends, runs_left = time.monotonic() + SHRINK_SECONDS_MAX, SHRINK_RUNS_MAX
+        found: list[Kept] = []
+        for one in rivals if shrinks else [first]:
+            # Which of the plans comes down furthest is not to be seen before: the smallest need the fewest runs.
+            if found and (runs_left <= 0 or _is_over(ends)):
+                break
+            found.append(
+                keep(
+                    one, plan_of(one.seed), out / f"handlers-{one.seed}", shrinks=shrinks, trial=trial, ways=WAYS,
+                    runs_max=runs_left, wanted=wanted, stop=partial(_is_over, ends),
+                )
+            )  # fmt: skip
+            runs_left -= found[-1].runs
+            report.kept[-1] = min(found, key=lambda kept: (len(wanted - kept.shown), kept.size))
+
+
+def _is_over(ends: float) -> bool:
+    return time.monotonic() >= ends
+
+
+def worth_keeping(
+    failures: Seq[Outcome], size_of: Callable[[int], int]
+) -> list[tuple[list[Outcome], frozenset[str]]]:
+    """A few failures for each thing that is wrong, with what they are to show: what a person needs to see.
+
+    `size_of`: that of a seed's plan; the smallest come first.
+    """
+    by_size = sorted(failures, key=lambda one: (size_of(one.seed), one.seed))
+    found: list[tuple[list[Outcome], frozenset[str]]] = []
+    seen: set[str] = set()
+    for one in sorted(by_size, key=lambda one: len(one.signature)):
+        wanted = one.signature - seen
+        if wanted and len(found) < KEPT_MAX:
+            # Those that show something else as well are left for that.
+            rivals = [other for other in by_size if other.signature - seen == wanted]
+            found.append((rivals[:_RIVALS_MAX], wanted))
+            seen |= wanted
+    return found

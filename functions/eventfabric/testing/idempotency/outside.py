@@ -1,0 +1,255 @@
+"""The world outside the fabric in one run: AWS as moto has it, with the tables and queues that handlers use.
+
+Every call of AWS that a handler makes, by whichever client, is a call of its attempt. Owns the one hook into
+botocore for that. What a handler does in threads of its own is done, but it is in nobody's hands: nothing fails there.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import boto3
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto import mock_aws
+from moto.core.models import botocore_stubber
+
+from eventfabric.aws.clients import cancellation, error_code
+from eventfabric.errors import HandlersFailError, OutcomeUnknownError, RefusedError, ThrottledError, said_by
+from eventfabric.testing.idempotency.effects import Items, Place, item_text
+from eventfabric.testing.idempotency.handling import Attempt
+from eventfabric.testing.local import moto_fixes
+from eventfabric.testing.local.invoke import environment, no_account
+from eventfabric.testing.memory.region import Actions, Reason, SameItemTwiceError, TransactionCancelledError
+from eventfabric.testing.simulation.acting import acting
+from eventfabric.topology import ENVIRONMENT_REGION, ENVIRONMENT_SUBSCRIPTION
+
+if TYPE_CHECKING:
+    from eventfabric.testing.simulation.world import World
+
+_READS: Final = re.compile(
+    "^(Get|List|Describe|Query|Scan|Head|BatchGet|TransactGet|Search|Select|Receive|Lookup|Filter|Validate|Assume"
+    "|Check(?!In|out|point)|Decrypt|Encrypt|ReEncrypt|Generate|Sign(Payload)?$|Verify(Mac)?$|Detect|Translate|Analyze"
+    "|Converse|InvokeModel|InvokeEndpoint(?!Async)|DeleteMessage|ChangeMessageVisibility|PutMetricData|PutRule)"
+)
+"""Calls that change nothing, or nothing more when they are made again."""
+_SETS: Final = frozenset({"PutParameter"})
+"""Calls that set a value: the same again for an event is nothing, another is."""
+_TOKEN: Final = re.compile("(Token|DeduplicationId|IdempotencyKey)$", re.IGNORECASE)
+_FORGETS_MS: Final = {"sqs": 300_000, "sns": 300_000}
+"""For how long FIFO queues and topics know a deduplication id (SQS developer guide, message deduplication ID)."""
+_BATCHES: Final = ("Entries", "PublishBatchRequestEntries", "Records")
+_NAMING: Final = (
+    "QueueUrl", "TopicArn", "StreamName", "DeliveryStreamName", "FunctionName", "stateMachineArn", "EventBusName",
+    "SecretId", "Name",
+)  # fmt: skip
+_STATE: Final = ("dynamodb", "s3")
+_IN_PARTIQL: Final = re.compile(r"(?:INTO|UPDATE|FROM)\s+\"?([\w.-]+)", re.IGNORECASE)
+_THROTTLED: Final = {
+    "dynamodb": "ProvisionedThroughputExceededException",
+    "s3": "SlowDown",
+    "sqs": "RequestThrottled",
+}
+
+
+HANDLERS_FIND: Final = (ENVIRONMENT_REGION, "AWS_DEFAULT_REGION", ENVIRONMENT_SUBSCRIPTION)
+"""The variables that handlers find, each in its Region."""
+
+
+class Outside:
+    """What the setup is given, and what handlers find. `regions`: of the stream."""
+
+    def __init__(self, regions: tuple[str, ...]) -> None:
+        self.regions = regions
+
+    def client(self, service: str, region: str) -> Any:
+        """A boto3 client of a Region."""
+        return _client(service, region)
+
+    def state(self, places: set[tuple[str, str]], regions: set[str]) -> dict[Place, Items]:
+        """What stands in tables and buckets that handlers wrote, in every Region, and in others that they wrote."""
+        found: dict[Place, Items] = {}
+        for service, name in sorted(places):
+            for region in sorted({*self.regions, *regions}):
+                read = self._table if service == "dynamodb" else self._bucket
+                found[Place(service, name, region)] = dict(read(name, region))
+        return found
+
+    def _table(self, name: str, region: str) -> Iterator[tuple[str, dict[str, str]]]:
+        client = self.client("dynamodb", region)
+        try:
+            schema = client.describe_table(TableName=name)["Table"]["KeySchema"]
+        except client.exceptions.ResourceNotFoundException:
+            return
+        names = [part["AttributeName"] for part in schema]
+        for page in client.get_paginator("scan").paginate(TableName=name):
+            for item in page["Items"]:
+                text = item_text(item)
+                yield "/".join(text[part] for part in names), text
+
+    def _bucket(self, name: str, region: str) -> Iterator[tuple[str, dict[str, str]]]:
+        if region != self.regions[0]:
+            return  # buckets are of no Region here
+        for page in self.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=name):
+            for item in page.get("Contents", ()):
+                yield item["Key"], {"content": item["ETag"]}
+
+
+class _Tables:
+    """memory.region.OtherTables: handlers' tables on moto."""
+
+    def __init__(self, region: str) -> None:
+        self._client = _client("dynamodb", region)
+
+    def transact(self, actions: Actions) -> None:
+        """See OtherTables."""
+        try:
+            self._client.transact_write_items(TransactItems=[{name: request} for name, request in actions])
+        except ClientError as error:
+            if error_code(error) == "ValidationException" and "multiple operations on one item" in str(error):
+                raise SameItemTwiceError(str(error)) from error
+            refusals = cancellation(error)
+            if refusals is None:
+                raise RefusedError("transact", f"{error_code(error)}: {error}") from error
+            raise TransactionCancelledError(
+                [Reason(one.code, one.message, cast(Any, one.item)) for one in refusals]
+            ) from error
+
+
+@contextmanager
+def outside(world: "World", setup: Callable[[Outside], object] | None) -> Iterator[Outside]:
+    """A world outside that is empty but for what `setup` makes; all ports of handlers' tables lead there."""
+    with ExitStack() as stack:
+        if botocore_stubber.enabled:
+            raise HandlersFailError(
+                "mock_aws is active: simulate handlers outside of it, for it keeps what runs leave"
+            )
+        stack.enter_context(no_account(None))
+        stack.enter_context(environment(dict.fromkeys(HANDLERS_FIND, world.plan.regions[0])))
+        stack.enter_context(moto_fixes.applied(now=lambda: world.time.now_ms() / 1000))
+        stack.enter_context(mock_aws())
+        stack.enter_context(_hooked())
+        found = Outside(world.plan.regions)
+        if setup is not None:
+            _set_up(setup, found)
+        for name, region in world.cloud.regions.items():
+            region.others = _Tables(name)
+        yield found
+
+
+def _set_up(setup: Callable[[Outside], object], found: Outside) -> None:
+    try:
+        setup(found)
+    except Exception as error:  # whatever somebody's own code raises
+        said = " ".join(said_by(error).split())
+        raise HandlersFailError(f"the setup raises {type(error).__name__}: {said}") from error
+
+
+@cache
+def _client(service: str, region: str) -> Any:
+    session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local")
+    make = cast(Callable[..., Any], session.client)
+    return make(service, region_name=region, config=moto_fixes.client_config())
+
+
+@contextmanager
+def _hooked() -> Iterator[None]:
+    """Have every client's calls be calls of the attempt that makes them."""
+    hooked = cast(Any, BaseClient)
+    before = hooked._make_api_call
+
+    def call(client: BaseClient, operation: str, params: dict[str, Any]) -> Any:
+        act = acting.get()
+        if not isinstance(act, Attempt):
+            return before(client, operation, params)
+        return _called(act, client, operation, params, lambda: before(client, operation, params))
+
+    hooked._make_api_call = call
+    try:
+        yield
+    finally:
+        hooked._make_api_call = before
+
+
+def _called(
+    act: Attempt, client: BaseClient, operation: str, params: Mapping[str, Any], effect: Callable[[], Any]
+) -> Any:
+    service, region = client.meta.service_model.service_name, client.meta.region_name
+    name = " ".join(part for part in (service, operation, _named(params)) if part)
+    try:
+        if _READS.match(operation):
+            return act.reach(name, effect)
+        if service in _STATE:
+            return act.reach(name, lambda: _written(act, service, region, name, params, effect))
+        # Of a batch, each entry counts; all come with the one call.
+        keys = [f"{act.event} {params.get('Value')}"] if operation in _SETS else _keys_of(service, params)
+        return act.send(name, effect, keys, region=region, forgets_ms=_FORGETS_MS.get(service, 0))
+    except ThrottledError as error:
+        throttled = {"Error": {"Code": _THROTTLED.get(service, "ThrottlingException"), "Message": str(error)}}
+        status = {"ResponseMetadata": {"HTTPStatusCode": 400}}
+        raise ClientError(cast(Any, {**throttled, **status}), operation) from error
+    except OutcomeUnknownError as error:
+        raise ReadTimeoutError(endpoint_url=client.meta.endpoint_url) from error
+
+
+def _written(
+    act: Attempt, service: str, region: str, name: str, params: Mapping[str, Any], effect: Callable[[], Any]
+) -> Any:
+    result = effect()
+    for place in sorted(_places(service, params)):
+        act.wrote(service, place, region, name)
+    return result
+
+
+def _places(service: str, params: Mapping[str, Any]) -> set[str]:
+    """The tables or buckets that a call writes."""
+    if service == "s3":
+        return {str(params["Bucket"])} if "Bucket" in params else set()
+    single = {str(params["TableName"])} if "TableName" in params else set()
+    batched = set(params.get("RequestItems", ()))
+    transacted = {
+        str(request["TableName"]) for one in params.get("TransactItems", ()) for request in one.values()
+    }
+    statements = [params.get("Statement"), *(one.get("Statement") for one in _statements(params))]
+    told = {found for text in statements if isinstance(text, str) for found in _IN_PARTIQL.findall(text)}
+    return single | batched | transacted | told
+
+
+def _statements(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = params.get("Statements") or params.get("TransactStatements") or []
+    return [one for one in found if isinstance(one, Mapping)]
+
+
+def _named(params: Mapping[str, Any]) -> str:
+    """What a call is about, by its name alone."""
+    for key in (*_NAMING, "TableName", "Bucket"):
+        if isinstance(params.get(key), str):
+            return re.split("[/:]", str(params[key]))[-1]
+    return " and ".join(sorted(_places("dynamodb", params)))
+
+
+def _keys_of(service: str, params: Mapping[str, Any]) -> list[str | None]:
+    """The token of each thing that a call makes happen; None where it has none."""
+    for name in _BATCHES:
+        entries = params.get(name)
+        if isinstance(entries, list) and entries:
+            where = {name: params[name] for name in ("QueueUrl", "TopicArn") if name in params}
+            return [
+                _key_of(service, {**where, **one} if isinstance(one, Mapping) else one) for one in entries
+            ]
+    return [_key_of(service, params)]
+
+
+def _key_of(service: str, params: Any) -> str | None:
+    if not isinstance(params, Mapping):
+        return None
+    for name, value in params.items():
+        is_token = _TOKEN.search(name) or (service == "stepfunctions" and name == "name")
+        if is_token and isinstance(value, str):
+            return value
+    if str(params.get("QueueUrl", params.get("TopicArn", ""))).endswith(".fifo"):
+        # It would be refused without an id, unless it is known by its content.
+        return str(params.get("MessageBody", params.get("Message")))
+    return None

@@ -1,0 +1,96 @@
+"""Owns trials of somebody's project in another process: a handler may end that, or never come back.
+
+What is asked of a worker are functions here, which it knows by their name.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Final
+
+from eventfabric.errors import HandlersFailError
+from eventfabric.testing.idempotency.trials import HandlerTrials
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.hunt import lost_outcome
+from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.worker import Aside, LostError
+
+_PATIENCE_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where somebody's definition, events and handlers are: what a process needs to try them. See HandlerTrials."""
+
+    definition: str
+    events: str
+    setup: str | None = None
+    subscriptions: tuple[str, ...] = ()
+    failover: bool = False
+    replay: bool = False
+
+
+@cache
+def trials_of(project: Project) -> HandlerTrials:
+    """A project's trials, loaded once a process; what HandlerTrials raises, and HandlerError for the setup."""
+    return HandlerTrials(
+        project.definition,
+        events=project.events,
+        setup=project.setup,
+        subscriptions=project.subscriptions,
+        failover=project.failover,
+        replay=project.replay,
+    )
+
+
+def try_seed(project: Project, seed: int) -> Outcome:
+    """What comes of a seed."""
+    return trials_of(project).try_seed(seed)
+
+
+def try_plan(project: Project, plan: Plan) -> tuple[Outcome, History]:
+    """What comes of a plan."""
+    return trials_of(project).tried(plan)
+
+
+def failing(project: Project) -> str:
+    """Why handlers cannot be tried: they fail without faults; empty where they do not."""
+    try:
+        trials_of(project).check()
+    except HandlersFailError as error:
+        return str(error)
+    return ""
+
+
+def check_aside(aside: Aside, project: Project, *, seconds_max: float) -> None:
+    """HandlersFailError where a handler fails without faults, ends its process or does not come back."""
+    try:
+        found = aside.do(partial(failing, project), seconds_max=seconds_max)
+    except LostError as lost:
+        raise HandlersFailError(f"the run without faults {lost.why}") from lost
+    if found:
+        raise HandlersFailError(found)
+
+
+class PlansAside:
+    """Tries one plan after the other in a worker. One that takes far longer than those before it is given up."""
+
+    def __init__(self, aside: Aside, project: Project, *, seconds_max: float) -> None:
+        self._aside = aside
+        self._project = project
+        self._seconds_max = seconds_max
+        self._longest_seconds: float | None = None
+
+    def __call__(self, plan: Plan) -> tuple[Outcome, History]:
+        """What comes of it, with its history: of one that was given up, an empty one."""
+        patience_seconds = self._seconds_max
+        if self._longest_seconds is not None:
+            patience_seconds = min(self._seconds_max, self._longest_seconds + _PATIENCE_SECONDS)
+        begun = time.monotonic()
+        try:
+            found = self._aside.do(partial(try_plan, self._project, plan), seconds_max=patience_seconds)
+        except LostError as lost:
+            return lost_outcome(plan.seed, lost), History(plan, [])
+        self._longest_seconds = max(self._longest_seconds or 0.0, time.monotonic() - begun)
+        return found

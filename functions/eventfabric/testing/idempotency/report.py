@@ -1,0 +1,161 @@
+"""Owns what is said of trials: each effect, whether it is idempotent, and a short schedule that shows it not."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventfabric.testing.idempotency.story import story
+from eventfabric.testing.idempotency.trials import REPEATED, STUCK
+from eventfabric.testing.simulation.checkers.verdict import Result, Verdict
+from eventfabric.testing.simulation.kept import Kept
+from eventfabric.testing.simulation.summary import Summary
+from eventfabric.testing.simulation.trial import Outcome
+
+HINT = (
+    "An effect in DynamoDB: write it by the event's id, or on a condition, or with delivery.transaction (exactly_once);"
+    " one elsewhere: with delivery.once(...), whose key the other side knows again."
+)
+
+
+@dataclass
+class HandlersReport:
+    """What came of many seeds. `kept`: of each kind of failure one, shrunk, with its picture.
+
+    `command`: the words that replay a plan, but for which; none where no command line can.
+    """
+
+    summary: Summary
+    names: tuple[str, ...]
+    kept: list[Kept] = field(default_factory=list)
+    interrupted: bool = False
+    command: tuple[str, ...] = ()
+
+    @property
+    def found(self) -> list[str]:
+        """The effects that are not idempotent, and whatever else is wrong; in order."""
+        return sorted(set().union(*(one.signature for one in self.summary.failures)))
+
+    @property
+    def repeated(self) -> dict[str, int]:
+        """By subscription: how many attempts repeated an earlier one. Where none did, nothing is known."""
+        times = self.summary.times["happenings"]
+        return {name: times[f"{REPEATED}: {name}"] for name in self.names}
+
+    @property
+    def effects(self) -> list[tuple[str, int, int, int]]:
+        """Each effect, and the seeds in which it was as without faults, was not, or could not be judged."""
+        said = self.summary.said
+        return [
+            (
+                name,
+                said[name, Result.VALID.value],
+                said[name, Result.INVALID.value],
+                said[name, Result.UNKNOWN.value],
+            )
+            for name in self.summary.checkers
+        ]
+
+    def check(self) -> None:
+        """AssertionError, which tells all, where any effect is not idempotent, or not all was tried."""
+        if self.found:
+            raise AssertionError("\n".join(["not idempotent under faults:", *self.lines()]))
+        if self.interrupted:
+            raise AssertionError(f"interrupted after {self.summary.seeds} seeds: nothing was found by then")
+        if not self.summary.seeds:
+            raise AssertionError("no seed was tried: nothing is known")
+
+    def lines(self) -> Iterator[str]:
+        """What was found, for people: each kind of failure with its schedule."""
+        for kept in self.kept:
+            outcome = next((one for one in self.summary.failures if one.seed == kept.seed), None)
+            if outcome is None:
+                yield f"seed {kept.seed}: nothing is wrong any more"
+            else:
+                yield from _told(outcome, kept)
+            yield f"  plan:    {self.again(kept)}"
+            if kept.picture.exists():
+                yield f"  picture: {kept.picture}"
+        if any(": " in one for one in self.found):
+            yield ""
+            yield HINT
+
+    def again(self, kept: Kept) -> str:
+        """What replays a plan: the whole command; or the plan alone, where no command line can."""
+        return shlex.join([*self.command, "--plan", str(kept.plan)]) if self.command else str(kept.plan)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for programs."""
+        return {
+            "seeds": self.summary.seeds,
+            "seconds": round(self.summary.seconds, 3),
+            "interrupted": self.interrupted,
+            "repeated": self.repeated,
+            "effects": {
+                name: {"same": same, "differs": differs, "unknown": unknown}
+                for name, same, differs, unknown in self.effects
+            },
+            "found": self.found,
+            "failures": [
+                self._failure(one) for one in sorted(self.summary.failures, key=lambda one: one.seed)
+            ],
+        }
+
+    def _failure(self, outcome: Outcome) -> dict[str, Any]:
+        kept = next((one for one in self.kept if one.seed == outcome.seed), None)
+        verdicts = _shown(outcome, kept) if kept else outcome.verdicts
+        found: dict[str, Any] = {
+            "seed": outcome.seed,
+            "found": sorted(outcome.signature),
+            "what": {
+                one.checker: [anomaly.what for anomaly in one.anomalies]
+                for one in verdicts
+                if one.result is Result.INVALID
+            },
+            "error": outcome.error,
+        }
+        if kept is not None:
+            found["plan"] = str(kept.plan)
+            found["again"] = self.again(kept)
+            found["picture"] = str(kept.picture)
+            found["schedule"] = story(kept.history, subscriptions_in(verdicts)) if kept.history else []
+        return found
+
+
+def _shown(outcome: Outcome, kept: Kept) -> tuple[Verdict, ...]:
+    """What is wrong, as the kept plan shows it; else, where that shows nothing any more, as it was found."""
+    if any(one.result is Result.INVALID for one in kept.verdicts):
+        return kept.verdicts
+    return outcome.verdicts
+
+
+def _told(outcome: Outcome, kept: Kept) -> Iterator[str]:
+    shown = _shown(outcome, kept)
+    for verdict in shown:
+        if verdict.result is Result.INVALID:
+            yield ""
+            yield verdict.checker
+            yield from (f"  {one.what}" for one in verdict.anomalies)
+    if outcome.error:
+        yield from ("", *outcome.error.splitlines())
+    how = f", shrunk from size {kept.size_before} to {kept.size} in {kept.runs} runs" if kept.runs else ""
+    yield f"  seed {outcome.seed}{how}:"
+    if kept.history is not None:
+        yield from (f"    {line}" for line in story(kept.history, subscriptions_in(shown)))
+    if shown is not kept.verdicts and kept.verdicts:
+        yield "    (it did not show again: it may be decided by chance, by time, or by what a module keeps)"
+
+
+def subscriptions_in(verdicts: tuple[Verdict, ...]) -> frozenset[str]:
+    """Whose effects are found wanting."""
+    wrong = [one for one in verdicts if one.result is Result.INVALID]
+    owners = [one.checker.partition(":")[0] for one in wrong if one.checker != STUCK]
+    raised = [
+        anomaly.what.partition(" raised ")
+        for one in wrong
+        for anomaly in one.anomalies
+        if one.checker == STUCK
+    ]
+    return frozenset(name for each in owners for name in each.split(" and ")) | {
+        who for who, said, _ in raised if said
+    }

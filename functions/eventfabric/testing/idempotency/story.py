@@ -1,0 +1,65 @@
+"""Tells a short history in sentences: what a schedule did to one subscription's handler, line by line."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import AnyEntry, History
+from eventfabric.testing.simulation.marks import time_of
+
+LINES_MAX: Final = 30
+
+
+def story(of: History, subscriptions: frozenset[str]) -> list[str]:
+    """What happened to these subscriptions' handlers, a line each; of a long one the end."""
+    lines = list(_lines(of, subscriptions))
+    if len(lines) <= LINES_MAX:
+        return lines
+    return [f"... {len(lines) - LINES_MAX} lines before", *lines[-LINES_MAX:]]
+
+
+def _lines(of: History, subscriptions: frozenset[str]) -> Iterator[str]:
+    tried: dict[tuple[str, str], int] = {}
+    rows: list[tuple[str, str, str]] = []
+    for entry in of.entries:
+        said = _said(entry, subscriptions, tried)
+        if said:
+            rows.append((time_of(entry.at_ms), entry.actor, said))
+    wide = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    for at, actor, said in rows:
+        yield f"{at:>{wide[0]}}  {actor:{wide[1]}}  {said}"
+
+
+def _said(entry: AnyEntry, subscriptions: frozenset[str], tried: dict[tuple[str, str], int]) -> str:
+    match entry:
+        case history.Acknowledged():
+            return f"{entry.id} is published"
+        case history.AttemptBegan() if entry.subscription in subscriptions:
+            ids = [place.id for place in entry.events]
+            for id_ in ids:
+                tried[entry.subscription, id_] = tried.get((entry.subscription, id_), 0) + 1
+            again = max(tried[entry.subscription, id_] for id_ in ids)
+            return f"is handed {' '.join(ids)}" + (f", time {again}" if again > 1 else "")
+        case history.EffectCalled() if entry.subscription in subscriptions:
+            return f"  {entry.effect} of {entry.id}"
+        case history.AttemptEnded() if entry.subscription in subscriptions:
+            return f"  raises {entry.error}" if entry.error else "  has handled it"
+        case history.CursorMoved() if entry.subscription in subscriptions and not entry.copied:
+            return f"commits: {entry.lane} up to {entry.after.sequence}"
+        case history.KeyChanged() if entry.subscription in subscriptions and not entry.copied:
+            return f"key {entry.key!r} is " + (entry.after.state if entry.after else "free")
+        case history.Crashed() if _is_of(entry.actor, subscriptions):
+            return f"CRASHES: {entry.reason}"
+        case history.Called() if _is_of(entry.actor, subscriptions):
+            return f"FAULT: {entry.fault.replace('_', ' ')}" + (f" of {entry.call}" if entry.call else "")
+        case history.Happened() if not entry.outcome.startswith("0 letters"):
+            return f"{entry.what} {entry.about} {'' if entry.outcome == 'done' else entry.outcome}".strip()
+        case history.Healed():
+            return "no faults from here on"
+        case _:
+            return ""
+
+
+def _is_of(actor: str, subscriptions: frozenset[str]) -> bool:
+    role, _, rest = actor.partition(" ")
+    return role == "deliver" and rest.partition(" ")[0] in subscriptions

@@ -1,0 +1,344 @@
+"""Owns trials of somebody's handlers: a plan is run with its faults, and its events without; what differs is told."""
+
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import wraps
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+from eventfabric.definition.file import handler_folders, read_definition
+from eventfabric.definition.schema import Definition
+from eventfabric.errors import HandlersFailError, SettingError
+from eventfabric.model.event import Event
+from eventfabric.sdk.cloudevents_file import read_cloudevents
+from eventfabric.sdk.delivery import Delivery
+from eventfabric.sdk.subscriber import Subscriber, load_handler
+from eventfabric.testing.idempotency.effects import Comparison, Difference, Left, compared
+from eventfabric.testing.idempotency.handling import Handling, Raised
+from eventfabric.testing.idempotency.outside import HANDLERS_FIND, Outside, outside
+from eventfabric.testing.idempotency.workload import NAME, Workload, calm_plans, profile_of
+from eventfabric.testing.local.invoke import environment, no_account
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.checkers.verdict import Anomaly, Facts, Result, Verdict
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.run import simulate_in
+from eventfabric.testing.simulation.trial import Outcome, failed, planned, silence, tally
+from eventfabric.testing.simulation.worker import doing
+from eventfabric.testing.simulation.world import World
+from eventfabric.topology import Topology
+
+SAMPLE: Final = Path("sample/events.jsonl")
+"""Where a project keeps its sample of events, beside its definition."""
+STUCK: Final = "nothing comes to rest"
+"""What is wrong where handlers leave a lane that never drains."""
+REPEATED: Final = "attempt repeated"
+_WHOLE_EVENTS: Final = 60
+Handlers = Mapping[str, Callable[..., Any]]
+Setup = Callable[[Outside], object]
+
+
+class HandlerTrials:
+    """The handlers of one definition, ready to be tried.
+
+    Args:
+        definition: a definition, or the path of its file.
+        events: what is published: events, or the path of a file of CloudEvents, a line each.
+        handlers: functions that stand in for the definition's handlers, by subscription.
+        setup: called before each run with `regions` and `client(service, region)`, to make the handlers' own tables;
+            or where it is, as package.module:function.
+        subscriptions: only these; default all.
+        failover: whether lanes are handed over between Regions, which may repeat effects of any guarantee.
+        replay: whether operators replay, which repeats effects that are not told by `delivery.is_replay`.
+
+    Raises:
+        DefinitionError, HandlerError, UnknownNameError: as said there.
+        SettingError: no event for a subscription.
+    """
+
+    def __init__(
+        self,
+        definition: Definition | str | PathLike[str],
+        *,
+        events: Seq[Event] | str | PathLike[str],
+        handlers: Handlers | None = None,
+        setup: Setup | str | None = None,
+        subscriptions: Seq[str] = (),
+        failover: bool = False,
+        replay: bool = False,
+    ) -> None:
+        read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
+        if not isinstance(definition, Definition):
+            # As on Lambda, where the project's functions are on the path.
+            folders = [str(folder) for folder in handler_folders(Path(definition)) if folder.is_dir()]
+            sys.path[:0] = [folder for folder in folders if folder not in sys.path]
+        topology = Topology(read)
+        self._errors: dict[tuple[str, str], Raised] = {}
+        for name in (*subscriptions, *(handlers or {})):
+            topology.subscription(name)
+        names = list(subscriptions) or list(topology.subscriptions)
+        self.definition = read
+        # Modules that make clients as they are imported find what they find on Lambda; what they print is for people.
+        found_there = environment(dict.fromkeys(HANDLERS_FIND, topology.home))
+        with no_account(None), found_there, redirect_stdout(sys.stderr):
+            self._setup: Setup | None = load_handler(setup, what="setup") if isinstance(setup, str) else setup
+            self._handlers = {
+                name: (handlers or {}).get(name) or load_handler(read.subscriptions[name].handler)
+                for name in names
+            }
+        sample = _read(events) if isinstance(events, str | PathLike) else list(events)
+        profile = profile_of(failover=failover, replay=replay)
+        self._workloads = [
+            Workload(
+                profile, stream, [one.definition for one in stream.subscriptions if one.name in names], sample
+            )
+            for stream in topology.streams.values()
+            if any(one.name in names for one in stream.subscriptions)
+        ]
+        self._check_sample([topology.subscription(name).definition.types for name in names], names, sample)
+        self.names = tuple(names)
+
+    def _check_sample(self, types: Seq[tuple[str, ...] | None], names: Seq[str], sample: Seq[Event]) -> None:
+        for name, wanted in zip(names, types, strict=True):
+            if not any(wanted is None or event.type in wanted for event in sample):
+                allowed = "one of " + ", ".join(wanted) if wanted else "any"
+                types_found = sorted({event.type for event in sample})
+                raise SettingError(f"events for subscription {name}", types_found, f"types: {allowed}")
+
+    def check(self) -> None:
+        """Run a part of the sample without faults; HandlersFailError where a handler fails all the same."""
+        for workload in self._workloads:
+            of, _ = self._run(workload.whole(_WHOLE_EVENTS))
+            for entry in of.entries:
+                if isinstance(entry, history.AttemptEnded) and entry.error:
+                    event = of.plan.events[entry.events[0].id]
+                    raised = self._errors.get((entry.subscription, event.id))
+                    if raised is not None and raised.is_declared:
+                        continue
+                    where = f"event {event.id} (type {event.type}, key {event.key!r})"
+                    raise HandlersFailError(
+                        f"subscription {entry.subscription}: its handler raises {entry.error} for {where}"
+                        f"{_said(raised)}; without any fault it must handle the sample's events"
+                    )
+
+    def try_seed(self, seed: int) -> Outcome:
+        """What comes of a seed."""
+        workload = self._workloads[seed % len(self._workloads)]
+        return self.tried(workload.plan(seed))[0]
+
+    def plan(self, seed: int) -> Plan:
+        """The plan of a seed."""
+        return self._workloads[seed % len(self._workloads)].plan(seed)
+
+    def check_plan(self, plan: Plan) -> None:
+        """SettingError where a plan is not of this definition's handlers; UnknownNameError."""
+        if plan.profile != NAME:
+            raise SettingError(
+                "plan", plan.profile, f"one of profile {NAME!r}, as `eventfabric simulate` keeps it"
+            )
+        regions = Topology(self.definition).stream(plan.stream).definition.regions
+        named = {place for one in plan.happenings for place in (one.region, one.other) if place}
+        for region in sorted({*plan.regions, *plan.producers, *named}.difference(regions)):
+            raise SettingError("plan", f"Region {region}", f"Regions {', '.join(regions)}")
+        for one in plan.subscriptions:
+            if one.name not in self._handlers:
+                raise SettingError("plan", one.name, f"subscriptions {', '.join(self._handlers)}")
+
+    def tried(self, plan: Plan) -> tuple[Outcome, History]:
+        """What comes of a plan, with its history."""
+        kept = History(plan, [])
+        try:
+            kept, left = self._run(plan)
+            verdicts = self._judged(kept, left)
+        except Exception as error:  # whatever it is: of many seeds, the others go on
+            return failed(error, kept), kept
+        told = tally(kept.entries)
+        told.happenings.update({f"{REPEATED}: {name}": n for name, n in repeated(kept).items()})
+        return Outcome(plan.seed, tuple(verdicts), told, planned(plan), len(kept.entries)), kept
+
+    def _judged(self, of: History, left: Left) -> list[Verdict]:
+        end = of.entries[-1]
+        if not isinstance(end, history.Ended) or not end.quiet:
+            return [_stuck(of)]
+        if not _may_differ(of):
+            return []
+        calm = [self._run(plan)[1] for plan in calm_plans(of)]
+        at_most_once = frozenset(one.name for one in of.plan.subscriptions if one.guarantee == "at_most_once")
+        said = compared(left, calm, at_most_once=at_most_once)
+        return list(_verdicts(of, said, repeated(of)))
+
+    def _run(self, plan: Plan) -> tuple[History, Left]:
+        """One run, and what it left outside."""
+        left, topology = Left(began_seconds=time.time()), self._topology(plan)
+        # What handlers print is for people, and not for who reads a report.
+        with silence(), redirect_stdout(sys.stderr):
+            handling: Handling
+
+            def handler_for(process: Any, name: str) -> Callable[..., Any]:
+                return _saying(handling.handler_for(process, name, self._handlers[name]), name)
+
+            world = World(plan, topology=topology, handlers=handler_for, redrives=True)
+            handling = Handling(world, left)
+            self._errors = handling.errors
+            with outside(world, self._setup) as there:
+                of = simulate_in(world)
+                left.state = there.state(set(left.writers), left.regions)
+        left.unresolved = _unresolved(of)
+        left.ended_seconds = time.time()
+        return of, left
+
+    def _topology(self, plan: Plan) -> Topology:
+        """The fabric, as far as the plan needs it: fewer lanes, and every subscription from the beginning."""
+        kept = {one.name for one in plan.subscriptions}
+        streams = {plan.stream: replace(self.definition.streams[plan.stream], lanes=plan.lanes)}
+        subscriptions = {
+            name: replace(one, start="earliest")
+            for name, one in self.definition.subscriptions.items()
+            if name in kept
+        }
+        return Topology(replace(self.definition, streams=streams, subscriptions=subscriptions))
+
+
+def _saying(wanted: Subscriber[..., Any], name: str) -> Subscriber[..., Any]:
+    """A handler that says what it does meanwhile: of one that never ends, nothing else could be told."""
+
+    def saying(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def handle(given: Any, delivery: Delivery) -> Any:
+            event = delivery.event
+            said = f"subscription {name} has event {event.id} (type {event.type}, key {event.key!r}) in hand"
+            token = doing.set(said)
+            try:
+                return function(given, delivery)
+            finally:
+                doing.reset(token)
+
+        return handle
+
+    for one in (wanted, wanted.when_late):
+        if one is not None:
+            one.function = saying(one.function)
+    return wanted
+
+
+def _read(path: str | PathLike[str]) -> list[Event]:
+    """The events of a file; MalformedCloudEventError for the first that is none."""
+    with Path(path).open("rb") as file:
+        found: list[Event] = []
+        for _, event in read_cloudevents(file, name=str(path)):
+            if not isinstance(event, Event):
+                raise event
+            found.append(event)
+    return found
+
+
+def _said(raised: Raised | None) -> str:
+    return f": {' '.join(raised.said.split())}" if raised and raised.said else ""
+
+
+def _may_differ(of: History) -> bool:
+    """Whether anything happened to a handler: else its effects are those of a run without faults."""
+    return bool(repeated(of)) or any(
+        (isinstance(entry, history.Called) and " " in entry.call)
+        or (isinstance(entry, history.AttemptEnded) and entry.error)
+        for entry in of.entries
+    )
+
+
+def repeated(of: History) -> Counter[str]:
+    """How many attempts of events that were attempted before each subscription saw."""
+    tried: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    found: Counter[str] = Counter()
+    for entry in of.entries:
+        if isinstance(entry, history.AttemptBegan):
+            before = tried[entry.subscription, entry.region]
+            found[entry.subscription] += sum(place.id in before for place in entry.events)
+            before.update(place.id for place in entry.events)
+    return +found
+
+
+def _stuck(of: History) -> Verdict:
+    """That it never came to rest, and what handlers raised all the time."""
+    raised = Counter(
+        f"{entry.subscription} raised {entry.error}"
+        for entry in of.entries
+        if isinstance(entry, history.AttemptEnded) and entry.error
+    )
+    end = of.entries[-1]
+    whys = [end.why] if isinstance(end, history.Ended) and end.why else []
+    whys += [f"{what}, {times} times" for what, times in raised.most_common(3)]
+    return Verdict(STUCK, Result.INVALID, tuple(Anomaly(why, len(of.entries) - 1) for why in whys))
+
+
+def _unresolved(of: History) -> dict[tuple[str, str], str]:
+    """Subscription and event of what still waits in the end, behind a dead letter or in a lane that stands still.
+
+    With the error of what is dead; of what only waits, none.
+    """
+    facts = Facts(of)
+    waiting: dict[tuple[str, str, str, str], history.ParkedStand | None] = {}
+    cursors: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+    for entry in of.entries:
+        match entry:
+            case history.KeyChanged() if entry.region == entry.writer:
+                # Once a lane is handed over, what its former owner knows of a key is of no account.
+                place = (
+                    entry.subscription, facts.group(entry.subscription, entry.writer), entry.lane, entry.id,
+                )  # fmt: skip
+                waiting[place] = entry.after
+            case history.CursorMoved():
+                # Regions that deliver a lane each for itself have a cursor each; else the furthest counts.
+                group = (entry.subscription, facts.group(entry.subscription, entry.writer), entry.lane)
+                cursors[group] = max(cursors[group], entry.after.sequence)
+    found: dict[tuple[str, str], str] = {}
+    for (subscription, _, lane, _), stand in waiting.items():
+        for number, sequence in enumerate(stand.waiting if stand else ()):
+            if stand and (lane, sequence) in facts.logged:
+                found[subscription, facts.logged[lane, sequence].id] = "" if number else stand.error
+        for one in facts.logged.values() if stand and stand.rest_key else ():
+            if stand and one.lane == lane and stand.holds(one.sequence, one.key):
+                found.setdefault((subscription, one.id), "")
+    for one in facts.logged.values():
+        for name in facts.subscriptions:
+            behind = any(one.sequence >= cursors[name, group, one.lane] for group in facts.groups(name))
+            if behind and facts.wants(name, one):
+                found.setdefault((name, one.id), "")
+    return found
+
+
+def _verdicts(of: History, said: Comparison, again: Counter[str]) -> list[Verdict]:
+    by_effect: defaultdict[str, list[Difference]] = defaultdict(list)
+    for one in said.differences:
+        by_effect[one.effect].append(one)
+    found = [
+        Verdict(
+            effect, Result.INVALID, tuple(Anomaly(one.what, _entry_of(of, one)) for one in differences[:5])
+        )
+        for effect, differences in by_effect.items()
+    ]
+    for effect in sorted((said.seen | said.unsteady) - by_effect.keys()):
+        owners = effect.partition(":")[0].split(" and ")
+        tells = effect in said.seen and any(again[name] for name in owners)
+        found.append(Verdict(effect, Result.VALID if tells else Result.UNKNOWN))
+    return found
+
+
+def _entry_of(of: History, one: Difference) -> int:
+    """Where a difference shows: the last time that its effect was made, else the last repeated attempt."""
+    owners = set(one.effect.partition(":")[0].split(" and "))
+    shown = 0
+    for number, entry in enumerate(of.entries):
+        match entry:
+            case history.EffectCalled() if one.effect == f"{entry.subscription}: {entry.effect}":
+                if not one.events or entry.id in one.events:
+                    shown = number
+            case history.EffectCalled() | history.AttemptBegan() if entry.subscription in owners:
+                if not one.events:
+                    shown = number
+    return shown

@@ -1,0 +1,241 @@
+"""Draws plans for somebody's handlers: which of the sample's events are published, and what goes wrong meanwhile.
+
+A key's events come in the order of the sample, from one Region: what handlers do is then the same in every run without
+faults. Ids are new, so that a repetition in the sample is an event of its own.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence as Seq
+from datetime import UTC, datetime
+from random import Random
+from typing import Final
+
+from msgspec.structs import replace
+
+from eventfabric import limits
+from eventfabric.definition.schema import Subscription
+from eventfabric.model.event import Event
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.plainer import (
+    CONDUCTS,
+    EVENTS,
+    HAPPENINGS,
+    PUBLISHES,
+    RATES,
+    SUBSCRIPTIONS,
+    Ways,
+    plainer_conducts,
+)
+from eventfabric.testing.simulation.plan import (
+    FINE,
+    Conduct,
+    Plan,
+    PlannedEvent,
+    PlannedSubscription,
+    Publish,
+)
+from eventfabric.testing.simulation.profiles import Draw, Profile
+from eventfabric.testing.simulation.schedule import START_MS
+from eventfabric.topology import StreamTopology
+
+NAME: Final = "handlers"
+LANES_MAX: Final = 4
+"""Fewer lanes than a fabric has: events of several keys meet in them."""
+WAYS: Final = Ways((HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, EVENTS, CONDUCTS), plainer_conducts)
+"""What may be left out of such a plan: the events are somebody's own, and stay as they are."""
+_HANDOVERS: Final = ("failover", "failover", "failback")
+CALM_SLOWNESS: Final = (1.0, 200.0)
+"""Of runs without faults, one after the other: how slow calls are decides who runs when."""
+_APART_SECONDS: Final = 10.0
+
+
+def profile_of(*, failover: bool, replay: bool) -> Profile:
+    """What plans look like. What repeats effects by design, a handover and a replay, is for who asks for it."""
+    replays = ("replay", "replay") if replay else ()
+    return Profile(
+        NAME,
+        "somebody's handlers under faults",
+        consumers=(1, 2, 3),
+        bad=(0.0, 0.2, 0.5),
+        happenings=(0, 1, 2, 3),
+        anywhere=("deploy", "split", "reconcile", "clock", "outage", "redrive", "pause", *replays),
+        between=("region_loss", "silence", "cut", *(_HANDOVERS if failover else ())),
+        copied=(),
+        tamper_share=0.0,
+        slowness=(0.5, 1.0, 1.0, 20.0),
+    )
+
+
+class Workload(Draw):
+    """Plans of one stream."""
+
+    def __init__(
+        self, profile: Profile, stream: StreamTopology, subscriptions: Seq[Subscription], events: Seq[Event]
+    ) -> None:
+        super().__init__(profile, Random())
+        self._stream = stream
+        self._wanting = tuple(subscriptions)
+        wanted = [one.types for one in subscriptions]
+        self._events = [
+            event for event in events if any(types is None or event.type in types for types in wanted)
+        ]
+
+    def plan(self, seed: int) -> Plan:
+        """The plan of a seed; the same, always."""
+        random = self._random = Random(f"{seed} {NAME} {self._stream.name}")
+        self._regions = self._stream.definition.regions
+        self._durability = self._stream.definition.durability
+        self._seconds = random.choice(self._of.seconds)
+        return self._plan(
+            seed,
+            self._calls(random.choice((1, 2, 4, 8, 14))),
+            happenings=self.happenings(expires=False),
+            rates=self.rates(),
+            shards=random.choice((1, 1, 2)),
+            slowness=random.choice(self._of.slowness),
+            consumers=random.choice(self._of.consumers),
+        )
+
+    def whole(self, most: int) -> Plan:
+        """Up to so many of the events, spread over the sample, without any fault."""
+        self._random, self._regions = Random(f"{NAME} {self._stream.name}"), self._stream.definition.regions
+        self._seconds = 60.0
+        # Whole keys: what a later event stands for may need those before it.
+        keys = list(dict.fromkeys(event.key for event in self._events))
+        self._random.shuffle(keys)
+        kept = [event for key in keys for event in self._events if event.key == key]
+        chosen = kept[:most]
+        for types in (one.types for one in self._wanting):
+            if types is not None and not any(event.type in types for event in chosen):
+                key = next(event.key for event in kept if event.type in types)
+                chosen += [event for event in kept if event.key == key]
+        return self._plan(0, self._publishing([_planned(n, one, FINE) for n, one in enumerate(chosen, 1)]))
+
+    def _plan(self, seed: int, publishes: tuple[Publish, ...], *, consumers: int = 1, **rest: object) -> Plan:
+        stream = self._stream.definition
+        base = Plan(
+            seed=seed,
+            profile=NAME,
+            regions=stream.regions,
+            lanes=min(LANES_MAX, stream.lanes),
+            durability=stream.durability,
+            subscriptions=tuple(_subscription(one, consumers) for one in self._wanting),
+            producers=stream.regions,
+            publishes=publishes,
+            happenings=(),
+            rates={},
+            stream=self._stream.name,
+        )
+        return replace(base, **rest) if rest else base
+
+    def _calls(self, count: int) -> tuple[Publish, ...]:
+        """The first events of a few keys, in the order of the sample."""
+        random = self._random
+        by_key: defaultdict[str, list[int]] = defaultdict(list)
+        for number, event in enumerate(self._events):
+            by_key[event.key].append(number)
+        keys = random.sample(sorted(by_key), min(len(by_key), random.choice((1, 2, 4, 8))))
+        numbers: list[int] = []
+        while len(numbers) < count and keys:
+            for key in list(keys):
+                left = by_key[key]
+                if not left:
+                    keys.remove(key)
+                elif len(numbers) < count:
+                    numbers.append(left.pop(0))
+        bad = random.choice(self._of.bad)
+        return self._publishing(
+            [
+                _planned(number, self._events[at], self._how() if random.random() < bad else FINE)
+                for number, at in enumerate(sorted(numbers), 1)
+            ]
+        )
+
+    def _how(self) -> Conduct:
+        """How handlers fare with an event: never so often that it is given up."""
+        most = min(one.retry.attempts for one in self._wanting) - 1
+        crashes_max = limits.CRASHES_MAX - 1
+        match self._random.randrange(4):
+            case 0:
+                return Conduct(hangs=1)
+            case 1 if most > 0:
+                return Conduct(fails=min(most, self._random.choice((1, 1, 2))))
+            case _:
+                return Conduct(crashes=min(crashes_max, self._random.choice((1, 1, 2))))
+
+    def _publishing(self, events: list[PlannedEvent]) -> tuple[Publish, ...]:
+        random = self._random
+        home = {key: random.randrange(len(self._regions)) for key in sorted({one.key for one in events})}
+        made: list[Publish] = []
+        at_seconds = sorted(round(random.uniform(0, self._seconds), 3) for _ in events)
+        left = list(zip(at_seconds, events, strict=True))
+        while left:
+            at, first = left.pop(0)
+            batch = [first]
+            most = random.choice((1, 1, 2, 4))
+            while left and len(batch) < most and home[left[0][1].key] == home[first.key]:
+                batch.append(left.pop(0)[1])
+            made.append(Publish(at, home[first.key], tuple(_timed(event, at) for event in batch)))
+        return tuple(made)
+
+
+def calm_plans(of: History) -> list[Plan]:
+    """What a run published, in the same order, and nothing that goes wrong: several times, each at another pace."""
+    there = {
+        id_
+        for entry in of.entries
+        if isinstance(entry, history.Appended) and not entry.copied
+        for id_ in entry.ids
+    }
+    publishes = []
+    for one in of.plan.publishes:
+        kept = tuple(replace(event, conduct=FINE) for event in one.events if event.id in there)
+        if kept:
+            publishes.append(replace(one, events=kept))
+    calm = replace(of.plan, publishes=tuple(publishes), happenings=(), rates={}, failover=False, shards=1)
+    plans = [replace(calm, slowness=slowness) for slowness in CALM_SLOWNESS]
+    plans.append(replace(calm, publishes=_keys_backwards(calm.publishes)))
+    return [replace(one, seed=1000 * of.plan.seed + number) for number, one in enumerate(plans)]
+
+
+def _keys_backwards(publishes: Seq[Publish]) -> tuple[Publish, ...]:
+    """The last key's events first, one after the other: what depends on the order of keys differs."""
+    single = [(event.key, one.producer, event) for one in publishes for event in one.events]
+    keys = list(dict.fromkeys(key for key, _, _ in single))[::-1]
+    single.sort(key=lambda one: keys.index(one[0]))
+    return tuple(
+        Publish(_APART_SECONDS * number, producer, (event,))
+        for number, (_, producer, event) in enumerate(single)
+    )
+
+
+def _planned(number: int, event: Event, conduct: Conduct) -> PlannedEvent:
+    told = dict(event.headers) if event.headers else {}
+    time = None if event.time is None else event.time.isoformat()
+    return PlannedEvent(f"e{number}", event.key, event.type, conduct, event.data, event.source, time, told)
+
+
+def _timed(event: PlannedEvent, at_seconds: float) -> PlannedEvent:
+    """With the time at which it is to be published, where it has none: in runs without faults it has the same."""
+    if event.time is not None:
+        return event
+    time = datetime.fromtimestamp(START_MS / 1000 + at_seconds, UTC)
+    return replace(event, time=time.isoformat(timespec="milliseconds"))
+
+
+def _subscription(one: Subscription, consumers: int) -> PlannedSubscription:
+    return PlannedSubscription(
+        name=one.name,
+        guarantee=one.guarantee,
+        order=one.order,
+        deliver=one.deliver,
+        on_late=one.on_late,
+        on_expired=one.on_expired,
+        types=one.types or (),
+        immediate=one.retry.immediate,
+        attempts=one.retry.attempts,
+        failure_ratio=one.breaker.failure_ratio,
+        parked_keys=one.breaker.parked_keys,
+        consumers=consumers,
+    )

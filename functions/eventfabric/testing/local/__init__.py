@@ -1,0 +1,1 @@
+"""The local fabric, on moto. Never shipped to Lambda."""

@@ -1,0 +1,396 @@
+"""The local fabric: a whole fabric in this process, several Regions of it, on moto, with the real Lambda functions."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Seq
+from contextlib import ExitStack
+from dataclasses import replace
+from io import StringIO
+from itertools import count
+from os import PathLike
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+import boto3
+from aws_lambda_powertools import Logger
+from moto import mock_aws
+
+from eventfabric.aws.clients import Clients
+from eventfabric.aws.region import aws_ports
+from eventfabric.definition.file import read_definition
+from eventfabric.definition.schema import Definition
+from eventfabric.errors import WrongRegionError
+from eventfabric.model.circuit import CircuitState
+from eventfabric.model.identity import Region
+from eventfabric.ports import Handler, Ports
+from eventfabric.runtime import backfill, deliver, reconcile, relay, timer
+from eventfabric.runtime.wiring import Runtime
+from eventfabric.sdk.fabric import Fabric
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.operations.failover import Failover
+from eventfabric.testing.local import moto_fixes
+from eventfabric.testing.local.chaos import Chaos, ChaoticDoorbells
+from eventfabric.testing.local.chosen_regions import narrowed
+from eventfabric.testing.local.clock import LocalClock, MovableClock, seconds_of
+from eventfabric.testing.local.faults import Faults, reachable
+from eventfabric.testing.local.feed import TableFeed
+from eventfabric.testing.local.guard import Guard
+from eventfabric.testing.local.handled import HandledLog
+from eventfabric.testing.local.invoke import Function, no_account
+from eventfabric.testing.local.meter import Meter
+from eventfabric.testing.local.provision import clients_of, provision
+from eventfabric.testing.local.pumps import NotedTimers, Pump, QueuePump, StreamPump
+from eventfabric.testing.local.replicator import Link, Replication
+from eventfabric.testing.local.settling import Deliveries, Settling
+from eventfabric.testing.local.strict import route, strict_tables, tables_of
+from eventfabric.testing.local.subscription import CountingTelemetry, LocalSubscription
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import Faults as CallFaults
+from eventfabric.topology import (
+    BACKFILL_ENTRY,
+    ENVIRONMENT_REGION,
+    RECONCILE_ENTRY,
+    FunctionTopology,
+    Topology,
+)
+from eventfabric.wire.keys import ledger_region_and_kind, region_of_log_item
+
+if TYPE_CHECKING:
+    pass
+
+
+_numbers = count(1)
+
+
+class LocalFabric:
+    """A fabric of several Regions in this process; use it as a context manager, one at a time.
+
+    Args:
+        definition: a definition, or the path of its file.
+        handlers: functions that stand in for the definition's handlers, by subscription.
+        regions: only these of the definition's Regions, as if it had no others; default all. WrongRegionError, or
+            SettingError where a stream or a subscription needs another.
+        clock: LocalClock, which only you move (default), or RunningClock.
+        replication: how far behind replicas are.
+        seed: decides ids, jitter, replication delays and chaos.
+        endpoint_url: a moto server in this process to use, instead of moto in process.
+        log: where the functions' warnings and errors go; default nowhere.
+    """
+
+    def __init__(
+        self,
+        definition: Definition | str | PathLike[str],
+        *,
+        handlers: Mapping[str, Callable[..., Any]] | None = None,
+        regions: tuple[str, ...] | list[str] | None = None,
+        clock: MovableClock | None = None,
+        replication: Replication | None = None,
+        seed: int = 0,
+        endpoint_url: str | None = None,
+        log: TextIO | None = None,
+    ) -> None:
+        read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
+        self.topology = Topology(narrowed(read, regions))
+        self.regions = tuple(self.topology.regions)
+        self.clock: MovableClock = clock or LocalClock()
+        self.meter = Meter()
+        self.guard = Guard(self.topology)
+        self.chaos = Chaos(Random(seed))
+        self._handlers = self._known(handlers or {})
+        self._replication = replication or Replication()
+        self._entropy = SeededEntropy(seed + 1)
+        self._endpoint_url = endpoint_url
+        # A name of its own: loggers of one name share what the first was given.
+        self._logger = Logger(
+            service=f"{self.topology.fabric}-local-{next(_numbers)}",
+            stream=log or StringIO(),
+            level=logging.WARNING,
+            serialize_stacktrace=False,
+        )
+        self.telemetry = CountingTelemetry(self._logger)
+        self._loaded = False
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(no_account(self._endpoint_url))
+            if self._endpoint_url is None:
+                stack.enter_context(moto_fixes.applied(now=lambda: seconds_of(self.clock)))
+                stack.enter_context(mock_aws())
+            self._start()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+        if error is None and self.guard.denied:
+            raise PermissionError(f"denied, here as in an account: {'; '.join(self.guard.denied)}")
+
+    def region(self, name: str, *, failover: Seq[str] = ()) -> Fabric:
+        """The SDK connected to one Region; with `failover`, a Fabric of its own that goes to others where it must."""
+        fabric = self._fabrics[self._check_region(name)]
+        return self._producer(name, failover) if failover else fabric
+
+    def subscription(self, name: str) -> LocalSubscription:
+        """One subscription, to look at."""
+        self.topology.subscription(name)
+        logs = {r: log for (s, r), log in self._handled.items() if s == name}
+        operations = {r: self.operations(r) for r in logs}
+        return LocalSubscription(name, logs, {r: self._telemetry[name, r] for r in logs}, operations)
+
+    @property
+    def invocations(self) -> int:
+        """How often functions were invoked."""
+        return sum(function.invocations for function in self._functions)
+
+    def ports(self, region: str) -> Ports:
+        """The ports of a Region, for services; faults do not reach them."""
+        return self._ports[self._check_region(region)]
+
+    def client(self, service: str, region: str) -> Any:
+        """A boto3 client of a Region, to look at tables and queues, or to make one's own."""
+        self._check_region(region)
+        session = _session()
+        return session.client(
+            service, region_name=region, endpoint_url=self._endpoint_url, config=moto_fixes.client_config()
+        )  # type: ignore[call-overload]
+
+    def step(self) -> bool:
+        """Move everything that can move now by one step; whether anything did. HandlerError before the first."""
+        if not self._loaded:
+            # A handler that cannot be used is said now, and not by a lane that stands still.
+            for function in self._functions:
+                function.runtime.load()
+            self._loaded = True
+        moved = self._read_feeds()
+        for region, pump in self._pumps:
+            if region not in self.faults.stopped:
+                moved |= pump.step()
+        for link in self._links.values():
+            moved |= link.step()
+        return moved
+
+    def invoke(self, function: FunctionTopology, event: dict[str, Any]) -> dict[str, Any]:
+        """Invoke a function that nothing here invokes by itself, of those that reconcile and fill; its answer."""
+        entry = {RECONCILE_ENTRY: reconcile.handle, BACKFILL_ENTRY: backfill.handle}[function.entry]
+        runtime = self._runtime(self._check_region(function.environment[ENVIRONMENT_REGION]), None)
+        return Function(function, runtime, entry).invoke(event)
+
+    def operations(self, region: str) -> Operations:
+        """What operators do in a Region. Its waits are this fabric's `run_for`."""
+        return Operations(self.topology, self._check_region(region), self._ports[region])
+
+    def failover(self, source: str, target: str, *, drain: bool = True) -> None:
+        """Have `target` deliver what `source` does; a source that is stopped cannot be drained. FailoverError."""
+        self._hand_over([self.operations(target).failover(source)], drain=drain)
+
+    def failback(self, region: str, *, drain: bool = True) -> None:
+        """Have a Region deliver again what is its own."""
+        self._hand_over(self.operations(region).failback(), drain=drain)
+
+    def _hand_over(self, failovers: list[Failover], *, drain: bool) -> None:
+        for one in failovers:
+            if drain:
+                one.drain(self.run_for)
+            one.hand_over()
+            if drain:
+                one.release(self.run_for)
+
+    def run_for(self, seconds: float) -> None:
+        """Run until nothing moves, move the clock, and run again."""
+        self.settle()
+        self.clock.advance(seconds)
+        self.settle()
+
+    def settle(self, *, timers: bool = False) -> None:
+        """Run until nothing moves without time passing; with `timers`, also move the clock to all that is due.
+
+        With `timers` it has settled, too, when all that is due are the probes of circuits that have been open for ten
+        minutes of the clock in which nothing was handled: those would go on for ever.
+        """
+        settling = Settling(self._telemetry, self.clock, self._circuit_state)
+        while True:
+            while self.step():
+                pass
+            if not timers or not self._move_to_next_due(settling):
+                return
+
+    def _circuit_state(self, deliveries: Deliveries) -> CircuitState:
+        subscription, region = deliveries
+        return self.operations(region).circuit(subscription).state
+
+    def _move_to_next_due(self, settling: Settling) -> bool:
+        probed_in_vain = {
+            pump for key, pumps in self._queue_pumps.items() if settling.is_in_vain(key) for pump in pumps
+        }
+        waiting = [
+            pump
+            for region, pump in self._pumps
+            if region not in self.faults.stopped and pump not in probed_in_vain
+        ]
+        dues = [due for mover in [*waiting, *self._links.values()] if (due := mover.next_due()) is not None]
+        if not dues:
+            return False
+        self.clock.advance(seconds=max(0.0, min(dues) - seconds_of(self.clock)) + 0.001)
+        return True
+
+    def _start(self) -> None:
+        session = _session()
+        self._clients = {r: clients_of(r, session, self._endpoint_url) for r in self.regions}
+        # Before the routing: each Region has a table of that name, of which one is used.
+        for clients in self._clients.values():
+            provision(self.topology, clients)
+            for client in (clients.dynamodb, clients.sqs):
+                self.meter.watch(client)
+                self.guard.watch(client)
+        self._strict = strict_tables(self.topology, self.regions)
+        route(self._clients, self.topology)
+        self._links = {
+            (a, b): Link(self._clients[b], self._replication, self.clock, self._entropy)
+            for a in self.regions
+            for b in self.regions
+            if a != b
+        }
+        self.faults = Faults(self.regions, self._links)
+        self._timer_pumps: dict[tuple[str, str], QueuePump] = {}
+        self._ports = {region: self._ports_of(clients) for region, clients in self._clients.items()}
+        self._fabrics = {region: self._producer(region) for region in self.regions}
+        self._functions: list[Function] = []
+        self._telemetry: dict[tuple[str, str], CountingTelemetry] = {}
+        self._handled: dict[tuple[str, str], HandledLog] = {}
+        self._pumps: list[tuple[str, Pump]] = []
+        self._queue_pumps: dict[Deliveries, tuple[Pump, Pump]] = {}
+        self._feeds: list[tuple[str, TableFeed, StreamPump | None]] = []
+        for region in self.regions:
+            self._start_region(region)
+
+    def _ports_of(self, clients: Clients) -> Ports:
+        ports = aws_ports(self.topology, clients, clock=self.clock, entropy=self._entropy)
+        timers = NotedTimers(
+            ports.doorbells, self.clock, lambda name: self._timer_pumps.get((clients.region, name))
+        )
+        return replace(
+            ports, doorbells=timers, at=lambda other: reachable(self._ports[other], self.faults, other)
+        )
+
+    def _producer(self, region: str, failover: Seq[str] = ()) -> Fabric:
+        ports, losses = reachable(self._ports[region], self.faults, region), CallFaults(self.chaos.lose_reply)
+        return Fabric(
+            self.topology,
+            region,
+            failover=failover,
+            log_of=lambda stream, region: losses.log(ports.at(region).log_of(stream)),
+            clock=self.clock,
+            entropy=self._entropy,
+            outbox=ports.outbox,
+            ledger_of=lambda region: ports.at(region).ledger,
+            doorbells_of=lambda region: ports.at(region).doorbells,
+            parallel_lanes=0,
+        )
+
+    def _feed(self, table: str, region: str) -> TableFeed:
+        """What a Region sees of a table's changes; of a strongly consistent one all see the same."""
+        home = self._strict.get(table, region)
+        return TableFeed(self._clients[home], self.client("dynamodbstreams", home), table)
+
+    def _start_region(self, region: str) -> None:
+        clients, topology = self._clients[region], self.topology
+        relaying = Function(topology.relay_function(region), self._runtime(region, None), relay.handle)
+        self._functions.append(relaying)
+        for stream in topology.streams.values():
+            if region in stream.definition.regions:
+                pump = StreamPump(relaying, self.clock)
+                self._pumps.append((region, pump))
+                self._feeds.append((region, self._feed(stream.table.name, region), pump))
+        for ledger in topology.ledgers:
+            if region in ledger.regions:
+                self._feeds.append((region, self._feed(ledger.name, region), None))
+        timing = Function(topology.timer_function(region), self._runtime(region, None), timer.handle)
+        self._functions.append(timing)
+        for name, subscription in topology.subscriptions.items():
+            if region in subscription.regions:
+                function = Function(
+                    topology.deliver_function(name, region), self._runtime(region, name), deliver.handle
+                )
+                self._functions.append(function)
+                timers = QueuePump(timing, clients, subscription.timers.name, self.clock)
+                self._timer_pumps[region, name] = timers
+                doorbells = QueuePump(function, clients, subscription.queue.name, self.clock)
+                self._queue_pumps[name, region] = (doorbells, timers)
+                self._pumps += [(region, doorbells), (region, timers)]
+
+    def _runtime(self, region: str, subscription: str | None) -> Runtime:
+        ports, observe, telemetry = self._ports[region], _unobserved, self.telemetry
+        if subscription is not None:
+            guarantee = self.topology.subscription(subscription).definition.guarantee
+            handled = HandledLog(region, self.clock, counts_at_commit=guarantee == "exactly_once")
+            self._handled[subscription, region] = handled
+            telemetry = self._telemetry[subscription, region] = CountingTelemetry(
+                self._logger, self.telemetry
+            )
+            crashes = CallFaults(self.chaos.crash)
+            ledger = crashes.ledger(handled.ledger(ports.ledger))
+            ports = replace(ports, ledger=ledger)
+
+            def observe(handler: Handler) -> Handler:
+                return crashes.handler(handled.handler(handler))
+
+        else:
+            ports = replace(ports, doorbells=ChaoticDoorbells(ports.doorbells, self.chaos))
+        return Runtime(
+            topology=self.topology,
+            region=Region(region),
+            subscription=subscription,
+            ports=ports,
+            telemetry=telemetry,
+            logger=self._logger,
+            handlers=self._handlers,
+            observe=observe,
+        )
+
+    def _read_feeds(self) -> bool:
+        moved = False
+        for region, feed, pump in self._feeds:
+            if region in self.faults.stopped:
+                continue
+            for change in feed.take():
+                moved = True
+                if pump is not None:
+                    pump.offer(change.for_lambda)
+                if feed.table in self._strict:
+                    continue  # all Regions have it already
+                if _writer(change.keys, is_ledger=pump is None) == region:
+                    for target in self._replicas(feed.table, region):
+                        self._links[region, target].offer(feed.table, change)
+        return moved
+
+    def _replicas(self, table: str, region: str) -> Iterator[str]:
+        regions = next(t.regions for t in tables_of(self.topology) if t.name == table)
+        return (r for r in regions if r != region)
+
+    def _known(self, handlers: Mapping[str, Callable[..., Any]]) -> Mapping[str, Callable[..., Any]]:
+        for name in handlers:
+            self.topology.subscription(name)
+        return handlers
+
+    def _check_region(self, name: str) -> str:
+        if name not in self.regions:
+            raise WrongRegionError(f"fabric {self.topology.fabric}", name, self.regions)
+        return name
+
+
+def _session() -> boto3.Session:
+    return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local")
+
+
+def _unobserved(handler: Handler) -> Handler:
+    return handler
+
+
+def _writer(keys: dict[str, Any], *, is_ledger: bool) -> str:
+    """The Region that writes an item: it stands in its key."""
+    return ledger_region_and_kind(keys)[0] if is_ledger else region_of_log_item(keys)

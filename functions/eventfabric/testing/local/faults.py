@@ -1,0 +1,82 @@
+"""What tests do to the Regions: cut them apart, stop one, heal all."""
+
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+from typing import Any, cast
+
+from eventfabric.errors import OutcomeUnknownError
+from eventfabric.ports import Backfills, Doorbells, Ledger, Log, Outbox, Ports, Steps
+from eventfabric.testing.local.replicator import Link
+
+
+class Faults:
+    """The state of the Regions and of the links between them."""
+
+    def __init__(self, regions: Seq[str], links: dict[tuple[str, str], Link]) -> None:
+        self._regions = regions
+        self._links = links
+        self._cut: set[frozenset[str]] = set()
+        self.stopped: set[str] = set()
+
+    def cut(self, a: str, b: str) -> None:
+        """Nothing is replicated between two Regions, in either direction, until `heal`."""
+        for region in (a, b):
+            self._check(region)
+        self._cut.add(frozenset((a, b)))
+        self._apply()
+
+    def stop(self, region: str) -> None:
+        """A Region is gone until `heal`: nothing runs in it, nobody reaches it, nothing leaves or enters it."""
+        self._check(region)
+        self.stopped.add(region)
+        self._apply()
+
+    def heal(self) -> None:
+        """Undo every cut and stop."""
+        self._cut.clear()
+        self.stopped.clear()
+        self._apply()
+
+    def _apply(self) -> None:
+        for (source, target), link in self._links.items():
+            link.is_cut = (
+                frozenset((source, target)) in self._cut or source in self.stopped or target in self.stopped
+            )
+
+    def _check(self, region: str) -> None:
+        if region not in self._regions:
+            raise ValueError(f"region: found {region!r}, allowed: {', '.join(self._regions)}")
+
+
+class Reachable:
+    """A port of a Region that gives no answer while the Region is stopped."""
+
+    def __init__(self, inner: object, faults: Faults, region: str) -> None:
+        self._inner = inner
+        self._faults = faults
+        self._region = region
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: object, **named: object) -> object:
+            if self._region in self._faults.stopped:
+                raise OutcomeUnknownError(name, f"Region {self._region} is stopped")
+            return found(*arguments, **named)
+
+        return call
+
+
+def reachable(ports: Ports, faults: Faults, region: str) -> Ports:
+    """The ports of a Region, as long as it runs."""
+    return replace(
+        ports,
+        log_of=lambda stream: cast(Log, Reachable(ports.log_of(stream), faults, region)),
+        ledger=cast(Ledger, Reachable(ports.ledger, faults, region)),
+        doorbells=cast(Doorbells, Reachable(ports.doorbells, faults, region)),
+        outbox=cast(Outbox, Reachable(ports.outbox, faults, region)),
+        steps_of=lambda stream: cast(Steps, Reachable(ports.steps_of(stream), faults, region)),
+        backfills=cast(Backfills, Reachable(ports.backfills, faults, region)),
+    )

@@ -1,0 +1,118 @@
+"""Owns that nobody does more here than the deployment will let them: every call is held against `permissions`.
+
+It knows the tables and queues of the fabric only; what handlers do with tables of their own is theirs to be granted.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+
+from eventfabric.deployment.permissions import Resource, Statement, is_allowed
+from eventfabric.topology import Topology
+
+_BATCHES = {
+    "SendMessageBatch": "SendMessage",
+    "DeleteMessageBatch": "DeleteMessage",
+    "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+}
+_ACTIONS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+
+_acting: ContextVar[tuple[Statement, ...] | None] = ContextVar("eventfabric_acting", default=None)
+
+
+@contextmanager
+def acting(statements: Iterable[Statement]) -> Iterator[None]:
+    """Whoever calls AWS in this context may do what these allow; outside, anything."""
+    token = _acting.set(tuple(statements))
+    try:
+        yield
+    finally:
+        _acting.reset(token)
+
+
+class Guard:
+    """Refuses, as IAM does, what is not allowed; `denied` keeps what was refused, each once."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._tables = {table.name: table for table in topology.tables}
+        self.denied: dict[str, None] = {}
+
+    def watch(self, client: BaseClient, allowed: Iterable[Statement] | None = None) -> None:
+        """Check this client's calls from now on, in any thread, against `allowed`; None: against who is acting."""
+        region = client.meta.region_name
+        fixed = None if allowed is None else tuple(allowed)
+
+        def check(params: dict[str, Any], model: Any, **_: Any) -> None:
+            statements = _acting.get() if fixed is None else fixed
+            if statements is not None:
+                self._check(region, model.service_model.service_name, model.name, params, statements)
+
+        client.meta.events.register("before-parameter-build", check)
+
+    def _check(
+        self,
+        region: str,
+        service: str,
+        operation: str,
+        params: dict[str, Any],
+        statements: tuple[Statement, ...],
+    ) -> None:
+        for action, name, key in self._calls(service, operation, params):
+            table = self._tables.get(name.removeprefix("table/"))
+            # All Regions of a strongly consistent table are one here.
+            regions = table.regions if table is not None and table.is_quorum else (region,)
+            resources = [Resource(service, each, name) for each in regions]
+            keys = [] if key is None else [key]
+            if not any(is_allowed(statements, f"{service}:{action}", each, keys) for each in resources):
+                denied = f"{service}:{action} on {name} in {region}" + (f", key {key}" if key else "")
+                self.denied[denied] = None
+                raise _refusal(denied, operation)
+
+    def _calls(
+        self, service: str, operation: str, params: dict[str, Any]
+    ) -> Iterator[tuple[str, str, str | None]]:
+        """Action, resource and partition key of everything that a call does to the fabric's own."""
+        if service == "sqs":
+            name = params.get("QueueName") or str(params["QueueUrl"]).rpartition("/")[2]
+            yield _BATCHES.get(operation, operation), name, None
+        elif operation == "TransactWriteItems":
+            for item in params["TransactItems"]:
+                for action, request in item.items():
+                    yield from self._call(_ACTIONS[action], request)
+        elif "TableName" in params:
+            yield from self._call(operation, params)
+
+    def _call(self, action: str, request: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
+        if request["TableName"] in self._tables:
+            yield action, f"table/{request['TableName']}", _partition_key(request)
+
+
+def _partition_key(request: dict[str, Any]) -> str | None:
+    item = request.get("Item") or request.get("Key")
+    value = item["pk"] if item else request.get("ExpressionAttributeValues", {}).get(":pk")
+    return value["S"] if value else None
+
+
+def _refusal(denied: str, operation: str) -> ClientError:
+    return ClientError(
+        {
+            "Error": {"Code": "AccessDeniedException", "Message": f"not authorized to perform: {denied}"},
+            "ResponseMetadata": {
+                "HTTPStatusCode": 400,
+                "RequestId": "",
+                "HostId": "",
+                "HTTPHeaders": {},
+                "RetryAttempts": 0,
+            },
+        },
+        operation,
+    )

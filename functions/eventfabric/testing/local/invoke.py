@@ -1,0 +1,104 @@
+"""Invokes a function as Lambda does: its environment, its context, its whole batch lost when it crashes."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventfabric.deployment.permissions import of_function
+from eventfabric.ports import Clock
+from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.testing.local.guard import acting
+from eventfabric.topology import ENVIRONMENT_ENDPOINT, FunctionTopology
+
+
+@dataclass
+class LocalContext:
+    """The context object of one invocation; time left runs by the local clock."""
+
+    function_name: str
+    clock: Clock
+    deadline_ms: int
+    aws_request_id: str
+    memory_limit_in_mb: int = 512
+    function_version: str = "$LATEST"
+    invoked_function_arn: str = field(init=False)
+    log_group_name: str = field(init=False)
+    log_stream_name: str = "local"
+
+    def __post_init__(self) -> None:
+        self.invoked_function_arn = f"arn:aws:lambda:local:123456789012:function:{self.function_name}"
+        self.log_group_name = f"/aws/lambda/{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the invocation is cut off."""
+        return max(0, self.deadline_ms - self.clock.now_ms())
+
+
+class Function:
+    """One function of one Region, kept warm."""
+
+    def __init__(
+        self, topology: FunctionTopology, runtime: Runtime, entry: Callable[[Any, Any], Any]
+    ) -> None:
+        self.topology = topology
+        self.runtime = runtime
+        self._entry = entry
+        self._allowed = of_function(runtime.topology, topology)
+        self.invocations = 0
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """The function's answer; raises what it raised."""
+        self.invocations += 1
+        clock = self.runtime.ports.clock
+        context = LocalContext(
+            function_name=self.topology.name,
+            clock=clock,
+            deadline_ms=clock.now_ms() + self.topology.timeout_seconds * 1000,
+            aws_request_id=f"{self.topology.name}-{self.invocations}",
+        )
+        with using(self.runtime), environment(self.topology.environment), acting(self._allowed):
+            try:
+                answer: dict[str, Any] = self._entry(event, context)
+            except (
+                Exception
+            ):  # as Lambda does, which writes it to the function's log and tells its poller no more
+                self.runtime.logger.exception("a function crashed", extra={"function": self.topology.name})
+                raise
+        return answer
+
+
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_SESSION_TOKEN": None,
+    "AWS_PROFILE": None,
+}
+
+
+def no_account(endpoint_url: str | None) -> AbstractContextManager[None]:
+    """Whoever makes a client meanwhile, handlers too, reaches the fabric and no account, whatever was set before."""
+    endpoints: dict[str, str | None] = {
+        name: None for name in os.environ if name.startswith(ENVIRONMENT_ENDPOINT)
+    }
+    return environment({**_CREDENTIALS, **endpoints, ENVIRONMENT_ENDPOINT: endpoint_url})
+
+
+@contextmanager
+def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """These variables for a while; None: absent."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set(variables)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -1,0 +1,281 @@
+"""Makes a write of moto's DynamoDB all or nothing, its stream honest, its transactions and queries quick.
+
+Owns the patches of tables, stream shards and transactions. Must not evaluate expressions: moto does.
+"""
+
+import copy
+import hashlib
+import json
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX, DynamodbException, MockValidationException
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models import table as moto_table
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.table import StreamRecord, StreamShard, Table
+from moto.dynamodb.responses import DynamoHandler
+from moto.dynamodbstreams.models import DynamoDBStreamsBackend
+
+from eventfabric.testing.local.moto_fixes.partition import OrderedPartition
+from eventfabric.testing.local.moto_fixes.patching import replace
+from eventfabric.testing.local.moto_fixes.serial import LOCK
+
+TOKEN_SECONDS = 10 * 60
+TRANSACTION_BYTES = 4 * 1024 * 1024
+KEPT_ITERATORS = 10_000
+
+_Change = tuple[StreamShard, Item | None, Item | None]
+"""Where to record it, the item before, the item after."""
+
+
+def install(patches: ExitStack, *, now: Callable[[], float]) -> None:
+    """Patch moto's DynamoDB and DynamoDB Streams. Tables made before this are right, but slow to query."""
+
+    def utcnow() -> datetime:
+        return datetime.fromtimestamp(now(), UTC).replace(tzinfo=None)  # moto wants it naive
+
+    replace(patches, moto_table, "utcnow", utcnow)
+    _Writes().install(patches)
+    _Tokens(now).install(patches)
+    _install_ordered_partitions(patches)
+    _install_iterator_bound(patches)
+
+
+class _Writes:
+    """Invariant: a write that fails leaves items and streams as they were."""
+
+    def __init__(self) -> None:
+        self._pending: list[_Change] | None = None
+
+    def install(self, patches: ExitStack) -> None:
+        replace(patches, StreamShard, "add", self._stand_in(self.add_record))
+        self._plain_update = replace(
+            patches, DynamoDBBackend, "update_item", self._stand_in(self.update_item)
+        )
+        self._plain_transact = replace(
+            patches, DynamoDBBackend, "transact_write_items", self._stand_in(self.transact)
+        )
+
+    @staticmethod
+    def _stand_in(method: Callable[..., Any]) -> Any:
+        def call(owner: Any, *args: Any, **kwargs: Any) -> Any:
+            return method(owner, *args, **kwargs)
+
+        return call
+
+    def update_item(
+        self, backend: DynamoDBBackend, table_name: str, key: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        # Moto creates the item before it knows that the update works, and records the creation as well.
+        with self._all_or_nothing([(backend.get_table(table_name), key)]):
+            return self._plain_update(backend, table_name, key, *args, **kwargs)
+
+    def transact(self, backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
+        touched = [
+            (backend.get_table(operation["TableName"]), operation.get("Item") or operation.get("Key") or {})
+            for item in transact_items
+            for operation in item.values()
+        ]
+        with self._all_or_nothing(touched), _tables_not_copied():
+            self._plain_transact(backend, transact_items)
+
+    def add_record(self, shard: StreamShard, old: Item | None, new: Item | None) -> None:
+        if self._pending is not None:
+            self._pending.append((shard, old, new))
+        else:
+            _record(shard, old, new)
+
+    @contextmanager
+    def _all_or_nothing(self, touched: list[tuple[Table, dict[str, Any]]]) -> Iterator[None]:
+        with LOCK:
+            if self._pending is not None:  # an update inside a transaction, which takes back all or none
+                yield
+                return
+            before = [_Before(table, names) for table, names in touched if _has_key(table, names)]
+            pending: list[_Change] = []
+            self._pending = pending
+            try:
+                yield
+            except BaseException:  # whatever ends the request, nothing of it may stay
+                for item in before:
+                    item.restore()
+                raise
+            finally:
+                self._pending = None
+            for shard, old, new in _one_record_an_item(pending):
+                _record(shard, old, new)
+
+
+class _Before:
+    """One item as it was. A copy, because moto updates items in place."""
+
+    def __init__(self, table: Table, attributes: dict[str, Any]) -> None:
+        self._table = table
+        self._hash = DynamoType(attributes[table.hash_key_attr])
+        self._range = DynamoType(attributes[table.range_key_attr]) if table.range_key_attr else None
+        self._item = copy.deepcopy(table.get_item(self._hash, self._range))
+
+    def restore(self) -> None:
+        bucket: Any = self._table.items if self._range is None else self._table.items[self._hash]
+        key = self._hash if self._range is None else self._range
+        if self._item is None:
+            bucket.pop(key, None)
+        else:
+            bucket[key] = self._item
+
+
+def _has_key(table: Table, attributes: dict[str, Any]) -> bool:
+    return all(name in attributes for name in table.table_key_attrs)
+
+
+@contextmanager
+def _tables_not_copied() -> Iterator[None]:
+    """Moto copies the whole table once an item, to be able to go back. `_Writes` goes back instead."""
+    Table.__deepcopy__ = lambda table, memo: table  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del Table.__deepcopy__  # type: ignore[attr-defined]
+
+
+def _one_record_an_item(changes: list[_Change]) -> list[_Change]:
+    """Join the changes of each item: moto makes an item by an update in two, AWS in one."""
+    joined: dict[Any, _Change] = {}
+    for shard, old, new in changes:
+        either = new if new is not None else old
+        assert either is not None
+        key = (id(shard), either.hash_key, either.range_key)
+        joined[key] = (shard, joined[key][1] if key in joined else old, new)
+    return [change for change in joined.values() if change[1] is not None or change[2] is not None]
+
+
+def _record(shard: StreamShard, old: Item | None, new: Item | None) -> None:
+    if old is not None and new is not None and old.attrs == new.attrs:
+        return  # a write that changes nothing has no stream record
+    kind = "INSERT" if old is None else "REMOVE" if new is None else "MODIFY"
+    view = shard.table.stream_specification["StreamViewType"]  # type: ignore[index]
+    sequence = shard.starting_sequence_number + len(shard.items)
+    record = StreamRecord(shard.table, view, kind, old, new, sequence)
+    record.record["awsRegion"] = shard.table.region_name  # moto says us-east-1 everywhere
+    shard.items.append(record)
+
+
+class _Tokens:
+    """Client request tokens: a transaction done under a token is not done again for ten minutes."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+
+    def install(self, patches: ExitStack) -> None:
+        def transact_write_items(handler: DynamoHandler) -> ActionResult:
+            return self.transact(handler)
+
+        self._plain = replace(patches, DynamoHandler, "transact_write_items", transact_write_items)
+
+    def transact(self, handler: DynamoHandler) -> ActionResult:
+        items = handler.body["TransactItems"]
+        token = handler.body.get("ClientRequestToken")
+        with LOCK:
+            done = self._done(handler.dynamodb_backend)
+            digest = hashlib.sha256(json.dumps(items, sort_keys=True, default=str).encode()).digest()
+            if token in done:
+                if done[token][1] != digest:
+                    raise DynamodbException(
+                        ERROR_TYPE_PREFIX + "IdempotentParameterMismatchException",
+                        "The request uses the same client token as a previous, but non-identical request. "
+                        "Do not reuse a client token with different requests, unless the requests are "
+                        "identical",
+                    )
+                return ActionResult({"ConsumedCapacity": [], "ItemCollectionMetrics": {}})
+            if sum(map(_bytes_of, items)) > TRANSACTION_BYTES:
+                raise MockValidationException("The aggregate size of the items exceeds 4 MB")
+            result: ActionResult = self._plain(handler)
+            if token is not None:
+                done[token] = (self._now(), digest)  # only what succeeded: a cancelled one may be tried again
+            return result
+
+    def _done(self, backend: DynamoDBBackend) -> OrderedDict[str, tuple[float, bytes]]:
+        # Kept in the backend, because moto's reset must forget it and because each Region has its own.
+        done: OrderedDict[str, tuple[float, bytes]] = vars(backend).setdefault("_tokens_done", OrderedDict())
+        while done and self._now() - next(iter(done.values()))[0] >= TOKEN_SECONDS:
+            done.popitem(last=False)
+        return done
+
+
+def _bytes_of(item: dict[str, Any]) -> int:
+    """Of a Put the item counts, of the others the key."""
+    operation = next(iter(item.values()))
+    attributes: dict[str, Any] = operation.get("Item") or operation.get("Key") or {}
+    return sum(len(name.encode()) + DynamoType(value).size() for name, value in attributes.items())
+
+
+def _install_ordered_partitions(patches: ExitStack) -> None:
+    def make(table: Table, *args: Any, **kwargs: Any) -> None:
+        plain_make(table, *args, **kwargs)
+        if table.range_key_attr is not None:
+            table.items = defaultdict(OrderedPartition)
+
+    def query(
+        table: Table,
+        hash_key: DynamoType | None,
+        range_comparison: str | None,
+        range_objs: list[DynamoType],
+        limit: int | None,
+        exclusive_start_key: dict[str, Any] | None,
+        scan_index_forward: bool,
+        projection_expressions: list[list[str]] | None,
+        index_name: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        with LOCK:
+            whole = table.items
+            partition = None if index_name or hash_key is None else whole.get(hash_key)
+            if isinstance(partition, OrderedPartition):
+                filters = set(kwargs) - _QUERY_PARAMETERS
+                start = (exclusive_start_key or {}).get(table.range_key_attr or "")
+                chosen = partition.select(
+                    range_comparison,
+                    [value.cast_value for value in range_objs],
+                    start=None if start is None else DynamoType(start).cast_value,
+                    limit=None if filters else limit,
+                    forward=scan_index_forward,
+                )
+                table.items = {hash_key: chosen}  # type: ignore[assignment]
+            try:
+                return plain_query(
+                    table,
+                    hash_key,
+                    range_comparison,
+                    range_objs,
+                    limit,
+                    exclusive_start_key,
+                    scan_index_forward,
+                    projection_expressions,
+                    index_name,
+                    *args,
+                    **kwargs,
+                )
+            finally:
+                table.items = whole
+
+    plain_make = replace(patches, Table, "__init__", make)
+    plain_query = replace(patches, Table, "query", query)
+
+
+_QUERY_PARAMETERS = {"consistent_read", "filter_expression", "hash_key_conditions", "range_key_conditions"}
+
+
+def _install_iterator_bound(patches: ExitStack) -> None:
+    def get_records(backend: DynamoDBStreamsBackend, *args: Any, **kwargs: Any) -> Any:
+        # Each read leaves a new iterator; AWS ends them after 15 minutes, moto never.
+        while len(backend.shard_iterators) > KEPT_ITERATORS:
+            del backend.shard_iterators[next(iter(backend.shard_iterators))]
+        return plain_get_records(backend, *args, **kwargs)
+
+    plain_get_records = replace(patches, DynamoDBStreamsBackend, "get_records", get_records)

@@ -1,0 +1,87 @@
+"""Makes the tables and queues of a topology in one Region, as the deployment does in an account."""
+
+import json
+from typing import TYPE_CHECKING, Literal
+
+from boto3 import Session
+from botocore.config import Config
+
+from eventfabric.aws.clients import Clients
+from eventfabric.testing.local import moto_fixes
+from eventfabric.testing.local.strict import tables_of
+from eventfabric.topology import QueueTopology, TableTopology, TimerQueueTopology, Topology
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+_PAUSED_SECONDS_MAX = 3_600
+
+
+def provision(topology: Topology, clients: Clients) -> None:
+    """Make what the Region of the clients needs; the Region must be empty of it."""
+    region = clients.region
+    for table in tables_of(topology):
+        if region in table.regions:
+            _make_table(clients, table)
+    for subscription in topology.subscriptions.values():
+        if region in subscription.regions:
+            _make_queue(clients, subscription.queue)
+            _make_timers(clients, subscription.timers)
+
+
+def _make_table(clients: Clients, table: TableTopology) -> None:
+    sort_key_type: Literal["N", "S"] = "N" if table.sort_key_type == "N" else "S"
+    clients.dynamodb.create_table(
+        TableName=table.name,
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": sort_key_type},
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+
+
+def _make_queue(clients: Clients, queue: QueueTopology) -> None:
+    attributes: dict[QueueAttributeNameType, str] = {
+        "FifoQueue": "true",
+        "VisibilityTimeout": queue.attributes["VisibilityTimeout"],
+        "DeduplicationScope": queue.attributes["DeduplicationScope"],
+        "FifoThroughputLimit": queue.attributes["FifoThroughputLimit"],
+    }
+    dead_url = clients.sqs.create_queue(QueueName=queue.dead_letter_name, Attributes=attributes)["QueueUrl"]
+    dead_arn = clients.sqs.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    redrive = {"deadLetterTargetArn": dead_arn, "maxReceiveCount": queue.receive_count_max}
+    clients.sqs.create_queue(
+        QueueName=queue.name, Attributes={**attributes, "RedrivePolicy": json.dumps(redrive)}
+    )
+
+
+def _make_timers(clients: Clients, queue: TimerQueueTopology) -> None:
+    dead_url = clients.sqs.create_queue(QueueName=queue.dead_letter_name)["QueueUrl"]
+    dead_arn = clients.sqs.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    redrive = {"deadLetterTargetArn": dead_arn, "maxReceiveCount": queue.receive_count_max}
+    clients.sqs.create_queue(
+        QueueName=queue.name,
+        Attributes={
+            "VisibilityTimeout": str(queue.visibility_timeout_seconds),
+            "RedrivePolicy": json.dumps(redrive),
+        },
+    )
+
+
+def clients_of(region: str, session: Session, endpoint_url: str | None) -> Clients:
+    """The clients of a local fabric. Its server is in this very process, which somebody may stop and let go on."""
+    config = moto_fixes.client_config().merge(Config(read_timeout=_PAUSED_SECONDS_MAX))
+    return Clients(
+        region,
+        session=session,
+        endpoint_url=endpoint_url,
+        config=config,
+        call_seconds_max=_PAUSED_SECONDS_MAX,
+    )

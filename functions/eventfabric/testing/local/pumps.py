@@ -1,0 +1,179 @@
+"""The pollers that Lambda runs for its users: from a table's stream to the relay, from a queue to a deliver function.
+
+They follow Lambda's rules: batches, partial batch responses, a crash that fails its whole batch, visibility, receive
+counts and redrive (which the queue itself does).
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from math import ceil
+from typing import TYPE_CHECKING, Any, Protocol
+
+from eventfabric import limits
+from eventfabric.aws.clients import Clients
+from eventfabric.ports import Clock, Doorbells
+from eventfabric.testing.local.invoke import Function
+from eventfabric.testing.memory.faults import SimulatedCrash
+from eventfabric.wire.doorbell import Doorbell
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+_STREAM_RETRY_SECONDS = 1.0
+
+
+class Pump(Protocol):
+    """Something that moves things from one place to the next."""
+
+    def step(self) -> bool:
+        """Move what can be moved now; whether anything was."""
+        ...
+
+    def next_due(self) -> float | None:
+        """When something that waits can move, in seconds since 1970; None: nothing waits for time."""
+        ...
+
+
+class StreamPump:
+    """Hands what a table's stream brought to the relay, in order; from a failed record on, again."""
+
+    def __init__(self, function: Function, clock: Clock) -> None:
+        self._function = function
+        self._clock = clock
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._retry_at_ms = 0
+
+    def offer(self, stream_record: dict[str, Any]) -> None:
+        """Take a record of the stream."""
+        self._waiting.append(stream_record)
+
+    def step(self) -> bool:
+        """See Pump."""
+        if not self._waiting or self._clock.now_ms() < self._retry_at_ms:
+            return False
+        batch = [self._waiting[index] for index in range(min(len(self._waiting), limits.RELAY_BATCH_MAX))]
+        try:
+            answer = self._function.invoke({"Records": batch})
+            failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        except (
+            Exception,
+            SimulatedCrash,
+        ):  # Lambda's poller knows only that the invocation failed: all of it comes again
+            failed = {batch[0]["dynamodb"]["SequenceNumber"]}
+        for stream_record in batch:
+            if stream_record["dynamodb"]["SequenceNumber"] in failed:
+                self._retry_at_ms = self._clock.now_ms() + int(_STREAM_RETRY_SECONDS * 1000)
+                break
+            self._waiting.popleft()
+        return True
+
+    def next_due(self) -> float | None:
+        """See Pump."""
+        return self._retry_at_ms / 1000 if self._waiting else None
+
+
+class QueuePump:
+    """Hands a queue's doorbells to a function; those that it does not fail are deleted."""
+
+    def __init__(self, function: Function, clients: Clients, queue_name: str, clock: Clock) -> None:
+        self._function = function
+        self._sqs = clients.sqs
+        self._clock = clock
+        self._url = clients.sqs.get_queue_url(QueueName=queue_name)["QueueUrl"]
+        self._arn = clients.sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
+        self._region = clients.region
+        self._invisible_until_ms: dict[str, int] = {}
+        self._delayed_until_ms: list[int] = []
+
+    def delayed(self, until_ms: int) -> None:
+        """A message was sent that comes at that time."""
+        self._delayed_until_ms.append(until_ms)
+
+    def step(self) -> bool:
+        """See Pump."""
+        messages = self._sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=limits.DOORBELL_BATCH_MAX,
+            VisibilityTimeout=limits.VISIBILITY_TIMEOUT_SECONDS,
+            MessageSystemAttributeNames=["All"],
+        ).get("Messages", [])
+        if not messages:
+            return False
+        try:
+            answer = self._function.invoke(
+                {"Records": [self._as_lambda_gets_it(message) for message in messages]}
+            )
+            failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        except (
+            Exception,
+            SimulatedCrash,
+        ):  # Lambda's poller knows only that the invocation failed: all of it comes again
+            failed = {message["MessageId"] for message in messages}
+        visible_at_ms = self._clock.now_ms() + limits.VISIBILITY_TIMEOUT_SECONDS * 1000
+        for message in messages:
+            if message["MessageId"] in failed:
+                self._invisible_until_ms[message["MessageId"]] = visible_at_ms
+            else:
+                self._invisible_until_ms.pop(message["MessageId"], None)
+        done = [message for message in messages if message["MessageId"] not in failed]
+        if done:
+            self._sqs.delete_message_batch(
+                QueueUrl=self._url,
+                Entries=[{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(done)],
+            )
+        return True
+
+    def next_due(self) -> float | None:
+        """See Pump."""
+        now_ms = self._clock.now_ms()
+        self._invisible_until_ms = {id_: at for id_, at in self._invisible_until_ms.items() if at > now_ms}
+        self._delayed_until_ms = [at for at in self._delayed_until_ms if at > now_ms]
+        dues = [*self._invisible_until_ms.values(), *self._delayed_until_ms]
+        return min(dues) / 1000 if dues else None
+
+    def _as_lambda_gets_it(self, message: "MessageTypeDef") -> dict[str, Any]:
+        return {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": dict(message["Attributes"]),
+            "messageAttributes": {},
+            "md5OfBody": message["MD5OfBody"],
+            "eventSource": "aws:sqs",
+            "eventSourceARN": self._arn,
+            "awsRegion": self._region,
+        }
+
+
+class NotedTimers:
+    """Doorbells that tell a pump what comes when, so that a clock can be moved there."""
+
+    def __init__(self, inner: Doorbells, clock: Clock, pump: Callable[[str], QueuePump | None]) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._pump = pump
+
+    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+        return self._inner.ring(subscription, doorbells)
+
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        self._inner.answer(subscription, receipt_handles)
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        self._inner.hide(subscription, receipt_handles, seconds)
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        pump = self._pump(subscription)
+        if pump is not None:
+            for seconds in seconds_of.values():
+                pump.delayed(self._clock.now_ms() + seconds * 1000)
+        self._inner.put_off(subscription, seconds_of)
+
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
+        pump = self._pump(subscription)
+        if pump is not None:
+            pump.delayed(self._clock.now_ms() + ceil(delay_seconds) * 1000)
+        return self._inner.ring_later(subscription, doorbell, delay_seconds)

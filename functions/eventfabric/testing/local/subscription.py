@@ -1,0 +1,146 @@
+"""One subscription of a local fabric, as tests look at it: what it handled, dead letters, circuit, metrics."""
+
+from collections.abc import Mapping
+
+from aws_lambda_powertools import Logger
+
+from eventfabric.errors import SettingError, WrongRegionError
+from eventfabric.model.circuit import Circuit
+from eventfabric.model.identity import Lane
+from eventfabric.model.proof import LaneProof
+from eventfabric.model.start import parse_start
+from eventfabric.sdk.operations import Operations
+from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters, Wanted
+from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.testing.local.handled import Handled, HandledLog
+
+
+class CountingTelemetry:
+    """telemetry.Telemetry that keeps the sums, and adds to those of the whole; log events go to the logger."""
+
+    def __init__(self, logger: Logger, whole: "CountingTelemetry | None" = None) -> None:
+        self.sums: dict[Metric, float] = dict.fromkeys(Metric, 0.0)
+        self._logger = logger
+        self._whole = whole
+
+    def tell(self, event: LogEvent, **about: object) -> None:
+        """See telemetry.Telemetry."""
+        self._logger.warning(event.value, extra=about)
+
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
+        """See telemetry.Telemetry."""
+        self.sums[metric] += value
+        if self._whole is not None:
+            self._whole.add(metric, value)
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
+        """See telemetry.Telemetry. What stands is no sum: only who asks the pass itself sees it."""
+
+
+class LocalSubscription:
+    """One subscription of a local fabric, as tests look at it."""
+
+    def __init__(
+        self,
+        name: str,
+        logs: Mapping[str, HandledLog],
+        telemetry: Mapping[str, CountingTelemetry],
+        operations: Mapping[str, Operations],
+    ) -> None:
+        self.name = name
+        self._logs = logs
+        self._telemetry = telemetry
+        self._operations = operations
+
+    def handled(self, region: str | None = None) -> list[Handled]:
+        """What it handled, oldest first: in one Region, or in all; WrongRegionError."""
+        logs = [self._logs[self._check(region)]] if region is not None else self._logs.values()
+        return sorted((entry for log in logs for entry in log.entries), key=lambda entry: entry.at_ms)
+
+    def dead_letters(self, region: str | None = None) -> list[DeadLetter]:
+        """What will not be tried again by itself: in one Region, or in all."""
+        return [letter for one in self._letters(region) for letter in one.find()]
+
+    def redrive(self, key: str | None = None) -> int:
+        """Have its dead letters tried again, in all Regions: of one key, or all; returns how many. Then settle.
+
+        UnsettledStepError: a step of one is in doubt; those before it are redriven.
+        """
+        redriven = 0
+        for letters in self._letters(None):
+            for letter in letters.find(Wanted(key=key)):
+                letters.redrive(letter)
+                redriven += 1
+        return redriven
+
+    def discard(self, key: str | None = None) -> int:
+        """Drop its dead letters, in all Regions: of one key, or all; returns how many. Then settle."""
+        dropped = 0
+        for letters in self._letters(None):
+            for letter in letters.find(Wanted(key=key)):
+                letters.discard(letter)
+                dropped += 1
+        return dropped
+
+    def replay(
+        self,
+        region: str,
+        start: int | str,
+        *,
+        key: str | None = None,
+        into: str | None = None,
+        lane: Lane | None = None,
+    ) -> int:
+        """Hand out again what it was handed in a Region, from a sequence or an RFC 3339 time on; how many events.
+
+        `into`: hand it to that subscription instead. Then settle. ReplayRefusedError, SettingError.
+        """
+        place = parse_start(str(start))
+        if place is None:
+            raise SettingError("start", start, "a sequence, or an RFC 3339 time")
+        one = self._operations[self._check(region)].replay(self.name, into=into)
+        return sum(one.carry_out(plan).plan.events for plan in one.plan(place, key=key, lane=lane))
+
+    def prove(self, region: str | None = None) -> list[LaneProof]:
+        """Whether it handled exactly the log, and what of it not, lane by lane: in one Region, or in all."""
+        regions = list(self._logs) if region is None else [self._check(region)]
+        return [proof for name in regions for proof in self._operations[name].prove(self.name)]
+
+    def settle_step(
+        self,
+        region: str,
+        event: str,
+        name: str,
+        *,
+        happened: bool,
+        result: object = None,
+        source: str | None = None,
+    ) -> None:
+        """Say what became of a step that is in doubt in a Region; see `Operations.settle_step`."""
+        operations = self._operations[self._check(region)]
+        operations.settle_step(self.name, event, name, happened=happened, result=result, source=source)
+
+    def pause(self, region: str, reason: str = "") -> None:
+        """Stop its deliveries in a Region until `resume`."""
+        self._operations[self._check(region)].pause(self.name, reason)
+
+    def resume(self, region: str) -> None:
+        """Let its deliveries go on in a Region."""
+        self._operations[self._check(region)].resume(self.name)
+
+    def circuit(self, region: str) -> Circuit:
+        """Whether its deliveries run in a Region."""
+        return self._operations[self._check(region)].circuit(self.name)
+
+    def _letters(self, region: str | None) -> list[DeadLetters]:
+        regions = list(self._logs) if region is None else [self._check(region)]
+        return [self._operations[name].dead_letters(self.name) for name in regions]
+
+    def _check(self, region: str) -> str:
+        if region not in self._logs:
+            raise WrongRegionError(f"subscription {self.name}", region, sorted(self._logs))
+        return region
+
+    def counted(self, metric: Metric, region: str) -> float:
+        """The sum of a metric of its function in one Region."""
+        return self._telemetry[region].sums[metric]

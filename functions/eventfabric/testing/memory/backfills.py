@@ -1,0 +1,98 @@
+"""Backfills on a table in memory; the same items and conditions as on AWS."""
+
+from collections.abc import Sequence as Seq
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from eventfabric.model.backfill import Backfill
+from eventfabric.model.count import next_count
+from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.slice import SliceProgress
+from eventfabric.ports import UnreadableItem, insist
+from eventfabric.testing.memory.region import MemoryRegion
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.testing.memory.table import ConditionFailedError
+from eventfabric.wire import backfill_item
+from eventfabric.wire.keys import Item, backfill_key, backfills_key, slice_key, slices_key
+from eventfabric.wire.ledger_commit import unchanged
+
+
+class MemoryBackfills:
+    """ports.Backfills on the ledger of one Region."""
+
+    def __init__(self, region: MemoryRegion, table: str, *, requests: Requests | None = None) -> None:
+        self._table = region.table(table)
+        self._region = Region(region.name)
+        self._requests = requests or Requests()
+
+    def all(self, *, unreadable: UnreadableItem = insist) -> list[Backfill]:
+        """See ports.Backfills. One query for each page."""
+        items, more = list[Item](), True
+        while more:
+            start = items[-1]["sk"] if items else None
+            found, more = self._requests.send(
+                "query", partial(self._table.query, backfills_key(), consistent=True, start=start)
+            )
+            items += found[1:] if items else found
+        return backfill_item.backfills_of(items, unreadable)
+
+    def find(self, backfill_id: str) -> Backfill | None:
+        """See ports.Backfills. One get."""
+        item = self._requests.send(
+            "get", lambda: self._table.get(backfill_key(backfill_id, self._region), consistent=True)
+        )
+        return backfill_item.from_item(item) if item else None
+
+    def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
+        """See ports.Backfills. One conditional put."""
+        version = read.version if read else 0
+        stored = replace(to, version=next_count(version))
+        item = backfill_item.to_item(stored)
+        put = {"Item": item, **unchanged(version)}
+        try:
+            self._requests.send("put", lambda: self._table.write("Put", put))
+        except ConditionFailedError as failed:
+            return stored if failed.item == item else None
+        return stored
+
+    def add(self, backfill_id: str, slices: Seq[SliceProgress]) -> None:
+        """See ports.Backfills. One conditional put a slice."""
+        for progress in slices:
+            self._put(backfill_item.new_slice(backfill_id, progress))
+
+    def save(self, backfill_id: str, progress: SliceProgress) -> None:
+        """See ports.Backfills. One conditional put."""
+        self._put(backfill_item.saved_slice(backfill_id, progress))
+
+    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> SliceProgress | None:
+        """See ports.Backfills. One get."""
+        key = slice_key(backfill_id, self._region, lane, start)
+        item = self._requests.send("get", lambda: self._table.get(key, consistent=True))
+        return backfill_item.slice_from_item(item) if item else None
+
+    def slices(
+        self,
+        backfill_id: str,
+        *,
+        after: tuple[Lane, Sequence] | None,
+        count: int,
+        unreadable: UnreadableItem = insist,
+    ) -> tuple[list[SliceProgress], bool]:
+        """See ports.Backfills. One query."""
+        found, more = self._requests.send(
+            "query",
+            lambda: self._table.query(
+                slices_key(backfill_id),
+                consistent=True,
+                start=backfill_item.sort_key_after(backfill_id, self._region, after),
+                end=backfill_item.sort_key_end(self._region),
+                limit=count,
+            ),
+        )
+        return backfill_item.slices_of(found, unreadable), more
+
+    def _put(self, request: dict[str, Any]) -> None:
+        with suppress(ConditionFailedError):  # what stands there is further, or the same after a lost reply
+            self._requests.send("put", lambda: self._table.write("Put", request))

@@ -1,0 +1,59 @@
+"""The doorbells on queues in memory."""
+
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from contextlib import suppress
+from math import ceil
+
+from eventfabric.errors import RefusedError
+from eventfabric.testing.memory.region import MemoryRegion
+from eventfabric.wire.doorbell import Doorbell, to_body
+
+
+class MemoryDoorbells:
+    """ports.Doorbells on the queues of one Region; two functions give a subscription's queues their names."""
+
+    def __init__(
+        self, region: MemoryRegion, queue_name: Callable[[str], str], timers_name: Callable[[str], str]
+    ) -> None:
+        self._region = region
+        self._queue_name = queue_name
+        self._timers_name = timers_name
+
+    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+        """See ports.Doorbells."""
+        queue = self._region.queues.get(self._queue_name(subscription))
+        if queue is None:
+            return list(doorbells)
+        for doorbell in doorbells:
+            queue.send(to_body(doorbell), group=doorbell.group, deduplication_id=doorbell.deduplication_id)
+        return []
+
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        """See ports.Doorbells."""
+        for handle in receipt_handles:
+            with suppress(RefusedError):
+                self._region.queues[self._queue_name(subscription)].delete(handle)
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        """See ports.Doorbells."""
+        for handle in receipt_handles:
+            with suppress(RefusedError):
+                self._region.queues[self._queue_name(subscription)].change_visibility(handle, seconds)
+
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
+        """See ports.Doorbells."""
+        timers = self._region.timers.get(self._timers_name(subscription))
+        if timers is None:
+            return False
+        timers.send(to_body(doorbell), delay_seconds=ceil(delay_seconds))
+        return True
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        """See ports.Doorbells."""
+        timers = self._region.timers.get(self._timers_name(subscription))
+        if timers is None:
+            return
+        for handle, seconds in seconds_of.items():
+            with suppress(RefusedError):
+                timers.change_visibility(handle, seconds)

@@ -1,0 +1,238 @@
+"""The ledger on a table in memory; the same requests, conditions, token and reasons as on AWS."""
+
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Seq
+from contextlib import suppress
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import Any, Self
+
+from eventfabric import limits
+from eventfabric.model.circuit import Circuit
+from eventfabric.model.count import next_count
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
+from eventfabric.model.marks import Marks
+from eventfabric.model.owner import Owner, Standing
+from eventfabric.model.parked import Parked, ParkedChange, Settled
+from eventfabric.ports import CommitOutcome, Committed, Decided, Entropy, RaceLost, SameItemTwice, Write
+from eventfabric.testing.memory.expressions import AttributeValue
+from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.testing.memory.table import ConditionFailedError, MemoryTable
+from eventfabric.wire import circuit_item, marks_item, owner_item, parked_item, settled_item, start_item
+from eventfabric.wire.keys import (
+    BEFORE_PARKED,
+    Item,
+    marks_of,
+    marks_prefix,
+    parked_key_by_digest,
+    seen_item,
+    settled_of,
+    standing_key,
+)
+from eventfabric.wire.ledger_commit import Action, CommitRequest, Refusal, state_of, unchanged, wrote
+
+_LAST_CHARACTER = "\U0010ffff"
+
+
+class MemoryLedger:
+    """ports.Ledger on one table of one Region; handlers' writes go to that Region's other tables.
+
+    Of the streams `in_order` it makes no transactions.
+    """
+
+    def __init__(
+        self,
+        region: MemoryRegion,
+        table_of: Callable[[StreamName], str],
+        *,
+        entropy: Entropy,
+        requests: Requests | None = None,
+        in_order: frozenset[str] = frozenset(),
+    ) -> None:
+        self._in_order = in_order
+        self.region = Region(region.name)
+        self._region = region
+        self._table_of = table_of
+        self._entropy = entropy
+        self._requests = requests or Requests()
+
+    def acting_for(self, region: Region) -> Self:
+        """See ports.Ledger."""
+        acting = copy(self)
+        acting.region = region
+        return acting
+
+    def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
+        """See ports.Ledger. One query for each page of state."""
+        pages = self._pages(key.stream, {"S": str(key)}, end=BEFORE_PARKED if glance else "")
+        state = state_of(chain.from_iterable(pages), is_whole=not glance)
+        return self.state(key) if glance and state.is_announced else state
+
+    def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
+        """See ports.Ledger. One get a key."""
+        table = self._region.table(self._table_of(key.stream))
+        keys = [parked_key_by_digest(key, self.region, digest) for digest in digests]
+        items = [self._requests.send("get", partial(table.get, one, consistent=True)) for one in keys]
+        return [parked_item.from_item(item) for item in items if item is not None]
+
+    def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
+        """See ports.Ledger. One query for each page of decisions."""
+        for page in self._pages(key.stream, settled_of(key)):
+            yield from settled_item.decided_by(page, by)
+
+    def _pages(
+        self, stream: StreamName, partition: AttributeValue, *, prefix: str = "", end: str = ""
+    ) -> Iterator[list[Item]]:
+        """The items of a partition whose sort keys begin so, or are smaller than `end`, page by page."""
+        table, last, more = self._region.table(self._table_of(stream)), None, True
+        first = {"S": prefix} if prefix else None
+        before = f"{prefix}{_LAST_CHARACTER}" if prefix else end
+        last_key = {"S": before} if before else None
+        while more:
+            # From the last item on, which is not taken twice.
+            start = last["sk"] if last else first
+            query = partial(table.query, partition, consistent=True, start=start, end=last_key)
+            found, more = self._requests.send("query", query)
+            page = found[1:] if last else found
+            last = found[-1] if found else None
+            yield page
+
+    def commit(
+        self,
+        key: LaneKey,
+        read: Cursor,
+        moved: Cursor,
+        *,
+        parked: Seq[ParkedChange] = (),
+        writes: Seq[Write] = (),
+        settled: Seq[Settled] = (),
+        decided: Seq[Decided] = (),
+        token: bytes | None = None,
+    ) -> CommitOutcome:
+        """See ports.Ledger. One conditional put of the cursor alone, else one transaction."""
+        request = CommitRequest(
+            self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
+            writes=writes,
+            token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
+            in_order=key.stream in self._in_order,
+        )  # fmt: skip
+        if request.announcement is not None:
+            return self._write_in_order(request, request.announcement, key.stream)
+        try:
+            if writes or request.others:
+                of_writes: list[Action] = [(write.action, write.request) for write in writes]
+                actions = [*of_writes, *request.others, ("Put", request.cursor)]
+                # A commit made again is another transaction, written later: its own state in the way tells it apart.
+                once = self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex()
+                self._requests.send("transact", lambda: self._region.transact(actions, token=once))
+            else:
+                table = self._region.table(self._table_of(key.stream))
+                self._requests.send("put", lambda: table.write("Put", request.cursor))
+        except ConditionFailedError as failed:
+            return request.outcome_of_item(failed.item)
+        except SameItemTwiceError:
+            return SameItemTwice()
+        except TransactionCancelledError as cancelled:
+            return _refused(cancelled, request, len(writes))
+        return Committed(request.stored)
+
+    def _write_in_order(
+        self, request: CommitRequest, announcement: dict[str, Any], stream: StreamName
+    ) -> CommitOutcome:
+        """Write the announcement, decisions, parked keys, and then the cursor.
+
+        Without the cursor behind them, keys wait for events that come again; none is lost.
+        """
+        table = self._region.table(self._table_of(stream))
+        for action, item in [("Put", announcement), *request.others]:
+            try:
+                self._requests.send("put", partial(table.write, action, item))
+            except ConditionFailedError as failed:
+                if wrote(item, failed.item):
+                    continue
+                if item is announcement:
+                    return request.outcome_of_item(failed.item)
+                self._undo(request, table)
+                return RaceLost()
+        try:
+            self._requests.send("put", lambda: table.write("Put", request.cursor))
+        except ConditionFailedError as failed:
+            return request.outcome_of_item(failed.item, is_beside_written=True)
+        return Committed(request.stored)
+
+    def _undo(self, request: CommitRequest, table: MemoryTable) -> None:
+        for delete in request.undo:
+            with suppress(ConditionFailedError):  # somebody else decided since
+                self._requests.send("put", partial(table.write, "Delete", delete))
+
+    def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
+        """See ports.Ledger. One query."""
+        key = standing_key(stream, subscription)
+        found, _ = self._requests.send(
+            "query", lambda: self._region.table(self._table_of(stream)).query(key, consistent=True)
+        )
+        return owner_item.standing_of(found, self.region)
+
+    def switch(
+        self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
+    ) -> Circuit | None:
+        """See ports.Ledger. One conditional put."""
+        stored = replace(to, version=next_count(read.version))
+        item = circuit_item.to_item(stream, subscription, self.region, stored)
+        return stored if self._replace(stream, item, read.version) else None
+
+    def hand_over(
+        self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
+    ) -> Owner | None:
+        """See ports.Ledger. One conditional put."""
+        version = read.version if read else 0
+        stored = replace(to, version=next_count(version))
+        item = owner_item.to_item(stream, subscription, stored)
+        return stored if self._replace(stream, item, version) else None
+
+    def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
+        """See ports.Ledger. One conditional put."""
+        item = start_item.to_item(stream, subscription, self.region, time)
+        put = {"TableName": self._table_of(stream), "Item": item, **unchanged(0)}
+        try:
+            self._requests.send("put", lambda: self._region.table(self._table_of(stream)).write("Put", put))
+        except ConditionFailedError as failed:
+            return start_item.from_item(failed.item or {})
+        return time
+
+    def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
+        """See ports.Ledger. One put."""
+        item = seen_item(stream, subscription, self.region, self._region.clock.now_ms())
+        table = self._region.table(self._table_of(stream))
+        self._requests.send("put", lambda: table.write("Put", {"Item": item}))
+
+    def marks(self, stream: StreamName, origin: Region) -> Marks:
+        """See ports.Ledger. One query for each page of marks."""
+        pages = self._pages(stream, marks_of(stream, origin), prefix=marks_prefix(self.region))
+        return marks_item.from_items(list(chain.from_iterable(pages)))
+
+    def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
+        """See ports.Ledger. One conditional put for each part that changed."""
+        changed = marks_item.changed_items(stream, origin, self.region, read, to)
+        return all(self._replace(stream, item, version) for item, version in changed)
+
+    def _replace(self, stream: StreamName, item: Item, read_version: int | None) -> bool:
+        """Put an item where it is at that version. None: whatever stands there."""
+        condition = {} if read_version is None else unchanged(read_version)
+        put = {"TableName": self._table_of(stream), "Item": item, **condition}
+        try:
+            self._requests.send("put", lambda: self._region.table(self._table_of(stream)).write("Put", put))
+        except ConditionFailedError as failed:
+            return failed.item == item
+        return True
+
+
+def _refused(
+    cancelled: TransactionCancelledError, request: CommitRequest, writes_count: int
+) -> CommitOutcome:
+    refusals = [Refusal(reason.code, reason.message, reason.item) for reason in cancelled.reasons]
+    return request.outcome(refusals, writes_count)

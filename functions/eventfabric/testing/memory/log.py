@@ -1,0 +1,113 @@
+"""The log on a table in memory."""
+
+from contextlib import suppress
+from functools import partial
+
+from eventfabric.errors import UndecodableRecordError
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import EMPTY_TAIL, Intervention, Record, Tail
+from eventfabric.ports import Page, Recent
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.testing.memory.table import ConditionFailedError, MemoryTable
+from eventfabric.wire import intervention_item, place_item, record_item
+from eventfabric.wire.keys import SK, Item, interventions_of, record_key
+
+
+class MemoryLog:
+    """ports.Log on one table of one Region."""
+
+    def __init__(self, table: MemoryTable, *, requests: Requests | None = None) -> None:
+        self._table = table
+        self._requests = requests or Requests()
+
+    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+        """See ports.Log. One query of one item."""
+        return _tail_of(self._newest(lane, before))
+
+    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+        """See ports.Log. One query."""
+        end = None if before is None else {"N": str(before)}
+        found, more = self._requests.send(
+            "query",
+            lambda: self._table.query(
+                {"S": str(lane)}, consistent=True, end=end, limit=records_max, newest_first=True
+            ),
+        )
+        return record_item.recent(found, more=more)
+
+    def place(self, lane: Lane) -> Tail | None:
+        """See ports.Log. One query."""
+        return self.recent(lane, records_max=1, before=Sequence(0)).place
+
+    def hold_place(self, lane: Lane, tail: Tail) -> None:
+        """See ports.Log. One conditional put."""
+        request = place_item.put(lane, tail)
+        with suppress(ConditionFailedError):
+            self._requests.send("put", lambda: self._table.write("Put", request))
+
+    def note(self, intervention: Intervention) -> None:
+        """See ports.Log. One put."""
+        item = intervention_item.to_item(intervention)
+        self._requests.send("put", lambda: self._table.write("Put", {"Item": item}))
+
+    def set_aside(self, intervention: Intervention) -> None:
+        """See ports.Log. A get, a put and a delete."""
+        key = record_key(intervention.lane, intervention.sequence)
+        stood = self._requests.send("query", lambda: self._table.get(key, consistent=True))
+        if stood is not None:
+            kept = intervention_item.to_item(intervention, stood)
+            self._requests.send("put", lambda: self._table.write("Put", {"Item": kept}))
+            self._requests.send("delete", lambda: self._table.write("Delete", {"Key": key}))
+
+    def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
+        """See ports.Log. One query for each megabyte of what was set aside."""
+        partition, start, more = interventions_of(lane), {"N": "0"}, True
+        found: list[Item] = []
+        while more:
+            query = partial(self._table.query, partition, consistent=True, start=start)
+            page, more = self._requests.send("query", query)
+            found += page
+            start = {"N": str(int(found[-1][SK]["N"]) + 1)} if found else start
+        return tuple(intervention_item.from_item(item, lane) for item in found)
+
+    def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
+        end = None if before is None else {"N": str(before)}
+        found, _ = self._requests.send(
+            "query",
+            lambda: self._table.query(
+                {"S": str(lane)}, consistent=True, start={"N": "0"}, end=end, limit=1, newest_first=True
+            ),
+        )
+        return found[0] if found else None
+
+    def append(self, record: Record) -> Record | None:
+        """See ports.Log. One conditional put."""
+        request = record_item.conditional_put(record)
+        try:
+            self._requests.send("put", lambda: self._table.write("Put", request))
+        except ConditionFailedError as failed:
+            return record_item.from_item(failed.item or {})
+        return None
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+        """See ports.Log. One query."""
+        end = None if before is None else {"N": str(before)}
+        found, more = self._requests.send(
+            "query",
+            lambda: self._table.query(
+                {"S": str(lane)}, consistent=True, start={"N": str(start)}, end=end, limit=records_max
+            ),
+        )
+        records: list[Record] = []
+        for item in found:
+            try:
+                records.append(record_item.from_item(item))
+            except UndecodableRecordError:
+                if not records:
+                    raise
+                return Page(tuple(records), more=True)
+        return Page(tuple(records), more=more)
+
+
+def _tail_of(header: Item | None) -> Tail:
+    return record_item.from_item({**header, "d": {"B": b""}}).tail if header else EMPTY_TAIL

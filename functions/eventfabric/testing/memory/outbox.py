@@ -1,0 +1,34 @@
+"""A producer's transactions on tables in memory; the same requests, conditions, token and reasons as on AWS."""
+
+from collections.abc import Sequence as Seq
+
+from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
+from eventfabric.model.record import Record
+from eventfabric.ports import Occupied
+from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.wire.ledger_commit import Refusal
+from eventfabric.wire.outbox_request import actions_of, outcome_of
+
+
+class MemoryOutbox:
+    """ports.Outbox of one Region."""
+
+    def __init__(self, region: MemoryRegion, *, requests: Requests | None = None) -> None:
+        self._region = region
+        self._requests = requests or Requests()
+
+    def append(
+        self, records: Seq[tuple[str, Record]], writes: Seq[Write], *, token: bytes
+    ) -> Occupied | WriteRefused | SameItemTwice | None:
+        """See ports.Outbox. One transaction."""
+        actions = actions_of(records, writes)
+        try:
+            self._requests.send("transact", lambda: self._region.transact(actions, token=token.hex()))
+        except SameItemTwiceError:
+            return SameItemTwice()
+        except TransactionCancelledError as cancelled:
+            refusals = [Refusal(reason.code, reason.message, reason.item) for reason in cancelled.reasons]
+            outcome = outcome_of(refusals, len(records))
+            return outcome if isinstance(outcome, WriteRefused) else Occupied(*outcome)
+        return None

@@ -1,0 +1,169 @@
+"""One SQS FIFO queue of one Region: at least once, in order within a group, and forgetful of nothing for five minutes.
+
+A group with a message in flight gives no other. Deduplication is per group and outlives deletion. A message received
+too often moves to the dead-letter queue, and the group goes on without it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from eventfabric import limits
+from eventfabric.errors import RefusedError
+from eventfabric.ports import Clock
+from eventfabric.testing.memory.stream import Chooser, first
+
+
+@dataclass(slots=True)
+class _Message:
+    message_id: str
+    body: str
+    group: str
+    deduplication_id: str
+    sent_ms: int
+    receive_count: int = 0
+    receipt_handle: str | None = None
+    visible_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as one receive gave it."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    group: str
+    deduplication_id: str
+    receive_count: int
+    sent_ms: int
+
+    def event(self) -> dict[str, Any]:
+        """The message as Lambda gets it."""
+        return {
+            "messageId": self.message_id,
+            "receiptHandle": self.receipt_handle,
+            "body": self.body,
+            "attributes": {
+                "ApproximateReceiveCount": str(self.receive_count),
+                "SentTimestamp": str(self.sent_ms),
+                "MessageGroupId": self.group,
+                "MessageDeduplicationId": self.deduplication_id,
+            },
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+        }
+
+
+class MemoryQueue:
+    """A FIFO queue. Invariant: of one group, nothing is received while something of it is in flight."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        clock: Clock,
+        visibility_timeout_seconds: int = limits.VISIBILITY_TIMEOUT_SECONDS,
+        receive_count_max: int = limits.RECEIVE_COUNT_MAX,
+        dead_letters: "MemoryQueue | None" = None,
+    ) -> None:
+        self.name = name
+        self.dead_letters = dead_letters
+        self._clock = clock
+        self._visibility_ms = visibility_timeout_seconds * 1000
+        self._receive_count_max = receive_count_max
+        self._messages: list[_Message] = []
+        self._sent: dict[tuple[str, str], tuple[int, str]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Messages in the queue, in flight or not."""
+        return len(self._messages)
+
+    @property
+    def bodies(self) -> list[str]:
+        """The bodies of all messages in the queue, in order; for tests, as no request of a service would."""
+        return [message.body for message in self._messages]
+
+    def send(self, body: str, *, group: str, deduplication_id: str) -> str:
+        """Take a message, or drop it in silence where its id was seen in the group within five minutes; its id."""
+        now = self._clock.now_ms()
+        seen = self._sent.get((group, deduplication_id))
+        if seen is not None and now < seen[0] + limits.DEDUPLICATION_SECONDS * 1000:
+            return seen[1]
+        self._count += 1
+        message_id = f"{self.name}-{self._count}"
+        self._sent[group, deduplication_id] = (now, message_id)
+        self._messages.append(_Message(message_id, body, group, deduplication_id, now))
+        return message_id
+
+    def receive(self, count: int = limits.DOORBELL_BATCH_MAX, choose: Chooser = first) -> list[Received]:
+        """Up to `count` (at most 10) messages of groups that have none in flight; the chooser picks among groups."""
+        now = self._clock.now_ms()
+        count = min(count, limits.DOORBELL_BATCH_MAX)
+        self._bury()
+        locked = {m.group for m in self._messages if m.receipt_handle is not None and m.visible_ms > now}
+        waiting = [m for m in self._messages if m.group not in locked]
+        received: list[Received] = []
+        while waiting and len(received) < count:
+            groups = list(dict.fromkeys(m.group for m in waiting))
+            group = groups[choose(len(groups))]
+            message = next(m for m in waiting if m.group == group)
+            waiting.remove(message)
+            received.append(self._hand_out(message, now))
+        return received
+
+    def next_due_ms(self) -> int | None:
+        """When a message that is in flight is next to be received again; None where nothing is in flight."""
+        now = self._clock.now_ms()
+        return min((m.visible_ms for m in self._messages if m.visible_ms > now), default=None)
+
+    def delete(self, receipt_handle: str) -> None:
+        """Forget a message in flight; RefusedError where the handle is no longer good: the message comes again."""
+        self._messages.remove(self._in_flight(receipt_handle, "delete"))
+
+    def change_visibility(self, receipt_handle: str, seconds: int) -> None:
+        """Let a message in flight come back after so many seconds; RefusedError as `delete`."""
+        message = self._in_flight(receipt_handle, "change visibility")
+        message.visible_ms = self._clock.now_ms() + seconds * 1000
+        if seconds == 0:
+            message.receipt_handle = None
+
+    def redrive(self, to: "MemoryQueue") -> int:
+        """Move all messages to another queue, as StartMessageMoveTask does: with new ids, so they may interleave."""
+        moved, self._messages = self._messages, []
+        for index, message in enumerate(moved):
+            to.send(
+                message.body, group=message.group, deduplication_id=f"redrive-{index}-{self._clock.now_ms()}"
+            )
+        return len(moved)
+
+    def _hand_out(self, message: _Message, now: int) -> Received:
+        message.receive_count += 1
+        message.receipt_handle = f"{message.message_id}#{message.receive_count}"
+        message.visible_ms = now + self._visibility_ms
+        return Received(message.message_id, message.receipt_handle, message.body, message.group,
+                        message.deduplication_id, message.receive_count, message.sent_ms)  # fmt: skip
+
+    def _bury(self) -> None:
+        """Move what was received too often, and is visible again, to the dead letters."""
+        if self.dead_letters is None:
+            return
+        now = self._clock.now_ms()
+        buried = [
+            message
+            for message in self._messages
+            if message.receive_count >= self._receive_count_max
+            and (message.receipt_handle is None or message.visible_ms <= now)
+        ]
+        for message in buried:
+            self._messages.remove(message)
+            self.dead_letters.send(
+                message.body, group=message.group, deduplication_id=message.deduplication_id
+            )
+
+    def _in_flight(self, receipt_handle: str, operation: str) -> _Message:
+        now = self._clock.now_ms()
+        for message in self._messages:
+            if message.receipt_handle == receipt_handle and message.visible_ms > now:
+                return message
+        raise RefusedError(operation, "MessageNotInflight: the receipt handle is unknown or has expired")

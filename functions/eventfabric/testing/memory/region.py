@@ -1,0 +1,156 @@
+"""One Region: its tables by name, its queues by name, and the transactions across its tables."""
+
+from collections.abc import Callable, Collection, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from eventfabric import limits
+from eventfabric.errors import LastingError, RefusedError
+from eventfabric.ports import Clock
+from eventfabric.testing.memory.queue import MemoryQueue
+from eventfabric.testing.memory.table import LASTING, REASONS, MemoryTable, Plan, refusal
+from eventfabric.testing.memory.timers import MemoryTimers
+from eventfabric.wire.item_size import item_bytes
+from eventfabric.wire.keys import PK, SK, Item
+
+_TOKEN_MS: Final = 600_000
+Actions = Seq[tuple[str, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a transaction was cancelled, by one of its actions: code "None" for those that would have gone through."""
+
+    code: str
+    message: str = ""
+    item: Item | None = None
+
+
+class TransactionCancelledError(Exception):
+    """Nothing of the transaction was written; `reasons` has one for each action."""
+
+    def __init__(self, reasons: Seq[Reason]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(f"transaction cancelled: [{', '.join(reason.code for reason in reasons)}]")
+
+
+class SameItemTwiceError(Exception):
+    """Two actions of the transaction touch one item."""
+
+
+class OtherTables(Protocol):
+    """Tables of a Region that are kept elsewhere: those of handlers, for whoever runs them on another emulator."""
+
+    def transact(self, actions: Actions) -> None:
+        """All of the writes, or none: TransactionCancelledError, SameItemTwiceError, RefusedError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tear:
+    """A transaction that takes a moment. `hides`: of so many items, those that reads do not see changed until it is
+    over, by their number; `meanwhile`: what happens until then.
+    """
+
+    hides: Callable[[int], Collection[int]]
+    meanwhile: Callable[[], None]
+
+
+class MemoryRegion:
+    """One Region of a memory cloud. `others`: keeps the tables that are not here; `tear`: of the next transaction."""
+
+    def __init__(self, name: str, *, clock: Clock) -> None:
+        self.name = name
+        self.clock = clock
+        self.tables: dict[str, MemoryTable] = {}
+        self.queues: dict[str, MemoryQueue] = {}
+        self.timers: dict[str, MemoryTimers] = {}
+        self.others: OtherTables | None = None
+        self.tear: Tear | None = None
+        self._tokens: dict[str, tuple[int, str]] = {}
+
+    def create_table(self, name: str, *, key_names: tuple[str, ...] = (PK, SK)) -> MemoryTable:
+        """A table; that of a handler may have key attributes of its own."""
+        table = MemoryTable(name, clock=self.clock, region=self.name, key_names=key_names)
+        self.tables[name] = table
+        return table
+
+    def table(self, name: str) -> MemoryTable:
+        """The table of that name; LastingError where there is none."""
+        try:
+            return self.tables[name]
+        except KeyError:
+            raise LastingError("write", f"ResourceNotFoundException: {name}", "missing") from None
+
+    def transact(self, actions: Actions, *, token: str) -> None:
+        """All of the writes (action and request), or none: TransactionCancelledError, SameItemTwiceError, RefusedError.
+
+        The same token within ten minutes is the same transaction, done once, and refused if it is another.
+        """
+        tear, self.tear = self.tear, None
+        now, content = self.clock.now_ms(), repr(actions)
+        done_ms, done = self._tokens.get(token, (now - _TOKEN_MS, ""))
+        if now < done_ms + _TOKEN_MS:
+            if done == content:
+                return
+            raise RefusedError(
+                "transact", "IdempotentParameterMismatchException: another transaction's token"
+            )
+        if not 0 < len(actions) <= limits.TRANSACTION_ACTIONS_MAX:
+            raise RefusedError("transact", f"ValidationException: {len(actions)} actions, allowed: 1 to 100")
+        plans: list[tuple[MemoryTable, Plan] | None] = [None] * len(actions)
+        reasons = [Reason("None")] * len(actions)
+        elsewhere: list[int] = []
+        touched: set[tuple[str, tuple[Any, ...]]] = set()
+        for number, (action, request) in enumerate(actions):
+            if self.others is not None and request["TableName"] not in self.tables:
+                elsewhere.append(number)
+                continue
+            table = self.table(request["TableName"])
+            plan = table.plan(action, request)
+            if (table.name, plan.key) in touched:
+                raise SameItemTwiceError(f"{table.name} {plan.key}")
+            touched.add((table.name, plan.key))
+            plans[number] = (table, plan)
+            code = table.refuser(action, plan.key)
+            if code in LASTING:
+                raise refusal(code, "transact", table.name)
+            reasons[number] = _reason(plan) if code is None else Reason(REASONS[code], f"{table.name}")
+        size = sum(item_bytes(one[1].new or one[1].old or {}) for one in plans if one is not None)
+        if size > limits.TRANSACTION_BYTES_MAX:
+            raise RefusedError("transact", f"ValidationException: {size:,} bytes, allowed: 4 MB in all")
+        if any(reason.code != "None" for reason in reasons):
+            raise TransactionCancelledError(reasons)
+        if self.others is not None and elsewhere:
+            # Nothing comes between this and what is applied below: both are written, or neither.
+            self._write_elsewhere(self.others, actions, elsewhere)
+        self._tokens[token] = now, content
+        _apply([one for one in plans if one is not None], tear)
+
+    def _write_elsewhere(self, others: OtherTables, actions: Actions, numbers: Seq[int]) -> None:
+        try:
+            others.transact([actions[number] for number in numbers])
+        except TransactionCancelledError as cancelled:
+            reasons = [Reason("None")] * len(actions)
+            for number, reason in zip(numbers, cancelled.reasons, strict=True):
+                reasons[number] = reason
+            raise TransactionCancelledError(reasons) from None
+
+
+def _apply(plans: Seq[tuple[MemoryTable, Plan]], tear: Tear | None) -> None:
+    for table, plan in plans:
+        table.apply(plan)
+    if tear is None or len(plans) == 1:
+        return
+    hidden = [plans[number] for number in tear.hides(len(plans))]
+    for table, plan in hidden:
+        table.hidden[plan.key] = plan.old
+    try:
+        tear.meanwhile()
+    finally:
+        for table, plan in hidden:
+            table.hidden.pop(plan.key, None)
+
+
+def _reason(plan: Plan) -> Reason:
+    return Reason(plan.refused or "None", plan.message, plan.returned)

@@ -1,0 +1,275 @@
+"""One DynamoDB table of one Region: conditional writes, queries in sort order, expiry, a stream of changes.
+
+Takes the service's own requests. Owns no transaction (see region.py) and no replication (see cloud.py).
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eventfabric import limits
+from eventfabric.errors import LastingError, PortError, RefusedError, ThrottledError
+from eventfabric.ports import Clock
+from eventfabric.testing.memory.expressions import (
+    AttributeValue,
+    InvalidUpdateError,
+    check_names,
+    comparable,
+    equal,
+    holds,
+    updated,
+)
+from eventfabric.testing.memory.stream import Change, MemoryStream
+from eventfabric.wire.item_size import item_bytes
+from eventfabric.wire.keys import PK, SK, Item
+
+_PAGE_BYTES_MAX = 1024 * 1024
+CONFLICT: Final = "TransactionConflictException"
+THROTTLE: Final = "ProvisionedThroughputExceededException"
+REASONS: Final = {CONFLICT: "TransactionConflict", THROTTLE: "ThrottlingError"}
+"""Codes with which a table refuses a call, as a cancelled transaction names them."""
+DENIED: Final = "AccessDeniedException"
+KEY_DENIED: Final = "KMSAccessDeniedException"
+LASTING: Final = {DENIED: "denied", KEY_DENIED: "key_unusable"}
+"""Codes that last until somebody acts, each with the cause that LastingError names; they refuse a transaction whole."""
+Refuser = Callable[[str, tuple[Any, ...]], str | None]
+"""Says with which code, if any, a table refuses an action (Put, Query ...) on a key, or on a partition."""
+
+
+def refusal(code: str, action: str, name: str) -> PortError:
+    """Make the error of a call that a table refuses with a code."""
+    reason = f"{code}: {name}"
+    if code in LASTING:
+        return LastingError(action, reason, LASTING[code])
+    return ThrottledError(action, reason)
+
+
+def refuse_nothing(action: str, key: tuple[Any, ...]) -> str | None:
+    """Let every call through."""
+    return None
+
+
+class ConditionFailedError(Exception):
+    """A condition did not hold; `item` is the one that stands there, where the request asked for it."""
+
+    def __init__(self, item: Item | None) -> None:
+        self.item = item
+        super().__init__("the conditional request failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one write would do: which item, as it is and as it would be, or the code of why not."""
+
+    key: tuple[Any, ...]
+    old: Item | None
+    new: Item | None
+    refused: str | None = None
+    message: str = ""
+    returned: Item | None = None
+
+
+class MemoryTable:
+    """A table by the names of its key attributes. Invariant: items that left it are copies.
+
+    `refuser` decides which calls are refused without effect, as by throttling or a transaction of somebody else's.
+    `stale_ms`: a read that does not ask for consistency sees nothing of the last so many milliseconds.
+
+    `hidden`: items, by key, as any read still sees them, while a transaction is under way that has changed them: to a
+    Query, consistent or not, the items of a transaction change one by one.
+    """
+
+    def __init__(
+        self, name: str, *, clock: Clock, region: str = "", key_names: tuple[str, ...] = (PK, SK)
+    ) -> None:
+        self.name = name
+        self.region = region
+        self.stream = MemoryStream()
+        self.refuser: Refuser = refuse_nothing
+        self.stale_ms = 0
+        self.hidden: dict[tuple[Any, ...], Item | None] = {}
+        self._clock = clock
+        self._key_names = key_names
+        self._items: dict[tuple[Any, ...], Item] = {}
+        self._order: dict[Any, list[tuple[Any, ...]]] = {}
+
+    @property
+    def items(self) -> list[Item]:
+        """Every item, in key order; for tests and drivers, as no request of a service would."""
+        return [_copy(self._items[key]) for keys in self._order.values() for key in keys]
+
+    def get(self, key: Item, *, consistent: bool) -> Item | None:
+        """The item of a key, or None. ThrottledError."""
+        sought = self.key_of(key)
+        self._let_through("GetItem", sought)
+        found = self._read({sought}, consistent=consistent).get(sought)
+        return None if found is None else _copy(found)
+
+    def query(
+        self,
+        partition: AttributeValue,
+        *,
+        consistent: bool,
+        start: AttributeValue | None = None,
+        end: AttributeValue | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> tuple[list[Item], bool]:
+        """Items of a partition in sort order, from `start` and before `end`, and whether more may follow.
+
+        That is true, as with DynamoDB, wherever the limit was reached, even if nothing stands behind it.
+        ThrottledError.
+        """
+        self._let_through("Query", (comparable(partition),))
+        items = self._items
+        keys = self._order.get(comparable(partition), [])
+        hidden = {key for key in self.hidden if key[0] == comparable(partition)}
+        if hidden or (not consistent and self.stale_ms):
+            recent = () if consistent or not self.stale_ms else self._recent()
+            changed = {change.key for change in recent if change.key[0] == comparable(partition)}
+            items = self._read({*keys, *hidden, *changed}, consistent=consistent)
+            keys = sorted(items)
+        if start is not None:
+            keys = keys[bisect_left(keys, (comparable(partition), comparable(start))) :]
+        if end is not None:
+            keys = keys[: bisect_left(keys, (comparable(partition), comparable(end)))]
+        found: list[Item] = []
+        size = 0
+        for key in reversed(keys) if newest_first else keys:
+            if len(found) == limit:
+                return found, True
+            item = items[key]
+            size += item_bytes(item)
+            if found and size > _PAGE_BYTES_MAX:
+                return found, True
+            found.append(_copy(item))
+        return found, len(found) == limit
+
+    def write(self, action: str, request: Mapping[str, Any]) -> None:
+        """Put, Update or Delete, or nothing.
+
+        ConditionFailedError; ThrottledError; RefusedError where the request itself is wrong.
+        """
+        plan = self.plan(action, request)
+        self._let_through(action, plan.key)
+        if plan.refused == "ConditionalCheckFailed":
+            raise ConditionFailedError(plan.returned)
+        if plan.refused:
+            raise RefusedError(action, f"{plan.refused}: {plan.message}")
+        self.apply(plan)
+
+    def plan(self, action: str, request: Mapping[str, Any]) -> Plan:
+        """What the request would do now. Changes nothing; RefusedError where it is wrong whatever the items are."""
+        if action not in ("Put", "Update", "Delete", "ConditionCheck"):
+            raise RefusedError(action, "ValidationException: no such action")
+        check_names(request)
+        key = self.key_of(request["Item"] if action == "Put" else request["Key"])
+        old = self._items.get(key)
+        if not holds(request, old or {}):
+            wanted = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and old is not None
+            returned = _copy(old) if wanted and old else None
+            return Plan(key, old, old, "ConditionalCheckFailed", "The conditional request failed", returned)
+        try:
+            new = self._after(action, request, old)
+        except InvalidUpdateError as error:
+            return Plan(key, old, old, "ValidationError", str(error))
+        if new is not None and item_bytes(new) > limits.ITEM_BYTES_MAX:
+            return Plan(key, old, old, "ValidationError", "Item size has exceeded the maximum allowed size")
+        return Plan(key, old, new)
+
+    def apply(self, plan: Plan, *, by_expiry: bool = False) -> None:
+        """Do what was planned; a change that changes nothing is not in the stream."""
+        old, new = self._items.get(plan.key), plan.new
+        self.hidden.pop(plan.key, None)
+        if new == old or (old is not None and new is not None and _same(old, new)):
+            return
+        order = self._order.setdefault(plan.key[0], [])
+        if new is None:
+            order.remove(plan.key)
+            del self._items[plan.key]
+        else:
+            self._items[plan.key] = _copy(new)
+            if old is None:
+                insort(order, plan.key)  # last, for threads of tests that read meanwhile
+        whole = new or old or {}
+        keys = {name: whole[name] for name in self._key_names}
+        number, now_ms = len(self.stream.changes) + 1, self._clock.now_ms()
+        self.stream.changes.append(
+            Change(number, now_ms, plan.key, keys, old, new and _copy(new), self.name, self.region, by_expiry)
+        )
+
+    def expire(self, attribute: str, now_seconds: int) -> int:
+        """Remove what is past its time, as the service does without being asked; how many items."""
+        expired = [
+            key
+            for key, item in self._items.items()
+            if attribute in item and int(item[attribute]["N"]) < now_seconds
+        ]
+        for key in expired:
+            self.apply(Plan(key, self._items[key], None), by_expiry=True)
+        return len(expired)
+
+    def replicate(self, change: Change) -> None:
+        """Take over another Region's change of an item, whatever stands here: the last writer wins."""
+        self.apply(Plan(change.key, self._items.get(change.key), change.new))
+
+    def _let_through(self, action: str, key: tuple[Any, ...]) -> None:
+        code = self.refuser(action, key)
+        if code is not None:
+            raise refusal(code, action, self.name)
+
+    def _recent(self) -> list[Change]:
+        """The changes that a read without consistency does not see, the newest first."""
+        since_ms = self._clock.now_ms() - self.stale_ms
+        recent: list[Change] = []
+        for change in reversed(self.stream.changes):
+            if change.at_ms <= since_ms:
+                break
+            recent.append(change)
+        return recent
+
+    def _read(self, keys: set[tuple[Any, ...]], *, consistent: bool) -> dict[tuple[Any, ...], Item]:
+        """The items of keys, as they are, or as they were a little while ago."""
+        found = {key: self._items[key] for key in keys if key in self._items}
+        older = [] if consistent or not self.stale_ms else [(one.key, one.old) for one in self._recent()]
+        for key, old in [*self.hidden.items(), *older]:
+            if key in keys:
+                found.pop(key, None)
+                if old is not None:
+                    found[key] = old
+        return found
+
+    def key_of(self, item: Item) -> tuple[Any, ...]:
+        """The key of an item, as it sorts; RefusedError where a key attribute is missing or empty."""
+        try:
+            key = tuple(comparable(item[name]) for name in self._key_names)
+        except (KeyError, ValueError) as error:
+            raise RefusedError("write", f"ValidationException: the key {error} is missing") from error
+        if any(part in ("", b"") for part in key):
+            raise RefusedError("write", "ValidationException: a key attribute is empty")
+        return key
+
+    def _after(self, action: str, request: Mapping[str, Any], old: Item | None) -> Item | None:
+        if action == "Put":
+            return dict(request["Item"])
+        if action == "Delete":
+            return None
+        if action == "ConditionCheck":
+            return old
+        new = updated(request, old if old is not None else dict(request["Key"]))
+        if any(not equal(new.get(name), request["Key"][name]) for name in self._key_names):
+            raise RefusedError("write", "ValidationException: a key attribute cannot be updated")
+        return new
+
+
+def _same(one: Item, other: Item) -> bool:
+    return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
+
+
+def _copy(item: Item) -> Item:
+    return {
+        name: {kind: list(content) if isinstance(content, list) else content}
+        for name, value in item.items()
+        for kind, content in value.items()
+    }

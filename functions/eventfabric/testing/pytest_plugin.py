@@ -1,0 +1,97 @@
+"""Fixtures for tests of handlers, on a local fabric and under simulated faults, wherever this package is installed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from inspect import signature
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventfabric.errors import SettingError
+from eventfabric.settings import definition_path
+
+if TYPE_CHECKING:
+    from eventfabric.testing.idempotency import HandlersReport
+    from eventfabric.testing.local.fabric import LocalFabric
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a project say where its definition is."""
+    parser.addini("eventfabric_definition", _DEFINITION_HELP)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, so that strict projects can use it."""
+    config.addinivalue_line(
+        "markers", "eventfabric(definition=..., handlers=..., ...): arguments of the fixture local_fabric"
+    )
+    config.addinivalue_line(
+        "markers",
+        "eventfabric_simulation(definition=..., events=..., ...): arguments of the fixture simulate_handlers",
+    )
+
+
+_DEFINITION_HELP = (
+    "the fabric's definition file; else what EVENTFABRIC_DEFINITION names, infra/fabric.toml or fabric.toml"
+)
+
+
+@pytest.fixture
+def local_fabric(request: pytest.FixtureRequest) -> "Iterator[LocalFabric]":
+    """A local fabric of the project's definition; `@pytest.mark.eventfabric(...)` gives LocalFabric's arguments."""
+    # moto takes a second to import: only tests that use it pay
+    from eventfabric.testing.local.fabric import LocalFabric
+
+    definition, arguments = _arguments(request, "eventfabric", LocalFabric)
+    with LocalFabric(definition, **arguments) as fabric:
+        yield fabric
+
+
+@pytest.fixture
+def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callable[..., HandlersReport]":
+    """Runs the project's own handlers under faults: `simulate_handlers(range(100)).check()`, in this process.
+
+    `@pytest.mark.eventfabric_simulation(...)` gives HandlerTrials' arguments. Events are, unless it says otherwise,
+    those of sample/events.jsonl beside the definition.
+    """
+    from eventfabric.testing.idempotency import HandlerTrials
+    from eventfabric.testing.idempotency.hunting import run_here
+    from eventfabric.testing.idempotency.trials import SAMPLE
+
+    definition, arguments = _arguments(request, "eventfabric_simulation", HandlerTrials)
+    if "events" not in arguments:
+        beside = definition if isinstance(definition, str | PathLike) else _definition_of(request)
+        arguments["events"] = Path(beside).parent / SAMPLE
+    trials = HandlerTrials(definition, **arguments)
+
+    def simulate(seeds: Iterable[int] = range(100)) -> "HandlersReport":
+        return run_here(trials, seeds, out=tmp_path / "simulation")
+
+    return simulate
+
+
+def _arguments(
+    request: pytest.FixtureRequest, marker_name: str, taken_by: Callable[..., object]
+) -> tuple[Any, dict[str, Any]]:
+    """The definition, and all else that a marker says: SettingError where it is not for what takes it."""
+    marker = request.node.get_closest_marker(marker_name)
+    if marker is None:
+        return _definition_of(request), {}
+    allowed = signature(taken_by).parameters
+    wrong = [repr(one) for one in marker.args] + [name for name in marker.kwargs if name not in allowed]
+    if wrong:
+        raise SettingError(
+            f"marker {marker_name}", ", ".join(wrong), f"keywords only, of {', '.join(allowed)}"
+        )
+    arguments = dict(marker.kwargs)
+    definition = arguments.pop("definition", None)
+    if isinstance(definition, str | PathLike):  # as the setting in pytest's file, wherever pytest is run
+        definition = request.config.rootpath / definition
+    return definition or _definition_of(request), arguments
+
+
+def _definition_of(request: pytest.FixtureRequest) -> Path:
+    """Where the project's definition is."""
+    root, named = request.config.rootpath, request.config.getini("eventfabric_definition")
+    return root / named if named else definition_path(folder=root)

@@ -1,0 +1,286 @@
+"""Lambda in the simulation: pollers that invoke the real functions, by the rules of Lambda's own pollers."""
+
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+from contextlib import suppress
+from io import StringIO
+from itertools import count
+from logging import CRITICAL
+from typing import Any, Final
+from zlib import crc32
+
+from aws_lambda_powertools import Logger
+
+from eventfabric import limits
+from eventfabric.errors import RefusedError
+from eventfabric.model.finding import Finding, FindingKind
+from eventfabric.model.identity import Lane, Region, Sequence, StreamName
+from eventfabric.runtime import deliver, reconcile, relay, timer
+from eventfabric.runtime.wiring import Runtime, using
+from eventfabric.services.delivery.context import one_after_another
+from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.testing.local.invoke import LocalContext
+from eventfabric.testing.memory.faults import SimulatedCrash
+from eventfabric.testing.memory.stream import Change
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.observed import ObservedHandler
+from eventfabric.testing.simulation.process import Process
+from eventfabric.testing.simulation.world import World
+
+Entry = Callable[[dict[str, Any], Any], Any]
+_LOGGER: Final = Logger(service="simulation", stream=StringIO(), level=CRITICAL, serialize_stacktrace=False)
+_AGAIN_SECONDS: Final = 5.0
+"""After which a poller sends a batch again whose function failed."""
+
+
+class Telemetry:
+    """telemetry.Telemetry: findings and the age of what waits go into the history, all else is forgotten."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
+        """Forget."""
+
+    def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
+        """Note how long the oldest event waits, forget all else."""
+        if metric is Metric.OLDEST_UNDELIVERED:
+            self._process.tell(
+                history.Gauged,
+                region=self._process.region,
+                subscription=of or "",
+                metric=metric.value,
+                value=value,
+            )
+
+    def tell(self, event: LogEvent, **about: object) -> None:
+        """Note a finding."""
+        if event is not LogEvent.FINDING:
+            return
+        kind, lane, repaired = FindingKind(str(about["kind"])), str(about["lane"]), bool(about["repaired"])
+        sequence = Sequence(int(str(about["sequence"])))
+        stream, region = StreamName(self._process.world.plan.stream), Region(self._process.region)
+        found = Finding(kind, stream, Lane.parse(lane), region, sequence, "", is_repaired=repaired)
+        self._process.tell(
+            history.Found, region=self._process.region, lane=lane, finding=kind.value,
+            subscription=str(about["subscription"] or ""), sequence=int(sequence), repaired=repaired,
+            alarm=found.is_alarm,
+        )  # fmt: skip
+
+
+class Function:
+    """One concurrent execution of a function: a warm process, made anew after a crash and after a deployment."""
+
+    def __init__(
+        self, world: World, name: str, region: str, entry: Entry, subscription: str | None = None
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.region = region
+        self._entry = entry
+        self._subscription = subscription
+        self._numbers = count(1)
+        self._process: Process | None = None
+        self._runtime: Runtime | None = None
+        self._code = world.code
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        """The function's answer; None where it crashed, raised, or was cut off."""
+        world = self.world
+        if self._process is None or self._process.is_dead or self._code != world.code:
+            self._start()
+        process, runtime = self._process, self._runtime
+        assert process is not None
+        assert runtime is not None
+        now_ms = process.clock.now_ms()
+        context = LocalContext(
+            self.name, process.clock, now_ms + 1000 * limits.FUNCTION_TIMEOUT_SECONDS, f"{self.name}-{now_ms}"
+        )
+        process.until_us = world.schedule.now_us + 1_000_000 * limits.FUNCTION_TIMEOUT_SECONDS
+        process.is_stalled = False
+        try:
+            with using(runtime):
+                answer: dict[str, Any] = self._entry(event, context)
+        except SimulatedCrash:
+            process.is_dead = True
+            return None
+        except Exception as error:  # as Lambda, which tells a poller no more than that
+            process.tell(
+                history.Crashed, reason=f"{type(error).__name__}: {error}", raised=type(error).__name__
+            )
+            return None
+        process.until_us = None
+        failed = len(answer.get("batchItemFailures", ()))
+        process.tell(history.RunEnded, function=self.name, items=len(event.get("Records", ())), failed=failed)
+        return answer
+
+    def _start(self) -> None:
+        world, name = self.world, self._subscription
+        process = Process(world, f"{self.name}#{next(self._numbers)}", self.region)
+        self._process, self._code = process, world.code
+        self._runtime = Runtime(
+            topology=world.topology,
+            region=Region(self.region),
+            subscription=name,
+            ports=process.ports,
+            telemetry=Telemetry(process),
+            logger=_LOGGER,
+            handlers={} if name is None else {name: world.handler_for(process, name)},
+            observe=lambda handler: ObservedHandler(handler, process),
+            code_version=str(world.code),
+            side_by_side_of=lambda most: self._side_by_side if world.plan.express else one_after_another,
+        )
+
+    def _side_by_side(self, calls: Seq[Callable[[], None]]) -> None:
+        """Each call an actor of its own; they share the process, and its end."""
+        schedule, channel = self.world.schedule, f"calls of {self.name}"
+        left, raised = len(calls), list[BaseException]()
+
+        def run(call: Callable[[], None]) -> None:
+            nonlocal left
+            try:
+                call()
+            except (Exception, SimulatedCrash) as error:  # told to whoever waits for them
+                raised.append(error)
+            left -= 1
+            schedule.wake(channel)
+
+        for number, call in enumerate(calls):
+            schedule.spawn(f"{self.name} call {number}", run, call)
+        while left:
+            schedule.wait(channel)
+        if raised:
+            raise raised[0]
+
+
+class Poller:
+    """What invokes one function, again and again. A lost Region's pollers stand still."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.world = function.world
+        self.region = function.region
+        self.random = self.world.random
+
+    def start(self) -> None:
+        """Begin to poll."""
+        self.world.schedule.spawn(self.function.name, self._run)
+
+    def _run(self) -> None:
+        while True:
+            if self.region in self.world.lost:
+                self.world.schedule.wait(f"region/{self.region}")
+            else:
+                self.poll()
+
+    def poll(self) -> None:
+        """One batch, or a rest until there may be one."""
+        raise NotImplementedError
+
+    def draws(self, fault: str) -> bool:
+        """Whether a fault of the poller happens here and now."""
+        rate = self.world.rate(fault)
+        return rate > 0 and self.random.random() < rate
+
+
+class RelayPoller(Poller):
+    """Of one shard of the log's stream: item by item in order, items in any order, batches again until they succeed."""
+
+    def __init__(self, world: World, region: str, shard: int) -> None:
+        super().__init__(Function(world, f"relay {region} {shard}", region, relay.handle))
+        self._shard = shard
+        self._table = world.topology.stream(world.plan.stream).table.name
+        self._reader = world.cloud.regions[region].table(self._table).stream.reader()
+
+    def poll(self) -> None:
+        """See Poller."""
+        world, schedule = self.world, self.world.schedule
+        # Every shard's reader sees the whole stream, and leaves to the others what is theirs.
+        foreign = [change for change in self._reader.pending if not self._is_mine(change)]
+        self._reader.confirm(foreign)
+        if not self._reader.pending:
+            schedule.wait(f"changes/{self.region}")
+            return
+        schedule.pause(self.random.uniform(0.01, 0.4))
+        size = self.random.randint(1, limits.RELAY_BATCH_MAX if world.healed else 12)
+        batch = self._reader.take(size, self.random.randrange)
+        answer = self.function.invoke({"Records": [change.event() for change in batch]})
+        if answer is None or self.draws("record_again"):
+            schedule.pause(_AGAIN_SECONDS)
+            return
+        failures = answer["batchItemFailures"]
+        self._reader.confirm(batch, failed_from=failures[0]["itemIdentifier"] if failures else None)
+        if failures:
+            schedule.pause(_AGAIN_SECONDS)
+
+    def _is_mine(self, change: Change) -> bool:
+        shards = self.world.shards[self.region]
+        return crc32(repr(change.key).encode()) % shards == self._shard
+
+
+class QueuePoller(Poller):
+    """Of a subscription's FIFO queue: what the function does not fail is deleted, all else comes again in time."""
+
+    def __init__(self, world: World, region: str, subscription: str, number: int) -> None:
+        name = f"deliver {subscription} {region} {number}"
+        super().__init__(Function(world, name, region, deliver.handle, subscription))
+        self._channel = f"queue/{region}/{subscription}"
+        self._queue = world.cloud.queue(world.topology, subscription, region)
+
+    def poll(self) -> None:
+        """See Poller."""
+        schedule = self.world.schedule
+        if self.world.trouble.is_away(self.region, "doorbells"):
+            schedule.pause(_AGAIN_SECONDS)
+            return
+        messages = self._queue.receive(
+            self.random.randint(1, limits.DOORBELL_BATCH_MAX), self.random.randrange
+        )
+        if not messages:
+            due_ms = self._queue.next_due_ms()
+            schedule.wait(self._channel, until_us=None if due_ms is None else due_ms * 1000 + 1)
+            return
+        answer = self.function.invoke({"Records": [message.event() for message in messages]})
+        if answer is None or self.region in self.world.lost:
+            return
+        failed = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
+        for message in messages:
+            if message.message_id not in failed and not self.draws("bell_kept"):
+                with suppress(RefusedError):
+                    self._queue.delete(message.receipt_handle)
+        schedule.wake(self._channel)
+
+
+class TimerPoller(Poller):
+    """Of a subscription's timers: in no order, and again where the function failed."""
+
+    def __init__(self, world: World, region: str, subscription: str) -> None:
+        super().__init__(Function(world, f"timer {subscription} {region}", region, timer.handle))
+        self._channel = f"timers/{region}/{subscription}"
+        self._timers = world.cloud.timers(world.topology, subscription, region)
+
+    def poll(self) -> None:
+        """See Poller."""
+        schedule, timers = self.world.schedule, self._timers
+        if self.world.trouble.is_away(self.region, "timers"):
+            schedule.pause(_AGAIN_SECONDS)
+            return
+        received = timers.receive(self.random.randrange)
+        if received is None:
+            due_ms = timers.next_due_ms()
+            schedule.wait(self._channel, until_us=None if due_ms is None else due_ms * 1000 + 1)
+            return
+        record = {**received.event(), "eventSourceARN": f"arn:aws:sqs:::{timers.name}"}
+        answer = self.function.invoke({"Records": [record]})
+        failed = answer is None or answer["batchItemFailures"] or self.draws("bell_kept")
+        if failed and received.receive_count < limits.TIMER_RECEIVES_MAX:
+            return  # it comes again; else it is in the dead-letter queue
+        with suppress(RefusedError):
+            timers.delete(received.receipt_handle)
+
+
+def reconcile_in(world: World, region: str, *, full: bool = False) -> None:
+    """One pass of reconciliation in a Region."""
+    Function(world, f"reconcile {region} {world.schedule.steps}", region, reconcile.handle).invoke(
+        {"full": full}
+    )

@@ -1,0 +1,274 @@
+"""What happens to a fabric while it works: Regions and links lost, clocks moved, code deployed, services in trouble.
+
+A happening's `what` is the name of a function here, in mending.py, operators.py, spoiling.py or tampering.py.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import replace
+
+from eventfabric.testing.memory.table import KEY_DENIED
+from eventfabric.testing.simulation.functions import RelayPoller, reconcile_in
+from eventfabric.testing.simulation.mending import MENDERS
+from eventfabric.testing.simulation.operators import OPERATORS, tell
+from eventfabric.testing.simulation.plan import Happening
+from eventfabric.testing.simulation.spoiling import SPOILERS
+from eventfabric.testing.simulation.tampering import TAMPERERS
+from eventfabric.testing.simulation.trouble import Denial
+from eventfabric.testing.simulation.world import World
+from eventfabric.topology import TableTopology
+
+_PASSES_A_DAY: Final = 5
+_PASS_SECONDS: Final = 900.0
+_EXPIRY: Final = "x"
+
+
+def begin(world: World, happening: Happening, number: int) -> None:
+    """Have it happen in its time; one that comes after the end of the faults does not."""
+
+    def happen() -> None:
+        world.schedule.pause(happening.after_seconds)
+        if not world.healed:
+            HAPPENINGS[happening.what](world, happening)
+
+    world.schedule.spawn(f"{happening.what} {number}", happen)
+
+
+def region_loss(world: World, happening: Happening) -> None:
+    """A Region is gone for a while."""
+    if world.lost:
+        return
+    tell(world, happening)
+    world.lose(happening.region)
+    world.schedule.pause(happening.seconds)
+    if happening.region in world.lost:
+        world.return_of(happening.region)
+        tell(world, happening, what="region_return")
+
+
+def silence(world: World, happening: Happening) -> None:
+    """A Region's services give no reply for a while, whether they do what they are asked or not."""
+    tell(world, happening)
+    world.silent.add(happening.region)
+    world.schedule.pause(happening.seconds)
+    world.silent.discard(happening.region)
+    tell(world, happening, what="silence_end")
+
+
+def cut(world: World, happening: Happening) -> None:
+    """Two Regions do not reach each other for a while."""
+    tell(world, happening)
+    world.cut(happening.region, happening.other)
+    world.schedule.pause(happening.seconds)
+    world.join(happening.region, happening.other)
+    tell(world, happening, what="join")
+
+
+def clock(world: World, happening: Happening) -> None:
+    """The clocks of a Region's machines jump."""
+    tell(world, happening, f"{happening.number} ms")
+    world.move_clock(happening.region, happening.number)
+
+
+def producer_clock(world: World, happening: Happening) -> None:
+    """The clocks of a Region's producers are hours off, and of nobody else; the next machines are right again."""
+    tell(world, happening, f"{happening.number - 1} h")
+    for process in world.processes:
+        if process.region == happening.region and process.name.startswith("producer"):
+            process.clock.skew_ms += 3_600_000 * (happening.number - 1)
+
+
+def outage(world: World, happening: Happening) -> None:
+    """What is downstream of a subscription is down for a while."""
+    name = world.plan.subscriptions[happening.number % len(world.plan.subscriptions)].name
+    tell(world, happening, name)
+    world.down.add(name)
+    world.schedule.pause(happening.seconds)
+    world.down.discard(name)
+    tell(world, happening, name, what="outage_end")
+
+
+def deploy(world: World, happening: Happening) -> None:
+    """New code: every function starts anew, its instances that run go on to their end."""
+    world.code += 1
+    tell(world, happening, f"version {world.code}")
+
+
+def mend(world: World, happening: Happening) -> None:
+    """New code in which nothing fails that can be mended."""
+    world.is_mended = True
+    deploy(world, happening)
+
+
+def split(world: World, happening: Happening) -> None:
+    """The shards of a Region's stream split in two."""
+    tell(world, happening)
+    before = world.shards[happening.region]
+    world.shards[happening.region] = 2 * before
+    for shard in range(before, 2 * before):
+        RelayPoller(world, happening.region, shard).start()
+
+
+def reconcile(world: World, happening: Happening) -> None:
+    """A pass of reconciliation."""
+    if happening.region not in world.lost:
+        reconcile_in(world, happening.region, full=happening.number == 1)
+
+
+def throttled(world: World, happening: Happening) -> None:
+    """A table, or one partition of it, has no capacity for a while: many of its calls are refused."""
+    stream, number = world.topology.stream(world.plan.stream), happening.number
+    lane = f"{happening.region}/0.0"
+    name, partition = [
+        (stream.table.name, ""),
+        (world.topology.ledger_of(stream.name).name, ""),
+        (stream.table.name, lane),
+        (
+            world.topology.ledger_of(stream.name).name,
+            f"{stream.name}/{world.plan.subscriptions[0].name}/{lane}",
+        ),
+    ][number]
+    tell(world, happening, f"{name} {partition}".rstrip())
+    with world.trouble.throttling(world.cloud.regions[happening.region].table(name), partition):
+        world.schedule.pause(happening.seconds)
+    tell(world, happening, what="throttled_end")
+
+
+def denied(world: World, happening: Happening) -> None:
+    """A role or a key is changed by mistake: calls are refused until somebody sees it, hours later."""
+    stream, number = world.topology.stream(world.plan.stream), happening.number
+    ledger, every = (
+        world.topology.ledger_of(stream.name).name,
+        frozenset(table.name for table in _tables(world)),
+    )
+    denial = [
+        Denial(happening.region, frozenset({ledger})),
+        Denial(happening.region, frozenset({ledger}), writes_only=True),
+        Denial(happening.region, frozenset({ledger}), part="/step/"),
+        Denial(happening.region, every, code=KEY_DENIED),
+    ][number]
+    tell(world, happening, f"{denial.code} {'writes' if denial.writes_only else denial.part}".rstrip())
+    with world.trouble.denying(denial):
+        world.schedule.pause(happening.seconds)
+    tell(world, happening, what="denied_end")
+
+
+def _tables(world: World) -> list[TableTopology]:
+    return [*(one.table for one in world.topology.streams.values()), *world.topology.ledgers]
+
+
+def no_timers(world: World, happening: Happening) -> None:
+    """The timers' queues of a Region are out of reach for a while."""
+    _no_queues(world, happening, "timers")
+
+
+def no_doorbells(world: World, happening: Happening) -> None:
+    """The doorbells' queues of a Region are out of reach for a while."""
+    _no_queues(world, happening, "doorbells")
+
+
+def silent_queues(world: World, happening: Happening) -> None:
+    """The queues of a Region take what they are sent and give no reply for a while; its tables are well."""
+    _no_queues(world, happening, "replies")
+
+
+def _no_queues(world: World, happening: Happening, queues: str) -> None:
+    tell(world, happening)
+    with world.trouble.away(happening.region, queues):
+        world.schedule.pause(happening.seconds)
+    tell(world, happening, what=f"{queues}_back")
+
+
+def settings(world: World, happening: Happening) -> None:
+    """Other settings of the subscriptions are deployed: how many tries at once, when a circuit opens, more attempts."""
+    plan, number = world.plan, happening.number
+    changed = tuple(
+        replace(
+            one, immediate=number % 3, attempts=one.attempts + number, parked_keys=(2, 100)[number % 2],
+            failure_ratio=(0.5, 1.0)[number % 2], concurrency=1 + number if one.concurrency > 1 else 1,
+        )
+        for one in plan.subscriptions
+    )  # fmt: skip
+    world.deploy_settings(replace(plan, subscriptions=changed))
+    deploy(world, happening)
+
+
+def reorder(world: World, happening: Happening) -> None:
+    """Subscriptions give up the order of keys, or keep it from now on."""
+    plan = world.plan
+    changed = {"key": "none", "none": "key"}
+    subscriptions = tuple(replace(one, order=changed[one.order]) for one in plan.subscriptions)
+    world.deploy_settings(replace(plan, subscriptions=subscriptions))
+    deploy(world, happening)
+
+
+def passes(world: World, happening: Happening) -> None:
+    """Passes of reconciliation, as on their schedule."""
+    while not world.healed:
+        reconcile(world, happening)
+        world.schedule.pause(_PASS_SECONDS)
+
+
+def expire(world: World, happening: Happening) -> None:
+    """Expiry removes what is past its time from a Region's tables, whoever wrote it, and this replicates."""
+    table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
+    table.expire(_EXPIRY, world.time.now_ms() // 1000)
+    world.look("expiry")
+
+
+def days_apart(world: World, happening: Happening) -> None:
+    """A Region is cut off from another for the days in which nobody publishes."""
+    tell(world, happening)
+    world.cut(happening.region, happening.other)
+    days_pass(world, happening)
+    world.join(happening.region, happening.other)
+    tell(world, happening, what="join")
+
+
+def days_pass(world: World, happening: Happening) -> None:
+    """Nobody publishes for days; reconciliation runs as it does on its schedule, and expiry removes what is old.
+
+    Its passes do not fail: of the many that a day has, enough succeed.
+    """
+    tell(world, happening, f"{happening.number} days")
+    for _ in range(_PASSES_A_DAY * happening.number):
+        world.schedule.pause(86_400 / _PASSES_A_DAY)
+        before, world.is_calm = world.is_calm, True
+        for region in world.plan.regions:
+            if region not in world.lost:
+                reconcile_in(world, region)
+                expire(world, Happening(0, "expire", region))
+        world.is_calm = before
+
+
+_ALL: Final = (
+    region_loss,
+    silence,
+    cut,
+    clock,
+    outage,
+    throttled,
+    denied,
+    no_timers,
+    no_doorbells,
+    silent_queues,
+    deploy,
+    mend,
+    settings,
+    reorder,
+    producer_clock,
+    split,
+    reconcile,
+    passes,
+    expire,
+    days_pass,
+    days_apart,
+)
+HAPPENINGS: Final[dict[str, Callable[[World, Happening], None]]] = {
+    **{one.__name__: one for one in _ALL},
+    **OPERATORS,
+    **MENDERS,
+    **SPOILERS,
+    **TAMPERERS,
+}

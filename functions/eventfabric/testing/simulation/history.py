@@ -1,0 +1,400 @@
+"""Owns the history of a simulation: what happened, in order, as plain data that checkers read and files keep.
+
+What stands in tables is told from the tables' own changes, never from what a caller was answered.
+"""
+
+from typing import Any
+
+import msgspec
+
+from eventfabric.testing.simulation.plan import Plan
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """One thing that happened: when, by simulated time, and by whom."""
+
+    at_ms: int
+    actor: str
+
+
+class EventPlace(msgspec.Struct, frozen=True):
+    """One event, and where it stands."""
+
+    id: str
+    key: str
+    lane: str
+    sequence: int
+    late: bool = False
+
+
+class Asked(Entry, frozen=True, kw_only=True):
+    """A producer began to publish events."""
+
+    ids: tuple[str, ...]
+    how: str
+
+
+class Acknowledged(Entry, frozen=True, kw_only=True):
+    """A producer has the receipt of an event."""
+
+    id: str
+    lane: str
+    sequence: int
+
+
+class Unacknowledged(Entry, frozen=True, kw_only=True):
+    """A producer was told that events are not published, or (not `certain`) that nobody knows; or it crashed."""
+
+    ids: tuple[str, ...]
+    certain: bool
+    error: str
+
+
+class Appended(Entry, frozen=True, kw_only=True):
+    """A record stands in a Region's log from now on. `copied`: it came from another Region."""
+
+    region: str
+    lane: str
+    sequence: int
+    ids: tuple[str, ...]
+    keys: tuple[str, ...]
+    types: tuple[str, ...]
+    chain: str
+    batch: str
+    note: str = ""
+    copied: bool = False
+    time: int = 0
+    """When it was appended, as a hybrid time."""
+    skipped: int = 0
+    """Of a skip: how many events are lost there."""
+
+
+class Removed(Entry, frozen=True, kw_only=True):
+    """A record is gone from a Region's log."""
+
+    region: str
+    lane: str
+    sequence: int
+    count: int
+
+
+class LaneRead(Entry, frozen=True, kw_only=True):
+    """A function read a lane's state."""
+
+    region: str
+    subscription: str
+    lane: str
+
+
+class StandingRead(Entry, frozen=True, kw_only=True):
+    """A process read a subscription's standing: its circuit, and who owns its lanes."""
+
+    region: str
+    subscription: str
+
+
+class CursorStand(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A cursor as it is stored. `low`: the first event that waits in a parked key, or -1."""
+
+    sequence: int
+    version: int
+    epoch: int = 0
+    replay_until: int = 0
+    began: int = 0
+    attempting: bool = False
+    crashes: int = 0
+    low: int = -1
+
+
+class CursorMoved(Entry, frozen=True, kw_only=True):
+    """A Region's cursor was written. `copied`: it came from another Region, to `region`; `writer` wrote it."""
+
+    region: str
+    writer: str
+    subscription: str
+    lane: str
+    before: CursorStand | None
+    after: CursorStand
+    copied: bool = False
+
+
+class ParkedStand(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A parked key as it is stored."""
+
+    state: str
+    waiting: tuple[int, ...]
+    version: int
+    attempts: int = 0
+    crashes: int = 0
+    error: str = ""
+    attempting: bool = False
+    rest: int = -1
+    """From which sequence on the log has what waits besides, up to the cursor; -1: nothing does."""
+    rest_key: str = ""
+    """The key of that."""
+
+    def holds(self, sequence: int, key: str) -> bool:
+        """Whether an event of a key, which the cursor has passed, waits in it."""
+        return sequence in self.waiting or (key == self.rest_key and -1 < self.rest <= sequence)
+
+
+class KeyChanged(Entry, frozen=True, kw_only=True):
+    """A parked key was written (`after`), or is free (None). Comes before the cursor of the same commit."""
+
+    region: str
+    writer: str
+    subscription: str
+    lane: str
+    id: str
+    key: str
+    before: ParkedStand | None
+    after: ParkedStand | None
+    copied: bool = False
+
+
+class Settled(Entry, frozen=True, kw_only=True):
+    """Somebody discarded or edited a dead letter."""
+
+    region: str
+    subscription: str
+    lane: str
+    sequence: int
+    action: str
+    key: str = ""
+    dropped: tuple[int, ...] = ()
+    """Sequences of the key that were discarded with it; and all of the key from `since` on and before `until`."""
+    since: int = 0
+    until: int = 0
+
+
+class Decided(Entry, frozen=True, kw_only=True):
+    """An operator was told that a dead letter is redriven, discarded or edited."""
+
+    region: str
+    subscription: str
+    lane: str
+    sequence: int
+    action: str
+
+
+class ProofBegan(Entry, frozen=True, kw_only=True):
+    """An operator begins to have a lane proven."""
+
+    region: str
+    lane: str
+
+
+class Proved(Entry, frozen=True, kw_only=True):
+    """An operator was told what a proof of a lane up to a cursor comes to. `wrong`: the finding; empty: proven."""
+
+    region: str
+    subscription: str
+    lane: str
+    sequence: int
+    wrong: str = ""
+
+
+class CopyDecided(Entry, frozen=True, kw_only=True):
+    """Which copy of a noted batch is delivered is known in a Region, beside the lane where it may also stand.
+
+    `copied`: another Region decided it.
+    """
+
+    region: str
+    subscription: str
+    lane: str
+    batch: str
+    noted_wins: bool
+    copied: bool = False
+
+
+class HandedOver(Entry, frozen=True, kw_only=True):
+    """A handover stands in a Region's ledger from now on (`copied`: it came from the Region that wrote it)."""
+
+    region: str
+    subscription: str
+    origin: str
+    to: str
+    epoch: int
+    since_ms: int = 0
+    copied: bool = False
+
+
+class CircuitSwitched(Entry, frozen=True, kw_only=True):
+    """A circuit was written."""
+
+    region: str
+    subscription: str
+    state: str
+    probe_ms: int
+
+
+class EffectMade(Entry, frozen=True, kw_only=True):
+    """A handler's own row counts one more, committed with the cursor."""
+
+    region: str
+    subscription: str
+    id: str
+    count: int
+
+
+class EffectCalled(Entry, frozen=True, kw_only=True):
+    """Somebody's handler did something outside the fabric, such as a call of AWS. `id`: of the event in its hands."""
+
+    region: str
+    subscription: str
+    id: str
+    effect: str
+
+
+class Charged(Entry, frozen=True, kw_only=True):
+    """A handler made its effect outside, in a step that has this key."""
+
+    region: str
+    subscription: str
+    id: str
+    key: str
+
+
+class AttemptBegan(Entry, frozen=True, kw_only=True):
+    """Events are in the hands of a handler."""
+
+    region: str
+    subscription: str
+    events: tuple[EventPlace, ...]
+    number: int
+    replay: bool
+    code: int
+
+
+class AttemptEnded(Entry, frozen=True, kw_only=True):
+    """The handler returned (error is empty), or raised. An attempt without an end is one that crashed."""
+
+    region: str
+    subscription: str
+    events: tuple[EventPlace, ...]
+    replay: bool
+    error: str = ""
+
+
+class RunEnded(Entry, frozen=True, kw_only=True):
+    """An invocation ended by itself: how many of its items come again."""
+
+    function: str
+    items: int
+    failed: int
+
+
+class Crashed(Entry, frozen=True, kw_only=True):
+    """A process is gone, or its function `raised` an error of that name."""
+
+    reason: str
+    raised: str = ""
+
+
+class Called(Entry, frozen=True, kw_only=True):
+    """A call of a port met a fault."""
+
+    call: str
+    fault: str
+
+
+class Happened(Entry, frozen=True, kw_only=True):
+    """Something that the plan foresaw: a Region lost, a link cut, a clock moved, an operator's deed."""
+
+    what: str
+    about: str = ""
+    outcome: str = "done"
+
+
+class Tampered(Entry, frozen=True, kw_only=True):
+    """Somebody changed what is stored, behind the fabric's back."""
+
+    what: str
+    region: str
+    lane: str
+    sequence: int
+
+
+class Backfilled(Entry, frozen=True, kw_only=True):
+    """A backfill into `region`, which began with the same actor's `backfill_begins`, ended."""
+
+    region: str
+    source: str
+    state: str
+
+
+class Found(Entry, frozen=True, kw_only=True):
+    """A finding of reconciliation."""
+
+    region: str
+    lane: str
+    finding: str
+    subscription: str = ""
+    sequence: int = 0
+    repaired: bool = False
+    alarm: bool = False
+
+
+class Gauged(Entry, frozen=True, kw_only=True):
+    """A pass of reconciliation told a gauge of a subscription."""
+
+    region: str
+    subscription: str
+    metric: str
+    value: float
+
+
+class Healed(Entry, frozen=True, kw_only=True):
+    """From now on nothing fails, nobody publishes, and everything must drain."""
+
+
+class LaneEnd(msgspec.Struct, frozen=True):
+    """Where a lane of a Region's log ends, and how many records it holds."""
+
+    region: str
+    lane: str
+    sequence: int
+    chain: str
+    records: int
+
+
+class Ended(Entry, frozen=True, kw_only=True):
+    """The simulation is over. `quiet`: it came to rest; `waiting`: messages in queues and timers."""
+
+    steps: int
+    quiet: bool
+    why: str
+    waiting: int
+    ends: tuple[LaneEnd, ...]
+    circuits: dict[str, str]
+
+
+AnyEntry = (
+    Asked | Acknowledged | Unacknowledged | Appended | Removed | LaneRead | StandingRead | CursorMoved | KeyChanged
+    | Settled | Decided | ProofBegan | Proved | CopyDecided | HandedOver | CircuitSwitched
+    | EffectMade | EffectCalled | Charged
+    | AttemptBegan | AttemptEnded | RunEnded
+    | Crashed | Called | Happened | Tampered | Backfilled | Found | Gauged | Healed | Ended
+)  # fmt: skip
+
+
+class History(msgspec.Struct):
+    """One run: what was planned, and what came of it. Entries are in the order in which they took effect."""
+
+    plan: Plan
+    entries: list[AnyEntry]
+
+    def encode(self) -> bytes:
+        """One line of JSON for the plan, then one an entry."""
+        encode = msgspec.json.encode
+        return b"\n".join([encode(self.plan), *(encode(entry) for entry in self.entries)]) + b"\n"
+
+    @classmethod
+    def decode(cls, text: bytes) -> "History":
+        """The history that `encode` wrote; msgspec.MsgspecError for anything else."""
+        first, *rest = text.splitlines()
+        kinds: Any = AnyEntry
+        return cls(
+            msgspec.json.decode(first, type=Plan), [msgspec.json.decode(line, type=kinds) for line in rest]
+        )

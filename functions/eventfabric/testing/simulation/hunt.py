@@ -1,0 +1,87 @@
+"""Owns a hunt: many seeds in several processes, each outcome yielded as it comes; none of them outlives the hunt.
+
+    hunt ── seed 17 ──> worker ── outcome ──> whoever iterates
+         <── idle ─────          a worker that dies or does not end in time is replaced, and its seed has failed
+
+An outcome depends on its seed alone, whatever the number of workers and whoever else runs; their order does.
+"""
+
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
+from typing import Final
+
+from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.worker import LostError, Worker, ready
+
+SEED_SECONDS_MAX: Final = 300.0
+"""After which a seed is given up: the longest take some seconds, and their number of steps is bounded."""
+_RANGE: Final = re.compile(r"([0-9]+)(?:(\.\.)([0-9]*))?")
+Try = Callable[[int], Outcome]
+
+
+def seed_range(text: str) -> tuple[int, int | None]:
+    """The first and last seed of "0..99", "17", or "5.." (None: no end); ValueError."""
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no range of seeds: 0..99, 17, or 5.. with --minutes")
+    first = int(found[1])
+    if found[2] is None:
+        return first, first
+    last = int(found[3]) if found[3] else None
+    if last is not None and last < first:
+        raise ValueError(f"{text!r} ends before it begins")
+    return first, last
+
+
+def hunt(
+    seeds: Iterable[int],
+    try_seed: Try,
+    *,
+    jobs: int,
+    stop: Callable[[], bool] = lambda: False,
+    seed_seconds_max: float = SEED_SECONDS_MAX,
+) -> Generator[Outcome, None, None]:
+    """Yield what comes of each seed. `try_seed` must be importable by name, or a functools.partial of such.
+
+    `stop` is asked before each seed: once it is true, those that run are waited for, and no other begins.
+    """
+    left = iter(seeds)
+    running = dict[Worker, int]()
+    try:
+        while True:
+            while len(running) < jobs and (seed := _next(left, stop)) is not None:
+                running[worker := Worker()] = seed
+                worker.give(partial(try_seed, seed))
+            if not running:
+                return
+            for worker in ready(list(running), seed_seconds_max):
+                outcome = _outcome(worker, running[worker], seed_seconds_max)
+                seed = _next(left, stop) if outcome.ended else None
+                if seed is None:
+                    del running[worker]
+                    worker.end()
+                else:
+                    running[worker] = seed
+                    worker.give(partial(try_seed, seed))
+                yield outcome
+    finally:
+        for worker in running:
+            worker.end()
+
+
+def _next(seeds: Iterator[int], stop: Callable[[], bool]) -> int | None:
+    return None if stop() else next(seeds, None)
+
+
+def _outcome(worker: Worker, seed: int, seed_seconds_max: float) -> Outcome:
+    try:
+        found: Outcome = worker.answer(seed_seconds_max)
+    except LostError as lost:
+        return lost_outcome(seed, lost)
+    return found
+
+
+def lost_outcome(seed: int, lost: LostError) -> Outcome:
+    """What came of a seed whose process is no more."""
+    return Outcome(seed, broke=lost.broke, error=f"it {lost.why}", ended=False)

@@ -1,0 +1,132 @@
+"""A record of an origin's lane is lost, and an operator mends that: puts it back from a backup, or skips it.
+
+    number 0    put back            2    put back from a backup that is wrong at first, which is refused
+           1    skipped             3    put back behind a pass of reconciliation, which may have found it elsewhere
+
+A happening's `what` is the name of a function here.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from eventfabric.errors import RestoreRefusedError, SkipRefusedError
+from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.record import Record, chain_of
+from eventfabric.ports import Page
+from eventfabric.testing.memory.log import MemoryLog
+from eventfabric.testing.memory.table import MemoryTable
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.functions import reconcile_in
+from eventfabric.testing.simulation.operators import operator, tell
+from eventfabric.testing.simulation.plan import Happening
+from eventfabric.testing.simulation.world import World
+from eventfabric.wire import record_item
+from eventfabric.wire.keys import PK, SK, Item, is_record
+
+_SKIPPED, _WRONG_BACKUP, _AFTER_A_PASS = 1, 2, 3
+_TRIES: Final = 40
+_TRY_SECONDS: Final = 45.0
+
+
+def lose_record(world: World, happening: Happening) -> None:
+    """Delete a record within one of the Region's own lanes; an operator hears of it later, and mends that."""
+    table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
+    items = _within(table, happening.region)
+    if not items:
+        return
+    item = items[happening.number % len(items)]
+    record = record_item.from_item(item)
+    backup = Backup(world, happening)
+    world.note(
+        history.Tampered, "tamperer", what="record lost", region=happening.region, lane=str(record.lane),
+        sequence=int(record.sequence),
+    )  # fmt: skip
+    table.apply(table.plan("Delete", {"Key": {PK: item[PK], SK: item[SK]}}))
+    world.look("tamperer")
+    if happening.number != _SKIPPED:  # which is tried at once, while another Region may still have it
+        world.schedule.pause(happening.seconds)
+    if happening.number == _AFTER_A_PASS and happening.region not in world.lost:
+        reconcile_in(world, happening.region, full=True)
+    for _ in range(_TRIES):
+        if happening.region not in world.lost and _mend(world, happening, backup, record):
+            return
+        world.schedule.pause(_TRY_SECONDS)
+
+
+def _mend(world: World, happening: Happening, backup: "Backup", record: Record) -> bool:
+    """Try once; whether nothing is left to do."""
+    place, stream = (record.lane, record.sequence), world.plan.stream
+    with operator(world, happening) as (_, operations):
+        if happening.number == _SKIPPED:
+            with suppress(SkipRefusedError):
+                operations.skip(stream).skip(*place, by="simulated", reason="lost")
+                tell(world, happening, f"{record.lane}@{record.sequence}", what="skip")
+        else:
+            if happening.number == _WRONG_BACKUP:
+                with suppress(RestoreRefusedError):
+                    wrong = WrongBackup(backup, record)
+                    operations.restore(stream, wrong).restore(*place, by="simulated", reason="")
+            with suppress(RestoreRefusedError):
+                operations.restore(stream, backup).restore(*place, by="simulated", reason="lost")
+                tell(world, happening, f"{record.lane}@{record.sequence}", what="restore")
+    return _stands(world, happening, record)
+
+
+def _stands(world: World, happening: Happening, record: Record) -> bool:
+    """Tell if something stands there again: what was put back, the skip, or what reconciliation found elsewhere."""
+    log = world.cloud.log(world.topology, world.plan.stream, happening.region)
+    page = log.read(record.lane, record.sequence, records_max=1)
+    return bool(page.records) and page.records[0].sequence == record.sequence
+
+
+class Backup:
+    """The log as it was, and all that was appended since."""
+
+    def __init__(self, world: World, happening: Happening) -> None:
+        self._log: MemoryLog = world.cloud.log(world.topology, world.plan.stream, happening.region)
+        table = world.cloud.regions[happening.region].table(
+            world.topology.stream(world.plan.stream).table.name
+        )
+        self._kept = [record_item.from_item(item) for item in table.items if is_record(item)]
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+        """As `ports.Log.read`."""
+        later = self._log.read(lane, start, records_max=records_max).records
+        found = {
+            one.sequence: one for one in (*later, *self._kept) if one.lane == lane and one.sequence >= start
+        }
+        return Page(tuple(found[at] for at in sorted(found) if before is None or at < before), more=False)
+
+
+class WrongBackup:
+    """A backup in which one record is another, made to continue the one before it."""
+
+    def __init__(self, backup: Backup, record: Record) -> None:
+        self._backup = backup
+        self._record = record
+
+    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+        """As `ports.Log.read`."""
+        page = self._backup.read(lane, start, records_max=records_max, before=before)
+        records: list[Record] = []
+        for one in page.records:
+            if one.sequence == self._record.sequence and records:
+                one = replace(one, types=one.types | {"forged"})
+                one = replace(one, chain=chain_of(records[-1].chain, one))
+            records.append(one)
+        return Page(tuple(records), more=False)
+
+
+def _within(table: MemoryTable, region: str) -> list[Item]:
+    """The records of a Region's own lanes that have others before and behind them."""
+    lanes: dict[str, list[Item]] = {}
+    for item in table.items:
+        if is_record(item) and str(item[PK]["S"]).startswith(f"{region}/"):
+            lanes.setdefault(str(item[PK]["S"]), []).append(item)
+    inner = [sorted(some, key=lambda one: int(one[SK]["N"]))[1:-1] for _, some in sorted(lanes.items())]
+    return [item for some in inner for item in some if "t" in item]
+
+
+MENDERS: Final[dict[str, Callable[[World, Happening], None]]] = {lose_record.__name__: lose_record}

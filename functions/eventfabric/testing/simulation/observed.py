@@ -1,0 +1,75 @@
+"""What is noted at a process's ports: when it read a lane's state, and what its handler was given."""
+
+from collections.abc import Sequence as Seq
+from typing import TYPE_CHECKING, Any
+
+from eventfabric.model.cursor import LaneKey, LaneState
+from eventfabric.model.event import Event
+from eventfabric.model.identity import StreamName, SubscriptionName
+from eventfabric.model.owner import Standing
+from eventfabric.ports import Attempt, Handler, Write
+from eventfabric.testing.memory.ledger import MemoryLedger
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.testing.simulation import history
+
+if TYPE_CHECKING:
+    from eventfabric.testing.simulation.process import Process
+
+
+class ObservedLedger(MemoryLedger):
+    """A ledger whose reads of lanes are noted at the moment at which they take place."""
+
+    def __init__(self, process: "Process", region: str, requests: Requests) -> None:
+        world = process.world
+        super().__init__(
+            world.cloud.regions[region],
+            lambda name: world.topology.ledger_of(name).name,
+            entropy=world.entropy,
+            requests=requests,
+            in_order=world.topology.streams_without_transactions,
+        )
+        self._process = process
+
+    def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
+        """See ports.Ledger."""
+        self._process.tell(
+            history.LaneRead, region=str(self.region), subscription=str(key.subscription), lane=str(key.lane)
+        )
+        return super().state(key, glance=glance)
+
+    def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
+        """See ports.Ledger."""
+        self._process.tell(history.StandingRead, region=str(self.region), subscription=str(subscription))
+        return super().standing(stream, subscription)
+
+
+class ObservedHandler:
+    """ports.Handler: notes what was handed out, and what became of it."""
+
+    def __init__(self, inner: Handler, process: "Process") -> None:
+        self._inner = inner
+        self._process = process
+        self.batch_events_max = inner.batch_events_max
+
+    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        """See ports.Handler."""
+        process = self._process
+        process.breathe(process.world.latency_seconds(process))
+        places = tuple(
+            history.EventPlace(str(one.id), one.key, str(one.lane), one.sequence or 0, one.late)
+            for one in events
+        )
+        about: dict[str, Any] = {
+            "region": process.region, "subscription": attempt.subscription,
+            "events": places, "replay": attempt.replay,
+        }  # fmt: skip
+        process.tell(history.AttemptBegan, number=attempt.number, code=process.world.code, **about)
+        try:
+            writes = self._inner.attempt(events, attempt)
+        except Exception as error:  # whatever it raised is noted, and the fabric's to judge
+            process.breathe(0.0)  # a process that died in it does not hear of it
+            process.tell(history.AttemptEnded, error=type(error).__name__, **about)
+            raise
+        process.breathe(0.0)
+        process.tell(history.AttemptEnded, **about)
+        return writes

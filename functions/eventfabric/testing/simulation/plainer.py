@@ -1,0 +1,222 @@
+"""Owns how a plan gets plainer: the parts that can be left out of it, and the values that can be made ordinary.
+
+Every way keeps a plan that can be run: lanes stay powers of two, names that are gone are named nowhere, and no
+durability asks for more Regions than there are.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final, TypeVar
+
+from msgspec.structs import fields, replace
+
+from eventfabric.testing.simulation.plan import (
+    FINE,
+    Conduct,
+    Happening,
+    Plan,
+    PlannedEvent,
+    PlannedSubscription,
+    Publish,
+)
+
+T = TypeVar("T")
+_QUORUM_REGIONS: Final = 3
+_ORDINARY: Final[dict[str, Any]] = {
+    "shards": 1, "lanes": 1, "slowness": 1.0, "failover": False, "retention_days": 0, "express": False,
+    "clones": False,
+}  # fmt: skip
+"""A plan's own values at their plainest."""
+
+
+class Part:
+    """Things of a plan, in an order. `without`: the plan without some of them, or None where it needs them."""
+
+    def __init__(self, count: Callable[[Plan], int], without: Callable[[Plan, range], Plan | None]) -> None:
+        self.count = count
+        self.without = without
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The ways in which plans of a kind get plainer. `parts`: what can be left out, the largest first."""
+
+    parts: tuple[Part, ...]
+    plainer: Callable[[Plan], Iterator[Plan]]
+
+
+def plainer(plan: Plan) -> Iterator[Plan]:
+    """Plans in which one thing is more ordinary."""
+    for name, value in _ORDINARY.items():
+        if getattr(plan, name) != value:
+            yield replace(plan, **{name: value})
+    if plan.lanes > 2:
+        yield replace(plan, lanes=plan.lanes // 2)
+    if plan.durability == "quorum":
+        yield replace(plan, durability="replicated")
+    for number, subscription in enumerate(plan.subscriptions):
+        for plain in _plainer_subscription(subscription):
+            yield replace(plan, subscriptions=_with(plan.subscriptions, number, plain))
+    for number, publish in enumerate(plan.publishes):
+        if publish.how != "many":
+            yield replace(plan, publishes=_with(plan.publishes, number, replace(publish, how="many")))
+    for number, happening in enumerate(plan.happenings):
+        if happening.number:
+            yield replace(plan, happenings=_with(plan.happenings, number, replace(happening, number=0)))
+    yield from _plainer_events(plan)
+    whole = _in_whole_seconds(plan)
+    if whole != plan:
+        yield whole
+
+
+def _plainer_subscription(one: PlannedSubscription) -> Iterator[PlannedSubscription]:
+    for field in fields(one):
+        if field.name != "name" and getattr(one, field.name) != field.default:
+            yield replace(one, **{field.name: field.default})
+    if one.consumers > 2:
+        yield replace(one, consumers=one.consumers - 1)
+
+
+def plainer_conducts(plan: Plan) -> Iterator[Plan]:
+    """Plans in which an event goes wrong less often."""
+    for number, event in enumerate(_events(plan)):
+        for conduct in _plainer_conduct(event.conduct):
+            yield _mapped(plan, {number: replace(event, conduct=conduct)})
+
+
+def _plainer_conduct(conduct: Conduct) -> Iterator[Conduct]:
+    for name in ("crashes", "hangs", "fails"):
+        if getattr(conduct, name) > 1:
+            yield replace(conduct, **{name: 1})
+
+
+def _plainer_events(plan: Plan) -> Iterator[Plan]:
+    first = next(iter(plan.events.values()), None)
+    for number, event in enumerate(_events(plan)):
+        conduct, values = event.conduct, list[dict[str, Any]]()
+        if first is not None and event.key != first.key:
+            values.append({"key": first.key})
+        if event.type != "placed":
+            values.append({"type": "placed"})
+        if event.data is not None:
+            values.append({"data": None})
+        values += [{"conduct": plainer} for plainer in _plainer_conduct(conduct)]
+        for value in values:
+            yield _mapped(plan, {number: replace(event, **value)})
+
+
+def _in_whole_seconds(plan: Plan) -> Plan:
+    return replace(
+        plan,
+        publishes=tuple(
+            replace(one, after_seconds=float(round(one.after_seconds))) for one in plan.publishes
+        ),
+        happenings=tuple(
+            replace(one, after_seconds=float(round(one.after_seconds)), seconds=float(round(one.seconds)))
+            for one in plan.happenings
+        ),
+    )
+
+
+def _without_regions(plan: Plan, gone: range) -> Plan | None:
+    left = _cut(plan.regions, gone)
+    if not left:
+        return None
+    durability = plan.durability
+    if len(left) == 1:
+        durability = "regional"
+    elif durability == "quorum" and len(left) < _QUORUM_REGIONS:
+        durability = "replicated"
+    acks2 = "acks2" if durability == "replicated" else "many"
+    return replace(
+        plan,
+        regions=left,
+        durability=durability,
+        producers=tuple(name if name in left else left[0] for name in plan.producers),
+        publishes=tuple(replace(one, how=acks2) if one.how == "acks2" else one for one in plan.publishes),
+        happenings=tuple(_among(left, one) for one in plan.happenings if one.region in ("", *left)),
+        failover=plan.failover and len(left) > 1,
+    )
+
+
+def _among(regions: tuple[str, ...], one: Happening) -> Happening:
+    if one.other in ("", *regions):
+        return one
+    return replace(one, other=next((name for name in regions if name != one.region), ""))
+
+
+def _without_subscriptions(plan: Plan, gone: range) -> Plan | None:
+    left = _cut(plan.subscriptions, gone)
+    return replace(plan, subscriptions=left) if left else None
+
+
+def _without_producers(plan: Plan, gone: range) -> Plan | None:
+    """Their calls are another's."""
+    left = _cut(plan.producers, gone)
+    if not left:
+        return None
+    numbers = count()
+    moved = [0 if number in gone else next(numbers) for number in range(len(plan.producers))]
+    publishes = tuple(replace(one, producer=moved[one.producer]) for one in plan.publishes)
+    return replace(plan, producers=left, publishes=publishes)
+
+
+def _without_rates(plan: Plan, gone: range) -> Plan:
+    return replace(plan, rates=dict(_cut(tuple(plan.rates.items()), gone)))
+
+
+def _without_events(plan: Plan, gone: range) -> Plan:
+    return _mapped(plan, dict.fromkeys(gone))
+
+
+def _without_conducts(plan: Plan, gone: range) -> Plan:
+    bad = [(number, event) for number, event in enumerate(_events(plan)) if not event.conduct.is_fine]
+    return _mapped(
+        plan, {number: replace(event, conduct=FINE) for number, event in bad[gone.start : gone.stop]}
+    )
+
+
+def _events(plan: Plan) -> list[PlannedEvent]:
+    return [event for publish in plan.publishes for event in publish.events]
+
+
+def _mapped(plan: Plan, changed: dict[int, PlannedEvent] | dict[int, None]) -> Plan:
+    """The plan with other events in the place of some, by their number in the plan; None: with none there."""
+    numbers, publishes = count(), list[Publish]()
+    for publish in plan.publishes:
+        events = [changed.get(next(numbers), event) for event in publish.events]
+        kept = tuple(event for event in events if event is not None)
+        if kept:
+            publishes.append(replace(publish, events=kept))
+    return replace(plan, publishes=tuple(publishes))
+
+
+def _with(them: tuple[T, ...], number: int, one: T) -> tuple[T, ...]:
+    return (*them[:number], one, *them[number + 1 :])
+
+
+def _cut(them: tuple[T, ...], gone: range) -> tuple[T, ...]:
+    return them[: gone.start] + them[gone.stop :]
+
+
+HAPPENINGS: Final = Part(
+    lambda plan: len(plan.happenings),
+    lambda plan, gone: replace(plan, happenings=_cut(plan.happenings, gone)),
+)
+PUBLISHES: Final = Part(
+    lambda plan: len(plan.publishes),
+    lambda plan, gone: replace(plan, publishes=_cut(plan.publishes, gone)),
+)
+RATES: Final = Part(lambda plan: len(plan.rates), _without_rates)
+SUBSCRIPTIONS: Final = Part(lambda plan: len(plan.subscriptions), _without_subscriptions)
+REGIONS: Final = Part(lambda plan: len(plan.regions), _without_regions)
+EVENTS: Final = Part(lambda plan: len(_events(plan)), _without_events)
+CONDUCTS: Final = Part(
+    lambda plan: sum(not event.conduct.is_fine for event in _events(plan)), _without_conducts
+)
+PRODUCERS: Final = Part(lambda plan: len(plan.producers), _without_producers)
+ALL: Final = Ways(
+    (HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, REGIONS, EVENTS, CONDUCTS, PRODUCERS), plainer
+)
+"""Of a plan that decides everything, the fabric too."""

@@ -1,0 +1,269 @@
+"""Owns a simulated machine: its ports, on which every call is a turn of the schedule and may fail as the seed says."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Seq
+from contextlib import suppress
+from random import Random
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from eventfabric.errors import OutcomeUnknownError, ThrottledError
+from eventfabric.ports import Doorbells, Ports
+from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash
+from eventfabric.testing.memory.region import Tear
+from eventfabric.testing.memory.requests import Requests
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.observed import ObservedLedger
+from eventfabric.testing.simulation.schedule import ProcessClock
+from eventfabric.wire.doorbell import Doorbell
+
+if TYPE_CHECKING:
+    from eventfabric.testing.simulation.world import World
+
+T = TypeVar("T")
+PATIENCE_SECONDS: Final = 1.0
+"""How long a call waits for a reply that does not come."""
+_TORN_SECONDS: Final = (0.01, 0.8)
+_SLOW_SECONDS: Final = (0.5, 90.0)
+_STALL_SECONDS: Final = (600.0, 1500.0)
+_FAULTS: Final = (
+    ("crash", (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)),
+    ("lost_reply", (Fault.LOST_REPLY,)),
+    ("lost_request", (Fault.LOST_REQUEST,)),
+    ("throttle", (Fault.THROTTLED,)),
+)
+
+
+class Process:
+    """One machine of a Region. `is_dead`: it makes no effect any more, whatever its code still tries.
+
+    `environment`: what its code is to find in the environment, where that is not only the fabric's own.
+    """
+
+    def __init__(self, world: "World", name: str, region: str) -> None:
+        self.world = world
+        self.name = name
+        self.region = region
+        self.random = Random(f"{world.plan.seed} {name}")
+        self.torn = Random(f"{world.plan.seed} {name} torn")
+        self.clock = ProcessClock(world.schedule, world.skew_ms(region, self.random))
+        self.is_dead = False
+        self.is_stalled = False
+        self.until_us: int | None = None
+        self.environment: Mapping[str, str] = {}
+        self.ports = self._ports(region)
+        world.processes.append(self)
+
+    def tell(self, kind: type[history.Entry], **about: object) -> None:
+        """Note what happened here."""
+        self.world.note(kind, self.name, **about)
+
+    def die(self, reason: str) -> None:
+        """End the process where it stands: raises SimulatedCrash."""
+        if not self.is_dead:
+            self.is_dead = True
+            self.tell(history.Crashed, reason=reason)
+        raise SimulatedCrash(reason)
+
+    def breathe(self, seconds: float) -> None:
+        """Let others run for so long. SimulatedCrash where the process did not survive that."""
+        if not self.is_dead and self.environment:
+            self._pause_own_code(seconds)
+        elif not self.is_dead:
+            self.world.schedule.pause(seconds)
+        if self.is_dead:
+            raise SimulatedCrash(self.name)
+        if self.until_us is not None and self.world.schedule.now_us > self.until_us and not self.is_stalled:
+            self.die("its time was up")
+
+    def _pause_own_code(self, seconds: float) -> None:
+        """Others run in this thread meanwhile: somebody's own code finds its event loop and environment again."""
+        loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            self.world.schedule.pause(seconds)
+        finally:
+            asyncio._set_running_loop(loop)
+            os.environ.update(self.environment)
+
+    def draws(self, fault: str) -> bool:
+        """Whether a fault happens here and now."""
+        rate = self.world.rate(fault)
+        return rate > 0 and self.random.random() < rate
+
+    def _ports(self, region: str) -> Ports:
+        world = self.world
+        calls = Calls(self, region)
+        requests = Requests(_Resent(self, region))
+        cloud, topology = world.cloud, world.topology
+        return Ports(
+            clock=self.clock,
+            entropy=world.entropy,
+            log_of=lambda stream: calls.log(cloud.log(topology, stream.name, region, requests=requests)),
+            ledger=calls.ledger(ObservedLedger(self, region, requests)),
+            doorbells=SimulatedDoorbells(self, calls.doorbells(cloud.doorbells(topology, region)), region),
+            outbox=calls.outbox(cloud.outbox(region, requests=requests)),
+            steps_of=lambda stream: calls.steps(
+                cloud.steps(topology, stream.name, region, requests=requests)
+            ),
+            backfills=calls.backfills(cloud.backfills(topology, region, requests=requests)),
+            at=lambda other: self.ports if other == self.region else self._ports(other),
+        )
+
+
+class Calls(Faults):
+    """The calls of one process to one Region."""
+
+    def __init__(self, process: Process, region: str) -> None:
+        super().__init__()
+        self._process = process
+        self._region = region
+
+    def call(self, name: str, effect: Callable[[], T]) -> T:
+        """Take a turn, then make the call, or fail it."""
+        process, world = self._process, self._process.world
+        process.breathe(world.latency_seconds(process))
+        fault = self._drawn(name)
+        if fault is not None:
+            process.tell(history.Called, call=name, fault=fault.name.lower())
+        if fault is Fault.CRASH_BEFORE:
+            process.die(f"before {name}")
+        if fault is Fault.THROTTLED:
+            raise ThrottledError(name, "simulated")
+        if fault is Fault.LOST_REQUEST or not world.answers(process.region, self._region):
+            process.breathe(PATIENCE_SECONDS)
+            raise OutcomeUnknownError(name, "simulated: no reply")
+        if fault is None:
+            try:
+                result = effect()
+            finally:
+                world.look(process.name)
+            if process.draws("stale"):
+                process.tell(history.Called, call=name, fault="late reply")
+                process.breathe(process.random.uniform(*_SLOW_SECONDS))
+            return result
+        with suppress(Exception):  # a refusal is a reply, and nobody hears it either
+            effect()
+        world.look(process.name)
+        if fault is Fault.CRASH_AFTER:
+            process.die(f"after {name}")
+        process.breathe(PATIENCE_SECONDS)
+        raise OutcomeUnknownError(name, "simulated: the reply was lost")
+
+    def _drawn(self, call: str) -> Fault | None:
+        process = self._process
+        if process.draws("slow"):
+            process.breathe(process.random.uniform(*_SLOW_SECONDS))
+        if process.draws("stall"):
+            # The machine stands still for longer than anybody waits for it, and then goes on.
+            process.is_stalled = True
+            process.tell(history.Called, call="", fault="stall")
+            process.breathe(process.random.uniform(*_STALL_SECONDS))
+        if self._region in process.world.silent:
+            return process.random.choice((Fault.LOST_REPLY, Fault.LOST_REQUEST))
+        if call.startswith("doorbells.") and process.world.trouble.is_away(self._region, "replies"):
+            return Fault.LOST_REPLY
+        for name, kinds in _FAULTS:
+            if process.draws(name):
+                return process.random.choice(kinds)
+        return None
+
+
+class _Resent(Faults):
+    """Requests below a call, which an adapter sends again by itself."""
+
+    def __init__(self, process: Process, region: str) -> None:
+        super().__init__()
+        self._process = process
+        self._region = region
+
+    def call(self, name: str, effect: Callable[[], T]) -> T:
+        process, world = self._process, self._process.world
+        if not process.draws("resend"):
+            return self._torn(effect) if name == "transact" else effect()
+        process.tell(history.Called, call=name, fault="resend")
+        if process.random.random() < 0.5:
+            with suppress(Exception):  # nobody hears of a refusal either
+                effect()
+            world.look(process.name)
+        process.breathe(world.latency_seconds(process))
+        raise OutcomeUnknownError(name, "simulated: no reply to a request")
+
+    def _torn(self, effect: Callable[[], T]) -> T:
+        """Make a transaction of which others see a part first, if the seed says so."""
+        process, world = self._process, self._process.world
+        if not world.tears(process):
+            return effect()
+        region = world.cloud.regions[self._region]
+
+        def hides(count: int) -> list[int]:
+            some = process.torn.sample(range(count), process.torn.randint(1, count - 1))
+            process.tell(history.Called, call="transact", fault=f"{len(some)} of {count} items later")
+            return some
+
+        def meanwhile() -> None:
+            world.look(process.name)  # before whoever reads next would be taken for the writer
+            process.breathe(process.torn.uniform(*_TORN_SECONDS))
+
+        region.tear = Tear(hides, meanwhile)
+        try:
+            return effect()
+        finally:
+            region.tear = None
+
+
+class SimulatedDoorbells:
+    """Doorbells that get lost after they were accepted, or come late; whoever waits for them is woken."""
+
+    def __init__(self, process: Process, inner: Doorbells, region: str) -> None:
+        self._process = process
+        self._inner = inner
+        self._region = region
+
+    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+        """See ports.Doorbells."""
+        process, kept = self._process, list[Doorbell]()
+        for doorbell in doorbells:
+            if process.draws("bell_lost"):
+                process.tell(history.Called, call="doorbells.ring", fault=f"lost for {doorbell.lane}")
+            elif process.draws("bell_late"):
+                process.tell(history.Called, call="doorbells.ring", fault=f"late for {doorbell.lane}")
+                process.world.ring_later(
+                    self._region, subscription, doorbell, process.random.uniform(0.1, 60)
+                )
+            else:
+                kept.append(doorbell)
+        if not kept:
+            return []
+        is_away = process.world.trouble.is_away(self._region, "doorbells")
+        if is_away or process.draws("bell_refused"):
+            process.tell(history.Called, call="doorbells.ring", fault="refused")
+            return kept
+        try:
+            return self._inner.ring(subscription, kept)
+        finally:  # also where nobody hears that it was sent
+            process.world.schedule.wake(f"queue/{self._region}/{subscription}")
+
+    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+        """See ports.Doorbells."""
+        self._inner.answer(subscription, receipt_handles)
+
+    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+        """See ports.Doorbells."""
+        self._inner.hide(subscription, receipt_handles, seconds)
+
+    def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
+        """See ports.Doorbells."""
+        if not self._process.world.trouble.is_away(self._region, "timers"):
+            self._inner.put_off(subscription, seconds_of)
+
+    def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
+        """See ports.Doorbells."""
+        if self._process.world.trouble.is_away(self._region, "timers"):
+            self._process.tell(history.Called, call="doorbells.ring_later", fault="refused")
+            return False
+        try:
+            return self._inner.ring_later(subscription, doorbell, delay_seconds)
+        finally:
+            self._process.world.schedule.wake(f"timers/{self._region}/{subscription}")

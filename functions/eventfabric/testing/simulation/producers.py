@@ -1,0 +1,156 @@
+"""Producers in the simulation: they publish through the SDK, and note what they were told of each event."""
+
+from collections.abc import Iterable
+from itertools import count
+from zlib import crc32
+
+from eventfabric.errors import (
+    EventFabricError,
+    IndeterminateAppendError,
+    IndeterminateTransactionError,
+)
+from eventfabric.model.event import Event
+from eventfabric.sdk.bundle import Receipt
+from eventfabric.sdk.fabric import Fabric
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.faults import SimulatedCrash
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.plan import PlannedEvent, Publish
+from eventfabric.testing.simulation.process import Process
+from eventfabric.testing.simulation.schedule import START_MS
+from eventfabric.testing.simulation.world import World
+
+_SETTLE_TRIES = 3
+_TIMEOUT_SECONDS = 20.0
+
+
+class Producer:
+    """One producer of a Region, with its calls in the order of their time; a crash loses the call, not the rest."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self._world = world
+        self._region = world.plan.producers[number]
+        self._name = f"producer {number} {self._region}"
+        self._calls = sorted(
+            (one for one in world.plan.publishes if one.producer == number), key=lambda one: one.after_seconds
+        )
+        self._numbers = count(1)
+        self._stream = world.plan.stream
+
+    def start(self) -> None:
+        """Begin to publish."""
+        if self._calls:
+            self._world.schedule.spawn(self._name, self._run)
+
+    def _run(self) -> None:
+        process, fabric = self._process()
+        for call in self._calls:
+            begin_us = (START_MS + int(1000 * call.after_seconds)) * 1000
+            self._world.schedule.pause(max(0, begin_us - self._world.schedule.now_us) / 1_000_000)
+            while self._region in self._world.lost:
+                self._world.schedule.wait(f"region/{self._region}")
+            if self._world.healed:
+                return
+            if process.is_dead:
+                process, fabric = self._process()
+            self._publish(process, fabric, call)
+
+    def _process(self) -> tuple[Process, Fabric]:
+        world = self._world
+        # A copy goes on with the random numbers of the process that it is a copy of.
+        copied = SeededEntropy(crc32(f"{world.plan.seed} {self._region}".encode()))
+        process = Process(world, f"{self._name}#{next(self._numbers)}", self._region)
+        others = [name for name in world.plan.regions if name != self._region] if world.plan.failover else []
+        return process, Fabric(
+            world.topology,
+            self._region,
+            log_of=lambda stream, region: process.ports.at(region).log_of(stream),
+            clock=process.clock,
+            entropy=copied if world.plan.clones else world.entropy,
+            outbox=process.ports.outbox,
+            ledger_of=lambda region: process.ports.at(region).ledger,
+            doorbells_of=lambda region: process.ports.at(region).doorbells,
+            failover=others,
+            parallel_lanes=0,
+            append_timeout_seconds=_TIMEOUT_SECONDS,
+        )
+
+    def _publish(self, process: Process, fabric: Fabric, call: Publish) -> None:
+        waiting = {event.id for event in call.events}
+        process.tell(history.Asked, ids=tuple(event.id for event in call.events), how=call.how)
+        try:
+            for receipt in self._receipts(fabric, call):
+                waiting.discard(receipt.event_id)
+                process.tell(
+                    history.Acknowledged,
+                    id=receipt.event_id,
+                    lane=str(receipt.lane),
+                    sequence=int(receipt.sequence),
+                )
+        except (EventFabricError, SimulatedCrash) as error:
+            about = {"ids": tuple(sorted(waiting)), "error": type(error).__name__}
+            certain = isinstance(error, EventFabricError) and error.no_effect and len(call.events) == 1
+            process.tell(history.Unacknowledged, certain=certain, **about)
+
+    def _receipts(self, fabric: Fabric, call: Publish) -> Iterable[Receipt]:
+        match call.how:
+            case "once":
+                for one in call.events:
+                    yield self._once(fabric, one)
+            case "transaction":
+                yield from self._together(fabric, call)
+            case "one":
+                for one in call.events:
+                    yield from self._one(fabric, one)
+            case _:
+                acks = 2 if call.how == "acks2" else 1
+                yield from fabric.publish_many(self._stream, [_event(one) for one in call.events], acks=acks)
+
+    def _one(self, fabric: Fabric, one: PlannedEvent) -> list[Receipt]:
+        try:
+            return [fabric.publish(self._stream, key=one.key, type=one.type, data=one.data, id=one.id)]
+        except IndeterminateAppendError as error:
+            for _ in range(_SETTLE_TRIES - 1):
+                try:
+                    return fabric.publish_again(error)
+                except IndeterminateAppendError as still:
+                    error = still
+            return fabric.publish_again(error)
+
+    def _once(self, fabric: Fabric, one: PlannedEvent) -> Receipt:
+        def publish() -> Receipt:
+            return fabric.publish(
+                self._stream, key=one.key, type=one.type, data=one.data, id=one.id, once=True
+            )
+
+        for _ in range(_SETTLE_TRIES - 1):
+            try:
+                first = publish()
+            except IndeterminateTransactionError:
+                continue
+            # Somebody who forgot that it is published publishes it again: it is the same event.
+            return publish() if self._world.random.random() < 0.3 else first
+        return publish()
+
+    def _together(self, fabric: Fabric, call: Publish) -> list[Receipt]:
+        transaction = fabric.transaction()
+        for one in call.events:
+            transaction.publish(self._stream, key=one.key, type=one.type, data=one.data, id=one.id)
+        for _ in range(_SETTLE_TRIES - 1):
+            try:
+                return transaction.commit()
+            except IndeterminateTransactionError:
+                continue
+        return transaction.commit()
+
+
+def _event(one: PlannedEvent) -> Event:
+    return Event(
+        id=one.id,
+        type=one.type,
+        key=one.key,
+        data=one.data,
+        source=one.source,
+        time=one.time,
+        headers=one.headers,
+    )

@@ -1,0 +1,182 @@
+"""Runs one plan: a phase in which everything may fail, then one in which nothing does and everything must drain."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from eventfabric import limits
+from eventfabric.errors import EventFabricError
+from eventfabric.sdk import exits
+from eventfabric.sdk.operations import Operations
+from eventfabric.testing.simulation import happenings, history, operators, spoiling
+from eventfabric.testing.simulation.functions import QueuePoller, RelayPoller, TimerPoller, reconcile_in
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.network import Courier
+from eventfabric.testing.simulation.plan import Happening, Plan
+from eventfabric.testing.simulation.process import Process
+from eventfabric.testing.simulation.producers import Producer
+from eventfabric.testing.simulation.schedule import START_MS, StepsExceededError
+from eventfabric.testing.simulation.world import World
+
+STEPS_MAX: Final = 240_000
+"""Turns of the phase with faults."""
+DRAIN_STEPS_MAX: Final = 120_000
+"""Turns in which everything must have drained once nothing fails any more."""
+_ROUND_SECONDS: Final = limits.UNRUNG_SECONDS + 100
+_ROUNDS_MIN: Final = 2
+_ROUNDS_MAX: Final = 12
+"""Passes of reconciliation: enough for a replica to be found stalled twice, and for what follows from that."""
+
+
+def simulate(plan: Plan) -> History:
+    """What comes of a plan; the same plan gives the same history, byte for byte."""
+    return simulate_in(World(plan))
+
+
+def simulate_in(world: World) -> History:
+    """What comes of the plan of a world that is new."""
+    with exits.apart(), _bounded(world.plan.bounds):
+        try:
+            quiet, why = _run(world)
+            world.note(
+                history.Ended, "world", steps=world.schedule.steps, quiet=quiet, why=why, waiting=world.waiting(),
+                ends=world.ends(), circuits=world.circuits(),
+            )  # fmt: skip
+        finally:
+            world.schedule.close()
+    return History(world.plan, world.entries)
+
+
+def _replay_ahead(world: World, entries: Iterable[history.AnyEntry]) -> bool:
+    """Have operators replay what stands ahead of a table that was made anew; False where nothing does."""
+    if not any(one.what == "made_anew" for one in world.plan.happenings):
+        return False
+    names = [one.name for one in world.plan.subscriptions]
+    ahead = {
+        (one.region, names.index(one.subscription))
+        for one in entries
+        if isinstance(one, history.Found) and one.finding in ("cursor_ahead", "cursor_broken")
+    }
+    for region, number in sorted(ahead):
+        happening = Happening(0.0, "replay", region, number=number)
+        world.schedule.spawn(f"replay {region} {number}", operators.replay_from_start, world, happening)
+    return bool(ahead)
+
+
+@contextmanager
+def _bounded(bounds: Mapping[str, int]) -> Iterator[None]:
+    """Have some of the library's bounds be smaller for a while; ValueError for what is no bound."""
+    before = {name: getattr(limits, name, None) for name in bounds}
+    for name, bound in bounds.items():
+        if not isinstance(before[name], int):
+            raise ValueError(f"bounds: found {name}, allowed: a whole number of eventfabric.limits")
+        setattr(limits, name, bound)
+    try:
+        yield
+    finally:
+        for name, usual in before.items():
+            setattr(limits, name, usual)
+
+
+def _run(world: World) -> tuple[bool, str]:
+    _start(world)
+    seconds = [one.after_seconds for one in world.plan.publishes]
+    last_seconds = max([*seconds, *(one.after_seconds for one in world.plan.happenings)], default=0.0)
+    try:
+        world.schedule.run(
+            until_us=START_MS * 1000 + int(last_seconds * 1_000_000) + 30_000_000, steps_max=STEPS_MAX
+        )
+        _heal(world)
+        world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+        if world.redrives:
+            _redrive(world)
+            world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+        for number in range(_ROUNDS_MAX):
+            before = len(world.entries)
+            world.schedule.now_us += _ROUND_SECONDS * 1_000_000
+            for region in world.plan.regions:
+                # The first one verifies all anew, what was verified before somebody changed it, too.
+                world.schedule.spawn(f"reconcile {region}", reconcile_in, world, region, full=number == 0)
+            world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+            if _set_aside(world, world.entries[before:]) | _replay_ahead(world, world.entries[before:]):
+                world.schedule.run(steps_max=DRAIN_STEPS_MAX)
+            if number + 1 >= _ROUNDS_MIN and not _is_mending(world.entries[before:]):
+                break
+    except StepsExceededError as error:
+        return False, str(error)
+    return True, ""
+
+
+def _is_mending(entries: Iterable[history.AnyEntry]) -> bool:
+    """Whether a pass found what a later one mends, or mended something."""
+    lasting = ("dead", "divergence", "expires_soon", "expired_unread", "stale_owner")
+    return any(isinstance(one, history.Found) and one.finding not in lasting for one in entries)
+
+
+def _set_aside(world: World, entries: Iterable[history.AnyEntry]) -> bool:
+    """Have operators set aside what a pass reported of their Regions' own lanes; False where it reported nothing."""
+    regions = {
+        one.region
+        for one in entries
+        if isinstance(one, history.Found)
+        and one.finding in operators.SET_ASIDE
+        and one.lane.startswith(f"{one.region}/")
+    }
+    for region in sorted(regions):
+        happening = Happening(0.0, "quarantine", region)
+        world.schedule.spawn(f"quarantine {region}", operators.quarantine, world, happening)
+    return bool(regions)
+
+
+def _start(world: World) -> None:
+    plan, topology = world.plan, world.topology
+    for region in plan.regions:
+        for shard in range(plan.shards):
+            RelayPoller(world, region, shard).start()
+    for link in world.cloud.links:
+        Courier(world, link).start()
+    for one in plan.subscriptions:
+        for region in topology.subscription(one.name).regions:
+            TimerPoller(world, region, one.name).start()
+            for number in range(one.consumers):
+                QueuePoller(world, region, one.name, number).start()
+    for number in range(len(plan.producers)):
+        Producer(world, number).start()
+    for number, happening in enumerate(plan.happenings):
+        happenings.begin(world, happening, number)
+
+
+def _heal(world: World) -> None:
+    """Nothing fails from now on: Regions are back, links joined, handlers mended, what was paused goes on."""
+    world.healed = world.is_mended = True
+    world.down.clear()
+    world.silent.clear()
+    world.code += 1
+    for region in list(world.lost):
+        world.return_of(region)
+    for region in world.plan.regions:
+        for other in world.plan.regions:
+            world.join(region, other)
+    spoiling.mend_state(world)
+    world.note(history.Healed, "world")
+    for region in world.plan.regions:
+        for one in world.topology.subscriptions_in(region):
+            world.schedule.spawn(f"resume {one.name} {region}", _resume, world, region, one.name)
+
+
+def _redrive(world: World) -> None:
+    """Every dead letter once more, now that nothing fails but by itself."""
+    for region in world.plan.regions:
+        for number in range(len(world.plan.subscriptions)):
+            again = Happening(0.0, "redrive", region, number=number)
+            world.schedule.spawn(f"redrive {number} {region}", operators.redrive, world, again)
+
+
+def _resume(world: World, region: str, name: str) -> None:
+    operations = Operations(world.topology, region, Process(world, f"resume {name} {region}", region).ports)
+    for _ in range(10):
+        try:
+            if operations.circuit(name).state.value != "paused" or operations.resume(name):
+                return
+        except EventFabricError:
+            continue

@@ -1,0 +1,188 @@
+"""Items and messages that somebody else put among the fabric's own: each may cost its own lane, and nothing more.
+
+    far item, junk at a lane's end    set aside by an operator once reconciliation has reported it, see operators.py
+    spoiled cursor, parked key, marks, place     put right by an operator at the end of the faults
+    strange lanes, garbage in queues             never put right: functions go on without them
+
+A happening's `what` is the name of a function here.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+from eventfabric import limits
+from eventfabric.model.identity import Lane
+from eventfabric.services.lanes.lane_end import lane_end
+from eventfabric.testing.memory.table import MemoryTable
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.observer import FOREIGN, is_foreign
+from eventfabric.testing.simulation.plan import Happening
+from eventfabric.testing.simulation.world import World
+from eventfabric.wire.keys import PK, SK, Item, is_cursor, is_parked, ledger_region_and_kind, part_of_marks
+
+_FAR: Final = 2**40
+_NEAR: Final = (1, 7, 900)
+_DIGITS: Final = 200
+_GARBAGE_MAX: Final = 40
+_GARBAGE_SECONDS: Final = 8.0
+_LASTS_SECONDS: Final = 90 * 86_400
+"""An expiry of somebody else's, far beyond that of the stream's own records."""
+
+
+def far_item(world: World, happening: Happening) -> None:
+    """Put a record far behind the end of a lane, as a program with another idea of sequences would."""
+    lasts = world.plan.retention_days and happening.number % 2
+    expiry = {"x": {"N": str(world.time.now_ms() // 1000 + _LASTS_SECONDS)}} if lasts else {}
+    _put_behind(world, happening, _FAR + happening.number, _record(world, happening) | expiry)
+
+
+def junk_item(world: World, happening: Happening) -> None:
+    """Put an item that no version could have written at or near a lane's end."""
+    random = _random(world, happening)
+    distance = random.choice((0, 0, *_NEAR, _FAR))
+    _put_behind(world, happening, distance, _record(world, happening) | random.choice(_BEYOND_BOUNDS))
+
+
+def record_at_the_end(world: World, happening: Happening) -> None:
+    """Put a record at a lane's end that does not continue what stands before it."""
+    _put_behind(world, happening, 0, _record(world, happening))
+
+
+def strange_lane(world: World, happening: Happening) -> None:
+    """Put an item into the log's table whose lane is none: its index has 200 digits, or its Region is no Region."""
+    table, random = _log_of(world, happening.region), _random(world, happening)
+    name = random.choice(
+        (f"{happening.region}/0.{'9' * _DIGITS}", "nowhere/0.0", f"{happening.region}/0", "lane")
+    )
+    item = {PK: {"S": name}, SK: {"N": "0"}, **_record(world, happening), **_foreign(happening)}
+    table.apply(table.plan("Put", {"Item": item}))
+    world.look("tamperer")
+
+
+def garbage(world: World, happening: Happening) -> None:
+    """Send what is no doorbell to a subscription's queue or timers, in a group of its own or a lane's."""
+    random, region = _random(world, happening), happening.region
+    name = world.plan.subscriptions[happening.number % len(world.plan.subscriptions)].name
+    stream, lane = world.plan.stream, f'"origin": "{region}", "lane"'
+    bodies = (
+        "", "{", "null", "[]", '{"stream": "other", "origin": "us-east-1", "lane": "0.0", "tail": 1}',
+        f'{{"stream": "{stream}", {lane}: "0.{"7" * _DIGITS}", "tail": 1}}',
+        f'{{"stream": "{stream}", {lane}: "0.4000", "tail": 1}}',
+        f'{{"stream": "{stream}", {lane}: "0.0", "tail": {2**70}}}',
+        f'{{"stream": "{stream}", {lane}: "0.0", "tail": -1}}',
+    )  # fmt: skip
+    until_us = world.schedule.now_us + round(1_000_000 * happening.seconds)
+    for number in range(_GARBAGE_MAX):
+        if world.schedule.now_us > until_us or world.healed:
+            return
+        body = random.choice(bodies)
+        if random.random() < 0.3:
+            world.cloud.timers(world.topology, name, region).send(body, delay_seconds=0)
+        else:
+            queue = world.cloud.queue(world.topology, name, region)
+            queue.send(
+                body, group=f"garbage {number}", deduplication_id=f"{happening.after_seconds} {number}"
+            )
+        for channel in ("queue", "timers"):
+            world.schedule.wake(f"{channel}/{region}/{name}")
+        world.schedule.pause(_GARBAGE_SECONDS)
+
+
+def spoil_state(world: World, happening: Happening) -> None:
+    """Change a cursor, a parked key, marks or a lane's place to what cannot be read, until the faults end."""
+    random, region = _random(world, happening), happening.region
+    table = world.cloud.regions[region].table(world.topology.ledger_of(world.plan.stream).name)
+    items = [item for item in table.items if _is_state(item, region) and not is_foreign(item)]
+    if not items:
+        return
+    item = random.choice(items)
+    lane = _lane_of_state(item)
+    spoilt = {**item, random.choice([name for name in item if name not in (PK, SK)]): {"SS": ["spoilt"]}}
+    _tampered(world, "state spoilt", region, lane, -1)
+    table.apply(table.plan("Put", {"Item": spoilt | _foreign(happening)}))
+    world.spoilt.append((table, item))
+    world.look("tamperer")
+
+
+def mend_state(world: World) -> None:
+    """Have an operator put all spoilt state back as it was, which nobody could have changed meanwhile."""
+    for table, item in reversed(world.spoilt):  # what the fabric wrote over is as it should be
+        if any(is_foreign(one) and (one[PK], one[SK]) == (item[PK], item[SK]) for one in table.items):
+            table.apply(table.plan("Put", {"Item": item}))
+            world.look("tamperer")
+    world.spoilt.clear()
+
+
+def _is_state(item: Item, region: str) -> bool:
+    """Tell what one lane's delivery, or the memory of one pass, depends on."""
+    try:
+        writer, kind = ledger_region_and_kind(item)
+    except (KeyError, ValueError):
+        return False
+    lane = len(str(item[PK]["S"]).split("/")) == 4
+    return writer == region and ((lane and (is_cursor(kind) or is_parked(kind))) or bool(part_of_marks(item)))
+
+
+def _lane_of_state(item: Item) -> str:
+    """The lane that an item of state belongs to; empty for marks, which are of no lane alone."""
+    parts = str(item[PK]["S"]).split("/")
+    return "/".join(parts[2:]) if len(parts) == 4 else ""
+
+
+def _put_behind(world: World, happening: Happening, distance: int, about: Item) -> None:
+    """Put an item so far behind the end of one of the Region's own lanes, unless something stands there."""
+    region, random = happening.region, _random(world, happening)
+    table = _log_of(world, region)
+    lane = Lane.parse(f"{region}/0.{random.randrange(world.plan.lanes)}")
+    end = lane_end(
+        world.cloud.log(world.topology, world.plan.stream, region), lane, now_ms=world.time.now_ms()
+    )
+    sequence = end.tail.sequence + distance
+    item = {PK: {"S": str(lane)}, SK: {"N": str(sequence)}, **about, **_foreign(happening)}
+    if any((one[PK], one[SK]) == (item[PK], item[SK]) for one in table.items):
+        return
+    _tampered(world, "far item put" if distance >= _FAR else "item put", region, str(lane), sequence)
+    table.apply(table.plan("Put", {"Item": item}))
+    world.look("tamperer")
+
+
+def _record(world: World, happening: Happening) -> Item:
+    """All attributes of a record of one event, but its key; its chain is nobody's."""
+    random = _random(world, happening)
+    return {
+        "n": {"N": "1"}, "c": {"B": random.randbytes(16)}, "b": {"B": random.randbytes(16)},
+        "h": {"N": str(world.time.now_ms() << 16)}, "t": {"SS": ["placed"]}, "d": {"B": b"\x00 not events"},
+    }  # fmt: skip
+
+
+def _beyond(name: str, value: dict[str, Any]) -> Item:
+    return {name: value}
+
+
+_BEYOND_BOUNDS: Final = (
+    _beyond("h", {"N": str(2**64)}), _beyond("n", {"N": str(2**64)}), _beyond("n", {"N": "0"}),
+    _beyond("t", {"NS": ["1"]}), _beyond("c", {"B": b""}), _beyond("b", {"S": "text"}),
+    _beyond("m", {"S": f"us-east-1/0.{'9' * _DIGITS}/0"}), _beyond("x", {"N": str(limits.SEQUENCE_MAX * 4)}),
+)  # fmt: skip
+"""Of a record: what no version writes, and no reader may stumble over."""
+
+
+def _foreign(happening: Happening) -> Item:
+    return {FOREIGN: {"S": happening.what}}
+
+
+def _random(world: World, happening: Happening) -> Random:
+    return Random(f"{world.plan.seed} {happening.what} {happening.after_seconds}")
+
+
+def _log_of(world: World, region: str) -> MemoryTable:
+    return world.cloud.regions[region].table(world.topology.stream(world.plan.stream).table.name)
+
+
+def _tampered(world: World, what: str, region: str, lane: str, sequence: int) -> None:
+    world.note(history.Tampered, "tamperer", what=what, region=region, lane=lane, sequence=sequence)
+
+
+_ALL: Final = (far_item, junk_item, record_at_the_end, strange_lane, garbage, spoil_state)
+SPOILERS: Final[dict[str, Callable[[World, Happening], None]]] = {one.__name__: one for one in _ALL}

@@ -1,0 +1,102 @@
+"""The simulation's own handlers: each event is handled, fails, crashes or hangs as the plan says."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from eventfabric.model.event import Event
+from eventfabric.sdk.delivery import Delivery
+from eventfabric.sdk.subscriber import subscriber
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.observer import EFFECTS
+
+if TYPE_CHECKING:
+    from eventfabric.testing.simulation.process import Process
+
+_HANG_SECONDS = 200.0
+
+
+class RefusedForGood(Exception):
+    """What no attempt can mend: declared permanent."""
+
+
+class DownstreamDown(Exception):
+    """What is downstream does not answer, whichever event asks."""
+
+
+class FailedForNow(Exception):
+    """What another attempt may mend."""
+
+
+def stand_in(event: Event, delivery: Delivery) -> None:
+    """Stands in the definition; each process brings a handler of its own."""
+    raise NotImplementedError
+
+
+def handler_for(process: "Process", name: str) -> Callable[..., Any]:
+    """A subscription's handler on one machine."""
+    batch = process.world.subscription(name).batch
+    handling = _Handling(process, name)
+
+    if batch > 1:
+
+        @subscriber(batch=batch)
+        def handle_several(events: list[Event], delivery: Delivery) -> None:
+            for event in events:
+                handling.handle(event, delivery)
+
+        return handle_several
+
+    @subscriber
+    def handle(event: Event, delivery: Delivery) -> None:
+        handling.handle(event, delivery)
+
+    return handle
+
+
+class _Handling:
+    def __init__(self, process: "Process", name: str) -> None:
+        self._process = process
+        self._name = name
+        world = process.world
+        self._planned = world.plan.events
+        self._transactional = world.subscription(name).guarantee == "exactly_once"
+
+    def handle(self, event: Event, delivery: Delivery) -> None:
+        """One event, as planned."""
+        process, world, id_ = self._process, self._process.world, str(event.id)
+        if self._name in world.down:
+            raise DownstreamDown
+        planned = self._planned.get(id_)
+        if planned is not None and not world.is_mended:
+            tried = world.attempts.get((self._name, id_), 0)
+            world.attempts[self._name, id_] = tried + 1
+            conduct = planned.conduct
+            if tried < conduct.crashes:
+                process.die(f"its handler crashed at {id_}")
+            if tried < conduct.crashes + conduct.hangs:
+                process.breathe(_HANG_SECONDS)
+            elif tried < conduct.crashes + conduct.hangs + conduct.fails:
+                raise FailedForNow(id_)
+        if planned is not None and planned.conduct.permanent:
+            raise RefusedForGood(id_)
+        if world.subscription(self._name).steps:
+            self._charge(event, delivery)
+        if self._transactional:
+            row = {"id": f"{self._name}/{id_}"}
+            delivery.transaction.update(EFFECTS, row, "ADD n :one", values={":one": 1})
+
+    def _charge(self, event: Event, delivery: Delivery) -> None:
+        """An effect outside of it all, which can be asked whether it happened; the process may die at any point."""
+        process, world = self._process, self._process.world
+        with delivery.once("charge", event=event, verify=lambda step: step.key in world.charges) as step:
+            if not step.done:
+                process.breathe(world.latency_seconds(process))
+                world.charges[step.key] = world.charges.get(step.key, 0) + 1
+                process.tell(
+                    history.Charged,
+                    region=process.region,
+                    subscription=self._name,
+                    id=str(event.id),
+                    key=step.key,
+                )
+                process.breathe(world.latency_seconds(process))

@@ -1,0 +1,48 @@
+"""Owns the sums over a hunt: what was said how often, what took place, and which seeds failed."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from eventfabric.testing.simulation.trial import Outcome
+
+KINDS: Final = ("faults", "happenings", "findings")
+
+
+@dataclass
+class Summary:
+    """Of many outcomes; in whichever order they come, it is the same."""
+
+    profile: str
+    seconds: float = 0.0
+    seeds: int = 0
+    entries: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+    said: Counter[tuple[str, str]] = field(default_factory=Counter)
+    times: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
+    in_seeds: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
+    planned: Counter[str] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """One more seed."""
+        self.seeds += 1
+        self.entries += outcome.entries
+        self.said.update((one.checker, one.result.value) for one in outcome.verdicts)
+        self.planned.update(outcome.planned)
+        for kind in KINDS:
+            counts: Mapping[str, int] = getattr(outcome.tally, kind)
+            self.times[kind].update(counts)
+            self.in_seeds[kind].update(counts.keys())
+        if outcome.signature:
+            self.failures.append(outcome)
+
+    @property
+    def rate(self) -> float:
+        """Seeds a second."""
+        return self.seeds / self.seconds if self.seconds else 0.0
+
+    @property
+    def checkers(self) -> list[str]:
+        """By name."""
+        return sorted({checker for checker, _ in self.said})

@@ -1,0 +1,140 @@
+"""Tries one plan: its history, what checkers say, what took place. A simulator that fails is an outcome, too."""
+
+import logging
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.check import verdicts
+from eventfabric.testing.simulation.checkers.verdict import Result, Verdict
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.profiles import PROFILES
+from eventfabric.testing.simulation.run import simulate_in
+from eventfabric.testing.simulation.world import World
+
+_NOT_YET: Final = "begins"
+_IN_A_CALL: Final = ("before ", "after ")
+"""Why a process is gone that a fault of a call ended: the fault is told by itself."""
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How often things took place; by name."""
+
+    faults: dict[str, int]
+    happenings: dict[str, int]
+    findings: dict[str, int]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of a seed. `error`: the traceback of a simulator that failed; then no checker was asked."""
+
+    seed: int
+    verdicts: tuple[Verdict, ...] = ()
+    tally: Tally = Tally({}, {}, {})
+    planned: tuple[str, ...] = ()
+    """The faults that had a rate: some of them leave no trace in a history."""
+    entries: int = 0
+    broke: str = ""
+    """What the simulator raised, and in which function; empty where it came to its end."""
+    error: str = ""
+    ended: bool = True
+    """Whether the process that tried it went on; where not, nobody may try it in a process that matters."""
+
+    @property
+    def signature(self) -> frozenset[str]:
+        """What is wrong: the checkers that failed, or how the simulator did; empty where all is well."""
+        if self.broke:
+            return frozenset({self.broke})
+        return frozenset(one.checker for one in self.verdicts if one.result is Result.INVALID)
+
+
+def try_seed(profile: str, seed: int) -> Outcome:
+    """What comes of a profile's seed."""
+    try:
+        plan = PROFILES[profile].plan(seed)
+    except Exception as error:  # a profile that draws no plan is as much of a failure as any
+        return failed(error, History(Plan(seed, profile, (), 0, "", (), (), (), (), {}), []))
+    return tried(plan)[0]
+
+
+def tried(plan: Plan) -> tuple[Outcome, History]:
+    """What comes of a plan, with its history: as far as it came, where the simulator failed."""
+    kept = History(plan, [])
+    try:
+        with silence():
+            world = World(plan)
+            kept = History(plan, world.entries)
+            kept = simulate_in(world)
+            said = tuple(verdicts(kept))
+    except Exception as error:  # whatever it is: of thousands of seeds, the others go on
+        return failed(error, kept), kept
+    return Outcome(plan.seed, said, tally(kept.entries), planned(plan), len(kept.entries)), kept
+
+
+def failed(error: Exception, kept: History) -> Outcome:
+    """What a simulator that raised has come to."""
+    text = "".join(traceback.format_exception(error))
+    plan, told = kept.plan, tally(kept.entries)
+    return Outcome(plan.seed, (), told, planned(plan), len(kept.entries), _place(error), text)
+
+
+def planned(plan: Plan) -> tuple[str, ...]:
+    """The faults that have a rate."""
+    return tuple(sorted(name for name, rate in plan.rates.items() if rate > 0))
+
+
+def tally(entries: Iterable[history.AnyEntry]) -> Tally:
+    """How often each fault and happening took place, and how often each finding was made."""
+    faults, happenings, findings = Counter[str](), Counter[str](), Counter[str]()
+    for entry in entries:
+        match entry:
+            case history.Called():
+                faults[_fault(entry)] += 1
+            case history.Crashed() if not entry.reason.startswith(_IN_A_CALL):
+                faults[_reason(entry)] += 1
+            case history.Happened() if entry.outcome != _NOT_YET and not entry.what.endswith(f"_{_NOT_YET}"):
+                failed = entry.outcome.endswith(("Error", "Crash"))
+                happenings[f"{entry.what}: {entry.outcome}" if failed else entry.what] += 1
+            case history.Tampered():
+                happenings[entry.what] += 1
+            case history.Found():
+                findings[f"{entry.finding} (repaired)" if entry.repaired else entry.finding] += 1
+            case _:
+                pass
+    return Tally(dict(faults), dict(happenings), dict(findings))
+
+
+def _fault(entry: history.Called) -> str:
+    """A fault by its kind: what is told of doorbells names the lane, too."""
+    kind = entry.fault.partition(" for ")[0]
+    return (
+        f"doorbell {kind}" if entry.call == "doorbells.ring" and kind in ("lost", "late", "refused") else kind
+    )
+
+
+def _reason(entry: history.Crashed) -> str:
+    """Why a process is gone, or an invocation was for nothing, without the place."""
+    kind, separator, _ = entry.reason.partition(": ")
+    return f"raised {kind}" if separator else kind.partition(" at ")[0]
+
+
+def _place(error: Exception) -> str:
+    """What was raised, and where: without line numbers and messages, by which two of the same would differ."""
+    return f"{type(error).__name__} in {traceback.extract_tb(error.__traceback__)[-1].name}"
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Nobody reads what a thousand simulated processes log."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

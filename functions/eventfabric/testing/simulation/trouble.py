@@ -1,0 +1,106 @@
+"""What services refuse: conflicts now and then, tables and partitions throttled for hours, queues out of reach."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from eventfabric.testing.memory.table import CONFLICT, DENIED, KEY_DENIED, THROTTLE, MemoryTable, Refuser
+from eventfabric.testing.simulation import history
+
+if TYPE_CHECKING:
+    from eventfabric.testing.simulation.world import World
+
+_READS: Final = ("GetItem", "Query")
+_FAULTS: Final = {CONFLICT: "conflict", THROTTLE: "no capacity", DENIED: "denied", KEY_DENIED: "key denied"}
+THROTTLED_SHARE: Final = 0.7
+"""Of the calls to a throttled table or partition: those that it refuses."""
+
+
+@dataclass(frozen=True)
+class Denial:
+    """What may not be done any more in one Region: to tables, by writes alone or at all, to some partitions or to all.
+
+    `part`: stands in the keys of these partitions.
+    """
+
+    region: str
+    tables: frozenset[str]
+    code: str = DENIED
+    writes_only: bool = False
+    part: str = ""
+
+    def is_of(self, table: MemoryTable, action: str, key: tuple[Any, ...]) -> bool:
+        """Tell whether it covers a call."""
+        if self.writes_only and action in _READS:
+            return False
+        return (table.region, table.name in self.tables) == (self.region, True) and self.part in str(key[0])
+
+
+class Trouble:
+    """What the services of one fabric refuse at this moment. Nothing of it has an effect, and all of it passes."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._random = Random(f"{world.plan.seed} trouble")
+        self._throttled: list[tuple[str, str, str]] = []
+        self._denied: list[Denial] = []
+        self._away: list[tuple[str, str]] = []
+
+    def refuser_of(self, table: MemoryTable) -> Refuser:
+        """Decide for a table which of its calls are refused."""
+
+        def refuse(action: str, key: tuple[Any, ...]) -> str | None:
+            world = self._world
+            if world.healed or world.is_calm:
+                return None
+            code, rate = CONFLICT, 0.0 if action in _READS else world.rate("conflict")
+            if any(self._is_of(one, table, key) for one in self._throttled):
+                code, rate = THROTTLE, THROTTLED_SHARE
+            for denial in self._denied:
+                if denial.is_of(table, action, key):
+                    code, rate = denial.code, 1.0
+            if not rate or self._random.random() >= rate:
+                return None
+            world.note(history.Called, table.region, call=f"{action} {table.name}", fault=_FAULTS[code])
+            return code
+
+        return refuse
+
+    @staticmethod
+    def _is_of(throttled: tuple[str, str, str], table: MemoryTable, key: tuple[Any, ...]) -> bool:
+        region, name, partition = throttled
+        return (table.region, table.name) == (region, name) and partition in ("", key[0])
+
+    @contextmanager
+    def throttling(self, table: MemoryTable, partition: str) -> Iterator[None]:
+        """Throttle a table, or (where it is named) one partition of it."""
+        throttled = (table.region, table.name, partition)
+        self._throttled.append(throttled)
+        try:
+            yield
+        finally:
+            self._throttled.remove(throttled)
+
+    @contextmanager
+    def denying(self, denial: Denial) -> Iterator[None]:
+        """Refuse what a denial names, for good as far as anybody can tell."""
+        self._denied.append(denial)
+        try:
+            yield
+        finally:
+            self._denied.remove(denial)
+
+    @contextmanager
+    def away(self, region: str, queue: str) -> Iterator[None]:
+        """Have the doorbells' or timers' queues of a Region take and give nothing; or the `replies` of both be lost."""
+        self._away.append((region, queue))
+        try:
+            yield
+        finally:
+            self._away.remove((region, queue))
+
+    def is_away(self, region: str, queue: str) -> bool:
+        """Say whether a Region's `doorbells` or `timers` are out of reach, or the `replies` of both."""
+        return not self._world.healed and (region, queue) in self._away

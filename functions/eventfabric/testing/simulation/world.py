@@ -1,0 +1,297 @@
+"""Owns the simulated fabric: its cloud, who reaches whom, how often what fails, and the history that it makes."""
+
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any, cast
+
+from eventfabric.definition.file import parse_definition
+from eventfabric.model.identity import Lane, StreamName, SubscriptionName
+from eventfabric.services.lanes.lane_end import lane_end
+from eventfabric.testing.memory.cloud import MemoryCloud
+from eventfabric.testing.memory.entropy import SeededEntropy
+from eventfabric.testing.memory.table import MemoryTable
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.observer import EFFECTS, Observer, is_foreign
+from eventfabric.testing.simulation.plan import Plan, PlannedSubscription
+from eventfabric.testing.simulation.process import Process
+from eventfabric.testing.simulation.schedule import Schedule, SimulatedTime
+from eventfabric.testing.simulation.subscribers import handler_for
+from eventfabric.testing.simulation.trouble import Trouble
+from eventfabric.topology import Topology
+from eventfabric.wire.doorbell import Doorbell
+from eventfabric.wire.keys import Item, is_record
+
+PERMANENT = "eventfabric.testing.simulation.subscribers:RefusedForGood"
+_BASE_LATENCY_SECONDS = 0.004
+_STALE_MS = 1_500
+"""How old what a read may show is that does not ask for consistency."""
+
+
+def definition_of(plan: Plan) -> str:
+    """The definition of a plan's fabric, as TOML."""
+    regions = ", ".join(f'"{region}"' for region in plan.regions)
+    retention = f"retention_days = {plan.retention_days}" if plan.retention_days else ""
+    subscriptions = "\n".join(_subscription(one, plan) for one in plan.subscriptions)
+    return f"""
+        [fabric]
+        name = "sim"
+        regions = [{regions}]
+        [streams.{plan.stream}]
+        lanes = {plan.lanes}
+        durability = "{plan.durability}"
+        express = {str(plan.express).lower()}
+        {retention}
+        {subscriptions}
+    """
+
+
+def _subscription(one: PlannedSubscription, plan: Plan) -> str:
+    types = "types = [" + ", ".join(f'"{name}"' for name in one.types) + "]" if one.types else ""
+    expired = f'on_expired = "{one.on_expired}"' if plan.retention_days else ""
+    return f"""
+        [subscriptions.{one.name}]
+        stream = "{plan.stream}"
+        handler = "eventfabric.testing.simulation.subscribers:stand_in"
+        guarantee = "{one.guarantee}"
+        order = "{one.order}"
+        concurrency = {one.concurrency}
+        deliver = "{one.deliver}"
+        on_late = "{one.on_late}"
+        start = "{one.start}"
+        {types}
+        {expired}
+        [subscriptions.{one.name}.retry]
+        immediate = {one.immediate}
+        attempts = {one.attempts}
+        backoff_seconds = 2.0
+        backoff_max_seconds = 60.0
+        permanent = ["{PERMANENT}"]
+        [subscriptions.{one.name}.breaker]
+        failure_ratio = {one.failure_ratio}
+        parked_keys = {one.parked_keys}
+    """
+
+
+class World:
+    """One simulated fabric.
+
+    `healed`: nothing fails any more. `is_calm`: nothing fails for a moment. `lost`: the Regions that are gone for now.
+    `silent`: those whose services do what they are asked, or not, and give no reply. `down`: subscriptions whose
+    downstream is.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        topology: Topology | None = None,
+        handlers: Callable[[Process, str], Callable[..., Any]] = handler_for,
+        redrives: bool = False,
+    ) -> None:
+        """A world in which nothing has happened yet.
+
+        Args:
+            plan: what will.
+            topology: of somebody's own fabric, which the plan must fit.
+            handlers: a process's handler by name.
+            redrives: whether dead letters are redriven once faults have ended.
+        """
+        self.plan = plan
+        self.redrives = redrives
+        self.handler_for = handlers
+        self.random = Random(f"{plan.seed} world")
+        self.schedule = Schedule(Random(f"{plan.seed} schedule"))
+        self.time = SimulatedTime(self.schedule)
+        self.entropy = SeededEntropy(plan.seed)
+        self.topology = topology or Topology(parse_definition(definition_of(plan)))
+        self.cloud = MemoryCloud.of(self.topology, clock=self.time, entropy=self.entropy)
+        self.entries: list[history.AnyEntry] = []
+        self.processes: list[Process] = []
+        self.healed = False
+        self.is_calm = False
+        self.lost: set[str] = set()
+        self.silent: set[str] = set()
+        self.down: set[str] = set()
+        self.code = 0
+        self.is_mended = False
+        self.shards = dict.fromkeys(plan.regions, plan.shards)
+        self.attempts: dict[tuple[str, str], int] = {}
+        self.charges: dict[str, int] = {}
+        """How often each step took effect, by the step's key."""
+        self.spoilt: list[tuple[MemoryTable, Item]] = []
+        """Items of state as they were before somebody made them unreadable."""
+        self.trouble = Trouble(self)
+        self._cuts: set[frozenset[str]] = set()
+        self._mute: set[frozenset[str]] = set()
+        self._skews: dict[str, int] = {}
+        self._observers = self._made_observers()
+
+    def _made_observers(self) -> list[Observer]:
+        stream = self.topology.stream(self.plan.stream)
+        kinds = {stream.table.name: "log", self.topology.ledger_of(self.plan.stream).name: "ledger"}
+        for region in self.cloud.regions.values():
+            region.create_table(EFFECTS, key_names=("id",))
+        kinds[EFFECTS] = "effects"
+        for region in self.cloud.regions.values():
+            for table in region.tables.values():
+                table.refuser = self.trouble.refuser_of(table)
+                table.stale_ms = _STALE_MS
+        tables = {
+            id(table): (table, kinds[name])
+            for region in self.cloud.regions.values()
+            for name, table in region.tables.items()
+            if name in kinds
+        }
+        shared = self.plan.durability == "quorum"
+        # Of one transaction, the handler's rows are told first and the cursor last.
+        told_first = sorted(tables.values(), key=lambda one: ("effects", "log", "ledger").index(one[1]))
+        return [Observer(table, kind, shared=shared) for table, kind in told_first]
+
+    def deploy_settings(self, plan: Plan) -> None:
+        """Have functions that start from now on find other settings; tables, queues and names stay."""
+        self.topology = Topology(parse_definition(definition_of(plan)))
+
+    def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
+        """Write an entry of the history."""
+        entry = kind(at_ms=self.time.now_ms(), actor=actor, **cast(Any, about))
+        self.entries.append(cast(history.AnyEntry, entry))
+
+    def look(self, actor: str) -> None:
+        """Note what changed in the tables, and wake who waits for that."""
+        for observer in self._observers:
+            told = observer.news()
+            for kind, about in told:
+                self.note(kind, actor, **about)
+            if told or observer.is_foreign_news:
+                self._wake_readers(observer.table.region)
+
+    def _wake_readers(self, region: str) -> None:
+        for name in self.plan.regions if self.plan.durability == "quorum" else (region,):
+            self.schedule.wake(f"changes/{name}")
+
+    def rate(self, fault: str) -> float:
+        """How often a fault happens now."""
+        return 0.0 if self.healed or self.is_calm else self.plan.rate(fault)
+
+    def tears(self, process: Process) -> bool:
+        """Say whether reads see a transaction of a process item by item now."""
+        rate = self.rate("torn")
+        return rate > 0 and process.torn.random() < rate
+
+    def latency_seconds(self, process: Process) -> float:
+        """How long one call takes."""
+        return _BASE_LATENCY_SECONDS * (0.25 + process.random.expovariate(1.0)) * self.plan.slowness
+
+    def skew_ms(self, region: str, random: Random) -> int:
+        """How far a new machine's clock is off."""
+        return self._skews.get(region, 0) + round(random.gauss(0, 1000) * self.plan.rate("skew"))
+
+    def move_clock(self, region: str, by_ms: int) -> None:
+        """Move the clocks of a Region's machines, those that are made later too."""
+        self._skews[region] = self._skews.get(region, 0) + by_ms
+        for process in self.processes:
+            if process.region == region:
+                process.clock.skew_ms += by_ms
+
+    def reaches(self, region: str, other: str) -> bool:
+        """Whether a call from a Region to another gets there."""
+        return region == other or not ({region, other} & self.lost or {region, other} in self._cuts)
+
+    def answers(self, region: str, other: str) -> bool:
+        """Whether a call from a Region to another gets there: where none does, replication may go on all the same."""
+        is_mute = not self.healed and frozenset((region, other)) in self._mute
+        return self.reaches(region, other) and not is_mute
+
+    def mute(self, region: str, others: Iterable[str]) -> None:
+        """Have no call between a Region and these others get there from now on, and calls to and from all else do."""
+        self._mute = {pair for pair in self._mute if region not in pair}
+        self._mute |= {frozenset((region, other)) for other in others}
+
+    def lose(self, region: str) -> None:
+        """A Region is gone: its processes die, nothing leaves or enters it."""
+        self.lost.add(region)
+        for process in self.processes:
+            if process.region == region:
+                process.is_dead = True
+        self._set_links()
+
+    def return_of(self, region: str) -> None:
+        """The Region is back, with all that it had stored."""
+        self.lost.discard(region)
+        self._set_links()
+        self.schedule.wake(f"region/{region}")
+
+    def cut(self, region: str, other: str) -> None:
+        """Cut two Regions from each other: no call gets there, and replication stands still."""
+        self._cuts.add(frozenset((region, other)))
+        self._set_links()
+
+    def join(self, region: str, other: str) -> None:
+        """The opposite of `cut`."""
+        self._cuts.discard(frozenset((region, other)))
+        self._set_links()
+
+    def _set_links(self) -> None:
+        for link in self.cloud.links:
+            link.cut = not self.reaches(link.source.region, link.target.region)
+        self.schedule.wake("links")
+
+    def ring_later(self, region: str, subscription: str, doorbell: Doorbell, seconds: float) -> None:
+        """Have a doorbell that was sent arrive late."""
+
+        def arrive() -> None:
+            self.schedule.pause(seconds)
+            self.cloud.doorbells(self.topology, region).ring(subscription, [doorbell])
+            self.schedule.wake(f"queue/{region}/{subscription}")
+
+        self.schedule.spawn(f"late bell {self.schedule.steps}", arrive)
+
+    @property
+    def log_table(self) -> str:
+        """The name of the log's table."""
+        return self.topology.stream(self.plan.stream).table.name
+
+    def subscription(self, name: str) -> PlannedSubscription:
+        """What is planned for a subscription."""
+        return next(one for one in self.plan.subscriptions if one.name == name)
+
+    def ends(self) -> tuple[history.LaneEnd, ...]:
+        """Where every lane ends, in every Region's log."""
+        found: list[history.LaneEnd] = []
+        for region in self.plan.regions:
+            log = self.cloud.log(self.topology, self.plan.stream, region)
+            table = self.cloud.regions[region].table(self.topology.stream(self.plan.stream).table.name)
+            lanes: dict[str, int] = {}
+            foreign: set[str] = set()
+            for item in table.items:
+                name = str(item["pk"]["S"])
+                if is_foreign(item):
+                    foreign.add(name)
+                elif is_record(item):
+                    lanes[name] = lanes.get(name, 0) + 1
+            for lane, count in sorted(lanes.items()):
+                one = Lane.parse(lane)
+                is_own = lane not in foreign
+                tail = log.tail(one) if is_own else lane_end(log, one, now_ms=self.time.now_ms()).tail
+                found.append(history.LaneEnd(region, lane, int(tail.sequence), tail.chain.hex(), count))
+        return tuple(found)
+
+    def circuits(self) -> dict[str, str]:
+        """Every circuit that is not closed."""
+        found: dict[str, str] = {}
+        for subscription in self.topology.subscriptions.values():
+            for region in subscription.regions:
+                ledger = self.cloud.ledger(self.topology, region)
+                standing = ledger.standing(StreamName(self.plan.stream), SubscriptionName(subscription.name))
+                if standing.circuit.state.value != "closed":
+                    found[f"{region}/{subscription.name}"] = standing.circuit.state.value
+        return found
+
+    def waiting(self) -> int:
+        """Messages in queues and timers."""
+        return sum(
+            len(self.cloud.queue(self.topology, name, region))
+            + len(self.cloud.timers(self.topology, name, region))
+            for name, one in self.topology.subscriptions.items()
+            for region in one.regions
+        )
