@@ -1,7 +1,7 @@
 """What is noted at a process's ports: when it read a lane's state, and what its handler was given."""
 
 from collections.abc import Sequence as Seq
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.event import Event
@@ -11,15 +11,13 @@ from eventfabric.ports import Attempt, Handler, Write
 from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.simulation import history
-
-if TYPE_CHECKING:
-    from eventfabric.testing.simulation.process import Process
+from eventfabric.testing.simulation.machine import Machine
 
 
 class ObservedLedger(MemoryLedger):
     """A ledger whose reads of lanes are noted at the moment at which they take place."""
 
-    def __init__(self, process: "Process", region: str, requests: Requests) -> None:
+    def __init__(self, process: Machine, region: str, requests: Requests) -> None:
         world = process.world
         super().__init__(
             world.cloud.regions[region],
@@ -46,7 +44,7 @@ class ObservedLedger(MemoryLedger):
 class ObservedHandler:
     """ports.Handler: notes what was handed out, and what became of it."""
 
-    def __init__(self, inner: Handler, process: "Process") -> None:
+    def __init__(self, inner: Handler, process: Machine) -> None:
         self._inner = inner
         self._process = process
         self.batch_events_max = inner.batch_events_max
@@ -54,7 +52,7 @@ class ObservedHandler:
     def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
         """See ports.Handler."""
         process = self._process
-        process.breathe(process.world.latency_seconds(process))
+        process.breathe(process.latency_seconds())
         places = tuple(
             history.EventPlace(str(one.id), one.key, str(one.lane), one.sequence or 0, one.late)
             for one in events

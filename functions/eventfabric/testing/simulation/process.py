@@ -1,25 +1,20 @@
-"""Owns a simulated machine: its ports, on which every call is a turn of the schedule and may fail as the seed says."""
+"""Owns a process: the ports of a machine, on which every call is a turn of the schedule and may fail by the seed."""
 
-import asyncio
-import os
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import suppress
-from random import Random
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
 from eventfabric.ports import Doorbells, Ports
-from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash
+from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.region import Tear
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.machine import Machine
 from eventfabric.testing.simulation.observed import ObservedLedger
-from eventfabric.testing.simulation.schedule import ProcessClock
+from eventfabric.testing.simulation.world import World
 from eventfabric.wire.doorbell import Doorbell
-
-if TYPE_CHECKING:
-    from eventfabric.testing.simulation.world import World
 
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 1.0
@@ -35,62 +30,12 @@ _FAULTS: Final = (
 )
 
 
-class Process:
-    """One machine of a Region. `is_dead`: it makes no effect any more, whatever its code still tries.
+class Process(Machine):
+    """A machine of a Region that runs code of the fabric, by these ports."""
 
-    `environment`: what its code is to find in the environment, where that is not only the fabric's own.
-    """
-
-    def __init__(self, world: "World", name: str, region: str) -> None:
-        self.world = world
-        self.name = name
-        self.region = region
-        self.random = Random(f"{world.plan.seed} {name}")
-        self.torn = Random(f"{world.plan.seed} {name} torn")
-        self.clock = ProcessClock(world.schedule, world.skew_ms(region, self.random))
-        self.is_dead = False
-        self.is_stalled = False
-        self.until_us: int | None = None
-        self.environment: Mapping[str, str] = {}
+    def __init__(self, world: World, name: str, region: str) -> None:
+        super().__init__(world, name, region)
         self.ports = self._ports(region)
-        world.processes.append(self)
-
-    def tell(self, kind: type[history.Entry], **about: object) -> None:
-        """Note what happened here."""
-        self.world.note(kind, self.name, **about)
-
-    def die(self, reason: str) -> None:
-        """End the process where it stands: raises SimulatedCrash."""
-        if not self.is_dead:
-            self.is_dead = True
-            self.tell(history.Crashed, reason=reason)
-        raise SimulatedCrash(reason)
-
-    def breathe(self, seconds: float) -> None:
-        """Let others run for so long. SimulatedCrash where the process did not survive that."""
-        if not self.is_dead and self.environment:
-            self._pause_own_code(seconds)
-        elif not self.is_dead:
-            self.world.schedule.pause(seconds)
-        if self.is_dead:
-            raise SimulatedCrash(self.name)
-        if self.until_us is not None and self.world.schedule.now_us > self.until_us and not self.is_stalled:
-            self.die("its time was up")
-
-    def _pause_own_code(self, seconds: float) -> None:
-        """Others run in this thread meanwhile: somebody's own code finds its event loop and environment again."""
-        loop = asyncio._get_running_loop()
-        asyncio._set_running_loop(None)
-        try:
-            self.world.schedule.pause(seconds)
-        finally:
-            asyncio._set_running_loop(loop)
-            os.environ.update(self.environment)
-
-    def draws(self, fault: str) -> bool:
-        """Whether a fault happens here and now."""
-        rate = self.world.rate(fault)
-        return rate > 0 and self.random.random() < rate
 
     def _ports(self, region: str) -> Ports:
         world = self.world
@@ -123,7 +68,7 @@ class Calls(Faults):
     def call(self, name: str, effect: Callable[[], T]) -> T:
         """Take a turn, then make the call, or fail it."""
         process, world = self._process, self._process.world
-        process.breathe(world.latency_seconds(process))
+        process.breathe(process.latency_seconds())
         fault = self._drawn(name)
         if fault is not None:
             process.tell(history.Called, call=name, fault=fault.name.lower())
@@ -187,13 +132,13 @@ class _Resent(Faults):
             with suppress(Exception):  # nobody hears of a refusal either
                 effect()
             world.look(process.name)
-        process.breathe(world.latency_seconds(process))
+        process.breathe(process.latency_seconds())
         raise OutcomeUnknownError(name, "simulated: no reply to a request")
 
     def _torn(self, effect: Callable[[], T]) -> T:
         """Make a transaction of which others see a part first, if the seed says so."""
         process, world = self._process, self._process.world
-        if not world.tears(process):
+        if not process.tears():
             return effect()
         region = world.cloud.regions[self._region]
 

@@ -16,6 +16,7 @@ from eventfabric.testing.simulation.plan import Happening, Plan
 from eventfabric.testing.simulation.process import Process
 from eventfabric.testing.simulation.producers import Producer
 from eventfabric.testing.simulation.schedule import START_MS, StepsExceededError
+from eventfabric.testing.simulation.subscribers import handler_for
 from eventfabric.testing.simulation.world import World
 
 STEPS_MAX: Final = 240_000
@@ -30,7 +31,7 @@ _ROUNDS_MAX: Final = 12
 
 def simulate(plan: Plan) -> History:
     """What comes of a plan; the same plan gives the same history, byte for byte."""
-    return simulate_in(World(plan))
+    return simulate_in(World(plan, handlers=handler_for))
 
 
 def simulate_in(world: World) -> History:

@@ -1,16 +1,14 @@
 """The simulation's own handlers: each event is handled, fails, crashes or hangs as the plan says."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eventfabric.model.event import Event
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import subscriber
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.machine import Machine
 from eventfabric.testing.simulation.observer import EFFECTS
-
-if TYPE_CHECKING:
-    from eventfabric.testing.simulation.process import Process
 
 _HANG_SECONDS = 200.0
 
@@ -32,7 +30,7 @@ def stand_in(event: Event, delivery: Delivery) -> None:
     raise NotImplementedError
 
 
-def handler_for(process: "Process", name: str) -> Callable[..., Any]:
+def handler_for(process: Machine, name: str) -> Callable[..., Any]:
     """A subscription's handler on one machine."""
     batch = process.world.subscription(name).batch
     handling = _Handling(process, name)
@@ -54,7 +52,7 @@ def handler_for(process: "Process", name: str) -> Callable[..., Any]:
 
 
 class _Handling:
-    def __init__(self, process: "Process", name: str) -> None:
+    def __init__(self, process: Machine, name: str) -> None:
         self._process = process
         self._name = name
         world = process.world
@@ -90,7 +88,7 @@ class _Handling:
         process, world = self._process, self._process.world
         with delivery.once("charge", event=event, verify=lambda step: step.key in world.charges) as step:
             if not step.done:
-                process.breathe(world.latency_seconds(process))
+                process.breathe(process.latency_seconds())
                 world.charges[step.key] = world.charges.get(step.key, 0) + 1
                 process.tell(
                     history.Charged,
@@ -99,4 +97,4 @@ class _Handling:
                     id=str(event.id),
                     key=step.key,
                 )
-                process.breathe(world.latency_seconds(process))
+                process.breathe(process.latency_seconds())

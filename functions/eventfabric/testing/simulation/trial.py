@@ -16,6 +16,7 @@ from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.profiles import PROFILES
 from eventfabric.testing.simulation.run import simulate_in
+from eventfabric.testing.simulation.subscribers import handler_for
 from eventfabric.testing.simulation.world import World
 
 _NOT_YET: Final = "begins"
@@ -68,7 +69,7 @@ def tried(plan: Plan) -> tuple[Outcome, History]:
     kept = History(plan, [])
     try:
         with silence():
-            world = World(plan)
+            world = World(plan, handlers=handler_for)
             kept = History(plan, world.entries)
             kept = simulate_in(world)
             said = tuple(verdicts(kept))

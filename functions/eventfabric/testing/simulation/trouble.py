@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from eventfabric.testing.memory.table import CONFLICT, DENIED, KEY_DENIED, THROTTLE, MemoryTable, Refuser
 from eventfabric.testing.simulation import history
-
-if TYPE_CHECKING:
-    from eventfabric.testing.simulation.world import World
+from eventfabric.testing.simulation.plan import Plan
 
 _READS: Final = ("GetItem", "Query")
 _FAULTS: Final = {CONFLICT: "conflict", THROTTLE: "no capacity", DENIED: "denied", KEY_DENIED: "key denied"}
@@ -38,10 +36,26 @@ class Denial:
         return (table.region, table.name in self.tables) == (self.region, True) and self.part in str(key[0])
 
 
+class Fabric(Protocol):
+    """The fabric whose services these are, as far as it matters here; see world.World."""
+
+    plan: Plan
+    healed: bool
+    is_calm: bool
+
+    def rate(self, fault: str) -> float:
+        """How often a fault happens now."""
+        ...
+
+    def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
+        """Write an entry of the history."""
+        ...
+
+
 class Trouble:
     """What the services of one fabric refuse at this moment. Nothing of it has an effect, and all of it passes."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: Fabric) -> None:
         self._world = world
         self._random = Random(f"{world.plan.seed} trouble")
         self._throttled: list[tuple[str, str, str]] = []

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from eventfabric.definition.file import parse_definition
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
@@ -13,16 +13,13 @@ from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.observer import EFFECTS, Observer, is_foreign
 from eventfabric.testing.simulation.plan import Plan, PlannedSubscription
-from eventfabric.testing.simulation.process import Process
-from eventfabric.testing.simulation.schedule import Schedule, SimulatedTime
-from eventfabric.testing.simulation.subscribers import handler_for
+from eventfabric.testing.simulation.schedule import ProcessClock, Schedule, SimulatedTime
 from eventfabric.testing.simulation.trouble import Trouble
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.keys import Item, is_record
 
 PERMANENT = "eventfabric.testing.simulation.subscribers:RefusedForGood"
-_BASE_LATENCY_SECONDS = 0.004
 _STALE_MS = 1_500
 """How old what a read may show is that does not ask for consistency."""
 
@@ -72,6 +69,15 @@ def _subscription(one: PlannedSubscription, plan: Plan) -> str:
     """
 
 
+class Running(Protocol):
+    """A machine, as far as what befalls its Region befalls it; see machine.Machine."""
+
+    name: str
+    region: str
+    clock: ProcessClock
+    is_dead: bool
+
+
 class World:
     """One simulated fabric.
 
@@ -85,7 +91,7 @@ class World:
         plan: Plan,
         *,
         topology: Topology | None = None,
-        handlers: Callable[[Process, str], Callable[..., Any]] = handler_for,
+        handlers: Callable[[Any, str], Callable[..., Any]],
         redrives: bool = False,
     ) -> None:
         """A world in which nothing has happened yet.
@@ -93,7 +99,7 @@ class World:
         Args:
             plan: what will.
             topology: of somebody's own fabric, which the plan must fit.
-            handlers: a process's handler by name.
+            handlers: makes the handler of a machine for a subscription.
             redrives: whether dead letters are redriven once faults have ended.
         """
         self.plan = plan
@@ -106,7 +112,7 @@ class World:
         self.topology = topology or Topology(parse_definition(definition_of(plan)))
         self.cloud = MemoryCloud.of(self.topology, clock=self.time, entropy=self.entropy)
         self.entries: list[history.AnyEntry] = []
-        self.processes: list[Process] = []
+        self.processes: list[Running] = []
         self.healed = False
         self.is_calm = False
         self.lost: set[str] = set()
@@ -172,15 +178,6 @@ class World:
     def rate(self, fault: str) -> float:
         """How often a fault happens now."""
         return 0.0 if self.healed or self.is_calm else self.plan.rate(fault)
-
-    def tears(self, process: Process) -> bool:
-        """Say whether reads see a transaction of a process item by item now."""
-        rate = self.rate("torn")
-        return rate > 0 and process.torn.random() < rate
-
-    def latency_seconds(self, process: Process) -> float:
-        """How long one call takes."""
-        return _BASE_LATENCY_SECONDS * (0.25 + process.random.expovariate(1.0)) * self.plan.slowness
 
     def skew_ms(self, region: str, random: Random) -> int:
         """How far a new machine's clock is off."""

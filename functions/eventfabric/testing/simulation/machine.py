@@ -1,0 +1,79 @@
+"""Owns a simulated machine: it lives until it dies, others run while it waits, and its clock is its own."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from random import Random
+
+from eventfabric.testing.memory.faults import SimulatedCrash
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.schedule import ProcessClock
+from eventfabric.testing.simulation.world import World
+
+_BASE_LATENCY_SECONDS = 0.004
+
+
+class Machine:
+    """One machine of a Region. `is_dead`: it makes no effect any more, whatever its code still tries.
+
+    `environment`: what its code is to find in the environment, where that is not only the fabric's own.
+    """
+
+    def __init__(self, world: World, name: str, region: str) -> None:
+        self.world = world
+        self.name = name
+        self.region = region
+        self.random = Random(f"{world.plan.seed} {name}")
+        self.torn = Random(f"{world.plan.seed} {name} torn")
+        self.clock = ProcessClock(world.schedule, world.skew_ms(region, self.random))
+        self.is_dead = False
+        self.is_stalled = False
+        self.until_us: int | None = None
+        self.environment: Mapping[str, str] = {}
+        world.processes.append(self)
+
+    def tell(self, kind: type[history.Entry], **about: object) -> None:
+        """Note what happened here."""
+        self.world.note(kind, self.name, **about)
+
+    def die(self, reason: str) -> None:
+        """End the process where it stands: raises SimulatedCrash."""
+        if not self.is_dead:
+            self.is_dead = True
+            self.tell(history.Crashed, reason=reason)
+        raise SimulatedCrash(reason)
+
+    def breathe(self, seconds: float) -> None:
+        """Let others run for so long. SimulatedCrash where the process did not survive that."""
+        if not self.is_dead and self.environment:
+            self._pause_own_code(seconds)
+        elif not self.is_dead:
+            self.world.schedule.pause(seconds)
+        if self.is_dead:
+            raise SimulatedCrash(self.name)
+        if self.until_us is not None and self.world.schedule.now_us > self.until_us and not self.is_stalled:
+            self.die("its time was up")
+
+    def _pause_own_code(self, seconds: float) -> None:
+        """Others run in this thread meanwhile: somebody's own code finds its event loop and environment again."""
+        loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            self.world.schedule.pause(seconds)
+        finally:
+            asyncio._set_running_loop(loop)
+            os.environ.update(self.environment)
+
+    def draws(self, fault: str) -> bool:
+        """Whether a fault happens here and now."""
+        rate = self.world.rate(fault)
+        return rate > 0 and self.random.random() < rate
+
+    def latency_seconds(self) -> float:
+        """How long one call takes."""
+        return _BASE_LATENCY_SECONDS * (0.25 + self.random.expovariate(1.0)) * self.world.plan.slowness
+
+    def tears(self) -> bool:
+        """Say whether reads see a transaction of this machine item by item now."""
+        rate = self.world.rate("torn")
+        return rate > 0 and self.torn.random() < rate
