@@ -16,14 +16,15 @@ from itertools import count
 from eventfabric.testing.simulation.hunt import hunt
 from eventfabric.testing.simulation.kept import Kept, chosen, keep, write
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.profiles import PROFILES
 from eventfabric.testing.simulation.progress import progress
 from eventfabric.testing.simulation.summary import Summary
-from eventfabric.testing.simulation.trial import Outcome, tried, try_seed
+from eventfabric.testing.simulation.trial import Outcome
 from eventfabric.testing.simulation.worker import ends_in_order
 from scripts.simulation import regressions
 from scripts.simulation.arguments import Arguments, parsed
 from scripts.simulation.report import as_json, print_failure, print_plan, print_summary
+from tests.simulation.profiles import PROFILES
+from tests.simulation.trials import tried, try_seed
 
 FOUND, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -85,7 +86,8 @@ def _outcomes(asked: Arguments, begun: float) -> Generator[Outcome, None, None]:
 
 def _kept(asked: Arguments, outcome: Outcome) -> Kept:
     plan = PROFILES[asked.profile].plan(outcome.seed)
-    return keep(outcome, plan, asked.out / f"{asked.profile}-{outcome.seed}", shrinks=asked.shrink)
+    folder = asked.out / f"{asked.profile}-{outcome.seed}"
+    return keep(outcome, plan, folder, shrinks=asked.shrink, trial=tried)
 
 
 def _replay(asked: Arguments, plan: Plan) -> int:

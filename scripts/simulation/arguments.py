@@ -13,7 +13,7 @@ import msgspec
 
 from eventfabric.testing.simulation.hunt import seed_range
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.profiles import PROFILES
+from tests.simulation.profiles import PROFILES
 
 OUT = Path("build/simulation")
 _DEFAULT_LAST = 199

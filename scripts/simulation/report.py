@@ -7,10 +7,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from eventfabric.testing.simulation.checkers.verdict import Result, Verdict
 from eventfabric.testing.simulation.kept import Kept
 from eventfabric.testing.simulation.summary import KINDS, Summary
 from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.verdict import Result, Verdict
 
 _WIDTH_MIN = 100
 

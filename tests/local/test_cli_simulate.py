@@ -198,7 +198,7 @@ def test_a_subscription_of_which_nothing_was_judged_is_not_passed_over(project: 
     ran = simulate(
         "--setup", "subscribers.mailer:make", "--seeds", "0..5", "--jobs", "1", "--no-shrink", cwd=project
     )
-    assert "idler: no effect was judged, so nothing is known of it" in ran.out, ran.err
+    assert "idler: no effect was judged" in ran.out, ran.err
     assert "mailer: no effect" not in ran.out
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from eventfabric.testing.simulation import history as h
-from eventfabric.testing.simulation.check import CHECKERS, verdicts
-from eventfabric.testing.simulation.checkers.verdict import Result
 from eventfabric.testing.simulation.history import History, LaneEnd, ParkedStand
 from eventfabric.testing.simulation.plan import Happening, PlannedSubscription
+from eventfabric.testing.simulation.verdict import Result
+from tests.simulation.checkers.every import CHECKERS, verdicts
 from tests.simulation.hand_made import AWAY, HOME, LANE, SUB, Hand, plan_of
 
 VALID, INVALID, UNKNOWN = Result.VALID, Result.INVALID, Result.UNKNOWN

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from eventfabric.model.hybrid_clock import next_time
 from eventfabric.model.identity import HybridTime
 from eventfabric.testing.simulation import history as h
-from eventfabric.testing.simulation.check import CHECKERS
-from eventfabric.testing.simulation.checkers.verdict import Result
 from eventfabric.testing.simulation.history import EventPlace, History, ParkedStand
 from eventfabric.testing.simulation.plan import Happening, PlannedSubscription
+from eventfabric.testing.simulation.verdict import Result
+from tests.simulation.checkers.every import CHECKERS
 from tests.simulation.hand_made import AWAY, HOME, LANE, SUB, Hand, plan_of
 
 VALID, INVALID, UNKNOWN = Result.VALID, Result.INVALID, Result.UNKNOWN

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from eventfabric.testing.simulation import history as h
-from eventfabric.testing.simulation.checkers.verdict import Result
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.plan import Happening
+from eventfabric.testing.simulation.verdict import Result
 from tests.simulation.hand_made import AWAY, HOME, LANE, SUB, Hand, plan_of
 from tests.simulation.test_checkers import INVALID, UNKNOWN, VALID, one_handled, result
 

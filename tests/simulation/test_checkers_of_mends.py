@@ -3,8 +3,8 @@
 import pytest
 
 from eventfabric.testing.simulation import history as h
-from eventfabric.testing.simulation.check import CHECKERS
-from eventfabric.testing.simulation.checkers.verdict import Result
+from eventfabric.testing.simulation.verdict import Result
+from tests.simulation.checkers.every import CHECKERS
 from tests.simulation.hand_made import AWAY, HOME, LANE, Hand
 
 VALID, INVALID = Result.VALID, Result.INVALID

@@ -13,13 +13,13 @@ from eventfabric.model.event import Event
 from eventfabric.testing.idempotency import HandlersReport, HandlerTrials, Outside
 from eventfabric.testing.idempotency.hunting import run_here, worth_keeping
 from eventfabric.testing.idempotency.workload import WAYS
-from eventfabric.testing.simulation.checkers.verdict import Anomaly, Result, Verdict
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.hunt import lost_outcome
 from eventfabric.testing.simulation.kept import keep
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.summary import Summary
 from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 from eventfabric.testing.simulation.worker import LostError
 from tests.simulation import wrong_handlers
 

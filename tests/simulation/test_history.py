@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from eventfabric.testing.simulation.history import History
-from eventfabric.testing.simulation.profiles import PROFILES
-from eventfabric.testing.simulation.trial import tried
+from tests.simulation.profiles import PROFILES
+from tests.simulation.trials import tried
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(12)

@@ -15,7 +15,8 @@ import pytest
 
 from eventfabric.testing.simulation import trial
 from eventfabric.testing.simulation.hunt import hunt
-from eventfabric.testing.simulation.trial import Outcome, Tally, try_seed
+from eventfabric.testing.simulation.trial import Outcome, Tally
+from tests.simulation.trials import try_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = partial(try_seed, "default")

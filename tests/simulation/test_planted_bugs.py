@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.testing.simulation.check import CHECKERS, failures
-from eventfabric.testing.simulation.profiles import PROFILES
 from eventfabric.testing.simulation.run import simulate
+from tests.simulation.checkers.every import CHECKERS, failures
 from tests.simulation.planted_bugs import BUGS
 from tests.simulation.planting import Bug, planted
+from tests.simulation.profiles import PROFILES
 
 MEDIAN_SEEDS_MAX = 50
 

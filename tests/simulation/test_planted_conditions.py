@@ -10,8 +10,6 @@ import pytest
 from eventfabric.errors import EventFabricError
 from eventfabric.ports import Ledger
 from eventfabric.testing.memory.faults import Fault
-from eventfabric.testing.simulation.check import failures
-from eventfabric.testing.simulation.profiles import PROFILES
 from eventfabric.testing.simulation.run import simulate
 from eventfabric.testing.simulation.trial import silence
 from tests.contract import test_ledger_contract as ledger
@@ -20,7 +18,9 @@ from tests.contract.backends import MemoryBackend
 from tests.handlers import test_lanes_at_once as lanes_at_once
 from tests.handlers import test_partial_answers as functions
 from tests.handlers import test_ringing_again as ringing_again
+from tests.simulation.checkers.every import failures
 from tests.simulation.planting import Bug, planted
+from tests.simulation.profiles import PROFILES
 from tests.simulation.world import AWAY, HOME
 from tests.unit import test_at_most_once_keys as at_most_once
 from tests.unit import test_dead_letters_quorum as quorum

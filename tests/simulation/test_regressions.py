@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from eventfabric.testing.simulation.profiles import PROFILES
-from eventfabric.testing.simulation.trial import tried
 from scripts.simulation.regressions import LIST, Regression, RegressionError, add, plan_of, regressions
+from tests.simulation.profiles import PROFILES
+from tests.simulation.trials import tried
 
 TODAY = datetime.date(2026, 11, 24)
 

@@ -18,11 +18,11 @@ from eventfabric.testing.simulation.plan import (
     PlannedSubscription,
     Publish,
 )
-from eventfabric.testing.simulation.profiles import PROFILES
 from eventfabric.testing.simulation.shrink import NotShownError, Shrunk, shrink
-from eventfabric.testing.simulation.trial import tried
 from eventfabric.testing.simulation.world import definition_of
 from eventfabric.topology import Topology
+from tests.simulation.profiles import PROFILES
+from tests.simulation.trials import tried
 
 REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")
 PLAN = Plan(

@@ -11,18 +11,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from eventfabric.testing.simulation import trial
-from eventfabric.testing.simulation.checkers.verdict import Anomaly, Result, Verdict
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.kept import KEPT_MAX, chosen, keep, text_of
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.profiles import PROFILES
 from eventfabric.testing.simulation.summary import Summary
 from eventfabric.testing.simulation.trial import Outcome, Tally
+from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 from scripts.simulation import __main__ as simulation
 from scripts.simulation import regressions
 from scripts.simulation.__main__ import main
 from scripts.simulation.report import as_json, print_failure, print_summary
+from tests.simulation import trials
+from tests.simulation.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
 BAD = (
@@ -94,7 +94,7 @@ def test_a_hunt_says_what_every_checker_said_and_what_took_place(tmp_path: Path)
 def test_a_failure_is_shrunk_drawn_and_told_with_the_command_that_tries_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trial, "verdicts", never)
+    monkeypatch.setattr(trials, "verdicts", never)
     assert main(["--seeds", "17", "--out", str(tmp_path)]) == 1
     out, errors = capsys.readouterr()
     folder = tmp_path / "default-17"
@@ -105,7 +105,7 @@ def test_a_failure_is_shrunk_drawn_and_told_with_the_command_that_tries_it_again
     plan = msgspec.json.decode((folder / "plan.json").read_bytes(), type=Plan)
     assert (len(plan.events), len(plan.regions), plan.happenings, plan.rates) == (1, 1, (), {})
     history = History.decode((folder / "history.jsonl").read_bytes())
-    assert (history.plan, history.entries) == (plan, trial.tried(plan)[1].entries)
+    assert (history.plan, history.entries) == (plan, trials.tried(plan)[1].entries)
     assert "&lt;entry" in (folder / "timeline.html").read_text(encoding="utf-8")
 
     assert main(["--plan", str(folder / "plan.json"), "--out", str(tmp_path)]) == 1
@@ -117,7 +117,7 @@ def test_a_failure_is_shrunk_drawn_and_told_with_the_command_that_tries_it_again
 def test_a_failure_is_kept_as_it_is_where_it_is_not_to_be_shrunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trial, "verdicts", never)
+    monkeypatch.setattr(trials, "verdicts", never)
     assert main(["--seeds", "17", "--out", str(tmp_path), "--no-shrink", "--json"]) == 1
     (failure,) = json.loads(capsys.readouterr().out)["failures"]
     assert (failure["seed"], failure["failed"], failure["kept"]["runs"]) == (17, ["never"], 0)
@@ -133,7 +133,7 @@ def test_a_simulator_that_fails_is_a_finding_with_its_traceback(
     def broken(of: History) -> list[Verdict]:
         raise ZeroDivisionError("a bug of a checker")
 
-    monkeypatch.setattr(trial, "verdicts", broken)
+    monkeypatch.setattr(trials, "verdicts", broken)
     assert main(["--seeds", "3", "--out", str(tmp_path), "--no-shrink"]) == 1
     out = capsys.readouterr().out
     assert "seed 3: ZeroDivisionError in broken\n" in out

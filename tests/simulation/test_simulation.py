@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.check import failures
+from eventfabric.testing.simulation.drawing import FAULTS
 from eventfabric.testing.simulation.happenings import HAPPENINGS
-from eventfabric.testing.simulation.profiles import FAULTS, PROFILES
 from eventfabric.testing.simulation.run import simulate
 from eventfabric.testing.simulation.trial import silence
+from tests.simulation.checkers.every import failures
+from tests.simulation.profiles import PROFILES
 
 DEFAULT_SEEDS, OTHER_SEEDS, AT_ONCE = 2_000, 200, 20
 

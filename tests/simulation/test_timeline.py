@@ -12,15 +12,15 @@ import msgspec
 import pytest
 
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.checkers.verdict import Anomaly, Result, Verdict
 from eventfabric.testing.simulation.history import AnyEntry, History
 from eventfabric.testing.simulation.layout import Layout
 from eventfabric.testing.simulation.marks import symbol_of, text_of, time_of
 from eventfabric.testing.simulation.plan import Plan, PlannedEvent, PlannedSubscription, Publish
-from eventfabric.testing.simulation.profiles import PROFILES
 from eventfabric.testing.simulation.schedule import START_MS
 from eventfabric.testing.simulation.timeline import timeline
-from eventfabric.testing.simulation.trial import tried
+from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
+from tests.simulation.profiles import PROFILES
+from tests.simulation.trials import tried
 
 US, EU = "us-east-1", "eu-west-1"
 LANE = f"{US}/0.0"

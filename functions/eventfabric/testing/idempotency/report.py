@@ -7,10 +7,10 @@ from typing import Any
 
 from eventfabric.testing.idempotency.story import story
 from eventfabric.testing.idempotency.trials import REPEATED, STUCK
-from eventfabric.testing.simulation.checkers.verdict import Result, Verdict
 from eventfabric.testing.simulation.kept import Kept
 from eventfabric.testing.simulation.summary import Summary
 from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.verdict import Result, Verdict
 
 HINT = (
     "An effect in DynamoDB: write it by the event's id, or on a condition, or with delivery.transaction (exactly_once);"
@@ -66,7 +66,7 @@ class HandlersReport:
             raise AssertionError("no seed was tried: nothing is known")
 
     def lines(self) -> Iterator[str]:
-        """What was found, for people: each kind of failure with its schedule."""
+        """Tell what was found, for people: each kind of failure with its schedule."""
         for kept in self.kept:
             outcome = next((one for one in self.summary.failures if one.seed == kept.seed), None)
             if outcome is None:
@@ -81,7 +81,7 @@ class HandlersReport:
             yield HINT
 
     def again(self, kept: Kept) -> str:
-        """What replays a plan: the whole command; or the plan alone, where no command line can."""
+        """Say what replays a plan: the whole command; or the plan alone, where no command line can."""
         return shlex.join([*self.command, "--plan", str(kept.plan)]) if self.command else str(kept.plan)
 
     def as_json(self) -> dict[str, Any]:

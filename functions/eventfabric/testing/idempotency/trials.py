@@ -25,11 +25,12 @@ from eventfabric.testing.idempotency.outside import HANDLERS_FIND, Outside, outs
 from eventfabric.testing.idempotency.workload import NAME, Workload, calm_plans, profile_of
 from eventfabric.testing.local.invoke import environment, no_account
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.checkers.verdict import Anomaly, Facts, Result, Verdict
 from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.logged import Log
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.run import simulate_in
 from eventfabric.testing.simulation.trial import Outcome, failed, planned, silence, tally
+from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 from eventfabric.testing.simulation.worker import doing
 from eventfabric.testing.simulation.world import World
 from eventfabric.topology import Topology
@@ -128,7 +129,7 @@ class HandlerTrials:
                     )
 
     def try_seed(self, seed: int) -> Outcome:
-        """What comes of a seed."""
+        """Outcome of a seed."""
         workload = self._workloads[seed % len(self._workloads)]
         return self.tried(workload.plan(seed))[0]
 
@@ -151,7 +152,7 @@ class HandlerTrials:
                 raise SettingError("plan", one.name, f"subscriptions {', '.join(self._handlers)}")
 
     def tried(self, plan: Plan) -> tuple[Outcome, History]:
-        """What comes of a plan, with its history."""
+        """Outcome of a plan, with its history."""
         kept = History(plan, [])
         try:
             kept, left = self._run(plan)
@@ -252,7 +253,7 @@ def _may_differ(of: History) -> bool:
 
 
 def repeated(of: History) -> Counter[str]:
-    """How many attempts of events that were attempted before each subscription saw."""
+    """Count the attempts of events that were attempted before, by subscription."""
     tried: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     found: Counter[str] = Counter()
     for entry in of.entries:
@@ -281,33 +282,31 @@ def _unresolved(of: History) -> dict[tuple[str, str], str]:
 
     With the error of what is dead; of what only waits, none.
     """
-    facts = Facts(of)
+    log = Log(of)
     waiting: dict[tuple[str, str, str, str], history.ParkedStand | None] = {}
     cursors: defaultdict[tuple[str, str, str], int] = defaultdict(int)
     for entry in of.entries:
         match entry:
             case history.KeyChanged() if entry.region == entry.writer:
                 # Once a lane is handed over, what its former owner knows of a key is of no account.
-                place = (
-                    entry.subscription, facts.group(entry.subscription, entry.writer), entry.lane, entry.id,
-                )  # fmt: skip
-                waiting[place] = entry.after
+                by = log.group(entry.subscription, entry.writer)
+                waiting[entry.subscription, by, entry.lane, entry.id] = entry.after
             case history.CursorMoved():
                 # Regions that deliver a lane each for itself have a cursor each; else the furthest counts.
-                group = (entry.subscription, facts.group(entry.subscription, entry.writer), entry.lane)
+                group = (entry.subscription, log.group(entry.subscription, entry.writer), entry.lane)
                 cursors[group] = max(cursors[group], entry.after.sequence)
     found: dict[tuple[str, str], str] = {}
     for (subscription, _, lane, _), stand in waiting.items():
         for number, sequence in enumerate(stand.waiting if stand else ()):
-            if stand and (lane, sequence) in facts.logged:
-                found[subscription, facts.logged[lane, sequence].id] = "" if number else stand.error
-        for one in facts.logged.values() if stand and stand.rest_key else ():
+            if stand and (lane, sequence) in log.logged:
+                found[subscription, log.logged[lane, sequence].id] = "" if number else stand.error
+        for one in log.logged.values() if stand and stand.rest_key else ():
             if stand and one.lane == lane and stand.holds(one.sequence, one.key):
                 found.setdefault((subscription, one.id), "")
-    for one in facts.logged.values():
-        for name in facts.subscriptions:
-            behind = any(one.sequence >= cursors[name, group, one.lane] for group in facts.groups(name))
-            if behind and facts.wants(name, one):
+    for one in log.logged.values():
+        for name in log.subscriptions:
+            behind = any(one.sequence >= cursors[name, group, one.lane] for group in log.groups(name))
+            if behind and log.wants(name, one):
                 found.setdefault((name, one.id), "")
     return found
 

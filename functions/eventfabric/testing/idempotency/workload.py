@@ -16,6 +16,7 @@ from eventfabric import limits
 from eventfabric.definition.schema import Subscription
 from eventfabric.model.event import Event
 from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.drawing import Draw, Profile
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.plainer import (
     CONDUCTS,
@@ -35,7 +36,6 @@ from eventfabric.testing.simulation.plan import (
     PlannedSubscription,
     Publish,
 )
-from eventfabric.testing.simulation.profiles import Draw, Profile
 from eventfabric.testing.simulation.schedule import START_MS
 from eventfabric.topology import StreamTopology
 
@@ -51,11 +51,9 @@ _APART_SECONDS: Final = 10.0
 
 
 def profile_of(*, failover: bool, replay: bool) -> Profile:
-    """What plans look like. What repeats effects by design, a handover and a replay, is for who asks for it."""
+    """How plans are drawn. What repeats effects by design, a handover and a replay, is for who asks for it."""
     replays = ("replay", "replay") if replay else ()
     return Profile(
-        NAME,
-        "somebody's handlers under faults",
         consumers=(1, 2, 3),
         bad=(0.0, 0.2, 0.5),
         happenings=(0, 1, 2, 3),
@@ -90,7 +88,7 @@ class Workload(Draw):
         return self._plan(
             seed,
             self._calls(random.choice((1, 2, 4, 8, 14))),
-            happenings=self.happenings(expires=False),
+            happenings=self.happenings(seed, expires=False),
             rates=self.rates(),
             shards=random.choice((1, 1, 2)),
             slowness=random.choice(self._of.slowness),
@@ -181,7 +179,7 @@ class Workload(Draw):
 
 
 def calm_plans(of: History) -> list[Plan]:
-    """What a run published, in the same order, and nothing that goes wrong: several times, each at another pace."""
+    """Plan what a run published, in its order, with nothing that goes wrong: several times, each at another pace."""
     there = {
         id_
         for entry in of.entries

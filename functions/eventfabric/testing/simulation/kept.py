@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from eventfabric.testing.simulation.checkers.verdict import Result, Verdict
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.plainer import ALL, Ways
 from eventfabric.testing.simulation.plan import Plan
 from eventfabric.testing.simulation.shrink import RUNS_MAX, NotShownError, Shrunk, shrink
 from eventfabric.testing.simulation.timeline import timeline
-from eventfabric.testing.simulation.trial import Outcome, tried
+from eventfabric.testing.simulation.trial import Outcome
+from eventfabric.testing.simulation.verdict import Result, Verdict
 
 Trial = Callable[[Plan], tuple[Outcome, History]]
 KEPT_MAX = 8
@@ -41,7 +41,7 @@ class Kept:
 
     @property
     def shown(self) -> frozenset[str]:
-        """What is wrong as the kept plan shows it."""
+        """Names of what is wrong, as the kept plan shows it."""
         return frozenset(one.checker for one in self.verdicts if one.result is Result.INVALID)
 
     @property
@@ -72,7 +72,7 @@ def keep(
     folder: Path,
     *,
     shrinks: bool,
-    trial: Trial = tried,
+    trial: Trial,
     ways: Ways = ALL,
     runs_max: int = RUNS_MAX,
     wanted: frozenset[str] = frozenset(),
@@ -98,10 +98,14 @@ def keep(
             shrunk = shrink(plan, shows, ways=ways, runs_max=runs_max, stop=stop)
     found, history = trial(shrunk.plan)
     written = write(found, history, folder) if found.ended else as_it_was(outcome, shrunk.plan, folder)
-    return Kept(
-        outcome.seed, folder, written.verdicts, plan.size, shrunk.plan.size, shrunk.runs, shrunk.is_minimal,
-        written.history,
-    )  # fmt: skip
+    return replace(
+        written,
+        seed=outcome.seed,
+        size_before=plan.size,
+        size=shrunk.plan.size,
+        runs=shrunk.runs,
+        is_minimal=shrunk.is_minimal,
+    )
 
 
 def write(outcome: Outcome, history: History, folder: Path) -> Kept:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.checkers.verdict import Anomaly, Result, Verdict
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.layout import (
     GROUP_HEIGHT,
@@ -22,6 +21,7 @@ from eventfabric.testing.simulation.layout import (
 )
 from eventfabric.testing.simulation.marks import SYMBOLS, Symbol, symbol_of, text_of, time_of
 from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.verdict import Anomaly, Result, Verdict
 
 _HERE: Final = Path(__file__).parent
 _SIDE_WIDTH: Final = 190

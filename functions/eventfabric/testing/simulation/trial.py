@@ -1,24 +1,24 @@
-"""Tries one plan: its history, what checkers say, what took place. A simulator that fails is an outcome, too."""
+"""Tries one plan: its history, what is said of that, what took place. A simulator that fails is an outcome, too."""
 
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import msgspec
 
 from eventfabric.testing.simulation import history
-from eventfabric.testing.simulation.check import verdicts
-from eventfabric.testing.simulation.checkers.verdict import Result, Verdict
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.plan import Plan
-from eventfabric.testing.simulation.profiles import PROFILES
 from eventfabric.testing.simulation.run import simulate_in
 from eventfabric.testing.simulation.subscribers import handler_for
+from eventfabric.testing.simulation.verdict import Result, Verdict
 from eventfabric.testing.simulation.world import World
 
+Judge = Callable[[History], Iterable[Verdict]]
+"""Says what is right and wrong in a history."""
 _NOT_YET: Final = "begins"
 _IN_A_CALL: Final = ("before ", "after ")
 """Why a process is gone that a fault of a call ended: the fault is told by itself."""
@@ -49,23 +49,14 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def signature(self) -> frozenset[str]:
-        """What is wrong: the checkers that failed, or how the simulator did; empty where all is well."""
+        """Names of what is wrong: the checkers that failed, or how the simulator did; empty where all is well."""
         if self.broke:
             return frozenset({self.broke})
         return frozenset(one.checker for one in self.verdicts if one.result is Result.INVALID)
 
 
-def try_seed(profile: str, seed: int) -> Outcome:
-    """What comes of a profile's seed."""
-    try:
-        plan = PROFILES[profile].plan(seed)
-    except Exception as error:  # a profile that draws no plan is as much of a failure as any
-        return failed(error, History(Plan(seed, profile, (), 0, "", (), (), (), (), {}), []))
-    return tried(plan)[0]
-
-
-def tried(plan: Plan) -> tuple[Outcome, History]:
-    """What comes of a plan, with its history: as far as it came, where the simulator failed."""
+def tried(plan: Plan, verdicts: Judge) -> tuple[Outcome, History]:
+    """Run a plan with stand-ins for handlers, and judge its history: as far as it came, where the simulator failed."""
     kept = History(plan, [])
     try:
         with silence():
@@ -79,7 +70,7 @@ def tried(plan: Plan) -> tuple[Outcome, History]:
 
 
 def failed(error: Exception, kept: History) -> Outcome:
-    """What a simulator that raised has come to."""
+    """Outcome of a simulator that raised."""
     text = "".join(traceback.format_exception(error))
     plan, told = kept.plan, tally(kept.entries)
     return Outcome(plan.seed, (), told, planned(plan), len(kept.entries), _place(error), text)
@@ -91,7 +82,7 @@ def planned(plan: Plan) -> tuple[str, ...]:
 
 
 def tally(entries: Iterable[history.AnyEntry]) -> Tally:
-    """How often each fault and happening took place, and how often each finding was made."""
+    """Count how often each fault and happening took place, and how often each finding was made."""
     faults, happenings, findings = Counter[str](), Counter[str](), Counter[str]()
     for entry in entries:
         match entry:
@@ -132,7 +123,7 @@ def _place(error: Exception) -> str:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Nobody reads what a thousand simulated processes log."""
+    """Log nothing meanwhile: nobody reads what a thousand simulated processes say."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

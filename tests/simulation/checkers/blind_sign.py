@@ -1,0 +1,76 @@
+"""Blind sign: events wait, and the age of the oldest that a pass tells says nothing of it; or says so of nothing."""
+
+from typing import Final
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.facts import Facts
+
+NAME = "blind_sign"
+_RATES: Final = {"lag"}
+_HAPPENINGS: Final = {"passes", "producer_clock", "pause", "hole", "cut", "reconcile", "outage"}
+_SLACK_MS: Final = 60_000
+"""A pass, and what it reads, take their time."""
+
+
+def check(of: History) -> Verdict:
+    """Hold each age that is told against what stood in the Region's log behind its cursors, by the passes before."""
+    facts = Facts(of)
+    plan = facts.plan
+    if (
+        plan.rates.keys() - _RATES
+        or plan.slowness > 1
+        or any(one.what not in _HAPPENINGS for one in plan.happenings)
+    ):
+        return verdict(NAME, [], unknown=True)
+    anomalies: list[Anomaly] = []
+    arrived: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    cursors: dict[tuple[str, str, str], tuple[int, int]] = {}
+    passes: dict[tuple[str, str], list[int]] = {}
+    for number, entry in enumerate(of.entries):
+        match entry:
+            case history.Appended():
+                end = entry.sequence + len(entry.ids)
+                arrived.setdefault((entry.region, entry.lane), []).append((end, entry.at_ms))
+            case history.Removed():
+                gone = arrived.get((entry.region, entry.lane), [])
+                gone[:] = [one for one in gone if one[0] != entry.sequence + entry.count]
+            case history.CursorMoved(copied=False):
+                key = (entry.writer, entry.subscription, entry.lane)
+                _, began_ms = cursors.get(key, (0, entry.at_ms))
+                cursors[key] = (max(entry.after.sequence, entry.after.replay_until), began_ms)
+            case history.Gauged(metric="OldestUndelivered"):
+                of_subscription = passes.setdefault((entry.region, entry.subscription), [])
+                oldest_ms = _oldest_ms(entry, arrived, cursors)
+                seen_ms = next((at for at in of_subscription if at > oldest_ms + _SLACK_MS), None)
+                least_ms = 0 if seen_ms is None else entry.at_ms - seen_ms - _SLACK_MS
+                if 1000 * entry.value < least_ms:
+                    waits = f"{entry.value:.0f} s, and does so for {least_ms // 1000} s"
+                    what = f"{entry.region} says that {entry.subscription} waits {waits}"
+                    anomalies.append(Anomaly(what, number))
+                of_subscription.append(entry.at_ms)
+            case _:
+                pass
+    return verdict(NAME, anomalies)
+
+
+def _oldest_ms(
+    entry: history.Gauged,
+    arrived: dict[tuple[str, str], list[tuple[int, int]]],
+    cursors: dict[tuple[str, str, str], tuple[int, int]],
+) -> int:
+    """When the oldest event behind a cursor of the Region came there; now where there is none.
+
+    A cursor that was begun while the pass was on its way is none to it yet: where the lane begins was not known.
+    """
+    return min(
+        (
+            at_ms
+            for (region, name, lane), (stands, began_ms) in cursors.items()
+            if (region, name) == (entry.region, entry.subscription) and began_ms < entry.at_ms - _SLACK_MS
+            for end, at_ms in arrived.get((region, lane), [])
+            if end > stands
+        ),
+        default=entry.at_ms,
+    )

@@ -1,0 +1,81 @@
+"""Breaker attempts: while a circuit is open, more is attempted than its probes; while it is paused, anything.
+
+What counts is what who attempts had read before he read the lane: a warm function may trust for some seconds, and who
+is at work goes on to his invocation's end.
+"""
+
+from eventfabric import limits
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.facts import Facts
+
+NAME = "breaker_attempts"
+_PROBE_MS = 1000 * limits.CIRCUIT_PROBE_SECONDS
+
+
+class _Circuit:
+    """How a circuit stands since the entry of that number, and how many attempts failed since."""
+
+    def __init__(self, state: str, since: int, since_ms: int) -> None:
+        self.state = state
+        self.since = since
+        self.since_ms = since_ms
+        self.failures = 0
+
+
+class _Known:
+    """Which entry told a process of a Region's circuit last, and what of that it knew when it read a lane."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str, str], int] = {}
+        self._then: dict[tuple[str, str, str, str], int] = {}
+
+    def feed(self, facts: Facts, number: int, entry: history.AnyEntry) -> None:
+        """One more entry."""
+        if isinstance(entry, history.StandingRead) and number not in facts.unheard:
+            self._told[entry.actor, entry.subscription, entry.region] = number
+        elif isinstance(entry, history.LaneRead):
+            for region in facts.plan.regions:
+                told = self._told.get((entry.actor, entry.subscription, region), 0)
+                self._then[entry.actor, entry.subscription, entry.lane, region] = told
+
+    def behind(self, entry: history.AttemptBegan | history.AttemptEnded) -> int:
+        """The entry that told whoever attempts."""
+        return self._then.get((entry.actor, entry.subscription, entry.events[0].lane, entry.region), 0)
+
+
+def check(of: History) -> Verdict:
+    """No attempt by who knew that it is paused; of who knew that it is open, one failure a probe."""
+    facts = Facts(of)
+    circuits: dict[tuple[str, str], _Circuit] = {}
+    known = _Known()
+    anomalies: list[Anomaly] = []
+    for number, entry in enumerate(facts.entries):
+        known.feed(facts, number, entry)
+        if isinstance(entry, history.CircuitSwitched):
+            key = (entry.region, entry.subscription)
+            if key not in circuits or circuits[key].state != entry.state:
+                circuits[key] = _Circuit(entry.state, number, entry.at_ms)
+        elif isinstance(entry, history.AttemptEnded | history.AttemptBegan):
+            circuit = circuits.get((entry.region, entry.subscription))
+            if circuit is None or circuit.state == "closed" or known.behind(entry) <= circuit.since:
+                continue
+            what = _wrong(facts, circuit, entry)
+            if what:
+                anomalies.append(Anomaly(f"{entry.subscription} in {entry.region}: {what}", number))
+    return verdict(NAME, anomalies)
+
+
+def _wrong(facts: Facts, circuit: _Circuit, entry: history.AttemptBegan | history.AttemptEnded) -> str:
+    if circuit.state == "paused":
+        return f"paused, and attempts {entry.events[0].id}"
+    if isinstance(entry, history.AttemptBegan) or not entry.error:
+        return ""
+    circuit.failures += 1
+    clocks_differ = facts.plan.rate("skew") or any(one.what == "clock" for one in facts.plan.happenings)
+    # Of the clocks that differ by a second or so, and the probe that opened it, nothing is to be said.
+    probes = 3 + (entry.at_ms - circuit.since_ms) // _PROBE_MS
+    if clocks_differ or circuit.failures <= probes:
+        return ""
+    return f"open, and {circuit.failures} attempts failed where {probes} probes were due"

@@ -1,0 +1,62 @@
+"""Cursor regression: a cursor runs back without a replay, or a Region takes over behind what it had been told."""
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import CursorStand, History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.facts import Facts
+
+NAME = "cursor_regression"
+Known = dict[tuple[str, str, str], dict[str, CursorStand]]
+
+
+def check(of: History) -> Verdict:
+    """Each Region's cursors, write by write; and where handovers begin."""
+    facts = Facts(of)
+    anomalies: list[Anomaly] = []
+    known: Known = {}
+    read: Known = {}
+    for number, entry in enumerate(of.entries):
+        if isinstance(entry, history.LaneRead):
+            told = known.get((entry.region, entry.subscription, entry.lane), {})
+            read[entry.actor, entry.subscription, entry.lane] = dict(told)
+        if not isinstance(entry, history.CursorMoved):
+            continue
+        if not entry.copied:
+            what = _wrong(facts, entry, number) or _taken_over_behind(entry, read)
+            if what:
+                anomalies.append(
+                    Anomaly(f"{entry.subscription} {entry.lane} in {entry.writer}: {what}", number)
+                )
+        known.setdefault((entry.region, entry.subscription, entry.lane), {})[entry.writer] = entry.after
+    return verdict(NAME, anomalies)
+
+
+def _wrong(facts: Facts, entry: history.CursorMoved, number: int) -> str:
+    before, after = entry.before, entry.after
+    if before is None:
+        return ""
+    if after.epoch < before.epoch:
+        return f"epoch {before.epoch} to {after.epoch}"
+    if after.epoch == before.epoch and after.sequence < before.sequence:
+        replayed = facts.replays(
+            entry.subscription, facts.group(entry.subscription, entry.region), before=number
+        )
+        # In a table that was made anew, nothing that was handed out is left to be replayed.
+        is_anew = any(one.what == "made_anew" for one in facts.plan.happenings)
+        if not (replayed and (after.replay_until > after.sequence or is_anew)):
+            return f"from {before.sequence} back to {after.sequence}"
+    return ""
+
+
+def _taken_over_behind(entry: history.CursorMoved, read: Known) -> str:
+    """A Region that takes over goes on from the furthest of what it read, or from what waits in parked keys there."""
+    if entry.after.epoch <= (entry.before.epoch if entry.before else 0):
+        return ""
+    told = read.get((entry.actor, entry.subscription, entry.lane), {})
+    if not told:
+        return ""
+    latest = max(told.values(), key=lambda one: (one.epoch, one.sequence))
+    least = latest.sequence if latest.low < 0 else min(latest.low, latest.sequence)
+    if entry.after.sequence < least:
+        return f"taken over at {entry.after.sequence}, where {latest.sequence} was known"
+    return ""

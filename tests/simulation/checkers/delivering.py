@@ -1,0 +1,142 @@
+"""Owns how far delivery is at each entry of a history: what is handled, discarded, parked, skipped or gone by then."""
+
+from collections import defaultdict
+from typing import Final
+
+from eventfabric.model.parked import is_alone
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.logged import Logged
+from tests.simulation.checkers.facts import Facts, places_of
+
+_DAY_MS: Final = 86_400_000
+_SKEW_MS: Final = 300_000
+"""By how much clocks may be off: more than they jump."""
+
+
+def dropped_of_rest(facts: Facts, entry: history.Settled) -> list[int]:
+    """The events of a key that were discarded by where they stand in the log."""
+    return [
+        one.sequence
+        for one in facts.lanes.get(entry.lane, [])
+        if one.key == entry.key and entry.since <= one.sequence < entry.until
+    ]
+
+
+class Delivering:
+    """How far each lane is for each group, entry by entry: feed it the entries in order."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.handled: set[tuple[str, str, str, int]] = set()
+        """Subscription, group, lane and sequence of every event whose handler returned (or whose effect is made)."""
+        self.discarded: set[tuple[str, str, str, int]] = set()
+        self.parked: defaultdict[tuple[str, str, str], dict[str, history.ParkedStand]] = defaultdict(dict)
+        """By Region, subscription and lane: what stands in its parked keys."""
+        self._keys: dict[tuple[str, str, str, str], str] = {}
+        self.cursors: dict[tuple[str, str, str], history.CursorStand] = {}
+        """By Region, subscription and lane."""
+        self.began: dict[tuple[str, str, str], tuple[int, int]] = {}
+        """By subscription, group and lane: the first event that was ever to be handed out, and since when."""
+        self.removed: set[tuple[str, int]] = set()
+        """Places whose record is gone from its origin's log by now."""
+        self.skipped: set[tuple[str, int]] = set()
+        """Places past which an operator had the lane go on by now."""
+        self._of_id: defaultdict[str, list[Logged]] = defaultdict(list)
+        for one in facts.logged.values():
+            self._of_id[one.id].append(one)
+
+    def feed(self, entry: history.AnyEntry) -> None:
+        """One more entry."""
+        facts = self.facts
+        match entry:
+            case history.AttemptEnded() if not entry.error:
+                if facts.subscriptions[entry.subscription].guarantee != "exactly_once":
+                    self._note(entry.subscription, entry.region, entry.events)
+            case history.EffectMade():
+                group = facts.group(entry.subscription, entry.region)
+                for one in self._of_id[entry.id]:
+                    self.handled.add((entry.subscription, group, one.lane, one.sequence))
+            case history.Removed() if entry.lane.startswith(f"{entry.region}/"):
+                self.removed.update((entry.lane, entry.sequence + index) for index in range(entry.count))
+            case history.Appended() if not entry.copied:
+                if entry.skipped:
+                    self.skipped.update(places_of(entry))
+                else:
+                    self.removed.difference_update(facts.put_back(entry))
+            case history.Settled() if entry.action == "discarded":
+                group = facts.group(entry.subscription, entry.region)
+                for sequence in (entry.sequence, *entry.dropped, *dropped_of_rest(facts, entry)):
+                    self.discarded.add((entry.subscription, group, entry.lane, sequence))
+            case history.KeyChanged() if not entry.copied:
+                parked = self.parked[entry.writer, entry.subscription, entry.lane]
+                self._keys[entry.writer, entry.subscription, entry.lane, entry.id] = entry.key
+                if entry.after is None:
+                    parked.pop(entry.id, None)
+                else:
+                    parked[entry.id] = entry.after
+            case history.CursorMoved() if not entry.copied:
+                self.cursors[entry.writer, entry.subscription, entry.lane] = entry.after
+                if entry.after.began:
+                    group = facts.group(entry.subscription, entry.region)
+                    self.began.setdefault(
+                        (entry.subscription, group, entry.lane), (entry.after.began, entry.at_ms)
+                    )
+
+    def _is_lost(self, one: Logged) -> bool:
+        """Tell what somebody deleted, and nobody skipped: it may come back."""
+        first = self.facts.logged_from.get((one.lane, one.sequence), one.sequence)
+        return (one.lane, first) in self.facts.lost and (one.lane, one.sequence) not in self.skipped
+
+    def _note(self, subscription: str, region: str, events: tuple[history.EventPlace, ...]) -> None:
+        group = self.facts.group(subscription, region)
+        for place in events:
+            self.handled.add((subscription, group, place.lane, place.sequence))
+
+    def _is_before_it_began(self, subscription: str, group: str, one: Logged) -> bool:
+        """Whether the subscription chose to begin behind it, or had to since it was past its time."""
+        facts = self.facts
+        began, began_ms = self.began.get((subscription, group, one.lane), (0, 0))
+        if one.sequence >= began or facts.subscriptions[subscription].start != "earliest":
+            return one.sequence < began
+        age_ms, kept_ms = began_ms - facts.entries[one.entry].at_ms, facts.plan.retention_days * _DAY_MS
+        return kept_ms > 0 and age_ms >= kept_ms - _SKEW_MS
+
+    def is_dead(self, region: str, subscription: str, lane: str, parking_id: str) -> bool:
+        """Whether what is parked under an id waits for somebody.
+
+        An event that was parked alone, when no order was kept, does so, too, behind a dead one of its key.
+        """
+        where = (region, subscription, lane)
+        parked = self.parked[where]
+        if parked[parking_id].state == "dead":
+            return True
+        key, first = self._keys[(*where, parking_id)], parked[parking_id].waiting[:1]
+        return (
+            self.facts.is_reordered
+            and is_alone(parking_id)
+            and any(
+                is_alone(one)
+                and stand.state == "dead"
+                and self._keys[(*where, one)] == key
+                and stand.waiting[:1] < first
+                for one, stand in parked.items()
+            )
+        )
+
+    def waits(self, region: str, subscription: str, lane: str, sequence: int) -> bool:
+        """Whether an event waits in a parked key."""
+        logged = self.facts.logged.get((lane, sequence))
+        key = "" if logged is None else logged.key
+        return any(one.holds(sequence, key) for one in self.parked[region, subscription, lane].values())
+
+    def is_over(self, subscription: str, group: str, one: Logged) -> bool:
+        """Whether nobody is to hand the event out any more: handled, discarded, gone, elsewhere, or never wanted."""
+        facts, place = self.facts, (subscription, group, one.lane, one.sequence)
+        if place in self.handled or place in self.discarded or not facts.wants(subscription, one):
+            return True
+        if (one.lane, one.sequence) in self.removed and not self._is_lost(one):
+            return True
+        if self._is_before_it_began(subscription, group, one):
+            return True
+        copies = facts.copies(one)
+        return any((subscription, group, copy.lane, copy.sequence) in self.handled for copy in copies)

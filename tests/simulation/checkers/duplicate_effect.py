@@ -1,0 +1,130 @@
+"""Duplicate effect: an event is handed out again, or takes effect again, though it is known to be handled.
+
+What a handover may repeat is what its Region had not been told of; a crash, what was not committed; and of a batch that
+stands in two lanes, what a Region hands out before it is told that the other copy is delivered (decision 0015).
+"""
+
+from collections import Counter, defaultdict
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.delivering import Delivering
+from tests.simulation.checkers.facts import Facts
+
+NAME = "duplicate_effect"
+
+
+def check(of: History) -> Verdict:
+    """No effect twice, no attempt behind a cursor that was read, nothing appended twice."""
+    facts = Facts(of)
+    return verdict(NAME, [*_effects(facts), *_attempts(facts), *_appends(facts)])
+
+
+def _effects(facts: Facts) -> list[Anomaly]:
+    """Under exactly_once: one for each event, replay, and handover that had not heard of it."""
+    anomalies: list[Anomaly] = []
+    counts: Counter[tuple[str, str, str]] = Counter()
+    repeats = _takeovers(facts)
+    places = defaultdict(list)
+    for one in facts.logged.values():
+        places[one.id].append(one)
+    told: dict[tuple[str, str, str], int] = {}
+    reads: dict[str, int] = {}
+    for number, entry in enumerate(facts.entries):
+        if isinstance(entry, history.CopyDecided):
+            told.setdefault((entry.region, entry.subscription, entry.batch), number)
+        elif isinstance(entry, history.LaneRead):
+            reads[entry.actor] = number
+        if not isinstance(entry, history.EffectMade):
+            continue
+        group = facts.group(entry.subscription, entry.region)
+        key = (entry.subscription, group, entry.id)
+        counts[key] += 1
+        allowed = 1 + facts.replays(entry.subscription, group, before=number)
+        for one in places[entry.id]:
+            known = told.get((entry.region, entry.subscription, one.batch), number)
+            allowed += bool(facts.copies(one)) and known > reads.get(entry.actor, number)
+            allowed += sum(
+                at < number and one.sequence >= start
+                for at, start in repeats[entry.subscription, group, one.lane]
+            )
+        if counts[key] > allowed:
+            anomalies.append(
+                Anomaly(
+                    f"{entry.subscription} took effect {counts[key]} times for {entry.id}, allowed: {allowed}",
+                    number,
+                )
+            )
+    return anomalies
+
+
+def _takeovers(facts: Facts) -> "defaultdict[tuple[str, str, str], list[tuple[int, int]]]":
+    """By subscription, group and lane: when a Region took over, and from which sequence on it may repeat."""
+    found: defaultdict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+    for number, entry in enumerate(facts.entries):
+        if isinstance(entry, history.CursorMoved) and not entry.copied:
+            before = entry.before.epoch if entry.before else 0
+            if entry.after.epoch > before:
+                group = facts.group(entry.subscription, entry.region)
+                start = (
+                    entry.after.sequence
+                    if entry.after.low < 0
+                    else min(entry.after.low, entry.after.sequence)
+                )
+                found[entry.subscription, group, entry.lane].append((number, start))
+    return found
+
+
+def _attempts(facts: Facts) -> list[Anomaly]:
+    """Who read that an event is behind the cursor, and waits in no parked key, does not hand it out again."""
+    anomalies: list[Anomaly] = []
+    delivering = Delivering(facts)
+    tried: set[tuple[str, str, str, int]] = set()
+    over: dict[tuple[str, str, str], tuple[int, list[history.ParkedStand]]] = {}
+    for number, entry in enumerate(facts.entries):
+        delivering.feed(entry)
+        if isinstance(entry, history.LaneRead):
+            stand = delivering.cursors.get((entry.region, entry.subscription, entry.lane))
+            parked = delivering.parked[entry.region, entry.subscription, entry.lane]
+            over[entry.actor, entry.subscription, entry.lane] = (
+                stand.sequence if stand else 0,
+                [*parked.values()],
+            )
+        elif isinstance(entry, history.AttemptBegan) and not entry.replay:
+            if facts.subscriptions[entry.subscription].guarantee == "at_most_once":
+                # The cursor goes first: a run of another lane that looks at this one is told of it before the attempt.
+                anomalies += _again(facts, entry, number, tried)
+                continue
+            for place in entry.events:
+                end, keys = over.get((entry.actor, entry.subscription, place.lane), (0, []))
+                if place.sequence < end and not any(one.holds(place.sequence, place.key) for one in keys):
+                    what = f"{entry.subscription} was handed {place.id} again: {place.lane} had been read at {end}"
+                    anomalies.append(Anomaly(what, number))
+    return anomalies
+
+
+def _again(
+    facts: Facts, entry: history.AttemptBegan, number: int, tried: set[tuple[str, str, str, int]]
+) -> list[Anomaly]:
+    """At most once, in one Region: what is handed out again is a replay. A handover is looked at by its effects."""
+    found: list[Anomaly] = []
+    for place in entry.events:
+        key = (entry.subscription, entry.region, place.lane, place.sequence)
+        handed_over = any(isinstance(one, history.HandedOver) for one in facts.entries[:number])
+        if key in tried and not handed_over:
+            found.append(Anomaly(f"{entry.subscription} was handed {place.id} twice, at most once", number))
+        tried.add(key)
+    return found
+
+
+def _appends(facts: Facts) -> list[Anomaly]:
+    """An event stands in the log once, unless its record says where it may stand, too."""
+    anomalies: list[Anomaly] = []
+    seen: dict[str, str] = {}
+    for one in sorted(facts.logged.values(), key=lambda one: one.entry):
+        place = f"{one.lane}@{one.sequence}"
+        if one.id in seen and one.batch not in facts.noted:
+            anomalies.append(Anomaly(f"{one.id} was appended at {seen[one.id]} and at {place}", one.entry))
+        seen[one.id] = place
+    return anomalies

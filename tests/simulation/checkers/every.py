@@ -1,0 +1,71 @@
+"""All checkers, one file each, named for the anomaly that it looks for; pure functions of a history."""
+
+from collections.abc import Callable
+from typing import Final
+
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Result, Verdict
+from tests.simulation.checkers import (
+    backfill_gap,
+    blind_sign,
+    breaker_attempts,
+    cursor_regression,
+    duplicate_effect,
+    escaped_error,
+    false_alarm,
+    false_proof,
+    held_up_key,
+    innocent_dead_letter,
+    lost_event,
+    reordered_key,
+    reordered_replay,
+    repeated_step,
+    replica_divergence,
+    skipped_sequence,
+    slow_recovery,
+    stuck_lane,
+    undone_decision,
+    undue_delay,
+    unflagged_late,
+    unreported_finding,
+    wrong_skip,
+    zombie_commit,
+)
+
+_MODULES: Final = (
+    lost_event,
+    reordered_key,
+    duplicate_effect,
+    skipped_sequence,
+    cursor_regression,
+    innocent_dead_letter,
+    stuck_lane,
+    held_up_key,
+    zombie_commit,
+    replica_divergence,
+    backfill_gap,
+    false_alarm,
+    false_proof,
+    undue_delay,
+    undone_decision,
+    unflagged_late,
+    reordered_replay,
+    repeated_step,
+    unreported_finding,
+    breaker_attempts,
+    escaped_error,
+    slow_recovery,
+    blind_sign,
+    wrong_skip,
+)
+CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {one.NAME: one.check for one in _MODULES}
+
+
+def verdicts(history: History) -> list[Verdict]:
+    """What every checker says."""
+    return [check(history) for check in CHECKERS.values()]
+
+
+def failures(history: History) -> list[Verdict]:
+    """What is invalid."""
+    return [one for one in verdicts(history) if one.result is Result.INVALID]

@@ -1,0 +1,167 @@
+"""Owns the facts of a history that several checkers need."""
+
+from collections import defaultdict
+from functools import cached_property
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.logged import Log, Logged
+
+
+def places_of(entry: history.Appended) -> list[tuple[str, int]]:
+    """The places of a record's events, or those past which a skip leads."""
+    count = entry.skipped or len(entry.ids)
+    return [(entry.lane, entry.sequence + index) for index in range(count)]
+
+
+class Facts(Log):
+    """Everything that several checkers ask of a history."""
+
+    @cached_property
+    def logged_from(self) -> dict[tuple[str, int], int]:
+        """The first sequence of the record of each event."""
+        return {
+            place: entry.sequence
+            for entry in self.entries
+            if isinstance(entry, history.Appended) and not entry.skipped
+            for place in places_of(entry)
+        }
+
+    @cached_property
+    def lanes(self) -> dict[str, list[Logged]]:
+        """The events of each lane, in order."""
+        found: defaultdict[str, list[Logged]] = defaultdict(list)
+        for one in sorted(self.logged.values(), key=lambda one: (one.lane, one.sequence)):
+            found[one.lane].append(one)
+        return found
+
+    @cached_property
+    def batches(self) -> dict[str, set[str]]:
+        """The lanes in which each batch stands."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for one in self.logged.values():
+            found[one.batch].add(one.lane)
+        return found
+
+    def copies(self, one: Logged) -> list[Logged]:
+        """The same event in other lanes, of a batch whose publisher did not know where it stands."""
+        if len(self.batches[one.batch]) == 1:
+            return []
+        return [
+            other
+            for other in self.logged.values()
+            if other.batch == one.batch and other.id == one.id and other.lane != one.lane
+        ]
+
+    @cached_property
+    def noted(self) -> set[str]:
+        """Batches that may stand in two lanes."""
+        return {entry.batch for entry in self.entries if isinstance(entry, history.Appended) and entry.note}
+
+    @cached_property
+    def removed(self) -> set[tuple[str, int]]:
+        """Places whose record went from its origin's log."""
+        return {
+            (entry.lane, entry.sequence + index)
+            for entry in self.entries
+            if isinstance(entry, history.Removed) and entry.lane.startswith(f"{entry.region}/")
+            for index in range(entry.count)
+        }
+
+    @cached_property
+    def gone(self) -> set[tuple[str, int]]:
+        """Places whose record is missing from its origin's log in the end, past which nobody had the lane go on."""
+        missing: set[tuple[str, int]] = set()
+        for entry in self.entries:
+            if isinstance(entry, history.Removed) and entry.lane.startswith(f"{entry.region}/"):
+                missing.update((entry.lane, entry.sequence + index) for index in range(entry.count))
+            elif isinstance(entry, history.Appended) and not entry.copied:
+                missing.difference_update(self.put_back(entry))
+        return missing
+
+    def put_back(self, entry: history.Appended) -> list[tuple[str, int]]:
+        """The places of what a record brought back, or past which a skip leads; no other record's."""
+        places = places_of(entry)
+        if entry.skipped:
+            return places
+        return [
+            place
+            for place, id_ in zip(places, entry.ids, strict=True)
+            if place in self.logged and self.logged[place].id == id_
+        ]
+
+    @cached_property
+    def lost(self) -> set[tuple[str, int]]:
+        """First places of records that somebody deleted: nothing but a skip leads past them."""
+        return {
+            (entry.lane, entry.sequence)
+            for entry in self.entries
+            if isinstance(entry, history.Tampered) and entry.what == "record lost"
+        }
+
+    @cached_property
+    def changed_lanes(self) -> set[str]:
+        """Lanes that were changed behind the fabric's back in a way that nothing mends."""
+        return {
+            entry.lane
+            for entry in self.entries
+            if isinstance(entry, history.Tampered) and entry.what == "copy changed"
+        } | self.overwritten_lanes
+
+    @cached_property
+    def overwritten_lanes(self) -> set[str]:
+        """Lanes in which a publisher that remembered an earlier end put a batch where a record had been deleted."""
+        batches: dict[tuple[str, int], str] = {}
+        lost = {lane for lane, _ in self.lost}
+        return {
+            entry.lane
+            for entry in self.entries
+            if isinstance(entry, history.Appended)
+            and entry.lane in lost
+            and not (entry.copied or entry.skipped)
+            and batches.setdefault((entry.lane, entry.sequence), entry.batch) != entry.batch
+        }
+
+    @cached_property
+    def unheard(self) -> set[int]:
+        """Entries of reads of a standing whose reply was lost: who made them knows no more than before."""
+        found: set[int] = set()
+        lost: dict[str, int] = {}
+        for number, entry in enumerate(self.entries):
+            if isinstance(entry, history.Called) and (entry.call, entry.fault) == (
+                "ledger.standing",
+                "lost_reply",
+            ):
+                lost[entry.actor] = entry.at_ms
+            elif isinstance(entry, history.StandingRead) and lost.pop(entry.actor, None) == entry.at_ms:
+                found.add(number)
+        return found
+
+    @cached_property
+    def is_reordered(self) -> bool:
+        """Tell whether subscriptions gave up the order of keys, or took it up, on the way."""
+        return any(one.what == "reorder" for one in self.plan.happenings)
+
+    @cached_property
+    def stopped_lanes(self) -> set[str]:
+        """Lanes that something put there by others may stop, until somebody puts that right."""
+        return {
+            entry.lane
+            for entry in self.entries
+            if isinstance(entry, history.Tampered) and entry.what != "far item put"
+        }
+
+    @cached_property
+    def end(self) -> history.Ended | None:
+        """The last entry, if the history came to its end."""
+        last = self.entries[-1] if self.entries else None
+        return last if isinstance(last, history.Ended) else None
+
+    def replays(self, subscription: str, group: str, *, before: int | None = None) -> int:
+        """How often somebody began to replay it."""
+        return sum(
+            isinstance(entry, history.Happened)
+            and entry.what == "replay_begins"
+            and entry.about.endswith(f" {subscription}")
+            and (not group or entry.about.startswith(f"{group} "))
+            for entry in self.entries[:before]
+        )

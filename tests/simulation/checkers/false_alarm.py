@@ -1,0 +1,69 @@
+"""False alarm: reconciliation calls somebody for what nobody did, and nothing went wrong."""
+
+from typing import Final
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.facts import Facts
+
+NAME = "false_alarm"
+_NEVER: Final = (
+    "divergence",
+    "cursor_ahead",
+    "cursor_broken",
+    "cursor_back",
+    "parked_differs",
+    "stale_owner",
+)
+_EXPIRY: Final = ("expires_soon", "expired_unread")
+_OF_ITEMS: Final = ("unreadable", "far_tail")
+_OF_CLOCKS: Final = ("clock", "producer_clock")
+
+
+def check(of: History) -> Verdict:
+    """Alarms of what can only be somebody's doing, where nobody did it; of expiry, where nothing expires."""
+    facts = Facts(of)
+    anomalies: list[Anomaly] = []
+    touched = {entry.lane for entry in of.entries if isinstance(entry, history.Tampered)}
+    for number, entry in enumerate(of.entries):
+        if not isinstance(entry, history.Found) or not entry.alarm or entry.lane in touched:
+            continue
+        if entry.finding == "stale_owner" and _went_on(of, number, entry):
+            continue
+        wrong = (
+            entry.finding in _NEVER
+            or (entry.finding in _EXPIRY and not facts.plan.retention_days)
+            or (entry.finding in _OF_ITEMS and not touched)
+            or (entry.finding == "clock_ahead" and _clocks_are_right(facts))
+        )
+        if wrong:
+            what = (
+                f"{entry.region} found {entry.finding} of {entry.lane}@{entry.sequence} {entry.subscription}"
+            )
+            anomalies.append(Anomaly(what, number))
+    return verdict(NAME, anomalies)
+
+
+def _clocks_are_right(facts: Facts) -> bool:
+    return not facts.plan.rate("skew") and all(one.what not in _OF_CLOCKS for one in facts.plan.happenings)
+
+
+def _went_on(of: History, number: int, found: history.Found) -> bool:
+    """Whether a Region did write a cursor after its lane was handed over, as a machine that stood still may."""
+    origin = found.lane.partition("/")[0]
+    handed = [
+        entry
+        for entry in of.entries[:number]
+        if isinstance(entry, history.HandedOver)
+        and (entry.subscription, entry.origin) == (found.subscription, origin)
+    ]
+    moved = [
+        entry
+        for entry in of.entries[:number]
+        if isinstance(entry, history.CursorMoved)
+        and not entry.copied
+        and (entry.subscription, entry.lane) == (found.subscription, found.lane)
+    ]
+    # By the handover's own time: whoever hands over may be held up before that is written.
+    return any(one.after.epoch < to.epoch and one.at_ms > to.since_ms for one in moved for to in handed)

@@ -1,0 +1,74 @@
+"""Innocent dead letter: an event is dead that has not used up its own attempts, nor crashed alone, nor been refused."""
+
+from collections import Counter
+
+from eventfabric import limits
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.logged import Logged
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.delivering import Delivering
+from tests.simulation.checkers.facts import Facts
+
+NAME = "innocent_dead_letter"
+
+
+class _Blame:
+    """What was seen of each event's own attempts, by subscription, group and event."""
+
+    def __init__(self) -> None:
+        self.failed: Counter[tuple[str, str, str]] = Counter()
+        self.crashed: Counter[tuple[str, str, str]] = Counter()
+        self.refused: set[tuple[str, str, str]] = set()
+        self._open: dict[str, tuple[str, str, str]] = {}
+
+    def feed(self, facts: Facts, entry: history.AnyEntry) -> None:
+        """One more entry. Only attempts of an event by itself say anything of it."""
+        if isinstance(entry, history.AttemptBegan | history.AttemptEnded) and len(entry.events) == 1:
+            key = (entry.subscription, facts.group(entry.subscription, entry.region), entry.events[0].id)
+            if isinstance(entry, history.AttemptBegan):
+                self.crashed[key] += 1  # taken back when it ends
+                return
+            self.crashed[key] -= 1
+            self.failed[key] += bool(entry.error)
+            if entry.error == "RefusedForGood":
+                self.refused.add(key)
+
+
+def check(of: History) -> Verdict:
+    """Every key that becomes dead, by what its first event did."""
+    facts = Facts(of)
+    delivering, blame = Delivering(facts), _Blame()
+    anomalies: list[Anomaly] = []
+    for number, entry in enumerate(of.entries):
+        delivering.feed(entry)
+        blame.feed(facts, entry)
+        if not isinstance(entry, history.KeyChanged) or entry.copied or entry.after is None:
+            continue
+        after, before = entry.after, entry.before
+        if after.state != "dead" or (
+            before and before.state == "dead" and before.waiting[0] == after.waiting[0]
+        ):
+            continue
+        one = facts.logged.get((entry.lane, after.waiting[0]))
+        if one is None:
+            anomalies.append(Anomaly(f"{entry.lane}@{after.waiting[0]} is dead, and not in the log", number))
+        elif not _is_guilty(facts, blame, entry, after, one):
+            how = f"{after.error}, {after.attempts} attempts, {after.crashes} crashes"
+            what = f"{entry.subscription}: {one.id} is dead ({how})"
+            anomalies.append(Anomaly(what, number))
+    return verdict(NAME, anomalies)
+
+
+def _is_guilty(
+    facts: Facts, blame: _Blame, entry: history.KeyChanged, after: history.ParkedStand, one: Logged
+) -> bool:
+    subscription = facts.subscriptions[entry.subscription]
+    key = (entry.subscription, facts.group(entry.subscription, entry.region), one.id)
+    if key in blame.refused or (one.lane, one.sequence) in facts.removed:
+        return True
+    if "LateEvent" in after.error:
+        return subscription.on_late == "dead_letter"
+    if after.crashes >= limits.CRASHES_MAX and blame.crashed[key] >= limits.CRASHES_MAX:
+        return True
+    return after.attempts >= subscription.attempts and blame.failed[key] >= subscription.attempts

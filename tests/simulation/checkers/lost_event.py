@@ -1,0 +1,66 @@
+"""Lost event: a producer has a receipt, and the log does not hold the event there; or a subscription never got it."""
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.logged import Logged
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.delivering import Delivering
+from tests.simulation.checkers.facts import Facts
+
+NAME = "lost_event"
+
+
+def check(of: History) -> Verdict:
+    """Every receipt names its event's place; and in the end every event is handled, or known not to be."""
+    facts = Facts(of)
+    anomalies = _receipts(facts)
+    if facts.end is None or not facts.end.quiet:
+        return verdict(NAME, anomalies, unknown=True)
+    delivering = Delivering(facts)
+    for entry in of.entries:
+        delivering.feed(entry)
+    for one in facts.logged.values():
+        copies = (one, *facts.copies(one))
+        if any(each.lane in facts.changed_lanes for each in copies):
+            continue  # that lane stops, with an alarm; and its copy may be the one to deliver
+        for name, subscription in facts.subscriptions.items():
+            if subscription.guarantee == "at_most_once":
+                continue
+            for group in facts.groups(name):
+                if not any(_is_known(facts, delivering, name, group, each) for each in copies):
+                    anomalies.append(
+                        Anomaly(
+                            f"{name} {group} was never handed {one.id}, {one.lane}@{one.sequence}", one.entry
+                        )
+                    )
+    return verdict(NAME, anomalies)
+
+
+def _receipts(facts: Facts) -> list[Anomaly]:
+    anomalies: list[Anomaly] = []
+    for number, entry in enumerate(facts.entries):
+        if isinstance(entry, history.Acknowledged) and entry.lane not in facts.overwritten_lanes:
+            found = facts.logged.get((entry.lane, entry.sequence))
+            if found is None or found.id != entry.id:
+                there = "nothing" if found is None else found.id
+                anomalies.append(
+                    Anomaly(
+                        f"{entry.id} was acknowledged at {entry.lane}@{entry.sequence}: {there} is there",
+                        number,
+                    )
+                )
+    return anomalies
+
+
+def _is_known(facts: Facts, delivering: Delivering, name: str, group: str, one: Logged) -> bool:
+    if delivering.is_over(name, group, one):
+        return True
+    regions = [group] if group else facts.plan.regions
+    for region in regions:
+        if any(
+            key.holds(one.sequence, one.key) and delivering.is_dead(region, name, one.lane, parking_id)
+            for parking_id, key in delivering.parked[region, name, one.lane].items()
+        ):
+            return True
+    begun = any((region, name, one.lane) in delivering.cursors for region in regions)
+    return not begun and facts.subscriptions[name].start == "latest"

@@ -1,0 +1,73 @@
+"""Reordered key: an event is handed out while an earlier one of its key, in its lane, still is to be."""
+
+from collections import defaultdict
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.logged import Logged
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.delivering import Delivering
+from tests.simulation.checkers.facts import Facts
+
+NAME = "reordered_key"
+
+
+def check(of: History) -> Verdict:
+    """Before each first attempt of an event, all earlier ones of its key are over. Replays are looked at elsewhere."""
+    facts = Facts(of)
+    delivering = Delivering(facts)
+    anomalies: list[Anomaly] = []
+    of_key: defaultdict[tuple[str, str], list[Logged]] = defaultdict(list)
+    for one in sorted(facts.logged.values(), key=lambda one: one.sequence):
+        of_key[one.lane, one.key].append(one)
+    latest: dict[tuple[str, str, str, str, int], int] = {}
+    for number, entry in enumerate(of.entries):
+        delivering.feed(entry)
+        if not isinstance(entry, history.AttemptBegan) or entry.replay:
+            continue
+        subscription = facts.subscriptions[entry.subscription]
+        if subscription.order == "none" or facts.is_reordered:
+            continue
+        group = facts.group(entry.subscription, entry.region)
+        beside = {(place.lane, place.sequence) for place in entry.events}
+        for place in entry.events:
+            if subscription.guarantee == "at_most_once":
+                continue  # what a crash dropped is behind it
+            for earlier in of_key[place.lane, place.key]:
+                if earlier.sequence >= place.sequence:
+                    break
+                if (earlier.lane, earlier.sequence) in beside or delivering.is_over(
+                    entry.subscription, group, earlier
+                ):
+                    continue
+                if facts.copies(earlier):
+                    continue  # it may come in the other lane's order
+                what = f"{entry.subscription} was handed {place.id} before {earlier.id} of {place.lane} {place.key}"
+                anomalies.append(Anomaly(what, number))
+        if subscription.guarantee == "at_most_once":
+            anomalies += _backwards(facts, delivering, entry, number, latest)
+    return verdict(NAME, anomalies)
+
+
+def _backwards(
+    facts: Facts,
+    delivering: Delivering,
+    entry: history.AttemptBegan,
+    number: int,
+    latest: dict[tuple[str, str, str, str, int], int],
+) -> list[Anomaly]:
+    """At most once: nobody comes back to an event, but after a replay or a handover."""
+    anomalies: list[Anomaly] = []
+    for place in entry.events:
+        stand = delivering.cursors.get((entry.region, entry.subscription, place.lane))
+        again = facts.replays(
+            entry.subscription, facts.group(entry.subscription, entry.region), before=number
+        )
+        epoch = (stand.epoch if stand else 0) * 1000 + again
+        key = (entry.subscription, entry.region, place.lane, place.key, epoch)
+        if place.sequence < latest.get(key, -1):
+            anomalies.append(
+                Anomaly(f"{entry.subscription} was handed {place.id} after a later one of its key", number)
+            )
+        latest[key] = max(place.sequence, latest.get(key, -1))
+    return anomalies

@@ -1,0 +1,102 @@
+"""Reordered replay: an event is handed out again while an earlier one of its key, in that replay, is still to come."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Final
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.logged import Logged
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.delivering import dropped_of_rest
+from tests.simulation.checkers.facts import Facts
+
+NAME = "reordered_replay"
+_TORN_MS: Final = 5_000
+"""So long after a transaction a read may show what was before it, where the plan says so."""
+
+
+@dataclass
+class _Era:
+    """One replay of a lane: from where to where, and what of it is handled."""
+
+    start: int
+    until: int
+    at_ms: int
+    handled: set[int] = field(default_factory=set)
+
+
+def check(of: History) -> Verdict:
+    """Before each event that is handed out as a replay, all earlier ones of its key in that replay are handled.
+
+    Who read the lane before somebody began another replay goes on with the one that it read, until it loses that race.
+    """
+    facts = Facts(of)
+    anomalies: list[Anomaly] = []
+    eras: dict[tuple[str, str, str], _Era] = {}
+    read: dict[tuple[str, str], _Era | None] = {}
+    gone: set[tuple[str, str, int]] = set()
+    of_key: defaultdict[tuple[str, str], list[Logged]] = defaultdict(list)
+    for one in sorted(facts.logged.values(), key=lambda one: one.sequence):
+        of_key[one.lane, one.key].append(one)
+    for number, entry in enumerate(of.entries):
+        match entry:
+            case history.CursorMoved(copied=False) if entry.after.replay_until:
+                before = entry.before
+                if before is None or entry.after.sequence < before.sequence:
+                    place = (entry.writer, entry.subscription, entry.lane)
+                    eras[place] = _Era(entry.after.sequence, entry.after.replay_until, entry.at_ms)
+            case history.LaneRead():
+                era = eras.get((entry.region, entry.subscription, entry.lane))
+                is_torn = (
+                    era is not None and "torn" in facts.plan.rates and entry.at_ms - era.at_ms < _TORN_MS
+                )
+                read[entry.actor, entry.lane] = None if is_torn else era
+            case history.Settled(action="discarded"):
+                for sequence in (entry.sequence, *entry.dropped, *dropped_of_rest(facts, entry)):
+                    gone.add((entry.subscription, entry.lane, sequence))
+            case history.AttemptEnded(error="", replay=True):
+                for each in entry.events:
+                    place = (entry.region, entry.subscription, each.lane)
+                    era = read.get((entry.actor, each.lane)) or eras.get(place)
+                    if era is not None:
+                        era.handled.add(each.sequence)
+            case history.AttemptBegan(replay=True):
+                anomalies += _out_of_turn(facts, read, gone, of_key, entry, number)
+            case _:
+                pass
+    return verdict(NAME, anomalies)
+
+
+def _out_of_turn(
+    facts: Facts,
+    read: dict[tuple[str, str], _Era | None],
+    gone: set[tuple[str, str, int]],
+    of_key: dict[tuple[str, str], list[Logged]],
+    entry: history.AttemptBegan,
+    number: int,
+) -> list[Anomaly]:
+    subscription = facts.subscriptions[entry.subscription]
+    if subscription.order == "none" or facts.is_reordered or subscription.guarantee == "at_most_once":
+        return []
+    beside = {(each.lane, each.sequence) for each in entry.events}
+    found: list[Anomaly] = []
+    for each in entry.events:
+        era = read.get((entry.actor, each.lane))
+        if era is None or not era.start <= each.sequence < era.until:
+            continue
+        for earlier in of_key[each.lane, each.key]:
+            if earlier.sequence >= each.sequence:
+                break
+            is_over = (
+                earlier.sequence < era.start
+                or earlier.sequence in era.handled
+                or (earlier.lane, earlier.sequence) in beside | facts.removed
+                or (entry.subscription, earlier.lane, earlier.sequence) in gone
+                or not facts.wants(entry.subscription, earlier)
+                or facts.copies(earlier)
+            )
+            if not is_over:
+                what = f"{entry.subscription} was handed {each.id} again before {earlier.id} of its key"
+                found.append(Anomaly(what, number))
+    return found

@@ -1,0 +1,62 @@
+"""Repeated step: an effect outside happens twice for its event, or not at all though the event counts as handled."""
+
+from collections import Counter
+
+from eventfabric import limits
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.facts import Facts
+
+NAME = "repeated_step"
+
+
+def check(of: History) -> Verdict:
+    """Each event is charged once at the most, by one key wherever it is attempted, and before its attempt ends well.
+
+    Of a batch that stands in two lanes both copies may be handed out, each by an owner that does not know of the other
+    (decision 0015); it is one event all the same, and one step. A process that stood still in a step until its doorbell
+    came again is fenced by the other side alone, which knows the step by its key.
+    """
+    facts = Facts(of)
+    anomalies: list[Anomaly] = []
+    counts: Counter[tuple[str, str]] = Counter()
+    keys: dict[tuple[str, str], str] = {}
+    began_ms: dict[tuple[str, str], int] = {}
+    for number, entry in enumerate(of.entries):
+        match entry:
+            case history.AttemptBegan():
+                began_ms.update(((entry.actor, one.id), entry.at_ms) for one in entry.events)
+            case history.Charged():
+                step = (entry.subscription, entry.id)
+                lasts_ms = entry.at_ms - began_ms.get((entry.actor, entry.id), entry.at_ms)
+                counts[step] += lasts_ms < 1000 * limits.VISIBILITY_TIMEOUT_SECONDS
+                if counts[step] > _allowed(facts, entry):
+                    anomalies.append(
+                        Anomaly(f"{entry.subscription} charged {entry.id} {counts[step]} times", number)
+                    )
+                if keys.setdefault(step, entry.key) != entry.key:
+                    anomalies.append(
+                        Anomaly(f"{entry.id} is charged by {entry.key}, and was by {keys[step]}", number)
+                    )
+            case history.AttemptEnded(error="") if facts.subscriptions[entry.subscription].steps:
+                anomalies += [
+                    Anomaly(f"{entry.subscription} handled {one.id} and charged nothing", number)
+                    for one in entry.events
+                    if (entry.subscription, one.id) not in keys
+                ]
+            case _:
+                pass
+    return verdict(NAME, anomalies)
+
+
+def _allowed(facts: Facts, entry: history.Charged) -> int:
+    """One; and one more for each Region that attempted it at a time when the others could not have known."""
+    regions = {
+        one.region
+        for one in facts.entries
+        if isinstance(one, history.AttemptBegan)
+        and one.subscription == entry.subscription
+        and any(event.id == entry.id for event in one.events)
+    }
+    return len(regions)

@@ -1,0 +1,47 @@
+"""Replica divergence: two Regions hold different records at one place, or do not end equal."""
+
+from collections import defaultdict
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History, LaneEnd
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.facts import Facts
+
+NAME = "replica_divergence"
+
+
+def check(of: History) -> Verdict:
+    """Chain for chain; lanes that somebody changed behind the fabric's back are not looked at."""
+    facts = Facts(of)
+    anomalies: list[Anomaly] = []
+    chains: dict[tuple[str, int], str] = {}
+    for number, entry in enumerate(of.entries):
+        is_record = isinstance(entry, history.Appended) and not entry.skipped
+        if isinstance(entry, history.Appended) and is_record and entry.lane not in facts.changed_lanes:
+            known = chains.setdefault((entry.lane, entry.sequence), entry.chain)
+            if known != entry.chain:
+                what = f"{entry.lane}@{entry.sequence} differs between {entry.region} and another Region"
+                anomalies.append(Anomaly(what, number))
+    if facts.end is None or not facts.end.quiet:
+        return verdict(NAME, anomalies, unknown=True)
+    if facts.plan.durability == "replicated":
+        anomalies += _ends(facts, facts.end.ends, len(of.entries) - 1)
+    return verdict(NAME, anomalies)
+
+
+def _ends(facts: Facts, ends: tuple[LaneEnd, ...], number: int) -> list[Anomaly]:
+    anomalies: list[Anomaly] = []
+    by_lane: defaultdict[str, dict[str, tuple[int, str, int]]] = defaultdict(dict)
+    for end in ends:
+        records = 0 if facts.plan.retention_days else end.records
+        by_lane[end.lane][end.region] = (end.sequence, end.chain, records)
+    for lane, found in by_lane.items():
+        if lane in facts.changed_lanes or facts.plan.retention_days:
+            continue
+        if len(found) < len(facts.plan.regions) or len(set(found.values())) > 1:
+            told = ", ".join(
+                f"{region} at {sequence} ({records} records)"
+                for region, (sequence, _, records) in found.items()
+            )
+            anomalies.append(Anomaly(f"{lane} does not end equal: {told}", number))
+    return anomalies

@@ -1,0 +1,48 @@
+"""Skipped sequence: a cursor passes an event that was not handled, parked, discarded, filtered or gone."""
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.delivering import Delivering
+from tests.simulation.checkers.facts import Facts
+
+NAME = "skipped_sequence"
+
+
+def check(of: History) -> Verdict:
+    """Of every move of a cursor, all that it passes."""
+    facts = Facts(of)
+    delivering = Delivering(facts)
+    anomalies: list[Anomaly] = []
+    for number, entry in enumerate(of.entries):
+        delivering.feed(entry)
+        if not isinstance(entry, history.CursorMoved) or entry.copied or entry.actor == "tamperer":
+            continue
+        if facts.subscriptions[entry.subscription].guarantee == "at_most_once":
+            continue  # the cursor goes first
+        if entry.lane in facts.changed_lanes:
+            continue
+        taken_over = entry.after.epoch > (entry.before.epoch if entry.before else 0)
+        start = 0 if entry.before is None or taken_over else entry.before.sequence
+        group = facts.group(entry.subscription, entry.region)
+        for one in facts.lanes.get(entry.lane, []):
+            if not start <= one.sequence < entry.after.sequence or delivering.is_over(
+                entry.subscription, group, one
+            ):
+                continue
+            if delivering.waits(entry.writer, entry.subscription, entry.lane, one.sequence):
+                continue
+            if one.batch in facts.noted and len(facts.batches[one.batch]) > 1:
+                continue  # its other copy is to be handed out: see lost_event
+            what = f"{entry.subscription} passed {one.id}, {entry.lane}@{one.sequence}, going to {entry.after.sequence}"
+            anomalies.append(Anomaly(what, number))
+        ends = facts.lanes.get(entry.lane, [])
+        has_moved = entry.before is None or entry.before.sequence != entry.after.sequence
+        if has_moved and entry.after.sequence > (ends[-1].sequence + 1 if ends else 0):
+            anomalies.append(
+                Anomaly(
+                    f"{entry.subscription} stands at {entry.lane}@{entry.after.sequence}, beyond its end",
+                    number,
+                )
+            )
+    return verdict(NAME, anomalies)

@@ -1,0 +1,49 @@
+"""Stuck lane: nothing fails any more, everything that can move has moved, and events still wait."""
+
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.delivering import Delivering
+from tests.simulation.checkers.facts import Facts
+
+NAME = "stuck_lane"
+
+
+def check(of: History) -> Verdict:
+    """In the end every cursor stands at the end of its lane, and only dead keys are parked."""
+    facts = Facts(of)
+    if facts.end is None:
+        return verdict(NAME, [], unknown=True)
+    last = len(of.entries) - 1
+    if not facts.end.quiet:
+        return verdict(NAME, [Anomaly(f"it never came to rest: {facts.end.why}", last)])
+    delivering = Delivering(facts)
+    for entry in of.entries:
+        delivering.feed(entry)
+    found = [f"{facts.end.waiting} messages wait in queues"] if facts.end.waiting else []
+    for name in facts.subscriptions:
+        for group in facts.groups(name):
+            for lane in facts.lanes:
+                found += _of_lane(facts, delivering, name, group, lane)
+    return verdict(NAME, [Anomaly(what, last) for what in found])
+
+
+def _of_lane(facts: Facts, delivering: Delivering, name: str, group: str, lane: str) -> list[str]:
+    if lane in facts.changed_lanes or any(place[0] == lane for place in facts.gone):
+        return []  # it stops where it was changed; what expired unread halts it, as the subscription says
+    regions = [group] if group else facts.plan.regions
+    stands = {
+        region: stand
+        for region in regions
+        if (stand := delivering.cursors.get((region, name, lane))) is not None
+    }
+    if not stands:
+        return [] if facts.subscriptions[name].start == "latest" else [f"{name} never began with {lane}"]
+    owner = max(stands, key=lambda region: (stands[region].epoch, stands[region].sequence))
+    end = facts.lanes[lane][-1].sequence + 1
+    found = []
+    if stands[owner].sequence < end:
+        found.append(f"{name} stands at {stands[owner].sequence} of {lane} in {owner}, which ends at {end}")
+    for key, parked in delivering.parked[owner, name, lane].items():
+        if not delivering.is_dead(owner, name, lane, key):
+            found.append(f"{name} has key {key} of {lane} parked in {owner}, {parked.state}")
+    return found

@@ -1,0 +1,106 @@
+"""Undone decision: an operator was told that something is done about a dead letter, and later it is not so."""
+
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.facts import Facts
+
+NAME = "undone_decision"
+
+
+def check(of: History) -> Verdict:
+    """What is discarded or edited is not handed out again as it was; what is redriven is attempted, or waits for it.
+
+    A replay hands out again what it names, whatever was decided about it. A handover that did not hear of a decision
+    repeats what was before it, as it repeats commits; who had taken over when the decision was made is bound by it. A
+    Region that had not heard that its lanes were handed over decides nothing for whoever has them, and may hand out
+    what those have decided.
+    """
+    facts = Facts(of)
+    decided: dict[tuple[str, str, str, int], tuple[history.Decided, int]] = {}
+    owners: dict[tuple[str, str], str] = {}
+    anomalies: list[Anomaly] = []
+    for number, entry in enumerate(of.entries):
+        match entry:
+            case history.Decided():
+                origin = entry.lane.partition("/")[0]
+                if owners.get((entry.subscription, origin), entry.region) != entry.region:
+                    continue
+                group = facts.group(entry.subscription, entry.region)
+                decided[entry.subscription, group, entry.lane, entry.sequence] = (entry, number)
+            case history.Happened(what="replay_begins"):
+                decided.clear()
+            case history.HandedOver(copied=False):
+                owners[entry.subscription, entry.origin] = entry.to
+                decided = {
+                    place: one for place, one in decided.items() if place[0] != entry.subscription
+                }  # by somebody who may not have heard of them
+            case history.KeyChanged(copied=False) if entry.after is not None:
+                anomalies += _dead_again(facts, decided, entry, number)
+            case history.AttemptBegan() if not entry.replay:
+                anomalies += _handed_out_again(facts, decided, entry, number)
+            case _:
+                pass
+    return verdict(NAME, anomalies)
+
+
+def _hears_of(facts: Facts, decision: history.Decided, region: str) -> bool:
+    """Tell a Region that knows of a decision from one that may be its lane's former owner and not know it."""
+    return region == decision.region or facts.plan.durability == "quorum"
+
+
+def _dead_again(
+    facts: Facts,
+    decided: dict[tuple[str, str, str, int], tuple[history.Decided, int]],
+    entry: history.KeyChanged,
+    number: int,
+) -> list[Anomaly]:
+    """A key that is dead at a decided event must have failed since."""
+    after, before = entry.after, entry.before
+    assert after is not None
+    if after.state != "dead":
+        return []
+    place = (entry.subscription, facts.group(entry.subscription, entry.region), entry.lane, after.waiting[0])
+    if place not in decided or not _hears_of(facts, decided[place][0], entry.region):
+        return []
+    if before is not None and before.state == "dead" and before.waiting[0] == after.waiting[0]:
+        return []  # that it is dead is no news
+    decision, told = decided[place]
+    # Others may attempt it as soon as it is written, before whoever decided hears that it is.
+    written = max(
+        (
+            at
+            for at, one in enumerate(facts.entries[:told])
+            if isinstance(one, history.KeyChanged) and one.actor == decision.actor
+        ),
+        default=told,
+    )
+    for one in facts.entries[written:number]:
+        if isinstance(one, history.AttemptBegan) and after.waiting[0] in {
+            each.sequence for each in one.events
+        }:
+            return []
+    what = f"{entry.subscription}: {entry.lane}@{after.waiting[0]} is dead though it was {decision.action}"
+    return [Anomaly(what, number)]
+
+
+def _handed_out_again(
+    facts: Facts,
+    decided: dict[tuple[str, str, str, int], tuple[history.Decided, int]],
+    entry: history.AttemptBegan,
+    number: int,
+) -> list[Anomaly]:
+    group = facts.group(entry.subscription, entry.region)
+    found: list[Anomaly] = []
+    for one in entry.events:
+        decision, at = decided.get((entry.subscription, group, one.lane, one.sequence), (None, 0))
+        if decision is None or decision.action == "redriven" or not _hears_of(facts, decision, entry.region):
+            continue
+        read_since = any(
+            isinstance(each, history.LaneRead) and each.actor == entry.actor and each.lane == one.lane
+            for each in facts.entries[at:number]
+        )
+        if decision.action == "discarded" and read_since:
+            what = f"{entry.subscription} was handed {one.id}, which {decision.actor} had discarded"
+            found.append(Anomaly(what, number))
+    return found

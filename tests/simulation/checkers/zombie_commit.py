@@ -1,0 +1,68 @@
+"""Zombie commit: somebody writes state that moved since he read it, or of a lane that he knew to be handed over."""
+
+from eventfabric import limits
+from eventfabric.testing.simulation import history
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.verdict import Anomaly, Verdict, verdict
+from tests.simulation.checkers.facts import Facts
+
+NAME = "zombie_commit"
+_BELIEF_MS = 1000 * (limits.CIRCUIT_CACHE_SECONDS + 10)
+"""For so long a warm function may trust what it has read of its standing, with what calls take between."""
+
+
+def check(of: History) -> Verdict:
+    """Versions go up one by one; who was told of a handover does not go on; and nobody believes for ever."""
+    facts = Facts(of)
+    anomalies: list[Anomaly] = []
+    handed: dict[tuple[str, str, str], list[tuple[int, history.HandedOver]]] = {}
+    standings: dict[tuple[str, str], tuple[int, int]] = {}
+    reads: dict[tuple[str, str, str], tuple[int, int]] = {}
+    is_swift = facts.plan.slowness <= 20 and not facts.plan.rates.keys() & {"slow", "stale", "stall"}
+    for number, entry in enumerate(of.entries):
+        match entry:
+            case history.HandedOver():
+                key = (entry.region, entry.subscription, entry.origin)
+                handed.setdefault(key, []).append((number, entry))
+            case history.StandingRead() if number not in facts.unheard:
+                standings[entry.actor, entry.subscription] = (number, entry.at_ms)
+            case history.LaneRead():
+                told, told_ms = standings.get((entry.actor, entry.subscription), (0, entry.at_ms))
+                reads[entry.actor, entry.subscription, entry.lane] = (told, entry.at_ms - told_ms)
+            case history.AttemptBegan() if is_swift:
+                _, believed_ms = reads.get((entry.actor, entry.subscription, entry.events[0].lane), (0, 0))
+                if believed_ms > _BELIEF_MS:
+                    what = f"{entry.actor} delivers by what it had read {believed_ms // 1000} s before"
+                    anomalies.append(Anomaly(what, number))
+            case history.CursorMoved() | history.KeyChanged() if not entry.copied:
+                wrong = _versions(entry)
+                if wrong:
+                    anomalies.append(Anomaly(f"{entry.subscription} {entry.lane}: version {wrong}", number))
+                elif isinstance(entry, history.CursorMoved):
+                    anomalies += _fenced(entry, number, handed, reads)
+    return verdict(NAME, anomalies)
+
+
+def _versions(entry: history.CursorMoved | history.KeyChanged) -> str:
+    """What is wrong with the version that was written. A key that is parked counts from a number of its own."""
+    before, after = entry.before, entry.after
+    if after is None or (before is None and isinstance(entry, history.KeyChanged)):
+        return ""
+    version = before.version if before else 0
+    return "" if after.version == version + 1 else f"{version} to {after.version}"
+
+
+def _fenced(
+    entry: history.CursorMoved,
+    number: int,
+    handed: dict[tuple[str, str, str], list[tuple[int, history.HandedOver]]],
+    reads: dict[tuple[str, str, str], tuple[int, int]],
+) -> list[Anomaly]:
+    """Who read his standing when the handover was there, and the lane after that, does not write it any more."""
+    origin = entry.lane.partition("/")[0]
+    told = reads.get((entry.actor, entry.subscription, entry.lane))
+    for there, to in handed.get((entry.region, entry.subscription, origin), []):
+        if to.to != entry.region and to.epoch > entry.after.epoch and told is not None and told[0] > there:
+            what = f"{entry.region} wrote {entry.subscription} {entry.lane} at epoch {entry.after.epoch}"
+            return [Anomaly(f"{what}, handed to {to.to} at {to.epoch}", number)]
+    return []

@@ -1,0 +1,183 @@
+"""How a seed draws the plan of a whole fabric: Regions, subscriptions, what is published, and what goes wrong."""
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from eventfabric.testing.simulation.drawing import Draw, Profile
+from eventfabric.testing.simulation.plan import (
+    FINE,
+    Conduct,
+    Plan,
+    PlannedEvent,
+    PlannedSubscription,
+    Publish,
+)
+
+REGIONS: Final = ("us-east-1", "eu-west-1", "ap-south-1")
+_STEPS_SHARE: Final = 0.25
+_TORN_RATES: Final = (0.1, 0.5)
+_ANYWHERE: Final = (
+    "deploy",
+    "mend",
+    "split",
+    "reconcile",
+    "reconcile",
+    "clock",
+    "outage",
+    "redrive",
+    "redrive",
+    "discard",
+    "replay",
+    "replay",
+    "pause",
+    "throttled",
+    "no_timers",
+    "no_doorbells",
+    "settings",
+    "edit",
+    "prove",
+)
+_BETWEEN: Final = ("region_loss", "region_loss", "silence", "cut", "failover", "failover", "failback")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FabricProfile(Profile):
+    """What plans of whole fabrics look like. `what`: in a line, for people."""
+
+    name: str = field(kw_only=False)
+    what: str = field(kw_only=False)
+    consumers: tuple[int, ...] = (1, 1, 2, 3)
+    bad: tuple[float, ...] = (0.0, 0.0, 0.1, 0.4)
+    happenings: tuple[int, ...] = (0, 1, 2, 4, 6)
+    anywhere: tuple[str, ...] = _ANYWHERE
+    between: tuple[str, ...] = _BETWEEN
+    copied: tuple[str, ...] = ("backfill", "lose_copy")
+    tamper_share: float = 0.03
+    slowness: tuple[float, ...] = (0.5, 1.0, 1.0, 20.0, 200.0)
+    regions: tuple[int, ...] = (1, 2, 2, 3, 3)
+    quorum_share: float = 0.35
+    retention_share: float = 0.1
+    lanes: tuple[int, ...] = (1, 1, 2, 4)
+    guarantees: tuple[str, ...] = ("at_least_once", "exactly_once", "at_most_once")
+    delivers: tuple[str, ...] = ("origin", "origin", "one", "everywhere")
+    subscriptions: tuple[int, ...] = (1, 1, 2)
+    publishes: tuple[int, ...] = (2, 4, 8, 14)
+    torn_share: float = 0.0
+    failover_share: float = 0.5
+    express: bool = False
+    clones: bool = False
+    concurrency: tuple[int, ...] = (1,)
+    keys: tuple[int, ...] = (1, 2, 4, 6)
+    bounds: tuple[dict[str, int], ...] = ()
+
+    def plan(self, seed: int) -> Plan:
+        """The plan of a seed; the same, always."""
+        return FabricDraw(self, Random(f"{seed} {self.name}")).plan(seed)
+
+
+class FabricDraw(Draw):
+    """One plan in the making."""
+
+    _of: FabricProfile
+
+    def __init__(self, profile: FabricProfile, random: Random) -> None:
+        super().__init__(profile, random)
+
+    def plan(self, seed: int) -> Plan:
+        of, random = self._of, self._random
+        self._steps = Random(f"{seed} steps")
+        self._regions = REGIONS[: random.choice(of.regions)]
+        self._durability = "replicated"
+        if len(self._regions) == 1:
+            self._durability = "regional"
+        elif len(self._regions) == 3 and random.random() < of.quorum_share:
+            self._durability = "quorum"
+        expires = self._durability != "quorum" and random.random() < of.retention_share
+        self._seconds = random.choice(of.seconds)
+        names = ("billing", "shipping")[: random.choice(of.subscriptions)]
+        producers = tuple(random.choice(self._regions) for _ in range(random.choice((1, 2, 2, 3))))
+        return Plan(
+            seed=seed,
+            profile=of.name,
+            regions=self._regions,
+            lanes=random.choice(of.lanes),
+            durability=self._durability,
+            subscriptions=tuple(self._subscription(name) for name in names),
+            producers=producers,
+            publishes=self._publishes(len(producers)),
+            happenings=self.happenings(seed, expires=expires),
+            rates=self.rates() | self._torn(seed),
+            retention_days=1 if expires else 0,
+            failover=len(self._regions) > 1 and random.random() < of.failover_share,
+            shards=random.choice((1, 1, 2)),
+            slowness=random.choice(of.slowness),
+            express=of.express,
+            clones=of.clones,
+            bounds=random.choice(of.bounds) if of.bounds else {},
+        )
+
+    def _subscription(self, name: str) -> PlannedSubscription:
+        random = self._random
+        guarantee = random.choice(self._of.guarantees)
+        if self._durability == "quorum" and guarantee == "exactly_once":
+            guarantee = "at_least_once"
+        sets_aside = guarantee != "at_most_once"
+        return PlannedSubscription(
+            name=name,
+            guarantee=guarantee,
+            order=random.choice(("key", "key", "key", "none")),
+            deliver=random.choice(self._of.delivers),
+            on_late=random.choice(("deliver", "deliver", "dead_letter")) if sets_aside else "deliver",
+            on_expired=random.choice(("halt", "skip")),
+            start=random.choice(("earliest", "earliest", "earliest", "latest")),
+            types=("placed",) if random.random() < 0.3 else (),
+            batch=random.choice((1, 1, 3)),
+            immediate=random.choice((0, 0, 2)),
+            attempts=random.choice((1, 3, 4)),
+            failure_ratio=random.choice((0.5, 0.8, 1.0)),
+            parked_keys=random.choice((2, 100, 100)),
+            consumers=random.choice(self._of.consumers),
+            concurrency=random.choice(self._of.concurrency) if len(self._of.concurrency) > 1 else 1,
+            steps=self._steps.random() < _STEPS_SHARE,
+        )
+
+    def _publishes(self, producers: int) -> tuple[Publish, ...]:
+        random = self._random
+        keys = "abcdef"[: random.choice(self._of.keys)]
+        bad = random.choice(self._of.bad)
+        hows = ["many", "many", "one"]
+        hows += ["acks2"] if self._durability == "replicated" else []
+        hows += ["once", "transaction"] if self._durability != "quorum" else []
+        made, number = list[Publish](), 0
+        for _ in range(random.choice(self._of.publishes)):
+            events: list[PlannedEvent] = []
+            for _ in range(random.choice((1, 1, 2, 4))):
+                number += 1
+                conduct = self._conduct() if random.random() < bad else FINE
+                type_ = random.choice(("placed", "placed", "paid"))
+                events.append(PlannedEvent(f"e{number}", random.choice(keys), type_, conduct))
+            after_seconds = round(random.uniform(0, self._seconds), 3)
+            made.append(
+                Publish(after_seconds, random.randrange(producers), tuple(events), random.choice(hows))
+            )
+        return tuple(made)
+
+    def _conduct(self) -> Conduct:
+        random = self._random
+        match random.randrange(6):
+            case 0:
+                return Conduct(crashes=random.choice((1, 2, 12)))
+            case 1:
+                return Conduct(hangs=1)
+            case 2:
+                return Conduct(permanent=True)
+            case 3:
+                return Conduct(fails=100)
+            case _:
+                return Conduct(fails=random.choice((1, 2, 3)))
+
+    def _torn(self, seed: int) -> dict[str, float]:
+        """How often reads see transactions item by item: in seeds of their own, so that all else stays as it was."""
+        random = Random(f"{seed} torn")
+        return {"torn": random.choice(_TORN_RATES)} if random.random() < self._of.torn_share else {}

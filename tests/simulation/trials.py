@@ -1,0 +1,22 @@
+"""Tries the project's own plans: what comes of each, with what every checker says of it."""
+
+from eventfabric.testing.simulation import trial
+from eventfabric.testing.simulation.history import History
+from eventfabric.testing.simulation.plan import Plan
+from eventfabric.testing.simulation.trial import Outcome, failed
+from tests.simulation.checkers.every import verdicts
+from tests.simulation.profiles import PROFILES
+
+
+def try_seed(profile: str, seed: int) -> Outcome:
+    """What comes of a profile's seed; to be imported by name, by the processes of a hunt."""
+    try:
+        plan = PROFILES[profile].plan(seed)
+    except Exception as error:  # a profile that draws no plan is as much of a failure as any
+        return failed(error, History(Plan(seed, profile, (), 0, "", (), (), (), (), {}), []))
+    return tried(plan)[0]
+
+
+def tried(plan: Plan) -> tuple[Outcome, History]:
+    """What comes of a plan, with its history: as far as it came, where the simulator failed."""
+    return trial.tried(plan, verdicts)
