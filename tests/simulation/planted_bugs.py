@@ -116,8 +116,8 @@ BUGS = [
     Bug(
         "commit before handle",
         "every subscription commits first, as one that may lose events",
-        "eventfabric.services.delivery.deliver:Deliverer.__init__",
-        'subscription.definition.guarantee == "at_most_once"',
+        "eventfabric.services.delivery.pages:Pages.__init__",
+        'definition.guarantee == "at_most_once"',
         "True",
         by="lost_event",
         seed=1,
@@ -166,9 +166,9 @@ BUGS = [
     Bug(
         "doorbell as truth",
         "a doorbell that is no news means that no key is due",
-        "eventfabric.services.delivery.deliver:Deliverer._visit",
-        "if doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:",
-        "if doorbell.tail <= visit.cursor.sequence:",
+        "eventfabric.services.delivery.pages:Pages.deliver",
+        "if self._doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:",
+        "if self._doorbell.tail <= visit.cursor.sequence:",
         by="held_up_key",
         seed=8,
         profile="calm",

@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import LANE, Recorder, World, topology

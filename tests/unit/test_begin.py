@@ -8,7 +8,7 @@ from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionNam
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.breaker import Breaker
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth

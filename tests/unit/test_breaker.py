@@ -13,7 +13,8 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.breaker import Breaker
-from eventfabric.services.delivery.deliver import Deliverer, Outcome
+from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.telemetry import Metric

@@ -9,7 +9,8 @@ from eventfabric import limits
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.deliver import Deliverer, LaneResult, Outcome
+from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import INVOCATION_MS, LANE, Recorder, World, event, lane
 from tests.unit.failing import (

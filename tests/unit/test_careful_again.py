@@ -8,7 +8,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, UndecodableRecordError
 from eventfabric.model.event import Event
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body

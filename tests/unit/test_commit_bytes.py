@@ -12,7 +12,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.event import Event
 from eventfabric.model.parked import Parked, ParkedChange
 from eventfabric.ports import Attempt
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.ledger_commit import CommitSize, in_commits, size_of_writes
 from tests.simulation.world import AWAY, EFFECTS, LANE, Recorder, World, event

@@ -12,7 +12,7 @@ from eventfabric.model.identity import HybridTime
 from eventfabric.model.parked import Failure
 from eventfabric.model.record import chain_of
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.wire.keys import cursor_key
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, event
 from tests.unit.failing import Failing, named, world_of

@@ -9,7 +9,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.decision import Decision
 from eventfabric.model.identity import BatchId, Lane, Sequence
 from eventfabric.model.record import Note, Record, record_at
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.delivery.notes import settle_notes
 from eventfabric.telemetry import Metric
 from tests.simulation.world import AWAY, HOME, LANE, World, batch_of, event, lane

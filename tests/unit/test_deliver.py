@@ -10,7 +10,7 @@ from eventfabric.errors import DivergenceError, UndecodableRecordError
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Chain, Sequence
 from eventfabric.model.record import Record, Tail, chain_of
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth

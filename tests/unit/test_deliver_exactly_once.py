@@ -9,7 +9,7 @@ import pytest
 from eventfabric.limits import TRANSACTION_WRITES_MAX
 from eventfabric.model.event import Event
 from eventfabric.ports import Attempt, Write
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from tests.simulation.world import EFFECTS, HOME, World, add_one, event
 
 Writes = Mapping[str, Seq[Write]]

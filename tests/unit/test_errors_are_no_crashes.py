@@ -11,7 +11,8 @@ from eventfabric.model.commit import Committed
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedChange, ParkedState
 from eventfabric.ports import Attempt, Write
-from eventfabric.services.delivery.deliver import Deliverer, LaneResult, Outcome
+from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE
 from tests.simulation.world import EFFECTS, INVOCATION_MS, LANE, World, add_one, event

@@ -10,7 +10,7 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Sequence
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth

@@ -11,7 +11,7 @@ from eventfabric.model.identity import Sequence
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import HOME, LANE, SUBSCRIPTION, World, event

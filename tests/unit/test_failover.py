@@ -14,7 +14,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.ports import Ports
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.operations.failover import Failover, Readiness
 from eventfabric.testing.memory.faults import Fault, Faults, Rule
 from eventfabric.topology import Topology

@@ -13,7 +13,7 @@ from eventfabric.model.identity import Lane, Region, Sequence, StreamName, Subsc
 from eventfabric.model.record import Tail
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.ports import Log, Ports
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, at_random

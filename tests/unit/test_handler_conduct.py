@@ -14,7 +14,7 @@ from eventfabric.errors import HandlerError, HandlerExitedError
 from eventfabric.ports import Attempt, Write
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.subscriber import SubscriberHandler
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.wire.item_size import item_bytes
 from tests.simulation.world import World, event

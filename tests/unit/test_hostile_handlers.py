@@ -8,7 +8,7 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.sdk.subscriber import SubscriberHandler, subscriber
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from tests.simulation.world import World, event
 from tests.unit.failing import retry
 

@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.wire.keys import Item, is_parked, ledger_region_and_kind, record_key
 from tests.simulation.world import AWAY, LANE, Recorder, World, event, topology

@@ -7,7 +7,7 @@ import pytest
 from eventfabric.model.cursor import START, digest_of
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState, after_changes, key_parking_id
 from eventfabric.model.roster import Roster, digest_of_id, packed_dead, unpacked_dead
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import cursor_item, parked_item
 from eventfabric.wire.item_size import item_bytes

@@ -6,7 +6,7 @@ from eventfabric import limits
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.owner import Owner
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.wire import record_item
 from eventfabric.wire.doorbell import from_body

@@ -5,7 +5,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, ParkedFullError, UndecodablePayloadError
 from eventfabric.limits import LATE_AFTER_SECONDS
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import AWAY, LANE, World, lane

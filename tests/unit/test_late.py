@@ -13,7 +13,7 @@ from eventfabric.model.identity import Lane, Region, Sequence
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.subscriber import SubscriberHandler
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.clock import MemoryClock

@@ -9,7 +9,7 @@ from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import LogEvent
 from eventfabric.testing.memory.faults import Faults

@@ -8,7 +8,7 @@ from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
 from eventfabric.model.start import AtSequence, AtTime, Start, parse_start
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.lanes.locate import Kept, event_at, kept_in, locate
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane

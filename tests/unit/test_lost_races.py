@@ -10,7 +10,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import BatchId, Sequence
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import Note, record_at
-from eventfabric.services.delivery.deliver import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.telemetry import Metric
 from tests.simulation.world import AWAY, INVOCATION_MS, LANE, STREAM, Recorder, World, batch_of, event, lane
 from tests.unit.failing import FEW, Failing, named, retry, world_of

@@ -10,7 +10,7 @@ from eventfabric.errors import ChangedDeliverError, FailoverError, OutcomeUnknow
 from eventfabric.model.identity import Region
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.operations.failover import Failover
 from eventfabric.testing.memory.faults import Fault, Faults, nth

@@ -9,7 +9,7 @@ from eventfabric import limits
 from eventfabric.model.identity import Sequence
 from eventfabric.model.parked import Parked, ParkedState, Place, Rest
 from eventfabric.model.proof import ExceptionKind
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.wire import parked_item
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import record_key

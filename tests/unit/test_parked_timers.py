@@ -11,7 +11,7 @@ from eventfabric.model.identity import BatchId, Sequence
 from eventfabric.model.record import Note, record_at
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random
 from eventfabric.wire.doorbell import from_body

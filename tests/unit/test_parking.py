@@ -10,7 +10,7 @@ from eventfabric import limits
 from eventfabric.errors import ParkedFullError, PortError, UndecodablePayloadError, UndecodableRecordError
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.wire.keys import record_key

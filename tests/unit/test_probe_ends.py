@@ -8,7 +8,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.identity import Chain
-from eventfabric.services.delivery.deliver import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.doorbell import Doorbell, from_body

@@ -7,7 +7,8 @@ import pytest
 
 from eventfabric.limits import PAGE_RECORDS_MAX
 from eventfabric.services.delivery.context import one_after_another
-from eventfabric.services.delivery.deliver import Deliverer, Outcome
+from eventfabric.services.delivery.deliver import Deliverer
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import LANE, World, event

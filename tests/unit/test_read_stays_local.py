@@ -18,7 +18,7 @@ from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.model.start import AtSequence
 from eventfabric.services.backfill.lifecycle import Backfiller
 from eventfabric.services.backfill.request import Wanted
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.operations.replay import Replay

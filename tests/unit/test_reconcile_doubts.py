@@ -9,7 +9,7 @@ from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Region
 from eventfabric.ports import Ports
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults

@@ -3,7 +3,7 @@
 import pytest
 
 from eventfabric.ports import Write
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from tests.simulation.world import EFFECTS, add_one
 from tests.unit.test_deliver_exactly_once import Writing, each_of_its_key, refused_write, world_of
 

@@ -12,7 +12,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import LaneIndex
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.start import AtTime
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import AWAY, LANE, Recorder, World, event, lane

@@ -12,7 +12,7 @@ from eventfabric.model.circuit import CircuitState
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.ports import Attempt, Write
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import LANE, World, add_one, event

@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import LastingError, ThrottledError
-from eventfabric.services.delivery.deliver import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import record_key

@@ -14,7 +14,8 @@ from eventfabric.model.event import Event
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.context import one_after_another
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.endings import OutOfTime
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import LANE, World
@@ -213,11 +214,11 @@ class TestChains:
 
     def test_one_that_runs_out_of_time_stops_there_whatever_else_it_may_do(self) -> None:
         def attempt(index: int) -> Tried:
-            return "out of time" if index == 0 else ()
+            return OutOfTime() if index == 0 else ()
 
         for on_failure in (False, True):
             found = attempt_ahead({0: "a", 1: "a", 2: "b"}, attempt, one_after_another, on_failure=on_failure)
-            assert found == {0: "out of time", 2: ()}
+            assert found == {0: OutOfTime(), 2: ()}
 
     def test_nothing_to_attempt_is_nothing(self) -> None:
         assert attempt_ahead({}, lambda at: (), lambda calls: pytest.fail("no calls"), on_failure=False) == {}

@@ -19,7 +19,7 @@ from eventfabric.model.record import InterventionKind, Record
 from eventfabric.model.start import AtSequence
 from eventfabric.ports import Log
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.operations.skip import Skip
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item

@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.wire.cursor_item import from_item
 from eventfabric.wire.keys import Item, cursor_key, is_parked, ledger_region_and_kind

@@ -5,7 +5,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.model.cursor import digest_of
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.deliver import LaneResult, Outcome
+from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.testing.memory.faults import Faults
 from tests.simulation.world import AWAY, World, event
 from tests.unit.failing import BAD_ORDER, Failing, named, retry, world_of

@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from tests.simulation.world import AWAY, Recorder, World

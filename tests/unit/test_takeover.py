@@ -11,7 +11,7 @@ from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import ParkedState
 from eventfabric.sdk.operations import Operations
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.dead_letters import DeadLetters
 from eventfabric.services.operations.survey import LaneStanding, survey

@@ -10,7 +10,7 @@ from eventfabric.errors import UndecodablePayloadError
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence, StreamName
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.wire.doorbell import Doorbell, from_body
 from tests.simulation.world import LANE, STREAM, World
 from tests.unit.failing import BadOrder, Failing, named, retry, world_of

@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.parked import ParkedState
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import AWAY, LANE, World, event

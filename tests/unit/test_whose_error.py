@@ -15,7 +15,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.record import EMPTY_TAIL, Batch
 from eventfabric.ports import Attempt, Write
-from eventfabric.services.delivery.deliver import Outcome
+from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
 from eventfabric.wire.ledger_commit import Refusal

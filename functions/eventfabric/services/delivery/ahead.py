@@ -40,7 +40,7 @@ def attempt_ahead(
     def run(chain: Seq[int]) -> None:
         for index in chain:
             tried = found[index] = attempt(index)
-            if isinstance(tried, str) or (isinstance(tried, Failed) and not on_failure):
+            if isinstance(tried, OutOfTime) or (isinstance(tried, Failed) and not on_failure):
                 return
 
     chains = defaultdict[str, list[int]](list)

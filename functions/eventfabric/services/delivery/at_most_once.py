@@ -9,7 +9,7 @@ A failure is final. Keys are parked all the same: by a replay of a key, or from 
 from collections.abc import Sequence as Seq
 from functools import partial
 
-from eventfabric.services.delivery.endings import Ended, only_race
+from eventfabric.services.delivery.endings import Ended, OutOfTime, only_race
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visit import Visit
@@ -23,7 +23,7 @@ def run_at_most_once(visit: Visit, stretch: Stretch) -> Ended | None:
     while index < len(stretch.events) or visit.cursor.sequence < stretch.end:
         most = size * visit.attempts_that_fit
         if not most and index < len(stretch.events):
-            return "out of time"
+            return OutOfTime()
         index, chosen = _next(visit, stretch, index, most)
         outcome = visit.commit(stretch.cursor_at(stretch.before(index)))
         if outcome is not None:
@@ -61,7 +61,7 @@ def _attempt(visit: Visit, stretch: Stretch, chosen: Seq[int], size: int) -> Non
         if tried is None:
             again = partial(stretch.again, chosen[start])
             tried = visit.attempt(events, again=again, tries=1, replay=stretch.replay)
-        if isinstance(tried, str):
+        if isinstance(tried, OutOfTime):
             visit.dropped(len(events))
         elif not isinstance(tried, Failed):
             visit.handled(len(events))

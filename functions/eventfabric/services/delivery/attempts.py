@@ -46,7 +46,7 @@ def attempt(
     for number in range(1, most + 1):
         began_ms = within.pace.begin(deadline_ms)
         if began_ms is None:
-            return "out of time"
+            return OutOfTime()
         one = Attempt(within.subscription.name, attempts + number, deadline_ms, replay, epoch)
         try:
             writes = within.handler.attempt(events, one)

@@ -9,6 +9,7 @@ A lane that has begun is asked nothing of this.
 """
 
 from dataclasses import replace
+from enum import Enum
 
 from eventfabric import limits
 from eventfabric.definition.schema import parse_time_ms
@@ -23,6 +24,14 @@ from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
+
+
+class Beginning(Enum):
+    """With which event a lane begins that has no cursor yet."""
+
+    FIRST = "with its first event: there is nothing to write"
+    PUT = "where its cursor was put just now: it is to be looked at anew"
+    LATER = "with one that is still to come"
 
 
 class Beginnings:
@@ -46,26 +55,23 @@ class Beginnings:
         self._start = subscription.definition.start
         self.is_earliest = self._start == "earliest"
 
-    def begin(self, key: LaneKey, doorbell: Doorbell, *, epoch: int, ledger: Ledger) -> bool | None:
-        """Whether the lane is to be looked at anew, since its cursor was put where it begins.
-
-        False: it begins with the first event. None: where it begins is still to come.
-        """
+    def begin(self, key: LaneKey, doorbell: Doorbell, *, epoch: int, ledger: Ledger) -> Beginning:
+        """Put the lane's cursor where the lane begins, unless that is its first event."""
         start = self._at(doorbell)
-        return None if start is None else self._put(key, start, epoch=epoch, ledger=ledger)
+        return Beginning.LATER if start is None else self._put(key, start, epoch=epoch, ledger=ledger)
 
     def skip_expired(self, key: LaneKey, *, epoch: int, ledger: Ledger) -> bool:
-        """The same for a lane whose first event is not here: it begins with the oldest that is kept."""
-        return self._subscription.retention_seconds is not None and bool(
-            self._put(key, AtTime(0), epoch=epoch, ledger=ledger)
-        )
+        """Begin a lane whose first event is not here with the oldest that is kept; tell if its cursor was put there."""
+        if self._subscription.retention_seconds is None:
+            return False
+        return self._put(key, AtTime(0), epoch=epoch, ledger=ledger) is Beginning.PUT
 
     def pin(self, doorbell: Doorbell) -> None:
         """Have what is published from now on be missed in no lane, though nothing is delivered yet."""
         if self._start == "latest":
             self._pinned(doorbell)
 
-    def _put(self, key: LaneKey, start: AtTime, *, epoch: int, ledger: Ledger) -> bool | None:
+    def _put(self, key: LaneKey, start: AtTime, *, epoch: int, ledger: Ledger) -> Beginning:
         lane, now_ms = key.lane, self._clock.now_ms()
         kept = kept_in(
             lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
@@ -73,10 +79,10 @@ class Beginnings:
         end = tail_to_begin_at(self._log, lane, now_ms=now_ms)
         begins = locate(self._log, lane, start, end=end, kept=kept)
         if begins is None or not begins.sequence:
-            return None if begins is None else False
+            return Beginning.LATER if begins is None else Beginning.FIRST
         # Whether that lost a race is seen by reading the state again.
         ledger.commit(key, START, replace(begins, epoch=epoch, began=begins.sequence))
-        return True
+        return Beginning.PUT
 
     def _at(self, doorbell: Doorbell) -> AtTime | None:
         if self._start == "latest":

@@ -1,7 +1,6 @@
 """Why a visit to a lane ends before its log does."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from eventfabric.model.commit import RaceLost, SameItemTwice, WriteRefused
 from eventfabric.services.delivery.retry import Failed, RefusedWriteError
@@ -14,9 +13,22 @@ class Stopped:
     cause: BaseException | None
 
 
-OutOfTime = Literal["out of time"]
-CircuitOpen = Literal["circuit open"]
-Ended = RaceLost | Stopped | OutOfTime | CircuitOpen
+@dataclass(frozen=True, slots=True)
+class OutOfTime:
+    """No further attempt fits into what is left of the invocation: the lane is rung anew for the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarefulPartDone:
+    """An event crashed too often and is set aside: the next crash is to be counted by a doorbell of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitOpen:
+    """The circuit has opened: the lane waits for a probe."""
+
+
+Ended = RaceLost | Stopped | OutOfTime | CarefulPartDone | CircuitOpen
 
 
 def refusal(outcome: WriteRefused | SameItemTwice) -> Failed:

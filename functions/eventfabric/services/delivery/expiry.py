@@ -1,7 +1,7 @@
 """Gaps: a lane whose next records expired before they were delivered, or were skipped. Never in silence."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from eventfabric.errors import ExpiredUnreadError
 from eventfabric.model.commit import RaceLost
@@ -14,22 +14,29 @@ from eventfabric.services.lanes.locate import has_expired, kept_in, skip_over
 from eventfabric.telemetry import LogEvent, Metric
 
 
-def pass_skipped(context: VisitContext, visit: Visit) -> RaceLost | Stopped | bool:
-    """Move the cursor over what an operator had the lane go on past; False: it stands within nothing of that kind.
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The cursor was moved over records that are gone."""
+
+
+def pass_skipped(context: VisitContext, visit: Visit) -> Passed | RaceLost | None:
+    """Move the cursor over what an operator had the lane go on past; None where it stands within nothing of that kind.
 
     A cursor that had come to one of several lost records stands behind the beginning of the skip.
     """
     cursor = visit.cursor
     skip = skip_over(context.log, visit.key.lane, cursor.base) if cursor.base else None
     if skip is None:
-        return False
+        return None
     return _moved(visit, skip.tail.sequence, skip.chain)
 
 
-def pass_expired(context: VisitContext, visit: Visit, records: Iterable[Record]) -> RaceLost | Stopped | bool:
-    """Whether the cursor was moved over records that expired, as the subscription asks; False: nothing has expired.
+def pass_expired(
+    context: VisitContext, visit: Visit, records: Iterable[Record]
+) -> Passed | RaceLost | Stopped | None:
+    """Move the cursor over records that expired, as the subscription asks; None where nothing has expired.
 
-    `records`: what a read from the cursor on found. Stopped, with an ExpiredUnreadError: the subscription halts.
+    `records`: found by a read from the cursor on. Stopped, with an ExpiredUnreadError, where the subscription halts.
     """
     subscription, lane, cursor = context.subscription, visit.key.lane, visit.cursor
     kept = kept_in(
@@ -37,9 +44,9 @@ def pass_expired(context: VisitContext, visit: Visit, records: Iterable[Record])
     )
     following = next((record for record in records if record.sequence > cursor.base), None)
     if kept is None or following is None or not cursor.version:
-        return False
+        return None
     if not has_expired(context.log, lane, cursor.base, following, kept):
-        return False
+        return None
     skipped = following.sequence - cursor.sequence
     if subscription.definition.on_expired == "halt":
         reason = (
@@ -47,14 +54,14 @@ def pass_expired(context: VisitContext, visit: Visit, records: Iterable[Record])
         )
         return Stopped(ExpiredUnreadError(lane, cursor.sequence, reason))
     moved = _moved(visit, following.sequence, UNKNOWN_CHAIN)
-    if moved is not True:
+    if isinstance(moved, RaceLost):
         return moved
     context.telemetry.add(Metric.EVENTS_EXPIRED, skipped)
     context.telemetry.tell(LogEvent.EVENTS_SKIPPED, lane=str(lane), sequence=cursor.sequence, events=skipped)
-    return True
+    return moved
 
 
-def _moved(visit: Visit, at: Sequence, chain: Chain) -> RaceLost | Stopped | bool:
+def _moved(visit: Visit, at: Sequence, chain: Chain) -> Passed | RaceLost:
     cursor = visit.cursor
     lost = visit.commit(
         replace(
@@ -62,4 +69,4 @@ def _moved(visit: Visit, at: Sequence, chain: Chain) -> RaceLost | Stopped | boo
             replay_until=cursor.replay_until if cursor.replay_until > at else Sequence(0),
         )
     )  # fmt: skip
-    return True if lost is None else only_race(lost)
+    return Passed() if lost is None else only_race(lost)

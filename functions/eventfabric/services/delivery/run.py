@@ -21,7 +21,15 @@ from eventfabric.errors import LateEventError, ParkedFullError
 from eventfabric.model.commit import RaceLost, Write
 from eventfabric.model.event import Event
 from eventfabric.services.delivery.ahead import Tried
-from eventfabric.services.delivery.endings import Ended, Stopped, only_race, refusal
+from eventfabric.services.delivery.endings import (
+    CarefulPartDone,
+    CircuitOpen,
+    Ended,
+    OutOfTime,
+    Stopped,
+    only_race,
+    refusal,
+)
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visit import Visit
@@ -29,6 +37,11 @@ from eventfabric.wire.ledger_commit import CommitSize, size_of_key, size_of_writ
 
 _ONE_KEY: Final = CommitSize(1, limits.PARKED_BYTES_MAX)
 _NOTHING: Final = CommitSize()
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """The run goes on from an event before: some that were attempted together are to go one by one."""
 
 
 @dataclass(slots=True)
@@ -56,21 +69,17 @@ class Run:
         self._circuit_opened = False
 
     def run(self) -> Ended | None:
-        count = len(self._stretch.events)
+        """Hand out events until none is left; None where all are committed."""
         while True:
             at, batch = self._next()
-            if batch:
-                ended = self._attempt(at, batch)
-                if ended is None and self._circuit_opened and not self._ahead:
-                    ended = self._flush(self._index) or "circuit open"
-            elif self._index < count:
-                ended = self._flush(self._index)  # so many keys changed that they need a commit of their own
-            else:
-                ended = self._flush(count)
-                if ended is None and self._index >= count:
-                    return None
-            if ended is not None:
+            # Without a batch, all are done, or so many keys changed that they need a commit of their own.
+            ended = self._attempt(at, batch) if batch else self._flush(self._index)
+            if not isinstance(ended, Rewound | None):
                 return ended
+            if batch and self._circuit_opened and not self._ahead:
+                return self._flush_and_end(self._index, CircuitOpen())
+            if not batch and ended is None and self._index >= len(self._stretch.events):
+                return None
 
     def _next(self) -> tuple[int, Seq[Event]]:
         """The next events to attempt together, and the index of the first; those of parked keys are stepped over."""
@@ -94,7 +103,7 @@ class Run:
             self._index += 1
         return at, batch
 
-    def _attempt(self, at: int, batch: Seq[Event]) -> Ended | None:
+    def _attempt(self, at: int, batch: Seq[Event]) -> Ended | Rewound | None:
         visit, after = self._visit, self._index
         if self._stretch.late and visit.refuses_late and (later := batch[0].later) is not None:
             error = LateEventError(
@@ -103,27 +112,22 @@ class Run:
             return self._failed(at, batch, Failed(error, 0), after)
         keys = self._keys_of(at, batch) if visit.transactional else frozenset()
         if not self._keys.isdisjoint(keys):
-            ended = self._flush(at)
-            if ended is not None or self._index != after:
+            if (ended := self._flush(at)) is not None:
                 return ended
             if visit.has_parked:
                 # One of its key may have been refused, and parked: then this one waits.
                 self._index = at
-                return None
-        if visit.careful:
-            ended, runs = self._write_down(at, batch[0])
-            if ended is not None or not runs:
-                return ended
+                return Rewound()
+        if visit.careful and (ended := self._write_down(at, batch[0])) is not None:
+            return ended
         tried = self._tried(at, batch)
-        if isinstance(tried, str):
-            return self._flush(at) or "out of time"
+        if isinstance(tried, OutOfTime):
+            return self._flush_and_end(at, tried)
         if isinstance(tried, Failed):
             return self._failed(at, batch, tried, after)
         size = size_of_writes(tried) if tried else _NOTHING
-        if tried and not self._has_room(size):
-            ended = self._flush(at)
-            if ended is not None or self._index != after:
-                return ended
+        if tried and not self._has_room(size) and (ended := self._flush(at)) is not None:
+            return ended
         self._group.append(_Entry(at, batch, tried))
         if visit.transactional:
             self._keys |= keys
@@ -160,49 +164,50 @@ class Run:
             if visit.parked_with(key, stretch.place(index)) is None:
                 yield index
 
-    def _failed(self, at: int, batch: Seq[Event], failed: Failed, after: int) -> Ended | None:
+    def _failed(self, at: int, batch: Seq[Event], failed: Failed, after: int) -> Ended | Rewound | None:
         """Park the event; of several, go through them one by one. `after`: the index after them."""
         if len(batch) > 1:
-            self._go_one_by_one(at, self._index)
-            return None
-        if not self._has_room(_ONE_KEY):
-            index = self._index
-            ended = self._flush(at)
-            if ended is not None or self._index != index:
-                return ended
+            return self._go_one_by_one(at, self._index)
+        if not self._has_room(_ONE_KEY) and (ended := self._flush(at)) is not None:
+            return ended
         self._stretch.restore(at, at + 1)
         event, place = self._stretch.events[at], self._stretch.place(at)
         try:
             beside = sum(len(entry.events) for entry in self._group)
             waits = self._visit.park(event, place, failed, handled_beside=beside)
         except ParkedFullError as error:
-            return self._flush(at) or Stopped(error)
+            return self._flush_and_end(at, Stopped(error))
         self._circuit_opened |= waits  # those that were attempted ahead are gone through all the same
-        return (self._flush(after) or "circuit open") if waits and not self._ahead else None
+        return self._flush_and_end(after, CircuitOpen()) if waits and not self._ahead else None
 
-    def _go_one_by_one(self, start: int, end: int) -> None:
+    def _go_one_by_one(self, start: int, end: int) -> Rewound:
         """Go back to events that were attempted together, and to all that were attempted behind them."""
         self._stretch.restore(start, self._index)
         self._index, self._single_until = start, end
+        return Rewound()
 
     def _has_room(self, more: CommitSize) -> bool:
         """Whether the commit that is being prepared can take so much more."""
         return (self._writes_size + self._visit.changes_size + more).fits
 
-    def _write_down(self, at: int, event: Event) -> tuple[Ended | None, bool]:
-        """Note that the event is about to be attempted; whether it is to run: not where it crashed too often."""
+    def _write_down(self, at: int, event: Event) -> Ended | None:
+        """Note that the event is about to be attempted; one that crashed too often is set aside, and ends the run."""
         place = self._stretch.place(at)
-        here = self._stretch.cursor_at(place.sequence)
         crashes = self._visit.crashes_at(place.sequence)
         if crashes >= limits.CRASHES_MAX:
             self._visit.crashed(event, place, crashes)
-            # The lane is rung anew: the next crash is counted by a doorbell of its own.
-            return self._flush(self._index) or "out of time", False
+            return self._flush_and_end(self._index, CarefulPartDone())
+        here = self._stretch.cursor_at(place.sequence)
         lost = self._visit.commit(replace(here, attempting=True, crashes=crashes))
-        return (None if lost is None else only_race(lost)), True
+        return None if lost is None else only_race(lost)
 
-    def _flush(self, index: int) -> Ended | None:
-        """Commit all up to the event of that index. May set `_index` back, to go one by one after a refusal."""
+    def _flush_and_end(self, index: int, end: Ended) -> Ended:
+        """Commit all up to the event of that index, and end the run so, unless the commit ends it."""
+        flushed = self._flush(index)
+        return end if isinstance(flushed, Rewound | None) else flushed
+
+    def _flush(self, index: int) -> Ended | Rewound | None:
+        """Commit all up to the event of that index; Rewound where several that were refused are to go one by one."""
         group, self._group, self._keys, self._writes_size = self._group, [], set(), CommitSize()
         writes = [write for entry in group for write in entry.writes]
         outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), writes)
@@ -223,8 +228,7 @@ class Run:
             elif isinstance(outcome, RaceLost):
                 return outcome
             elif len(entry.events) > 1:
-                self._go_one_by_one(entry.index, after)
-                return None
+                return self._go_one_by_one(entry.index, after)
             else:
                 ended = self._failed(entry.index, entry.events, refusal(outcome), after)
                 if ended is not None:

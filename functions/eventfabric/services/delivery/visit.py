@@ -16,7 +16,7 @@ from eventfabric.model.roster import digest_of_id
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.delivery.endings import Ended, OutOfTime, Stopped
+from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
 from eventfabric.services.delivery.late import Lateness
 from eventfabric.services.delivery.refill import Refill
 from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
@@ -155,7 +155,7 @@ class Visit(VisitedLane):
                 continue
             event = self._waiting.first_of(parked)
             if event is Absent.NOT_LOOKED_AT:
-                return self._commit_here() or "out of time"
+                return self._commit_here() or OutOfTime()
             if event is Absent.NOT_HERE:
                 break  # another Region's record: it rings itself when it comes
             if event is Absent.EXPIRED:
@@ -172,11 +172,11 @@ class Visit(VisitedLane):
                     return ended
                 parked = self._parked[parking_id]
                 if parked.state is ParkedState.DEAD:
-                    return "out of time"  # the next crash is counted by a doorbell of its own
+                    return CarefulPartDone()
             again = partial(_copied, event)
             attempts = parked.failure.attempts
             tried = self.attempt(again(), again=again, attempts=attempts, replay=parked.first.replay)
-            if isinstance(tried, str):
+            if isinstance(tried, OutOfTime):
                 self._set(replace(parked, attempting=False))
                 return self._commit_here() or tried
             if not isinstance(tried, Failed):
@@ -195,7 +195,7 @@ class Visit(VisitedLane):
                 tried = refused
             waits = self.park(event, parked.first, tried, of=parked)
             lost = self._commit_here()
-            return lost or ("circuit open" if waits else None)
+            return lost or (CircuitOpen() if waits else None)
         return self._commit_here()
 
     def _filled(self, parked: Parked, filled: Parked | Absent | None) -> bool:
@@ -215,7 +215,7 @@ class Visit(VisitedLane):
         failure = parked.failure
         is_spent = parked.attempting or failure.attempts > 0 or failure.crashes > 0
         if not (is_spent or self.attempts_that_fit):
-            return self._commit_here() or "out of time"
+            return self._commit_here() or OutOfTime()
         rest = parked.without_first()
         self._set(rest) if rest else self._free(parked.id)
         lost = self._commit_here()
@@ -223,7 +223,7 @@ class Visit(VisitedLane):
             return lost
         again, replay = partial(_copied, event), parked.first.replay
         tried = None if is_spent else self.attempt(again(), again=again, tries=1, replay=replay)
-        if tried is None or isinstance(tried, str):
+        if tried is None or isinstance(tried, OutOfTime):
             self.dropped(1)
         elif not isinstance(tried, Failed):
             self.handled(1)

@@ -1,0 +1,193 @@
+"""Pages: one visit's way through the log, the keys that are due first, then page after page until the log ends."""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, replace
+
+from eventfabric import limits
+from eventfabric.errors import LogError
+from eventfabric.model.circuit import CircuitState
+from eventfabric.model.commit import RaceLost
+from eventfabric.model.count import next_count
+from eventfabric.model.identity import Sequence
+from eventfabric.model.parked import Parked
+from eventfabric.ports import Page
+from eventfabric.services.delivery.at_most_once import run_at_most_once
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
+from eventfabric.services.delivery.expiry import Passed, pass_expired, pass_skipped
+from eventfabric.services.delivery.lane_result import LaneResult, Outcome
+from eventfabric.services.delivery.run import Run
+from eventfabric.services.delivery.stretch import Stretch
+from eventfabric.services.delivery.visit import Visit
+from eventfabric.telemetry import Metric
+from eventfabric.wire.doorbell import Doorbell
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """A page of the log that was read from `base` on, before it was known that the cursor stands there."""
+
+    base: Sequence
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class NextPage:
+    """The page is done, and the log goes on behind it. `ahead`: the rest of it, which did not fit into memory."""
+
+    ahead: ReadAhead | None = None
+
+
+class Pages:
+    """Delivers a lane within one visit."""
+
+    def __init__(
+        self,
+        context: VisitContext,
+        visit: Visit,
+        doorbell: Doorbell,
+        ahead: ReadAhead | None,
+        *,
+        memory_bytes: int,
+    ) -> None:
+        """`memory_bytes`: for the events of a page; one record more may be in memory."""
+        self._in = context
+        self._visit = visit
+        self._doorbell = doorbell
+        self._ahead = ahead
+        self._memory_bytes = memory_bytes
+        definition = context.subscription.definition
+        self._commits_first = definition.guarantee == "at_most_once"
+        self._types = None if definition.types is None else frozenset(definition.types)
+
+    def deliver(self) -> LaneResult | RaceLost:
+        """Deliver what is due and what is new, until the lane's log ends, or something ends the run before."""
+        visit, due = self._visit, self._visit.due()
+        if self._doorbell.tail <= visit.cursor.sequence and not due and not visit.careful:
+            self._in.telemetry.add(Metric.DOORBELLS_DUPLICATE)
+            return self._untried(Outcome.DUPLICATE)
+        ended = self._begin(due)
+        if ended is not None:
+            return self._result(ended)
+        while True:
+            result = self._next_page()
+            if not isinstance(result, NextPage):
+                return result
+            self._ahead = result.ahead
+            if visit.careful or self._in.clock.now_ms() >= visit.deadline_ms:
+                # Pages without a wanted event make no attempt that would have noticed the time.
+                return self._hand_back()
+            if not visit.probes and self._in.breaker.circuit().state is not CircuitState.CLOSED:
+                return self._wait()
+
+    def _begin(self, due: Seq[Parked]) -> Ended | None:
+        """Note that the run begins, and try the keys that are due; a probe tries new events before them."""
+        # A lane that never began may have to begin behind its first event: nothing is written before that is known.
+        if self._visit.cursor.version and (ended := self._visit.note()) is not None:
+            return ended
+        return None if self._visit.probes else self._visit.retry(due)
+
+    def _next_page(self) -> LaneResult | RaceLost | NextPage:
+        """Deliver a page from the cursor on, or what of it fits into memory.
+
+        A method of its own so that a page and its events are gone before the next are read.
+        """
+        visit = self._visit
+        try:
+            page = self._page()
+            stretch = self._stretch(page)
+            if noted := stretch.noted:
+                del stretch  # before the same is unpacked once more
+                if (lost := visit.settle(noted)) is not None:
+                    return lost
+                stretch = self._stretch(page)
+        except LogError as error:
+            return self._end(Stopped(error))
+        if not visit.lateness.mark(stretch):
+            return self._end(OutOfTime())
+        ended = self._hand_out(stretch)
+        if ended is None and stretch.stop is not None:
+            ended = Stopped(stretch.stop)
+        return self._behind(stretch, page) if ended is None else self._end(ended)
+
+    def _page(self) -> Page:
+        base = self._visit.cursor.base
+        if self._ahead is not None and self._ahead.base == base:
+            return self._ahead.page
+        return self._in.log.read(self._doorbell.lane, base, records_max=limits.PAGE_RECORDS_MAX)
+
+    def _stretch(self, page: Page) -> Stretch:
+        visit = self._visit
+        return Stretch(
+            visit.cursor, page.records, self._types, visit.stepped_over, memory_bytes=self._memory_bytes
+        )
+
+    def _hand_out(self, stretch: Stretch) -> Ended | None:
+        ended = self._visit.note() if stretch.events else None
+        if ended is not None:
+            return ended
+        if self._commits_first:
+            return run_at_most_once(self._visit, stretch)
+        return Run(self._visit, stretch).run()
+
+    def _behind(self, stretch: Stretch, page: Page) -> LaneResult | RaceLost | NextPage:
+        """Tell how it goes on behind a stretch whose events are done."""
+        visit = self._visit
+        if stretch.hole or (not page.records and self._doorbell.tail > visit.cursor.sequence):
+            passed = pass_skipped(self._in, visit) or pass_expired(self._in, visit, page.records)
+            if isinstance(passed, Passed):
+                return NextPage()
+            if passed is not None:
+                return self._end(passed)
+        if stretch.hole:
+            self._in.telemetry.add(Metric.LANES_WAITING)
+            return self._end(Outcome.HOLE)
+        if stretch.cut:
+            return NextPage(ReadAhead(visit.cursor.base, page.behind(visit.cursor.base)))
+        return NextPage() if page.more else self._end(Outcome.DELIVERED)
+
+    def _end(self, end: Ended | Outcome) -> LaneResult | RaceLost:
+        """A probe goes on with the keys that failed: new events tell more of what is downstream than those."""
+        visit = self._visit
+        if visit.began_as_probe and isinstance(end, Stopped | Outcome):
+            ended = visit.retry(visit.due())
+            if ended is not None:
+                return self._result(ended)
+            if visit.probes:
+                self._in.breaker.give_back_probe()
+        return LaneResult(end) if isinstance(end, Outcome) else self._result(end)
+
+    def _result(self, ended: Ended) -> LaneResult | RaceLost:
+        match ended:
+            case RaceLost():
+                return ended
+            case Stopped(cause):
+                self._in.telemetry.add(Metric.LANES_STOPPED)
+                return LaneResult(Outcome.STOPPED, cause)
+            case OutOfTime() | CarefulPartDone():
+                return self._hand_back()
+            case CircuitOpen():
+                # Only now that all is committed: a timer that cannot be had must not undo what was handled.
+                self._in.breaker.ring_probe(self._doorbell.lane, failed=True)
+                return LaneResult(Outcome.WAITING)
+
+    def _untried(self, outcome: Outcome) -> LaneResult:
+        if self._visit.probes:
+            self._in.breaker.give_back_probe()
+        return LaneResult(outcome)
+
+    def _wait(self) -> LaneResult:
+        self._in.breaker.ring_probe(self._doorbell.lane, behind=self._doorbell.again)
+        return LaneResult(Outcome.WAITING)
+
+    def _hand_back(self) -> LaneResult:
+        """Ring the lane anew: a doorbell that only came again would look like one after a crash.
+
+        This run did not fail, and nothing is left that it could not note.
+        """
+        # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
+        moment_ms = max(self._in.clock.now_ms(), next_count(self._doorbell.again))
+        again = replace(self._doorbell, again=moment_ms, ended=0, failing_ms=0)
+        if self._in.doorbells.ring(self._in.subscription.name, [again]):
+            return LaneResult(Outcome.STOPPED, None)
+        return LaneResult(Outcome.HANDED_BACK)
