@@ -177,7 +177,7 @@ BUGS = [
         "park without order",
         "an event is attempted although an earlier one of its key waits",
         "eventfabric.services.delivery.visit:Visit.parked_with",
-        "found = self._key_of(self._in.policy.parking_id(key, place))",
+        "found = parking.get(self._in.policy.parking_id(key, place))",
         "found = None",
         by="lost_event",
         seed=0,
@@ -216,7 +216,7 @@ BUGS = [
     Bug(
         "retry is never due",
         "nobody rings when a parked key is due",
-        "eventfabric.services.delivery.visit:Visit._ring_timers",
+        "eventfabric.services.delivery.visited_lane:VisitedLane._ring_timers",
         "for change in changes:",
         "for change in ():",
         by="held_up_key",

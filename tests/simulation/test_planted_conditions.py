@@ -299,7 +299,7 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "an attempt of another guarantee is not had",
-            "eventfabric.services.delivery.visit:Visit._attempt_once",
+            "eventfabric.services.delivery.due_keys:DueKeys._attempt_once",
             "is_spent = parked.attempting or failure.attempts > 0 or failure.crashes > 0",
             "is_spent = False",
         ),
@@ -326,9 +326,9 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "an event is taken to wait in a key as it was read",
-            "eventfabric.services.delivery.visit:Visit.wait",
-            "elif self._may_be_older(parked.id):",
-            "elif False:",
+            "eventfabric.services.delivery.parking:Parking.refresh",
+            "if self._is_fresh and parked.id not in self._written:",
+            "if False:",
         ),
         torn_reads.test_an_event_that_a_replay_takes_out_of_its_key_is_no_more_taken_to_wait_there,
     ),

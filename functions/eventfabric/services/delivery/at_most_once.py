@@ -34,7 +34,7 @@ def run_at_most_once(visit: Visit, stretch: Stretch) -> Ended | None:
 
 def _next(visit: Visit, stretch: Stretch, index: int, most: int) -> tuple[int, Seq[int]]:
     """The index behind the next events, and those of them that are to be attempted, at most so many."""
-    if not (visit.has_parked or visit.noted_at is not None):
+    if visit.parking.is_empty and visit.noted_at is None:
         until = min(index + most, len(stretch.events))
         return until, range(index, until)
     chosen = list[int]()
@@ -42,7 +42,7 @@ def _next(visit: Visit, stretch: Stretch, index: int, most: int) -> tuple[int, S
         place = stretch.place(index)
         parked = visit.parked_with(stretch.keys[index], place)
         if parked is not None:
-            if not (visit.changes_size + size_of_key(parked)).fits:
+            if not (visit.parking.size + size_of_key(parked)).fits:
                 break  # so many keys changed that they need a commit of their own
             visit.wait(parked, place)
         elif place.sequence == visit.noted_at:

@@ -13,6 +13,7 @@ from eventfabric.model.parked import Parked
 from eventfabric.ports import Page
 from eventfabric.services.delivery.at_most_once import run_at_most_once
 from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.due_keys import DueKeys
 from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
 from eventfabric.services.delivery.expiry import Passed, pass_expired, pass_skipped
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
@@ -53,6 +54,7 @@ class Pages:
         """`memory_bytes`: for the events of a page; one record more may be in memory."""
         self._in = context
         self._visit = visit
+        self._due_keys = DueKeys(context, visit)
         self._doorbell = doorbell
         self._ahead = ahead
         self._memory_bytes = memory_bytes
@@ -85,7 +87,7 @@ class Pages:
         # A lane that never began may have to begin behind its first event: nothing is written before that is known.
         if self._visit.cursor.version and (ended := self._visit.note()) is not None:
             return ended
-        return None if self._visit.probes else self._visit.retry(due)
+        return None if self._visit.probes else self._due_keys.retry(due)
 
     def _next_page(self) -> LaneResult | RaceLost | NextPage:
         """Deliver a page from the cursor on, or what of it fits into memory.
@@ -150,7 +152,7 @@ class Pages:
         """A probe goes on with the keys that failed: new events tell more of what is downstream than those."""
         visit = self._visit
         if visit.began_as_probe and isinstance(end, Stopped | Outcome):
-            ended = visit.retry(visit.due())
+            ended = self._due_keys.retry(visit.due())
             if ended is not None:
                 return self._result(ended)
             if visit.probes:

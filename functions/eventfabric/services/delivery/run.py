@@ -86,7 +86,7 @@ class Run:
         visit, events = self._visit, self._stretch.events
         alone = visit.careful or visit.probes or self._index < self._single_until
         size = 1 if alone else visit.batch_events_max
-        if not visit.has_parked:
+        if visit.parking.is_empty:
             at, self._index = self._index, min(self._index + size, len(events))
             return at, events[at : self._index]
         at, batch = self._index, list[Event]()
@@ -114,7 +114,7 @@ class Run:
         if not self._keys.isdisjoint(keys):
             if (ended := self._flush(at)) is not None:
                 return ended
-            if visit.has_parked:
+            if not visit.parking.is_empty:
                 # One of its key may have been refused, and parked: then this one waits.
                 self._index = at
                 return Rewound()
@@ -188,7 +188,7 @@ class Run:
 
     def _has_room(self, more: CommitSize) -> bool:
         """Whether the commit that is being prepared can take so much more."""
-        return (self._writes_size + self._visit.changes_size + more).fits
+        return (self._writes_size + self._visit.parking.size + more).fits
 
     def _write_down(self, at: int, event: Event) -> Ended | None:
         """Note that the event is about to be attempted; one that crashed too often is set aside, and ends the run."""

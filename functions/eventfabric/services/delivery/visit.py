@@ -6,23 +6,21 @@ from dataclasses import replace
 from functools import partial
 
 from eventfabric import limits
-from eventfabric.errors import LogError, ParkedFullError
-from eventfabric.model.commit import RaceLost, Write
+from eventfabric.errors import ParkedFullError
+from eventfabric.model.commit import Write
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Sequence
-from eventfabric.model.parked import Parked, ParkedState, Place, is_alone, key_parking_id
+from eventfabric.model.parked import Parked, ParkedState, Place, key_parking_id
 from eventfabric.model.roster import digest_of_id
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
 from eventfabric.services.delivery.attempts import attempt
 from eventfabric.services.delivery.context import VisitContext
-from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
+from eventfabric.services.delivery.endings import Ended, OutOfTime
 from eventfabric.services.delivery.late import Lateness
-from eventfabric.services.delivery.refill import Refill
-from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
+from eventfabric.services.delivery.retry import CRASHED, Failed
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visited_lane import VisitedLane
-from eventfabric.services.delivery.waiting import Absent, WaitingEvents
 from eventfabric.telemetry import LogEvent, Metric
 
 
@@ -49,38 +47,26 @@ class Visit(VisitedLane):
         `has_failed`: the lane's last run ended with a call that failed.
         """
         super().__init__(context, key, state, deadline_ms=deadline_ms)
-        self._keys.look(self.cursor.roster, self.cursor.roster.due(2**62 if probes else self._soon_ms))
+        self.parking.look_due(2**62 if probes else self._soon_ms)
         self._commits_first = context.subscription.definition.guarantee == "at_most_once"
         is_noted = self._commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
         self.noted_at = self.cursor.sequence if is_noted else None
         """At most once: the event that was attempted under another guarantee, and is to be no more."""
         if not came_again or self.cursor.version in ended:
             self.cursor = self.cursor.at_rest()
-            is_stale = not self._commits_first
-            stale = [parked for parked in self._stored.values() if parked.attempting and is_stale]
-            for parked in stale:
-                self._parked[parked.id] = self._stored[parked.id] = replace(parked, attempting=False)
-                self._has_changed(parked)
+            if not self._commits_first:
+                self.parking.forget_attempts()
         elif self.cursor.attempting:
             self.cursor = replace(self.cursor, attempting=False, crashes=self.cursor.crashes + 1)
-            self._crashed_at(self.cursor.sequence, self.cursor.crashes)
-        self._stale = frozenset(self._changed)
+            self.tell_crash(self.cursor.sequence, self.cursor.crashes)
         self.began_as_probe = self.probes = probes
         self.careful = (
             self.cursor.running
             or self.cursor.crashes > 0
-            or any(parked.attempting for parked in self._parked.values())
+            or any(parked.attempting for parked in self.parking.keys)
         )
         self._is_to_be_noted = (came_again or has_failed) and not self.careful
         self.lateness = Lateness(context, key, deadline_ms=deadline_ms)
-        self._waiting = WaitingEvents(context, key.lane, self.lateness)
-        self._refill = Refill(
-            context,
-            key.lane,
-            waiting=self._waiting,
-            stepped_over=self.stepped_over,
-            deadline_ms=deadline_ms,
-        )
         self.refuses_late = context.subscription.definition.on_late == "dead_letter"
         self.transactional = context.subscription.definition.guarantee == "exactly_once"
         self.concurrency = concurrency or context.subscription.definition.concurrency
@@ -96,7 +82,7 @@ class Visit(VisitedLane):
         if not self._is_to_be_noted:
             return None
         self._is_to_be_noted = False
-        return self._move(replace(self.cursor, running=True))
+        return self.move(replace(self.cursor, running=True))
 
     def rest(self) -> None:
         """Note that the run has ended, where nothing else did."""
@@ -112,7 +98,7 @@ class Visit(VisitedLane):
         now_ms = self._soon_ms
         found = [
             parked
-            for parked in self._parked.values()
+            for parked in self.parking.keys
             if parked.is_due(2**62 if self.probes or parked.attempting else now_ms)
         ]
         # What was being attempted when the process died comes first, so that no other crash is put down to it.
@@ -127,107 +113,7 @@ class Visit(VisitedLane):
         """Read at once the parked keys of which the events of a stretch may be."""
         if self.cursor.roster.count:
             ids = {self._in.policy.parking_id(key, stretch.place(at)) for at, key in enumerate(stretch.keys)}
-            self._keys.look(self.cursor.roster, [digest_of_id(one) for one in sorted(ids)])
-
-    def retry(self, due: Seq[Parked]) -> Ended | None:
-        """Each key's events in order, until one fails or none waits."""
-        if due and self.transactional and self._stale and (lost := self._commit_here()):
-            return lost
-        for parked in due:
-            try:
-                ended = self._retry_key(parked.id)
-            except LogError as error:
-                ended = self._commit_here() or Stopped(error)
-            if ended is not None:
-                return ended
-        return None
-
-    def _retry_key(self, parking_id: str) -> Ended | None:
-        while (parked := self._parked.get(parking_id)) and parked.state is ParkedState.RETRYING:
-            if self._is_behind_another(parked):
-                break
-            if not parked.waiting:
-                filled = self._refill.fill(parked, self.cursor.sequence, self.settle)
-                if isinstance(filled, RaceLost):
-                    return filled
-                if not self._filled(parked, filled):
-                    break
-                continue
-            event = self._waiting.first_of(parked)
-            if event is Absent.NOT_LOOKED_AT:
-                return self._commit_here() or OutOfTime()
-            if event is Absent.NOT_HERE:
-                break  # another Region's record: it rings itself when it comes
-            if event is Absent.EXPIRED:
-                self._bury(parked.key, parked.id, parked.first, parked, EXPIRED, None)
-                break
-            if self._commits_first:
-                ended = self._attempt_once(parked, event)
-                if ended is not None:
-                    return ended
-                continue
-            if self.careful:
-                ended = self._write_down_retry(parked, event)
-                if ended is not None:
-                    return ended
-                parked = self._parked[parking_id]
-                if parked.state is ParkedState.DEAD:
-                    return CarefulPartDone()
-            again = partial(_copied, event)
-            attempts = parked.failure.attempts
-            tried = self.attempt(again(), again=again, attempts=attempts, replay=parked.first.replay)
-            if isinstance(tried, OutOfTime):
-                self._set(replace(parked, attempting=False))
-                return self._commit_here() or tried
-            if not isinstance(tried, Failed):
-                rest = parked.without_first()
-                self._set(rest) if rest else self._free(parked.id)
-                if not (tried or self.careful or self.transactional or self.probes):
-                    self.handled(1)
-                    continue
-                refused = self._commit_refused(tried)
-                if refused is None:
-                    self.handled(1)
-                    continue
-                if isinstance(refused, RaceLost):
-                    return refused
-                self._set(parked)
-                tried = refused
-            waits = self.park(event, parked.first, tried, of=parked)
-            lost = self._commit_here()
-            return lost or (CircuitOpen() if waits else None)
-        return self._commit_here()
-
-    def _filled(self, parked: Parked, filled: Parked | Absent | None) -> bool:
-        """Take over what a key lists now; whether that is anything to try."""
-        if filled is None:
-            self._free(parked.id)
-        elif not isinstance(filled, Absent):
-            if filled.waiting:
-                self._set(filled)
-                return True
-            again_ms = self._in.clock.now_ms() + 1000 * limits.WAITING_AGAIN_SECONDS
-            self._set(replace(filled, due_ms=again_ms))
-        return False
-
-    def _attempt_once(self, parked: Parked, event: Event) -> Ended | None:
-        """Commit the key without its first event, and only then attempt that, unless an attempt was made before."""
-        failure = parked.failure
-        is_spent = parked.attempting or failure.attempts > 0 or failure.crashes > 0
-        if not (is_spent or self.attempts_that_fit):
-            return self._commit_here() or OutOfTime()
-        rest = parked.without_first()
-        self._set(rest) if rest else self._free(parked.id)
-        lost = self._commit_here()
-        if lost is not None:
-            return lost
-        again, replay = partial(_copied, event), parked.first.replay
-        tried = None if is_spent else self.attempt(again(), again=again, tries=1, replay=replay)
-        if tried is None or isinstance(tried, OutOfTime):
-            self.dropped(1)
-        elif not isinstance(tried, Failed):
-            self.handled(1)
-        return None
+            self.parking.look(digest_of_id(one) for one in sorted(ids))
 
     def dropped(self, events: int) -> None:
         """Count events that were committed and are not attempted (again)."""
@@ -279,8 +165,8 @@ class Visit(VisitedLane):
         `handled_beside`: events that were handled and are not committed yet. ParkedFullError.
         """
         within, now_ms = self._in, self._in.clock.now_ms()
-        before = self._key_of(of.id if of else within.policy.parking_id(event.key, place))
-        count = self._keys.count(self.cursor.roster)
+        before = self.parking.get(of.id if of else within.policy.parking_id(event.key, place))
+        count = self.parking.count
         if before is None and count >= limits.PARKED_KEYS_MAX:
             raise ParkedFullError(f"lane {self.key.lane} has parked {count} keys")
         excused = before is not None and within.breaker.circuit().excuses(before.failure.last_ms)
@@ -291,15 +177,16 @@ class Visit(VisitedLane):
                 self._opened = True
             else:
                 parked = self._judged(parked, before is None, handled_beside)
-        self._set(parked)
+        self.parking.set(parked)
         return self._opened
 
     def _judged(self, parked: Parked, newly: bool, handled_beside: int) -> Parked:
         """Dead where its attempts are used up, and that does not look like an outage. May open the circuit."""
         policy, breaker = self._in.policy, self._in.breaker
         if not policy.is_used_up(parked):
-            retrying = self._keys.retrying(self.cursor.roster)
-            parked_keys = retrying + 1 if newly else 0  # that a key fails again makes no more of them
+            parked_keys = (
+                self.parking.retrying + 1 if newly else 0
+            )  # that a key fails again makes no more of them
             self._opened = breaker.failed(self.key.lane, parked.id, parked_keys, handled_beside)
         elif breaker.suspects_outage(parked.failure.first_ms):
             self._opened = breaker.open_for(f"nothing succeeds; last {parked.failure.error_type}")
@@ -316,23 +203,12 @@ class Visit(VisitedLane):
         """
         joined = parked.joined_by(place, replay_until=self.cursor.replay_until)
         if joined is not parked:
-            self._set(joined)
-        elif self._may_be_older(parked.id):
-            self._stale |= {parked.id}
-            self._set(joined)
-
-    def _write_down_retry(self, parked: Parked, event: Event) -> Ended | None:
-        """Note that the key's first event is about to be attempted; or that it crashed too often, and is dead."""
-        crashes = parked.failure.crashes + (1 if parked.attempting else 0)
-        if parked.attempting:
-            self._crashed_at(parked.first.sequence, crashes)
-        if crashes >= limits.CRASHES_MAX:
-            self._bury(parked.key, parked.id, parked.first, parked, CRASHED, event, crashes)
+            self.parking.set(joined)
         else:
-            self._set(replace(parked, attempting=True, failure=replace(parked.failure, crashes=crashes)))
-        return self._commit_here()
+            self.parking.refresh(joined)
 
-    def _crashed_at(self, sequence: Sequence, crashes: int) -> None:
+    def tell_crash(self, sequence: Sequence, crashes: int) -> None:
+        """Count and tell an attempt that was begun and never heard of again."""
         self._in.telemetry.add(Metric.EVENTS_CRASHED)
         self._in.telemetry.tell(
             LogEvent.EVENT_CRASHED, lane=str(self.key.lane), sequence=sequence, crashes=crashes
@@ -356,22 +232,17 @@ class Visit(VisitedLane):
         return self._in.handler.batch_events_max
 
     def parked_with(self, key: str, place: Place) -> Parked | None:
-        """The parked key that an event has to wait in."""
-        found = self._key_of(self._in.policy.parking_id(key, place))
+        """Return the parked key that an event has to wait in."""
+        parking = self.parking
+        found = parking.get(self._in.policy.parking_id(key, place))
         if found is None and not self._in.policy.keeps_order:
             # Of a key from when order was kept: what the log has of it up to the cursor waits there, too.
-            by_key = self._key_of(key_parking_id(key))
+            by_key = parking.get(key_parking_id(key))
             return by_key if by_key is not None and by_key.rest is not None else None
-        if found is None and self.has_parked:
-            alone = self._keys.alone(self.cursor.roster, key)
+        if found is None and not parking.is_empty:
+            alone = parking.alone(key)
             return alone[-1] if alone else None
         return found
-
-    def _is_behind_another(self, parked: Parked) -> bool:
-        """Tell if an event that was parked when no order was kept has an earlier one of its key beside it."""
-        if not (self._in.policy.keeps_order and is_alone(parked.id)):
-            return False
-        return self._keys.alone(self.cursor.roster, parked.key)[0].id != parked.id
 
     def crashes_at(self, sequence: Sequence) -> int:
         """How often an attempt of that event alone was begun and never heard of again."""
@@ -380,20 +251,23 @@ class Visit(VisitedLane):
     def crashed(self, event: Event, place: Place, crashes: int) -> None:
         """Set the event aside, dead: it crashed too often to be run again."""
         parking_id = self._in.policy.parking_id(event.key, place)
-        self._bury(event.key, parking_id, place, None, CRASHED, event, crashes)
+        self.bury(event.key, parking_id, place, kind=CRASHED, event=event, crashes=crashes)
 
-    def _bury(
-        self, key: str, parking_id: str, place: Place, before: Parked | None, kind: str, event: Event | None,
+    def bury(
+        self,
+        key: str,
+        parking_id: str,
+        place: Place,
+        *,
+        kind: str,
+        before: Parked | None = None,
+        event: Event | None = None,
         crashes: int = 0,
-    ) -> None:  # fmt: skip
-        """Dead, without being run (again)."""
+    ) -> None:
+        """Leave a key dead, without its event being run (again)."""
         now_ms = self._in.clock.now_ms()
-        self._set(
+        self.parking.set(
             self._in.policy.without_attempt(
                 key, parking_id, place, before, event=event, kind=kind, crashes=crashes, now_ms=now_ms
             )
         )
-
-
-def _copied(event: Event) -> Seq[Event]:
-    return [event.copy()]

@@ -1,0 +1,180 @@
+"""Due keys: the events of parked keys that are to be tried again, each key's in order.
+
+its first event   behind another of its key, or not here yet      the key rests
+                  its record has expired                          dead, without being tried
+                  handled                                         the next one of the key
+                  failed                                          parked anew: later, or dead
+"""
+
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+from enum import Enum
+from functools import partial
+
+from eventfabric import limits
+from eventfabric.errors import LogError
+from eventfabric.model.commit import RaceLost
+from eventfabric.model.event import Event
+from eventfabric.model.parked import Parked, ParkedState, is_alone
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
+from eventfabric.services.delivery.refill import Refill
+from eventfabric.services.delivery.retry import CRASHED, EXPIRED, Failed
+from eventfabric.services.delivery.visit import Visit
+from eventfabric.services.delivery.waiting import Absent, WaitingEvents
+
+
+class _Key(Enum):
+    """How it goes on with a key behind its first event."""
+
+    GOES_ON = "with its next event"
+    RESTS = "with what changed of it being committed"
+    SAVED = "with nothing: that is committed"
+
+
+class DueKeys:
+    """Tries the keys of one visit that are due."""
+
+    def __init__(self, context: VisitContext, visit: Visit) -> None:
+        self._in = context
+        self._visit = visit
+        self._commits_first = context.subscription.definition.guarantee == "at_most_once"
+        self._waiting = WaitingEvents(context, visit.key.lane, visit.lateness)
+        self._refill = Refill(
+            context,
+            visit.key.lane,
+            waiting=self._waiting,
+            stepped_over=visit.stepped_over,
+            deadline_ms=visit.deadline_ms,
+        )
+
+    def retry(self, due: Seq[Parked]) -> Ended | None:
+        """Try each key's events in order, until one fails or none waits."""
+        visit = self._visit
+        if due and visit.transactional and visit.parking.has_stale and (lost := visit.save()):
+            return lost
+        for parked in due:
+            try:
+                ended = self._retry(parked.id)
+            except LogError as error:
+                ended = visit.save() or Stopped(error)
+            if ended is not None:
+                return ended
+        return None
+
+    def _retry(self, parking_id: str) -> Ended | None:
+        parking = self._visit.parking
+        while (parked := parking.known(parking_id)) is not None and parked.state is ParkedState.RETRYING:
+            went = self._try_first(parked)
+            if went is _Key.SAVED:
+                return None
+            if went is _Key.RESTS:
+                break
+            if went is not _Key.GOES_ON:
+                return went
+        return self._visit.save()
+
+    def _try_first(self, parked: Parked) -> Ended | _Key:
+        """Try the key's first event."""
+        visit = self._visit
+        if self._is_behind_another(parked):
+            return _Key.RESTS
+        if not parked.waiting:
+            return self._filled(parked)
+        event = self._waiting.first_of(parked)
+        if event is Absent.NOT_LOOKED_AT:
+            return visit.save() or OutOfTime()
+        if event is Absent.NOT_HERE:
+            return _Key.RESTS  # another Region's record: it rings itself when it comes
+        if event is Absent.EXPIRED:
+            visit.bury(parked.key, parked.id, parked.first, kind=EXPIRED, before=parked)
+            return _Key.RESTS
+        if self._commits_first:
+            return self._attempt_once(parked, event) or _Key.GOES_ON
+        if visit.careful and (ended := self._write_down(parked, event)) is not None:
+            return ended
+        return self._attempt(visit.parking.known(parked.id) or parked, event)
+
+    def _attempt(self, parked: Parked, event: Event) -> Ended | _Key:
+        visit, parking = self._visit, self._visit.parking
+        again = partial(_copied, event)
+        attempts, replay = parked.failure.attempts, parked.first.replay
+        tried = visit.attempt(again(), again=again, attempts=attempts, replay=replay)
+        if isinstance(tried, OutOfTime):
+            parking.set(replace(parked, attempting=False))
+            return visit.save() or tried
+        if not isinstance(tried, Failed):
+            self._without_first(parked)
+            commits = bool(tried) or visit.careful or visit.transactional or visit.probes
+            refused = visit.save_with(tried) if commits else None
+            if refused is None:
+                visit.handled(1)
+                return _Key.GOES_ON
+            if isinstance(refused, RaceLost):
+                return refused
+            parking.set(parked)
+            tried = refused
+        waits = visit.park(event, parked.first, tried, of=parked)
+        return visit.save() or (CircuitOpen() if waits else _Key.SAVED)
+
+    def _attempt_once(self, parked: Parked, event: Event) -> Ended | None:
+        """Commit the key without its first event, and only then attempt that, unless an attempt was made before."""
+        visit, failure = self._visit, parked.failure
+        is_spent = parked.attempting or failure.attempts > 0 or failure.crashes > 0
+        if not (is_spent or visit.attempts_that_fit):
+            return visit.save() or OutOfTime()
+        self._without_first(parked)
+        if (lost := visit.save()) is not None:
+            return lost
+        again, replay = partial(_copied, event), parked.first.replay
+        tried = None if is_spent else visit.attempt(again(), again=again, tries=1, replay=replay)
+        if tried is None or isinstance(tried, OutOfTime):
+            visit.dropped(1)
+        elif not isinstance(tried, Failed):
+            visit.handled(1)
+        return None
+
+    def _without_first(self, parked: Parked) -> None:
+        rest, parking = parked.without_first(), self._visit.parking
+        parking.set(rest) if rest else parking.free(parked.id)
+
+    def _write_down(self, parked: Parked, event: Event) -> Ended | None:
+        """Note that the key's first event is about to be attempted; or that it crashed too often, and is dead."""
+        visit = self._visit
+        crashes = parked.failure.crashes + (1 if parked.attempting else 0)
+        if parked.attempting:
+            visit.tell_crash(parked.first.sequence, crashes)
+        if crashes >= limits.CRASHES_MAX:
+            visit.bury(
+                parked.key, parked.id, parked.first, kind=CRASHED, before=parked, event=event, crashes=crashes
+            )
+            return visit.save() or CarefulPartDone()
+        noted = replace(parked.failure, crashes=crashes)
+        visit.parking.set(replace(parked, attempting=True, failure=noted))
+        return visit.save()
+
+    def _filled(self, parked: Parked) -> Ended | _Key:
+        """List the next events of a key that lists none."""
+        visit = self._visit
+        filled = self._refill.fill(parked, visit.cursor.sequence, visit.settle)
+        if isinstance(filled, RaceLost):
+            return filled
+        if filled is None:
+            visit.parking.free(parked.id)
+        elif not isinstance(filled, Absent):
+            if filled.waiting:
+                visit.parking.set(filled)
+                return _Key.GOES_ON
+            again_ms = self._in.clock.now_ms() + 1000 * limits.WAITING_AGAIN_SECONDS
+            visit.parking.set(replace(filled, due_ms=again_ms))
+        return _Key.RESTS
+
+    def _is_behind_another(self, parked: Parked) -> bool:
+        """Tell if an event that was parked when no order was kept has an earlier one of its key beside it."""
+        if not (self._in.policy.keeps_order and is_alone(parked.id)):
+            return False
+        return self._visit.parking.alone(parked.key)[0].id != parked.id
+
+
+def _copied(event: Event) -> Seq[Event]:
+    return [event.copy()]

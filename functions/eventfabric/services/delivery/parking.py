@@ -1,0 +1,189 @@
+"""Parking: the parked keys of one lane in one visit, as they are stored and as the next commit will leave them.
+
+    look, get, alone      read keys that concern the visit, each at most once
+    set, free, refresh    change one: nothing is written yet
+    changes               what a commit writes of them, never of an event that its cursor has not passed
+    committed             what was written is what is stored from now on
+
+Nobody else changes a parked key. The lane is read without them (known_keys.py); its cursor names them in its roster.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+
+from eventfabric import limits
+from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.identity import Sequence
+from eventfabric.model.parked import Parked, ParkedChange, ParkedState
+from eventfabric.services.delivery.context import VisitContext
+from eventfabric.services.delivery.known_keys import KnownKeys
+from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.wire.ledger_commit import CommitSize, size_of_key
+
+
+class Parking:
+    """The parked keys of a lane."""
+
+    def __init__(self, context: VisitContext, key: LaneKey, state: LaneState) -> None:
+        self._in = context
+        self._lane = key.lane
+        self._known = KnownKeys(context, key, state)
+        cursor = state.cursor(context.region)
+        self._roster = cursor.roster
+        age_ms = context.clock.now_ms() - cursor.written_ms
+        self._is_fresh = age_ms < 1000 * limits.TORN_READ_DOUBT_SECONDS
+        self._written: set[str] = set()
+        self._changed: set[str] = set()
+        self._stale: frozenset[str] = frozenset()
+        """Keys that are written though they seem unchanged: with the note of an attempt that is known to have ended, or
+        looked at only to tell that an event waits there.
+        """
+        self._size = CommitSize()
+
+    @property
+    def keys(self) -> list[Parked]:
+        """The keys that were read, as they are by now."""
+        return list(self._known.now.values())
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell if no key of the lane is parked."""
+        # Asked for every event: most lanes have none.
+        return not (self._known.now or self._roster.retrying or self._roster.dead) or self.count == 0
+
+    @property
+    def count(self) -> int:
+        """Keys that are parked, read or not."""
+        return self._known.count(self._roster)
+
+    @property
+    def retrying(self) -> int:
+        """Keys that are tried again by themselves, read or not."""
+        return self._known.retrying(self._roster)
+
+    @property
+    def size(self) -> CommitSize:
+        """Room that the next commit takes for the keys that it changes."""
+        return self._size
+
+    @property
+    def has_stale(self) -> bool:
+        """Tell if a key is to be written though it seems unchanged."""
+        return bool(self._stale)
+
+    def look(self, digests: Iterable[bytes]) -> None:
+        """Read the keys that may have these digests, unless they were read before."""
+        if self._roster.count:
+            self._known.look(self._roster, digests)
+
+    def look_due(self, until_ms: int) -> None:
+        """Read the keys that are to be tried again by then."""
+        self._known.look(self._roster, self._roster.due(until_ms))
+
+    def get(self, parking_id: str) -> Parked | None:
+        """Return the key of an id as it is by now, read where it was not yet."""
+        return self._known.get(self._roster, parking_id)
+
+    def known(self, parking_id: str) -> Parked | None:
+        """Return the key of an id, if it was read and is parked still."""
+        return self._known.now.get(parking_id)
+
+    def alone(self, key: str) -> list[Parked]:
+        """Return a key's events that are parked each by itself, in order: from when no order was kept."""
+        return self._known.alone(self._roster, key)
+
+    def set(self, parked: Parked) -> None:
+        """Leave a key so, at the next commit."""
+        self._known.now[parked.id] = parked
+        self._has_changed(parked)
+
+    def free(self, parking_id: str) -> None:
+        """Delete a key, at the next commit."""
+        self._has_changed(self._known.now.pop(parking_id))
+
+    def refresh(self, parked: Parked) -> None:
+        """Write a key though it says already what it is to say: only that finds out that it was read too early.
+
+        Of a key that this visit wrote, or that is older than any transaction under way, nothing is to be found out.
+        """
+        if self._is_fresh and parked.id not in self._written:
+            self._stale |= {parked.id}
+            self.set(parked)
+
+    def forget_attempts(self) -> None:
+        """Take back the notes of attempts: they are known to have ended."""
+        for parked in list(self._known.stored.values()):
+            if parked.attempting:
+                self._known.now[parked.id] = self._known.stored[parked.id] = replace(parked, attempting=False)
+                self._has_changed(parked)
+        self._stale = frozenset(self._changed)
+
+    def changes(self, end: Sequence) -> list[ParkedChange]:
+        """List what a commit of the cursor at `end` writes of the keys."""
+        return [
+            ParkedChange(before, after)
+            for parking_id in sorted(self._changed)
+            if (before := self._known.stored.get(parking_id)) != (after := self._passed(parking_id, end))
+            or (parking_id in self._stale and (before or after))
+        ]
+
+    def beside(self, moved: Cursor, read: Cursor, changes: Seq[ParkedChange]) -> Cursor:
+        """Return the cursor as it stands beside the keys after these changes."""
+        return self._known.beside(moved, read, changes)
+
+    def committed(self, cursor: Cursor, changes: Seq[ParkedChange]) -> None:
+        """Take over what was committed with a cursor; what it could not write yet stays a change."""
+        self._stale = frozenset()
+        self.stands(cursor)
+        for change in changes:
+            self._stands(change)
+        known = self._known
+        left = {each for each in self._changed if known.now.get(each) != known.stored.get(each)}
+        self._changed, self._size = set(), CommitSize()
+        for parking_id in left:
+            self._has_changed(known.now.get(parking_id) or known.stored[parking_id])
+
+    def stands(self, cursor: Cursor) -> None:
+        """Take over the cursor that stands beside the keys."""
+        self._roster, self._known.version = cursor.roster, cursor.version
+
+    def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
+        """The parked key with none of its events that the cursor has not passed: those would be handled twice."""
+        parked = self._known.now.get(parking_id)
+        return None if parked is None else parked.before(end) or self._known.stored.get(parking_id)
+
+    def _stands(self, change: ParkedChange) -> None:
+        """Take over a change that is committed."""
+        before, after, telemetry = change.before, change.after, self._in.telemetry
+        if after is None:
+            del self._known.stored[before.id if before else ""]
+            telemetry.add(Metric.KEYS_FREED)
+            self._tell(LogEvent.KEY_FREED, before)
+            return
+        stored, now = replace(after, version=change.version), self._known.now
+        self._written.add(stored.id)
+        self._known.stored[stored.id] = stored
+        now[stored.id] = replace(now[stored.id], version=stored.version)
+        if before is None:
+            telemetry.add(Metric.KEYS_PARKED)
+            self._tell(LogEvent.KEY_PARKED, after)
+        if after.state is ParkedState.DEAD and (before is None or before.state is not ParkedState.DEAD):
+            telemetry.add(Metric.DEAD_LETTERS)
+            self._tell(LogEvent.DEAD_LETTER, after)
+
+    def _tell(self, event: LogEvent, parked: Parked | None) -> None:
+        if parked is not None:
+            self._in.telemetry.tell(
+                event,
+                lane=str(self._lane),
+                sequence=parked.first.sequence,
+                error_type=parked.failure.error_type,
+                attempts=parked.failure.attempts,
+                crashes=parked.failure.crashes,
+            )
+
+    def _has_changed(self, parked: Parked) -> None:
+        if parked.id not in self._changed:
+            self._changed.add(parked.id)
+            self._size += size_of_key(parked)
