@@ -1,7 +1,7 @@
-"""eventfabric: a serverless event fabric on AWS. The names that users import; importing them imports no boto3.
+"""eventfabric: a serverless event fabric on AWS. Exports the names that users import, without importing boto3.
 
-Each is imported when it is first asked for: a function that starts cold pays for what it uses, and for no operator's
-tools.
+Each name is imported on first use, so that a cold start of a function pays only for what it uses, and never for the
+tools of operators.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Until when calls to services may take: what a verb has time for bounds each call that it makes."""
+"""Deadlines of calls to services: the time that a verb has left bounds each call that it makes."""
 
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
@@ -12,10 +12,10 @@ _T = TypeVar("_T")
 
 
 def call_within(seconds: float, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
-    """Make a call in which no request goes on once the seconds are over; calls within one another keep the least.
+    """Make a call in which no request goes on once `seconds` are over. Of nested bounds, the earliest applies.
 
-    In a context of its own, which is left however the call ends: an interruption between two lines of a `with` would
-    leave the bound behind, and fail all that the thread asks for later.
+    The bound is set in a context of its own, which is left however the call ends. A `with` block could be
+    interrupted between two lines and leave the bound behind, and all later requests of the thread would fail.
     """
     return copy_context().run(_bounded, seconds, call, arguments, named)
 
@@ -28,6 +28,6 @@ def _bounded(
 
 
 def seconds_left() -> float:
-    """The time that a request may take by the innermost bound; infinite without one."""
+    """Return the seconds that a request may still take by the innermost bound; infinity without one."""
     until = _until.get()
     return until if until == inf else until - monotonic()

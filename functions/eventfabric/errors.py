@@ -1,64 +1,64 @@
-"""Owns every error that users meet; an error says what, where and what is allowed, and decides nothing.
+"""All errors that users meet. An error says what, where and what is allowed; it decides nothing.
 
     EventFabricError
-    ├── DefinitionError              the definition is wrong: all its problems
+    ├── DefinitionError              the definition is wrong; lists all problems
     ├── InvalidEventError            an event cannot be published as it is
-    │   ├── EventTooLargeError
+    │   ├── EventTooLargeError       the event is larger than a record may be
     │   └── MalformedCloudEventError one line of a file is not a CloudEvent
     ├── RecordBoundsError            events do not fit into one record together
-    ├── OnceConflictError            an event of that source and id was published once, with other content
-    ├── UnknownNameError             no such stream, subscription or lane
-    ├── WrongRegionError             the stream is not in that Region
+    ├── OnceConflictError            an event of that source and id was published before, with other content
+    ├── UnknownNameError             no stream, subscription or lane has that name
+    ├── WrongRegionError             the stream does not exist in that Region
     ├── AppendError
-    │   ├── ContendedAppendError     certainly not written in time: `__cause__` has the service's last answer, if any
-    │   └── IndeterminateAppendError may or may not be written: publish_again() settles it
-    │       └── UnconfirmedAppendError is written in one Region, where two were asked for
-    ├── TransactionRefusedError      a write of a producer's transaction was refused: nothing was written
-    │   └── TransactionTooLargeError it asks for more than one transaction takes: nothing was sent
-    ├── ContendedTransactionError    certainly not written in time: the same
-    ├── IndeterminateTransactionError may or may not be written: commit() again settles it
-    ├── OutcomeExpiredError          may have been written, and would have expired: nothing tells any more
-    ├── CopiedProcessError           what owns threads was made before this process was forked
-    ├── NoThreadError                a thread is needed, and the process can start none
+    │   ├── ContendedAppendError     certainly not written in time; `__cause__` has the service's last answer, if any
+    │   └── IndeterminateAppendError may or may not be written; publish_again() settles it
+    │       └── UnconfirmedAppendError is written in one Region, where two were requested
+    ├── TransactionRefusedError      DynamoDB refused a write of a producer's transaction; nothing was written
+    │   └── TransactionTooLargeError the transaction exceeds DynamoDB's limits; nothing was sent
+    ├── ContendedTransactionError    certainly not written in time; `__cause__` has the service's last answer, if any
+    ├── IndeterminateTransactionError may or may not be written; calling commit() again settles it
+    ├── OutcomeExpiredError          may have been written, but has expired by now if so: nobody can tell any more
+    ├── CopiedProcessError           an object that owns threads was made before this process was forked
+    ├── NoThreadError                a thread is needed, but the process can start none
     ├── PublishFailedError           some events of a publisher were not published
     ├── PublishNotAttemptedError     held back because an earlier batch of the lane failed
-    ├── BufferFullError              a publisher that is not to wait holds as much as it may
+    ├── BufferFullError              the buffer of a publisher that must not wait is full
     ├── PortError                    a call to a service failed
-    │   ├── OutcomeUnknownError      it may have taken effect
-    │   │   └── ProbeUnrungError     a lane's next probe has no timer
-    │   └── RefusedError             it certainly has not
-    │       ├── ThrottledError       the service is busy: the same may go through later
-    │       └── LastingError         it goes through once somebody has mended what is denied, missing or disabled
-    ├── LogError                     the log cannot be read on: the lane stops
-    │   ├── UndecodableRecordError
-    │   ├── DivergenceError
-    │   ├── UncertainTailError       where a lane goes on cannot be told: certainly not written
+    │   ├── OutcomeUnknownError      the call may have taken effect
+    │   │   └── ProbeUnrungError     no timer could be set for a lane's next probe
+    │   └── RefusedError             the call certainly took no effect
+    │       ├── ThrottledError       the service is busy; the same call may succeed later
+    │       └── LastingError         fails until somebody fixes what is denied, missing or disabled
+    ├── LogError                     the log cannot be read any further: the lane stops
+    │   ├── UndecodableRecordError   this version cannot decode the record
+    │   ├── DivergenceError          the record does not extend the chain before it
+    │   ├── UncertainTailError       the end of the lane is in doubt; certainly not written
     │   ├── ExpiredUnreadError       records expired before they were delivered
-    │   └── MissingRecordError       a backfill or a proof needs one that is not there
+    │   └── MissingRecordError       a backfill or a proof needs a record that is not there
     ├── UndecodableItemError         the ledger cannot be read there: what the item belongs to stops
-    ├── UndecodableMessageError      a message is none of ours: it alone fails
-    ├── NotDeadError                 what is to be redriven or discarded is no dead letter
-    ├── NotTakenOverError            a lane was handed over here, and what it goes on from is not here yet
-    ├── UnsettledStepError           a dead letter's step is in doubt: settle it before it is redriven
-    ├── ContendedCommitError         a lane was too busy for an operator's change: nothing is changed
-    ├── ReplayRefusedError           a replay cannot be done as it was asked for: nothing is changed
-    ├── QuarantineRefusedError       an item is not to be set aside from its lane: nothing is changed
-    ├── SkipRefusedError             a lane is not to go on past what is missing: nothing is changed
-    ├── RestoreRefusedError          a record is not to be put back, or not proven to belong there: nothing is changed
-    ├── SettingError                 an argument that sets something up is out of its bounds
-    ├── FailoverError                lanes cannot be handed over as was asked
+    ├── UndecodableMessageError      a message is not one of the fabric's; only this message fails
+    ├── NotDeadError                 the event to redrive or discard is not a dead letter
+    ├── NotTakenOverError            a lane was handed over to this Region, but its state has not arrived yet
+    ├── UnsettledStepError           a step of a dead letter is in doubt: settle it before the redrive
+    ├── ContendedCommitError         a lane was too busy for an operator's change; nothing is changed
+    ├── ReplayRefusedError           a replay cannot be done as requested; nothing is changed
+    ├── QuarantineRefusedError       an item must not be set aside from its lane; nothing is changed
+    ├── SkipRefusedError             a lane must not go on past what is missing; nothing is changed
+    ├── RestoreRefusedError          a record must not be put back, or is not proven to belong there; nothing is changed
+    ├── SettingError                 an argument that configures something is out of its bounds
+    ├── FailoverError                lanes cannot be handed over as requested
     ├── ChangedDeliverError          a lane stops: `deliver` became "everywhere" where one Region delivers for all
-    ├── BackfillError                what is asked of a backfill cannot be done: every problem
-    ├── LateEventError           a later event of its key was handed out before (`on_late` is "dead_letter")
+    ├── BackfillError                a backfill cannot be done as requested; lists all problems
+    ├── LateEventError               a later event of its key was handed out before (`on_late` is "dead_letter")
     ├── ParkedFullError              a lane halts: it has parked as much as it may
-    ├── HandlerExitedError           a handler raised SystemExit or its like
-    ├── UndecodablePayloadError      a payload is not of the type that the handler asks for
-    ├── HandlersFailError        handlers cannot be simulated: they fail without any fault
-    ├── NotUnknownError              the outcome of a step is known: nobody can settle it
+    ├── HandlerExitedError           a handler raised SystemExit or the like
+    ├── UndecodablePayloadError      a payload does not have the type that the handler asks for
+    ├── HandlersFailError            handlers cannot be simulated: they fail even without faults
+    ├── NotUnknownError              the outcome of a step is known: there is nothing to settle
     └── HandlerError                 a subscription's handler cannot be used as it is
-        └── UnknownStepError         an effect outside may have happened or not: a person finds out
+        └── UnknownStepError         an outside effect may or may not have happened: a person must find out
 
-Two questions every error answers: `retryable` (is trying the same again sensible?) and `no_effect` (is it certain
+Every error answers two questions: `retryable` (is it sensible to try the same again?) and `no_effect` (is it certain
 that nothing happened?).
 """
 
@@ -70,7 +70,7 @@ from eventfabric import portable
 
 
 class EventFabricError(portable.PortableError):
-    """Base of all; `retryable` and `no_effect` are true of every instance of a class."""
+    """Base of all errors. `retryable` and `no_effect` hold for every instance of a class."""
 
     retryable: ClassVar[bool] = False
     no_effect: ClassVar[bool] = True
@@ -78,7 +78,7 @@ class EventFabricError(portable.PortableError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where, what was found there, and what is allowed."""
+    """One thing that is wrong: its path, what was found there, and what is allowed."""
 
     path: str
     found: str
@@ -88,7 +88,7 @@ class Problem:
         return f"{self.path}: found {self.found}, allowed: {self.allowed}"
 
     def inside(self, where: str) -> "Problem":
-        """The same problem of a part of something else, such as one event of several."""
+        """Return this problem as one of a part of something larger, such as one event of several."""
         return Problem(f"{where}.{self.path}" if self.path else where, self.found, self.allowed)
 
 
@@ -103,11 +103,11 @@ class _ProblemsError(EventFabricError):
 
 
 class DefinitionError(_ProblemsError):
-    """The definition of the fabric is wrong; lists every problem."""
+    """The definition of the fabric is wrong. Lists every problem."""
 
 
 class InvalidEventError(_ProblemsError):
-    """An event cannot be published as it is; lists every problem of it."""
+    """An event cannot be published as it is. Lists every problem of the event."""
 
 
 class EventTooLargeError(InvalidEventError):
@@ -115,14 +115,14 @@ class EventTooLargeError(InvalidEventError):
 
 
 class MalformedCloudEventError(InvalidEventError):
-    """A line of a file is not a CloudEvent; `where` is `file:line`, and the message is one line, to be searched for."""
+    """A line of a file is not a CloudEvent. `where` is `file:line`. The message is one searchable line."""
 
     def __str__(self) -> str:
         return f"{self.where}: {'; '.join(str(problem) for problem in self.problems)}"
 
 
 class RecordBoundsError(EventFabricError):
-    """Events do not fit into one record together: they, their types or their bytes are more than a reader takes."""
+    """Events do not fit into one record together: there are more events, types or bytes than a reader accepts."""
 
     def __init__(self, found: str, allowed: str) -> None:
         self.found, self.allowed = found, allowed
@@ -130,9 +130,9 @@ class RecordBoundsError(EventFabricError):
 
 
 class OnceConflictError(EventFabricError):
-    """An event of that source and id was published once already, and was another one; nothing was written.
+    """An event of that source and id was published before, with other content. Nothing was written.
 
-    `differs`: which of key, type and data are not as they were then. `lane` and `sequence`: where that one stands.
+    `differs`: which of key, type and data differ from then. `lane` and `sequence`: the place of the earlier event.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class OnceConflictError(EventFabricError):
 
 
 class UnknownNameError(EventFabricError):
-    """There is no stream, subscription or lane of that name."""
+    """No stream, subscription or lane has that name."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
@@ -165,7 +165,7 @@ class WrongRegionError(EventFabricError):
 
 
 class UnsettledRecord(Protocol):
-    """What an error tells of a record; errors know no model."""
+    """The fields of a record that an error reports. A protocol, since errors do not import the model."""
 
     @property
     def lane(self) -> object: ...
@@ -184,20 +184,20 @@ class AppendError(EventFabricError):
 
 
 class ContendedAppendError(AppendError):
-    """The time was up and nothing is written.
+    """The time is up and nothing is written.
 
-    The message names what stood in the way last: throttling or a service that gave no answer, which is `__cause__`
-    then, or other publishers that wrote there first.
+    The message names the last obstacle: throttling or a service that gave no answer, which is then also `__cause__`,
+    or other publishers that wrote there first.
     """
 
     retryable = True
 
 
 class IndeterminateAppendError(AppendError):
-    """The batch may be in the log or not; `fabric.publish_again(error)` settles it without a duplicate.
+    """The batch may or may not be in the log. `fabric.publish_again(error)` settles it without a duplicate.
 
-    `batch_id` (16 bytes) stands in attribute `b` of the record if it landed; `record` is what was put; `acks` is how
-    many Regions were to have it.
+    `batch_id` (16 bytes) is attribute `b` of the record if it was written. `record` is the record that was put.
+    `acks` is the number of Regions that were to have it.
     """
 
     retryable = True
@@ -224,21 +224,21 @@ class IndeterminateAppendError(AppendError):
 
 
 class UnconfirmedAppendError(IndeterminateAppendError):
-    """The batch is in the log, and no second Region has confirmed that it has it, as acks=2 asks."""
+    """The batch is in the log, but no second Region has confirmed that it has it, as acks=2 requires."""
 
     _says = "is unconfirmed by a second Region, and is"
 
 
 class PublishNotAttemptedError(EventFabricError):
-    """Held back, to keep the order of the lane, because an earlier batch of it failed; `__cause__` is that failure."""
+    """A batch was held back to keep the order of its lane, as an earlier one failed; `__cause__` is that failure."""
 
     retryable = True
 
 
 class BufferFullError(EventFabricError):
-    """A publisher that is not to wait holds as much as it may: the event is not taken. Publish it again, later.
+    """The buffer of a publisher that must not wait is full. The event is not taken; publish it again later.
 
-    `events_taken`: of those given to `publish_all`, the ones before it.
+    `events_taken`: the number of events given to `publish_all` that were taken before this one.
     """
 
     retryable = True
@@ -253,7 +253,7 @@ class BufferFullError(EventFabricError):
 
 
 class CopiedProcessError(EventFabricError):
-    """A publisher or an AsyncFabric was made before this process was forked: its threads are not here. Make another."""
+    """A publisher or AsyncFabric was made before this process was forked, so its threads are not here. Make another."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -261,7 +261,7 @@ class CopiedProcessError(EventFabricError):
 
 
 class NoThreadError(EventFabricError):
-    """A thread is needed, and the process can start none: it has too many, or comes to its end."""
+    """A thread is needed, but the process can start none: it has too many, or is about to end."""
 
     retryable = True
 
@@ -273,7 +273,7 @@ class NoThreadError(EventFabricError):
 
 
 class PublishFailedError(EventFabricError):
-    """Events given to a publisher were not published and nobody asked for their receipts; `failures` has each cause."""
+    """Events given to a publisher were not published and nobody asked for their receipts. `failures` has the causes."""
 
     no_effect = False
 
@@ -288,7 +288,7 @@ class PublishFailedError(EventFabricError):
 
 
 class PortError(EventFabricError):
-    """A call to a service failed; `operation` names it."""
+    """A call to a service failed. `operation` names the call."""
 
     retryable = True
 
@@ -298,29 +298,29 @@ class PortError(EventFabricError):
 
 
 class OutcomeUnknownError(PortError):
-    """No reply, or a server error: the call may have taken effect."""
+    """The service gave no reply, or a server error. The call may have taken effect."""
 
     no_effect = False
 
 
 class ProbeUnrungError(OutcomeUnknownError):
-    """No timer could be had for the next probe of an open circuit, for which a lane waits."""
+    """No timer could be set for the next probe of an open circuit, for which a lane waits."""
 
 
 class RefusedError(PortError):
-    """The service refused the call: it certainly took no effect."""
+    """The service refused the call, which certainly took no effect."""
 
     retryable = False
 
 
 class ThrottledError(RefusedError):
-    """The service asks for patience: it is throttled, or another call is in the way."""
+    """The service asks the caller to wait: it is throttled, or another call is in the way."""
 
     retryable = True
 
 
 class LastingError(RefusedError):
-    """No retry helps until somebody acts; `cause` says why: `denied`, `missing`, `key_unusable` or `quota`."""
+    """No retry helps until somebody acts. `cause` says why: `denied`, `missing`, `key_unusable` or `quota`."""
 
     def __init__(self, operation: str, reason: str, cause: str) -> None:
         self.cause = cause
@@ -328,7 +328,7 @@ class LastingError(RefusedError):
 
 
 class LogError(EventFabricError):
-    """The log cannot be read on at this place; the lane stops there and nothing is skipped."""
+    """The log cannot be read any further at this place. The lane stops there, and nothing is skipped."""
 
     def __init__(self, lane: object, sequence: int, reason: str) -> None:
         self.lane, self.sequence, self.reason = lane, sequence, reason
@@ -340,7 +340,7 @@ class UndecodableRecordError(LogError):
 
 
 class UndecodableItemError(EventFabricError):
-    """A field of an item of the ledger is not as any version writes it; `item` is the item's key."""
+    """A field of a ledger item does not have a form that any version writes. `item` is the item's key."""
 
     def __init__(self, item: str, field: str, reason: str) -> None:
         self.item, self.field, self.reason = item, field, reason
@@ -348,7 +348,7 @@ class UndecodableItemError(EventFabricError):
 
 
 class UndecodableMessageError(EventFabricError):
-    """A message of a queue is no doorbell, or none of those that its reader can serve."""
+    """A message of a queue is not a doorbell, or not one that its reader can serve."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -360,7 +360,7 @@ class DivergenceError(LogError):
 
 
 class QuarantineRefusedError(EventFabricError):
-    """An item is not to be set aside: it is the lane's own, or is not there, or another remedy is right."""
+    """An item must not be set aside: it belongs to the lane, is not there, or needs another remedy."""
 
     def __init__(self, lane: object, sequence: int, reason: str) -> None:
         self.lane, self.sequence, self.reason = lane, sequence, reason
@@ -368,7 +368,7 @@ class QuarantineRefusedError(EventFabricError):
 
 
 class RestoreRefusedError(EventFabricError):
-    """A record is not put back: it is there, the copy lacks it, or the chain does not prove it to belong there."""
+    """A record is not put back: it is there, the copy lacks it, or the chain does not prove that it belongs there."""
 
     def __init__(self, lane: object, sequence: int, reason: str) -> None:
         self.lane, self.sequence, self.reason = lane, sequence, reason
@@ -376,7 +376,7 @@ class RestoreRefusedError(EventFabricError):
 
 
 class SkipRefusedError(EventFabricError):
-    """A lane does not go on past a place: nothing is missing there, or it is not lost, or another remedy is right."""
+    """A lane does not go on past a place: nothing is missing there, it is not lost, or it needs another remedy."""
 
     def __init__(self, lane: object, sequence: int, reason: str) -> None:
         self.lane, self.sequence, self.reason = lane, sequence, reason
@@ -384,7 +384,7 @@ class SkipRefusedError(EventFabricError):
 
 
 class UncertainTailError(LogError):
-    """Where the lane goes on cannot be told, so nothing was written: an operator has to look at it."""
+    """The place at which the lane goes on is in doubt, so nothing was written. An operator has to look at it."""
 
 
 class ExpiredUnreadError(LogError):
@@ -392,15 +392,15 @@ class ExpiredUnreadError(LogError):
 
 
 class MissingRecordError(LogError):
-    """The log lacks a record: one that a backfill was to copy from it, or that a cursor has passed."""
+    """The log lacks a record that a backfill was to copy, or that a cursor has passed."""
 
 
 class HandlerError(EventFabricError):
-    """A subscription's handler is missing, or did what it must not."""
+    """A subscription's handler is missing, or did something that it must not do."""
 
 
 class UnknownStepError(HandlerError):
-    """The process died in the middle of a step, and nobody but a person can find out whether its effect happened."""
+    """The process died in the middle of a step. Only a person can find out if its effect happened."""
 
     no_effect = False
 
@@ -413,69 +413,69 @@ class UnknownStepError(HandlerError):
 
 
 class UnsettledStepError(EventFabricError):
-    """An event is not redriven, since a step of it is in doubt: it would be dead again; nothing is changed."""
+    """An event is not redriven because a step of it is in doubt: it would die again. Nothing is changed."""
 
 
 class NotUnknownError(EventFabricError):
-    """The outcome of a step is known, or it never began, so there is nothing to settle; nothing is changed."""
+    """The outcome of a step is known, or it never began. There is nothing to settle, and nothing is changed."""
 
 
 class BackfillError(_ProblemsError):
-    """What is asked of a backfill cannot be done; lists every problem, with the facts that decided it."""
+    """A backfill cannot be done as requested. Lists every problem, with the facts that decided it."""
 
 
 class FailoverError(EventFabricError):
-    """Lanes cannot be handed over as was asked, with the facts that decided it."""
+    """Lanes cannot be handed over as requested. Says which facts decided it."""
 
 
 class ChangedDeliverError(EventFabricError):
-    """A lane stops: by the definition every Region delivers it now, while one Region delivers it for all of them."""
+    """A lane stops: the definition now has every Region deliver it, while one Region delivers it for all of them."""
 
 
 class ParkedFullError(EventFabricError):
-    """A lane has parked all it may; it goes on when some of it is redriven or discarded."""
+    """A lane has parked as much as it may. It goes on when some of that is redriven or discarded."""
 
 
 class UndecodablePayloadError(EventFabricError):
-    """The payload of an event is not of the type that the handler asks for: no further attempt can mend it."""
+    """The payload of an event does not have the type that the handler asks for. No further attempt can help."""
 
 
 class SettingError(EventFabricError):
-    """An argument that sets something up is out of its bounds."""
+    """An argument that configures something is out of its bounds."""
 
     def __init__(self, name: str, found: object, allowed: str) -> None:
         super().__init__(f"{name}: found {found!r:.80}, allowed: {allowed}")
 
 
 class HandlersFailError(EventFabricError):
-    """Handlers that are to be simulated, or what makes their tables, fail where nothing else does."""
+    """Handlers that are to be simulated, or the code that makes their tables, fail without any other fault."""
 
 
 class NotDeadError(EventFabricError):
-    """What is to be redriven or discarded is no dead letter (any more); nothing is changed."""
+    """The event to redrive or discard is not a dead letter, or not any more. Nothing is changed."""
 
 
 class NotTakenOverError(EventFabricError):
-    """A lane was handed over to this Region, which cannot take it over yet; nothing is changed."""
+    """A lane was handed over to this Region, which cannot take it over yet. Nothing is changed."""
 
     retryable = True
 
 
 class ReplayRefusedError(EventFabricError):
-    """A replay cannot be done as it was asked for; says which facts decided it, and nothing is changed."""
+    """A replay cannot be done as requested. Says which facts decided it; nothing is changed."""
 
 
 class ContendedCommitError(EventFabricError):
-    """Deliveries of the lane were always faster; nothing is changed."""
+    """Deliveries of the lane were always faster than the change. Nothing is changed."""
 
     retryable = True
 
 
 class TransactionRefusedError(EventFabricError):
-    """DynamoDB refused a write of a producer's transaction; nothing was written.
+    """DynamoDB refused a write of a producer's transaction. Nothing was written.
 
-    `index`: which write, in the order they were made (-1: the transaction as a whole). `code`: such as
-    ConditionalCheckFailed. `item`: what stands there, where the write asked for it.
+    `index`: the refused write, in the order in which they were made (-1: the transaction as a whole). `code`: such as
+    ConditionalCheckFailed. `item`: the item that is there, if the write asked for it.
     """
 
     def __init__(
@@ -487,36 +487,36 @@ class TransactionRefusedError(EventFabricError):
 
 
 class TransactionTooLargeError(TransactionRefusedError):
-    """A transaction asks for more than DynamoDB takes; found out before anything was sent."""
+    """A transaction asks for more than DynamoDB accepts. Found out before anything was sent."""
 
 
 class ContendedTransactionError(EventFabricError):
-    """The time was up and nothing is written.
+    """The time is up and nothing is written.
 
-    The message names what stood in the way last: throttling or a service that gave no answer, which is `__cause__`
-    then, or other publishers that wrote there first.
+    The message names the last obstacle: throttling or a service that gave no answer, which is then also `__cause__`,
+    or other publishers that wrote there first.
     """
 
     retryable = True
 
 
 class IndeterminateTransactionError(EventFabricError):
-    """A producer's transaction may be written or not; its `commit()` again settles it, once."""
+    """A producer's transaction may or may not be written. Calling `commit()` again settles it; it is written once."""
 
     retryable = True
     no_effect = False
 
 
 class OutcomeExpiredError(EventFabricError):
-    """A write of unknown outcome may have landed and expired since: nothing tells any more, and nothing is written now.
+    """A write of unknown outcome may have been made, and have expired since. Nobody can tell; nothing is written now.
 
-    Whether to publish its events again is for those to say who know whether a second delivery does harm.
+    Only someone who knows if a second delivery does harm can decide to publish its events again.
     """
 
     no_effect = False
 
     def __init__(self, record: "UnsettledRecord | None") -> None:
-        """`record` None: of a transaction without an event, which only DynamoDB knew again, for ten minutes."""
+        """`record` is None for a transaction without an event, which only DynamoDB could recognise, for ten minutes."""
         self.record = record
         if record is None:
             super().__init__(
@@ -532,24 +532,24 @@ class OutcomeExpiredError(EventFabricError):
 
 
 class LateEventError(EventFabricError):
-    """An event was published before one of its key that is handled already, and the subscription takes none so."""
+    """An event was published before one of its key that is already handled, which the subscription does not accept."""
 
 
 class HandlerExitedError(EventFabricError):
-    """A handler raised SystemExit or its like, which would have ended all lanes of its invocation."""
+    """A handler raised SystemExit or the like, which would have ended all lanes of its invocation."""
 
     retryable = True
 
 
 def said_by(error: BaseException, *, characters_max: int | None = None) -> str:
-    """An error's message as text that can be stored, whatever somebody's own class does when it is asked for one."""
+    """Return an error's message as text that can be stored, whatever the error's own class does when asked for it."""
     try:
         said = str.__getitem__(str(error), slice(characters_max))
-    except BaseException:  # a class of its own may raise anything, SystemExit as well
+    except BaseException:  # the class may be anybody's and may raise anything, SystemExit as well
         return "<exception str() failed>"
     return storable(said)
 
 
 def storable(text: str) -> str:
-    """The text with everything escaped that has no UTF-8."""
+    """Return the text with everything escaped that has no UTF-8."""
     return str.encode(text, "utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Errors that cross the border of a process as themselves: pickled or copied, with all fields and causes."""
+"""Errors that cross the border of a process unchanged: pickled or copied, with all fields and causes."""
 
 import pickle
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class PortableError(Exception):
-    """An exception that is rebuilt from its message and fields, and not by its constructor, whose arguments are gone.
+    """Exception that is rebuilt from its message and fields, and not by its constructor, whose arguments are gone.
 
     A field or a cause that cannot be pickled goes as its text: better than an error that hangs a pool of processes.
     """
@@ -27,7 +27,7 @@ class PortableError(Exception):
 
 
 class LostError(Exception):
-    """Stands for an exception that cannot be pickled; its message says which that was."""
+    """Placeholder for an exception that cannot be pickled. Its message says which one that was."""
 
 
 def _rebuilt(kind: type[PortableError], *arguments: object) -> PortableError:
@@ -35,12 +35,12 @@ def _rebuilt(kind: type[PortableError], *arguments: object) -> PortableError:
 
 
 def _portable(value: object) -> object:
-    """The value, if it comes out of a pickle again; else as text."""
+    """Return the value if it can be pickled and rebuilt, else its text."""
     if isinstance(value, tuple):
         return tuple(map(_portable, value))
     try:
         pickle.loads(pickle.dumps(value))
-    except Exception:  # a class may raise anything as it is pickled, or as it is made again
+    except Exception:  # a class may raise anything while it is pickled or rebuilt
         if isinstance(value, BaseException):
             return LostError(f"{type(value).__name__}: {value}")
         return repr(value)

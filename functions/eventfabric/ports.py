@@ -1,8 +1,8 @@
-"""What the services need of the world, by meaning.
+"""Ports: the outside world as the services see it, defined by meaning.
 
 The adapters in aws/ and memory/ keep these promises; one suite checks both.
 
-A call either returns, or raises a PortError that says whether it may have taken effect.
+A call either returns, or raises a PortError that says if it may have taken effect.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -45,104 +45,104 @@ from eventfabric.model.step import StepKey, StepState
 from eventfabric.topology import StreamTopology
 from eventfabric.wire.doorbell import Doorbell
 
-if TYPE_CHECKING:  # which few functions need
+if TYPE_CHECKING:  # only a few functions need these
     from eventfabric.model.backfill import Backfill
     from eventfabric.model.slice import SliceProgress
 
 
 class Clock(Protocol):
-    """Time. Wall-clock time may jump; nothing but hybrid times, deadlines and reports come from it."""
+    """Time. Wall-clock time may jump; it is used only for hybrid times, deadlines and reports."""
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970."""
+        """Return milliseconds since 1970."""
         ...
 
     def steady_ms(self) -> int:
-        """Milliseconds since some moment of this process: never set, but may stand while a function is frozen."""
+        """Return milliseconds since some moment of this process: never set back, but may stand still while frozen."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait; a simulated clock moves instead."""
+        """Wait; a simulated clock advances instead."""
         ...
 
 
 class Entropy(Protocol):
-    """Randomness: ids and jitter."""
+    """Randomness for ids and jitter."""
 
     def bytes(self, count: int) -> bytes:
-        """Unpredictable bytes."""
+        """Return unpredictable bytes."""
         ...
 
     def fraction(self) -> float:
-        """A number in [0, 1)."""
+        """Return a number in [0, 1)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Records of one lane in sequence order, as one consistent read saw them; `more` may follow."""
+    """Records of one lane in sequence order, as one consistent read saw them. `more`: others may follow."""
 
     records: tuple[Record, ...]
     more: bool
 
     def behind(self, sequence: Sequence) -> "Page":
-        """What of it begins there, or later."""
+        """Return the part of the page that begins at `sequence` or later."""
         return Page(tuple(one for one in self.records if one.sequence >= sequence), self.more)
 
 
 class Log(Protocol):
-    """One stream's log in one Region. A sequence means: so many events stand before it in the lane."""
+    """One stream's log in one Region. A sequence is the number of events that stand before it in the lane."""
 
     def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
-        """Where the lane goes on in this Region, by a consistent read of its newest record.
+        """Return the place at which the lane goes on in this Region, by a consistent read of its newest record.
 
-        `before`: of its newest record whose first sequence is smaller, as if nothing stood from there on.
+        `before`: ignore records whose first sequence is this or later.
         """
         ...
 
     def append(self, record: Record) -> Record | None:
-        """Write at `record.sequence` if nobody wrote there: None. Otherwise the record that stands there.
+        """Write the record at `record.sequence` if nothing is there, and return None; else return the record there.
 
         OutcomeUnknownError: it may be written. ThrottledError, RefusedError: it is not.
         """
         ...
 
     def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
-        """The lane's newest records, newest first, as they stand there; holes are not hidden.
+        """Return the lane's newest records, newest first, as they are stored; holes are not hidden.
 
-        `before`: of those whose first sequence is smaller. An item that cannot be decoded is told and left out.
+        `before`: only records whose first sequence is smaller. Undecodable items are listed and left out.
         """
         ...
 
     def place(self, lane: Lane) -> Tail | None:
-        """Where the lane goes on at least, as it was noted (one consistent read); None: it never was."""
+        """Return the noted place at which the lane goes on at least (one consistent read); None: never noted."""
         ...
 
     def hold_place(self, lane: Lane, tail: Tail) -> None:
-        """Note that the lane goes on at `tail`, though all of its records expire, unless a later place is noted."""
+        """Note that the lane goes on at `tail`, even if all its records expire, unless a later place is noted."""
         ...
 
     def note(self, intervention: Intervention) -> None:
-        """Put on record what an operator is about to do at a place of a lane; of each kind, the latest is kept."""
+        """Put on record what an operator is about to do at a place of a lane. Of each kind, the latest is kept."""
         ...
 
     def set_aside(self, intervention: Intervention) -> None:
-        """Move whatever stands at that place out of the lane, and keep it with who did that, and why.
+        """Move the item at that place out of the lane, and keep it with who did that, and why.
 
-        Nothing happens where nothing stands there. After a PortError it may be kept and stand in the lane as well.
+        Does nothing if no item is there. After a PortError the item may be both kept and still in the lane.
         """
         ...
 
     def interventions(self, lane: Lane) -> tuple[Intervention, ...]:
-        """What operators did to the lane, by kind and sequence; at most a page of it."""
+        """Return everything that operators did to the lane, by kind and sequence."""
         ...
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
-        """The records whose first sequence is `start` or later, consistent, in order; holes are not hidden.
+        """Return the records whose first sequence is `start` or later, consistent, in order; holes are not hidden.
 
-        `before`: none whose first sequence is that or later.
+        `before`: only records whose first sequence is smaller.
 
-        UndecodableRecordError only where the first record of the page cannot be decoded; a later one ends the page.
+        UndecodableRecordError only if the first record of the page cannot be decoded; a later one ends the page.
         """
         ...
 
@@ -153,14 +153,14 @@ class Ledger(Protocol):
     region: Region
 
     def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
-        """All that is known of a lane for a subscription (one consistent read).
+        """Return all that is known of a lane for a subscription (one consistent read).
 
-        `glance`: without its parked keys, if that makes it cheaper; the cursors' rosters tell of them.
+        `glance`: without its parked keys, if that is cheaper; the rosters of the cursors name them.
         """
         ...
 
     def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
-        """This Region's parked keys of a lane by the digests of their ids, as far as they are there (consistent)."""
+        """Return those of this Region's parked keys of a lane that exist, by the digests of their ids (consistent)."""
         ...
 
     def commit(
@@ -175,40 +175,40 @@ class Ledger(Protocol):
         decided: Seq[Decided] = (),
         token: bytes | None = None,
     ) -> CommitOutcome:
-        """Replace the cursor that was `read` (by version) with `moved`, together with all the rest, or change nothing.
+        """Replace the cursor that was `read` (by version) with `moved`, and write everything else; or change nothing.
 
-        The stored versions are those read plus 1. Every parked key must be as it was read, and what is decided not be
-        decided yet, or the race is lost. A commit whose reply was lost is recognised as its own when tried again, by
-        the adapter or with the same `token` (limits.COMMIT_TOKEN_BYTES random bytes; default: one of its own). At most
-        limits.TRANSACTION_ACTIONS_MAX actions, the cursor's included. OutcomeUnknownError: it may have been written.
+        The stored versions are those read plus 1. The race is lost unless every parked key is as it was read, and
+        nothing in `decided` is decided yet. A commit whose reply was lost recognises itself when tried again, by the
+        adapter or by the same `token` (limits.COMMIT_TOKEN_BYTES random bytes; default: a new one). At most
+        limits.TRANSACTION_ACTIONS_MAX actions, including the cursor. OutcomeUnknownError: it may have been written.
         """
         ...
 
     def settled(self, key: LaneKey, *, by: Region | None = None) -> Iterator[Settled]:
-        """What people decided about the lane's dead letters, in one Region or in all, as far as is known here.
+        """Yield people's decisions about the lane's dead letters, of one Region or of all, as far as known here.
 
-        Read a page at a time, as far as it is asked for; in no order.
+        Pages are read only as the caller asks for more; in no order.
         """
         ...
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
-        """The subscription's circuit in this Region, and who owns its lanes (one consistent read)."""
+        """Return the subscription's circuit in this Region, and who owns its lanes (one consistent read)."""
         ...
 
     def switch(
         self, stream: StreamName, subscription: SubscriptionName, read: Circuit, to: Circuit
     ) -> Circuit | None:
-        """Replace the circuit that was `read` (by version); what stands now, or None where the race was lost."""
+        """Replace the circuit that was `read` (by version). Return the stored one, or None if the race was lost."""
         ...
 
     def hand_over(
         self, stream: StreamName, subscription: SubscriptionName, read: Owner | None, to: Owner
     ) -> Owner | None:
-        """Replace this Region's own handover that was `read` (by version); what stands now, or None: race lost."""
+        """Replace this Region's handover that was `read` (by version). Return the stored one; None: race lost."""
         ...
 
     def pin(self, stream: StreamName, subscription: SubscriptionName, time: HybridTime) -> HybridTime:
-        """Have the subscription's lanes begin with that time in this Region, unless that is said; what stands now."""
+        """Pin the time with which the subscription's lanes begin in this Region, unless pinned. Return what stands."""
         ...
 
     def see(self, stream: StreamName, subscription: SubscriptionName) -> None:
@@ -216,7 +216,7 @@ class Ledger(Protocol):
         ...
 
     def marks(self, stream: StreamName, origin: Region) -> Marks:
-        """What this Region's reconciliation remembers of an origin's lanes (consistent, part by part).
+        """Return what this Region's reconciliation remembers of an origin's lanes (consistent, part by part).
 
         A part that cannot be read is left out, and named in `unreadable`.
         """
@@ -225,18 +225,18 @@ class Ledger(Protocol):
     def mark(self, stream: StreamName, origin: Region, read: Marks, to: Marks) -> bool:
         """Replace the parts of the marks that differ from those `read`, each by its version, and the unreadable ones.
 
-        False: another pass was faster with one of them.
+        Return False if another pass was faster with one of them.
         """
         ...
 
     def acting_for(self, region: Region) -> "Ledger":
-        """The same with another Region's state of the lanes. Only where all Regions share one state."""
+        """Return this ledger with another Region's state of the lanes. Only where all Regions share one state."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Occupied:
-    """Nothing was written: where the record at `index` was to go stands this one."""
+    """Nothing was written: `record` occupies the place where the record at `index` was to go."""
 
     index: int
     record: Record
@@ -248,7 +248,7 @@ class Outbox(Protocol):
     def append(
         self, records: Seq[tuple[str, Record]], writes: Seq[Write], *, token: bytes
     ) -> Occupied | WriteRefused | SameItemTwice | None:
-        """Write every record (with its table) where nobody wrote, and the writes, or nothing; None: written.
+        """Write every record (with its table) where nothing stands, and the writes, or nothing. None: written.
 
         The same token within ten minutes is the same transaction, done once. OutcomeUnknownError: it may be written.
         ThrottledError, RefusedError: it is not.
@@ -260,38 +260,38 @@ UnreadableItem = Callable[[UndecodableItemError], None]
 
 
 def insist(error: Exception) -> None:
-    """Have what cannot be read end the whole."""
+    """Raise the error, so that one item that cannot be read ends the whole call."""
     raise error
 
 
 class Backfills(Protocol):
-    """The backfills into one Region, and how far their slices are. Only that Region writes them; others see them."""
+    """Backfills into one Region, and the progress of their slices. Only that Region writes them; others see them."""
 
     def all(self, *, unreadable: UnreadableItem = insist) -> "list[Backfill]":
-        """Every backfill that is known here, into whichever Region.
+        """Return every backfill that is known here, into any Region.
 
-        `unreadable`: told of each that cannot be read, which is left out; default: raise that.
+        `unreadable`: told of each that cannot be read, which is left out; default: raise that error.
         """
         ...
 
     def find(self, backfill_id: str) -> "Backfill | None":
-        """The backfill of that id into this Region (one consistent read)."""
+        """Return the backfill of that id into this Region (one consistent read)."""
         ...
 
     def replace(self, read: "Backfill | None", to: "Backfill") -> "Backfill | None":
-        """Replace the backfill that was `read` (by version; None: none yet); what stands now, or None: race lost."""
+        """Replace the backfill that was `read` (by version; None: new). Return the stored one, or None: race lost."""
         ...
 
     def add(self, backfill_id: str, slices: "Seq[SliceProgress]") -> None:
-        """Note slices. Those that are known, by lane and start, stay as they are."""
+        """Store slices. Those that are already known, by lane and start, stay as they are."""
         ...
 
     def save(self, backfill_id: str, progress: "SliceProgress") -> None:
-        """Note how far a slice is, unless it is further already: of two workers the one ahead counts."""
+        """Store the progress of a slice, unless it is further already: of two workers, the one ahead counts."""
         ...
 
     def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> "SliceProgress | None":
-        """The slice of a lane that starts there (one consistent read)."""
+        """Return the slice of a lane that starts there (one consistent read)."""
         ...
 
     def slices(
@@ -302,20 +302,20 @@ class Backfills(Protocol):
         count: int,
         unreadable: UnreadableItem = insist,
     ) -> "tuple[list[SliceProgress], bool]":
-        """Up to so many slices behind the one of that lane and start, lane by lane; whether more may follow.
+        """Return up to `count` slices after the one of that lane and start, lane by lane; and if more may follow.
 
-        `unreadable`: told of each that cannot be read, which is left out; default: raise that.
+        `unreadable`: told of each that cannot be read, which is left out; default: raise that error.
         """
         ...
 
 
 class Steps(Protocol):
-    """Records of effects outside, as one Region makes them."""
+    """Records of steps, which are effects outside the fabric, as one Region makes them."""
 
     def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
-        """Note that the step is about to happen: None. What stands there instead, if it was begun or done before.
+        """Note that the step is about to happen, and return None; if it was begun or done before, return its state.
 
-        `token`: the same for each try of one attempt, so that one whose reply was lost is known as its own.
+        `token`: the same for each try of one attempt, so that a try whose reply was lost recognises its note.
         """
         ...
 
@@ -324,15 +324,15 @@ class Steps(Protocol):
         ...
 
     def forget(self, key: StepKey) -> None:
-        """Note that it did not happen: it may begin again."""
+        """Note that it did not happen, so that it may begin again."""
         ...
 
     def release(self, key: StepKey) -> None:
-        """Note that it did not happen, whatever other Regions noted of it: it may begin again here."""
+        """Note that it did not happen, whatever other Regions noted, so that it may begin again here."""
         ...
 
     def look(self, key: StepKey, *, region: Region | None = None) -> StepState | None:
-        """What is known of it (one consistent read), or what came here of another Region's; None: it never began."""
+        """Return its state here, or as it came here from another Region (one consistent read); None: it never began."""
         ...
 
 
@@ -340,53 +340,53 @@ class Doorbells(Protocol):
     """The FIFO queues of the subscriptions in one Region."""
 
     def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
-        """Send doorbells (any number); returns those that could not be sent and must be sent again."""
+        """Send any number of doorbells. Return those that could not be sent and must be sent again."""
         ...
 
     def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
-        """Delete received doorbells before their invocation ends; what cannot be deleted comes again."""
+        """Delete received doorbells before their invocation ends. Those that cannot be deleted come again."""
         ...
 
     def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
-        """Let received doorbells come again after so many seconds, if they are not answered; else after the queue's."""
+        """Let received doorbells come again after `seconds`, unless answered; if this fails, after the queue's time."""
         ...
 
     def ring_later(self, subscription: str, doorbell: Doorbell, delay_seconds: float) -> bool:
-        """Send a doorbell that comes after a delay of up to 15 minutes; False where it could not be sent."""
+        """Send a doorbell that comes after a delay of up to 15 minutes. Return False if it could not be sent."""
         ...
 
     def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
-        """Let received timers, by receipt handle, come again after so many seconds; else after their queue's."""
+        """Let received timers, by receipt handle, come again after that long; if this fails, after the queue's time."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of one subscription at some events (one, unless the handler takes batches); `number` from 1."""
+    """One try of one subscription at some events (one, unless the handler takes batches). `number` counts from 1."""
 
     subscription: str
     number: int
     deadline_ms: int
     replay: bool = False
-    """The events were handed out before: the subscription was replayed."""
+    """The events were handed out before: the subscription is replayed."""
     epoch: int = 0
-    """Of the lane's owner; above 0, other Regions may have delivered it before."""
+    """Number of the lane's owner. Above 0, other Regions may have delivered the lane before."""
 
 
 class Handler(Protocol):
-    """A subscription's code, ready to be tried."""
+    """A subscription's code, ready to be called."""
 
     batch_events_max: int
-    """1: an event at a time; more: that many at once."""
+    """1: one event at a time; more: up to that many at once."""
 
     def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
-        """Run it; returns the writes it wants committed with the cursor. Whatever it raises is the events' failure."""
+        """Run the code. Return the writes to commit with the cursor; any exception is the failure of the events."""
         ...
 
 
 @dataclass(frozen=True)
 class Ports:
-    """The world of one Region."""
+    """The ports of one Region."""
 
     clock: Clock
     entropy: Entropy
@@ -397,4 +397,4 @@ class Ports:
     steps_of: Callable[[StreamTopology], Steps]
     backfills: Backfills
     at: "Callable[[Region], Ports]"
-    """The world of another Region of the fabric; its calls fail while that Region cannot be reached."""
+    """Returns the ports of another Region of the fabric; their calls fail while that Region cannot be reached."""

@@ -1,4 +1,4 @@
-"""The only reader of the environment."""
+"""Settings of functions. This is the only module that reads the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _PLACES = ("infra/fabric.toml", "fabric.toml")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a function is told by its environment."""
+    """Everything that the environment tells a function."""
 
     definition: Definition
     region: str
@@ -30,11 +30,11 @@ class Settings:
     endpoint_url: str | None
     code_version: str = ""
     function: str = ""
-    """Its name."""
+    """Name of the function."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = environ) -> "Settings":
-        """The settings of a function; DefinitionError names what is missing."""
+        """Return the settings of a function. DefinitionError names what is missing."""
         missing = [name for name in (ENVIRONMENT_DEFINITION, ENVIRONMENT_REGION) if not environment.get(name)]
         if missing:
             raise DefinitionError([Problem(name, "nothing", "set by the deployment") for name in missing])
@@ -49,13 +49,13 @@ class Settings:
 
 
 def _in_the_zip(environment: Mapping[str, str]) -> Path:
-    """The definition of a function: a path within its zip, which Lambda unpacks wherever it says."""
+    """Return the path of a function's definition in its zip, which Lambda unpacks into a folder of its choice."""
     return Path(environment.get(ENVIRONMENT_CODE_FOLDER, ""), environment[ENVIRONMENT_DEFINITION])
 
 
 def definition_path(environment: Mapping[str, str] = environ, *, folder: Path = Path()) -> Path:
-    """The definition file that the environment names, else infra/fabric.toml or fabric.toml in a folder, by default the
-    current one; DefinitionError.
+    """Return the definition file that the environment names, else infra/fabric.toml or fabric.toml in a folder, by
+    default the current one. DefinitionError if there is none.
     """
     named = environment.get(ENVIRONMENT_DEFINITION)
     if named:
@@ -76,5 +76,5 @@ def definition_path(environment: Mapping[str, str] = environ, *, folder: Path = 
 
 
 def region_named(environment: Mapping[str, str] = environ) -> str | None:
-    """The Region that the environment names, if any."""
+    """Return the Region that the environment names, if any."""
     return environment.get(ENVIRONMENT_REGION) or environment.get("AWS_DEFAULT_REGION")

@@ -4,18 +4,18 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 NAMESPACE: Final = "eventfabric"
-"""Under which CloudWatch keeps the metrics. Each has two dimensions: `fabric`, and the one that it names."""
+"""CloudWatch namespace of the metrics. Each has two dimensions: `fabric`, and the one that the metric names."""
 
 
 class Dimension(StrEnum):
-    """What a metric is told of, beside the fabric. The Region is where the metric is kept."""
+    """Second dimension of a metric, beside the fabric. The Region is the one in which CloudWatch keeps the metric."""
 
     STREAM = "stream"
     SUBSCRIPTION = "subscription"
 
 
 class Unit(StrEnum):
-    """What a metric counts in, as CloudWatch names it."""
+    """Unit of a metric, as CloudWatch names it."""
 
     COUNT = "Count"
     MILLISECONDS = "Milliseconds"
@@ -23,104 +23,104 @@ class Unit(StrEnum):
 
 
 class Metric(StrEnum):
-    """Every metric of the fabric: what was counted, and below how things stood at a pass of reconciliation."""
+    """Every metric of the fabric: first the counters, then the gauges, which a pass of reconciliation reports."""
 
     DOORBELLS_RUNG = "DoorbellsRung"
-    """Doorbells sent. Unit: Count."""
+    """Doorbells that were sent. Unit: Count."""
     DOORBELLS_FAILED = "DoorbellsFailed"
-    """Doorbells that could not be sent and come again. Unit: Count."""
+    """Doorbells that could not be sent; they are rung again. Unit: Count."""
     STREAM_RECORDS_IGNORED = "StreamRecordsIgnored"
-    """Stream records that are not the log's. Unit: Count."""
+    """Stream records that do not belong to the log. Unit: Count."""
     MESSAGES_REFUSED = "MessagesRefused"
-    """Messages in a subscription's queues that are no doorbell of it. Unit: Count."""
+    """Messages in a subscription's queues that are not doorbells of it. Unit: Count."""
     EVENTS_HANDLED = "EventsHandled"
     """Events that a handler handled and a commit covers. Unit: Count."""
     EVENTS_FAILED = "EventsFailed"
     """Attempts that ended in an exception. Unit: Count."""
     EVENTS_DROPPED = "EventsDropped"
-    """Events of an at-most-once subscription that were given up unattempted: the time was up. Unit: Count."""
+    """Events of an at-most-once subscription that were dropped without an attempt: the time was up. Unit: Count."""
     EVENTS_CRASHED = "EventsCrashed"
-    """Attempts of a single event of which nothing was heard: the process died, or hung. Unit: Count."""
+    """Attempts of a single event that never reported an outcome: the process died, or hung. Unit: Count."""
     KEYS_PARKED = "KeysParked"
     """Keys set aside because their first event failed. Unit: Count."""
     KEYS_FREED = "KeysFreed"
     """Parked keys whose events are all handled or settled. Unit: Count."""
     DEAD_LETTERS = "DeadLetters"
-    """Events that will not be tried again by themselves. Unit: Count."""
+    """Events that became dead letters: they are not tried again automatically. Unit: Count."""
     CIRCUITS_OPENED = "CircuitsOpened"
-    """Times that deliveries stopped because what is downstream seems to be down. Unit: Count."""
+    """Times that deliveries stopped because a downstream system seems to be down. Unit: Count."""
     CIRCUITS_CLOSED = "CircuitsClosed"
-    """Times that they went on. Unit: Count."""
+    """Times that deliveries went on after such a stop. Unit: Count."""
     DOORBELLS_DUPLICATE = "DoorbellsDuplicate"
-    """Doorbells whose news was already delivered. Unit: Count."""
+    """Doorbells for events that were already delivered. Unit: Count."""
     COMMITS_LOST = "CommitsLost"
     """Commits that lost the race for the cursor. Unit: Count."""
     EVENTS_EXPIRED = "EventsExpired"
     """Events that expired before they were delivered, and were skipped as the subscription asks. Unit: Count."""
     EVENTS_LATE = "EventsLate"
-    """Events of whose key a later one, of another Region's lane, was handed out before. Unit: Count."""
+    """Events handed out after a later one of their key, of another Region's lane. Unit: Count."""
     COPIES_SETTLED = "CopiesSettled"
-    """Batches that may stand in two lanes, of which it was decided which copy is delivered. Unit: Count."""
+    """Batches that may stand in two lanes, and for which the copy to deliver was decided. Unit: Count."""
     LANES_STOPPED = "LanesStopped"
     """Lane runs that stopped at an event or record that cannot be passed. Unit: Count."""
     CALLS_DENIED = "CallsDenied"
-    """Calls that a permission refuses. Unit: Count."""
+    """Calls refused for lack of a permission. Unit: Count."""
     CALLS_WITHOUT_KEY = "CallsWithoutKey"
-    """Calls that fail because a KMS key cannot be used: disabled, to be deleted, or its policy. Unit: Count."""
+    """Calls that fail because a KMS key cannot be used: disabled, pending deletion, or by its policy. Unit: Count."""
     CALLS_MISSING = "CallsMissing"
-    """Calls to a table or a queue that is not there. Unit: Count."""
+    """Calls to a table or a queue that does not exist. Unit: Count."""
     CALLS_OVER_QUOTA = "CallsOverQuota"
-    """Calls that a quota of the account or of a resource refuses. Unit: Count."""
+    """Calls refused by a quota of the account or of a resource. Unit: Count."""
     DELIVERIES_BLOCKED = "DeliveriesBlocked"
-    """All of those, and lanes that stopped: what does not pass by itself, whatever the cause. Unit: Count."""
+    """All calls of the four metrics above, and lanes that stopped: whatever does not pass by itself. Unit: Count."""
     LANES_WAITING = "LanesWaiting"
     """Lane runs that met a hole: a record that is not here yet. Unit: Count."""
     DELIVERY_LATENCY = "DeliveryLatency"
-    """Append to commit, of each run's oldest event; none is told where the producer's clock was ahead of the
-    function's, since nobody knows then. Unit: Milliseconds.
+    """Time from append to commit of each run's oldest event. Not reported if the producer's clock was ahead of the
+    function's, since nobody knows the latency then. Unit: Milliseconds.
     """
     PASSES_COMPLETED = "PassesCompleted"
-    """Passes of reconciliation that came to their end. Unit: Count."""
+    """Passes of reconciliation that ran to their end. Unit: Count."""
     FINDINGS_REPAIRED = "FindingsRepaired"
-    """What reconciliation found and repaired. Unit: Count."""
+    """Findings that reconciliation repaired. Unit: Count."""
 
     OLDEST_UNDELIVERED = "OldestUndelivered"
-    """Age of the oldest event that no cursor has passed, whether it can be delivered or not, by the clock of the Region
-    that looks: delay. Events of parked keys are not meant. Unit: Seconds.
+    """Delay of a subscription: age of the oldest event that no cursor has passed, whether it can be delivered or not,
+    by the clock of the Region that looks. Events of parked keys do not count. Unit: Seconds.
     """
     KEYS_RETRYING = "KeysRetrying"
-    """Parked keys whose first event is tried again. Unit: Count."""
+    """Parked keys whose first event will be tried again. Unit: Count."""
     KEYS_DEAD = "KeysDead"
     """Parked keys whose first event is a dead letter. Unit: Count."""
     CIRCUIT_OPEN = "CircuitOpen"
-    """1 while deliveries stop because what is downstream seems to be down, else 0; told when it changes, too.
-    Unit: Count.
+    """1 while deliveries are stopped because a downstream system seems to be down, else 0. Also reported when it
+    changes. Unit: Count.
     """
     LANES_BEHIND = "LanesBehind"
     """Lanes of a replica that are behind their origin, and moving. Unit: Count."""
     LANES_STALLED = "LanesStalled"
-    """Lanes of a replica to which replication brings nothing, though they were behind; they are copied. Unit: Count."""
+    """Lanes of a replica that are behind and get nothing by replication; reconciliation copies them. Unit: Count."""
     CLOCK_AHEAD = "ClockAhead"
-    """How far the time of a lane, which a producer's clock gave it, is ahead of the clock here; only told where it is.
+    """Lead of a lane's time, which a producer's clock gave it, over the clock of this Region. Reported only if ahead.
     Unit: Seconds.
     """
     OLDEST_ROUND = "OldestRound"
-    """How long ago the lane was verified as a whole of which that is the longest; only told where a round is due.
+    """Age of the oldest complete verification among all lanes. Reported only if a round of verification is due.
     Unit: Seconds.
     """
     LANES_UNREACHABLE = "LanesUnreachable"
     """Lanes that were compared with nothing: the Region of their origin did not answer. Unit: Count."""
     FINDINGS_ALARMED = "FindingsAlarmed"
-    """What reconciliation found that somebody is to look at. Unit: Count."""
+    """Findings of reconciliation that somebody must look at. Unit: Count."""
 
     @property
     def dimension(self) -> Dimension:
-        """Of what it is told."""
+        """Dimension of the metric beside the fabric."""
         return Dimension.STREAM if self in _OF_STREAMS else Dimension.SUBSCRIPTION
 
     @property
     def unit(self) -> Unit:
-        """What it counts in."""
+        """Unit of the metric."""
         return _UNITS.get(self, Unit.COUNT)
 
 
@@ -148,7 +148,7 @@ _UNITS: Final = {
 
 
 class LogEvent(StrEnum):
-    """Every log event of deliveries. With lane, sequence and error type; never with keys, messages or data."""
+    """Every log event of deliveries. Each has lane, sequence and error type, and never keys, messages or data."""
 
     KEY_PARKED = "a key is parked"
     KEY_FREED = "a parked key is free"
@@ -165,14 +165,14 @@ class LogEvent(StrEnum):
 
 
 class Telemetry(Protocol):
-    """Takes metrics and log events. `of`: the stream or subscription, where a function serves several."""
+    """Sink of metrics and log events. `of`: the stream or subscription, if a function serves several."""
 
     def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
-        """Add to a metric that counts; of a duration, one more value."""
+        """Add to a counter; add one more value to a duration."""
         ...
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
-        """Say how a metric stands now, nought included."""
+        """Report the current value of a gauge, 0 included."""
         ...
 
     def tell(self, event: LogEvent, **about: object) -> None:
@@ -181,13 +181,13 @@ class Telemetry(Protocol):
 
 
 class NoTelemetry:
-    """Takes everything and forgets it."""
+    """Telemetry that discards everything."""
 
     def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
-        """Forget."""
+        """Discard the value."""
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
-        """Forget."""
+        """Discard the value."""
 
     def tell(self, event: LogEvent, **about: object) -> None:
-        """Forget."""
+        """Discard the event."""

@@ -1,6 +1,6 @@
-"""The one declaration of what a definition becomes: names, keys, environment, bounds of tables, queues and functions.
+"""The only declaration of what a definition becomes: names, keys, environment, bounds of tables, queues and functions.
 
-Infrastructure, local fabric, adapters and tests read it, so they cannot drift. Pure; holds no client.
+Infrastructure, local fabric, adapters and tests all read it, so they cannot drift apart. Pure; holds no client.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from eventfabric.errors import UnknownNameError, WrongRegionError
 ENVIRONMENT_DEFINITION: Final = "EVENTFABRIC_DEFINITION"
 """Path of the definition: the TOML file, or in a function its resolved form in JSON, which ships with the code."""
 ENVIRONMENT_SUBSCRIPTION: Final = "EVENTFABRIC_SUBSCRIPTION"
-"""In a deliver function: its subscription."""
+"""Set in a deliver function: the name of its subscription."""
 ENVIRONMENT_REGION: Final = "AWS_REGION"
 ENVIRONMENT_ENDPOINT: Final = "AWS_ENDPOINT_URL"
 ENVIRONMENT_FUNCTION: Final = "AWS_LAMBDA_FUNCTION_NAME"
 ENVIRONMENT_CODE_VERSION: Final = "AWS_LAMBDA_FUNCTION_VERSION"
 ENVIRONMENT_CODE_FOLDER: Final = "LAMBDA_TASK_ROOT"
-"""Where Lambda has unpacked the zip."""
+"""Folder into which Lambda has unpacked the zip."""
 
 RELAY_ENTRY: Final = "handlers.relay.handle"
 DELIVER_ENTRY: Final = "handlers.deliver.handle"
@@ -29,16 +29,16 @@ BACKFILL_ENTRY: Final = "handlers.backfill.handle"
 RECONCILE_ENTRY: Final = "handlers.reconcile.handle"
 
 LAMBDA_PYTHON: Final = "3.13"
-"""The runtime of all functions; scripts/lock pins their wheels for it."""
+"""Runtime of all functions; scripts/lock pins their wheels for it."""
 LAMBDA_ARCHITECTURE: Final = "arm64"
 DEPLOYED_DEFINITION: Final = "definition.json"
-"""Where the resolved definition stands in the zip of the functions."""
+"""Path of the resolved definition in the zip of the functions."""
 LAMBDA_SETS: Final = frozenset({ENVIRONMENT_REGION})
 """Variables that Lambda sets itself, and lets nobody else set."""
 RECONCILE_MINUTES: Final = 5
-"""From one pass of reconciliation to the next."""
+"""Minutes from one pass of reconciliation to the next."""
 RELAY_RECORD_AGE_SECONDS: Final = 3600
-"""How long the relay is given a record again for which it could not ring; reconciliation rings for what is older."""
+"""Age up to which the relay gets a record again for which it could not ring; reconciliation rings for older ones."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TableTopology:
     expiry_attribute: str | None = None
     is_quorum: bool = False
     """Strongly consistent in all its Regions: no write is lost with one of them, and all see it at once. Such tables
-    have no transactions and no time to live.
+    support neither transactions nor time to live.
     """
     stream_view: str = "NEW_AND_OLD_IMAGES"
 
@@ -68,7 +68,7 @@ class QueueTopology:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """SQS attributes of both queues: high-throughput FIFO, deduplication per group."""
+        """SQS attributes of both queues: high-throughput FIFO, deduplication per message group."""
         return {
             "FifoQueue": "true",
             "DeduplicationScope": "messageGroup",
@@ -79,7 +79,7 @@ class QueueTopology:
 
 @dataclass(frozen=True)
 class TimerQueueTopology:
-    """One standard SQS queue whose messages come after a delay of their own."""
+    """One standard SQS queue whose messages each come after a delay of their own."""
 
     name: str
     dead_letter_name: str
@@ -97,49 +97,49 @@ class FunctionTopology:
     environment: dict[str, str]
     timeout_seconds: int = limits.FUNCTION_TIMEOUT_SECONDS
     memory_megabytes: int = limits.FUNCTION_MEMORY_MEGABYTES
-    """Its share of a CPU grows with it: 1,769 MB are one."""
+    """Memory of the function. The share of a CPU grows with it: 1,769 MB are one CPU."""
     may_recur: bool = False
-    """Whether it and a queue may invoke each other without end: each retry of a parked key is one round."""
+    """The function and a queue may invoke each other without end: each retry of a parked key is one round."""
 
     @property
     def deployed_environment(self) -> dict[str, str]:
-        """What the deployment sets: Lambda sets the rest."""
+        """Environment variables that the deployment sets; Lambda sets the rest."""
         own = {name: value for name, value in self.environment.items() if name not in LAMBDA_SETS}
         return {ENVIRONMENT_DEFINITION: DEPLOYED_DEFINITION, **own}
 
 
 @dataclass(frozen=True)
 class SubscriptionTopology:
-    """A subscription's queue and function, and which lanes each Region delivers for it."""
+    """A subscription's queue and function, and the lanes that each Region delivers for it."""
 
     fabric: str
     name: str
     definition: Subscription
     regions: tuple[str, ...]
     retention_seconds: int | None = None
-    """How long the stream keeps its records; None: for ever."""
+    """Time for which the stream keeps its records; None: for ever."""
     shares_state: bool = False
-    """Whether all Regions see one state at once, as of a stream whose durability is quorum."""
+    """All Regions see one state at once, as for a stream whose durability is quorum."""
 
     @property
     def queue(self) -> QueueTopology:
-        """Its doorbells, equal in every Region that delivers for it."""
+        """Queue of the subscription's doorbells, equal in every Region that delivers for it."""
         return QueueTopology(f"{self.fabric}-{self.name}.fifo", f"{self.fabric}-{self.name}-dead.fifo")
 
     @property
     def timers(self) -> TimerQueueTopology:
-        """Its doorbells that come later."""
+        """Queue of the subscription's timers, which are doorbells that come later."""
         return TimerQueueTopology(
             f"{self.fabric}-{self.name}-timers", f"{self.fabric}-{self.name}-timers-dead"
         )
 
     @property
     def function_name(self) -> str:
-        """The name of its deliver function."""
+        """Name of the subscription's deliver function."""
         return f"{self.fabric}-{self.name}"
 
     def owner(self, origin: str) -> str | None:
-        """The Region that delivers the lanes appended in `origin`, by the definition; None: every Region does."""
+        """Return the Region that delivers the lanes appended in `origin`, by the definition; None: every Region."""
         match self.definition.deliver:
             case "everywhere":
                 return None
@@ -149,11 +149,11 @@ class SubscriptionTopology:
                 return origin
 
     def home(self, origin: str) -> str | None:
-        """The Region under which the state of an origin's lanes is kept, whoever delivers them; None: under its own."""
+        """Return the Region under which an origin's lanes keep their state, whoever delivers; None: each its own."""
         return origin if self.shares_state and self.owner(origin) is not None else None
 
     def delivers(self, origin: str, region: str) -> bool:
-        """Whether `region` delivers the lanes appended in `origin`, by the definition."""
+        """Tell if `region` delivers the lanes appended in `origin`, by the definition."""
         return self.owner(origin) in (None, region) and region in self.regions
 
 
@@ -167,12 +167,12 @@ class StreamTopology:
     subscriptions: tuple[SubscriptionTopology, ...]
 
     def has_lane(self, origin: str, generation: int, index: int) -> bool:
-        """Whether the stream can have that lane, by its definition."""
+        """Tell if the stream can have that lane, by its definition."""
         return origin in self.definition.regions and generation == 0 and 0 <= index < self.definition.lanes
 
     @property
     def table(self) -> TableTopology:
-        """The log, one replica in each of the stream's Regions."""
+        """Table of the log, with one replica in each of the stream's Regions."""
         return TableTopology(
             name=f"{self.fabric}-{self.name}",
             regions=self.definition.regions,
@@ -183,16 +183,16 @@ class StreamTopology:
 
     @property
     def retention_seconds(self) -> int | None:
-        """How long records are kept; None: for ever."""
+        """Time for which records are kept; None: for ever."""
         return _retention_seconds(self.definition)
 
     @property
     def source(self) -> str:
-        """The CloudEvents source of events whose producer names none."""
+        """CloudEvents source of events whose producer names none."""
         return f"/{self.fabric}/{self.name}"
 
     def check_region(self, region: str | None) -> str:
-        """`region` if the stream is in it; WrongRegionError otherwise."""
+        """Return `region` if the stream is in it, else raise WrongRegionError."""
         if region not in self.definition.regions:
             raise WrongRegionError(f"stream {self.name}", region, self.definition.regions)
         return region
@@ -208,7 +208,7 @@ class Topology:
 
     @cached_property
     def streams(self) -> dict[str, StreamTopology]:
-        """By name."""
+        """All streams by name."""
         return {
             name: StreamTopology(
                 self.fabric,
@@ -221,7 +221,7 @@ class Topology:
 
     @cached_property
     def subscriptions(self) -> dict[str, SubscriptionTopology]:
-        """By name."""
+        """All subscriptions by name."""
         return {
             name: SubscriptionTopology(
                 self.fabric,
@@ -236,13 +236,13 @@ class Topology:
 
     @property
     def ledger(self) -> TableTopology:
-        """The state of all subscriptions but those of quorum streams; of all it keeps, only steps ever expire."""
+        """Table with the state of all subscriptions but those of quorum streams. Only steps and decisions expire."""
         return TableTopology(
             f"{self.fabric}-ledger", regions=self.regions, sort_key_type="S", expiry_attribute="expiration"
         )
 
     def ledger_of(self, stream: str) -> TableTopology:
-        """Where the state of a stream's subscriptions is kept: of a quorum stream in a table of its own, as strict."""
+        """Return the table with the state of a stream's subscriptions. A quorum stream has its own, as consistent."""
         found = self.stream(stream)
         if not found.table.is_quorum:
             return self.ledger
@@ -250,53 +250,53 @@ class Topology:
 
     @property
     def ledgers(self) -> list[TableTopology]:
-        """All tables that hold state; the first also holds what belongs to no subscription."""
+        """All tables that hold state. The first one also holds what belongs to no subscription."""
         return list(
             {table.name: table for table in [self.ledger, *map(self.ledger_of, self.streams)]}.values()
         )
 
     @property
     def streams_without_transactions(self) -> frozenset[str]:
-        """Streams whose subscriptions keep their state in strongly consistent global tables, which have none."""
+        """Streams whose subscriptions keep state in strongly consistent global tables, which have no transactions."""
         return frozenset(n for n, stream in self.definition.streams.items() if stream.durability == "quorum")
 
     def relay_function(self, region: str) -> FunctionTopology:
-        """The function that a Region's stream tables invoke."""
+        """Return the function that a Region's stream tables invoke."""
         return FunctionTopology(
             f"{self.fabric}-relay", RELAY_ENTRY, {ENVIRONMENT_REGION: region},
             memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES_SMALL,
         )  # fmt: skip
 
     def deliver_function(self, subscription: str, region: str) -> FunctionTopology:
-        """The function that a subscription's queue invokes in a Region."""
+        """Return the function that a subscription's queue invokes in a Region."""
         environment = {ENVIRONMENT_REGION: region, ENVIRONMENT_SUBSCRIPTION: subscription}
         return FunctionTopology(
             self.subscription(subscription).function_name, DELIVER_ENTRY, environment, may_recur=True
         )
 
     def timer_function(self, region: str) -> FunctionTopology:
-        """The function that a Region's timer queues invoke."""
+        """Return the function that a Region's timer queues invoke."""
         return FunctionTopology(
             f"{self.fabric}-timer", TIMER_ENTRY, {ENVIRONMENT_REGION: region},
             memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES_SMALL, may_recur=True,
         )  # fmt: skip
 
     def backfill_function(self, region: str) -> FunctionTopology:
-        """The function that copies what a Region's logs lack, as a state machine asks it to."""
+        """Return the function that copies what a Region's logs lack, as a state machine asks it to."""
         return FunctionTopology(
             f"{self.fabric}-backfill", BACKFILL_ENTRY, {ENVIRONMENT_REGION: region},
             timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
         )  # fmt: skip
 
     def reconcile_function(self, region: str) -> FunctionTopology:
-        """The function that looks after a Region's streams, on a schedule."""
+        """Return the function that runs reconciliation over a Region's streams, on a schedule."""
         return FunctionTopology(
             f"{self.fabric}-reconcile", RECONCILE_ENTRY, {ENVIRONMENT_REGION: region},
             timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
         )  # fmt: skip
 
     def functions(self, region: str) -> list[FunctionTopology]:
-        """All functions of a Region."""
+        """Return all functions of a Region."""
         return [
             self.relay_function(region),
             self.timer_function(region),
@@ -306,11 +306,11 @@ class Topology:
         ]
 
     def streams_in(self, region: str) -> list[StreamTopology]:
-        """The streams of a Region."""
+        """Return the streams of a Region."""
         return [one for one in self.streams.values() if region in one.definition.regions]
 
     def subscriptions_in(self, region: str) -> list[SubscriptionTopology]:
-        """The subscriptions of a Region's streams: each has queues and a function there, whoever delivers."""
+        """Return the subscriptions of a Region's streams: each has queues and a function there, whoever delivers."""
         return [one for one in self.subscriptions.values() if region in one.regions]
 
     @property
@@ -325,52 +325,52 @@ class Topology:
 
     @property
     def key_alias(self) -> str:
-        """The name of the key, one in each Region, with which tables and queues are encrypted."""
+        """Name of the key, one in each Region, with which tables and queues are encrypted."""
         return f"alias/{self.fabric}"
 
     @property
     def relay_dead_name(self) -> str:
-        """The queue that says for which stretch of a DynamoDB stream the relay gave up."""
+        """Queue that says for which stretch of a DynamoDB stream the relay gave up."""
         return f"{self.fabric}-relay-dead"
 
     @property
     def lookup_name(self) -> str:
-        """The function that tells a deployment which stream each table has in its Region."""
+        """Function that tells a deployment which DynamoDB stream each table has in its Region."""
         return f"{self.fabric}-lookup"
 
     @property
     def backfill_machine_name(self) -> str:
-        """The state machine that drives backfills into a Region."""
+        """State machine that drives backfills into a Region."""
         return f"{self.fabric}-backfill"
 
     @property
     def reconcile_schedule_name(self) -> str:
-        """The schedule that starts reconciliation."""
+        """Schedule that starts reconciliation."""
         return f"{self.fabric}-reconcile"
 
     def subscription_of_timers(self, queue: str) -> SubscriptionTopology:
-        """The subscription whose timer queue that is; UnknownNameError."""
+        """Return the subscription with that timer queue. UnknownNameError if there is none."""
         for subscription in self.subscriptions.values():
             if subscription.timers.name == queue:
                 return subscription
         raise UnknownNameError("timer queue", queue, [s.timers.name for s in self.subscriptions.values()])
 
     def stream(self, name: str) -> StreamTopology:
-        """The stream of that name; UnknownNameError."""
+        """Return the stream of that name. UnknownNameError if there is none."""
         try:
             return self.streams[name]
         except KeyError:
             raise UnknownNameError("stream", name, sorted(self.streams)) from None
 
     def subscription(self, name: str) -> SubscriptionTopology:
-        """The subscription of that name; UnknownNameError."""
+        """Return the subscription of that name. UnknownNameError if there is none."""
         try:
             return self.subscriptions[name]
         except KeyError:
             raise UnknownNameError("subscription", name, sorted(self.subscriptions)) from None
 
     def stream_of_table(self, table: str) -> StreamTopology:
-        """The stream whose log is that table; UnknownNameError."""
+        """Return the stream whose log is that table. UnknownNameError if there is none."""
         for stream in self.streams.values():
             if stream.table.name == table:
                 return stream

@@ -1,1 +1,1 @@
-"""The only shipped code that imports boto3: adapters translate, and never decide."""
+"""Adapters of AWS, the only shipped code that imports boto3: they translate, and never decide."""

@@ -1,4 +1,4 @@
-"""Python values to DynamoDB's attribute values, for the writes of handlers."""
+"""Conversion of Python values to DynamoDB's attribute values, for the writes of handlers."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,7 +13,7 @@ _EXPONENT_MAX = 125
 
 
 def to_attributes(values: Mapping[str, object]) -> dict[str, Any]:
-    """Each value in DynamoDB's JSON; floats go as the decimal number that they print as."""
+    """Convert each value to DynamoDB's JSON. Floats go as the decimal number that they print as."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         try:
@@ -25,7 +25,7 @@ def to_attributes(values: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _exact(value: object) -> object:
-    """As boto3's serializer takes it, and so that DynamoDB will; TypeError or ValueError says what it will not."""
+    """Convert a value to what boto3's serializer and DynamoDB accept. TypeError or ValueError says what they do not."""
     if isinstance(value, float):
         value = Decimal(repr(value))
     if isinstance(value, Decimal) and value.adjusted() > _EXPONENT_MAX:
@@ -39,7 +39,7 @@ def _exact(value: object) -> object:
             raise ValueError("allowed: sets of texts, of numbers or of bytes that are not empty")
         return {_exact(inner) for inner in value}
     if isinstance(value, str):
-        value.encode()  # what is not UTF-8 is refused here, where the attribute's name is known
+        value.encode()  # what is not UTF-8 is refused here, while the attribute's name is known
     if isinstance(value, bytearray):
         return bytes(value)
     return value

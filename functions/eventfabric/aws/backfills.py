@@ -1,4 +1,4 @@
-"""Backfills on the ledger's table."""
+"""Backfills, stored in the ledger's table."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import replace
@@ -61,7 +61,7 @@ class AwsBackfills:
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
-                # A lost reply: what stands there is, to the letter, what this very call wrote.
+                # After a lost reply: the item there is exactly what this very call wrote.
                 return stored if cast(dict[str, Any], error.response).get("Item") == item else None
         return stored
 
@@ -114,6 +114,6 @@ class AwsBackfills:
             try:
                 self._client.put_item(TableName=self._table, **request)
             except ClientError as error:
-                # What stands there is further, or the same after a lost reply.
+                # The item there is further, or the same after a lost reply.
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise

@@ -1,7 +1,7 @@
 """HTTP connections for botocore that end a call in time, and that are a forked child's own.
 
 A socket's time-out counts from byte to byte, so a peer that sends a byte now and then is waited for without end. Here
-whatever a connection does, connecting, sending or reading, has only the time that is left of the whole call.
+everything that a connection does, connecting, sending or reading, has only the time that is left of the whole call.
 """
 
 from collections.abc import Callable
@@ -29,19 +29,19 @@ _SEND_BYTES = 64 * 1024
 
 class _CallOfThread(local):
     until = inf
-    """When the call that this thread makes must have ended, by the monotonic clock."""
+    """Time by the monotonic clock at which the call that this thread makes must have ended."""
 
 
 _call = _CallOfThread()
 
 
 def end_call_within(seconds: float) -> None:
-    """Give what this thread does on connections of this module so much time, until told otherwise."""
+    """Give this thread so much time for all it does on connections of this module, until told otherwise."""
     _call.until = monotonic() + seconds
 
 
 def _bounded(timeout_seconds: float | None) -> float | None:
-    """The time-out of one more operation on a socket; TimeoutError where none may begin."""
+    """Return the time-out of one more operation on a socket. TimeoutError if none may begin."""
     left = _call.until - monotonic()
     if left <= 0:
         raise TimeoutError("the time of the whole call is over")
@@ -51,11 +51,11 @@ def _bounded(timeout_seconds: float | None) -> float | None:
 
 
 class ReplyTooLargeError(OSError):
-    """A reply is larger than any that a service gives: whoever sends it is not one, and may never end."""
+    """A reply is larger than any that a service gives: its sender is not a service, and may never end."""
 
 
 class _BoundedReads(RawIOBase):
-    """The bytes of one reply; each read has what is left of the call, and no more than the time-out of one read."""
+    """Bytes of one reply. Each read has what is left of the call, but no more than the time-out of one read."""
 
     def __init__(self, sock: socket) -> None:
         self._sock = sock
@@ -80,7 +80,7 @@ class _BoundedReads(RawIOBase):
 
 
 class _Readable:
-    """As much of a socket as a response uses."""
+    """The part of a socket's interface that a response uses."""
 
     def __init__(self, sock: socket) -> None:
         self._sock = sock
@@ -95,7 +95,7 @@ class _Response(HTTPResponse):
 
 
 class _Bounded:
-    """What connections with and without TLS do alike; mixed into botocore's."""
+    """Mixin for botocore's connections: what those with and without TLS do alike."""
 
     response_class: Any = _Response
     timeout: float | None
@@ -107,7 +107,7 @@ class _Bounded:
         return super()._new_conn()  # type: ignore[no-any-return, misc]  # botocore's
 
     def send(self, message: Any) -> None:
-        """Send it piece by piece: with TLS, the time-out of a socket is that of a few kilobytes."""
+        """Send it piece by piece: with TLS, the time-out of a socket holds for only a few kilobytes."""
         if self.sock is None:
             self.connect()
         assert self.sock is not None, "a connection that failed raises"
@@ -125,7 +125,7 @@ class _Tls(_Bounded, AWSHTTPSConnection):  # type: ignore[misc]  # botocore's ow
 
 
 class _OwnConnections(LifoQueue[Any]):
-    """A pool's connections. A forked child drops its original's: two processes cannot share a conversation."""
+    """Connections of a pool. A forked child drops its original's: two processes cannot share a conversation."""
 
     def __init__(self, maxsize: int = 0) -> None:
         super().__init__(maxsize)
@@ -133,7 +133,7 @@ class _OwnConnections(LifoQueue[Any]):
 
     def _begin(self) -> None:
         inherited = [connection for connection in self.queue if connection is not None]
-        # Its locks may have been held by a thread that the child does not have.
+        # The locks may have been held by a thread that the child does not have.
         LifoQueue.__init__(self, self.maxsize)
         for connection in inherited:
             connection.close()
@@ -152,6 +152,6 @@ class _TlsPool(AWSHTTPSConnectionPool):
 
 
 def bound(client: Any) -> None:
-    """Have a botocore client make its calls on connections of this module."""
+    """Make a botocore client use connections of this module."""
     # botocore has no setting for it. The session's manager holds this very dict, and has made no pool yet.
     client._endpoint.http_session._pool_classes_by_scheme.update(http=_PlainPool, https=_TlsPool)

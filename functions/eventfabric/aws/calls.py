@@ -1,9 +1,9 @@
 """Every call of our clients, in one place: how long it may take as a whole, and what its reply must hold.
 
     before the request   the call's time begins: its own bound, or what is left of the verb that makes it
-    response-received    a try without a word of the service: it may have taken effect
-    behind the request   the reply is the service's own and whole, or the outcome is unknown: nobody else hears of it
-    after-call, last     a refusal says nothing of an earlier try without a word: the outcome is unknown
+    response-received    a try without any answer of the service: it may have taken effect
+    behind the request   the reply is the service's own and complete, or else the outcome is unknown; no hook is told
+    after-call, last     a refusal says nothing about an earlier try without an answer: the outcome is unknown
 
 A status says little: a proxy answers 200 with a page of HTML, which botocore takes for an empty reply.
 """
@@ -29,9 +29,9 @@ _MEMBERS: Final[Mapping[str, frozenset[str]]] = {
     "GetQueueUrl": frozenset({"QueueUrl"}),
     "SendMessage": frozenset({"MessageId"}),
 }
-"""What a successful reply of an operation holds beside what every reply does."""
+"""Members that a successful reply of an operation holds beside what every reply does."""
 _OF_CONDITIONS: Final = frozenset({"ConditionalCheckFailedException", "TransactionCanceledException"})
-"""Refusals that show what stands there, by which a writer knows whether an earlier try of its own landed."""
+"""Refusals that show the item there, by which a writer can tell if an earlier try of its own took effect."""
 _UNANSWERED: Final = "eventfabric_unanswered"
 _REDIRECTION: Final = 300
 _SERVER_ERROR: Final = 500
@@ -49,16 +49,16 @@ class _Response(Protocol):
 
 
 class Calls:
-    """Watches the calls of one client."""
+    """Watcher of all calls of one client."""
 
     def __init__(self, client: Any, *, seconds_max: float) -> None:
         self._seconds_max = seconds_max
         self._has_checksums = client.meta.service_model.service_name == "dynamodb"
         bounded_http.bound(client)
-        # botocore has no hook before it parses. The session shares its factory among clients, users' own as well.
+        # botocore has no hook before it parses. The session shares its factory among all clients.
         endpoint = client._endpoint
         endpoint._response_parser_factory = _GuardedParsers(endpoint._response_parser_factory)
-        # Around all tries of a call, without botocore's events, of which each handler costs every call.
+        # Around all tries of a call. botocore's events would do, but each of their handlers costs every call.
         self._request = endpoint.make_request
         endpoint.make_request = self._make_request
         events = client.meta.events
@@ -87,7 +87,7 @@ class Calls:
     def _check(self, response: _Response, parsed: Mapping[str, Any], model: Any) -> None:
         status = response.status_code
         if status >= _SERVER_ERROR:
-            return  # unknown as it is
+            return  # the outcome counts as unknown anyway
         succeeded = status < _REDIRECTION
         reason = _flaw(
             response.content,
@@ -102,7 +102,7 @@ class Calls:
             raise UnprovenReplyError(operation=model.name, reason=reason)
 
     def _doubt(self, parsed: Mapping[str, Any], model: Any, context: Mapping[str, Any], **_: object) -> None:
-        """Run behind those who are told of refusals: this one asks for somebody all the same."""
+        """Doubt a refusal after a try without an answer. Runs last, so that the refusal is reported all the same."""
         if _UNANSWERED not in context or "Error" not in parsed:
             return
         code = parsed["Error"].get("Code", "")
@@ -111,7 +111,7 @@ class Calls:
 
 
 class _GuardedParsers:
-    """Stands for a client's parsers. Those fail as they like on a reply of a wrong shape; here by one typed error."""
+    """Stand-in for a client's parsers, which may raise anything on a reply of a wrong shape; these raise one error."""
 
     def __init__(self, factory: Any) -> None:
         self._factory = factory
@@ -120,8 +120,8 @@ class _GuardedParsers:
     def create_parser(self, protocol: str) -> "_GuardedParser":
         """See botocore.parsers.ResponseParserFactory.
 
-        One parser for all replies: they keep nothing of what they parse, and botocore's, made anew for each, leaves
-        objects that only the collection of garbage frees.
+        One parser serves all replies, since parsers keep nothing of what they parse. botocore makes one for each reply,
+        which leaves objects that only garbage collection frees.
         """
         parser = self._made.get(protocol)
         if parser is None:
@@ -130,7 +130,7 @@ class _GuardedParsers:
 
 
 class _GuardedParser:
-    """Parses, or raises an error of botocore's."""
+    """Parser that raises only errors of botocore's."""
 
     def __init__(self, parser: Any) -> None:
         self._parser = parser
@@ -148,7 +148,7 @@ class _GuardedParser:
 
 
 def _flaw(content: bytes, headers: Mapping[str, str], *, needs_checksum: bool, needs_body: bool) -> str:
-    """Why this is no reply of the service, or not all of it; empty where it is."""
+    """Return why this is not a reply of the service, or not a whole one; empty if it is."""
     if "x-amzn-requestid" not in headers:
         return "the reply bears no request id, so it is not the service's"
     if (content or needs_body) and (content[:1] != b"{" or content[-1:] != b"}"):

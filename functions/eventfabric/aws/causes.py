@@ -1,4 +1,4 @@
-"""Causes: calls that are refused for good, until somebody mends something; told whoever handles the error."""
+"""Causes of calls that are refused until somebody fixes something; told to the client's owner, whoever handles them."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 Told = Callable[[Meaning, str, str], None]
-"""Takes the cause, the operation, and the service's name for the error."""
+"""Callback that takes the cause, the operation, and the service's name for the error."""
 
 CAUSES: Final = frozenset({Meaning.DENIED, Meaning.MISSING, Meaning.KEY_UNUSABLE, Meaning.QUOTA})
 
 
 def cause_of(code: str, message: str) -> Meaning | None:
-    """What somebody has to mend; None where the error passes by itself, or is the call's own."""
+    """Return what somebody has to fix; None if the error passes by itself, or is the call's own."""
     meaning = meaning_of(code)
     if meaning in CAUSES and "kms" in message.lower():
         return Meaning.KEY_UNUSABLE  # DynamoDB passes on what KMS says as its own error
@@ -23,10 +23,10 @@ def cause_of(code: str, message: str) -> Meaning | None:
 
 
 def tell_refusals(client: "BaseClient", told: Told) -> None:
-    """Have `told` hear of each of the client's calls that is refused for such a cause."""
+    """Have `told` called for each of the client's calls that is refused for such a cause."""
 
     def after_call(parsed: Mapping[str, Any], model: Any, **_: object) -> None:
-        # One of the call, and those of the single messages of a batch.
+        # The error of the call itself, and those of the single messages of a batch.
         errors = [parsed["Error"]] if parsed.get("Error") else []
         for error in (*errors, *parsed.get("Failed", ())):
             code = str(error.get("Code", ""))

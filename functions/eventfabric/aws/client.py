@@ -1,4 +1,4 @@
-"""A botocore client that outlives a fork: the child makes its own, since neither connections nor locks are shared."""
+"""A botocore client that outlives a fork: the child makes its own, as neither connections nor locks can be shared."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -11,13 +11,13 @@ from eventfabric.copies import when_forked
 
 
 class ForkProofClient:
-    """Stands for a client of a session; whatever is asked of it is that client's."""
+    """Stand-in for a client of a session: everything asked of it is passed on to that client."""
 
     _is_inherited = False
     _client: Any = None
 
     def __init__(self, make: Callable[[], Any], *, session: boto3.Session, seconds_max: float) -> None:
-        """`seconds_max`: for each call, with all its tries."""
+        """`seconds_max`: time for each call, with all its tries."""
         self._make = make
         self._session = session
         self._seconds_max = seconds_max
@@ -44,7 +44,7 @@ class ForkProofClient:
         with self._lock:
             if self._is_inherited:
                 credentials: Any = self._session.get_credentials()
-                if hasattr(credentials, "_refresh_lock"):  # whose holder may not be in this process
+                if hasattr(credentials, "_refresh_lock"):  # its holder may not be in this process
                     credentials._refresh_lock = Lock()
                 self._client = self._made()
                 self._is_inherited = False

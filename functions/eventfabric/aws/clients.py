@@ -1,4 +1,4 @@
-"""Owns how clients are made: retries, time-outs, one connection pool; and how their failures are named."""
+"""Clients of AWS: how they are made (retries, time-outs, one connection pool), and how their failures are named."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ CONFIG = Config(
 
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
 _NEVER_SENT = (*_NO_CREDENTIALS, ParamValidationError, UnknownEndpointError)
-"""Raised before a first request can leave; all others may follow on one that did."""
+"""Errors raised before a first request can leave. All others may follow one that did."""
 
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -74,7 +74,7 @@ class Clients:
         return ForkProofClient(make, session=session, seconds_max=self._call_seconds_max)
 
     def of(self, region: str) -> "Clients":
-        """Those of another Region, by the same session; less patient, for it may be the one that is lost."""
+        """Make the clients of another Region, by the same session but less patient: it may be the one that is lost."""
         session, endpoint_url, config = self._made_of
         less = Config(
             retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=2.5
@@ -90,7 +90,7 @@ class Clients:
 
 
 def session_for(endpoint_url: str | None, *, profile: str | None = None) -> boto3.Session:
-    """The session of a profile. A server on this machine is no account: where nobody gave credentials, any do."""
+    """Return the session of a profile. A server on this machine is no account: without credentials, any will do."""
     session = boto3.Session(profile_name=profile)
     if urlsplit(endpoint_url or "").hostname in _LOOPBACK and session.get_credentials() is None:
         return boto3.Session("local", "local", region_name=session.region_name)
@@ -109,13 +109,13 @@ def named_failures(operation: str) -> Iterator[None]:
     except _NEVER_SENT as error:
         raise RefusedError(operation, str(error)) from error
     except (BotoCoreError, OSError) as error:
-        # Time-outs and broken connections: the request may have arrived. Or what fetches credentials cannot open a
-        # file, before a try that comes behind one without a reply.
+        # Time-outs and broken connections: the request may have arrived. Even an error while credentials are
+        # fetched from a file may come before a second try, after a first one that had no reply.
         raise OutcomeUnknownError(operation, str(error)) from error
 
 
 def _named(operation: str, error: ClientError) -> PortError:
-    """The failure as the table of the services' errors has it."""
+    """Return the failure by the table of the services' errors."""
     code = error_code(error)
     message = error.response.get("Error", {}).get("Message", "")
     reason = f"{code}: {message}"
@@ -135,12 +135,12 @@ def _named(operation: str, error: ClientError) -> PortError:
 
 
 def error_code(error: ClientError) -> str:
-    """The service's name of an error."""
+    """Return the service's name of an error."""
     return error.response.get("Error", {}).get("Code", "")
 
 
 def cancellation(error: ClientError) -> list[Refusal] | None:
-    """Why each action of a transaction was refused, where that is what the error says."""
+    """Return why each action of a transaction was refused, if that is what the error says."""
     if error_code(error) != "TransactionCanceledException":
         return None
     reasons = cast(dict[str, Any], error.response).get("CancellationReasons") or []

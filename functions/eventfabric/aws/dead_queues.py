@@ -1,4 +1,4 @@
-"""The dead-letter queues of subscriptions: doorbells received too often. They carry no events."""
+"""The dead-letter queues of subscriptions: they hold doorbells that were received too often, and no events."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -25,11 +25,11 @@ class DeadQueues:
         self._clock = clock
 
     def count(self, subscription: SubscriptionTopology) -> int:
-        """How many messages wait, about, or are in somebody's hands; timers included."""
+        """Return about how many messages wait or are in somebody's hands, including timers."""
         return sum(self._waiting(name) for name in _names(subscription))
 
     def redrive(self, subscription: SubscriptionTopology) -> int:
-        """Ring for each doorbell anew, then delete it; how many. What is no doorbell stays where it is."""
+        """Ring each doorbell again, and then delete it. Return how many. What is not a doorbell stays where it is."""
         return sum(self._redrive(subscription.name, name) for name in _names(subscription))
 
     def _waiting(self, name: str) -> int:

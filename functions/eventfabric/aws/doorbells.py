@@ -1,4 +1,4 @@
-"""The doorbells on SQS FIFO queues."""
+"""Doorbells on SQS FIFO queues."""
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
@@ -21,7 +21,7 @@ _logger = getLogger(__name__)
 
 
 class AwsDoorbells:
-    """ports.Doorbells on the queues of one Region; two functions give a subscription's queues their names."""
+    """ports.Doorbells on the queues of one Region. Two functions give the names of a subscription's queues."""
 
     def __init__(
         self, client: "SQSClient", queue_name: Callable[[str], str], timers_name: Callable[[str], str]
@@ -39,7 +39,7 @@ class AwsDoorbells:
         return failed
 
     def _send(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
-        # Sent or not, whoever rings must ring again: a doorbell that comes twice is dropped or costs one read.
+        # Without a reply they are rung again: a doorbell that comes twice is dropped or costs one read.
         failed = list(doorbells)
         with _told("ring", subscription):
             try:
@@ -58,7 +58,7 @@ class AwsDoorbells:
             except ClientError as error:
                 if error_code(error) not in _OF_AN_ENTRY or len(doorbells) == 1:
                     raise
-                # One that cannot be sent makes SQS refuse all that are sent with it.
+                # SQS refuses all doorbells that are sent together with one that cannot be sent.
                 return [bell for one in doorbells for bell in self._send(subscription, [one])]
             sent = {success["Id"] for success in answer.get("Successful", ())}
             failed = [doorbell for index, doorbell in enumerate(doorbells) if str(index) not in sent]
@@ -114,7 +114,7 @@ class AwsDoorbells:
 
 @contextmanager
 def _told(verb: str, subscription: str) -> Iterator[None]:
-    """No doorbell is worth a failure, as each is rung again; but a lasting reason, such as a lacking grant, is said."""
+    """Log failures instead of raising them: each doorbell is rung again, but a lasting reason must become known."""
     try:
         yield
     except ClientError as error:

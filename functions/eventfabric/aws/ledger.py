@@ -1,4 +1,4 @@
-"""The ledger on a DynamoDB table."""
+"""The ledger on DynamoDB tables."""
 
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class AwsLedger:
-    """ports.Ledger on one table in the Region of its client; of the streams `in_order` it makes no transactions."""
+    """ports.Ledger in the Region of its client. For the streams `in_order` it makes no transactions."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class AwsLedger:
         prefix: str = "",
         end: str = "",
     ) -> Iterator[list[Item]]:
-        """The items of a partition whose sort keys begin so, or are smaller than `end`, page by page."""
+        """Yield page by page the items of a partition whose sort keys begin with `prefix`, or are before `end`."""
         request: dict[str, Any] = {
             "TableName": self._table_of(stream),
             "KeyConditionExpression": "pk = :pk",
@@ -140,7 +140,7 @@ class AwsLedger:
         decided: Seq[Decided] = (),
         token: bytes | None = None,
     ) -> CommitOutcome:
-        """See ports.Ledger. One PutItem of the cursor alone, else one TransactWriteItems, or a call for each item."""
+        """See ports.Ledger. One PutItem of the cursor alone, else a TransactWriteItems or, in order, a call an item."""
         request = CommitRequest(
             self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
             writes=writes,
@@ -161,16 +161,16 @@ class AwsLedger:
         return Committed(request.stored)
 
     def _transact(self, actions: Seq[Action]) -> None:
-        """One transaction. A commit made again is another, written later: its own state in the way tells it apart."""
+        """Make one transaction. A commit that is tried again is a new one, which finds its own state in its way."""
         self._client.transact_write_items(
             TransactItems=[cast("TransactWriteItemTypeDef", {name: request}) for name, request in actions],
             ClientRequestToken=self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex(),
         )
 
     def _write_in_order(self, request: CommitRequest, announcement: dict[str, Any]) -> CommitOutcome:
-        """Write the announcement, decisions, parked keys, and then the cursor.
+        """Write the announcement, decisions, parked keys, and then the cursor, one by one.
 
-        Without the cursor behind them, keys wait for events that come again; none is lost.
+        If it stops before the cursor, keys wait for events that will come again; none is lost.
         """
         for action, item in [("Put", announcement), *request.others]:
             try:
@@ -194,7 +194,7 @@ class AwsLedger:
             try:
                 self._client.delete_item(**delete)
             except ClientError as error:
-                _in_the_way(error)  # somebody else decided since
+                _in_the_way(error)  # somebody else has decided since
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
         """See ports.Ledger. One Query."""
@@ -254,7 +254,7 @@ class AwsLedger:
         return all(self._replace(stream, "mark", item, version) for item, version in changed)
 
     def _replace(self, stream: StreamName, operation: str, item: Item, read_version: int | None) -> bool:
-        """Put an item where it is at that version. None: whatever stands there."""
+        """Put an item if the stored one is at that version; None: whatever is stored."""
         condition = {} if read_version is None else unchanged(read_version)
         with named_failures(operation):
             try:
@@ -262,13 +262,13 @@ class AwsLedger:
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
-                # A lost reply: what stands there is, to the letter, what this very call wrote.
+                # After a lost reply: the item there is exactly what this very call wrote.
                 return cast(dict[str, Any], error.response).get("Item") == item
         return True
 
 
 def _in_the_way(error: ClientError) -> Item | None:
-    """The item for which a condition failed; any other error is raised."""
+    """Return the item for which a condition failed. Any other error is raised."""
     if error_code(error) != "ConditionalCheckFailedException":
         raise error
     return cast(dict[str, Any], error.response).get("Item")

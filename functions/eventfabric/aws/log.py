@@ -31,7 +31,7 @@ class AwsLog:
         return _tail_of(self._newest(lane, before))
 
     def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
-        """See ports.Log. One Query of whole items: what DynamoDB charges is the same without their payloads."""
+        """See ports.Log. One Query of whole items: DynamoDB charges the same for items without their payloads."""
         condition, values = "pk = :pk", {":pk": {"S": str(lane)}}
         if before is not None:
             condition, values = f"{condition} AND sk < :before", {**values, ":before": {"N": str(before)}}
@@ -47,7 +47,7 @@ class AwsLog:
         return record_item.recent(cast(list[Item], answer["Items"]), more="LastEvaluatedKey" in answer)
 
     def place(self, lane: Lane) -> Tail | None:
-        """See ports.Log. One Query of one item, which whoever reads a log may make."""
+        """See ports.Log. One Query of one item, which everybody who reads a log is allowed to make."""
         return self.recent(lane, records_max=1, before=Sequence(0)).place
 
     def hold_place(self, lane: Lane, tail: Tail) -> None:
@@ -102,7 +102,7 @@ class AwsLog:
         values = {":pk": {"S": str(lane)}, ":first": {"N": "0"}}
         condition = "#pk = :pk AND #sk >= :first"
         if before is not None:
-            if before <= 0:  # which DynamoDB would refuse
+            if before <= 0:  # DynamoDB would refuse such a range
                 return None
             condition = "#pk = :pk AND #sk BETWEEN :first AND :last"
             values[":last"] = {"N": str(before - 1)}
@@ -134,7 +134,7 @@ class AwsLog:
         """See ports.Log. One Query, of at most 1 MB."""
         condition, values = "sk >= :start", {":pk": {"S": str(lane)}, ":start": {"N": str(start)}}
         if before is not None:
-            if before <= start:  # which DynamoDB would refuse
+            if before <= start:  # DynamoDB would refuse such a range
                 return Page((), more=False)
             condition, values = "sk BETWEEN :start AND :last", {**values, ":last": {"N": str(before - 1)}}
         with named_failures("read the log"):

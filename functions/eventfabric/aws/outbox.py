@@ -1,4 +1,4 @@
-"""A producer's transactions on DynamoDB."""
+"""Transactions of producers on DynamoDB."""
 
 from collections.abc import Sequence as Seq
 from typing import TYPE_CHECKING, Any, cast

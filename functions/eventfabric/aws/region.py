@@ -15,7 +15,7 @@ from eventfabric.topology import StreamTopology, Topology
 
 
 class _LateBackfills:
-    """A Region's backfills, whose adapter is imported with the first call: few functions need it."""
+    """Backfills of a Region. Their adapter is imported with the first call, since few functions need it."""
 
     def __init__(self, clients: Clients, table: str, region: Region) -> None:
         self._made_of = clients, table, region
@@ -30,7 +30,7 @@ class _LateBackfills:
 def aws_ports(
     topology: Topology, clients: Clients, *, clock: Clock | None = None, entropy: Entropy | None = None
 ) -> Ports:
-    """The ports over AWS, or whatever answers at the clients' endpoint."""
+    """Return the ports over AWS, or over whatever answers at the clients' endpoint."""
     clock = clock or SystemClock()
     entropy = entropy or SystemEntropy()
     region = Region(clients.region)

@@ -1,6 +1,6 @@
-"""Steps on the Powertools Idempotency persistence layer. Import it at the first step: Powertools' takes 0.2 s.
+"""Steps on the Powertools Idempotency persistence layer. Import it only at the first step: Powertools takes 0.2 s.
 
-Of Powertools only the persistence is used: its decorators key a record by a hash of the payload, let a step begin
+Only the persistence of Powertools is used: its decorators key a record by a hash of the payload, let a step begin
 again when an attempt's time is up, and cannot tell one attempt from another.
 """
 
@@ -54,9 +54,7 @@ class AwsSteps(DynamoDBPersistenceLayer):
             standing = error.old_data_record
             if standing is None:
                 return self.look(key)
-            if not _is_own(
-                standing, record
-            ):  # after a lost reply, it is what an earlier try of this one wrote
+            if not _is_own(standing, record):  # written by an earlier try whose reply was lost
                 return _state(standing)
         return None
 
@@ -96,17 +94,17 @@ class AwsSteps(DynamoDBPersistenceLayer):
         return DataRecord(str(key), status, expiry_timestamp=expires, response_data=result)
 
     def _get_key(self, idempotency_key: str) -> Item:
-        """In a partition of its own, where Powertools would put all of them into one."""
+        """Return a key in a partition of its own; Powertools would put all records into one partition."""
         return step_key(idempotency_key, self._region)
 
 
 def _is_own(standing: DataRecord, put: DataRecord) -> bool:
-    # Not by its expiry: that is of the moment of each try.
+    # The expiry does not count: it is computed anew at each try.
     kept = standing.in_progress_expiry_timestamp, standing._status
     return kept == (put.in_progress_expiry_timestamp, put._status)
 
 
 def _state(record: DataRecord) -> StepState:
-    # Not its `status`, which goes by the system's clock.
+    # Not the record's `status` property, which depends on the system's clock.
     owner = record.in_progress_expiry_timestamp or 0
     return step_item.state_of(record._status, record.response_data or "null", owner)

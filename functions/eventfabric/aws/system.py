@@ -1,4 +1,4 @@
-"""The real clock and the real randomness; no AWS in it, but nothing pure either."""
+"""The real clock and real randomness of this machine: not AWS, but not pure either."""
 
 from os import urandom
 from threading import Lock
@@ -11,11 +11,11 @@ class SystemClock:
     """ports.Clock of this machine."""
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970."""
+        """Return milliseconds since 1970."""
         return time_ns() // 1_000_000
 
     def steady_ms(self) -> int:
-        """Milliseconds since some moment of this process."""
+        """Return milliseconds since some moment of this process."""
         return monotonic_ns() // 1_000_000
 
     def sleep(self, seconds: float) -> None:
@@ -44,7 +44,7 @@ class SystemEntropy:
         return SystemEntropy, ()
 
     def bytes(self, count: int) -> bytes:
-        """Unpredictable bytes."""
+        """Return unpredictable bytes."""
         with self._lock:
             at = self._at
             if at + count > len(self._block):
@@ -53,5 +53,5 @@ class SystemEntropy:
             return self._block[at : at + count]
 
     def fraction(self) -> float:
-        """A number in [0, 1)."""
+        """Return a number in [0, 1)."""
         return (int.from_bytes(self.bytes(7)) >> 3) / 2**53

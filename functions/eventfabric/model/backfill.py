@@ -1,4 +1,4 @@
-"""Owns the backfill as a whole: what was asked for, how far its planning is, and whether it is to go on."""
+"""The backfill as a whole: what was requested, how far it is planned, and if it is to go on."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,7 +8,7 @@ from eventfabric.model.slice import LaneRange, SliceProgress
 
 
 class BackfillState(StrEnum):
-    """What becomes of a backfill's workers: only of a running one do they go on."""
+    """State of a backfill. Its workers go on only while it is RUNNING."""
 
     RUNNING = "running"
     CANCELLED = "cancelled"
@@ -19,7 +19,7 @@ class BackfillState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """How far a backfill's lanes are planned: all lanes before `lane`, and `lane` up to `sequence`."""
+    """Progress of planning: all lanes before `lane` are planned, and `lane` up to `sequence`."""
 
     lane: Lane
     sequence: Sequence
@@ -29,8 +29,8 @@ class Planned:
 class Backfill:
     """One backfill of a stream, from one Region into another. `version` counts the writes, 0 for none yet.
 
-    `ranges`: what to copy; nothing: every lane. `rate`: events a second that all workers together may write; None: as
-    many as they can. `elsewhere`: the source is not this fabric's own Region but, say, another account.
+    `ranges`: what to copy; empty: every lane. `rate`: events a second that all workers together may write; None: no
+    bound. `elsewhere`: set if the source is not this fabric's own Region but, say, another account.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Backfill:
 
 @dataclass(slots=True)
 class LaneReport:
-    """What became of a lane: its slices, the events that its target lacked, and those that were copied."""
+    """Result for a lane: its slices, the events that its target lacked, and those that were copied."""
 
     slices: int = 0
     slices_done: int = 0
@@ -67,7 +67,7 @@ class LaneReport:
     failures: list[str] = field(default_factory=list)
 
     def add(self, progress: SliceProgress) -> None:
-        """Count a slice in."""
+        """Add the counts of a slice."""
         self.slices += 1
         self.slices_done += progress.done
         self.missing += progress.missing
@@ -79,16 +79,16 @@ class LaneReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A backfill and what became of its lanes."""
+    """A backfill and the results for its lanes."""
 
     backfill: Backfill
     lanes: dict[Lane, LaneReport]
     unreadable: tuple[str, ...] = ()
-    """Why slices cannot be read; they are in no lane's report."""
+    """Reasons why some slices cannot be read; those are in no lane's report."""
 
     @property
     def total(self) -> LaneReport:
-        """All lanes together."""
+        """Sum of all lanes."""
         total = LaneReport()
         for lane in self.lanes.values():
             total.slices += lane.slices
@@ -102,6 +102,6 @@ class Report:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that was asked for is in the target."""
+        """Tell if all that was requested is in the target."""
         total = self.total
         return self.backfill.is_planned and total.slices == total.slices_done and not self.unreadable

@@ -1,25 +1,25 @@
-"""Owns the circuit of a subscription in one Region: whether its deliveries run, and since when they do not."""
+"""The circuit of a subscription in one Region: if its deliveries run, and since when they do not."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class CircuitState(StrEnum):
-    """As of a circuit breaker: CLOSED delivers, OPEN does not."""
+    """State of a circuit breaker: CLOSED delivers, OPEN does not."""
 
     CLOSED = "closed"
     OPEN = "open"
-    """What is downstream seems to be down: one lane probes, the others wait."""
+    """A downstream system seems to be down: one lane probes, the others wait."""
     PAUSED = "paused"
-    """Somebody said so; only they end it."""
+    """An operator paused it, and only an operator ends that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
     """The circuit as it was read. Times are milliseconds since 1970.
 
-    Failures from `suspect_from_ms` to `suspect_to_ms` were the outage's and use up no attempts. `rings_owed`: it was
-    closed, and whether every lane was rung since is not known. `version` counts the writes, 0 for none yet.
+    Failures from `suspect_from_ms` to `suspect_to_ms` are the outage's fault and use up no attempts. `rings_owed`: the
+    circuit was closed, and it is not known if every lane was rung since. `version` counts the writes, 0 for none yet.
     """
 
     state: CircuitState = CircuitState.CLOSED
@@ -30,11 +30,11 @@ class Circuit:
     suspect_to_ms: int = 0
     rings_owed: bool = False
     by: str = ""
-    """Who paused it, where somebody did."""
+    """Name of whoever paused it, if somebody did."""
     version: int = 0
 
     def excuses(self, failed_ms: int) -> bool:
-        """Whether a failure at that time was the outage's."""
+        """Tell if a failure at that time was the outage's fault."""
         began = self.suspect_from_ms
         ended = self.suspect_to_ms if self.state is CircuitState.CLOSED else failed_ms
         return 0 < began <= failed_ms <= ended

@@ -1,4 +1,4 @@
-"""Owns what a commit is asked for and what can come of it."""
+"""The request of a commit, and its possible outcomes."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +9,8 @@ from eventfabric.model.decision import Decision
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of a handler's own transaction: `action` is Put, Update, Delete or ConditionCheck, `request` the
-    DynamoDB request of it in the service's own JSON (TableName, Item or Key, expressions).
+    """One write of a handler's own transaction: `action` is Put, Update, Delete or ConditionCheck, and `request` is the
+    DynamoDB request for it in the service's own JSON (TableName, Item or Key, expressions).
     """
 
     action: str
@@ -19,27 +19,27 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision about a noted batch that a commit writes; `key`: the lane in which the batch may also stand."""
+    """A decision about a noted batch that a commit writes. `key`: the lane in which the batch may also stand."""
 
     key: LaneKey
     decision: Decision
     expires_seconds: int
-    """Since 1970."""
+    """Time of expiry, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The cursor stands where the commit put it."""
+    """The commit succeeded: the cursor stands where the commit put it."""
 
     cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
 class RaceLost:
-    """Somebody else moved the cursor first.
+    """Another consumer moved the cursor first.
 
-    `is_beside_written`: in a stream without transactions, all that this commit writes beside the cursor stands; else
-    nothing of it does.
+    `is_beside_written`: in a stream without transactions, everything that this commit writes beside the cursor is
+    written; otherwise nothing of it is.
     """
 
     is_beside_written: bool = False
@@ -47,10 +47,10 @@ class RaceLost:
 
 @dataclass(frozen=True, slots=True)
 class WriteRefused:
-    """Nothing was written, because DynamoDB refused the write at `index` (its own condition failed, for one).
+    """Nothing was written, because DynamoDB refused the write at `index` (for example, its own condition failed).
 
-    `item`: what stands there, where the write asked for it. `is_busy`: it was throttled, or met
-    another transaction: the same may go through later, and nobody is to blame.
+    `item`: the item that is there, if the write asked for it. `is_busy`: the write was throttled or met another
+    transaction, so the same commit may succeed later, and nobody is to blame.
     """
 
     index: int
@@ -62,7 +62,7 @@ class WriteRefused:
 
 @dataclass(frozen=True, slots=True)
 class SameItemTwice:
-    """Nothing was written: two writes of the commit touch one item, which a transaction cannot do."""
+    """Nothing was written: two writes of the commit touch one item, which a transaction does not allow."""
 
 
 CommitOutcome = Committed | RaceLost | WriteRefused | SameItemTwice

@@ -1,4 +1,4 @@
-"""Owns the cursor: how far one subscription has come in one lane, with proof of what lies behind it."""
+"""The cursor: how far one subscription has come in one lane, with proof of what stands before it."""
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Sequenced
@@ -18,7 +18,7 @@ _NEVER: Final = Sequence(0)
 
 @dataclass(frozen=True, slots=True)
 class LaneKey:
-    """Whose state: one subscription in one lane of one stream. `str(key)` is its stored form."""
+    """Key of a lane's state: one subscription in one lane of one stream. `str(key)` is its stored form."""
 
     stream: StreamName
     subscription: SubscriptionName
@@ -32,13 +32,13 @@ class LaneKey:
 class Cursor:
     """The NEXT sequence to deliver. Everything before it was handled, parked or filtered.
 
-    `base` is the first sequence of the record that holds `sequence` (or `sequence` itself between records), `chain`
-    the chain of the record before `base`. `version` counts the writes of the stored cursor, 0 for none yet; `epoch`
+    `base` is the first sequence of the record that holds `sequence` (or `sequence` itself between records), and `chain`
+    is the chain of the record before `base`. `version` counts the writes of the stored cursor, 0 for none yet; `epoch`
     is the owner's number. `attempting`: the event at `sequence` is being attempted by itself, after `crashes` earlier
-    attempts of it by itself of which nothing was heard. `running`: a run whose doorbell had been received before began
-    here; it ended if nothing says so any more. Events before `replay_until` are replays: they were handed out
-    before, to this subscription or to the one that it is fed from. `began` is the first sequence that was ever to be
-    delivered: 0, unless the subscription began further on.
+    such attempts that never reported an outcome. `running`: a run whose doorbell had been received before began here;
+    the note is removed when that run ends. Events before `replay_until` are replays: they were handed out before, to
+    this subscription or to the one that it is fed from. `began` is the first sequence that was ever to be delivered: 0,
+    unless the subscription began further on.
     """
 
     sequence: Sequence
@@ -52,18 +52,18 @@ class Cursor:
     replay_until: Sequence = _NEVER
     began: Sequence = _NEVER
     low: Place | None = None
-    """The first event that waits in a parked key, where one does: every event before it was handled."""
+    """First event that waits in a parked key, if any does: every event before it was handled."""
     written_ms: int = field(default=0, compare=False)
-    """When it was written, milliseconds since 1970; a report, not part of what it says."""
+    """Time of the write, in milliseconds since 1970. For reports; not part of what the cursor says."""
     parked: bytes = b""
-    """Digest of the parked keys that stand beside it, empty where there is none."""
+    """Digest of the parked keys that stand beside it; empty if there are none."""
     roster: Roster = field(default_factory=Roster, compare=False)
-    """Which these are, in a few bytes each; a commit brings it up to date."""
+    """Names of these keys, in a few bytes each. Each commit updates it."""
     is_announced: bool = field(default=False, compare=False)
-    """Of a stream without transactions: keys beside it were about to be written. Only all of them tell which were."""
+    """In a stream without transactions: keys beside it were about to be written; only a read of all tells which."""
 
     def beside(self, parked: Mapping[str, Parked]) -> "Cursor":
-        """The cursor with what tells another Region whether it has these parked keys, all of them, as they are."""
+        """Return the cursor beside these parked keys (all of them), so that another Region can tell if it has them."""
         if not parked:
             return self if self.low is None else replace(self, low=None, parked=b"")
         low = min((key.first for key in parked.values()), key=lambda place: place.sequence)
@@ -73,17 +73,17 @@ class Cursor:
     def beside_after(
         self, read: "Cursor", stood: Mapping[str, Parked], changes: Sequenced[ParkedChange] = ()
     ) -> "Cursor":
-        """The cursor beside the keys that `stood` beside the one that was `read`, after changes of them.
+        """Return the cursor beside the keys that `stood` beside the one that was `read`, after changes to them.
 
-        Where fewer were seen than that one names, the others count as they did: a read may have shown the cursor of a
-        commit before its keys, and what is not counted would be lost to the Region that takes the lane over.
+        If fewer keys were seen than `read` names, the unseen ones still count: a read may have shown the cursor of a
+        commit before its keys, and a key that is not counted would be lost to the Region that takes the lane over.
         """
         if read.low is not None and len(stood) < read.roster.count:
             return self.beside_changed(read, changes)
         return self.beside(after_changes(stood, changes))
 
     def beside_changed(self, read: "Cursor", changes: Iterable[ParkedChange]) -> "Cursor":
-        """The same by what changes of the keys beside the cursor that was `read`, whose first waiting event stays."""
+        """Return the cursor after changes to the keys beside `read`, by these alone; `read.low` is taken to stay."""
         total, firsts = int.from_bytes(read.parked, "big"), [read.low] if read.low else []
         for change in changes:
             if change.before is not None:
@@ -95,12 +95,12 @@ class Cursor:
         return replace(self, low=replace(low, replay=False), parked=_bytes_of(total))
 
     def at_rest(self) -> "Cursor":
-        """The cursor without the note of a run, or of an attempt."""
+        """Return the cursor without the note of a run or of an attempt."""
         return replace(self, attempting=False, running=False)
 
     @property
     def is_replay(self) -> bool:
-        """Whether the next event is a replay."""
+        """Tell if the next event is a replay."""
         return self.sequence < self.replay_until
 
 
@@ -116,20 +116,20 @@ class LaneState:
     cursors: dict[Region, Cursor]
     parked: dict[Region, dict[str, Parked]] = field(default_factory=dict)
     decisions: frozenset[Decision] = frozenset()
-    """About batches whose noted copy stands in another lane."""
+    """Decisions about batches whose noted copy stands in another lane."""
     is_whole: bool = True
-    """Whether it holds the parked keys; else only their cursors' rosters were read."""
+    """True if it holds the parked keys; else only the rosters of their cursors were read."""
 
     def fits(self, region: Region) -> bool:
-        """Tell whether the parked keys of a Region are those that its cursor names, each at its version."""
+        """Tell if the parked keys of a Region are those that its cursor names, each at its version."""
         parked = self.parked.get(region)
         return (digest_of(parked) if parked else b"") == self.cursor(region).parked
 
     def cursor(self, region: Region) -> Cursor:
-        """The cursor of a Region, or the start where it has none.
+        """Return the cursor of a Region, or the start if it has none.
 
-        Its roster names the keys that were read beside it, where they were, and those that it names and were not seen;
-        `cursors` has it as it is stored.
+        Its roster names the keys that were read beside it, if they were, and also the keys that the stored cursor
+        names but that were not seen. `cursors` has it as it is stored.
         """
         cursor, parked = self.cursors.get(region, START), self.parked.get(region)
         if not self.is_whole or not (parked or cursor.roster.count):
@@ -138,50 +138,51 @@ class LaneState:
 
     @property
     def is_announced(self) -> bool:
-        """Whether a cursor stands where parked keys were about to be written beside it."""
+        """Tell if parked keys were about to be written beside any of the cursors."""
         return any(cursor.is_announced for cursor in self.cursors.values())
 
     @property
     def latest(self) -> Region | None:
-        """The Region that came furthest as the latest owner; None where nobody began."""
+        """The Region that came furthest as the latest owner; None if no Region began."""
         return max(
             self.cursors, key=lambda r: (self.cursors[r].epoch, self.cursors[r].sequence, r), default=None
         )
 
     @property
     def written_ms(self) -> int:
-        """When a cursor was written last, in milliseconds since 1970; 0: never."""
+        """Time of the last write of a cursor, in milliseconds since 1970; 0: never."""
         return max((cursor.written_ms for cursor in self.cursors.values()), default=0)
 
     @property
     def won(self) -> frozenset[BatchId]:
-        """Batches that are stepped over in this lane: their noted copy, in another, is the one that is delivered."""
+        """Batches that are stepped over in this lane: their noted copy, in another lane, is delivered."""
         return self.won_by(None)
 
     def won_by(self, region: Region | None) -> frozenset[BatchId]:
-        """The same, by the decisions of one Region; None: of all."""
+        """Return the batches that are stepped over by the decisions of one Region; None: of all Regions."""
         counted = [one for one in self.decisions if region in (None, one.region)]
         kept = {one.batch_id for one in counted if not one.noted_wins}
-        # Two that disagree did not know of each other. Then what stands here is delivered: twice at most, never not.
+        # Two Regions that disagree did not know of each other. Then the copy here is delivered, at most
+        # twice.
         return frozenset(one.batch_id for one in counted if one.noted_wins and one.batch_id not in kept)
 
     def is_decided(self, batch_id: BatchId, region: Region | None) -> bool:
-        """Whether that Region (None: any) decided about a batch."""
+        """Tell if that Region (None: any Region) decided about a batch."""
         return any(one.batch_id == batch_id and region in (None, one.region) for one in self.decisions)
 
     @property
     def epoch(self) -> int:
-        """The latest owner's number."""
+        """Number of the latest owner."""
         return max((cursor.epoch for cursor in self.cursors.values()), default=0)
 
 
 def digest_of(parked: Mapping[str, Parked]) -> bytes:
-    """Of parked keys by their id: equal for equal keys at equal versions. A sum, so that a change is added to it."""
+    """Return a digest of parked keys: equal for equal keys at equal versions. A sum, so that changes can be added."""
     return _bytes_of(sum(_number_of(one) for one in parked.values()))
 
 
 def _number_of(parked: Parked) -> int:
-    """Of one parked key at its version."""
+    """Return one parked key at its version as a number, of which `digest_of` takes the sum."""
     content = b"%d %s" % (parked.version, parked.id.encode())
     return int.from_bytes(blake2b(content, digest_size=_DIGEST_BYTES).digest(), "big")
 

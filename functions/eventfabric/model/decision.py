@@ -1,4 +1,4 @@
-"""Owns which of two copies of a batch is delivered, where its publisher did not know whether the first had landed."""
+"""The choice between two copies of a batch whose publisher did not know if the first one had been written."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,11 @@ from eventfabric.model.identity import BatchId, Region
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a Region decided for one subscription about a batch that may also stand in the lane beside whose state it is
-    kept: `noted_wins`, the other copy is stepped over; otherwise the noted one is. A Region decides once.
+    """The decision of one Region, for one subscription, about a batch that may also stand in the lane beside whose
+    state the decision is kept.
+
+    `noted_wins`: the noted copy is delivered, and the copy in that lane is stepped over; otherwise the reverse. A
+    Region decides once.
     """
 
     region: Region

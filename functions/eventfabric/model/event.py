@@ -1,4 +1,4 @@
-"""Owns the event as users see it, and what an event may be."""
+"""The event as users see it, and the bounds of what an event may be."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -22,19 +22,19 @@ _RESERVED = frozenset({"specversion", "id", "source", "type", "time", "partition
 
 
 class Event:
-    """One fact. Equal by content; never changed after it is made.
+    """One fact. Events are equal by content, and never change after they are made.
 
     Args:
         type: what happened, at most 128 characters.
-        key: whose order it belongs to, 1 to 1,024 bytes of UTF-8.
+        key: the key in whose order the event belongs, 1 to 1,024 bytes of UTF-8.
         data: any JSON value, bytes, or an object that encodes to JSON (dataclass, pydantic model, msgspec Struct).
-        id: at most 128 characters; a UUIDv7 is given at publish where there is none.
-        time: when it happened (aware datetime, or RFC 3339 text kept to the letter); at publish: now.
-        source: who says so, a URI reference; at publish: the fabric's.
+        id: at most 128 characters; default: a UUIDv7, given at publish.
+        time: when it happened (aware datetime, or RFC 3339 text kept to the letter); default: now, at publish.
+        source: who says so, a URI reference; default: the fabric's, at publish.
         headers: CloudEvents extension attributes: names of lower-case letters and digits, values str, int or bool.
 
-    `origin`, `lane` and `sequence` are where the log has it; None before it is published. `later`: of an event that
-    came late, the one of its key that was published later, in another Region, and handed out before.
+    `origin`, `lane` and `sequence` are its place in the log; None before it is published. `later`: for an event that
+    came late, the event of its key that was published later, in another Region, and handed out before.
     """
 
     __slots__ = (
@@ -66,23 +66,23 @@ class Event:
 
     @property
     def late(self) -> bool:
-        """Whether an event of its key that was published later was handed out before it, as far as its Region knows."""
+        """Tell if a later event of its key was handed out before it, as far as its Region knows."""
         return self.later is not None
 
     @property
     def data(self) -> Any:
-        """The payload as plain JSON values or bytes; decoded anew at each call, so nobody can change it for others."""
+        """Payload as plain JSON values or bytes. Decoded anew at each call, so nobody can change it for others."""
         return self._payload.decode()
 
     @property
     def payload(self) -> Payload:
-        """The payload as it is stored."""
+        """Payload as it is stored."""
         return self._payload
 
     @property
     def time(self) -> datetime | None:
-        """When it happened, aware. Only `time_text` tells finer digits than microseconds, and a leap second from the
-        last microsecond before it.
+        """Time at which it happened, aware. Digits finer than microseconds, and the difference between a leap second
+        and the last microsecond before it, are only in `time_text`.
         """
         stored = self._time
         if stored is None:
@@ -93,7 +93,7 @@ class Event:
 
     @property
     def time_text(self) -> str | None:
-        """When it happened, as RFC 3339 text."""
+        """Time at which it happened, as RFC 3339 text."""
         stored = self._time
         if stored is None or isinstance(stored, str):
             return stored
@@ -105,7 +105,7 @@ class Event:
 
     @property
     def stored_time(self) -> int | str | None:
-        """Microseconds since 1970, or the RFC 3339 text as it was given."""
+        """Time as it is stored: microseconds since 1970, or the RFC 3339 text as it was given."""
         return self._time
 
     @classmethod
@@ -115,7 +115,7 @@ class Event:
         lane: Lane,
         sequence: Sequence,
     ) -> "Event":
-        """The event that a record holds at `sequence`; for decoders."""
+        """Make the event that a record holds at `sequence`; for decoders."""
         event = cls.__new__(cls)
         event.id, event.type, event.key, event._time, event.source, event.headers, event._payload = fields
         event.origin = lane.origin
@@ -125,7 +125,7 @@ class Event:
         return event
 
     def copy(self) -> "Event":
-        """An event for somebody's hands: whatever is done to it, this one stays as it is."""
+        """Return an independent copy: whatever is done to it, this event stays as it is."""
         event = Event.__new__(Event)
         event.id, event.type, event.key, event._time = self.id, self.type, self.key, self._time
         event.source, event._payload, event.headers = self.source, self._payload, dict(self.headers)
@@ -154,12 +154,12 @@ class Event:
 
     def __repr__(self) -> str:
         place = f", {self.lane}@{self.sequence}" if self.lane else ""
-        # No key and no data: a traceback is read by others than whom an event was meant for.
+        # No key and no data: not everybody who reads a traceback may see an event's content.
         return f"Event({self.type!r} {self.id!r}, {len(self._payload.content):,} bytes{place})"
 
 
 def _parsed(text: str) -> datetime:
-    """The moment of RFC 3339 text; of a leap second, which no datetime is, the last microsecond before. ValueError."""
+    """Parse RFC 3339 text. A leap second, which no datetime is, becomes the last microsecond before it. ValueError."""
     text = text.upper()
     if text[_SECONDS] != "60":
         return datetime.fromisoformat(text)
@@ -173,7 +173,7 @@ def _parsed(text: str) -> datetime:
 
 
 def stored_time(time: datetime | str | None) -> int | str | None:
-    """The form in which a time is stored: microseconds for UTC datetimes, text for all else; no naive times."""
+    """Return the form in which a time is stored: microseconds for UTC datetimes, else text. Naive times are refused."""
     if time is None:
         return None
     if isinstance(time, datetime):
@@ -185,7 +185,7 @@ def stored_time(time: datetime | str | None) -> int | str | None:
             _parsed(time)
             return exact(time)
     except (ValueError, OverflowError):
-        pass  # it has the form, and is no date
+        pass  # it has the form, but is not a date
     allowed = "an aware datetime, or RFC 3339 text with a zone"
     raise InvalidEventError([Problem("time", f"{time!r:.80}", allowed)])
 
@@ -195,12 +195,12 @@ def exact(value: str) -> str: ...
 @overload
 def exact(value: str | None) -> str | None: ...
 def exact(value: str | None) -> str | None:
-    """The text itself of a class that inherits from str, such as a StrEnum; anything else as it is."""
+    """Return the plain str of a value whose class inherits from str, such as a StrEnum; anything else as it is."""
     return str.__str__(value) if isinstance(value, str) else value
 
 
 def exact_headers(headers: Any) -> Mapping[str, HeaderValue]:
-    """Headers whose names and values are of Python's own types, if they are of classes that inherit from these."""
+    """Return headers with names and values of Python's own types, made from classes that inherit from these."""
     if not isinstance(headers, Mapping):
         return cast("Mapping[str, HeaderValue]", headers)  # `check_event` refuses it
     return {exact(name): _exact_value(value) for name, value in headers.items()}
@@ -215,7 +215,7 @@ def _exact_value(value: HeaderValue) -> HeaderValue:
 def check_event(
     *, id: object, type: object, key: object, source: object, headers: Mapping[str, HeaderValue] | None
 ) -> None:
-    """Raise InvalidEventError with every problem of an event's attributes; return quietly for a good one."""
+    """Raise InvalidEventError with every problem of an event's attributes; return if there is none."""
     # One chained comparison for the common case: this runs for every event that is published.
     if (
         isinstance(key, str)

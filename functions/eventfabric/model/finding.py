@@ -1,4 +1,4 @@
-"""Owns what reconciliation can find, and what is done about it."""
+"""Findings of reconciliation, and what is done about each."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,39 +16,39 @@ class FindingKind(StrEnum):
     REPLICATION_SILENT = "replication_silent"
     """A stalled replica was copied, and replication has brought nothing since. Nothing is left to do: a metric."""
     CLOCK_AHEAD = "clock_ahead"
-    """A producer's clock is ahead, and the lane's time with it: ages are told by the Region's own clock meanwhile."""
+    """A producer's clock is ahead, and with it the lane's time. Ages are told by the Region's own clock meanwhile."""
     UNREACHABLE = "unreachable"
     """Another Region does not answer, so nothing was compared with it. A metric: it is not this Region's fault."""
     HOLE = "hole"
-    """Records stand behind one that is missing, for longer than replication takes. Repair: copied from the origin."""
+    """Records stand after a missing one, for longer than replication takes. Repair: copied from the origin."""
     FAR_TAIL = "far_tail"
-    """An item stands far behind the lane's end, and nothing leads to it. Never mended by itself: set aside by hand."""
+    """An item stands far beyond the lane's end; nothing leads to it. Never repaired by itself: set aside by hand."""
     DIVERGENCE = "divergence"
-    """A record is not what its chain, or its origin, says. Its lane stops there; never mended by itself."""
+    """A record is not what its chain, or its origin, says. Its lane stops there; never repaired by itself."""
     UNREADABLE = "unreadable"
-    """An item is not as any version writes it: a record, or state. Its lane stops there; never mended by itself."""
+    """A record or item of state has a form that no version writes. Its lane stops there; never repaired by itself."""
     UNRUNG = "unrung"
-    """Events wait, and nothing moves the cursor. Repair: rung."""
+    """Events wait, and nothing moves the cursor. Repair: the lane is rung."""
     PARKED_OVERDUE = "parked_overdue"
-    """A parked key should have been tried again. Repair: rung."""
+    """A parked key is past the time of its next attempt. Repair: the lane is rung."""
     DEAD = "dead"
-    """Dead letters wait for somebody. A metric."""
+    """Dead letters wait for an operator. A metric."""
     CURSOR_AHEAD = "cursor_ahead"
-    """A cursor stands beyond the end of its lane: whatever comes there would be skipped. Never mended by itself."""
+    """A cursor stands beyond the end of its lane: events appended there would be skipped. Never repaired by itself."""
     CURSOR_BACK = "cursor_back"
-    """A cursor stands before where it stood, and nobody replays: events are handled again."""
+    """A cursor stands before its earlier place, and nobody replays: events are handled again."""
     CURSOR_BROKEN = "cursor_broken"
-    """A cursor's chain is not the log's where it stands: what is before it is not what was handled."""
+    """A cursor's chain is not the log's at its place: the log before it is not what was handled."""
     PARKED_DIFFERS = "parked_differs"
-    """A cursor says that other keys are parked than are. Repair: it says what is there, if all that it names is."""
+    """A cursor names other parked keys than there are. Repair: it is corrected, if every key that it names is there."""
     EPOCH_AHEAD = "epoch_ahead"
-    """A lane was written with an epoch above every handover: nobody delivers it. Mended by handing its lanes over."""
+    """A lane was written with an epoch above every handover: nobody delivers it. Repaired by handing its lanes over."""
     STALE_OWNER = "stale_owner"
-    """A Region went on with lanes that were handed to another. It stops when it sees that."""
+    """A Region went on with lanes that were handed over to another one. It stops when it sees that."""
     EXPIRES_SOON = "expires_soon"
-    """Records that nobody handled yet are about to expire."""
+    """Records that nobody has handled yet are about to expire."""
     EXPIRED_UNREAD = "expired_unread"
-    """Records expired before they were handled. Halts, or repair: skipped, as the subscription says."""
+    """Records expired before they were handled. The lane halts, or they are skipped as a repair: see `on_expired`."""
 
 
 _METRICS = frozenset(
@@ -63,7 +63,7 @@ _METRICS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding about one lane, as one Region sees it; `subscription`: None where it is the log's."""
+    """One finding about one lane, as one Region sees it. `subscription`: None if the finding is about the log."""
 
     kind: FindingKind
     stream: StreamName
@@ -76,5 +76,5 @@ class Finding:
 
     @property
     def is_alarm(self) -> bool:
-        """Whether somebody is to look: it is no mere metric, and was not repaired."""
+        """Tell if somebody must look at it: it is more than a metric, and was not repaired."""
         return self.kind not in _METRICS and not self.is_repaired

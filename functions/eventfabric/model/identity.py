@@ -1,4 +1,4 @@
-"""Owns the identifiers of the log; each has a type of its own, so that a sequence cannot pass for a lane index."""
+"""Identifiers of the log. Each has its own type, so that a sequence cannot pass for a lane index."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ GENERATION_FIRST = Generation(0)
 _LANE: Final = regex(
     rf"([a-z0-9-]{{1,{limits.REGION_CHARACTERS_MAX}}})/(0|[1-9][0-9]{{0,8}})\.(0|[1-9][0-9]{{0,3}})"
 )
-"""Fit for the id of a queue's message group; digits as they are written, so that a lane has one text."""
+"""Lanes fit for the id of a queue's message group. No other digits than those written, so that a lane has one text."""
 _SEQUENCE_DIGITS_MAX = 18
 
 
@@ -39,12 +39,12 @@ class Lane:
 
     @property
     def local(self) -> str:
-        """The lane within its origin, `0.17`."""
+        """Text of the lane within its origin, such as `0.17`."""
         return f"{self.generation}.{self.index}"
 
     @classmethod
     def parse(cls, text: str) -> "Lane":
-        """The lane that `str(lane)` wrote; ValueError for anything else."""
+        """Parse the text that `str(lane)` wrote. ValueError for anything else."""
         match = _LANE.fullmatch(text)
         if match is None or int(match[3]) >= limits.LANES_MAX:
             raise ValueError(f"not a lane: {text!r:.80}, allowed: <origin>/<generation>.<index>")
@@ -52,7 +52,7 @@ class Lane:
 
 
 def parse_place(text: str) -> tuple[Lane, Sequence] | None:
-    """The place of an event as `<lane>@<sequence>`; None for anything else."""
+    """Parse the place of an event, `<lane>@<sequence>`. None for anything else."""
     lane, _, sequence = text.rpartition("@")
     if not (sequence.isascii() and sequence.isdecimal() and len(sequence) <= _SEQUENCE_DIGITS_MAX):
         return None
@@ -63,16 +63,16 @@ def parse_place(text: str) -> tuple[Lane, Sequence] | None:
 
 
 def lane_index(key: str, lanes: int) -> LaneIndex:
-    """The lane of a key among `lanes` (a power of two).
+    """Return the lane of a key among `lanes` (a power of two).
 
-    The top bits of BLAKE2b-64, so that doubling splits lane i into 2i and 2i+1.
+    Takes the top bits of BLAKE2b-64, so that doubling splits lane i into 2i and 2i+1.
     """
     digest = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
     return LaneIndex(digest >> (64 - (lanes.bit_length() - 1)))
 
 
 def uuid7_prefix(unix_ms: int) -> str:
-    """The half of a UUIDv7 that tells the time: 48 bits of milliseconds since 1970."""
+    """Return the half of a UUIDv7 that holds the time: 48 bits of milliseconds since 1970."""
     return f"{unix_ms >> 16:08x}-{unix_ms & 0xFFFF:04x}-"
 
 
@@ -80,10 +80,10 @@ _COUNTERS = [f"{number:02x}" for number in range(255, -1, -1)]
 
 
 def uuid7_suffixes(random_bytes: bytes, prefix: str = "") -> list[str]:
-    """256 other halves, behind `prefix`, the last to be used first.
+    """Return 256 second halves of UUIDv7s, each after `prefix`; the last one is to be used first.
 
-    66 of the 80 random bits, and a counter (RFC 9562, 6.2, method 1), which takes the 8 low bits before the variant, so
-    that ids taken from the end sort as they were taken.
+    They hold 66 of the 80 random bits, and a counter (RFC 9562, 6.2, method 1) in the 8 low bits before the variant, so
+    that ids taken from the end sort in the order in which they were taken.
     """
     digits = random_bytes.hex()
     variant = "89ab"[random_bytes[1] & 3]
@@ -92,5 +92,5 @@ def uuid7_suffixes(random_bytes: bytes, prefix: str = "") -> list[str]:
 
 
 def sequences_from(first: int, count: int) -> Iterable[Sequence]:
-    """So many sequences, one after another. A call for each would be noticed: events are unpacked by thousands."""
+    """Return `count` consecutive sequences. One cast for all: events are unpacked by thousands, and calls add up."""
     return cast("Iterable[Sequence]", range(first, first + count))

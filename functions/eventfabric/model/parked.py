@@ -1,4 +1,4 @@
-"""Owns a parked key: the events of one key that wait behind one that failed, and why it did."""
+"""The parked key: events of one key that wait behind one that failed, and why it failed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,13 +11,13 @@ from eventfabric.model.count import next_count
 from eventfabric.model.identity import Sequence
 
 REPLAYED: Final = "Replayed"
-"""The `Failure.error_type` of an event that an operator handed over again, though its handler had not failed."""
+"""`Failure.error_type` of an event that an operator handed over again, though its handler had not failed."""
 _NEVER: Final = Sequence(0)
 _ALONE: Final = "s/"
 
 
 class ParkedState(StrEnum):
-    """What becomes of a parked key by itself: it is tried again, or it waits for somebody."""
+    """State of a parked key: it is tried again automatically, or waits for an operator."""
 
     RETRYING = "retrying"
     DEAD = "dead"
@@ -29,7 +29,7 @@ def is_alone(parking_id: str) -> bool:
 
 
 def alone_at(parking_id: str) -> Sequence | None:
-    """The sequence of the event that an id is of; None where it is of none."""
+    """Return the sequence of the event that an id is made of; None if it is not made of one."""
     digits = parking_id.removeprefix(_ALONE)
     if not (is_alone(parking_id) and digits.isascii() and digits.isdigit() and len(digits) < 20):
         return None
@@ -39,9 +39,9 @@ def alone_at(parking_id: str) -> Sequence | None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an event stands in its lane: its sequence, and the first sequence of the record that holds it.
+    """Place of an event in its lane: its sequence, and the first sequence of the record that holds it.
 
-    `replay`: it was handed out before, as `Cursor.replay_until` says.
+    `replay`: the event was handed out before; see `Cursor.replay_until`.
     """
 
     base: Sequence
@@ -50,21 +50,21 @@ class Place:
 
 
 def key_parking_id(key: str) -> str:
-    """The id of what the events of a key wait in, where their order is kept."""
+    """Return the id under which the events of a key wait together, where their order is kept."""
     return f"k/{key}"
 
 
 def event_parking_id(sequence: Sequence) -> str:
-    """The id of what an event waits in by itself, where no order is kept."""
+    """Return the id under which an event waits by itself, where no order is kept."""
     return f"{_ALONE}{sequence}"
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The events that wait in a parked key behind those it lists: the log has them.
+    """The events that wait in a parked key after those that it lists, and that only the log has.
 
-    Whatever of the key stands in the lane from `sequence` on, up to the cursor. The record that holds `sequence` begins
-    at `base`. Those from `replay_from` up to `replay_until` are replays.
+    They are all events of the key in the lane from `sequence` on, up to the cursor. The record that holds `sequence`
+    begins at `base`. Events from `replay_from` on and before `replay_until` are replays.
     """
 
     base: Sequence
@@ -73,11 +73,11 @@ class Rest:
     replay_until: Sequence = _NEVER
 
     def is_replay(self, sequence: Sequence) -> bool:
-        """Whether an event was handed out before."""
+        """Tell if an event was handed out before."""
         return self.replay_from <= sequence < self.replay_until
 
     def joined_by(self, place: Place, replay_until: Sequence) -> Self:
-        """Cover one more event. `replay_until`: the lane's replays end there at the latest, where the event is one."""
+        """Cover one more event. `replay_until`: if it is a replay, the lane's replays end there at the latest."""
         if not place.replay or self.is_replay(place.sequence):
             return self
         until = Sequence(max(self.replay_until, replay_until, place.sequence + 1))
@@ -85,21 +85,21 @@ class Rest:
         return replace(self, replay_from=since, replay_until=until)
 
     def beginning_at(self, base: Sequence, sequence: Sequence) -> Self:
-        """Leave out what stands before a sequence."""
+        """Leave out the events before a sequence."""
         return replace(self, base=base, sequence=sequence)
 
     @property
     def place(self) -> Place:
-        """Where the first of these events may stand."""
+        """First place at which one of these events may stand."""
         return Place(self.base, self.sequence, self.is_replay(self.sequence))
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the first waiting event is not handled. Times are milliseconds since 1970.
+    """The reason why the first waiting event is not handled. Times are milliseconds since 1970.
 
-    Texts are cut to limits.FAILURE_CHARACTERS_MAX, a trace at its beginning: they stand in one item with the rest. What
-    has no UTF-8 is escaped.
+    Texts are cut to limits.FAILURE_CHARACTERS_MAX, a trace at its beginning: they all stand in one item. Characters
+    without UTF-8 are escaped.
     """
 
     error_type: str
@@ -115,7 +115,7 @@ class Failure:
     event_id: str = ""
     event_type: str = ""
     step: str = ""
-    """The step that nobody knows the outcome of, where that is why."""
+    """The step whose outcome nobody knows, if that is the reason."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attempts", min(self.attempts, limits.SEQUENCE_MAX))
@@ -128,18 +128,18 @@ class Failure:
 
     @property
     def has_texts(self) -> bool:
-        """Whether it holds what a handler said, which may hold an event's content."""
+        """Tell if it holds texts of a handler, which may contain an event's content."""
         return bool(self.message or self.trace or self.hint)
 
     def without_texts(self) -> Self:
-        """Keep what names the failure, and nothing that a handler said."""
+        """Keep only what names the failure, without any text of a handler."""
         return replace(self, message="", trace="", hint="")
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Events of a key that were discarded together: those at `sequences`, and of what stands in the log from `since` on
-    those before `until`.
+    """Events of a key that were discarded together: those at `sequences`, and those of the key in the log from `since`
+    on and before `until`.
     """
 
     key: str = field(repr=False)
@@ -150,14 +150,15 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """One parked key of a lane. `waiting` lists its events in order, at most limits.PARKED_PLACES_MAX; the first is the
-    one that failed. `rest`: where more wait than it lists. It lists none only while it is being filled from the rest.
+    """One parked key of a lane. `waiting` lists its events in order, at most limits.PARKED_PLACES_MAX; the first one
+    failed. `rest`: where the events stand that it does not list. The list is empty only while it is refilled from the
+    rest.
 
-    `id` is the key, or of a subscription without order the event's sequence, so that nothing waits behind it.
-    `attempting`: an attempt was written down before it began, and nothing was heard of it since. `replacement`: the
+    `id` is made of the key or, in a subscription without order, of the event's sequence, so that nothing waits behind
+    it. `attempting`: an attempt was written down before it began, and has not reported an outcome. `replacement`: the
     stored form of an event to be handled in place of the first. `version` counts the writes, from a number of the key's
-    own: parked, freed and parked again, it is never at a version where it stood before, so that whoever read it then
-    cannot take it for the same, even where nothing else fences him.
+    own: a key that is parked, freed and parked again is never at a version at which it was before. So whoever read it
+    then cannot mistake it for the same, even where no other condition fences that writer.
     """
 
     id: str = field(repr=False)
@@ -173,14 +174,14 @@ class Parked:
 
     @property
     def first(self) -> Place:
-        """The event that failed, or where the first that waits may stand."""
+        """Place of the event that failed, or the first place at which a waiting one may stand."""
         if self.waiting:
             return self.waiting[0]
         assert self.rest is not None, "a parked key lists events, or says where they stand"
         return self.rest.place
 
     def joined_by(self, place: Place, *, replay_until: Sequence = _NEVER) -> Self:
-        """Add an event at the end, unless it is there. `replay_until`: as of the lane's cursor."""
+        """Add an event at the end, unless it is there. `replay_until`: as in the lane's cursor."""
         if self.rest is not None:
             rest = self.rest.joined_by(place, replay_until)
             return self if rest is self.rest else replace(self, rest=rest)
@@ -191,15 +192,15 @@ class Parked:
         return replace(self, waiting=(*self.waiting, place))
 
     def without_first(self) -> Self | None:
-        """Drop the first event; None where no other waits."""
+        """Drop the first event. None if no other waits."""
         if len(self.waiting) == 1 and self.rest is None:
             return None
-        # What is known is the first event's: the next has no name until it is read.
+        # The failure describes the first event only; the next one has no name until it is read.
         failure = replace(self.failure, attempts=0, crashes=0, event_id="", event_type="", trace_id="")
         return replace(self, waiting=self.waiting[1:], failure=failure, attempting=False, replacement=None)
 
     def before(self, sequence: Sequence) -> Self | None:
-        """Keep what waits in it before a sequence; None where nothing does."""
+        """Keep only the events before a sequence. None if there are none."""
         waiting = tuple(place for place in self.waiting if place.sequence < sequence)
         rest = self.rest if self.rest is not None and self.rest.sequence < sequence else None
         if len(waiting) == len(self.waiting) and rest is self.rest:
@@ -208,23 +209,23 @@ class Parked:
 
     @property
     def behind(self) -> int:
-        """Events that wait behind the first, as far as they are listed."""
+        """Number of events that wait behind the first, as far as they are listed."""
         return max(0, len(self.waiting) - 1)
 
     def dropped(self, until: Sequence) -> Dropped | None:
-        """What waits behind its first event up to the cursor; None where nothing does."""
+        """Return what waits behind its first event, up to the cursor; None if nothing does."""
         sequences = tuple(place.sequence for place in self.waiting[1:])
         if not sequences and self.rest is None:
             return None
         return Dropped(self.key, sequences, self.rest.sequence if self.rest else until, until)
 
     def is_due(self, now_ms: int) -> bool:
-        """Whether it is to be tried again now."""
+        """Tell if it is to be tried again now."""
         return self.state is ParkedState.RETRYING and self.due_ms <= now_ms
 
 
 def stands_behind_another(parked: Parked, others: Iterable[Parked]) -> bool:
-    """Tell if what was parked alone has an earlier event of its key beside it, which goes first where order is kept."""
+    """Tell if an event parked alone has an earlier one of its key beside it, which goes first where order is kept."""
     return is_alone(parked.id) and any(
         is_alone(one.id) and one.key == parked.key and one.first.sequence < parked.first.sequence
         for one in others
@@ -233,21 +234,21 @@ def stands_behind_another(parked: Parked, others: Iterable[Parked]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ParkedChange:
-    """What a commit does to one parked key: `before` as it was read (None: not parked), `after` (None: free again)."""
+    """Change of one parked key by a commit: `before` as it was read (None: not parked), `after` (None: free again)."""
 
     before: Parked | None
     after: Parked | None
 
     @property
     def version(self) -> int:
-        """The version at which the key is written."""
+        """Version at which the key is written."""
         stands = self.before or self.after
         assert stands is not None, "a change has a before or an after"
         return next_count(stands.version)
 
 
 def after_changes(parked: Mapping[str, Parked], changes: Iterable[ParkedChange]) -> dict[str, Parked]:
-    """The parked keys by their id after a commit of changes, at the versions that it writes."""
+    """Return the parked keys by their id after a commit of changes, at the versions that it writes."""
     after = dict(parked)
     for change in changes:
         if change.after is not None:
@@ -259,10 +260,10 @@ def after_changes(parked: Mapping[str, Parked], changes: Iterable[ParkedChange])
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What somebody decided about a dead letter, for the record: `action` is discarded or edited.
+    """Decision of an operator about a dead letter, kept on record: `action` is discarded or edited.
 
-    `dropped`: what waited behind it, and was discarded with it. What may hold an event's content, the texts of the
-    failure and the `replacement`, is left out where events expire.
+    `dropped`: what waited behind it, and was discarded with it. In a stream whose events expire, everything that may
+    hold an event's content is left out: the texts of the failure, and the `replacement`.
     """
 
     sequence: Sequence
@@ -273,4 +274,4 @@ class Settled:
     replacement: bytes | None = field(default=None, repr=False)
     dropped: Dropped | None = None
     expires_seconds: int | None = None
-    """Since 1970; None: it is kept, as the stream's events are."""
+    """Time of expiry, in seconds since 1970; None: it is kept, as the stream's events are."""

@@ -1,4 +1,4 @@
-"""Owns an event's data as it is stored: JSON text, bytes or nothing, decoded only where somebody looks."""
+"""An event's data as it is stored: JSON text, bytes or nothing. Decoded only when somebody looks at it."""
 
 from collections.abc import Sequence as Seq
 from decimal import Decimal
@@ -13,7 +13,7 @@ import msgspec
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, Problem
 
-# By name, so that equal values have equal bytes. It raises where a name is no text: `_encode_otherwise` looks there.
+# Names are sorted, so that equal values have equal bytes. Raises if one is not text: see `_encode_otherwise`.
 _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 _encode_any_names = msgspec.json.Encoder(decimal_format="number").encode
@@ -22,14 +22,14 @@ _decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode_sorted = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 _N, _I, _PLUS = b"NI+"
 _SURELY_SHALLOW_BYTES = 2 * limits.DATA_DEPTH_MAX
-"""Each list and object takes two bytes at least."""
+"""Text up to this size cannot be too deep, since each list and object takes at least two bytes."""
 _STRINGS = regex(rb'"(?:[^"\\]|\\.)*"', DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
 class Kind(IntEnum):
-    """What the bytes of a payload are."""
+    """Meaning of a payload's bytes."""
 
     NONE = 0
     JSON = 1
@@ -37,14 +37,14 @@ class Kind(IntEnum):
 
 
 class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """The data of one event: its kind and its bytes."""
+    """Data of one event: its kind and its bytes."""
 
     kind: int
     content: bytes
 
     @classmethod
     def of(cls, data: object) -> "Payload":
-        """The stored form of `data`; InvalidEventError where it is not JSON (NaN and infinities included)."""
+        """Return the stored form of `data`. InvalidEventError if it is not JSON (NaN and infinities included)."""
         if data is None:
             return NO_DATA
         if isinstance(data, bytes | bytearray | memoryview):
@@ -55,7 +55,7 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
         return f"Payload({Kind(self.kind).name}, {len(self.content):,} bytes)"
 
     def decode(self) -> Any:
-        """Plain JSON values, bytes, or None."""
+        """Return plain JSON values, bytes, or None."""
         if self.kind == Kind.JSON:
             return _decode(self.content)
         return None if self.kind == Kind.NONE else self.content
@@ -65,7 +65,7 @@ NO_DATA = Payload(Kind.NONE, b"")
 
 
 def encode_json(data: object) -> bytes:
-    """`data` as JSON text, names in order; InvalidEventError says where it is not JSON that every reader takes."""
+    """Return `data` as JSON text with sorted names. InvalidEventError says where not every reader would accept it."""
     if data.__class__ is msgspec.Raw:
         return checked_json(bytes(cast(Any, data)))
     try:
@@ -83,7 +83,7 @@ def encode_json(data: object) -> bytes:
 
 
 def encode_dicts(values: Seq[object]) -> list[bytes] | None:
-    """Each of these dicts as JSON text, in one call; None where one is none, or `encode_json` has to look at it."""
+    """Encode all dicts in one call. None if a value is not a dict, or needs `encode_json` to look at it."""
     if set(map(type, values)) != {dict}:
         return None
     try:
@@ -97,9 +97,9 @@ def encode_dicts(values: Seq[object]) -> list[bytes] | None:
         return None
     texts = lines.split(b"\n")[:-1]
     if len(texts) != len(values):
-        return None  # JSON that is not ours may have ends of lines of its own
+        return None  # JSON that others encoded may contain line breaks
     if max(map(len, texts)) > _SURELY_SHALLOW_BYTES:
-        # Each opens one at least, so none opens more than what is left of them all.
+        # Each text opens at least one, so none opens more than this remainder.
         opened = lines.count(b"{") + lines.count(b"[") - (len(texts) - 1)
         if opened > limits.DATA_DEPTH_MAX and any(map(_may_be_deep, texts)):
             return None
@@ -107,14 +107,14 @@ def encode_dicts(values: Seq[object]) -> list[bytes] | None:
 
 
 def _may_hold_null(text: bytes) -> bool:
-    """Whether JSON text may hold a null, as which encoders write NaN and infinities, in silence."""
-    # CPython finds a word from behind in three quarters of the time, and in a quarter where the text is a run of one of
-    # its letters; and one byte in a thirtieth. This runs for every event.
+    """Tell if JSON text may hold a null, which encoders silently write for NaN and infinities."""
+    # To find a word, CPython takes three quarters of the time from behind, and a quarter if the text is a run
+    # of one of its letters; to find one byte, it takes a thirtieth. This runs for every event.
     return text.rfind(b"null") >= 0
 
 
 def _may_hold_odd_number(text: bytes) -> bool:
-    """Whether JSON text may hold a decimal that nobody reads back: none that is finite, or too large for a float."""
+    """Tell if JSON text may hold a decimal that no reader takes back: not finite, or too large for a float."""
     return (
         (_N in text and text.rfind(b"NaN") >= 0)
         or (_I in text and text.rfind(b"Inf") >= 0)
@@ -123,23 +123,23 @@ def _may_hold_odd_number(text: bytes) -> bool:
 
 
 def checked_json(text: bytes) -> bytes:
-    """JSON text from elsewhere, if whoever reads it back can; InvalidEventError."""
+    """Return JSON text from elsewhere, if all readers can take it back; else raise InvalidEventError."""
     try:
         msgspec.json.decode(text)
     except RecursionError as error:
         raise InvalidEventError([_TOO_DEEP]) from error
-    except ValueError as error:  # msgspec's and Unicode's errors are ValueErrors
+    except ValueError as error:  # the errors of msgspec and of Unicode are ValueErrors
         raise InvalidEventError([Problem("data", str(error), "JSON that can be read back")]) from error
     check_depth(text)
     return text
 
 
 def check_depth(text: bytes) -> None:
-    """Refuse JSON text of more lists and objects within one another than every reader takes. InvalidEventError."""
+    """Refuse JSON text with deeper nesting of lists and objects than every reader accepts. InvalidEventError."""
     if _may_be_deep(text):
         brackets = _STRINGS.sub(b"", text).translate(_SQUARE, _NO_BRACKETS)
         for _ in range(limits.DATA_DEPTH_MAX):
-            brackets = brackets.replace(b"[]", b"")  # the innermost
+            brackets = brackets.replace(b"[]", b"")  # the innermost pairs
         if brackets:
             raise InvalidEventError([_TOO_DEEP])
 
@@ -156,15 +156,15 @@ _TOO_DEEP = Problem(
 
 
 def canonical_json(text: bytes) -> bytes:
-    """JSON text as it would be with sorted names and no spaces; numbers keep their digits."""
+    """Return JSON text with sorted names and no spaces; numbers keep their digits."""
     return _encode_sorted(_decode_exactly(text))
 
 
 def _encode_otherwise(data: Any, error: Exception) -> bytes:
-    """Data whose names are not all text, or a pydantic model; else the error that it was refused with."""
+    """Encode data with names that are not text, or a pydantic model; else raise the error that refused the data."""
     if isinstance(error, RecursionError):
         raise InvalidEventError([_TOO_DEEP]) from error
-    # A pydantic model is known by its shape: importing pydantic here would cost every start.
+    # A pydantic model is recognised by its shape: importing pydantic here would slow down every start.
     dump_json = getattr(data, "model_dump_json", None)
     try:
         text = _encode_any_names(data) if dump_json is None else dump_json().encode()
@@ -177,7 +177,7 @@ def _encode_otherwise(data: Any, error: Exception) -> bytes:
     except InvalidEventError as unreadable:
         if not isinstance(unreadable.__cause__, msgspec.DecodeError):
             raise
-        # The encoder writes such names without quotation marks.
+        # The encoder writes names that are Decimals without quotation marks.
         problem = Problem("data", f"a name that is a Decimal ({unreadable.__cause__})", "names that are text")
         raise InvalidEventError([problem]) from unreadable
     _refuse_doubled_names(text)
@@ -185,7 +185,7 @@ def _encode_otherwise(data: Any, error: Exception) -> bytes:
 
 
 def _refuse_doubled_names(text: bytes) -> None:
-    """Refuse two names of one object that are the same text, as 1 and "1" are: readers see one of them."""
+    """Refuse two names of one object that are equal as text, such as 1 and "1": readers see only one of them."""
 
     def look(pairs: list[tuple[str, object]]) -> None:
         names = [name for name, _ in pairs]
@@ -194,7 +194,7 @@ def _refuse_doubled_names(text: bytes) -> None:
             found = f"two names that are {doubled!r:.80} in JSON"
             raise InvalidEventError([Problem("data", found, "names that differ as text")])
 
-    from json import loads  # rarely wanted, and costs a start
+    from json import loads  # rarely needed, and slows down a start
 
     loads(text, object_pairs_hook=look)
 

@@ -1,4 +1,4 @@
-"""Owns what a proof says of a lane: from where to where the log is what was handled, and with which exceptions."""
+"""Proofs: from where to where in a lane the log is what was handled, and with which exceptions."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,33 +12,33 @@ _NONE: Final = Sequence(0)
 
 
 class ExceptionKind(StrEnum):
-    """Why an event before the cursor was not handled as it stands in the log."""
+    """Reason why an event before the cursor was not handled as it stands in the log."""
 
     PARKED = "parked"
-    """It failed, and will be tried again."""
+    """The event failed, and will be tried again."""
     DEAD = "dead"
-    """It failed for good, or as often as it may, and waits for somebody."""
+    """The event failed for good, or used up its attempts, and waits for an operator."""
     WAITING = "waiting"
-    """It waits behind an earlier event of its key that is parked or dead."""
+    """The event waits behind an earlier event of its key that is parked or dead."""
     REPLAYING = "replaying"
-    """It was handed out before, and waits to be handed out again."""
+    """The event was handed out before, and waits to be handed out again."""
     DISCARDED = "discarded"
-    """Somebody dropped it."""
+    """An operator dropped the event."""
     EDITED = "edited"
-    """Somebody had another event handled in its place."""
+    """An operator had another event handled in its place."""
     ELSEWHERE = "elsewhere"
-    """Its batch stands in another lane too, and that copy is the one that is delivered."""
+    """The event's batch also stands in another lane, and that copy is the one that is delivered."""
     SKIPPED = "skipped"
-    """It is lost for good, and an operator had the lane go on past it: nobody knows whether it was handled."""
+    """The event is lost for good, and an operator let the lane go on past it: nobody knows if it was handled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exempt:
-    """One event that the proof excepts, or `events` from there on that are lost.
+    """One event that the proof excepts, or `events` lost events from that sequence on.
 
-    `event_id` and `key` are empty where its record has expired, or is lost.
+    `event_id` and `key` are empty if its record has expired or is lost.
 
-    `at_ms`: when it failed last, was decided about, or has waited since, in milliseconds since 1970; 0: not known.
+    `at_ms`: when it last failed, was decided about, or began to wait, in milliseconds since 1970; 0: not known.
     `by`: who decided.
     """
 
@@ -54,7 +54,7 @@ class Exempt:
 
 @dataclass(frozen=True, slots=True)
 class ExemptRange:
-    """Every event of a key from sequence `since` on and before `until`, as the log has them, each like `of`."""
+    """All events of a key from sequence `since` on and before `until`, as the log has them, each excepted like `of`."""
 
     key: str = field(repr=False)
     since: Sequence
@@ -64,11 +64,13 @@ class ExemptRange:
 
 @dataclass(frozen=True, slots=True)
 class LaneProof:
-    """One subscription in one lane, as one Region sees it: handled exactly the log from `start` up to the cursor.
+    """Proof that one subscription handled exactly the log of one lane from `start` to its cursor, as one Region sees
+    it.
 
-    `region`: whose cursor it is. `first`: 0 where the log is kept from its first event on. Else the end of the oldest
-    record that is kept: nothing tells the chain before that one, so it is taken as it is, and all behind it is bound to
-    it and to the cursor. `wrong`: why the log is not what was handled; None: it is, but for the exceptions.
+    `region`: the Region whose cursor it is. `first`: 0 if the log is kept from its first event on. Otherwise the end of
+    the oldest record that is kept: the chain before that record is unknown, so it is taken as it is, and all records
+    after it are bound to it and to the cursor. `wrong`: why the log is not what was handled; None: it is, apart from
+    the exceptions.
     """
 
     stream: StreamName
@@ -80,36 +82,36 @@ class LaneProof:
     exceptions: tuple[Exempt, ...] = ()
     wrong: Finding | None = None
     tail: Sequence = _NONE
-    """Where the lane ended when the cursor was looked at."""
+    """End of the lane when the cursor was looked at."""
     waits_since_ms: int = 0
-    """Since when the first event that waits is there, as far as is known; 0: none waits."""
+    """Time since which the first waiting event is there, as far as is known, in ms since 1970; 0: none waits."""
     stuck: Finding | None = None
-    """Why nothing can be delivered from the cursor on, where the log is in the way."""
+    """Reason why nothing from the cursor on can be delivered, if the log is in the way."""
 
     @property
     def is_proven(self) -> bool:
-        """Whether the log is what was handled, as far as it is kept."""
+        """Tell if the log is what was handled, as far as it is kept."""
         return self.wrong is None
 
     @property
     def waiting(self) -> int:
-        """Events from the cursor on."""
+        """Number of events from the cursor on."""
         return max(0, self.tail - self.cursor.sequence)
 
     @property
     def start(self) -> Sequence:
-        """The first event that is proven to have been handled: `first`, or where the subscription began in the lane.
+        """First event that is proven to have been handled: `first`, or where the subscription began in the lane.
 
-        What stood before that was handed to nobody; it is bound by the same chain, and verified all the same.
+        Earlier events were handed to nobody. They are bound by the same chain, and verified all the same.
         """
         return min(max(self.first, self.cursor.began), self.cursor.sequence)
 
     @property
     def events(self) -> int:
-        """Events that are proven to have been handled, the exceptions among them, but for what was skipped."""
+        """Number of events that are proven to have been handled, including exceptions but not skipped events."""
         return 0 if self.wrong else self.cursor.sequence - self.start - self.skipped
 
     @property
     def skipped(self) -> int:
-        """Events before the cursor that are lost, past which an operator had the lane go on."""
+        """Number of lost events before the cursor, past which an operator let the lane go on."""
         return sum(one.events for one in self.exceptions if one.kind is ExceptionKind.SKIPPED)

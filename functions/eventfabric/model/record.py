@@ -1,4 +1,4 @@
-"""Owns the record, the log's item, and the chain that binds it to the one before."""
+"""The record, which is the log's item, and the chain that binds it to the record before."""
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -18,23 +18,23 @@ _SKIPPED = b"skipped"
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Where a lane goes on: the next sequence, with chain and time of the record before it."""
+    """Place at which a lane goes on: the next sequence, with chain and time of the record before it."""
 
     sequence: Sequence
     chain: Chain
     time: HybridTime
     expires_at: int | None = field(default=None, compare=False)
-    """When that record may go, in seconds since 1970; None: it is kept, or it is not known."""
+    """Time at which that record may expire, in seconds since 1970; None: it is kept, or this is not known."""
 
 
 UNKNOWN_CHAIN = Chain(b"")
-"""Of a record that has expired: the one after it is taken as it is, and all further ones are bound to it."""
+"""Chain of a record that has expired: the next record is taken as it is, and all further ones are bound to it."""
 EMPTY_TAIL = Tail(Sequence(0), Chain(bytes(CHAIN_BYTES)), HybridTime(0))
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Where else a batch may stand: in that lane at this sequence, and at no other, for there its put had no reply."""
+    """The other place at which a batch may stand: only that lane and sequence, at which its put had no reply."""
 
     lane: Lane
     sequence: Sequence
@@ -42,19 +42,19 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events of one lane that are appended together; the id lets their producer recognise its own write."""
+    """Events of one lane that are appended together. The id lets their producer recognise its own write."""
 
     id: BatchId
     count: int
     types: frozenset[str]
     payload: bytes = field(repr=False)
     note: Note | None = None
-    """Of a batch whose outcome in another Region is unknown."""
+    """Set for a batch whose outcome in another Region is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedBy:
-    """Who had a lane go on past what is lost of it, why and when."""
+    """Decision to let a lane go on past what it has lost: by whom, why and when."""
 
     by: str
     reason: str
@@ -65,9 +65,9 @@ class SkippedBy:
 class Record:
     """One item of the log: `count` events with the sequences from `sequence` on. Written once, never changed.
 
-    A skip is the record that stands for lost ones, by an operator's decision: it has no types and holds no event. Its
-    chain is that of the last one lost, if that is known, or else pins the record behind it: that one's chain, and a
-    digest of all that it holds. Its batch id is a digest of the chain before it.
+    A skip is the record that replaces lost ones, by an operator's decision: it has no types and holds no event. Its
+    chain is that of the last lost record, if it is known. Otherwise it pins the next record: by that record's chain,
+    and by a digest of all that it holds. The batch id of a skip is a digest of the chain before it.
     """
 
     lane: Lane
@@ -79,35 +79,36 @@ class Record:
     types: frozenset[str]
     payload: bytes = field(repr=False)
     expires_at: int | None = None
-    """Seconds since 1970 after which the record may go; None: kept."""
+    """Time at which the record may expire, in seconds since 1970; None: it is kept."""
     note: Note | None = None
-    """Where its batch may also stand; delivered is one of the two."""
+    """Other place at which its batch may stand; only one of the two is delivered."""
     skipped: SkippedBy | None = None
-    """Of a skip; None also where only its header was read."""
+    """Set for a skip, but None if only the header was read."""
 
     @property
     def is_skip(self) -> bool:
-        """Tell what an operator had the lane go on past from what was appended."""
+        """Tell if this is a skip, which an operator made, and not an appended record."""
         return not self.types
 
     @property
     def tail(self) -> Tail:
-        """The lane's tail if this is its newest record."""
+        """Tail of the lane if this is its newest record."""
         return Tail(Sequence(self.sequence + self.count), self.chain, self.time, self.expires_at)
 
     def holds(self, put: "Record") -> bool:
-        """Whether this is the very record that was put. Its expiry may have been put off since, and nothing else."""
+        """Tell if this is the very record that was put. Only its expiry may have been put off since."""
         return replace(self, expires_at=put.expires_at) == put
 
     def is_copy_of(self, other: "Record") -> bool:
-        """Whether both hold one batch, wherever each of them stands."""
+        """Tell if both hold the same batch, wherever they stand."""
         mine = self.batch_id, self.count, self.types, self.payload
         return mine == (other.batch_id, other.count, other.types, other.payload)
 
     def extends(self, chain: Chain) -> bool:
-        """Tell if this record is, bit for bit, the one whose chain was computed over `chain`, if that is known.
+        """Tell if this is, bit for bit, the record whose chain was computed over `chain`; True if that is unknown.
 
-        Behind a skip: the one that the skip was made for. Of a skip: that it was made for what stands before it.
+        After a skip: tell if this is the record that the skip was made for. Of a skip: tell if it was made for what
+        stands before it.
         """
         if chain == UNKNOWN_CHAIN:
             return True
@@ -120,10 +121,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """The newest records of a lane, newest first, as one consistent read saw them.
+    """Newest records of a lane, newest first, as one consistent read saw them.
 
-    `unreadable`: first sequences of items between them that cannot be decoded, newest first. `place`: what is noted of
-    the lane's place, where the read came to its beginning. `more`: older records may follow.
+    `unreadable`: first sequences of items between them that cannot be decoded, newest first. `place`: the place that is
+    noted for the lane, if the read came to the lane's beginning. `more`: older records may follow.
     """
 
     records: tuple[Record, ...]
@@ -133,7 +134,7 @@ class Recent:
 
 
 class InterventionKind(StrEnum):
-    """Owns what an operator may do to a lane of the log."""
+    """Interventions of operators in a lane of the log."""
 
     SET_ASIDE = "set aside"
     """An item that does not belong to the lane was moved out of it, and is kept."""
@@ -145,7 +146,7 @@ class InterventionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """What an operator did to a lane at a sequence: by whom, why and when."""
+    """One intervention of an operator in a lane at a sequence: by whom, why and when."""
 
     lane: Lane
     sequence: Sequence
@@ -156,7 +157,7 @@ class Intervention:
 
 
 def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_seconds: int | None) -> Record:
-    """The record that puts `batch` at `tail` of the lane. UndecodableRecordError where no reader would take it."""
+    """Make the record that puts `batch` at `tail` of the lane. UndecodableRecordError if no reader would accept it."""
     time = next_time(tail.time, now_ms)
     if tail.sequence + batch.count > limits.SEQUENCE_MAX:
         raise UndecodableRecordError(
@@ -179,10 +180,10 @@ def record_at(tail: Tail, lane: Lane, batch: Batch, *, now_ms: int, retention_se
 
 
 def _expires_at(tail: Tail, time: HybridTime, retention_seconds: int | None) -> int | None:
-    """Say when a record may go: after the retention, by the lane's time, and never before the one before it.
+    """Return when a record may expire: after the retention, by the lane's time, and never before the one before it.
 
-    Neither a clock nor a shorter retention makes a record expire before an earlier one: the newest record that is left
-    of a lane could not tell then whether others stood behind it.
+    Neither a clock nor a shorter retention may make a record expire before an earlier one. Otherwise the newest record
+    that is left of a lane could not tell if there had been others after it.
     """
     if retention_seconds is None:
         return None
@@ -192,9 +193,9 @@ def _expires_at(tail: Tail, time: HybridTime, retention_seconds: int | None) -> 
 def skip_at(
     tail: Tail, lane: Lane, *, until: Tail, chain: Chain, expires_at: int | None, skipped: SkippedBy
 ) -> Record:
-    """Make the record that has a lane go on from `tail` to the sequence of `until`, at the time of that.
+    """Make the record that lets a lane go on from `tail` to the sequence of `until`, at the time of `until`.
 
-    `chain`: with which the lane goes on there.
+    `chain`: the chain with which the lane goes on there.
     """
     return Record(
         lane=lane,
@@ -211,25 +212,25 @@ def skip_at(
 
 
 def pin_of(record: Record) -> Chain:
-    """Tell a record from all others without the chain before it: its own chain, and a digest of all that it holds."""
+    """Return a pin, by which a record is known without the chain before it: its chain, and a digest of all it holds."""
     return Chain(record.chain + chain_of(EMPTY_TAIL.chain, record))
 
 
 def is_pin(chain: Chain | None) -> bool:
-    """Tell the chain behind a skip that only says which record stands there."""
+    """Tell if the chain after a skip is a pin, which only says which record stands there."""
     return chain is not None and len(chain) == PIN_BYTES
 
 
 def digest_of_chain(chain: Chain) -> BatchId:
-    """The batch id of a skip behind that chain."""
+    """Return the batch id of a skip after that chain."""
     return BatchId(blake2b(chain, digest_size=CHAIN_BYTES, person=_SKIPPED).digest())
 
 
 def chain_of(previous: Chain, record: Record) -> Chain:
-    """BLAKE2b-128 over the previous chain and all of the record that a reader acts on (all but chain and expiry).
+    """Return BLAKE2b-128 over the previous chain and all that a reader acts on (the record without chain and expiry).
 
-    Every part has a fixed length or its length before it, so that no two records share their bytes. Records with a note
-    have a hash function of their own, so that none of them shares its chain with a record without.
+    Every part has a fixed length or its length before it, so that no two records have the same bytes. Records with a
+    note have a hash function of their own, so that none of them shares its chain with a record without one.
     """
     return _chain(previous, record.lane, record.sequence, record.time, record.batch_id, record)
 

@@ -1,4 +1,4 @@
-"""Owns the roster of a lane's parked keys: a few bytes of each, so that a visit reads only those that concern it."""
+"""The roster of a lane's parked keys: a few bytes of each, so that a visit reads only those that concern it."""
 
 from bisect import bisect_left, insort
 from collections import Counter
@@ -16,9 +16,10 @@ _ATTEMPTED: Final = 0
 
 
 def digest_of_id(parking_id: str) -> bytes:
-    """Return what a parked key is known by, however long its id is.
+    """Return the digest by which a parked key is known, however long its id is.
 
-    That of an event which is parked alone begins with a zero, and no other: so a roster tells if it holds any.
+    It begins with a zero byte if the id is that of an event parked by itself, and only then: so a roster tells if it
+    holds any.
     """
     digest = blake2b(parking_id.encode(), digest_size=DIGEST_BYTES).digest()
     return bytes([0 if is_alone(parking_id) else digest[0] or 1]) + digest[1:]
@@ -26,10 +27,11 @@ def digest_of_id(parking_id: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Which keys are parked. It stands in the cursor's item, so it is always as true as the cursor.
+    """Names of the parked keys. It is part of the cursor's item, so it is always as up to date as the cursor.
 
-    `retrying`: when each is due, by the digest of its id; 0 where an attempt is noted. `dead`: the beginnings of
-    digests, in order; two keys may share one, so a key that has none is certainly not dead, and one that has may be.
+    `retrying`: when each key is due, by the digest of its id; 0 if an attempt is noted. `dead`: the beginnings of
+    digests, in order. Two keys may share a beginning, so a key that is not found is certainly not dead, and one that is
+    found may be.
     """
 
     retrying: dict[bytes, int] = field(default_factory=dict)
@@ -37,21 +39,21 @@ class Roster:
 
     @classmethod
     def of(cls, parked: Iterable[Parked]) -> "Roster":
-        """The roster that names these keys, and no others."""
+        """Make the roster that names these keys, and no others."""
         return cls().after(ParkedChange(None, key) for key in parked)
 
     @property
     def has_alone(self) -> bool:
-        """Tell if events are parked alone, as where no order is kept."""
+        """Tell if events are parked by themselves, as where no order is kept."""
         return bool(self.dead and not self.dead[0][0]) or any(not digest[0] for digest in self.retrying)
 
     @property
     def count(self) -> int:
-        """How many keys are parked."""
+        """Number of parked keys."""
         return len(self.retrying) + len(self.dead)
 
     def after(self, changes: Iterable[ParkedChange]) -> "Roster":
-        """The roster once these changes are committed."""
+        """Return the roster after these changes are committed."""
         retrying, dead = dict(self.retrying), list(self.dead)
         for change in changes:
             if change.before is not None:
@@ -61,16 +63,16 @@ class Roster:
         return Roster(retrying, tuple(dead))
 
     def due(self, now_ms: int) -> list[bytes]:
-        """The digests of the keys that are to be tried again by then, and of those whose attempt is noted."""
+        """Return the digests of the keys that are due by then, and of those whose attempt is noted."""
         return [digest for digest, due_ms in self.retrying.items() if due_ms <= now_ms]
 
     def held(self, digests: Iterable[bytes]) -> list[bytes]:
-        """Those of the digests whose keys may be parked."""
+        """Select the digests whose keys may be parked."""
         beginnings = frozenset(self.dead)
         return [one for one in digests if one in self.retrying or one[:_DEAD_BYTES] in beginnings]
 
     def naming(self, parked: Iterable[Parked]) -> "Roster":
-        """The roster that names these keys as they are, and those that this one names beside them."""
+        """Return the roster that names these keys as they are, and the others that this one names."""
         keys = list(parked)
         here = {digest_of_id(key.id) for key in keys}
         named = Roster.of(keys)
@@ -78,12 +80,12 @@ class Roster:
         return Roster(retrying | named.retrying, tuple(sorted([*named.dead, *self.missing_dead(here)])))
 
     def missing(self, parked: Iterable[Parked]) -> int:
-        """How many keys it names that are not among these."""
+        """Count the keys that it names and that are not among these."""
         here = {digest_of_id(key.id) for key in parked}
         return sum(digest not in here for digest in self.retrying) + len(self.missing_dead(here))
 
     def missing_dead(self, here: Iterable[bytes]) -> list[bytes]:
-        """The beginnings of those that are named as dead, and begin none of these digests."""
+        """Return the beginnings of dead keys that are not the beginning of any of these digests."""
         left = Counter(digest[:_DEAD_BYTES] for digest in here if digest not in self.retrying)
         missing = list[bytes]()
         for beginning in self.dead:
@@ -95,17 +97,17 @@ class Roster:
 
 
 def packed_dead(roster: Roster) -> bytes:
-    """The dead of a roster, one behind the other."""
+    """Return the dead keys of a roster, concatenated."""
     return b"".join(roster.dead)
 
 
 def unpacked_dead(content: bytes) -> tuple[bytes, ...]:
-    """The dead of such bytes; ValueError."""
+    """Split the bytes of concatenated dead keys. ValueError if they are none."""
     if len(content) % _DEAD_BYTES:
         raise ValueError(f"{len(content)} bytes are no dead keys")
     dead = tuple(content[at : at + _DEAD_BYTES] for at in range(0, len(content), _DEAD_BYTES))
     if any(later < earlier for earlier, later in pairwise(dead)):
-        raise ValueError("dead keys out of order")  # they are searched by halves
+        raise ValueError("dead keys out of order")  # `_drop` finds them by bisection
     return dead
 
 

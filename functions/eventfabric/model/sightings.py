@@ -1,4 +1,4 @@
-"""Owns when a Region first saw events in a lane, by the clock of the Region that looks and not of those that publish.
+"""Sightings: when a Region first saw events in a lane, by the clock of the Region that looks, not the publishers'.
 
     passes at      10:00      10:05      10:10
     tail seen        40         55         55          40 to 54 were appended between 10:00 and 10:05
@@ -14,7 +14,7 @@ from eventfabric.model.identity import Sequence
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The lane's tail, and when it was first seen to stand there, in milliseconds since 1970."""
+    """A lane's tail, and when it was first seen to stand there, in milliseconds since 1970."""
 
     tail: Sequence
     at_ms: int
@@ -22,12 +22,12 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """Tails of a lane from the oldest to the newest; kept while somebody has events of it to deliver."""
+    """Tails of a lane from the oldest to the newest; kept while somebody has events of the lane to deliver."""
 
     seen: tuple[Sighting, ...] = ()
 
     def with_tail(self, tail: Sequence, now_ms: int) -> "Sightings":
-        """Add the tail of this look, if the lane has grown since the last."""
+        """Add the tail that was seen now, if the lane has grown since the last sighting."""
         if self.seen and self.seen[-1].tail >= tail:
             return self
         seen = (*self.seen, Sighting(tail, now_ms))
@@ -37,18 +37,18 @@ class Sightings:
         return Sightings(seen)
 
     def shows(self, sequence: Sequence) -> bool:
-        """Whether the event at `sequence` was seen: the lane went on behind it."""
+        """Tell if the event at `sequence` was seen: a tail after it was."""
         return bool(self.seen) and self.seen[-1].tail > sequence
 
     def from_(self, sequence: Sequence) -> "Sightings":
-        """Forget what says nothing of events from `sequence` on."""
+        """Forget sightings that say nothing about events from `sequence` on."""
         passed = sum(one.tail <= sequence for one in self.seen)
         return Sightings(self.seen[max(0, passed - 1) :])
 
     def arrived_ms(self, sequence: Sequence, *, hint_ms: int, quiet_ms: int, now_ms: int) -> int:
-        """When the event at `sequence` was appended, as near as can be told.
+        """Return when the event at `sequence` was appended, as near as can be told.
 
-        `hint_ms`: by its producer. `quiet_ms`: when the last look was, if it saw nothing from `sequence` on; else 0.
+        `hint_ms`: the producer's time. `quiet_ms`: time of the last look, if it saw nothing from `sequence` on; else 0.
         """
         earliest, latest = quiet_ms, now_ms
         for one in self.seen:

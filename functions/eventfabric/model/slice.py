@@ -1,4 +1,4 @@
-"""Owns the slice: a stretch of a lane that one worker of a backfill copies, and how far it is."""
+"""The slice: a stretch of a lane that one worker of a backfill copies, and its progress."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ class Seam:
 
     @classmethod
     def of(cls, tail: Tail) -> "Seam":
-        """The seam behind the record that a tail tells of."""
+        """Return the seam after the record that a tail describes."""
         return cls(tail.sequence, tail.chain)
 
     def agrees(self, other: "Seam") -> bool:
-        """Whether both are one place, as far as is known."""
+        """Tell if both are the same place, as far as is known."""
         chains = (self.chain, other.chain)
         return self.sequence == other.sequence and (None in chains or self.chain == other.chain)
 
@@ -46,7 +46,7 @@ class LaneRange:
 
     @classmethod
     def parse(cls, text: str) -> "LaneRange":
-        """The range that `str(range)` wrote: LANE, LANE@START-END or LANE@START-; ValueError for anything else."""
+        """Parse the text that `str(range)` wrote: LANE, LANE@START-END or LANE@START-. ValueError for anything else."""
         lane, at, bounds = text.partition("@")
         start, dash, end = bounds.partition("-")
         if at and not (dash and _is_sequence(start) and (_is_sequence(end) or not end)):
@@ -58,7 +58,7 @@ class LaneRange:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one worker copies: the records of a lane from one seam to another, known when it was planned.
+    """Work of one worker: the records of a lane from one seam to another, as known when it was planned.
 
     The end of a slice is where the next one starts: a lane whose slices are all copied is verified as a whole.
     """
@@ -73,7 +73,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class SliceProgress:
-    """How far a slice is. Everything before `at` is in the target, verified; that is where a worker goes on.
+    """Progress of a slice. Everything before `at` is in the target and verified; a worker goes on from there.
 
     `missing`: events that the target lacked when the slice was planned. `failure`: why it cannot go on, if so.
     """
@@ -87,5 +87,5 @@ class SliceProgress:
 
     @property
     def done(self) -> bool:
-        """Whether all of the slice is in the target."""
+        """Tell if all of the slice is in the target."""
         return self.at.sequence >= self.slice.end.sequence and not self.failure

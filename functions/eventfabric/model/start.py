@@ -1,4 +1,4 @@
-"""Owns how a place in a lane is asked for: by a sequence, or by the time of an append."""
+"""The two ways to ask for a place in a lane: by a sequence, or by the time of an append."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class AtSequence:
-    """The event of that sequence."""
+    """The event with that sequence."""
 
     sequence: Sequence
 
@@ -23,7 +23,7 @@ class AtSequence:
 
 @dataclass(frozen=True, slots=True)
 class AtTime:
-    """The first record that was appended then or later; milliseconds since 1970."""
+    """The first record that was appended at that time or later; milliseconds since 1970."""
 
     ms: int
 
@@ -35,7 +35,7 @@ Start = AtSequence | AtTime
 
 
 def parse_start(text: str) -> Start | None:
-    """The place that a text names: a sequence in digits, or an RFC 3339 time; None where it names none."""
+    """Parse the name of a place: a sequence in digits, or an RFC 3339 time. None if it is neither."""
     if re.fullmatch(r"[0-9]{1,18}", text):
         return AtSequence(Sequence(int(text)))
     ms = parse_time_ms(text)

@@ -1,4 +1,4 @@
-"""Owns what is known of an effect outside: by which key, and whether it was done."""
+"""The step: an effect outside the fabric, the key by which it is known, and if it was done."""
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -11,10 +11,10 @@ _SOURCE_DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class StepKey:
-    """One step of one subscription for one event; the same at each attempt, in each Region, and after a redrive.
+    """One step of one subscription for one event. It is the same at each attempt, in each Region, and after a redrive.
 
-    An event is its source and its id: producers that know nothing of each other may give the same id. As text it is
-    ASCII without spaces, fit for an Idempotency-Key header, and of no other key:
+    An event is identified by its source and its id, since producers that know nothing of each other may use the same
+    id. The text of the key is ASCII without spaces, fit for an Idempotency-Key header, and shared with no other key:
     `<stream>/<subscription>/step/<name>/<digest of the source>/<id>`. The id stands last, and everything before it is
     free of slashes or of a fixed length.
     """
@@ -33,7 +33,7 @@ class StepKey:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """A step that was begun: `done` with `result` (JSON text), or not known to be.
+    """State of a step that was begun: `done` with `result` (JSON text), or not known to be done.
 
     `released`: somebody found out that it did not happen, whatever other Regions noted of it, so it may begin again.
     """
@@ -44,5 +44,5 @@ class StepState:
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether it may have happened, and nobody knows."""
+        """Tell if it may have happened, and nobody knows."""
         return not (self.done or self.released)

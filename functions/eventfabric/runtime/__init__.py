@@ -1,1 +1,1 @@
-"""Lambda glue: what an invocation is told, the ports it uses, and the answer that Lambda understands."""
+"""Lambda glue: the input of an invocation, the ports that it uses, and the answer that Lambda understands."""

@@ -1,4 +1,4 @@
-"""The backfill function of a Region that is copied into: one step of a state machine in, what to do next back."""
+"""The backfill function of a Region that is copied into: takes one step of a state machine, returns what to do next."""
 
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from eventfabric.services.backfill.request import Wanted, ranges_of
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """A backfill to go on with, or what is wanted of a new one."""
+    """A backfill to go on with, or the request of a new one."""
 
     backfill: str | None = None
     stream: str = ""
@@ -48,9 +48,9 @@ class _Finish(msgspec.Struct, tag_field="action", tag="finish"):
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Begin, plan, copy or finish, as eventfabric.deployment.state_machine asks; BackfillError where it asks for else.
+    """Begin, plan, copy or finish, as eventfabric.deployment.state_machine asks; BackfillError for any other request.
 
-    Asked for the same again, it does no harm; a copy ends in time and says whether it is to be asked for again.
+    A repeated request does no harm. A copy ends in time, and says if it must be requested again.
     """
     runtime = current()
     backfiller = Backfiller(runtime.topology, runtime.ports)
@@ -110,7 +110,7 @@ def _copy(backfiller: Backfiller, step: _Copy, deadline_ms: int) -> dict[str, An
         ) from error
     progress = backfiller.slice(step.backfill, lane, Sequence(step.start))
     copied = backfiller.copier(step.backfill).copy(progress, deadline_ms=deadline_ms)
-    # Cancelled or failed, there is nothing more to do in this run; the slice itself says which.
+    # Cancelled or failed, there is nothing more to do in this run; the slice itself says which of the two.
     return {"done": copied.ending is not Ending.STOPPED, "ending": copied.ending.value}
 
 

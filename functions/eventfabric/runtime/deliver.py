@@ -23,11 +23,11 @@ from eventfabric.topology import SubscriptionTopology
 from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 _Rung: TypeAlias = tuple[Doorbell, list[Message]]
-"""A lane's highest doorbell, and all messages that rang for the lane."""
+"""Highest doorbell of a lane, and all messages that rang for the lane."""
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
-    """Deliver every lane that was rung for, once; doorbells of lanes that could not go on come again."""
+    """Deliver every lane that was rung for, once. Doorbells of lanes that could not go on come again."""
     runtime = current()
     deadline_ms = int(
         runtime.ports.clock.now_ms()
@@ -61,15 +61,15 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
 
 
 def _deliverer_of(runtime: Runtime, doorbell: Doorbell) -> int:
-    """Which of the deliverers a lane goes to: the same each time, since that knows where it left off."""
+    """Return the deliverer of a lane: the same each time, since that one knows where it left off."""
     return crc32(f"{doorbell.stream}/{doorbell.lane}".encode()) % len(runtime.deliverers)
 
 
 def _spare_the_innocent(runtime: Runtime, lanes: list[_Rung], context: LambdaContext) -> list[_Rung]:
-    """The lanes in another order than last time, their doorbells to come again soon.
+    """Return the lanes in another order than last time, and have their doorbells come again soon.
 
-    One of them makes the process die. The others shared its invocation and would share its fate again: those that come
-    before it this time are delivered, and answered at once.
+    One of them makes the process die. The others shared its invocation, and would share its fate again: those that
+    come before it this time are delivered, and answered at once.
     """
     messages = [message for _, of_lane in lanes for message in of_lane]
     seconds = ceil(context.get_remaining_time_in_millis() / 1000) + limits.CRASH_VISIBILITY_MARGIN_SECONDS
@@ -82,13 +82,13 @@ def _received(messages: list[Message]) -> int:
 
 
 def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list[_Rung]:
-    """The highest doorbell of each lane, with all that rang for the lane; other messages are failed."""
+    """Return the highest doorbell of each lane, with all messages for the lane. Other messages are failed."""
     lanes: dict[tuple[str, Lane], _Rung] = {}
     own = runtime.own
 
     def refuse(message: Message, _: SubscriptionTopology | None) -> None:
         failed.append(message.id)
-        # Its group waits until it is in the dead-letter queue: not for as long as after a crash, each time.
+        # Its group waits until it is in the dead-letter queue; each wait must be shorter than after a crash.
         if message.receipt_handle:
             runtime.ports.doorbells.hide(own.name, [message.receipt_handle], limits.REFUSED_AGAIN_SECONDS)
 
@@ -103,7 +103,7 @@ def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list
 
 
 def _both(one: Doorbell, other: Doorbell) -> Doorbell:
-    """The highest of two doorbells of a lane, with what either says of runs that ended with a failure."""
+    """Return the higher of two doorbells of a lane, with what either says of runs that ended with a failure."""
     highest = max(one, other, key=lambda bell: bell.tail)
     since = [bell.failing_ms for bell in (one, other) if bell.failing_ms]
     return replace(highest, ended=max(one.ended, other.ended), failing_ms=min(since, default=0))
@@ -112,10 +112,10 @@ def _both(one: Doorbell, other: Doorbell) -> Doorbell:
 def _deliver(
     runtime: Runtime, doorbell: Doorbell, messages: list[Message], deadline_ms: int, *, beside: int
 ) -> bool:
-    """Deliver the lane; whether its doorbells have served. `beside`: lanes that are delivered at the same time.
+    """Deliver the lane. Return True if its doorbells have served. `beside`: lanes delivered at the same time.
 
-    What fails for a moment is tried again here. What lasts is left to a doorbell of its own, later: one that only came
-    again would be taken for one after a crash, and would keep its group waiting for as long as a crash does.
+    Calls that fail for a moment are retried here. What lasts is left to a doorbell of its own, later: the same
+    doorbell, if it only came again, would count as one after a crash, and keep its group waiting for as long.
     """
     about = {"subscription": runtime.subscription, "lane": str(doorbell.lane), "tail": doorbell.tail}
     deliverer = runtime.deliverers[_deliverer_of(runtime, doorbell)]
@@ -155,10 +155,10 @@ def _deliver(
 
 
 def _with_end(doorbell: Doorbell, version: int) -> Doorbell:
-    """The doorbell with the version of the cursor at which the run ended.
+    """Return the doorbell with the version of the cursor at which the run ended.
 
-    Where runs came further than the one that failed before, what failed then is over: this failure is a first one. The
-    last write of that one may have landed, though its reply did not come.
+    If runs came further since the one that failed before, that failure is over, and this one counts as a first one.
+    The last write of that run may have succeeded, although its reply did not come: hence the 1.
     """
     came_further = doorbell.ended and version > doorbell.ended + 1
     return replace(
@@ -169,13 +169,13 @@ def _with_end(doorbell: Doorbell, version: int) -> Doorbell:
 def _ring_again(
     runtime: Runtime, doorbell: Doorbell, messages: list[Message], *, is_passing: bool, waits: bool = False
 ) -> bool:
-    """Have the lane rung a little later; whether its doorbells have served, else they come again as soon.
+    """Have the lane rung a little later. Return True if its doorbells have served; else they come again as soon.
 
-    `is_passing`: what ended the run passes by itself. Then the queue is rung at once where no timer can be had: the run
-    that follows is as patient. What somebody has to mend would only be met again and again. So would a circuit that is
-    open for hours: a lane that `waits` for it is rung when it closes, and for an overdue probe by reconciliation.
+    `is_passing`: what ended the run passes by itself. The queue is then rung at once if no timer can be had, since
+    the next run is as patient. What somebody has to fix would only be met again and again. So would a circuit that
+    is open for hours: a lane that `waits` for it is rung when it closes, and by reconciliation for an overdue probe.
 
-    Where replies are lost, one run may send several doorbells: those of one lane and moment are one to the queue.
+    If replies are lost, one run may send several doorbells; for one lane and moment, they are one to the queue.
     """
     doorbells, subscription = runtime.ports.doorbells, runtime.own.name
     now_ms, moment_ms = runtime.ports.clock.now_ms(), 1000 * limits.LANE_AGAIN_SECONDS
@@ -195,6 +195,6 @@ def _ring_again(
 
 
 def _hide(runtime: Runtime, messages: list[Message], seconds: int) -> None:
-    """Have doorbells that did not serve come again after so long; else a crash's time-out would pass first."""
+    """Have doorbells that did not serve come again after so long; else they would wait for a crash's time-out."""
     handles = [message.receipt_handle for message in messages]
     runtime.ports.doorbells.hide(runtime.own.name, handles, seconds)

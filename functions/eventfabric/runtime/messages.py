@@ -1,4 +1,4 @@
-"""Read the messages of a queue as Lambda hands them over: what is none of ours fails alone, and is counted."""
+"""Reader of a queue's messages as Lambda hands them over. What is not a doorbell fails alone, and is counted."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from eventfabric.wire.doorbell import Doorbell, from_body
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a queue, and what the functions read of it; a text that it lacks is empty."""
+    """A message of a queue, as far as the functions read it. A text that it lacks is empty."""
 
     id: str
     body: str = field(repr=False)
     receipt_handle: str = field(repr=False)
     queue: str = field(repr=False)
     received: int
-    """How often it was handed to a function, this time included; 0 where it does not say so in a number."""
+    """Number of times that it was handed to a function, this time included; 0 if the message has no such number."""
 
 
 def doorbells_of(
@@ -29,11 +29,11 @@ def doorbells_of(
     subscription_of: Callable[[Message], SubscriptionTopology],
     refuse: Callable[[Message, SubscriptionTopology | None], None],
 ) -> Iterator[tuple[Message, SubscriptionTopology, Doorbell]]:
-    """Each message that is a doorbell of the subscription whose queue it is in; `refuse` gets each other one.
+    """Yield each message that is a doorbell of the subscription whose queue it is in; `refuse` gets every other one.
 
-    It is told the subscription, too, where that is known.
-    Nothing is lost with those: they go to the queue's dead-letter queue, where somebody can look at them.
-    UndecodableMessageError where the event is none of a queue, or a message has no id by which it could fail.
+    `refuse` is told the subscription, too, if it is known. Refused messages are not lost: they go to the queue's
+    dead-letter queue, where somebody can look at them. UndecodableMessageError if the event is not one of a queue, or a
+    message has no id by which it could fail.
     """
     for message in _messages(event):
         subscription = None
@@ -83,7 +83,7 @@ def _received(attributes: object) -> int:
 
 
 def _check(message: Message) -> None:
-    """UndecodableMessageError where the message lacks what the functions read of it."""
+    """Raise UndecodableMessageError if the message lacks what the functions read of it."""
     texts = {"body": message.body, "receiptHandle": message.receipt_handle}
     missing = [name for name, text in texts.items() if not text]
     if missing:
@@ -93,7 +93,7 @@ def _check(message: Message) -> None:
 
 
 def _check_lane(runtime: Runtime, subscription: SubscriptionTopology, doorbell: Doorbell) -> None:
-    """UndecodableMessageError where the doorbell is of another stream, or of a lane that the stream cannot have."""
+    """Raise UndecodableMessageError if the doorbell is of another stream, or of a lane that the stream cannot have."""
     stream = runtime.topology.stream(subscription.definition.stream)
     if doorbell.stream != stream.name:
         raise UndecodableMessageError(f"found stream {doorbell.stream}, allowed: {stream.name}")

@@ -1,4 +1,4 @@
-"""Metrics as CloudWatch's embedded metric format, written to the log once an invocation."""
+"""Metrics in CloudWatch's embedded metric format, written to the log once an invocation."""
 
 import json
 from collections import defaultdict
@@ -15,19 +15,19 @@ from eventfabric.telemetry import NAMESPACE, LogEvent, Metric, Unit
 
 _FABRIC = "fabric"
 _VALUES_MAX = MAX_METRICS - 1
-"""Of one metric in one line: with one more, Powertools would print the line itself, to whatever `sys.stdout` is."""
+"""Most values of one metric in one line. At one more, Powertools prints the line itself to the current `sys.stdout`."""
 assert len(Metric) < MAX_METRICS
 
 
 class EmfTelemetry:
-    """telemetry.Telemetry on Powertools: metrics wait for `flush` (sums; of a duration every value), logs do not."""
+    """telemetry.Telemetry on Powertools. Metrics wait for `flush` (sums; of a duration every value), logs do not."""
 
     def __init__(
         self, *, fabric: str, subscription: str | None = None, logger: Logger, output: Output | None = None
     ) -> None:
-        """`subscription`: of which the function's metrics are, where they do not say."""
+        """`subscription`: the one that the function's metrics are about, unless they say otherwise."""
         self._logger = logger
-        # Powertools would add a dimension of its own, named by the environment: alarms ask for exactly two.
+        # Powertools would add a dimension, named by the environment, but alarms ask for exactly two.
         self._provider = _Provider(output or Output())
         self._fabric = fabric
         self._subscription = subscription
@@ -61,7 +61,7 @@ class EmfTelemetry:
         self._logger.warning(event.value, extra=about)
 
     def flush(self) -> None:
-        """Write what was added, a line for each stream and subscription; nothing where nothing was."""
+        """Write what was added, one line for each stream and subscription; nothing if nothing was."""
         told, self._values = self._values, defaultdict(dict)  # what cannot be written is not tried again
         for (dimension, name), metrics in told.items():
             while metrics:
@@ -85,7 +85,7 @@ class EmfTelemetry:
 
 
 class _Provider(AmazonCloudWatchEMFProvider):
-    """Powertools' format, to an output that never fails: its own prints to `sys.stdout`."""
+    """Powertools' format, written to an output that never fails; Powertools itself prints to `sys.stdout`."""
 
     def __init__(self, output: Output) -> None:
         super().__init__(namespace=NAMESPACE, service="")

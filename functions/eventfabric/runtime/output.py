@@ -1,7 +1,7 @@
-"""Owns where a function's lines go: standard output as it was at the start, whatever a handler does to it later.
+"""Output of a function's lines: standard output as it was at the start, whatever a handler does to it later.
 
-A handler may close or replace `sys.stdout`: `redirect_stdout` side by side in two threads leaves a closed one behind.
-What the fabric tells must not fail for that, least of all after a commit.
+A handler may close or replace `sys.stdout`: `redirect_stdout` in two threads at the same time leaves a closed one
+behind. The fabric's own lines must not fail because of that, least of all after a commit.
 """
 
 import os
@@ -16,10 +16,10 @@ _STREAMS = ("stdout", "stderr")
 
 
 class Output:
-    """Lines for standard output. Never raises: a line that cannot be written is lost, and no event with it."""
+    """Writer of lines to standard output. Never raises: a line that cannot be written is lost, and no event with it."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        """`descriptor`: where to write; None: to whatever `sys.stdout` is by then."""
+        """`descriptor`: where to write; None: to what `sys.stdout` is at that time."""
         self._descriptor = descriptor
         self._begin()
         when_forked(self._begin)
@@ -41,7 +41,7 @@ class Output:
 
 
 class OutputHandler(Handler):
-    """Writes log records to an Output."""
+    """Handler that writes log records to an Output."""
 
     def __init__(self, output: Output) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class OutputHandler(Handler):
         """See logging.Handler."""
         try:
             line = self.format(record)
-        except Exception as error:  # what stands in the record may be anybody's object
+        except Exception as error:  # the record may hold anybody's object
             line = (
                 f'{{"level":"{record.levelname}","message":"a line cannot be told: {type(error).__name__}"}}'
             )
@@ -66,11 +66,11 @@ class KeptStreams:
 
     @property
     def output(self) -> Output:
-        """Writes to what is standard output now."""
+        """Writer to what is standard output now."""
         return Output(self._descriptors["stdout"])
 
     def reopen(self) -> None:
-        """Put a stream in the place of one that was left closed, so that what handlers print does not fail either."""
+        """Replace a stream that was left closed, so that what handlers print does not fail either."""
         for name, descriptor in self._descriptors.items():
             if descriptor is not None and _is_closed(name):
                 copy = os.dup(descriptor)
@@ -88,5 +88,5 @@ def _is_closed(name: str) -> bool:
     stream = getattr(sys, name, None)
     try:
         return stream is None or getattr(stream, "closed", False) is True
-    except Exception:  # whatever stands there instead of a stream, and was put there on purpose
+    except Exception:  # something that was put in the place of the stream on purpose
         return False

@@ -15,9 +15,9 @@ from eventfabric.wire.stream_record import Appended, from_stream_record
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchResponse:
-    """Ring for every lane that grew. A doorbell that could not be sent makes Lambda send its records again.
+    """Ring for every lane that grew. If a doorbell could not be sent, Lambda sends its records again.
 
-    UndecodableMessageError where the event is none of a stream.
+    UndecodableMessageError if the event is not one of a stream.
     """
     runtime = current()
     by_stream: dict[str, list[Appended]] = {}
@@ -64,9 +64,9 @@ def _records(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _check(stream: StreamTopology, appended: Appended) -> None:
-    """UndecodableMessageError where the stream has no such lane, or nothing says where to begin again."""
+    """Raise UndecodableMessageError if the stream has no such lane, or the record has no position to begin again at."""
     lane = appended.lane
-    # Not by the number of lanes: publishers of a newer definition may be ahead of this function.
+    # The number of lanes is not checked: publishers may have a newer definition than this function.
     if not stream.has_lane(lane.origin, lane.generation, 0):
         raise UndecodableMessageError(
             f"found lane {lane}, allowed: one of {', '.join(stream.definition.regions)}"

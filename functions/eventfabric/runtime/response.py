@@ -11,11 +11,11 @@ class BatchItemFailure(TypedDict):
 
 
 class PartialBatchResponse(TypedDict):
-    """ReportBatchItemFailures: everything not named was done."""
+    """ReportBatchItemFailures: every item that is not named was done."""
 
     batchItemFailures: list[BatchItemFailure]
 
 
 def partial_batch_response(identifiers: Iterable[str]) -> PartialBatchResponse:
-    """The response that names these items."""
+    """Return the response that names these items."""
     return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in identifiers]}

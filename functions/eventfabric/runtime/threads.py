@@ -1,4 +1,4 @@
-"""Owns the threads in which a function does several things at once: attempts of different keys, reads ahead."""
+"""Threads in which a function does several things at the same time: attempts of different keys, reads ahead."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
@@ -7,13 +7,13 @@ from contextvars import copy_context
 
 
 class Threads:
-    """services.delivery.context.SideBySide on threads that stay, at most so many at once."""
+    """services.delivery.context.SideBySide on threads that are kept, at most `most` at the same time."""
 
     def __init__(self, most: int) -> None:
         self._pool = ThreadPoolExecutor(most, "eventfabric-handler")
 
     def __call__(self, calls: Seq[Callable[[], None]]) -> None:
-        # Each in a context of its own, made from this one: traces go on in it.
+        # Each call in a context of its own, copied from this one, so that traces go on in it.
         running = [self._pool.submit(copy_context().run, call) for call in calls]
         wait(running)
         for each in running:

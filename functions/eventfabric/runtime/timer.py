@@ -1,4 +1,4 @@
-"""The timer function: doorbells whose time has come, into the queue of their subscription."""
+"""The timer function: rings doorbells whose time has come in the queue of their subscription."""
 
 from collections import defaultdict
 from collections.abc import Sequence as Seq
@@ -48,10 +48,10 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
 
 
 def _ring(doorbells: Doorbells, subscription: str, timers: Seq[_Timer], patience: Patience) -> Seq[_Timer]:
-    """Ring, and again for a while; the timers that could not be rung.
+    """Ring, and retry for a while. Return the timers that could not be rung.
 
-    A queue that is busy for a moment must not hold a key up for as long as a crash would. A timer that has come again
-    knows that this is no moment: it tries once.
+    A queue that is busy for a moment must not hold a key up for as long as a crash would. A timer that has come
+    again before has met trouble that lasts: it is tried only once.
     """
     while True:
         refused = set(doorbells.ring(subscription, [doorbell for _, doorbell in timers]))
@@ -62,8 +62,8 @@ def _ring(doorbells: Doorbells, subscription: str, timers: Seq[_Timer], patience
 
 
 def _again_seconds(message: Message) -> int:
-    """Seconds after which a timer comes again that could not ring: more each time, as the trouble lasts.
+    """Return the seconds after which a timer that could not ring comes again: more each time, as the trouble lasts.
 
-    It is the same message that comes again, never a new one: where replies are lost, each try would leave one more.
+    It is the same message that comes again, never a new one: if replies are lost, each try would leave one more.
     """
     return min(limits.LANE_AGAIN_SECONDS * message.received, limits.LANE_AGAIN_SECONDS_MAX)

@@ -1,4 +1,4 @@
-"""Owns how a function gets its ports: once per process from the environment, or from whoever runs it locally."""
+"""Wiring of a function's ports: once per process from the environment, or from whoever runs it locally."""
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
@@ -54,20 +54,20 @@ class Runtime:
     telemetry: Telemetry
     logger: Logger
     handlers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    """Handlers that stand in for the definition's, by subscription."""
+    """Handlers that stand in for those of the definition, by subscription."""
     observe: Callable[[Handler], Handler] = lambda handler: handler
-    """Wraps the handler, for whoever runs the function locally."""
+    """Wrapper of the handler, for whoever runs the function locally."""
     code_version: str = ""
-    """Of the function; stands in dead letters."""
+    """Version of the function's code, which is noted in dead letters."""
     side_by_side_of: Callable[[int], SideBySide] = lambda most: one_after_another
-    """How so many lanes, reads or attempts at once are made."""
+    """Makes the means to run up to `most` lanes, reads or attempts at the same time."""
     owns_process: bool = False
-    """Nobody else runs threads in this process, or sits at its keyboard: so it is on Lambda."""
+    """True if nobody else runs threads in this process, or sits at its keyboard, as on Lambda."""
     streams: KeptStreams | None = None
-    """Standard output and error, to be put back where a handler left them closed."""
+    """Standard output and error, to be restored if a handler left them closed."""
 
     def flush(self) -> None:
-        """Hand on the metrics of an invocation, whose work is done by now: it must not fail for them."""
+        """Hand on the metrics of an invocation. Its work is done by now, and must not fail because of them."""
         if self.streams is not None:
             self.streams.reopen()
         if isinstance(self.telemetry, EmfTelemetry):
@@ -77,19 +77,19 @@ class Runtime:
                 self.logger.exception("metrics were not written")
 
     def refused(self, cause: Meaning, operation: str, code: str) -> None:
-        """Tell of a call that is refused until somebody mends something; nothing else may fail of it."""
+        """Report a call that is refused until somebody fixes something. Nothing else may fail because of it."""
         self.telemetry.tell(LogEvent.CALL_REFUSED, cause=cause.name.lower(), operation=operation, code=code)
         if self.subscription is not None:
             self.telemetry.add(_METRICS[cause])
             self.telemetry.add(Metric.DELIVERIES_BLOCKED)
 
     def load(self) -> None:
-        """Find the handler, where the function has a subscription; HandlerError."""
+        """Find the handler, if the function has a subscription. HandlerError."""
         if self.subscription is not None:
             assert self.deliverers
 
     def owns(self, subscription: SubscriptionTopology, origin: Region) -> bool:
-        """Whether this Region is to ring for an origin's lanes. Its own it always rings for: their function knows."""
+        """Tell if this Region must ring for an origin's lanes. It always rings for its own: their function knows."""
         if subscription.delivers(origin, self.region):
             return True
         standings = self._standings.get(subscription.name)
@@ -98,9 +98,8 @@ class Runtime:
             self._standings[subscription.name] = standings
         try:
             return standings.owns(origin)
-        except (
-            UndecodableItemError
-        ) as error:  # a ring that was not needed costs a read, and one that was not sent more
+        except UndecodableItemError as error:
+            # A ring that was not needed costs a read; one that was needed and not sent costs more.
             self.logger.error("who owns lanes is not known: they are rung", extra={"reason": str(error)})
             return True
 
@@ -110,17 +109,17 @@ class Runtime:
 
     @cached_property
     def deliverers(self) -> Seq[Deliverer]:
-        """The delivery of this function's subscription, once for each lane that it delivers at the same time.
+        """Deliverers of this function's subscription, one for each lane that it delivers at the same time.
 
-        What one remembers (how the circuit stood, which keys failed, how long attempts take) is its own, as if each ran
-        in an instance of the function: no lane waits for another to look at it.
+        What a deliverer remembers (the circuit's state, which keys failed, how long attempts take) is its own, as if
+        each ran in an instance of the function: no lane waits for another to look at it.
         """
         handler = self.observe(self._handler)
         return [self._deliverer(handler) for _ in range(self._lanes_at_once)]
 
     @cached_property
     def lanes_side_by_side(self) -> SideBySide:
-        """Delivers lanes at the same time, one for each of the deliverers."""
+        """Runs deliveries of lanes at the same time, one for each of the deliverers."""
         return self.side_by_side_of(self._lanes_at_once)
 
     @cached_property
@@ -136,7 +135,7 @@ class Runtime:
 
     @cached_property
     def _side_by_side(self) -> SideBySide:
-        return self.side_by_side_of(max(2, self.concurrency))  # two reads, at least
+        return self.side_by_side_of(max(2, self.concurrency))  # at least two, for reads
 
     @cached_property
     def _lanes_at_once(self) -> int:
@@ -145,7 +144,7 @@ class Runtime:
 
     @cached_property
     def _memory_bytes(self) -> int:
-        """For the events of a page, of each lane that is delivered at the same time."""
+        """Memory for the events of a page, for each lane that is delivered at the same time."""
         function = self.topology.deliver_function(self.own.name, self.region)
         share = limits.EVENTS_MEMORY_SHARE * function.memory_megabytes * 1024**2
         return int(share) // self._lanes_at_once
@@ -217,7 +216,7 @@ def using(runtime: Runtime) -> Iterator[None]:
 
 
 def current() -> Runtime:
-    """The runtime of this invocation."""
+    """Return the runtime of this invocation."""
     return _given.get() or _of_the_environment()
 
 
@@ -227,14 +226,14 @@ def _of_the_environment() -> Runtime:
 
 
 def deployed(settings: Settings) -> Runtime:
-    """The runtime of a process that is a function's own: what the library says goes where the function's lines go."""
+    """Return the runtime of a function's own process. Lines of the library go where the function's lines go."""
     topology = Topology(settings.definition)
     streams = KeptStreams()
     handler = OutputHandler(streams.output)
     service = settings.function or topology.fabric
     logger = Logger(service=service, serialize_stacktrace=False, logger_handler=handler)
     getLogger("eventfabric").addHandler(handler)
-    for name in (service, "eventfabric"):  # other handlers, Lambda's own too, fail where they cannot write
+    for name in (service, "eventfabric"):  # other handlers, such as Lambda's own, fail if they cannot write
         getLogger(name).propagate = False
     clients = Clients(settings.region, endpoint_url=settings.endpoint_url)
     runtime = Runtime(

@@ -1,1 +1,1 @@
-"""What users import: publishing on one side, handlers on the other."""
+"""The parts that users import: publishing on one side, handlers on the other."""

@@ -1,4 +1,4 @@
-"""The fabric for asyncio: the very same protocol, in threads, and nothing of it blocks the event loop.
+"""The fabric for asyncio: the same protocol, run in threads, so that none of it blocks the event loop.
 
     fabric = AsyncFabric(Fabric.connect())
     receipt = await fabric.publish("orders", key="customer-17", type="OrderPlaced", data={"order": "A-1"})
@@ -36,10 +36,10 @@ class _Run(Protocol):
 
 
 class AsyncFabric:
-    """A Fabric whose calls are awaited. `fabric`: the one that does the work, which may be used beside it."""
+    """A Fabric whose calls are awaited. `fabric`: the Fabric that does the work; it may be used directly as well."""
 
     def __init__(self, fabric: Fabric, *, calls_max: int = limits.ASYNC_CALLS_MAX) -> None:
-        """`calls_max`: calls under way at once; more wait for their turn."""
+        """`calls_max`: calls under way at the same time; more wait for their turn."""
         self.fabric = fabric
         self._threads = Workers(calls_max, "eventfabric-async", owner="this AsyncFabric")
 
@@ -57,7 +57,7 @@ class AsyncFabric:
         once: bool = False,
         acks: int = 1,
     ) -> Receipt:
-        """As Fabric.publish. Await one before the next of its key, or their order is left to chance."""
+        """Call Fabric.publish. Await each call before the next of its key, or their order is left to chance."""
         return await self._run(
             partial(
                 self.fabric.publish, stream, key=key, type=type, data=data, id=id, headers=headers, time=time,
@@ -66,11 +66,11 @@ class AsyncFabric:
         )  # fmt: skip
 
     async def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
-        """As Fabric.publish_many."""
+        """Call Fabric.publish_many."""
         return await self._run(partial(self.fabric.publish_many, stream, list(events), acks=acks))
 
     async def publish_again(self, error: IndeterminateAppendError) -> list[Receipt]:
-        """As Fabric.publish_again."""
+        """Call Fabric.publish_again."""
         return await self._run(partial(self.fabric.publish_again, error))
 
     def publisher(
@@ -82,7 +82,7 @@ class AsyncFabric:
         buffer_bytes_max: int = limits.PUBLISHER_BUFFER_BYTES_MAX,
         acks: int = 1,
     ) -> "AsyncPublisher":
-        """As Fabric.publisher; use it as an asynchronous context manager. Where it is full, `publish` is awaited."""
+        """Make a publisher like Fabric.publisher: an asynchronous context manager. While full, `publish` is awaited."""
         self._threads.check()
         publisher = self.fabric.publisher(
             stream, linger_ms=linger_ms, events_max=events_max, buffer_bytes_max=buffer_bytes_max, acks=acks,
@@ -91,7 +91,7 @@ class AsyncFabric:
         return AsyncPublisher(publisher, self._run)
 
     async def flush(self, timeout_seconds: float = limits.EXPRESS_FLUSH_SECONDS) -> bool:
-        """As Fabric.flush."""
+        """Call Fabric.flush."""
         return await self._run(partial(self.fabric.flush, timeout_seconds))
 
     def close(self) -> None:
@@ -114,28 +114,28 @@ class AsyncFabric:
 
 
 async def _apart(call: Callable[[], T]) -> T:
-    """Call it in a thread of its own: whatever closes must not wait for a thread behind the calls that it ends."""
+    """Call it in a thread of its own: closing must not wait for a thread of the pool that it closes."""
     closer = Workers(1, "eventfabric-close", owner="this AsyncFabric")
     try:
         called = get_running_loop().run_in_executor(closer, copy_context().run, call)
     except NoThreadError:
-        return call()  # nothing else would be: the loop waits
+        return call()  # no other way is left, though the loop waits meanwhile
     return await called
 
 
 class AsyncReceipt:
-    """The receipt to come of one event: `await` it. Raises why the event was not published."""
+    """Future receipt of one event: `await` it. Raises the error that kept the event from being published."""
 
     def __init__(self, pending: PendingReceipt) -> None:
         self._pending = pending
 
     @property
     def event_id(self) -> str:
-        """The event's id."""
+        """Id of the event."""
         return self._pending.event_id
 
     def done(self) -> bool:
-        """Whether it is known what became of the event."""
+        """Tell if the outcome of the event is known."""
         return self._pending.done()
 
     def __await__(self) -> Generator[object, None, Receipt]:
@@ -149,7 +149,7 @@ class AsyncReceipt:
                     known.set_result(None)
 
             def tell() -> None:
-                with suppress(RuntimeError):  # the loop was closed, with whoever waited
+                with suppress(RuntimeError):  # the loop was closed, and nobody waits any more
                     loop.call_soon_threadsafe(know)
 
             self._pending.when_done(tell)
@@ -158,7 +158,7 @@ class AsyncReceipt:
 
 
 class AsyncPublisher:
-    """A Publisher for asyncio; an asynchronous context manager that flushes on exit."""
+    """Publisher for asyncio: an asynchronous context manager that flushes on exit."""
 
     def __init__(self, publisher: Publisher, run: _Run) -> None:
         self._publisher = publisher
@@ -175,11 +175,11 @@ class AsyncPublisher:
         time: datetime | str | None = None,
         source: str | None = None,
     ) -> AsyncReceipt:
-        """Take an event, as soon as there is room; its receipt is to be awaited. InvalidEventError."""
+        """Take an event as soon as there is room. The receipt is to be awaited. InvalidEventError."""
         return await self._take(self._publisher.outgoing.encode(key, type, data, id, headers, time, source))
 
     async def publish_event(self, event: Event) -> AsyncReceipt:
-        """As `publish`, of an Event."""
+        """Take an Event, like `publish`."""
         return await self._take(self._publisher.outgoing.encode_event(event))
 
     async def flush(self) -> None:
@@ -187,7 +187,7 @@ class AsyncPublisher:
         await self._run(self._publisher.flush)
 
     async def close(self) -> None:
-        """As Publisher.close: raises the failures that nobody has seen, as one PublishFailedError."""
+        """Close like Publisher.close: raise the failures that nobody has seen, as one PublishFailedError."""
         await _apart(self._publisher.close)
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Runs a backfill in this process: plans it, and copies its slices with some workers until all are done."""
+"""Runner of backfills in this process: plans one, and copies its slices with some workers until all are done."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +18,15 @@ def run_backfill(
     planned: Callable[[list[SliceProgress]], None] = lambda slices: None,
     watch: Callable[[SliceProgress], None] = lambda progress: None,
 ) -> Report:
-    """Plan what is not planned yet, and copy what is not copied yet; returns what became of it.
+    """Plan what is not planned yet, and copy what is not copied yet. Return the result.
 
-    An interruption leaves it to be run again: it goes on from where it is.
+    After an interruption it can be run again: it goes on from where it was.
 
     Args:
-        backfiller: of the Region that is copied into.
-        backfill_id: a backfill that runs; of any other nothing is copied.
+        backfiller: the one of the Region that is copied into.
+        backfill_id: a backfill that is running; of any other nothing is copied.
         planned: told what is to be copied, as far as that is known, while it is being found.
-        watch: told how far a slice is, after each page, from whatever thread copies it.
+        watch: told the progress of a slice after each page, from whatever thread copies it.
 
     Raises:
         OutcomeUnknownError, ThrottledError: a service did not answer for long.
@@ -36,7 +36,7 @@ def run_backfill(
     workers = min(backfiller.find(backfill_id).workers, len(slices))
     if workers > 1:
         _in_threads(workers, lambda: work(backfiller, backfill_id, waiting, stopped.is_set, watch), stopped)
-    else:  # in the caller's thread: the local fabric wants one thread at a time
+    else:  # in the caller's thread: the local fabric bears one thread at a time
         work(backfiller, backfill_id, waiting, stopped.is_set, watch)
     return backfiller.finish(backfill_id)
 
@@ -44,7 +44,7 @@ def run_backfill(
 def plan(
     backfiller: Backfiller, backfill_id: str, planned: Callable[[list[SliceProgress]], None]
 ) -> list[SliceProgress]:
-    """All slices that are not done."""
+    """Plan to the end, and return all slices that are not done."""
     slices: list[SliceProgress] = []
     more: str | None = None
     while True:
@@ -63,7 +63,7 @@ def work(
     stopped: Callable[[], bool],
     watch: Callable[[SliceProgress], None],
 ) -> None:
-    """One worker: slice after slice, until none is left, or it is to stop."""
+    """Run one worker: copy slice after slice, until none is left or it is told to stop."""
     copier = backfiller.copier(backfill_id, stopped=stopped, watch=watch)
     for progress in waiting:
         if copier.copy(progress).ending in (Ending.STOPPED, Ending.CANCELLED):
@@ -77,11 +77,11 @@ def _in_threads(workers: int, job: Callable[[], None], stopped: Flag) -> None:
             for each in jobs:
                 each.result()
         finally:
-            stopped.set()  # after an interruption, or a failure of one, the others stop at their next record
+            stopped.set()  # if interrupted, or if one worker failed, the others stop at their next record
 
 
 class _Waiting:
-    """What workers take from, one at a time."""
+    """Slices that wait to be copied. Workers take them one at a time."""
 
     def __init__(self, slices: list[SliceProgress]) -> None:
         self._slices = iter(slices)

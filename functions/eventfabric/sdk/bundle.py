@@ -1,4 +1,4 @@
-"""Bundles: events of one lane on their way into one record; and receipts, which say what became of each."""
+"""Bundles, which are events of one lane on their way into one record; and receipts, which tell each event's outcome."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns
 from eventfabric.wire.payload_codec import Attributes
 
 ROW_MEMORY_BYTES: Final = 430
-"""At most so much memory does an event need beside its bytes, until it is appended: objects, and its place in lists."""
+"""Most memory that an event needs beside its bytes until it is appended: objects, and its place in lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where an event stands in the log: durable, and on its way to every subscription."""
+    """Place of an event in the log: it is durable, and on its way to every subscription."""
 
     origin: Region
     lane: Lane
@@ -32,7 +32,7 @@ class Receipt:
 
 
 class Bundle:
-    """Events of one lane on their way into one record, field by field; what neighbours have alike is there once."""
+    """Events of one lane on their way into one record, field by field. What neighbours share is stored once."""
 
     __slots__ = (
         "_batch",
@@ -63,10 +63,10 @@ class Bundle:
         self.keys: list[str] = []
         self.contents: list[bytes] = []
         self.attributes: Attributes | None = None
-        """Of the events that are put in now; see `begin`."""
+        """Attributes of the events that are added now; see `begin`."""
         self.room_bytes = EVENTS_BYTES_MAX
         self.beside_bytes = 0
-        """Memory of its events beside what each needs; see Encoded."""
+        """Memory of its events beside what every event needs; see Encoded."""
         self.opened = 0.0
         self.flag = Flag()
         self.appended: Appended | None = None
@@ -80,7 +80,7 @@ class Bundle:
         self._listeners: list[Callable[[], None]] = []
 
     def begin(self, attributes: Attributes) -> bool:
-        """Let these be the attributes of the events that follow; False where the record can name no further type."""
+        """Set the attributes of the events that follow. False if the record can name no further type."""
         if attributes[0] not in self._types:
             if len(self._types) >= limits.RECORD_TYPES_MAX:
                 return False
@@ -92,22 +92,22 @@ class Bundle:
 
     @property
     def memory_bytes(self) -> int:
-        """At most so much memory do its events need."""
+        """Most memory that its events need."""
         return EVENTS_BYTES_MAX - self.room_bytes + len(self.ids) * ROW_MEMORY_BYTES + self.beside_bytes
 
     def drop_half_event(self) -> None:
-        """Take an event back out that an interruption left in some columns and not in all."""
+        """Remove an event that an interruption left in some columns but not in all."""
         whole = min(len(self.ids), len(self.keys), len(self.contents))
         for column in (self.ids, self.keys, self.contents):
             del column[whole:]
 
     def batch(self, outgoing: Outgoing) -> Batch:
-        """The batch of its events; made once, by whichever thread asks first."""
+        """Return the batch of its events. Made once, by whichever thread asks first."""
         with self._lock:
             return self._packed(outgoing)
 
     def pack_ahead(self, outgoing: Outgoing) -> None:
-        """Make its batch before it is asked for; nothing where it is known already what became of it."""
+        """Make its batch before it is asked for, unless its outcome is known already."""
         with self._lock:
             if not self.flag.is_set():
                 self._packed(outgoing)
@@ -121,13 +121,13 @@ class Bundle:
         return self._batch
 
     def lose(self, error: BaseException) -> None:
-        """In a forked child, which can append nothing of its original: nobody there is to wait for it."""
+        """Give it up in a forked child, which can append nothing of its original; nobody waits for it there."""
         self._lock, self.flag, self.seal = Lock(), Flag(), None
         self.error = error
         self.finish()
 
     def finish(self) -> list[Callable[[], None]]:
-        """It is known what became of it: let the events go, but for their ids; returns whom to tell."""
+        """Mark its outcome as known, and drop the events but for their ids. Return the listeners to be called."""
         with self._lock:
             self.keys, self.contents, self._runs, self._starts = [], [], [], []
             self.attributes = self._batch = None
@@ -136,7 +136,7 @@ class Bundle:
         return listeners
 
     def when_done(self, call: Callable[[], None]) -> None:
-        """Call it when it is known what became of the events, from some thread; at once where it is."""
+        """Call `call` when the outcome of the events is known, from some thread; at once if it is known already."""
         with self._lock:
             if not self.flag.is_set():
                 self._listeners.append(call)
@@ -145,32 +145,32 @@ class Bundle:
 
 
 class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
-    """The receipt to come of one event."""
+    """Future receipt of one event."""
 
     _bundle: Bundle
     _index: int
 
     @property
     def event_id(self) -> str:
-        """The event's id."""
+        """Id of the event."""
         return self._bundle.ids[self._index]
 
     def done(self) -> bool:
-        """Whether it is known what became of the event."""
+        """Tell if the outcome of the event is known."""
         return self._bundle.flag.is_set()
 
     def hasten(self) -> None:
-        """Append the event now, in this thread, where the publisher has no threads that would."""
+        """Append the event now, in this thread, if the publisher has no threads that would."""
         bundle = self._bundle
         if bundle.seal is not None and not bundle.flag.is_set():
             bundle.seal(bundle)
 
     def when_done(self, call: Callable[[], None]) -> None:
-        """Call it as soon as that is known: at once, or from the thread that learns it, which it must not keep long."""
+        """Call `call` when the outcome is known: at once, or from the thread that learns it. It must return quickly."""
         self._bundle.when_done(call)
 
     def result(self, timeout_seconds: float | None = None) -> Receipt:
-        """The receipt; waits for it. Raises why the event was not published, or TimeoutError."""
+        """Wait for the receipt and return it. Raises the error that prevented publishing, or TimeoutError."""
         bundle = self._bundle
         self.hasten()
         if not bundle.flag.wait(timeout_seconds):
@@ -182,7 +182,7 @@ class PendingReceipt(msgspec.Struct, frozen=True, eq=False):
 
 
 class PendingReceipts(Sequence[PendingReceipt]):
-    """The receipts to come of many events, in their order. Each is made as it is looked at: there may be very many."""
+    """Future receipts of many events, in order. Each is made when it is looked at: there may be very many."""
 
     __slots__ = ("bundles", "indices")
 
@@ -195,7 +195,7 @@ class PendingReceipts(Sequence[PendingReceipt]):
     @overload
     def __getitem__(self, at: slice) -> list[PendingReceipt]: ...
     def __getitem__(self, at: int | slice) -> PendingReceipt | list[PendingReceipt]:
-        """The receipt to come of one event, or of some."""
+        """Return the future receipt of one event, or of several."""
         if isinstance(at, slice):
             return [self[index] for index in range(*at.indices(len(self)))]
         return PendingReceipt(self.bundles[at], self.indices[at])
@@ -205,7 +205,7 @@ class PendingReceipts(Sequence[PendingReceipt]):
 
 
 def receipt(appended: Appended, index: int, event_id: str) -> Receipt:
-    """The receipt of the event at `index` of an appended batch."""
+    """Return the receipt of the event at `index` of an appended batch."""
     return Receipt(
         appended.lane.origin, appended.lane, identity.Sequence(appended.sequence + index), event_id
     )

@@ -1,7 +1,7 @@
 """A publisher's bundles: which are open, which are sealed, who appends them, and how much memory they take together.
 
-Per lane: an open bundle that takes events, sealed bundles that wait, and at most one append under way, so that the
-events of a key stand in the log in the order in which they were published.
+Each lane has an open bundle that takes events, sealed bundles that wait, and at most one append under way, so that
+the events of a key stand in the log in the order in which they were published.
 """
 
 from collections import deque
@@ -34,13 +34,13 @@ from eventfabric.wire.payload_codec import Attributes
 _log = getLogger("eventfabric")
 _OWNER = "this publisher"
 _LOOK_AGAIN_SECONDS = 1.0
-"""Who waits looks so often whether an interruption left anything half done."""
+"""Time after which whoever waits checks again if an interruption left anything half done."""
 _TURN_SECONDS = 5 * _LOOK_AGAIN_SECONDS
-"""After so long without a look, whoever waited for room was interrupted."""
+"""Time without such a check after which a thread that waited for room counts as interrupted."""
 
 
 class Bundles:
-    """Takes events into bundles, and has them appended. Safe to use from several threads."""
+    """Collector of events into bundles, which it has appended. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -53,23 +53,23 @@ class Bundles:
         acks: int,
         waits: bool,
     ) -> None:
-        """Settings as those of the publisher, which has checked them. `waits`: whether `take` waits for room."""
+        """The settings are those of the publisher, which has checked them. `waits`: `take` waits for room."""
         self._waits = waits
         self._outgoing = outgoing
         self._acks = acks
         self._linger_seconds = linger_seconds
         self._last_index = events_max - 1
         self._buffer_bytes_max = buffer_bytes_max
-        # The lock itself, and not a condition, is what `take` enters: that is C, and runs for every event.
+        # `take` enters the lock itself, and not a condition: that is C, and runs for every event.
         self._lock = RLock()
         self._changes = Changes()
         self._wake: SimpleQueue[None] = SimpleQueue()
-        """Wakes the lingerer; from anywhere, also from within the collection of garbage."""
+        """Queue that wakes the lingerer. It can be put to from anywhere, even from within garbage collection."""
         self._open: dict[LaneIndex, Bundle] = {}
         self._sealed: dict[LaneIndex, deque[Bundle]] = {}
         self._turns: dict[int, float] = {}
-        """Which threads wait for room, and when each last looked: one after the other, or an event would wait for ever
-        among smaller ones."""
+        """Threads that wait for room, and when each last checked for it. They take turns: otherwise a large event could
+        wait for ever while smaller ones get the room."""
         self._unclaimed: set[LaneIndex] = set()
         self._handed_on: set[LaneIndex] = set()
         """Lanes that a worker was told to append, and has not begun with."""
@@ -83,19 +83,19 @@ class Bundles:
         self._is_copied = False
         self._is_abandoned = False
         self._gave_up = False
-        # Without workers every append runs in the caller's thread: the local fabric wants one thread at a time.
+        # Without workers, appends run in the caller's thread: the local fabric bears one thread at a time.
         self._parallel_lanes = parallel_lanes
         self._pool = (
             Workers(parallel_lanes, "eventfabric-publisher", owner=_OWNER) if parallel_lanes else None
         )
         self._lingerer: Thread | None = None
         self._lingers_until = inf
-        """When the lingerer looks again, if nobody wakes it."""
+        """Time at which the lingerer looks again if nobody wakes it."""
         exits.opened(self)
         when_forked(self._forget)
 
     def _forget(self) -> None:
-        """In a forked child: the events, and the threads that append them, are the original's."""
+        """Drop everything in a forked child: the events, and the threads that append them, are the original's."""
         self._lock = RLock()
         self._changes = Changes()
         self._closed = self._is_copied = True
@@ -124,7 +124,7 @@ class Bundles:
             raise EventFabricError("the publisher is closed: publish inside its with block")
 
     def take(self, encoded: Encoded, receipts: PendingReceipts, *, waits: bool | None = None) -> None:
-        """Put events into the open bundles of their lanes: all at once where there is room for all. BufferFullError."""
+        """Put events into the open bundles of their lanes: all at once if there is room for all. BufferFullError."""
         if self._lingerer is None and self._pool is not None:
             self._start_lingerer()
         memory_bytes = encoded.size_bytes + len(encoded) * ROW_MEMORY_BYTES + encoded.beside_bytes
@@ -152,7 +152,7 @@ class Bundles:
         self._room_bytes -= memory_bytes
         try:
             self._put(encoded, receipts, behind)
-        except BaseException:  # an interruption: no event more is taken
+        except BaseException:  # an interruption: no further event is taken
             self._mend()
             raise
 
@@ -165,7 +165,7 @@ class Bundles:
         *,
         waits: bool,
     ) -> None:
-        """Take an event as soon as it fits, or is alone; in turn with others that wait. BufferFullError."""
+        """Take an event as soon as it fits, or nothing else is held; in turn with others that wait. BufferFullError."""
         me = get_ident()
         try:
             while True:
@@ -183,17 +183,17 @@ class Bundles:
         finally:
             with self._lock:
                 self._turns.pop(me, None)
-                self._changes.tell()  # whose turn it is now may have room
+                self._changes.tell()  # the thread whose turn it is now may have room
 
     def _is_next(self, thread: int) -> bool:
-        """Tell whether it is the thread's turn. Those before it that look no more were interrupted."""
+        """Tell if it is the thread's turn. Threads before it that do not check any more were interrupted."""
         since = monotonic() - _TURN_SECONDS
         for other in [other for other, looked in self._turns.items() if looked < since]:
             del self._turns[other]
         return next(iter(self._turns)) == thread
 
     def _put(self, encoded: Encoded, receipts: PendingReceipts, behind: list[Bundle]) -> None:
-        """Runs for every event. `behind`: gets the bundles that were sealed, and wait for one that is on the wire."""
+        """Add events to bundles; runs for every event. `behind`: gets sealed bundles that wait for one on the wire."""
         attributes, around_bytes = encoded.attributes, encoded.around_bytes
         opened, last_index = self._open, self._last_index
         bundles, indices = receipts.bundles.append, receipts.indices.append
@@ -218,7 +218,7 @@ class Bundles:
         bundle.beside_bytes += encoded.beside_bytes
 
     def _mend(self) -> None:
-        """Put right what an interruption of a caller may have left half done; harmless where nothing is."""
+        """Repair what an interruption of a caller may have left half done. Harmless if nothing is."""
         for index, waiting in list(self._sealed.items()):
             while waiting and waiting[0].flag.is_set():
                 waiting.popleft()
@@ -230,7 +230,7 @@ class Bundles:
             lane = waiting[0].lane
             if not (index in self._appending or index in self._handed_on or lane in self._left_to_callers):
                 self._have_appended(lane)
-        # How far an event was put in is not known: it was not taken, and holds no memory.
+        # It is not known how far an event was added: it was not taken, and holds no memory.
         for index, bundle in list(self._open.items()):
             bundle.drop_half_event()
             if len(bundle.ids) > self._last_index:
@@ -255,14 +255,14 @@ class Bundles:
             self._wait_until(bundle.flag.is_set)
 
     def close(self, within_seconds: float = inf) -> tuple[list[Bundle], int]:
-        """Take no more, flush, and stop; returns what failed, once, and how many events were published.
+        """Take no more, flush, and stop. Return what failed (once), and how many events were published.
 
-        What takes longer than it may is left to the end of the process, which waits no more, and tells what was lost.
+        What takes longer is left to the end of the process, which waits no longer and reports what was lost.
         """
         with self._lock:
             self._closed = True
-            self._seal_all()  # under the lock that closes it: what is taken before is not left behind
-            self._changes.tell()  # who waits for room waits no more
+            self._seal_all()  # under the lock that closes it: nothing that was taken before is left behind
+            self._changes.tell()  # whoever waits for room stops waiting
             self._wake.put(None)
         self.finish(monotonic() + within_seconds)
         with self._lock:
@@ -279,7 +279,7 @@ class Bundles:
         exits.closed(self)
 
     def abandon(self) -> bool:
-        """Nobody holds the publisher any more: its threads append what is left, and end. False where it was closed."""
+        """Let its threads append what is left, and end: nobody holds the publisher any more. False if it was closed."""
         if self._closed:
             return False
         self._is_abandoned = True
@@ -289,16 +289,16 @@ class Bundles:
         return True
 
     def hurry(self) -> None:
-        """Have all that was taken appended."""
+        """Begin to append all that was taken."""
         with self._lock:
             self._seal_all()
 
     def finish(self, until: float) -> None:
-        """Wait until it is, until so much on the monotonic clock; not at all where that was given up before."""
+        """Wait until all is appended, or until `until` on the monotonic clock; not at all if this was given up."""
         self._wait_until(lambda: not self._sealed or self._gave_up, until)
 
     def lost(self) -> int:
-        """How many events are not published, as far as anybody was not told so."""
+        """Return the number of events that are not published, except those whose failure somebody has seen."""
         with self._lock:
             left = chain(self._open.values(), *self._sealed.values())
             failed = sum(len(bundle.ids) - len(bundle.seen) for bundle in self._failed)
@@ -308,7 +308,7 @@ class Bundles:
         return size <= self._room_bytes or not (self._open or self._sealed)
 
     def _wait_until(self, is_so: Callable[[], bool], until: float = inf) -> None:
-        """Wait until something is so, or until so much on the monotonic clock; append what is left to the callers."""
+        """Wait until `is_so`, or until `until` on the monotonic clock. Append meanwhile what is left to the callers."""
         while True:
             with self._lock:
                 left = until - monotonic()
@@ -326,14 +326,14 @@ class Bundles:
                 self._mend()
 
     def _append_what_is_left(self) -> None:
-        """Append what is left to the callers. Without the lock."""
+        """Append what is left to the callers. Call it without the lock."""
         while self._left_to_callers:
             with suppress(IndexError):  # another caller was faster
                 self._append_waiting(self._left_to_callers.popleft())
 
     def _seal_fullest(self) -> None:
-        """Give the idle workers the fullest bundles. The others go on filling up: to seal all that is open each time
-        that there is no room would make ever smaller records, and each costs a call.
+        """Give the idle workers the fullest bundles. The others go on filling up: to seal all that is open whenever
+        there is no room would make ever smaller records, and each record costs a call.
         """
         idle = max(self._parallel_lanes, 1) - len(self._sealed)
         if idle > 0:
@@ -342,7 +342,7 @@ class Bundles:
                 self._seal(bundle.lane.index)
 
     def _bundle_for(self, lane: LaneIndex, attributes: Attributes, size: int) -> Bundle:
-        """The open bundle of a lane that takes an event of so many bytes and of these attributes next."""
+        """Return the open bundle of a lane that can take an event of `size` bytes with these attributes next."""
         bundle = self._open.get(lane)
         if bundle is not None:
             if size <= bundle.room_bytes and bundle.begin(attributes):
@@ -352,9 +352,8 @@ class Bundles:
         bundle.begin(attributes)
         bundle.opened = monotonic()
         if self._pool is not None:
-            self._have_sealed_in_time(
-                bundle
-            )  # before it is there: once woken, the lingerer waits for the lock
+            # Before the bundle is there: once woken, the lingerer waits for the lock.
+            self._have_sealed_in_time(bundle)
         self._open[lane] = bundle
         return bundle
 
@@ -369,12 +368,12 @@ class Bundles:
                 self._lingerer = lingerer
 
     def _have_sealed_in_time(self, bundle: Bundle) -> None:
-        """Wake the lingerer where it would look too late."""
+        """Wake the lingerer if it would look too late for this bundle."""
         if bundle.opened + self._linger_seconds < self._lingers_until:
             self._wake.put(None)
 
     def _linger(self) -> None:
-        """Seal bundles that have lingered. One whose lane is busy can as well take more events until that is free."""
+        """Seal bundles that have lingered. While its lane is busy, a bundle may as well take more events."""
         mended = monotonic()
         while not (self._closed or self._is_abandoned):
             with self._lock:
@@ -416,7 +415,7 @@ class Bundles:
             self._seal(index)
 
     def _seal(self, index: LaneIndex) -> bool:
-        """Let a lane's open bundle be appended; whether it has to wait for the one before it."""
+        """Let a lane's open bundle be appended. Return True if it has to wait for the one before it."""
         try:
             return self._seal_one(index)
         except BaseException:  # an interruption
@@ -434,7 +433,7 @@ class Bundles:
         return False
 
     def _have_appended(self, lane: Lane) -> None:
-        """Have a worker append what is sealed of a lane; where there is none, that is left to the callers."""
+        """Have a worker append the sealed bundles of a lane; if there is none, leave them to the callers."""
         if not self._is_given_to_a_worker(lane):
             self._unclaimed.add(lane.index)
             self._left_to_callers.append(lane)
@@ -452,11 +451,11 @@ class Bundles:
         return False
 
     def _append_waiting(self, lane: Lane) -> None:
-        """Append a lane's sealed bundles, one after the other; after a failure those behind it are held back."""
+        """Append a lane's sealed bundles one after the other. After a failure, those behind it are held back."""
         try:
             if self._claim(lane):
                 self._append_one_after_another(lane, self._sealed[lane.index])
-        except BaseException:  # for this thread, and raised again
+        except BaseException:  # meant for this thread, and raised again
             with self._lock:
                 if self._appending.get(lane.index) == get_ident():
                     del self._appending[lane.index]
@@ -464,7 +463,7 @@ class Bundles:
             raise
 
     def _claim(self, lane: Lane) -> bool:
-        """Take it on to append a lane; False where somebody else did."""
+        """Claim a lane for this thread to append. False if another thread did."""
         with self._lock:
             if lane.index not in self._unclaimed:
                 return False
@@ -477,11 +476,11 @@ class Bundles:
         interruption: BaseException | None = None
         while True:
             bundle = waiting[0]
-            if bundle.appended is None and bundle.error is None:  # else an interruption came right behind
+            if bundle.appended is None and bundle.error is None:  # else interrupted right after the append
                 interruption = self._append(bundle)
             with self._lock:
                 told = self._finish(bundle)
-                waiting.popleft()  # not before: of a bundle that is nowhere, nobody would be told
+                waiting.popleft()  # not before: nobody would be told about a bundle that is nowhere
                 if bundle.error is not None:
                     while waiting:
                         behind = waiting[0]
@@ -495,14 +494,14 @@ class Bundles:
                 if not goes_on:
                     del self._appending[lane.index]
                     if self._gave_up and not self._sealed and self._pool is not None:
-                        self._pool.close(0)  # what failed is told at the end of the process
+                        self._pool.close(0)  # failures are reported at the end of the process
                 self._changes.tell()
             for tell in told:
                 try:
                     tell()
-                except Exception:  # of whoever waited, and nobody else's
+                except Exception:  # the listener's own failure, and nobody else's
                     _log.exception("what waited for a receipt of lane %s failed", lane)
-                except BaseException as error:  # for the thread, once what it has to do is done
+                except BaseException as error:  # for the thread, once its work is done
                     interruption = error
             if not goes_on:
                 if interruption is not None:
@@ -510,20 +509,18 @@ class Bundles:
                 return
 
     def _append(self, bundle: Bundle) -> BaseException | None:
-        """Append a bundle; returns what interrupted that, for the thread to raise."""
+        """Append a bundle. Return the interruption of that, if there was one, for the thread to raise."""
         try:
             bundle.appended = self._outgoing.append(
                 bundle.lane, bundle.batch(self._outgoing), acks=self._acks
             )
-        except (
-            BaseException
-        ) as error:  # the caller's to see, through the receipt: a worker has nobody to tell
+        except BaseException as error:  # told through the receipt: a worker has nobody to tell
             bundle.error = error
             return None if isinstance(error, Exception) else error
         return None
 
     def _goes_on(self, lane: Lane, waiting: deque[Bundle]) -> bool:
-        """Whether this thread is to append what is next in the lane, now that one was appended."""
+        """Tell if this thread is to append the next bundle of the lane, now that one was appended."""
         opened = self._open.get(lane.index)
         if not waiting and opened is not None and self._pool is not None:
             if monotonic() >= opened.opened + self._linger_seconds:
@@ -533,11 +530,11 @@ class Bundles:
         if not waiting:
             del self._sealed[lane.index]
             return False
-        # Else behind the lanes that wait for a worker.
+        # Otherwise the lane goes behind those that wait for a worker.
         return len(self._sealed) <= self._parallel_lanes or not self._is_given_to_a_worker(lane)
 
     def _finish(self, bundle: Bundle) -> list[Callable[[], None]]:
-        """Count the bundle's events as done; returns whom to tell, once the lock is free."""
+        """Count the bundle's events as done. Return the listeners, to be called once the lock is free."""
         self._room_bytes += bundle.memory_bytes
         if bundle.error is None:
             self._published += len(bundle.ids)

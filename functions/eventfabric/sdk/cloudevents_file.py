@@ -1,4 +1,4 @@
-"""Reads CloudEvents from a file of JSON lines, one line at a time; a bad line spoils no other."""
+"""Reader of CloudEvents from a file of JSON lines, one line at a time. A bad line spoils no other."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -11,19 +11,19 @@ from eventfabric.wire.cloudevent import KeyRule, parse_cloudevent
 from eventfabric.wire.payload_codec import stored
 
 _SURELY_FITS_BYTES = limits.RECORD_PAYLOAD_BYTES_MAX // 2
-"""An event takes less room than its line, but for what is added where the line leaves it out (id, time, source)."""
+"""Size of a line whose event surely fits: it takes less than its line, but for an id, time or source that is added."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_cloudevents(
     file: BinaryIO, *, name: str, key_rule: KeyRule | None = None
 ) -> Iterator[tuple[int, Event | MalformedCloudEventError]]:
-    """Each line that is not blank: its number from 1, and its event or all that is wrong with it.
+    """Yield each line that is not blank: its number from 1, and its event or all that is wrong with it.
 
     Args:
-        file: binary, UTF-8, a CloudEvent in JSON on each line; a byte order mark is passed over.
-        name: of the file, for the errors, which say `name:line`.
-        key_rule: where the key of each stands, as `KeyRule.parse` reads it; default partitionkey, else subject.
+        file: binary, UTF-8, one CloudEvent in JSON on each line; a byte order mark is skipped.
+        name: name of the file for the errors, which say `name:line`.
+        key_rule: the place of each key, as `KeyRule.parse` reads it; default: partitionkey, else subject.
     """
     number = 0
     while line := file.readline(limits.CLOUDEVENT_LINE_BYTES_MAX + 1):
@@ -51,7 +51,7 @@ def _event_of(line: bytes, where: str, key_rule: KeyRule | None) -> Event | Malf
 
 
 def _on_one_line(text: str) -> str:
-    """A name in the line may hold anything, ends of lines and a terminal's commands too."""
+    """Escape what does not print: names in the file may hold anything, even line ends and a terminal's commands."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

@@ -1,4 +1,4 @@
-"""What a handler is told of its delivery, the transaction that it may write into, and its steps."""
+"""The delivery as its handler sees it: facts, the transaction that it may write into, and its steps."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
@@ -13,9 +13,9 @@ from eventfabric.sdk.step import Step, StepMaker
 class Transaction:
     """DynamoDB writes that commit together with the subscription's cursor: all of them once, or none.
 
-    Values are plain Python (str, int, float, Decimal, bool, None, bytes, list, dict, set). A write whose condition
-    fails is the event's failure. Between events of one key a handler always reads what it wrote before; rows that
-    several keys share need a condition or an ADD, as they do between lanes anyway.
+    Values are plain Python (str, int, float, Decimal, bool, None, bytes, list, dict, set). If a write's condition
+    fails, the event fails. Between events of one key a handler always reads what it wrote before; rows that several
+    keys share need a condition or an ADD, as they do between lanes anyway.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Transaction:
         self._add("Delete", {"TableName": table, "Key": _attributes(key)}, expressions)
 
     def check(self, table: str, key: Mapping[str, object], *, condition: str, **expressions: Any) -> None:
-        """Commit only if the condition holds of an item."""
+        """Commit only if the condition holds for an item."""
         self._add(
             "ConditionCheck",
             {"TableName": table, "Key": _attributes(key)},
@@ -73,9 +73,9 @@ class Transaction:
 class Delivery:
     """One attempt at handing events to a subscription.
 
-    `event` is the event of a handler that takes one (for handlers that take only its payload); `events` those of a
-    batch handler. `is_replay`: they were handed out before, since the subscription is replayed (or fed from another
-    that had them); a batch never mixes replays and new events.
+    `event` is the event of a handler that takes one (also if it takes only the payload); `events` are those of a batch
+    handler. `is_replay`: they were handed out before, since the subscription is replayed (or fed from another that had
+    them); a batch never mixes replays and new events.
     """
 
     __slots__ = (
@@ -115,7 +115,7 @@ class Delivery:
         self._ended = False
 
     def end(self) -> None:
-        """The handler returned, or raised: what it writes from now on has no commit to go with."""
+        """End the delivery when the handler has returned or raised: later writes would have no commit to go with."""
         self._ended = True
         if self._transaction is not None:
             self._transaction.ended = True
@@ -127,12 +127,12 @@ class Delivery:
 
     @property
     def remaining_seconds(self) -> float:
-        """Time left for this attempt before the lane is handed back."""
+        """Seconds left for this attempt before the lane is handed back."""
         return max(0.0, (self._deadline_ms - self._clock.now_ms()) / 1000)
 
     @property
     def transaction(self) -> Transaction:
-        """Writes that commit with the cursor; only for subscriptions with guarantee = "exactly_once"."""
+        """Writes that commit with the cursor. Only for subscriptions with guarantee = "exactly_once"."""
         if self._transaction is None:
             raise HandlerError(
                 f'subscription {self.subscription} has no transaction: set guarantee = "exactly_once" in the definition'
@@ -142,22 +142,22 @@ class Delivery:
     def once(
         self, name: str, *, event: Event | None = None, verify: Callable[[Step], bool] | None = None
     ) -> Step:
-        """A step: an effect outside DynamoDB that is not to happen twice for an event, whatever crashes.
+        """Make a step: an effect outside DynamoDB that must not happen twice for an event, whatever crashes.
 
             with delivery.once("charge", verify=was_charged) as step:
                 if not step.done:
                     step.result = payments.charge(order, idempotency_key=step.key)
 
-        A record notes it before and after (2 writes); `step.result`, plain JSON, is there again at later attempts. If
-        the process dies in the block, nobody knows whether it happened. Then `verify(step)` says so: True, False, or it
-        raises if it cannot tell and is asked again at the next attempt. Without one the event is a dead letter, and a
-        person settles it (`eventfabric steps settle`). If the block raises, the step begins again at the next attempt;
-        with `verify`, after asking that.
+        A record notes the step before and after (2 writes); `step.result`, plain JSON, is there again at later
+        attempts. If the process dies in the block, nobody knows if the effect happened. Then `verify(step)` decides: it
+        returns True or False, or raises if it cannot tell, and is asked again at the next attempt. Without `verify` the
+        event becomes a dead letter, and a person settles the step (`eventfabric steps settle`). If the block raises,
+        the step begins again at the next attempt; with `verify`, after asking that.
 
         Args:
-            name: of the step, within its subscription: 1 to 64 letters, digits, '.', '_' and '-'.
-            event: whose step it is; needed in handlers of several events.
-            verify: finds out from the other side, by `step.key`, whether the effect happened; may set `step.result`.
+            name: name of the step within its subscription: 1 to 64 letters, digits, '.', '_' and '-'.
+            event: the event whose step it is; needed in handlers of several events.
+            verify: finds out from the other side, by `step.key`, if the effect happened; may set `step.result`.
 
         Raises:
             HandlerError: wrong use.
@@ -175,6 +175,6 @@ class Delivery:
 def _attributes(values: Mapping[str, object]) -> dict[str, Any]:
     from eventfabric.aws.attributes import (
         to_attributes,
-    )  # imports boto3, which importing eventfabric must not
+    )  # imports boto3: only if needed
 
     return to_attributes(values)

@@ -1,7 +1,7 @@
-"""The end of the process: what was published and not yet appended gets a little time, and what is lost then is told.
+"""The end of the process: what was published and not yet appended gets a little time; what is lost is reported.
 
-Without it the interpreter would wait for every thread, minutes behind an endpoint that is gone, or drop events and
-say nothing.
+Without it the interpreter would wait for every thread, for minutes if an endpoint is gone, or drop events and say
+nothing.
 """
 
 import atexit
@@ -20,41 +20,41 @@ from eventfabric.deadline import call_within
 
 
 class Unfinished(Protocol):
-    """What has work that the end of a process may cut off."""
+    """Owner of work that the end of a process may cut off."""
 
     def hurry(self) -> None:
-        """Begin with all of it."""
+        """Begin with all of the work."""
         ...
 
     def finish(self, until: float) -> None:
-        """Wait for it, until so much on the monotonic clock."""
+        """Wait for the work, until `until` on the monotonic clock."""
         ...
 
     def lost(self) -> int:
-        """How many events are not published."""
+        """Return the number of events that are not published."""
         ...
 
 
 _open: dict[int, Unfinished | ref[Unfinished]] = {}
 _finalized_in = -1
-"""The child process of multiprocessing whose end is looked after: it runs nothing of atexit."""
+"""The child process of multiprocessing whose end is looked after by its finalizers: it runs nothing of atexit."""
 
 
 def opened(unfinished: Unfinished, *, as_long_as_held: bool = False) -> None:
-    """Look after it at the end of the process, until it is closed; or no longer than somebody else holds it."""
+    """Look after work at the end of the process until it is closed; `as_long_as_held`: only while somebody holds it."""
     number = id(unfinished)
     _open[number] = ref(unfinished, partial(_open.pop, number)) if as_long_as_held else unfinished
     _look_after_children()
 
 
 def closed(unfinished: Unfinished) -> None:
-    """It has nothing left. May be called from within the collection of garbage."""
+    """Stop looking after work that is done. May be called from within garbage collection."""
     _open.pop(id(unfinished), None)
 
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Leave what is opened in the block to nobody: it belongs to processes that are simulated, and end with it."""
+    """Look after no work that is opened in the block: it belongs to simulated processes, and ends with them."""
     before = set(_open)
     try:
         yield
@@ -83,7 +83,7 @@ def _end() -> None:
         for one in unfinished:
             call_within(until - monotonic(), one.finish, until)
     except (KeyboardInterrupt, SystemExit):
-        pass  # somebody is in a hurry, by hand or by a signal's handler: what is left is told below
+        pass  # somebody is in a hurry, by hand or by a signal's handler: what is left is reported below
     finally:
         _tell_lost(unfinished)
 

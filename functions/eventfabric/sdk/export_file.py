@@ -1,4 +1,4 @@
-"""Export file: the records of a lane out of a file that DynamoDB exported, as a copy of the log."""
+"""Export file: a file that DynamoDB exported, read as a copy of the log for the records of a lane."""
 
 import gzip
 import zlib
@@ -18,15 +18,16 @@ _GZIP = b"\x1f\x8b"
 
 
 class ExportFile:
-    """One data file of an export to S3 as DynamoDB JSON, a line an item, as it is or under gzip."""
+    """One data file of an export to S3 as DynamoDB JSON, one item a line, plain or under gzip."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
-        """Read the records of a lane: all of them at once, by one way through the file.
+        """Read the records of a lane: all of them at once, in one pass through the file.
 
-        SettingError, OSError: the file cannot be read, or is no export. UndecodableRecordError: a record of the lane.
+        SettingError, OSError: the file cannot be read, or is not an export. UndecodableRecordError: a record of the
+        lane cannot be decoded.
         """
         lines = self._lines(str(lane.origin).encode())
         items = [item for item in lines if item.get(PK) == {"S": str(lane)} and _sequence(item) >= start]
@@ -34,7 +35,7 @@ class ExportFile:
         return Page(tuple(map(from_item, sorted(wanted, key=_sequence))), more=False)
 
     def _lines(self, mention: bytes) -> Iterator[Item]:
-        """Yield the items of all lines in which some bytes stand."""
+        """Yield the items of all lines that contain `mention`."""
         number = 0
         try:
             with self._open() as file:
@@ -57,6 +58,6 @@ class ExportFile:
 
 
 def _sequence(item: Item) -> int:
-    """The sequence of a record's item; below all of them for what else stands in the table."""
+    """Return the sequence of a record's item; -1, below all of them, for anything else in the table."""
     digits = item.get(SK, {}).get("N", "")
     return int(digits) if isinstance(digits, str) and digits.isdecimal() and len(digits) < 20 else -1

@@ -3,8 +3,8 @@
     publish ── append ── returns
                   └── a thread of its own: lane and tail to the queues of the Region's subscriptions
 
-The relay rings the same doorbell a moment later, and the queue drops it. So what fails here costs time and no event:
-nothing is tried again, and a queue that cannot be rung (an outage, a lacking grant) is left alone for a while.
+The relay rings the same doorbell a moment later, and the queue drops it. So what fails here costs time but no event:
+nothing is tried again, and a queue that cannot be rung (an outage, a missing grant) is left alone for a while.
 """
 
 from collections.abc import Callable
@@ -28,12 +28,12 @@ _log = getLogger("eventfabric")
 
 
 class Express:
-    """Rings for what one process appends. Holds a doorbell a lane and subscription at most, whatever is published."""
+    """Ringer for what one process appends. Holds one doorbell a lane and subscription at most, whatever is appended."""
 
     def __init__(
         self, doorbells_of: Callable[[Region], Doorbells], *, clock: Clock, has_threads: bool = True
     ) -> None:
-        """Without threads of its own it rings in the caller's."""
+        """Without `has_threads`, doorbells are rung in the caller's thread."""
         self._doorbells_of = doorbells_of
         self._clock = clock
         self._has_threads = has_threads
@@ -47,7 +47,7 @@ class Express:
         self._running: set[Flag] = set()
 
     def ring(self, stream: StreamTopology, record: Record) -> None:
-        """Have every subscription rung that wants an event of the record, and whose lane this Region delivers."""
+        """Ring every subscription that wants an event of the record, and whose lane this Region delivers."""
         lane = record.lane
         bell: Doorbell | None = None
         for subscription in stream.subscriptions:
@@ -63,18 +63,18 @@ class Express:
                     self._run(ringer)
 
     def hurry(self) -> None:
-        """Nothing waits for more."""
+        """Do nothing: no doorbell waits to be sent with others."""
 
     def finish(self, until: float) -> None:
-        """At the end of the process, wait for what is being rung; the relay rings the rest."""
+        """Wait, at the end of the process, for what is being rung; the relay rings the rest."""
         self.wait(max(0.0, until - monotonic()))
 
     def lost(self) -> int:
-        """No event is lost with a doorbell."""
+        """Return 0: no event is lost with a doorbell."""
         return 0
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait until all that was taken is rung; False where that took too long, or no thread can be had for it."""
+        """Wait until all that was taken is rung. False if that takes too long, or no thread can be had for it."""
         left = [ringer for ringer in list(self._ringers.values()) if ringer.is_left()]
         started = [self._run(ringer) for ringer in left]
         until = monotonic() + timeout_seconds
@@ -87,7 +87,7 @@ class Express:
             return self._ringers.setdefault((region, subscription), made)
 
     def _run(self, ringer: "_Ringer") -> bool:
-        """Have somebody ring; False where no thread can be had for now."""
+        """Have somebody ring. False if no thread can be had for now."""
         if not self._has_threads:
             ringer.ring_all()
             return True
@@ -114,7 +114,7 @@ class Express:
     def _ring_all(self, ringer: "_Ringer", rung: Flag) -> None:
         try:
             ringer.ring_all()
-        except Exception:  # nobody waits for its outcome, and the relay rings what it did not
+        except Exception:  # nobody waits for the outcome, and the relay rings what this did not
             _log.exception("doorbells were not rung, and are left to the relay")
         finally:
             self._running.discard(rung)
@@ -122,7 +122,7 @@ class Express:
 
 
 class _Ringer:
-    """The doorbells of one queue that wait to be sent: of each lane the newest."""
+    """Doorbells of one queue that wait to be sent: the newest of each lane."""
 
     def __init__(
         self, doorbells_of: Callable[[Region], Doorbells], region: Region, subscription: str, clock: Clock
@@ -137,7 +137,7 @@ class _Ringer:
         self._silent_until_ms: int | None = None
 
     def take(self, bell: Doorbell) -> bool:
-        """Whether somebody must call `ring_all` for it: nobody is at it."""
+        """Take a doorbell. True if the caller must then call `ring_all`, since nobody is ringing."""
         with self._lock:
             if self._silent_until_ms is not None:
                 if self._clock.steady_ms() < self._silent_until_ms:
@@ -152,18 +152,18 @@ class _Ringer:
             return True
 
     def is_left(self) -> bool:
-        """Tell whether doorbells wait that nobody is at; then whoever asks must call `ring_all`."""
+        """Tell if doorbells wait and nobody is ringing; then the caller must call `ring_all`."""
         with self._lock:
             is_left = bool(self._waiting) and not self._is_ringing
             self._is_ringing |= is_left
             return is_left
 
     def leave(self) -> None:
-        """Nobody could be found to ring what waits."""
+        """Stop ringing: nobody could be found to ring what waits."""
         self._is_ringing = False
 
     def ring_all(self) -> None:
-        """Send all that waits, and what comes meanwhile."""
+        """Send all doorbells that wait, and those that come meanwhile."""
         while True:
             with self._lock:
                 bells = list(self._waiting.values())
@@ -175,7 +175,7 @@ class _Ringer:
                 failed = self._doorbells_of(self._region).ring(self._subscription, bells)
             except PortError:
                 failed = bells
-            except BaseException:  # nobody is at it any more, and the next doorbell must find that
+            except BaseException:  # nobody is ringing any more, and the next doorbell must find that
                 self._is_ringing = False
                 raise
             if failed:

@@ -1,4 +1,4 @@
-"""The fabric as a producer sees it: connect, publish, know where it stands."""
+"""The fabric as a producer sees it: connect, publish, and know where an event stands."""
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Seq
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Fabric:
-    """A fabric as one Region publishes to it; threads may share one.
+    """A fabric as seen from the Region that one publishes in; threads may share one.
 
     Make one per process, with `connect` or `from_definition`.
     """
@@ -88,7 +88,8 @@ class Fabric:
         endpoint_url: str | None = None,
         source: str | None = None,
     ) -> "Fabric":
-        """The fabric that the environment names: EVENTFABRIC_DEFINITION, else infra/fabric.toml or fabric.toml here.
+        """Make the fabric that the environment names: EVENTFABRIC_DEFINITION, else infra/fabric.toml or fabric.toml
+        here.
 
         Arguments and errors as `from_definition`.
         """
@@ -114,11 +115,11 @@ class Fabric:
         endpoint_url: str | None = None,
         source: str | None = None,
     ) -> "Fabric":
-        """The fabric of a definition file.
+        """Make the fabric of a definition file.
 
         Args:
             path: the definition, such as infra/fabric.toml.
-            region: where to publish; default: the session's, or the environment's AWS_REGION.
+            region: the Region to publish in; default: the session's, or the environment's AWS_REGION.
             failover: Regions to publish in, in this order, while that one gives no reply; by default publishing fails
                 then. An event's receipt says where it stands, and the order of a key holds within each Region. Not for
                 `once` and transactions, whose other writes are in one Region.
@@ -129,7 +130,7 @@ class Fabric:
         Raises:
             DefinitionError: the definition is wrong or missing.
             WrongRegionError: the fabric is not in one of the Regions.
-            SettingError: a Region stands twice.
+            SettingError: a Region is listed twice.
         """
         from eventfabric.aws.clients import Clients
         from eventfabric.aws.region import aws_ports
@@ -141,7 +142,7 @@ class Fabric:
         if region not in topology.regions:
             raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)
         clients = Clients(region, session=session, endpoint_url=endpoint_url)
-        # One that may go elsewhere need not wait for long.
+        # A client that may turn to another Region need not wait for long.
         ports = aws_ports(topology, clients.of(region) if failover else clients)
         return cls(
             topology,
@@ -170,31 +171,31 @@ class Fabric:
         once: bool = False,
         acks: int = 1,
     ) -> Receipt:
-        """Publish one event; when this returns, it is durable and on its way to every subscription.
+        """Publish one event. When this returns, it is durable and on its way to every subscription.
 
         Args:
             stream: name of the stream.
             key: events of one key are delivered in order; 1 to 1,024 bytes.
             type: what happened; subscriptions filter by it.
             data: any JSON value, bytes, or an object that encodes to JSON.
-            id: default a new UUIDv7.
+            id: default: a new UUIDv7.
             headers: CloudEvents extension attributes.
-            time: when it happened; default now.
-            source: who says so; default the fabric's.
-            once: never twice in this Region with this source and `id`, which must be given, however often and from
-                wherever it is called: the receipt is then that of the first time. Time and headers may differ from
+            time: when it happened; default: now.
+            source: who says so; default: the fabric's.
+            once: publish at most once in this Region with this source and `id`, which must be given, however often and
+                from wherever it is called: the receipt is then that of the first time. Time and headers may differ from
                 then; key, type and data may not. Costs a transaction, four times the write units of a small event.
-            acks: Regions that have it when this returns: 2 costs a call to another Region, and a write there. On a
-                quorum stream it is always so.
+            acks: number of Regions that have the event when this returns: 2 costs a call to another Region, and a write
+                there. On a quorum stream several always have it.
 
         Raises:
             UnknownNameError, WrongRegionError, InvalidEventError, EventTooLargeError: nothing was written.
             ContendedAppendError: nothing was written; try again later. With `once`, ContendedTransactionError.
             OnceConflictError: with `once`, another event of this source and id was published; nothing was written.
             IndeterminateTransactionError: with `once`, it may be written; publish again, once.
-            IndeterminateAppendError: it may be written; `publish_again(error)` settles it. UnconfirmedAppendError is
-                one, too: it is written, and no second Region has said that it has it.
-            SettingError: `acks` is not possible so; nothing was written.
+            IndeterminateAppendError: it may be written; `publish_again(error)` settles it. One of these is
+                UnconfirmedAppendError: it is written, but no second Region has confirmed that it has it.
+            SettingError: the stream does not allow these `acks`; nothing was written.
         """
         outgoing = self._stream(stream)
         acks = outgoing.check_acks(acks)
@@ -209,10 +210,10 @@ class Fabric:
         return receipt(outgoing.append(lane, batch, acks=acks), 0, event.ids[0])
 
     def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
-        """Publish events, packed into as few records as their lanes allow; returns their receipts in the order given.
+        """Publish events, packed into as few records as their lanes allow. Return their receipts in the order given.
 
-        All are checked before one is written. Raises as `publish`, and PublishFailedError with each failure where
-        some could not be appended.
+        All are checked before one is written. Raises as `publish`, and PublishFailedError with each failure if some
+        could not be appended.
         """
         outgoing = self._stream(stream)
         encoded: list[Encoded] = []
@@ -238,15 +239,15 @@ class Fabric:
         acks: int = 1,
         when_full: WhenFull = "wait",
     ) -> Publisher:
-        """A publisher that packs events into records; use it as a context manager.
+        """Make a publisher, which packs events into records; use it as a context manager.
 
         Args:
             stream: name of the stream.
             linger_ms: how long an event may wait for others of its lane.
             events_max: events in a record, at most 1,000.
             buffer_bytes_max: memory for events that are not appended yet.
-            acks: as `publish`.
-            when_full: whether `publish` waits for room, or raises BufferFullError.
+            acks: as in `publish`.
+            when_full: "wait": `publish` waits for room; "raise": it raises BufferFullError.
         """
         return Publisher(
             self._stream(stream),
@@ -260,19 +261,19 @@ class Fabric:
 
     @property
     def regions_away(self) -> frozenset[Region]:
-        """The Regions that gave no reply when this Fabric last tried to publish in them."""
+        """Regions that gave no reply when this Fabric last tried to publish in them."""
         return self._health.away
 
     def flush(self, timeout_seconds: float = limits.EXPRESS_FLUSH_SECONDS) -> bool:
-        """Wait until the doorbells of what was published are rung; False where that took longer.
+        """Wait until the doorbells of what was published are rung. False if that took longer.
 
-        Nothing depends on it but latency: call it at the end of a Lambda function that publishes, which is frozen as
-        soon as it returns.
+        Only latency depends on it: call it at the end of a Lambda function that publishes, which is frozen as soon as
+        it returns.
         """
         return self._express is None or self._express.wait(timeout_seconds)
 
     def transaction(self) -> OutboxTransaction:
-        """DynamoDB writes of your own and events that become durable together; use it as a context manager."""
+        """Make a transaction of your own DynamoDB writes and events, durable together; use it as a context manager."""
         return OutboxTransaction(self._stream, self._log_here, self._append_together)
 
     def _log_here(self, outgoing: Outgoing) -> Log:
@@ -288,9 +289,9 @@ class Fabric:
         )  # fmt: skip
 
     def publish_again(self, error: IndeterminateAppendError) -> list[Receipt]:
-        """Settle a batch whose outcome is unknown: it stands in the log once, whether it had landed or not.
+        """Settle a batch whose outcome is unknown: it then stands in the log once, whether it had been written or not.
 
-        Returns the receipts of its events, in their order. Raises as `publish`.
+        Return the receipts of its events, in their order. Raises as `publish`.
         """
         batch, record = error.batch, error.record
         assert isinstance(batch, Batch)
@@ -349,7 +350,7 @@ class Fabric:
 
 
 def _checked_failover(topology: Topology, home: Region, failover: Seq[str]) -> tuple[Region, ...]:
-    """The Regions to publish in after `home`. WrongRegionError, SettingError."""
+    """Return the Regions to publish in after `home`, once they are checked. WrongRegionError, SettingError."""
     for number, region in enumerate(failover):
         if region not in topology.regions:
             raise WrongRegionError(f"fabric {topology.fabric}", region, topology.regions)

@@ -1,4 +1,4 @@
-"""What operators do with subscriptions in one Region: decide dead letters and steps, pause, resume, replay."""
+"""Operations on subscriptions in one Region: decide about dead letters and steps, pause, resume, replay."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -58,7 +58,7 @@ class Operations:
         session: "Session | None" = None,
         endpoint_url: str | None = None,
     ) -> Self:
-        """The fabric of a definition file, in a Region. Errors as `Fabric.from_definition`."""
+        """Make the operations of a definition file's fabric, in a Region. Errors as `Fabric.from_definition`."""
         from eventfabric.aws.clients import Clients
         from eventfabric.aws.region import aws_ports
         from eventfabric.definition.file import read_definition
@@ -70,7 +70,7 @@ class Operations:
         return cls(topology, region, aws_ports(topology, clients))
 
     def dead_letters(self, subscription: str) -> DeadLetters:
-        """The dead letters of a subscription; UnknownNameError."""
+        """Return the dead letters of a subscription. UnknownNameError."""
         found, ports = self.topology.subscription(subscription), self._ports
         stream = self._stream(found)
         return DeadLetters(
@@ -80,9 +80,9 @@ class Operations:
         )  # fmt: skip
 
     def parked(self, subscription: str, *, unreadable: Unreadable = insist) -> Iterator[ParkedKey]:
-        """Yield the keys that a subscription has set aside in this Region, retried or dead; UnknownNameError.
+        """Yield the keys that a subscription has parked in this Region, retried or dead. UnknownNameError.
 
-        `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+        `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
         """
         found = self.topology.subscription(subscription)
         stream, ports = self._stream(found), self._ports
@@ -97,13 +97,13 @@ class Operations:
         )
 
     def standing(self, subscription: str) -> Standing:
-        """What this Region knows of a subscription: its circuit, and who owns its lanes; UnknownNameError."""
+        """Return this Region's view of a subscription: its circuit, and who owns its lanes. UnknownNameError."""
         found = self.topology.subscription(subscription)
         stream = StreamName(found.definition.stream)
         return self._ports.ledger.standing(stream, SubscriptionName(found.name))
 
     def reconcile(self, stream: str, *, repair: bool = False, full: bool = False) -> list[Finding]:
-        """What one pass over a stream finds in this Region; UnknownNameError, WrongRegionError.
+        """Run one pass over a stream in this Region, and return its findings. UnknownNameError, WrongRegionError.
 
         `repair`: repair what is safe to repair. `full`: verify the whole log, not only what is new since the last pass.
         """
@@ -113,13 +113,13 @@ class Operations:
         return list(reconciler.run(repair=repair, full=full))
 
     def quarantine(self, stream: str) -> Quarantine:
-        """The way to set aside what does not belong to a stream's lanes; UnknownNameError, WrongRegionError."""
+        """Return the operation that sets aside what does not belong to a lane. UnknownNameError, WrongRegionError."""
         found = self.topology.stream(stream)
         found.check_region(self.region)
         return Quarantine(self._ports.log_of(found), region=self.region, clock=self._ports.clock)
 
     def restore(self, stream: str, copy: Copy) -> Restore:
-        """The way to put records of a stream back from a copy of its table; UnknownNameError, WrongRegionError."""
+        """Return the operation that puts records back from a copy of the table. UnknownNameError, WrongRegionError."""
         found = self.topology.stream(stream)
         found.check_region(self.region)
         seen = partial(seams_seen, found, ledger=self._ports.ledger)
@@ -128,7 +128,7 @@ class Operations:
         )
 
     def skip(self, stream: str) -> Skip:
-        """The way to have a stream's lanes go on past what is lost; UnknownNameError, WrongRegionError."""
+        """Return the operation that lets lanes go on past what is lost. UnknownNameError, WrongRegionError."""
         found, ports = self.topology.stream(stream), self._ports
         found.check_region(self.region)
         others = [Region(name) for name in found.definition.regions if name != self.region]
@@ -141,7 +141,7 @@ class Operations:
     def prove(
         self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None
     ) -> list[LaneProof]:
-        """Prove what subscriptions handled in this Region: lane by lane, exactly the log, but for the exceptions.
+        """Prove what subscriptions handled in this Region: lane by lane, exactly the log, apart from the exceptions.
 
         Reads the log of every lane that is named, up to the furthest cursor. Arguments and errors as `provers`.
         """
@@ -155,12 +155,12 @@ class Operations:
     def provers(
         self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None
     ) -> list[Prover]:
-        """What `prove` does, stream by stream, for who wants to see how far it is, or to prove several lanes at once.
+        """Return the provers of `prove`, one a stream, to show their progress, or to prove several lanes at once.
 
         Args:
-            subscription: its name; default all.
-            stream: only this one's subscriptions; default every stream that is in this Region.
-            lane: only this one, as `us-east-1/0.17`.
+            subscription: its name; default: all.
+            stream: only subscriptions of this stream; default: every stream that is in this Region.
+            lane: only this lane, such as `us-east-1/0.17`.
 
         Raises:
             UnknownNameError, WrongRegionError: there is no such subscription or stream, or it is not in this Region.
@@ -184,7 +184,7 @@ class Operations:
         return [Prover(one, of[one.name], self._ports, lane=only) for one in streams if of[one.name]]
 
     def replay(self, subscription: str, *, into: str | None = None) -> Replay:
-        """A replay of a subscription, or of what it was handed into another; UnknownNameError, ReplayRefusedError."""
+        """Make a replay of a subscription, or of its past events into another. UnknownNameError, ReplayRefusedError."""
         found, ports = self.topology.subscription(subscription), self._ports
         stream = self._stream(found)
         return Replay(
@@ -195,21 +195,21 @@ class Operations:
 
     @property
     def backfills(self) -> Backfiller:
-        """Backfills into this Region: begin one, look at it, cancel it, let it go on."""
+        """Backfills into this Region: begin, look at, cancel or resume one."""
         return Backfiller(self.topology, self._ports)
 
     def backfill(
         self, stream: str, *, source: str, lanes: Iterable[str] = (), rate: float | None = None,
         workers: int = 1, slice_events: int | None = None,
     ) -> Report:  # fmt: skip
-        """Copy what this Region's log of a stream lacks from another Region's, and say what became of it.
+        """Copy what this Region's log of a stream lacks from another Region's. Return the result.
 
         Args:
             stream: name of the stream.
             source: the Region to copy from.
-            lanes: only these, as `us-east-1/0.17` or `us-east-1/0.17@0-5000`; default all that the source has.
+            lanes: only these, as `us-east-1/0.17` or `us-east-1/0.17@0-5000`; default: all that the source has.
             rate: events a second, at most.
-            workers: threads; with 1 the caller's own.
+            workers: number of threads; with 1 the caller's own.
             slice_events: about how many events one worker copies in one go.
 
         Raises:
@@ -220,11 +220,11 @@ class Operations:
         return run_backfill(self.backfills, self.backfills.begin(wanted).id)
 
     def failover(self, source: str) -> Failover:
-        """A handover to this Region of all that another delivers; FailoverError, changing nothing."""
+        """Make a handover to this Region of all that another delivers. FailoverError if refused; nothing changes."""
         return Failover(self.topology, source=Region(source), target=self.region, ports=self._ports)
 
     def failback(self) -> list[Failover]:
-        """Handovers to this Region of what is its own by the definition, from each Region that has some of it."""
+        """Make handovers to this Region of what is its own by the definition, from each Region that has some of it."""
         others = [
             Region(name)
             for name in self.topology.regions
@@ -238,13 +238,13 @@ class Operations:
         return [one for one in made if next(one.handed(), None)]
 
     def step_key(self, subscription: str, event: str, name: str, *, source: str | None = None) -> StepKey:
-        """The key of a step (see `Delivery.once`).
+        """Return the key of a step (see `Delivery.once`).
 
         Args:
-            subscription: whose step it is.
+            subscription: the subscription whose step it is.
             event: the event's id, or its place in the log, `<origin>/<generation>.<index>@<sequence>`.
             name: the name that the handler gave to the step.
-            source: whose id it is; default: the fabric's own for the stream. With it, `event` is an id.
+            source: the source of the event's id; default: the fabric's own for the stream. With it, `event` is an id.
 
         Raises:
             UnknownNameError: there is no such subscription.
@@ -271,7 +271,7 @@ class Operations:
     def step(
         self, subscription: str, event: str, name: str, *, source: str | None = None
     ) -> StepState | None:
-        """What is known of a step; None: it never began. Arguments and errors as `step_key`."""
+        """Return the state of a step; None: it never began. Arguments and errors as `step_key`."""
         return self._known_step(self.step_key(subscription, event, name, source=source))
 
     def settle_step(
@@ -284,7 +284,7 @@ class Operations:
         result: object = None,
         source: str | None = None,
     ) -> None:
-        """Say what became of a step that is in doubt: it happened, with a result, or it did not. Then redrive.
+        """Settle a step that is in doubt: it happened, with a result, or it did not. Redrive its event afterwards.
 
         Arguments as `step_key`.
 
@@ -308,32 +308,32 @@ class Operations:
         if happened:
             steps.finish(key, text)
         elif self._former_owners(subscription):
-            steps.release(key)  # what a former owner left in doubt must count no more
+            steps.release(key)  # a former owner's note, which left it in doubt, must count no more
         else:
             steps.forget(key)
 
     def circuit(self, subscription: str) -> Circuit:
-        """Whether its deliveries run, and since when they do not."""
+        """Return the circuit of a subscription: if its deliveries run, and since when they do not."""
         return self.standing(subscription).circuit
 
     def pause(self, subscription: str, reason: str = "", *, by: str = "") -> bool:
-        """Stop its deliveries; functions that are warm notice within seconds. False: somebody was faster, try again.
+        """Stop its deliveries; warm functions notice within seconds. False: somebody else was faster, try again.
 
-        `reason` and `by`, who does it, are shown to whoever asks why nothing is delivered.
+        `reason` and `by` (who does it) are shown to whoever asks why nothing is delivered.
         """
         return self._breaker(subscription).pause(reason, by=by)
 
     def resume(self, subscription: str) -> bool:
-        """Let its deliveries go on, paused or with an open circuit, and ring every lane. False: try again."""
+        """Resume its deliveries, paused or with an open circuit, and ring every lane. False: try again."""
         return self._breaker(subscription).resume()
 
     def _known_step(self, key: StepKey) -> StepState | None:
-        """What a handler would be told of a step."""
+        """Return the state of a step as a handler would see it."""
         steps = self._steps(key.subscription)
         return left_by_others(steps, key, self._former_owners(key.subscription)) or steps.look(key)
 
     def _former_owners(self, subscription: str) -> list[Region]:
-        """Other Regions that may have delivered before this one."""
+        """Return the other Regions that may have delivered before this one."""
         found = self.topology.subscription(subscription)
         stream, name = StreamName(found.definition.stream), SubscriptionName(found.name)
         owners = self._ports.ledger.standing(stream, name).owners

@@ -1,4 +1,4 @@
-"""What a producer writes and publishes together: all of it once, or nothing."""
+"""Transactions of a producer: what it writes and publishes together happens once, all of it, or not at all."""
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Seq
@@ -27,7 +27,7 @@ from eventfabric.wire.batch import Part, batch_of_rows
 from eventfabric.wire.transaction_bounds import check_count, check_transaction
 
 MakeAppend = Callable[[Seq[Posting], WritesOf], OutboxAppend]
-"""An append with the fabric's clock, time-out and ports."""
+"""Maker of appends with the fabric's clock, time-out and ports."""
 
 
 class _NumberedPart(Part):
@@ -61,7 +61,7 @@ class OutboxTransaction(Transaction):
         self._count = 0
         self._append: OutboxAppend | None = None
         self.receipts: list[Receipt] = []
-        """After the commit, one for each event, in the order of publishing."""
+        """Receipts after the commit, one for each event, in the order of publishing."""
 
     def publish(
         self,
@@ -77,7 +77,7 @@ class OutboxTransaction(Transaction):
     ) -> None:
         """Publish an event with the commit. Arguments as `Fabric.publish`.
 
-        InvalidEventError, or TransactionTooLargeError where the transaction can take no further record: the event is
+        InvalidEventError, or TransactionTooLargeError if the transaction can hold no further record: the event is then
         not part of the transaction.
         """
         if self.ended:
@@ -94,7 +94,7 @@ class OutboxTransaction(Transaction):
         self._count += 1
 
     def commit(self) -> list[Receipt]:
-        """Write everything, or nothing; again after an IndeterminateTransactionError, to settle it.
+        """Write everything, or nothing. After an IndeterminateTransactionError, call it again to settle that.
 
         Raises:
             TransactionRefusedError, ContendedTransactionError: nothing was written. TransactionTooLargeError is one of
@@ -118,7 +118,7 @@ class OutboxTransaction(Transaction):
         return self.receipts
 
     def _records(self) -> "Iterator[tuple[str, Lane, _NumberedPart]]":
-        """What becomes a record each: those of one lane in the order of publishing."""
+        """Yield the parts that become a record each; those of one lane in the order of publishing."""
         for (stream, lane), parts in self._parts.items():
             for part in parts:
                 yield stream, lane, part
@@ -143,9 +143,9 @@ class OutboxTransaction(Transaction):
 
 
 def publish_once(outgoing: Outgoing, log: Log, event: Encoded, append: MakeAppend) -> Receipt:
-    """Append an event unless one of its source and id was published once in this Region; then that one's receipt.
+    """Append an event unless one of its source and id was published once in this Region; then return that receipt.
 
-    OnceConflictError: that one has another key, type or data.
+    OnceConflictError: the earlier event has another key, type or data.
     """
     row, lane = event.row(), outgoing.lane_of(event)
     event_id, source = row[0], row[4]
@@ -174,12 +174,12 @@ def publish_once(outgoing: Outgoing, log: Log, event: Encoded, append: MakeAppen
 
 
 def check_once(event_id: str | None) -> None:
-    """InvalidEventError: without an id of the caller's own, nothing could be known again."""
+    """Raise InvalidEventError without an id of the caller's own, as the event could not be recognised again."""
     if event_id is None:
         raise InvalidEventError([Problem("id", "none", "an id of your own, with once=True")])
 
 
 def posting(outgoing: Outgoing, log: Log, lane: Lane, batch: Batch) -> Posting:
-    """A batch on its way to a lane of the stream."""
+    """Return a batch on its way to a lane of the stream."""
     retention_seconds = outgoing.stream.retention_seconds
     return Posting(outgoing.stream.table.name, log, lane, batch, retention_seconds, outgoing.known)

@@ -39,23 +39,23 @@ from eventfabric.wire.payload_codec import Attributes, Row, encode_event
 _KEYS_REMEMBERED_MAX = 32_768
 _TYPES_REMEMBERED_MAX = 1_000
 _AROUND_BYTES = len(encode_event(("", "", "", 2**62, "", {}, 1, b""))) + 36 + 4 * 5
-"""Of a row with an id of ours; lengths of text and bytes take up to five more each than those of none."""
+"""Bytes of a row beside its key, type, source and content: an id of ours, and all length prefixes at their longest."""
 _HEADER_MEMORY_BYTES = 240
-"""At most so much memory does a header need beside its bytes: two objects, and its place in a dict."""
+"""Most memory that a header needs beside its bytes: two objects, and its place in a dict."""
 _KEY_BYTES_REMEMBERED_MAX = 256
 _JSON = int(Kind.JSON)
 _NO_HEADERS: Mapping[str, HeaderValue] = {}
 
 Place: TypeAlias = tuple[LaneIndex, str, int]
-"""Of a key: its lane, itself, and its bytes."""
+"""Place of a key: its lane, the key itself, and the number of its bytes."""
 _Known: TypeAlias = tuple[str, int]
 _key_bytes_of: Callable[[Place], int] = itemgetter(2)
 
 
 class Encoded(msgspec.Struct, frozen=True):
-    """Events that are alike in their attributes, encoded field by field.
+    """Events with equal attributes, encoded field by field.
 
-    Of a record, each takes at most the bytes of its key and its content, and `around_bytes`.
+    In a record, each takes at most the bytes of its key and its content, and `around_bytes`.
     """
 
     attributes: Attributes
@@ -64,9 +64,9 @@ class Encoded(msgspec.Struct, frozen=True):
     ids: Seq[str]
     contents: Seq[bytes]
     size_bytes: int
-    """How many bytes they take of records at most."""
+    """Most bytes that they take of records."""
     beside_bytes: int = 0
-    """Memory that they need beside what any event does: headers, and text that is wide in memory."""
+    """Memory that they need beside what every event does: headers, and text that is wide in memory."""
 
     @classmethod
     def of(
@@ -77,7 +77,7 @@ class Encoded(msgspec.Struct, frozen=True):
         ids: Seq[str],
         contents: Seq[bytes],
     ) -> "Encoded":
-        """Those, and how many bytes they take."""
+        """Make encoded events, and count the bytes that they take."""
         keys_bytes = sum(map(_key_bytes_of, places))
         size_bytes = sum(map(len, contents)) + keys_bytes + len(ids) * around_bytes
         return cls(attributes, around_bytes, places, ids, contents, size_bytes)
@@ -89,7 +89,7 @@ class Encoded(msgspec.Struct, frozen=True):
         return f"Encoded({len(self.ids)} events, {self.size_bytes:,} bytes)"
 
     def halves(self) -> "tuple[Encoded, Encoded]":
-        """The first half and the rest; of two events or more."""
+        """Return the first half and the rest, of two events or more."""
         middle = len(self.ids) // 2
         return self._part(slice(middle)), self._part(slice(middle, None))
 
@@ -99,14 +99,14 @@ class Encoded(msgspec.Struct, frozen=True):
         )
 
     def row(self) -> Row:
-        """Of a single event."""
+        """Return the row of a single event."""
         (id_,), ((_, key, _),), (content,) = self.ids, self.places, self.contents
         type_, time, source, headers, kind = self.attributes
         return id_, type_, key, time, source, headers, kind, content
 
 
 class Outgoing:
-    """Encodes and appends; holds nothing that is not yet appended."""
+    """Encoder and appender of events. Holds nothing that is not yet appended."""
 
     def __init__(
         self,
@@ -149,14 +149,14 @@ class Outgoing:
         source: str | None,
         stored: int | str | None = None,
     ) -> Encoded:
-        """An event, encoded.
+        """Encode an event.
 
         `stored`: its time as an Event stores it, in place of `time`. InvalidEventError (EventTooLargeError) says all
         that is wrong with the event.
         """
         now_ms = self._clock.now_ms()
         if data.__class__ is dict and id_ is None and source is None and headers is None and time is None:
-            # What was found good is good again: keys and types repeat, and this runs for every event.
+            # Keys and types repeat, so valid ones are not checked again: this runs for every event.
             try:
                 place, known = self._places.get(key), self._types.get(type_)
             except TypeError:  # not hashable, so not text: the check will say so
@@ -165,7 +165,7 @@ class Outgoing:
                 content = encode_json(data)
                 attributes, around_bytes = self._attributes(known, now_ms)
                 size = len(content) + place[2] + around_bytes
-                if size <= EVENTS_BYTES_MAX:  # else by its exact size, below
+                if size <= EVENTS_BYTES_MAX:  # else it is measured exactly, below
                     return Encoded(
                         attributes, around_bytes, (place,), (self._ids.next(now_ms),), (content,), size
                     )
@@ -191,7 +191,7 @@ class Outgoing:
         return Encoded(attributes, around_bytes, (place,), (id_,), (payload.content,), size, beside_bytes)
 
     def _attributes(self, known: _Known, now_ms: int) -> tuple[Attributes, int]:
-        """Of events of a known type that are published now, with JSON and no more; and their bytes around a content."""
+        """Return attributes of events of a known type, published now with JSON alone, and the bytes around content."""
         (type_, around_bytes), moment = known, now_ms * 1000
         if tracing.API in modules and (headers := tracing.with_context(None)):
             headers_bytes = len(encode_event(("", "", "", 0, "", headers, 0, b"")))
@@ -202,9 +202,9 @@ class Outgoing:
         return latest, around_bytes
 
     def encode_all(self, type_: str, items: Iterable[tuple[str, object]]) -> Iterator[Encoded]:
-        """As `encode`, of events of one type, each a key and its data; in order, and many together where all are good.
+        """Encode events of one type like `encode`, each a key and its data; in order, many together if all are valid.
 
-        InvalidEventError at the first that cannot be published, with its index, once those before it were given out.
+        InvalidEventError at the first that cannot be published, with its index, once those before it were yielded.
         """
         first, left, ended = 0, iter(items), False
         while not ended:
@@ -212,7 +212,7 @@ class Outgoing:
             raised: Exception | None = None
             try:
                 chunk.extend(islice(left, limits.PUBLISH_CHUNK_EVENTS))
-            except Exception as error:  # once those before it were given out
+            except Exception as error:  # raised once those before it were yielded
                 raised = error
             ended = len(chunk) < limits.PUBLISH_CHUNK_EVENTS
             if chunk:
@@ -234,7 +234,7 @@ class Outgoing:
             yield encoded
 
     def _encoded_together(self, type_: str, items: Seq[tuple[str, object]]) -> Encoded | None:
-        """The same by a few calls for all of them; None where that cannot be done: then each is looked at."""
+        """Encode all items in bulk. None if an item needs validation of its own."""
         try:
             contents = encode_dicts([data for _, data in items])
             if contents is None:
@@ -246,7 +246,7 @@ class Outgoing:
             ValueError,
             InvalidEventError,
             KeyError,
-        ):  # no pair, no text, bad, forgotten meanwhile
+        ):  # not a pair, not text, invalid, or forgotten meanwhile
             return None
         now_ms = self._clock.now_ms()
         attributes, around_bytes = self._attributes(known, now_ms)
@@ -258,7 +258,7 @@ class Outgoing:
         return encoded
 
     def _places_of(self, type_: str, items: Seq[tuple[str, object]]) -> list[Place]:
-        """The lanes of the keys of these items, once all are good, and the type is; TypeError, InvalidEventError."""
+        """Return the places of the items' keys, once all keys and the type are valid. TypeError, InvalidEventError."""
         known = self._places
         if type_ in self._types:
             try:
@@ -269,34 +269,34 @@ class Outgoing:
         return [known.get(key) or self._checked(key, type_) for key, _ in items]
 
     def _checked(self, key: str, type_: str) -> Place:
-        """The lane of a key that was not seen yet; InvalidEventError."""
+        """Validate a key that was not seen yet, and return its place. InvalidEventError."""
         key, type_ = exact(key), exact(type_)
         check_event(id="-", type=type_, key=key, source=self._source, headers=None)
         row_bytes(("", type_, key, 0, self._source, _NO_HEADERS, _JSON, b""))
         return self._remember(key, type_)
 
     def _remember(self, key: str, type_: str) -> Place:
-        """The lane of a key that was found good, as was the type."""
+        """Return the place of a valid key, and remember it and its valid type."""
         if len(self._places) >= _KEYS_REMEMBERED_MAX:
             self._places.clear()
         if len(self._types) >= _TYPES_REMEMBERED_MAX:
             self._types.clear()
         place = (lane_index(key, len(self._lanes)), key, len(key.encode()))
-        if place[2] <= _KEY_BYTES_REMEMBERED_MAX:  # what is remembered is in no publisher's buffer
+        if place[2] <= _KEY_BYTES_REMEMBERED_MAX:  # what is remembered counts in no publisher's buffer
             self._places[key] = place
         self._types[type_] = (type_, len(type_.encode()) + self._around_bytes)
         return place
 
     def lane(self, index: LaneIndex) -> Lane:
-        """The lane of that index."""
+        """Return the lane of that index."""
         return self._lanes[index]
 
     def lane_of(self, event: Encoded) -> Lane:
-        """The lane of a single event."""
+        """Return the lane of a single event."""
         return self.lane(event.places[0][0])
 
     def encode_event(self, event: Event) -> Encoded:
-        """As `encode`, of an Event."""
+        """Encode an Event, like `encode`."""
         return self.encode(
             event.key,
             event.type,
@@ -309,17 +309,17 @@ class Outgoing:
         )
 
     def batch_id(self) -> bytes:
-        """A new batch id."""
+        """Return a new batch id."""
         return self._entropy.bytes(16)
 
     def batch_of_one(self, event: Encoded) -> Batch:
-        """A batch of a single event."""
+        """Make a batch of a single event."""
         ((_, key, _),) = event.places
         batch_id = BatchId(self.batch_id())
         return batch_of_columns(batch_id, event.ids, (key,), event.contents, (event.attributes,), (0,))
 
     def check_acks(self, acks: int) -> int:
-        """How many Regions are to be asked for a record, where so many must have it; SettingError."""
+        """Return the number of Regions to ask for a record if `acks` of them must have it. SettingError."""
         definition = self.stream.definition
         most = 1 if definition.durability == "regional" else 2
         if type(acks) is not int or not 1 <= acks <= most:
@@ -328,18 +328,18 @@ class Outgoing:
         return 1 if definition.durability == "quorum" else acks
 
     def append(self, lane: Lane, batch: Batch, *, unsettled: Record | None = None, acks: int = 1) -> Appended:
-        """See sdk.route."""
+        """Append a batch; see sdk.route."""
         return self.appended(self._route.append(lane, batch, unsettled=unsettled, acks=acks))
 
     def appended(self, record: Record) -> Appended:
-        """Where a record stands that was appended just now; its doorbells ring."""
+        """Return the place of a record that was just appended, and ring its doorbells."""
         if self._express is not None:
             self._express.ring(self.stream, record)
         return Appended(record.lane, record.sequence)
 
 
 class _Ids:
-    """UUIDv7s; their random halves are made in blocks, so that one id costs a look-up and a concatenation."""
+    """Source of UUIDv7s. Their random halves are made in blocks, so that one id costs a look-up and a concatenation."""
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
@@ -354,7 +354,7 @@ class _Ids:
         return _Ids, (self._entropy,)
 
     def next(self, now_ms: int) -> str:
-        """A new id."""
+        """Return a new id."""
         made_ms, prefix = self._prefix
         if made_ms != now_ms:
             prefix = uuid7_prefix(now_ms)
@@ -366,7 +366,7 @@ class _Ids:
                 self._suffixes = uuid7_suffixes(self._entropy.bytes(10))
 
     def take(self, now_ms: int, count: int) -> list[str]:
-        """So many new ids, in their order, from blocks of their own: nobody else takes from those meanwhile."""
+        """Return `count` new ids in their order, from blocks of their own, of which nobody else takes any meanwhile."""
         prefix, taken = uuid7_prefix(now_ms), list[str]()
         while len(taken) < count:
             block = uuid7_suffixes(self._entropy.bytes(10), prefix)

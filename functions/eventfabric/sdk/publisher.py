@@ -1,4 +1,4 @@
-"""The publisher: packs events of a lane into records, appends lane beside lane, tells callers what became of each."""
+"""The publisher: packs events of a lane into records, appends several lanes at once, tells callers each outcome."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -24,8 +24,8 @@ WhenFull: TypeAlias = Literal["wait", "raise"]
 
 
 class Publisher:
-    """Publishes to one stream of a Fabric; a context manager that flushes on exit. Safe to use from several threads,
-    but not from a signal's handler that may break into a call of it in the same thread.
+    """Publisher to one stream of a Fabric; a context manager that flushes on exit. Safe to use from several threads,
+    but not from a signal's handler that may interrupt a call of it in the same thread.
 
     On exit, failures that nobody has seen through `result()` are raised as one PublishFailedError.
     """
@@ -64,24 +64,25 @@ class Publisher:
         time: datetime | str | None = None,
         source: str | None = None,
     ) -> PendingReceipt:
-        """Take an event; returns at once with its receipt to come.
+        """Take an event. Return at once with its future receipt.
 
         Raises:
             InvalidEventError: it cannot be published.
-            BufferFullError: there is no room, and the publisher is not to wait for some.
+            BufferFullError: there is no room, and the publisher must not wait for some.
         """
         return self.take(self.outgoing.encode(key, type, data, id, headers, time, source))
 
     def publish_event(self, event: Event) -> PendingReceipt:
-        """As `publish`, of an Event."""
+        """Take an Event, like `publish`."""
         return self.take(self.outgoing.encode_event(event))
 
     def publish_all(self, type: str, items: Iterable[tuple[str, object]]) -> PendingReceipts:
-        """As `publish`, of events of one type, each a key and its data; the cheapest way to publish many.
+        """Take events of one type like `publish`, each a key and its data; the cheapest way to publish many.
 
-        Raises as `publish`, with the index of the event, or what the iterator raises: those before it are taken, none
-        behind it. BufferFullError says how many those are; to go on there, keep what `items` came from. For what is at
-        hand: up to 256 are drawn before the first of them is taken, so each needs an object of its own as its data.
+        Raises as `publish`, with the index of the event, or what the iterator raises: events before it are taken, and
+        none after it. BufferFullError says how many were taken; to go on there, keep the source of `items`. Meant for
+        items that are at hand: up to 256 are drawn before the first of them is taken, so each needs a data object of
+        its own.
         """
         receipts = PendingReceipts()
         try:
@@ -93,7 +94,7 @@ class Publisher:
         return receipts
 
     def take(self, event: Encoded, *, waits: bool | None = None) -> PendingReceipt:
-        """As `publish`, of an event that is encoded already. `waits`: for room; default as `when_full` says."""
+        """Take an encoded event, like `publish`. `waits`: wait for room; default: as `when_full` says."""
         receipts = PendingReceipts()
         self._bundles.take(event, receipts, waits=waits)
         return PendingReceipt(receipts.bundles[0], receipts.indices[0])
@@ -103,7 +104,7 @@ class Publisher:
         self._bundles.flush()
 
     def close(self) -> None:
-        """Take no more, flush, stop, and raise the failures that nobody has seen. Nothing to do in a forked child."""
+        """Take no more, flush, stop, and raise the failures that nobody has seen. Does nothing in a forked child."""
         self._close(inf)
 
     def _close(self, within_seconds: float) -> None:
@@ -130,17 +131,17 @@ class Publisher:
     ) -> None:
         interrupted = kind is not None and not issubclass(kind, Exception)
         try:
-            # Whoever interrupts the program does not wait for an endpoint that may be gone.
+            # Whoever interrupts the program must not wait for an endpoint that may be gone.
             self._close(limits.EXIT_FLUSH_SECONDS if interrupted else inf)
         except PublishFailedError as failed:
             if error is None:
                 raise
-            # The note is seen where the error is: nowhere, if it ends the process, a generator or a task.
+            # The note is seen where the error is: nowhere, if that ends the process, a generator or a task.
             error.add_note(str(failed))
             _log.error("%s", failed)
 
     def __del__(self) -> None:
-        bundles = getattr(self, "_bundles", None)  # none, where its settings were refused
+        bundles = getattr(self, "_bundles", None)  # none if its settings were refused
         if bundles is not None and bundles.abandon():
             warn(
                 f"a publisher of stream {self.outgoing.stream.name} was not closed",
@@ -150,7 +151,7 @@ class Publisher:
 
 
 def _check_settings(linger_ms: float, events_max: int, buffer_bytes_max: int, when_full: str) -> None:
-    """SettingError that says which is out of its bounds."""
+    """Raise SettingError for a setting that is out of its bounds."""
     if not 0 <= linger_ms <= limits.PUBLISHER_LINGER_MILLISECONDS_MAX:
         raise SettingError("linger_ms", linger_ms, f"0 to {limits.PUBLISHER_LINGER_MILLISECONDS_MAX:,}")
     if type(events_max) is not int or not 1 <= events_max <= limits.RECORD_EVENTS_MAX:

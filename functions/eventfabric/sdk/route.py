@@ -1,8 +1,8 @@
-"""The way of a batch into the log where a Region may be lost: the first Region that answers takes it.
+"""Route of a batch into the log when a Region may be lost: the first Region that answers takes it.
 
 A Region that gave no reply in time is left alone for a while; then one batch tries it again. A batch whose put had no
 reply goes to the next Region with a note of where it may also stand, so that delivery hands out one of the two copies.
-One note is all that a record can carry: a noted batch without a reply goes no further.
+A record can carry only one note, so a noted batch without a reply goes no further.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _log = getLogger("eventfabric")
 
 
 class Health:
-    """Which Regions answer, as far as this process has seen. Threads may share it."""
+    """Health of Regions: which of them answer, as far as this process has seen. Threads may share it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -44,14 +44,14 @@ class Health:
 
     @property
     def away(self) -> frozenset[Region]:
-        """The Regions that gave no reply when they were last tried."""
+        """Regions that gave no reply when they were last tried."""
         return frozenset(self._away_until_ms)
 
     def in_order(self, regions: Seq[Region]) -> list[Region]:
-        """Those that answer first, each kind as given; one that is due to be tried again counts as answering, once."""
+        """Return those that answer first, else as given. One that is due for another try counts as answering, once."""
         if not self._away_until_ms:
             return list(regions)
-        now_ms = self._clock.steady_ms()  # which nobody sets back, by hours
+        now_ms = self._clock.steady_ms()  # not the wall clock, which may be set back by hours
         with self._lock:
             for region in regions:
                 if self._away_until_ms.get(region, now_ms + 1) <= now_ms:
@@ -63,14 +63,14 @@ class Health:
             return sorted(regions, key=lambda region: region in away)
 
     def replied(self, region: Region) -> None:
-        """A batch was appended there."""
+        """Note that a batch was appended there."""
         if region in self._away_until_ms:
             with self._lock:
                 if self._away_until_ms.pop(region, None) is not None:
                     _log.warning("Region %s answers again", region)
 
     def silent(self, region: Region) -> None:
-        """A batch got no reply there in time."""
+        """Note that a batch got no reply there in time."""
         with self._lock:
             if region not in self._away_until_ms:
                 _log.warning("Region %s gives no reply: others first, for a while", region)
@@ -81,7 +81,7 @@ _PAUSE_MS = int(1000 * limits.REGION_PAUSE_SECONDS)
 
 
 class Route:
-    """Appends to the lanes of one stream. `regions`: where, in order of preference; `others`: where else it is kept.
+    """Appender to the lanes of one stream. `regions`: where, in order of preference; `others`: where else it is kept.
 
     Threads may share it as they may share an Appender.
     """
@@ -109,8 +109,8 @@ class Route:
         Args:
             lane: the lane of every event of the batch.
             batch: what to append.
-            unsettled: as Appender.append: settled first, in its own Region.
-            acks: Regions that must have the record before this returns, 1 or 2.
+            unsettled: as in Appender.append; settled first, in its own Region.
+            acks: number of Regions that must have the record before this returns, 1 or 2.
 
         Raises as Appender.append, and UnconfirmedAppendError. An error says where the batch may be, in all Regions.
         """
@@ -123,7 +123,7 @@ class Route:
         failure: AppendError | PortError | None = None
         order = self._order(batch, unsettled)
         if unsettled is not None and batch.note is not None:
-            # Whatever is certain of this copy, of the noted one nothing is.
+            # Whatever becomes certain about this copy, nothing is certain about the noted one.
             failure = IndeterminateAppendError(self.stream, unsettled, batch, acks=acks)
         for number, region in enumerate(order, 1):
             try:
@@ -145,7 +145,7 @@ class Route:
                 if isinstance(error.__cause__, OutcomeUnknownError):
                     self._health.silent(region)
                 elif failure is None:
-                    raise  # nobody's outage, so no other Region's business
+                    raise  # not an outage, so no reason to use another Region
                 failure = failure or error
             else:
                 self._health.replied(region)
@@ -155,7 +155,7 @@ class Route:
         raise failure
 
     def _order(self, batch: Batch, unsettled: Record | None) -> list[Region]:
-        """Where to try. What is unsettled is settled in its own Region first, even by a Fabric of another one."""
+        """Return the Regions to try. What is unsettled is settled in its own Region first, even from another Region."""
         if unsettled is None:
             return self._health.in_order(self._regions)
         first = unsettled.lane.origin

@@ -38,7 +38,7 @@ class Step:
         former: Sequence[Region] = (),
     ) -> None:
         self.key = str(key)
-        """The same at each attempt, in every Region, and after a redrive: hand it to the other side."""
+        """Text that is equal at each attempt, in every Region, and after a redrive: hand it to the other side."""
         self._key = key
         self._steps = steps
         self._verify = verify
@@ -49,7 +49,7 @@ class Step:
 
     @property
     def done(self) -> bool:
-        """Whether the effect has happened; the block must ask, and do nothing where it has."""
+        """True if the effect has happened. The block must ask, and do nothing if it has."""
         if self._done is None:
             raise HandlerError(f"step {self._key.name!r}: allowed: only inside its with block")
         self._asked = True
@@ -57,7 +57,7 @@ class Step:
 
     @property
     def result(self) -> Any:
-        """What the block set, at whichever attempt it was: plain JSON values, None where it set nothing."""
+        """Value that the block set, at whichever attempt it was: plain JSON values, None if it set nothing."""
         return self._result
 
     @result.setter
@@ -87,14 +87,14 @@ class Step:
                     f"step {self._key.name!r}: its block must ask step.done, or it does it twice"
                 )
         elif isinstance(error, Exception) and not self._done and self._verify is None:
-            # With `verify` it stays in doubt: a time-out, say, may hide that the effect happened.
+            # With `verify` it stays in doubt: a time-out, for example, may hide that the effect happened.
             try:
                 self._steps.forget(self._key)
             except PortError as unnoted:
                 _log.warning("step %s stays in doubt: %s", self.key, unnoted)
 
     def _happened(self) -> bool:
-        """Whether an earlier attempt, which nobody heard of again, did it."""
+        """Tell if an earlier attempt, which never reported an outcome, did it."""
         if self._verify is None:
             raise UnknownStepError(
                 f"step {self._key.name!r} of event {self._key.event_id} of source {self._key.source} began and was "
@@ -118,9 +118,10 @@ class Step:
 
 
 def left_by_others(steps: Steps, key: StepKey, former: Sequence[Region]) -> StepState | None:
-    """What counts of what former owners of the lane, other Regions, noted of a step; None: what this Region notes does.
+    """Return what counts of the notes that former owners of the lane, other Regions, made about a step, as far as they
+    came here; None: this Region's own note counts.
 
-    As far as it came here. What they did is done; what they left in doubt is in doubt here until this Region has noted
+    A step that they finished is done. A step that they left in doubt is in doubt here, until this Region has noted
     anything of its own, such as what a person found out.
     """
     if not former:
@@ -136,16 +137,16 @@ def left_by_others(steps: Steps, key: StepKey, former: Sequence[Region]) -> Step
 
 @dataclass(frozen=True, slots=True)
 class StepMaker:
-    """Makes the steps of one subscription. `open`: its records, at the first step."""
+    """Maker of the steps of one subscription. `open`: opens its records, at the first step."""
 
     stream: StreamName
     subscription: SubscriptionName
     open: Callable[[], Steps]
     others: tuple[Region, ...] = ()
-    """Other Regions that may have delivered before."""
+    """Other Regions that may have delivered the lane before."""
 
     def make(self, name: str, event: Event, verify: Callable[[Step], bool] | None, *, epoch: int = 0) -> Step:
-        """The step of that name, for that event; HandlerError for a name that it cannot have."""
+        """Make the step of that name for that event. HandlerError for a name that it cannot have."""
         if not is_step_name(name):
             raise HandlerError(f"step {name!r:.80}: allowed: {STEP_NAMES}")
         key = StepKey(self.stream, self.subscription, name, event.source or "", event.id or "")
@@ -153,12 +154,13 @@ class StepMaker:
 
 
 def is_step_name(name: str) -> bool:
-    """Whether a step can be called that."""
+    """Tell if a step can have that name."""
     return isinstance(name, str) and _NAME.match(name) is not None
 
 
 def result_text(result: object) -> tuple[str, str]:
-    """A result as JSON text, and what is wrong with it: then it is stored as null. It must come back as it went.
+    """Return a result as JSON text, and what is wrong with it, if anything; then the text is null. A result must come
+    back from JSON as it was.
 
     JSON text (msgspec.Raw) is kept to the letter.
     """

@@ -28,8 +28,8 @@ _log = getLogger("eventfabric")
 class Subscriber(Generic[P, R]):
     """A handler function, still callable as it was written, with what it asks for.
 
-    `payload_type`: the type its payloads are decoded to; None: it takes events as they are. `collect`: makes what it
-    takes several in; None: it takes one. `batch`: how many it takes at once.
+    `payload_type`: the type to which its payloads are decoded; None: it takes events as they are. `collect`: makes the
+    collection in which it takes several; None: it takes one. `batch`: how many it takes at once.
     """
 
     def __init__(self, function: Callable[P, R], *, batch: int | None = None) -> None:
@@ -51,9 +51,9 @@ class Subscriber(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     def late(self, function: Callable[Q, S]) -> Callable[Q, S]:
-        """Declare what handles an event that comes late, for `on_late = "reconcile"`: as decorator, `@charge.late`.
+        """Declare the function for an event that comes late, for `on_late = "reconcile"`; a decorator, `@charge.late`.
 
-        It is called like any handler, an event at a time; `event.later` is the one that was handled before.
+        It is called like any handler, with one event at a time; `event.later` is the one that was handled before.
         """
         self.when_late = Subscriber(function)
         return function
@@ -64,7 +64,7 @@ def subscriber(function: Callable[P, R], /) -> Subscriber[P, R]: ...
 @overload
 def subscriber(*, batch: int | None = None) -> Callable[[Callable[P, R]], Subscriber[P, R]]: ...
 def subscriber(function: Callable[..., Any] | None = None, /, *, batch: int | None = None) -> Any:
-    """Declare a handler; its first parameter's annotation says what it is called with.
+    """Declare a handler. The annotation of its first parameter says what it is called with.
 
         (event: Event, delivery)            one event
         (order: Order, delivery)            its payload as a dataclass, pydantic model, TypedDict or msgspec Struct
@@ -77,16 +77,16 @@ def subscriber(function: Callable[..., Any] | None = None, /, *, batch: int | No
 
 
 class SubscriberHandler:
-    """ports.Handler over a user's handler."""
+    """Adapter that makes a user's handler a ports.Handler."""
 
     def __init__(
         self, target: Callable[..., Any], *, clock: Clock, transactional: bool, steps: StepMaker | None = None,
         reconciles_late: bool = False, alone: bool = True, has_keyboard: bool = True,
     ) -> None:  # fmt: skip
-        """`alone`: whatever happens in the process during a call of it, is its doing. `has_keyboard`: somebody may
-        interrupt it by hand; else a KeyboardInterrupt is its failure, as any other error.
+        """`alone`: whatever happens in the process during a call is the call's doing. `has_keyboard`: somebody may
+        interrupt it by hand; otherwise a KeyboardInterrupt is its failure, like any other error.
 
-        HandlerError: the target cannot be called as it asks for, or lacks the function for late events.
+        HandlerError: the target cannot be called as its signature asks, or lacks the function for late events.
         """
         wanted: Subscriber[..., Any] = target if isinstance(target, Subscriber) else Subscriber(target)
         self._function: Callable[..., Any] = wanted.function
@@ -118,7 +118,7 @@ class SubscriberHandler:
             events, attempt, self._clock, transaction, self._steps, collects=self._collect is not None
         )
         threads = active_count()
-        try:  # all that runs code of the handler's: its payloads' types, too, and what it returns
+        try:  # all that runs the handler's code: its payloads' types, too, and what it returns
             returned = self._function(self._given(events), delivery)
             if returned is not None:
                 self._look_at(returned)
@@ -131,7 +131,7 @@ class SubscriberHandler:
             ) from error
         finally:
             delivery.end()
-        if self._alone and active_count() > threads:  # else nobody can tell whose they are
+        if self._alone and active_count() > threads:  # otherwise nobody can tell whose they are
             _log.warning("%s left %d threads running", name_of(self._function), active_count() - threads)
         return tuple(transaction.writes) if transaction else ()
 
@@ -141,7 +141,7 @@ class SubscriberHandler:
         return self._collect(given) if self._collect else next(iter(given))
 
     def _look_at(self, returned: object) -> None:
-        """A handler returns nothing; what would mean that its events are not handled is an error."""
+        """Refuse a return value that means that the events are not handled. A handler should return nothing."""
         if hasattr(returned, "__await__") or isgenerator(returned) or isasyncgen(returned):
             raise HandlerError(
                 f"{name_of(self._function)} returned {type(returned).__name__}: it did not run"
@@ -158,7 +158,7 @@ class SubscriberHandler:
 
 
 def load_handler(path: str, *, what: str = "handler") -> Callable[..., Any]:
-    """The function that `package.module:function` names; HandlerError where there is none, which says for `what`."""
+    """Import the function that `package.module:function` names. HandlerError, which names `what`, if there is none."""
     module_name, _, name = path.partition(":")
     try:
         target = getattr(import_module(module_name), name)

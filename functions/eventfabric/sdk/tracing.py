@@ -1,11 +1,11 @@
-"""Trace context through the log: from who publishes, in the headers of an event, to the span its handler runs in.
+"""Trace context through the log: from the publisher, in the headers of an event, to the span its handler runs in.
 
     publish within a span        headers: traceparent, tracestate, unless the caller gave some
     deliver, one event           span `process <stream>`, of the publisher's trace
     deliver, several at once     span `process <stream>`, linked to each publisher's
 
-By OpenTelemetry's API, and only where the process has imported that itself: who does not use it pays a look into
-`sys.modules`. W3C's format whatever propagator is set: names of headers are letters and digits.
+Uses OpenTelemetry's API, and only if the process has imported it itself: others pay for a look into `sys.modules`. The
+format is W3C's, whatever propagator is set: names of headers are letters and digits.
 """
 
 import sys
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 API: Final = "opentelemetry.trace"
-"""The module that whoever uses OpenTelemetry has imported."""
+"""Module that every user of OpenTelemetry has imported."""
 _PARENT, _STATE = "traceparent", "tracestate"
 
 
 def with_context(headers: Mapping[str, HeaderValue] | None) -> Mapping[str, HeaderValue] | None:
-    """The headers, with the context of the current span if there is one and they have none. Needs the API."""
+    """Return the headers, with the current span's context if there is one and they have none. Needs the API."""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     if headers and (_PARENT in headers or len(headers) + 2 > limits.HEADERS_MAX):
@@ -42,12 +42,12 @@ def with_context(headers: Mapping[str, HeaderValue] | None) -> Mapping[str, Head
     if _PARENT not in carrier:
         return headers
     if len(carrier.get(_STATE, "")) > limits.HEADER_VALUE_CHARACTERS_MAX:
-        del carrier[_STATE]  # the specification lets it go where there is no room
+        del carrier[_STATE]  # the specification allows dropping it if there is no room
     return {**(headers or {}), **carrier}
 
 
 class TracedHandler:
-    """ports.Handler: another one, in a span of the kind CONSUMER. The span carries no key and no data."""
+    """A ports.Handler that runs another one in a span of the kind CONSUMER. The span carries no key and no data."""
 
     def __init__(self, handler: Handler, subscription: SubscriptionTopology) -> None:
         self._handler = handler
@@ -64,7 +64,7 @@ class TracedHandler:
 
     @contextmanager
     def _span(self, events: Seq[Event], attempt: Attempt) -> Iterator[None]:
-        """By OpenTelemetry's conventions for messaging; what the handler raises is recorded, and sets the status."""
+        """Open a span by OpenTelemetry's conventions for messaging, and record in it what the handler raises."""
         from opentelemetry import trace
 
         parents = [parent for event in events if (parent := _context_of(event)) is not None]
@@ -105,7 +105,7 @@ class TracedHandler:
 
 
 def _record(span: "Span", error: Exception) -> None:
-    """Record what a handler raised, as OpenTelemetry would; but its own code must not fail the attempt otherwise."""
+    """Record what a handler raised, as OpenTelemetry would, but let the exception's own code not fail the attempt."""
     from opentelemetry import trace
 
     try:
@@ -116,7 +116,7 @@ def _record(span: "Span", error: Exception) -> None:
 
 
 def _context_of(event: Event) -> "Context | None":
-    """The context that the event was published in, upon the current one; None where it has none that can be read."""
+    """Return the context in which the event was published, upon the current one; None if none can be read."""
     from opentelemetry import trace
     from opentelemetry.context import get_current
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -2,7 +2,7 @@
 
 A signal's handler may raise anywhere in the main thread. Within a `threading.Condition`, and so an `Event`, it may
 raise while the lock is released: leaving the `with` block then ends with 'cannot release un-acquired lock' instead of
-what the handler raised. Here a waiter holds nothing but a lock of its own, and waits for that in one call.
+the handler's exception. Here a waiter holds nothing but a lock of its own, and waits for that in one call.
 """
 
 from threading import TIMEOUT_MAX, Lock
@@ -12,7 +12,7 @@ _CHUNK_SECONDS = min(TIMEOUT_MAX, 3600.0)
 
 
 class Flag:
-    """Set once; whoever waits goes on then. As threading.Event otherwise."""
+    """Flag that is set once; whoever waits for it goes on then. Otherwise like threading.Event."""
 
     __slots__ = ("_is_set", "_waiters")
 
@@ -21,23 +21,22 @@ class Flag:
         self._waiters: list[Waiter] = []
 
     def is_set(self) -> bool:
-        """Tell whether it is set."""
+        """Tell if it is set."""
         return self._is_set
 
     def set(self) -> None:
-        """Let everybody go on who waits."""
+        """Set it, and let everybody who waits go on."""
         self._is_set = True
         for waiter in self._waiters:
             waiter.go_on()
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until it is set; False where that took too long."""
+        """Wait until it is set. False if that took too long."""
         if self.is_set():
             return True
         waiter = Waiter()
-        self._waiters.append(
-            waiter
-        )  # and only then is it looked at again: `set` may have been called meanwhile
+        # Added first, and then checked again: `set` may have been called meanwhile.
+        self._waiters.append(waiter)
         until = None if timeout_seconds is None else monotonic() + timeout_seconds
         while not self.is_set():
             left = _CHUNK_SECONDS if until is None else until - monotonic()
@@ -49,7 +48,7 @@ class Flag:
 
 
 class Waiter:
-    """One who waits, once, until somebody says to go on."""
+    """Somebody who waits once, until told to go on."""
 
     __slots__ = ("_lock",)
 
@@ -63,24 +62,24 @@ class Waiter:
             self._lock.release()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait; False where that took longer."""
+        """Wait. False if that took longer."""
         return self._lock.acquire(timeout=min(timeout_seconds, _CHUNK_SECONDS))
 
 
 class Changes:
-    """Tells those who wait for a change that there is one. All calls are made under one lock, the owner's."""
+    """Announcer of changes to those who wait for one. All calls are made under one lock, the owner's."""
 
     def __init__(self) -> None:
         self._waiters: list[Waiter] = []
 
     def waiter(self) -> Waiter:
-        """Somebody who goes on at the next change."""
+        """Return a waiter that goes on at the next change."""
         waiter = Waiter()
         self._waiters.append(waiter)
         return waiter
 
     def tell(self) -> None:
-        """Have everybody look who waits."""
+        """Have everybody who waits look again."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.go_on()

@@ -1,4 +1,4 @@
-"""What a handler's signature asks for: events or payloads, one or many, and how a payload becomes of that type."""
+"""Signatures of handlers: events or payloads, one or many, and how a payload becomes of the type asked for."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, MutableSequence
 from collections.abc import Sequence as Seq
@@ -26,16 +26,16 @@ _REQUIRED_KINDS = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class Wanted(NamedTuple):
-    """What a handler is called with."""
+    """Kind of arguments that a handler is called with."""
 
     collect: Callable[[Iterable[Any]], Any] | None
-    """Makes what holds many of them; None: it takes one."""
+    """Makes the collection of several; None: it takes one."""
     payload_type: Any
-    """None: events as they are. NoneType where it asks for None."""
+    """Type of the payloads; None: events as they are. NoneType if it asks for None."""
 
 
 def wanted_by(function: Callable[..., Any]) -> Wanted:
-    """What the function asks for in its first parameter; HandlerError where it can be no handler."""
+    """Return what the function asks for in its first parameter. HandlerError if it cannot be a handler."""
     if not callable(function):
         raise HandlerError(f"handler {function!r:.80}: found {type(function).__name__}, allowed: a function")
     inner = _innermost(function)
@@ -44,7 +44,7 @@ def wanted_by(function: Callable[..., Any]) -> Wanted:
     first = _first_parameter(function)
     try:
         hints = get_type_hints(inner, include_extras=True)
-    except Exception as error:  # a name that only a type checker sees, or that is not there
+    except Exception as error:  # a name that only a type checker sees, or that does not exist
         raise HandlerError(f"{name_of(function)}: its annotations cannot be read: {error}") from error
     hint = hints.get(first.name, Event)
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
@@ -55,7 +55,7 @@ def wanted_by(function: Callable[..., Any]) -> Wanted:
 
 
 def payload_decoder(payload_type: Any) -> Callable[[Event], Any]:
-    """From an event to its payload as that type; UndecodablePayloadError, which no further attempt can mend."""
+    """Return a decoder of events' payloads to that type. UndecodablePayloadError, which no further attempt can help."""
     decode = _json_decoder(payload_type)
     takes_bytes = bytes in (payload_type, *get_args(payload_type))
 
@@ -67,19 +67,19 @@ def payload_decoder(payload_type: Any) -> Callable[[Event], Any]:
             raise UndecodablePayloadError(f"event {event.id}: found bytes, allowed: {payload_type}")
         try:
             return decode(payload.content if payload.kind == Kind.JSON else b"null")
-        except (ValueError, RecursionError) as error:  # msgspec's and pydantic's errors are ValueErrors
+        except (ValueError, RecursionError) as error:  # the errors of msgspec and pydantic are ValueErrors
             raise UndecodablePayloadError(f"event {event.id}: {error}") from error
 
     return decode_payload
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Module and name, for errors."""
+    """Return module and name, for errors."""
     return f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', repr(function))}"
 
 
 def _first_parameter(function: Callable[..., Any]) -> Parameter:
-    """The parameter that takes events, of a function that can be called with them and a delivery; HandlerError."""
+    """Return the parameter that takes events. HandlerError if it cannot be called with events and a delivery."""
     if isclass(function):
         raise HandlerError(f"{name_of(function)}: found a class, allowed: a function")
     try:
@@ -95,7 +95,7 @@ def _first_parameter(function: Callable[..., Any]) -> Parameter:
 
 
 def _innermost(function: Any) -> Any:
-    """What runs when it is called: of a partial its function, of an object its __call__."""
+    """Return the function that runs in the end: for a partial its function, for an object its __call__."""
     while isinstance(function, partial):
         function = function.func
     function = getattr(function, "__func__", function)
@@ -108,7 +108,7 @@ def _collector(hint: Any) -> Callable[[Iterable[Any]], Any] | None:
         return list
     if outer is tuple and (not inner or (len(inner) == 2 and inner[1] is Ellipsis)):
         return tuple
-    return None  # a tuple of fixed length, a set or a NamedTuple is what one payload may be
+    return None  # a tuple of fixed length, a set or a NamedTuple may be a single payload
 
 
 def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
@@ -117,8 +117,8 @@ def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
         if not any(map(_is_pydantics, _types_in(payload_type))):
             return decode
     except TypeError:
-        pass  # a union that only pydantic can tell apart, or none at all
-    try:  # only its users pay for its import, and have it
+        pass  # a union that only pydantic can tell apart, or no type at all
+    try:  # only users of pydantic pay for its import, and they have it
         from pydantic import TypeAdapter
         from pydantic.errors import PydanticUserError
     except ImportError as error:
@@ -134,7 +134,7 @@ def _json_decoder(payload_type: Any) -> Callable[[bytes], Any]:
 
 
 def _types_in(payload_type: Any) -> Iterator[Any]:
-    """What msgspec knows of the type and of each that it holds."""
+    """Yield msgspec's description of the type, and of each type that it holds."""
     from msgspec.inspect import Field, Type, type_info
 
     seen: set[int] = set()
@@ -153,7 +153,7 @@ def _types_in(payload_type: Any) -> Iterator[Any]:
 
 
 def _is_pydantics(info: Any) -> bool:
-    """Whether the type is one that msgspec cannot make, or makes without the checks that pydantic would."""
+    """Tell if msgspec cannot make the type, or makes it without the checks that pydantic would make."""
     from msgspec.inspect import CustomType
 
     return isinstance(info, CustomType) or hasattr(getattr(info, "cls", None), "__pydantic_validator__")

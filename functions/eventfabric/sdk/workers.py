@@ -1,7 +1,7 @@
-"""Threads that the end of the process does not wait for, and that end where nobody holds them any more.
+"""Threads that the end of the process does not wait for, and that end when nobody holds them any more.
 
-The standard library's pools are joined as the interpreter ends, with all that was handed to them: behind an endpoint
-that is gone, that takes minutes.
+The standard library's pools are joined when the interpreter ends, with all that was handed to them: if an endpoint is
+gone, that takes minutes.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ _Task = tuple[Future[Any], Callable[[], Any]]
 
 
 class Workers(Executor):
-    """At most so many daemon threads, started as they are needed."""
+    """Executor with at most `most` daemon threads, started as they are needed."""
 
     def __init__(self, most: int, name: str, *, owner: str) -> None:
-        """`owner`: what CopiedProcessError names in a forked child, which has none of the threads."""
+        """`owner`: named by CopiedProcessError in a forked child, which has none of the threads."""
         self._most = most
         self._name = name
         self._owner = owner
@@ -35,7 +35,7 @@ class Workers(Executor):
     def _begin(self) -> None:
         self._lock = Lock()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        # Not a semaphore: an interruption may leave the lock in one held, and then the threads would wait for it.
+        # Not a semaphore: an interruption may leave its lock held, and then the threads would wait for it.
         self._idle: SimpleQueue[None] = SimpleQueue()
         self._under_way: set[Future[Any]] = set()
         self._is_closed = False
@@ -45,12 +45,12 @@ class Workers(Executor):
         self._is_closed = self.is_copied = True
 
     def check(self) -> None:
-        """CopiedProcessError in a forked child of the process that made them."""
+        """Raise CopiedProcessError in a forked child of the process that made them."""
         if self.is_copied:
             raise CopiedProcessError(self._owner)
 
     def submit(self, call: Callable[..., T], /, *arguments: Any, **more: Any) -> Future[T]:
-        """Have it called. CopiedProcessError; NoThreadError where no thread is left to take it."""
+        """Have a thread make the call. CopiedProcessError; NoThreadError if no thread is left to take it."""
         future: Future[T] = Future()
         with self._lock:
             self.check()
@@ -74,7 +74,7 @@ class Workers(Executor):
         )
         try:
             thread.start()
-        except RuntimeError as error:  # the process comes to its end, or has too many
+        except RuntimeError as error:  # the process is about to end, or has too many threads
             if not self._count:
                 raise NoThreadError(self._owner) from error
             return
@@ -88,11 +88,11 @@ class Workers(Executor):
         return True
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # of Executor
-        """Take no more; wait for what is under way, unless told not to."""
+        """Take no more calls, and wait for those under way, unless told not to."""
         self.close(None if wait else 0)
 
     def close(self, within_seconds: float | None = None) -> None:
-        """Take no more, and wait for what is under way; at most so long. The threads end after it."""
+        """Take no more calls, and wait for those under way, at most so long. The threads end after that."""
         with self._lock:
             self._is_closed = True
             under_way = set(self._under_way)
@@ -101,7 +101,7 @@ class Workers(Executor):
         self._tasks.put(None)
 
     def __del__(self) -> None:
-        # A simple queue may be put to from anywhere, also from within the collection of garbage.
+        # A simple queue may be put to from anywhere, even from within garbage collection.
         self._tasks.put(None)
 
 
@@ -111,10 +111,10 @@ def _work(tasks: "SimpleQueue[_Task | None]", idle: "SimpleQueue[None]") -> None
         if future.set_running_or_notify_cancel():
             try:
                 result = call()
-            except BaseException as error:  # the caller's to see, through the future
+            except BaseException as error:  # for the caller to see, through the future
                 future.set_exception(error)
             else:
                 future.set_result(result)
         del task, future, call
         idle.put(None)
-    tasks.put(None)  # for the next of them
+    tasks.put(None)  # for the next thread

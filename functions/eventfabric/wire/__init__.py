@@ -1,1 +1,1 @@
-"""Model to bytes and items, and back; one file an item or message."""
+"""Codecs from the model to stored items and messages, and back. One file for each kind of item or message."""

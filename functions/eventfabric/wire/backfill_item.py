@@ -1,6 +1,6 @@
-"""Backfill and slice to DynamoDB item and back: their fields by their names, as JSON in `f`.
+"""Codec of backfills and slices as DynamoDB items: all fields by their names, as JSON in `f`.
 
-A backfill has its version in `v`; a slice has in `at` how far it is, so that it never goes back.
+A backfill has its version in `v`. A slice has its progress in `at`, so that no write sets it back.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,13 +20,13 @@ from eventfabric.wire.keys import PK, SK, Item, backfill_key, slice_key
 T = TypeVar("T")
 _NEW: Final = f"attribute_not_exists({PK})"
 _AFTER_ALL: Final = "~"
-"""Sorts behind every Region's name."""
+"""Text that sorts after every Region's name."""
 _decode_backfill = msgspec.json.Decoder(Backfill).decode
 _decode_slice = msgspec.json.Decoder(SliceProgress).decode
 
 
 def to_item(backfill: Backfill) -> Item:
-    """The item of a backfill."""
+    """Encode a backfill."""
     item = backfill_key(backfill.id, backfill.target)
     item["f"] = {"S": msgspec.json.encode(backfill).decode()}
     item["v"] = {"N": str(backfill.version)}
@@ -34,14 +34,15 @@ def to_item(backfill: Backfill) -> Item:
 
 
 def from_item(item: Item) -> Backfill:
-    """The backfill of an item; UndecodableItemError where it is not one, or not the one that its key names."""
+    """Decode a backfill. UndecodableItemError if it is not one, or not the one that the item's key names."""
+    # The version outside the JSON counts: it is the one that writes compare.
     backfill = replace(fields.json(item, "f", _decode_backfill), version=fields.whole(item, "v"))
     _check_key(item, backfill_key(backfill.id, backfill.target))
     return backfill
 
 
 def slice_to_item(backfill_id: str, progress: SliceProgress) -> Item:
-    """The item of a slice."""
+    """Encode a slice and its progress."""
     of = progress.slice
     item = slice_key(backfill_id, of.target, of.lane, of.start.sequence)
     item["f"] = {"S": msgspec.json.encode(progress).decode()}
@@ -50,10 +51,11 @@ def slice_to_item(backfill_id: str, progress: SliceProgress) -> Item:
 
 
 def slice_from_item(item: Item) -> SliceProgress:
-    """The slice of an item; UndecodableItemError where it is not one, or not the one that its key names."""
+    """Decode a slice. UndecodableItemError if it is not one, or not the one that the item's key names."""
     progress = fields.json(item, "f", _decode_slice)
     of = progress.slice
     fields.text(item, PK, characters_max=limits.PARTITION_KEY_BYTES_MAX)
+    # The partition key names the backfill, which the slice itself does not know: that part is not compared.
     _check_key(item, {**slice_key("", of.target, of.lane, of.start.sequence), PK: item[PK]})
     if progress.at.sequence < of.start.sequence:
         fields.refuse(
@@ -68,12 +70,12 @@ def _check_key(item: Item, key: Item) -> None:
 
 
 def new_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:
-    """The put of a slice that nobody noted before."""
+    """Return the put of a slice that nobody noted before."""
     return {"Item": slice_to_item(backfill_id, progress), "ConditionExpression": _NEW}
 
 
 def saved_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:
-    """The put of a slice that is no further yet."""
+    """Return the put of a slice's progress, on condition that the stored one is not further."""
     item = slice_to_item(backfill_id, progress)
     return {
         "Item": item,
@@ -84,26 +86,27 @@ def saved_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:
 
 
 def sort_key_after(backfill_id: str, region: Region, place: tuple[Lane, Sequence] | None) -> dict[str, Any]:
-    """The sort key from which a Region's slices go on: behind a place, or at the first."""
+    """Return the sort key at which a Region's slices go on: after a place, or with the first one."""
     if place is None:
         return {"S": f"{region}/"}
+    # A longer key sorts after the slice at that place, and before every later one.
     return {"S": slice_key(backfill_id, region, *place)[SK]["S"] + "/"}
 
 
 def sort_key_end(region: Region) -> dict[str, Any]:
-    """The sort key before which a Region's slices end."""
+    """Return the sort key before which a Region's slices end."""
     return {"S": f"{region}/{_AFTER_ALL}"}
 
 
 def backfills_of(items: Iterable[Item], unreadable: Callable[[UndecodableItemError], None]) -> list[Backfill]:
-    """The backfills of items, one by one; told of those that cannot be read, which are left out."""
+    """Decode backfills one by one. `unreadable` is told of those that cannot be read, which are left out."""
     return list(_readable(items, from_item, unreadable))
 
 
 def slices_of(
     items: Iterable[Item], unreadable: Callable[[UndecodableItemError], None]
 ) -> list[SliceProgress]:
-    """The slices of items, one by one; told of those that cannot be read, which are left out."""
+    """Decode slices one by one. `unreadable` is told of those that cannot be read, which are left out."""
     return list(_readable(items, slice_from_item, unreadable))
 
 

@@ -1,6 +1,6 @@
-"""Events into batches: the one place where the bounds of a record are kept, whichever way its events came.
+"""Batches of events: the only place where the bounds of a record are kept, whichever way its events came.
 
-A batch that was made can be stored (its item fits into 400 KB) and read (no codec holds more than a reader takes).
+A batch that was made can be stored (its item fits into 400 KB) and read (no codec holds more than a reader accepts).
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ from eventfabric.wire.payload_codec import (
 )
 
 EVENTS_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTES
-"""Encoded events of one record, each by itself."""
+"""Most bytes of one record's events, each encoded by itself."""
 
 
 def batch_of_columns(
@@ -32,21 +32,21 @@ def batch_of_columns(
     runs: Seq[Attributes],
     starts: Seq[int],
 ) -> Batch:
-    """The batch of events that are given field by field; see `pack_columns`. RecordBoundsError."""
+    """Make the batch of events that are given field by field; see `pack_columns`. RecordBoundsError."""
     types = frozenset([run[0] for run in runs])
     _check(len(ids), types)
     return Batch(batch_id, len(ids), types, pack_columns(ids, keys, contents, runs, starts))
 
 
 def batch_of_rows(batch_id: BatchId, rows: Seq[Row]) -> Batch:
-    """The batch of these events. RecordBoundsError where they are more than one record takes."""
+    """Make the batch of these events. RecordBoundsError if they are more than one record may hold."""
     types = frozenset([row[1] for row in rows])
     _check(len(rows), types)
     return Batch(batch_id, len(rows), types, pack(rows))
 
 
 def split_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows in order, in parts that each fit into one record, as few as that allows."""
+    """Split the rows, in order, into as few parts as possible that each fit into one record."""
     part: Part = Part()
     for row in rows:
         size = row_bytes(row)
@@ -59,7 +59,7 @@ def split_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 class Part:
-    """Events that are to become one record."""
+    """Events that will become one record."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -67,7 +67,7 @@ class Part:
         self._bytes = 0
 
     def has_room(self, type_: str, size_bytes: int) -> bool:
-        """Report if an event of that type and size fits beside those that are there."""
+        """Tell if an event of that type and size fits beside those that are there."""
         return (
             len(self.rows) < limits.RECORD_EVENTS_MAX
             and self._bytes + size_bytes <= EVENTS_BYTES_MAX
@@ -75,14 +75,15 @@ class Part:
         )
 
     def add(self, row: Row, size_bytes: int) -> None:
-        """Take an event for which there is room."""
+        """Add an event for which there is room."""
         self.rows.append(row)
         self._types.add(row[1])
         self._bytes += size_bytes
 
 
 def row_bytes(row: Row) -> int:
-    """Most bytes that a row takes of a record. InvalidEventError; EventTooLargeError if no record can hold it."""
+    """Return the most bytes that a row takes of a record. InvalidEventError; EventTooLargeError if none can hold it."""
+    # Measured alone: in the columns of a record it takes no more than that.
     size = len(encode_event(row))
     if size > EVENTS_BYTES_MAX:
         raise EventTooLargeError(

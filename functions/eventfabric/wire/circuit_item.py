@@ -1,4 +1,4 @@
-"""Circuit to DynamoDB item and back: its fields by their names, as JSON in `f`, and the version in `v`."""
+"""Codec of circuits as DynamoDB items: all fields by their names, as JSON in `f`, and the version in `v`."""
 
 from dataclasses import replace
 
@@ -13,13 +13,14 @@ _decode = msgspec.json.Decoder(Circuit).decode
 
 
 def to_item(stream: StreamName, subscription: SubscriptionName, region: Region, circuit: Circuit) -> Item:
-    """The item of a subscription's circuit in a Region."""
+    """Encode the circuit of a subscription in a Region."""
     item = circuit_key(stream, subscription, region)
     item["f"] = {"S": msgspec.json.encode(circuit).decode()}
+    # Outside the JSON as well, where the condition of a write can compare it.
     item["v"] = {"N": str(circuit.version)}
     return item
 
 
 def from_item(item: Item) -> Circuit:
-    """The circuit of an item; UndecodableItemError where it is not one."""
+    """Decode a circuit. UndecodableItemError if the item is not one."""
     return replace(fields.json(item, "f", _decode), version=fields.whole(item, "v"))

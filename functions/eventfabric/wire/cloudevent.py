@@ -1,6 +1,6 @@
-"""Event to CloudEvents 1.0 (JSON format) and back, without loss.
+"""Codec of events as CloudEvents 1.0 (JSON format), without loss.
 
-`partitionkey` (the CloudEvents partitioning extension) holds the key; where it is absent, `subject` does; a KeyRule
+`partitionkey` (the CloudEvents partitioning extension) holds the key; if it is absent, `subject` does. A KeyRule
 names another place. All other context attributes (subject, dataschema, datacontenttype and the extensions) are the
 event's headers.
 """
@@ -28,23 +28,24 @@ _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 @dataclass(frozen=True, slots=True)
 class KeyRule:
-    """Where the key of a CloudEvent stands, in place of its partitionkey and subject.
+    """Rule that takes the key of a CloudEvent from another place than its partitionkey and subject.
 
-    An attribute, or a JSON pointer (RFC 6901) into its data. There, text is taken as it is, and an integer as its
-    digits.
+    The place is an attribute, or a JSON pointer (RFC 6901) into the data. In the data, text is taken as it is, and an
+    integer as its digits.
     """
 
     attribute: str
-    """Empty: it is in the data."""
+    """Name of the attribute; empty if the key is in the data."""
     pointer: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "KeyRule":
-        """The rule `subject`, `id`, `source`, or a pointer such as `/order/customer`; SettingError for any other."""
+        """Parse `subject`, `id`, `source`, or a pointer such as `/order/customer`. SettingError for any other text."""
         if text in _KEY_ATTRIBUTES:
             return cls(text)
         if text.startswith("/") and len(text) <= _POINTER_CHARACTERS_MAX and not _BAD_ESCAPE.search(text):
             names = text[1:].split("/")
+            # RFC 6901 asks for this order of replacements: "~01" stands for "~1", and not for "/".
             return cls("", tuple(name.replace("~1", "/").replace("~0", "~") for name in names))
         raise SettingError(
             "key", text, "subject, id, source, or a JSON pointer into data, such as /order/customer"
@@ -56,7 +57,7 @@ class KeyRule:
         return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in self.pointer)
 
     def key_of(self, values: Mapping[str, Any], payload: Payload | None, problems: list[Problem]) -> str:
-        """The key; "?" with a problem added where it is not there."""
+        """Return the key; if it is not there, add a problem and return "?"."""
         if self.attribute:
             key = values.get(self.attribute)
             found = "nothing" if key is None else f"{key!r:.80}"
@@ -70,7 +71,7 @@ class KeyRule:
         return "?"
 
     def _in_data(self, payload: Payload | None) -> tuple[str | None, str]:
-        """The key, or None and what stands there."""
+        """Return the key, or None and a description of what stands there."""
         if payload is None or payload.kind != Kind.JSON:
             return None, "no JSON data"
         value = msgspec.json.decode(payload.content)
@@ -81,13 +82,14 @@ class KeyRule:
                 value = value[int(name)]
             else:
                 return None, "nothing"
+        # True and False are ints in Python, but no keys.
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value), ""
         return value if isinstance(value, str) else None, f"{value!r:.80}"
 
 
 def to_cloudevent(event: Event) -> dict[str, Any]:
-    """The CloudEvent, as a dict for a JSON encoder; the event must have id and source (those of the log do)."""
+    """Return the CloudEvent as a dict for a JSON encoder. The event must have id and source, as those of the log do."""
     cloudevent = _attributes(event)
     if event.payload.kind == Kind.JSON:
         cloudevent["data"] = event.data
@@ -95,7 +97,7 @@ def to_cloudevent(event: Event) -> dict[str, Any]:
 
 
 def raw_cloudevent(event: Event) -> dict[str, Any]:
-    """The CloudEvent for msgspec's JSON encoder, its data as the JSON text that was published: no number changes."""
+    """Return the CloudEvent for msgspec's JSON encoder, with the JSON text that was published: no number changes."""
     cloudevent = _attributes(event)
     if event.payload.kind == Kind.JSON:
         cloudevent["data"] = msgspec.Raw(event.payload.content)
@@ -121,9 +123,9 @@ def _attributes(event: Event) -> dict[str, Any]:
 def parse_cloudevent(
     line: str | bytes, *, where: str = "CloudEvent", key_rule: KeyRule | None = None
 ) -> Event:
-    """The event of one CloudEvent in JSON text. MalformedCloudEventError says all that is wrong with it, at `where`.
+    """Parse one CloudEvent in JSON text. MalformedCloudEventError says all that is wrong with it, at `where`.
 
-    Its data is kept to the letter. `key_rule`: where the key stands; default partitionkey, else subject.
+    Its data is kept to the letter. `key_rule`: the place of the key; default: partitionkey, else subject.
     """
     try:
         raw = _decode(line)
@@ -137,6 +139,7 @@ def parse_cloudevent(
             checked_json(content)
     except InvalidEventError as error:
         raise MalformedCloudEventError(error.problems, where=where) from error
+    # A null in the text is no data, as if the attribute were absent.
     payload = Payload(Kind.JSON, content) if content is not None and content.strip() != b"null" else None
     return _event(values, payload, where, key_rule)
 
@@ -144,7 +147,7 @@ def parse_cloudevent(
 def from_cloudevent(
     cloudevent: Mapping[str, Any], *, where: str = "CloudEvent", key_rule: KeyRule | None = None
 ) -> Event:
-    """The event of a CloudEvent that is already a dict. Arguments and errors as `parse_cloudevent`."""
+    """Return the event of a CloudEvent that is already a dict. Arguments and errors as `parse_cloudevent`."""
     try:
         payload = Payload.of(cloudevent["data"]) if cloudevent.get("data") is not None else None
     except InvalidEventError as error:
@@ -168,7 +171,9 @@ def _event(values: Mapping[str, Any], payload: Payload | None, where: str, key_r
         problems.append(
             Problem("partitionkey", "nothing, and no subject", "the key whose order the event belongs to")
         )
+        # A placeholder, so that all other problems are found as well.
         key = "?"
+    # An attribute that is null counts as absent.
     headers = {name: value for name, value in values.items() if name not in _OWN and value is not None}
     time = _time(values.get("time"), problems)
     event = Event(id=values.get("id"), type=values.get("type", ""), key=key, data=payload, source=values.get("source"),

@@ -1,13 +1,14 @@
-"""Cursor to DynamoDB item and back.
+"""Codec of cursors as DynamoDB items.
 
 `s` next sequence, `a` base (first sequence of the record that holds it), `c` chain before the base, `v` version,
-`e` epoch, `g` whether the event at `s` is being attempted by itself, and `n` after how many crashes, `h` whether a run
-began there whose doorbell had been received before, `w` token of the write (lets a consumer recognise its own commit
-after a lost reply), `u` milliseconds since 1970 of the write. Where keys are parked: `l` base and sequence of the first
-event that waits, `p` digest of the keys. Where it is not 0: `r` the sequence before which events are replays, `b` the
-first sequence that was ever to be delivered. The roster of the parked keys: `t` when those are due that retry, by the
-digest of their id (MessagePack), `d` how the digests of the dead begin.
-`f`: parked keys were about to be written beside it, one by one.
+`e` epoch, `g` set while the event at `s` is being attempted by itself, `n` number of crashes before that, `h` set
+while a run is under way that began there with a doorbell that had been received before, `w` token of the write (lets
+a consumer recognise its own commit after a lost reply), `u` milliseconds since 1970 of the write.
+
+If keys are parked: `l` base and sequence of the first event that waits, `p` digest of the keys. If it is not 0: `r`
+the sequence before which events are replays, `b` the first sequence that was ever to be delivered. The roster of the
+parked keys: `t` due times of those that retry, by the digest of their id (MessagePack), `d` the beginnings of the
+digests of the dead. `f`: parked keys were about to be written beside it, one by one.
 """
 
 from typing import Final
@@ -28,7 +29,7 @@ _DIGEST_BYTES_MAX: Final = 16
 
 
 def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_ms: int) -> Item:
-    """The item of a Region's cursor."""
+    """Encode a Region's cursor."""
     item = cursor_key(key, region)
     item["s"] = {"N": str(cursor.sequence)}
     item["a"] = {"N": str(cursor.base)}
@@ -37,6 +38,7 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
     item["e"] = {"N": str(cursor.epoch)}
     item["w"] = {"B": token}
     item[WRITTEN] = {"N": str(now_ms)}
+    # Most cursors have none of the following, so that their items stay small.
     if cursor.attempting:
         item["g"] = {"BOOL": True}
     if cursor.running:
@@ -60,8 +62,9 @@ def to_item(key: LaneKey, region: Region, cursor: Cursor, *, token: bytes, now_m
 
 
 def from_item(item: Item) -> Cursor:
-    """The cursor of an item; UndecodableItemError where it is not one, or where its fields contradict each other."""
+    """Decode a cursor. UndecodableItemError if the item is not one, or if its fields contradict each other."""
     sequence, base = fields.place(item, fields.sequence(item, "a"), fields.sequence(item, "s"), "s")
+    # A new owner needs both to tell if it has all parked keys.
     if ("l" in item) != ("p" in item):
         fields.refuse(item, "p", "one of l and p without the other", "both, where keys are parked")
     return Cursor(
@@ -72,7 +75,7 @@ def from_item(item: Item) -> Cursor:
         epoch=fields.whole(item, "e"),
         attempting=fields.flag(item, "g"),
         running=fields.flag(item, "h"),
-        # One more where it is being attempted, and then it is not attempted again.
+        # With CRASHES_MAX crashes an event is not attempted again, so one that is being attempted has fewer.
         crashes=fields.whole(item, "n", most=limits.CRASHES_MAX - ("g" in item)) if "n" in item else 0,
         written_ms=fields.milliseconds(item, WRITTEN),
         low=_low(item) if "l" in item else None,
@@ -85,9 +88,10 @@ def from_item(item: Item) -> Cursor:
 
 
 def check_roster(item: Item, cursor: Cursor) -> None:
-    """Refuse a cursor whose roster does not name keys exactly where it says that some are parked.
+    """Refuse a cursor unless its roster names keys exactly if the cursor says that some are parked.
 
-    A reader that has all parked keys needs no roster. One that has none would take their events for free to go on.
+    A reader that has all parked keys needs no roster. One that has none would take a key that is not named for free,
+    and deliver the events that wait in it.
     """
     if (cursor.low is None) != (cursor.roster.count == 0):
         found = "l without t and d" if cursor.low is not None else "t or d without l"
@@ -118,5 +122,5 @@ def _dead(item: Item) -> tuple[bytes, ...]:
 
 
 def token_of(item: Item) -> bytes:
-    """The token of the write that made this item."""
+    """Return the token of the write that made this item."""
     return fields.octets(item, "w", most=fields.TOKEN_BYTES_MAX)

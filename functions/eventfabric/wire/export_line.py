@@ -1,4 +1,4 @@
-"""One line of a DynamoDB export (`{"Item": {...}}`, in the service's own JSON), to the item that it holds."""
+"""Parser of a line of a DynamoDB export, `{"Item": {...}}` in the service's own JSON."""
 
 from base64 import b64decode
 from typing import Any
@@ -11,7 +11,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def parse_export_line(line: bytes) -> Item:
-    """Read the item of a line; ValueError, with what is wrong, where it holds none."""
+    """Parse the item of a line. ValueError says what is wrong if it holds none."""
     try:
         item = _decode(line).get("Item")
         if not isinstance(item, dict):
@@ -22,7 +22,7 @@ def parse_export_line(line: bytes) -> Item:
 
 
 def _attribute(value: Any) -> dict[str, Any]:
-    """Turn an attribute into what a client of DynamoDB hands out: bytes are no text there."""
+    """Return an attribute as a client of DynamoDB does: bytes as bytes, which are Base64 text in an export."""
     if not isinstance(value, dict):
         raise ValueError("an attribute without a type")
     if "B" in value:

@@ -1,7 +1,8 @@
-"""Read the fields of a DynamoDB item, each within its bounds: UndecodableItemError names the item and the field.
+"""Readers of the fields of DynamoDB items, each with its bounds. UndecodableItemError names the item and the field.
 
-Whoever decodes an item reads every field of it here. What stands in a table may be of another version, of another
-program, or of somebody who means harm; it costs the lane or subscription that it belongs to, and nothing else.
+Every decoder of an item reads all its fields through this module. What stands in a table may come from another version,
+from another program, or from somebody who means harm. It may cost the lane or subscription that it belongs to, and
+nothing else.
 """
 
 from collections.abc import Callable
@@ -22,22 +23,24 @@ T = TypeVar("T")
 BATCH_ID_BYTES: Final = 16
 TOKEN_BYTES_MAX: Final = 64
 _DIGITS_MAX: Final = 20
+# Clients of DynamoDB differ in the types that they use for sets and bytes.
 _SETS: Final = (list, set, frozenset, tuple)
 _BYTES: Final = (bytes, bytearray)
 _MISSING: Final = (KeyError, TypeError, IndexError)
 _lane_of = lru_cache(limits.LANES_MAX)(Lane.parse)
-"""The records of a page all name one lane."""
+"""Lanes by their text. Cached, since all records of a page name one lane."""
 
 
 def key_text(item: Item) -> str:
-    """The key of an item as one text, for errors; cut short where it is long."""
+    """Return the key of an item as one text, for errors; long values are cut."""
     parts = (item[name] for name in (PK, SK) if isinstance(item, dict) and name in item)
     values = [next(iter(part.values()), "?") if isinstance(part, dict) else "?" for part in parts]
     return " ".join(f"{value!s:.120}" for value in values) or "?"
 
 
 def whole(item: Item, name: str, *, least: int = 0, most: int = limits.SEQUENCE_MAX) -> int:
-    """A whole number that is not negative."""
+    """Read a whole number that is not negative."""
+    # The usual case first: this runs for several fields of every record.
     try:
         digits = item[name]["N"]
     except _MISSING:
@@ -46,7 +49,7 @@ def whole(item: Item, name: str, *, least: int = 0, most: int = limits.SEQUENCE_
 
 
 def _whole(item: Item, name: str, digits: object, least: int, most: int) -> int:
-    # Python's int takes signs, underlines and the digits of all scripts.
+    # Python's int() also takes signs, underscores and the digits of all scripts.
     if isinstance(digits, str) and len(digits) <= _DIGITS_MAX and digits.isascii() and digits.isdigit():
         value = int(digits)
         if least <= value <= most:
@@ -55,12 +58,12 @@ def _whole(item: Item, name: str, digits: object, least: int, most: int) -> int:
 
 
 def sequence(item: Item, name: str) -> Sequence:
-    """A sequence."""
+    """Read a sequence."""
     return Sequence(whole(item, name))
 
 
 def place(item: Item, base: Sequence, sequence: Sequence, name: str) -> tuple[Sequence, Sequence]:
-    """A sequence, and the first of the record that holds it, or of the one that it stands behind."""
+    """Check that a sequence lies in the record that begins at `base`, or right after it. Return both."""
     if not base <= sequence <= base + limits.RECORD_EVENTS_MAX:
         refuse(
             item,
@@ -72,7 +75,7 @@ def place(item: Item, base: Sequence, sequence: Sequence, name: str) -> tuple[Se
 
 
 def sequences(item: Item, name: str, *, count: int) -> list[Sequence]:
-    """A list of so many sequences."""
+    """Read a list of `count` sequences."""
     values = _value(item, name, "L")
     if not isinstance(values, list) or len(values) != count:
         refuse(item, name, type(values).__name__, f"{count} numbers")
@@ -85,7 +88,7 @@ def sequences(item: Item, name: str, *, count: int) -> list[Sequence]:
 
 
 def lane(item: Item, name: str) -> Lane:
-    """A lane."""
+    """Read a lane."""
     value = text(item, name, characters_max=limits.NOTE_CHARACTERS_MAX)
     try:
         return _lane_of(value)
@@ -94,12 +97,12 @@ def lane(item: Item, name: str) -> Lane:
 
 
 def milliseconds(item: Item, name: str) -> int:
-    """A time in milliseconds since 1970."""
+    """Read a time in milliseconds since 1970."""
     return whole(item, name, most=limits.MILLISECONDS_MAX)
 
 
 def text(item: Item, name: str, *, characters_max: int) -> str:
-    """A text."""
+    """Read a text."""
     value = _value(item, name, "S")
     if not isinstance(value, str) or len(value) > characters_max:
         found = f"{len(value):,} characters" if isinstance(value, str) else type(value).__name__
@@ -108,12 +111,12 @@ def text(item: Item, name: str, *, characters_max: int) -> str:
 
 
 def texts(item: Item, name: str, *, count_max: int, characters_max: int) -> frozenset[str]:
-    """A set of texts that is not empty."""
+    """Read a set of texts that is not empty."""
     values = _value(item, name, "SS")
     found = type(values).__name__
     if isinstance(values, _SETS) and 0 < len(values) <= count_max:
         found = "another kind of value, or a longer one"
-        try:  # what is no text cannot be joined
+        try:  # raises if one of them is not text
             fits = len("".join(values)) <= characters_max or max(map(len, values)) <= characters_max
         except TypeError:
             fits = False
@@ -123,7 +126,7 @@ def texts(item: Item, name: str, *, count_max: int, characters_max: int) -> froz
 
 
 def octets(item: Item, name: str, *, least: int = 0, most: int = limits.ITEM_BYTES_MAX) -> bytes:
-    """Bytes."""
+    """Read bytes."""
     value = _value(item, name, "B")
     if isinstance(value, _BYTES) and least <= len(value) <= most:
         return bytes(value)
@@ -133,7 +136,7 @@ def octets(item: Item, name: str, *, least: int = 0, most: int = limits.ITEM_BYT
 
 
 def chain(item: Item, name: str, *, may_be_unknown: bool = False) -> Chain:
-    """A chain, or a pin. `may_be_unknown`: or none, where the record that it would be of has expired."""
+    """Read a chain or a pin. `may_be_unknown`: or nothing, if the record that it would be of has expired."""
     value = octets(item, name, most=PIN_BYTES)
     if len(value) not in (CHAIN_BYTES, PIN_BYTES) and (value or not may_be_unknown):
         refuse(item, name, f"{len(value)} bytes", f"{CHAIN_BYTES} or {PIN_BYTES} bytes")
@@ -141,7 +144,7 @@ def chain(item: Item, name: str, *, may_be_unknown: bool = False) -> Chain:
 
 
 def flag(item: Item, name: str) -> bool:
-    """A mark that is there or is not."""
+    """Read a mark, which is False if it is absent."""
     if name not in item:
         return False
     value = _value(item, name, "BOOL")
@@ -151,12 +154,12 @@ def flag(item: Item, name: str) -> bool:
 
 
 def json(item: Item, name: str, decode: Callable[[str], T]) -> T:
-    """A dataclass as JSON text, with all of its numbers and lanes within their bounds."""
+    """Read a dataclass from JSON text. All its numbers and lanes must be within their bounds."""
     return decoded(item, name, text(item, name, characters_max=limits.ITEM_BYTES_MAX), decode)
 
 
 def packed(item: Item, name: str, decode: Callable[[bytes], T]) -> T:
-    """A value as MessagePack, with all of its numbers and lanes within their bounds."""
+    """Read a value from MessagePack. All its numbers and lanes must be within their bounds."""
     return decoded(item, name, octets(item, name), decode)
 
 
@@ -164,11 +167,12 @@ S = TypeVar("S", str, bytes)
 
 
 def decoded(item: Item, name: str, content: S, decode: Callable[[S], T]) -> T:
-    """The content of a field, decoded and checked."""
+    """Decode the content of a field, and check all values in it."""
     try:
         value = decode(content)
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
         refuse(item, name, f"{type(error).__name__} ({error!s:.200})", "as this version writes it")
+    # Decoders check types and lengths. Bounds of numbers, lanes and chains are checked here for all items.
     problem = _problem(value, name)
     if problem:
         refuse(item, problem, "a value beyond its bounds", "as this version writes it")
@@ -176,7 +180,7 @@ def decoded(item: Item, name: str, content: S, decode: Callable[[S], T]) -> T:
 
 
 def region_and_kind(item: Item) -> tuple[Region, str]:
-    """The Region that writes a ledger item, and what it is; see keys.ledger_region_and_kind."""
+    """Return the Region that writes a ledger item, and the item's kind; see keys.ledger_region_and_kind."""
     text(item, SK, characters_max=1024)
     region, kind = ledger_region_and_kind(item)
     if not (region and kind):
@@ -200,7 +204,7 @@ def _value(item: Item, name: str, kind: str) -> object:
 
 
 def _problem(value: object, path: str) -> str | None:
-    """The path of the first value that is beyond its bounds; None where there is none."""
+    """Return the path of the first value that is beyond its bounds, or None."""
     match value:
         case bool() | str() | None:
             return None
@@ -209,7 +213,7 @@ def _problem(value: object, path: str) -> str | None:
             return None if 0 <= value <= most else path
         case float():
             return None if isfinite(value) and value >= 0 else path
-        case bytes():  # all that are written so are chains
+        case bytes():  # the only bytes in decoded values are chains and pins
             return None if len(value) in (0, CHAIN_BYTES, PIN_BYTES) else path
         case Lane():
             return None if _is_lane(value) else path

@@ -1,7 +1,7 @@
-"""What an operator did to a lane, to DynamoDB item and back: `qb` by whom, `qw` why, `qt` milliseconds since 1970.
+"""Codec of operators' interventions as DynamoDB items: `qb` by whom, `qw` why, `qt` milliseconds since 1970.
 
-Of an item that was set aside it also holds all that stood there; its expiry, if it has one, goes with it. The sort key
-is the sequence, and for other kinds 10^16 or a multiple of that more: of each kind, one a sequence is on record.
+If an item was set aside, its intervention also holds all attributes of that item, including an expiry. The sort key is
+the sequence, plus 10^16 or a multiple of that for other kinds: of each kind, one intervention a sequence is kept.
 """
 
 from typing import Final
@@ -15,15 +15,15 @@ from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import SK, Item, intervention_key
 
 ATTRIBUTES: Final = (SK, "qb", "qw", "qt")
-"""What tells of an intervention; the rest of an item is what stood there."""
+"""Attributes of the intervention itself. All others of an item are what stood there."""
 _KINDS: Final = (InterventionKind.SET_ASIDE, InterventionKind.RESTORED, InterventionKind.SKIPPED)
 _APART: Final = 10**16
-"""Above every sequence: what lies between the sort keys of two kinds."""
+"""Distance between the sort keys of two kinds, larger than every sequence."""
 assert _APART > limits.SEQUENCE_MAX
 
 
 def to_item(intervention: Intervention, stood: Item | None = None) -> Item:
-    """The item of an intervention, with what stood there, whatever that holds, as far as both fit into one item."""
+    """Encode an intervention, with all that stood there, whatever it is, as far as both fit into one item."""
     number = _APART * _KINDS.index(intervention.kind) + intervention.sequence
     about: Item = {
         "qb": {"S": intervention.by},
@@ -31,9 +31,11 @@ def to_item(intervention: Intervention, stood: Item | None = None) -> Item:
         "qt": {"N": str(intervention.at_ms)},
         **intervention_key(intervention.lane, number),
     }
+    # A skip that is set aside has attributes of the same names; those of this intervention count.
     kept = {name: value for name, value in (stood or {}).items() if name not in about}
     if item_bytes(kept) + item_bytes(about) > limits.ITEM_BYTES_MAX:
-        # No record is so large. It must not be impossible to set aside, for it would stop its lane for good.
+        # No record is so large. But it must be possible to set such an item aside, or it would stop its lane
+        # for good.
         largest = max(kept, key=lambda name: item_bytes({name: kept[name]}))
         size = item_bytes({largest: kept.pop(largest)})
         about["qw"] = {"S": f"{intervention.reason}; without attribute {largest!r:.40} of {size:,} bytes"}
@@ -43,7 +45,7 @@ def to_item(intervention: Intervention, stood: Item | None = None) -> Item:
 
 
 def from_item(item: Item, lane: Lane) -> Intervention:
-    """What an operator did; with the field that cannot be read as the reason, where there is one."""
+    """Decode an intervention. If a field cannot be read, the error stands as the reason."""
     try:
         number = fields.whole(item, SK, most=_APART * len(_KINDS) - 1)
         return Intervention(
@@ -54,5 +56,5 @@ def from_item(item: Item, lane: Lane) -> Intervention:
             at_ms=fields.milliseconds(item, "qt"),
             kind=_KINDS[number // _APART],
         )
-    except UndecodableItemError as error:  # it concerns nobody who delivers, and stays listed
+    except UndecodableItemError as error:  # no delivery depends on it, and it stays listed
         return Intervention(lane, Sequence(0), by="?", reason=str(error), at_ms=0)

@@ -1,4 +1,4 @@
-"""The size of an item as DynamoDB bills and bounds it: attribute names and values, near enough for both."""
+"""Size of an item by DynamoDB's rules for bills and bounds: attribute names and values, near enough for both."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from eventfabric.wire.keys import Item
 
 
 def item_bytes(item: Item) -> int:
-    """Names and values of an item, in bytes. What is no item is for DynamoDB to refuse, and has some size here."""
+    """Return the bytes of an item's names and values. A malformed item has some size here; DynamoDB will refuse it."""
     return sum(_plain_bytes(name) + _value_bytes(value) for name, value in item.items())
 
 
@@ -19,9 +19,11 @@ def _value_bytes(value: object) -> int:
 
 def _kind_bytes(kind: object, content: Any) -> int:
     if kind == "N" and isinstance(content, str):
+        # Two digits a byte, with some room for sign and exponent.
         return len(content) // 2 + 2
     if kind in ("SS", "NS", "BS") and isinstance(content, Iterable):
         return sum(map(_plain_bytes, content))
+    # A list or map costs 3 bytes, and each element 1 more.
     if kind == "M" and isinstance(content, Mapping):
         return 3 + len(content) + item_bytes(dict(content))
     if kind == "L" and isinstance(content, Iterable):
@@ -31,6 +33,7 @@ def _kind_bytes(kind: object, content: Any) -> int:
 
 def _plain_bytes(content: object) -> int:
     if isinstance(content, str):
+        # Text without UTF-8 has a size here, too; DynamoDB will refuse it.
         return len(content.encode("utf-8", "surrogatepass"))
     if isinstance(content, bytes | bytearray):
         return len(content)

@@ -1,40 +1,40 @@
-"""The catalogue of everything that is stored or sent: who writes it, whether it changes, its layout, its lifetime.
+"""Catalogue of everything that is stored or sent: who writes it, if it changes, its layout, its lifetime.
 
-record    table `<fabric>-<stream>`; written by the origin's publishers, and by backfill the same bytes; never changed;
-          kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
-skip      table `<fabric>-<stream>`; written by an operator in the lane's origin, where records are lost for good: the
-          lane goes on past them; never changed; as long as the record behind it. pk and sk as theirs.
+record    table `<fabric>-<stream>`; written by the origin's publishers, and by backfill with the same bytes; never
+          changed; kept, or until its expiry `x`. pk `<origin>/<generation>.<index>`, sk first sequence.
+skip      table `<fabric>-<stream>`; written by an operator in the lane's origin in place of records that are lost for
+          good, so that the lane goes on past them; never changed; kept as long as the next record. pk, sk as a record.
 place     table `<fabric>-<stream>`; written by the origin's reconciliation once a lane's newest record has lived for
           half of its time: sequence, chain, time and expiry with which it goes on; kept. pk the lane's, sk -1.
 aside     table `<fabric>-<stream>`; written by an operator who sets aside, restores or skips, in the lane's origin;
-          kept, or until the expiry of an item set aside. pk `aside/<lane>`, sk the sequence, and more by its kind.
+          kept, or until the expiry of an item set aside. pk `aside/<lane>`, sk the sequence plus an offset by kind.
 cursor    table `<fabric>-ledger`; written by one Region's deliver function, version by version; kept.
           pk `<stream>/<subscription>/<origin>/<lane>`, sk `<region>/cursor`.
-once      table `<fabric>-<stream>`; written with the record of an event published once; never changed; as long as it.
-          pk `once/<origin>/<digest of the event's source and id>`, sk 0.
-parked    table `<fabric>-ledger`; written with the cursor by the same function, and by who redrives; kept until the key
-          is free. pk as the cursor's, sk `~parked/<region>/<digest of the parking id>`: behind all else of the lane, so
-          that it may be read without them.
-won       table `<fabric>-ledger`; written by who comes to a record with a note, beside the state of the lane where its
-          batch may also stand: which copy is delivered; never changed; kept 90 days longer than its events. pk as the
-          cursor's, sk `<region>/won/<batch id in hex>`.
-circuit   table `<fabric>-ledger`; written when a breaker moves, or by who pauses; kept. pk `<stream>/<subscription>`,
-          sk `<region>/circuit`.
+once      table `<fabric>-<stream>`; written with the record of an event that is published once; never changed; kept as
+          long as that record. pk `once/<origin>/<digest of the event's source and id>`, sk 0.
+parked    table `<fabric>-ledger`; written with the cursor by the same function, and by whoever redrives; kept until the
+          key is free. pk as the cursor's, sk `~parked/<region>/<digest of the parking id>`: after everything else of
+          the lane, so that the rest can be read without the parked keys.
+won       table `<fabric>-ledger`; written by whoever comes to a record with a note, beside the state of the lane where
+          its batch may also stand: which copy is delivered; never changed; kept 90 days longer than its events. pk as
+          the cursor's, sk `<region>/won/<batch id in hex>`.
+circuit   table `<fabric>-ledger`; written when a breaker changes it, or by whoever pauses; kept.
+          pk `<stream>/<subscription>`, sk `<region>/circuit`.
 owner     table `<fabric>-ledger`; written by the Region that hands lanes over, mostly to itself; kept.
           pk `<stream>/<subscription>`, sk `<region>/owner/<origin>`.
-marks     table `<fabric>-ledger`; written by a Region's reconciliation, where they changed since its last pass; kept.
-          pk `<stream>/marks/<origin>`, sk `<region>/marks/<slice of lanes>` of the log, and behind it
-          `/<subscription>` of that one's cursors.
+marks     table `<fabric>-ledger`; written by a Region's reconciliation if they changed since its last pass; kept.
+          pk `<stream>/marks/<origin>`, sk `<region>/marks/<slice of lanes>` for the log, with `/<subscription>` added
+          for the cursors of a subscription.
 start     table `<fabric>-ledger`; written by the first delivery of a subscription that begins with the latest; never
           changed; kept. pk `<stream>/<subscription>`, sk `<region>/start`.
 seen      table `<fabric>-ledger`; written by a Region's reconciliation, once a pass; kept.
           pk `<stream>/<subscription>`, sk `<region>/seen`.
-settled   table `<fabric>-ledger`; written by who discards or edits a dead letter; kept, or a year longer than the
-          stream's events. pk the cursor's and `/settled`, sk `<region>/<sequence>`.
-step      table `<fabric>-ledger`; written by an attempt before and after an effect outside, and by who settles it; kept
-          a year longer than its event. pk `<stream>/<subscription>/step/<name>/<digest of the source>/<event id>`,
-          sk `<region>/step`.
-backfill  table `<fabric>-ledger`; written by who begins, plans, cancels or ends a backfill into a Region; kept.
+settled   table `<fabric>-ledger`; written by whoever discards or edits a dead letter; kept, or a year longer than the
+          stream's events. pk the cursor's with `/settled` added, sk `<region>/<sequence>`.
+step      table `<fabric>-ledger`; written by an attempt before and after an outside effect, and by whoever settles it;
+          kept a year longer than its event. sk `<region>/step`,
+          pk `<stream>/<subscription>/step/<name>/<digest of the source>/<event id>`.
+backfill  table `<fabric>-ledger`; written by whoever begins, plans, cancels or ends a backfill into a Region; kept.
           pk `backfill`, sk `<region>/<id>`.
 slice     table `<fabric>-ledger`; written when a backfill plans it, and about once a page by the worker that copies it;
           kept. pk `backfill/<id>/slices`, sk `<region>/<lane>/<start>`.
@@ -42,7 +42,7 @@ timer     queue `<fabric>-<subscription>-timers`; sent when a key is parked; a d
 doorbell  queue `<fabric>-<subscription>.fifo`; sent by the relay and by whoever rings again; never changed; 4 days.
           Group: the lane. Deduplication id: lane and tail.
 
-No item is ever written by two Regions: the Region that writes it stands in its key.
+No item is ever written by two Regions: the Region that writes it is part of its key.
 """
 
 from hashlib import blake2b
@@ -81,158 +81,159 @@ _OWNER: Final = "owner/"
 _BACKFILL: Final = "backfill"
 _DIGEST_BYTES: Final = 16
 BEFORE_PARKED: Final = "~"
-"""Every sort key of a lane that is smaller is no parked key's."""
+"""Bound of sort keys: those of a lane that are smaller belong to anything but parked keys."""
 
 
 def record_key(lane: Lane, sequence: int) -> Item:
-    """The key of the record that starts at `sequence`."""
+    """Return the key of the record that starts at `sequence`."""
     return {PK: {"S": str(lane)}, SK: {"N": str(sequence)}}
 
 
 def place_key(lane: Lane) -> Item:
-    """The key of the note of where a lane goes on; it sorts before every record."""
+    """Return the key of the note of where a lane goes on. It sorts before every record."""
     return record_key(lane, PLACE_SEQUENCE)
 
 
 def is_place(item: Item) -> bool:
-    """Tell a lane's place from its records."""
+    """Tell if an item of a log is a lane's place, and not a record."""
     return item.get(SK) == {"N": str(PLACE_SEQUENCE)}
 
 
 def interventions_of(lane: Lane) -> dict[str, Any]:
-    """The partition key of what operators did to a lane."""
+    """Return the partition key of all interventions of operators in a lane."""
     return {"S": f"{_ASIDE}{lane}"}
 
 
 def intervention_key(lane: Lane, number: int) -> Item:
-    """The key of something that an operator did to a lane."""
+    """Return the key of one intervention of an operator in a lane."""
     return {PK: interventions_of(lane), SK: {"N": str(number)}}
 
 
 def is_intervention(item: Item) -> bool:
-    """Tell what operators did to lanes from the records of a log."""
+    """Tell if an item of a log is an operator's intervention, and not a record."""
     return str(item[PK]["S"]).startswith(_ASIDE)
 
 
 def cursor_key(key: LaneKey, region: Region) -> Item:
-    """The key of a Region's cursor."""
+    """Return the key of a Region's cursor."""
     return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_CURSOR}"}}
 
 
 def parked_key(key: LaneKey, region: Region, parking_id: str) -> Item:
-    """The key of a Region's parked key: a digest, because a key may be as long as a whole sort key."""
+    """Return the key of a Region's parked key: with a digest, since a key may be as long as a whole sort key."""
     return parked_key_by_digest(key, region, digest_of_id(parking_id))
 
 
 def parked_key_by_digest(key: LaneKey, region: Region, digest: bytes) -> Item:
-    """The key of a Region's parked key by its digest."""
+    """Return the key of a Region's parked key by its digest."""
     return {PK: {"S": str(key)}, SK: {"S": f"{BEFORE_PARKED}{_PARKED}{region}/{digest.hex()}"}}
 
 
 def won_key(key: LaneKey, region: Region, batch_id: BatchId) -> Item:
-    """The key of what a Region decided about a batch that may stand in that lane."""
+    """Return the key of a Region's decision about a batch that may stand in that lane."""
     return {PK: {"S": str(key)}, SK: {"S": f"{region}/{_WON}{batch_id.hex()}"}}
 
 
 def standing_key(stream: StreamName, subscription: SubscriptionName) -> dict[str, Any]:
-    """The partition key of all that is known of a subscription as a whole: circuits and handovers."""
+    """Return the partition key of all that is known of a subscription as a whole: circuits and handovers."""
     return {"S": f"{stream}/{subscription}"}
 
 
 def circuit_key(stream: StreamName, subscription: SubscriptionName, region: Region) -> Item:
-    """The key of a subscription's circuit in a Region."""
+    """Return the key of a subscription's circuit in a Region."""
     return {PK: {"S": f"{stream}/{subscription}"}, SK: {"S": f"{region}/{_CIRCUIT}"}}
 
 
 def owner_key(stream: StreamName, subscription: SubscriptionName, region: Region, origin: Region) -> Item:
-    """The key of a handover of an origin's lanes that a Region wrote."""
+    """Return the key of a handover of an origin's lanes that a Region wrote."""
     return {PK: {"S": f"{stream}/{subscription}"}, SK: {"S": f"{region}/{_OWNER}{origin}"}}
 
 
 def start_key(stream: StreamName, subscription: SubscriptionName, region: Region) -> Item:
-    """The key of where a subscription's lanes begin in a Region."""
+    """Return the key of the time with which a subscription's lanes begin in a Region."""
     return {PK: standing_key(stream, subscription), SK: {"S": f"{region}/{_START}"}}
 
 
 def marks_of(stream: StreamName, origin: Region) -> dict[str, Any]:
-    """The partition key of what reconciliation remembers of an origin's lanes."""
+    """Return the partition key of all marks of an origin's lanes."""
     return {"S": f"{stream}/{_MARKS}/{origin}"}
 
 
 def marks_prefix(region: Region) -> str:
-    """The beginning of the sort keys of what one Region's reconciliation remembers."""
+    """Return the beginning of the sort keys of one Region's marks."""
     return f"{region}/{_MARKS}/"
 
 
 def marks_key(stream: StreamName, origin: Region, region: Region, part: str) -> Item:
-    """The key of a part of what a Region's reconciliation remembers of an origin's lanes."""
+    """Return the key of one part of a Region's marks of an origin's lanes."""
     return {PK: marks_of(stream, origin), SK: {"S": f"{marks_prefix(region)}{part}"}}
 
 
 def part_of_marks(item: Item) -> str:
-    """The part that an item of marks holds."""
+    """Return the part of the marks that an item holds."""
     return str(item[SK]["S"]).partition(f"/{_MARKS}/")[2]
 
 
 def settled_of(key: LaneKey) -> dict[str, Any]:
-    """The partition key of all that was decided about a lane's dead letters."""
+    """Return the partition key of all decisions about a lane's dead letters."""
     return {"S": f"{key}/settled"}
 
 
 def settled_key(key: LaneKey, region: Region, sequence: Sequence) -> Item:
-    """The key of what became of a dead letter; sorts by sequence."""
+    """Return the key of a decision about a dead letter. It sorts by sequence."""
+    # Padded to 20 digits: sort keys are compared as text.
     return {PK: settled_of(key), SK: {"S": f"{region}/{sequence:020d}"}}
 
 
 def step_key(key: str, region: Region) -> Item:
-    """The key of a Region's record of a step, by the text of its StepKey."""
+    """Return the key of a Region's record of a step, by the text of its StepKey."""
     return {PK: {"S": key}, SK: {"S": f"{region}/{_STEP}"}}
 
 
 def backfills_key() -> dict[str, Any]:
-    """The partition key of all backfills."""
+    """Return the partition key of all backfills."""
     return {"S": _BACKFILL}
 
 
 def backfill_key(backfill_id: str, region: Region) -> Item:
-    """The key of a backfill into a Region; in id order."""
+    """Return the key of a backfill into a Region; in the order of ids."""
     return {PK: backfills_key(), SK: {"S": f"{region}/{backfill_id}"}}
 
 
 def slices_key(backfill_id: str) -> dict[str, Any]:
-    """The partition key of a backfill's slices; no lane, subscription or step has three parts like it."""
+    """Return the partition key of a backfill's slices. No lane, subscription or step has three parts like it."""
     return {"S": f"{_BACKFILL}/{backfill_id}/slices"}
 
 
 def slice_key(backfill_id: str, region: Region, lane: Lane, start: Sequence) -> Item:
-    """The key of a slice: lane by lane, and by sequence within."""
+    """Return the key of a slice. Slices sort lane by lane, and by sequence within a lane."""
     return {PK: slices_key(backfill_id), SK: {"S": f"{region}/{lane}/{start:020d}"}}
 
 
 def once_key(origin: Region, source: str, event_id: str) -> Item:
-    """The key of the note that an event was published once."""
-    length = len(source.encode()).to_bytes(4, "big")  # before it, so that no two pairs share their bytes
+    """Return the key of the note that an event was published once."""
+    length = len(source.encode()).to_bytes(4, "big")  # first, so that no two pairs share their bytes
     digest = blake2b(length + source.encode() + event_id.encode(), digest_size=_DIGEST_BYTES).hexdigest()
     return {PK: {"S": f"{_ONCE}{origin}/{digest}"}, SK: {"N": "0"}}
 
 
 def is_once(item: Item) -> bool:
-    """Tell the note that an event was published once from the records of a log."""
+    """Tell if an item of a log is the note that an event was published once, and not a record."""
     return str(item[PK]["S"]).startswith(_ONCE)
 
 
 def region_of_log_item(item: Item) -> Region:
-    """The Region that writes an item of a log."""
+    """Return the Region that writes an item of a log."""
     return Region(item[PK]["S"].removeprefix(_ONCE).removeprefix(_ASIDE).partition("/")[0])
 
 
 def is_record(item: Item) -> bool:
-    """Tell a record of the log from what else stands in its table."""
+    """Tell if an item of a log's table is a record, and nothing else."""
     return not (is_once(item) or is_intervention(item) or is_place(item))
 
 
 def lane_key_of(item: Item) -> LaneKey:
-    """The lane and subscription of a ledger item's key; ValueError or KeyError where there is none."""
+    """Parse the lane and subscription of a ledger item's key. ValueError or KeyError if there is none."""
     stream, subscription, origin, local = item[PK]["S"].split("/")
     generation, _, index = local.partition(".")
     lane = Lane(Region(origin), Generation(int(generation)), LaneIndex(int(index)))
@@ -240,8 +241,9 @@ def lane_key_of(item: Item) -> LaneKey:
 
 
 def ledger_region_and_kind(item: Item) -> tuple[Region, str]:
-    """The Region that writes a ledger item, and what it is (`cursor`, `parked/...`, `circuit`)."""
+    """Return the Region that writes a ledger item, and the item's kind (`cursor`, `parked/...`, `circuit`)."""
     sort_key: str = item[SK]["S"]
+    # In the keys of parked keys the Region comes second, so that all of them sort after everything else.
     if sort_key.startswith(f"{BEFORE_PARKED}{_PARKED}"):
         region, _, digest = sort_key.removeprefix(f"{BEFORE_PARKED}{_PARKED}").partition("/")
         return Region(region), f"{_PARKED}{digest}"
@@ -250,45 +252,45 @@ def ledger_region_and_kind(item: Item) -> tuple[Region, str]:
 
 
 def is_cursor(kind: str) -> bool:
-    """Whether a ledger item of this kind is a cursor."""
+    """Tell if a ledger item of this kind is a cursor."""
     return kind == _CURSOR
 
 
 def seen_item(stream: StreamName, subscription: SubscriptionName, region: Region, now_ms: int) -> Item:
-    """The note that a Region asked the others who owns what."""
+    """Return the note that a Region asked the others who owns what."""
     return {PK: standing_key(stream, subscription), SK: {"S": f"{region}/{_SEEN}"}, "u": {"N": str(now_ms)}}
 
 
 def is_seen(kind: str) -> bool:
-    """Whether a ledger item of this kind is such a note."""
+    """Tell if a ledger item of this kind is such a note."""
     return kind == _SEEN
 
 
 def is_won(kind: str) -> bool:
-    """Whether a ledger item of this kind is a decision about a noted batch."""
+    """Tell if a ledger item of this kind is a decision about a noted batch."""
     return kind.startswith(_WON)
 
 
 def is_circuit(kind: str) -> bool:
-    """Whether a ledger item of this kind is a circuit."""
+    """Tell if a ledger item of this kind is a circuit."""
     return kind == _CIRCUIT
 
 
 def is_owner(kind: str) -> bool:
-    """Whether a ledger item of this kind is a handover."""
+    """Tell if a ledger item of this kind is a handover."""
     return kind.startswith(_OWNER)
 
 
 def origin_of(kind: str) -> Region:
-    """The origin of a handover's lanes, by the kind of its item."""
+    """Return the origin of a handover's lanes, by the kind of its item."""
     return Region(kind.removeprefix(_OWNER))
 
 
 def is_start(kind: str) -> bool:
-    """Whether a ledger item of this kind says where lanes begin."""
+    """Tell if a ledger item of this kind says with which time lanes begin."""
     return kind == _START
 
 
 def is_parked(kind: str) -> bool:
-    """Whether a ledger item of this kind is a parked key."""
+    """Tell if a ledger item of this kind is a parked key."""
     return kind.startswith(_PARKED)

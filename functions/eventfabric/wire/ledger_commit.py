@@ -1,4 +1,4 @@
-"""A commit of the ledger as DynamoDB's own requests, and what its refusal means.
+"""Commits of the ledger as DynamoDB's own requests, and the meaning of their refusals.
 
 A commit and its race, in time:
 
@@ -27,14 +27,15 @@ from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning
 from eventfabric.wire.transaction_bounds import bytes_of
 
 Action = tuple[str, dict[str, Any]]
-"""Put, Update, Delete or ConditionCheck, and the DynamoDB request of it."""
+"""Put, Update, Delete or ConditionCheck, and the DynamoDB request for it."""
 
+# The cursor's own fields in 4 KiB, and the longest roster.
 _CURSOR_BYTES_MAX: Final = 4 * 1024 + limits.PARKED_KEYS_MAX * limits.ROSTER_KEY_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a transaction was cancelled, by one of its actions; code "None" for those that would have gone through."""
+    """Reason for which a transaction was cancelled, for one of its actions. Code "None": it would have gone through."""
 
     code: str
     message: str = ""
@@ -43,7 +44,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class CommitSize:
-    """What the actions of one commit take, besides the cursor: so many actions, and at most so many bytes together."""
+    """Size of the actions of one commit, besides the cursor: their number, and at most how many bytes they take."""
 
     actions: int = 0
     bytes: int = 0
@@ -53,7 +54,7 @@ class CommitSize:
 
     @property
     def fits(self) -> bool:
-        """Whether one transaction takes them with the cursor."""
+        """Tell if one transaction can hold them together with the cursor."""
         return (
             self.actions < limits.TRANSACTION_ACTIONS_MAX
             and self.bytes + _CURSOR_BYTES_MAX <= limits.TRANSACTION_BYTES_MAX
@@ -64,19 +65,19 @@ _NOTHING: Final = CommitSize()
 
 
 def size_of_writes(writes: Seq[Write]) -> CommitSize:
-    """What a handler's writes take: their items, or what they say about items that are there."""
+    """Return the size of a handler's writes: their items, or what they say about items that are there."""
     if not writes:
         return _NOTHING
     return sum((CommitSize(1, bytes_of(write)) for write in writes), CommitSize())
 
 
 def size_of_key(parked: Parked) -> CommitSize:
-    """What the change of a parked key takes at most."""
+    """Return the largest size of the change of a parked key."""
     return CommitSize(1, limits.PARKED_BYTES_MAX + len(parked.replacement or b""))
 
 
 def in_commits(changes: Iterable[ParkedChange]) -> Iterator[list[ParkedChange]]:
-    """Changes of parked keys in their order, as many at a time as one commit takes."""
+    """Split changes of parked keys, in their order, into lists of as many as one commit can hold."""
     some, size = list[ParkedChange](), CommitSize()
     for change in changes:
         key = change.after or change.before
@@ -92,9 +93,9 @@ def in_commits(changes: Iterable[ParkedChange]) -> Iterator[list[ParkedChange]]:
 
 
 class CommitRequest:
-    """One commit, ready to be sent as often as it takes: always the same bytes.
+    """One commit, ready to be sent as often as it takes, always with the same bytes.
 
-    RefusedError where it is more than one transaction takes: it is never sent.
+    RefusedError if it is more than one transaction can hold; it is never sent then.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class CommitRequest:
         writes: Seq[Write] = (),
         in_order: bool = False,
     ) -> None:
-        """`writes`: a handler's, that go with it. `in_order`: the stream has no transactions."""
+        """`writes`: a handler's writes, to be made with the commit. `in_order`: the stream has no transactions."""
         roster = read.roster.after(parked) if parked else read.roster
         self.token = token
         self._table = table
@@ -124,12 +125,15 @@ class CommitRequest:
 
         version = read.version
         self.announcement: dict[str, Any] | None = None
+        # Without transactions the keys are written one by one. The announcement goes first: it fences whoever
+        # lost the race, and tells readers that the cursor may not name all keys.
         if in_order and not writes and (parked or decided or settled):
             self.announcement = put(replace(read, version=next_count(version), is_announced=True), version)
+            # The announcement raises the version, and the cursor is then put on condition of that version.
             version += 1
         self.stored = replace(moved, version=next_count(version), roster=roster, is_announced=False)
         self.cursor = put(self.stored, version)
-        # A decision goes first: without transactions a key that is gone must not lack the note of who discarded it.
+        # Decisions go first: without transactions, a key must not go before the note of who discarded it.
         notes = [settled_item.to_item(key, region, one) for one in settled]
         self.others: list[Action] = [
             *(("Put", {"TableName": table, "Item": note}) for note in notes),
@@ -137,12 +141,12 @@ class CommitRequest:
             *(self._change(key, region, change) for change in parked),
         ]
         self.undo = [_without_note(table, note) for note in notes]
-        """Deletes of the decisions, should the parked keys be another's by then."""
+        """Deletes of the decisions, to be made if somebody else has changed the parked keys by then."""
         if self.others:
             self._check(len(writes))
 
     def _check(self, writes_count: int) -> None:
-        """Refuse what the service would, without a call. What handlers write is for the service to measure."""
+        """Refuse what the service would refuse, without a call. The service itself measures what handlers write."""
         actions = writes_count + len(self.others) + 1
         of_state = [*(request for _, request in self.others), self.cursor]
         size = sum(item_bytes(one.get("Item", {})) for one in of_state)
@@ -160,6 +164,7 @@ class CommitRequest:
             stored = replace(after, version=change.version)
             return "Put", self._put(parked_item.to_item(key, region, stored, token=self.token), read_version)
         assert before is not None, "a change has a before or an after"
+        # On condition of its own version as well: without transactions nothing else fences it.
         delete = {"TableName": self._table, "Key": parked_key(key, region, before.id)}
         return "Delete", delete | unchanged(read_version)
 
@@ -167,12 +172,13 @@ class CommitRequest:
         return {"TableName": self._table, "Item": item} | unchanged(read_version)
 
     def outcome(self, refusals: Seq[Refusal], writes_count: int) -> CommitOutcome:
-        """Say what a cancelled transaction of writes, `others` and the cursor means.
+        """Return what a cancelled transaction of writes, `others` and the cursor means.
 
-        A lost race goes before all else, and a write that is busy before one that is refused: what the others come to
-        is known once that has passed. ThrottledError: the state itself is busy. RefusedError: it cannot be written.
+        A lost race goes before all else. A busy write goes before a refused one, since the outcome of the others is
+        known only when it has passed. ThrottledError: the state itself is busy. RefusedError: it cannot be written.
         """
         of_state, of_writes = refusals[writes_count:], refusals[:writes_count]
+        # Whichever condition failed, of the cursor or of a parked key: somebody else was faster.
         if any(refusal.code == FAILED_CONDITION for refusal in of_state):
             return self.outcome_of_item(of_state[-1].item)
         for refusal in of_state:
@@ -192,16 +198,16 @@ class CommitRequest:
         return min(refused, key=lambda one: not one.is_busy)
 
     def outcome_of_item(self, cursor_item: Item | None, *, is_beside_written: bool = False) -> CommitOutcome:
-        """What it means that this item stands where the cursor was to be put: another's, or this very commit's."""
+        """Return the outcome if this item stands where the cursor was to be put: another's, or this very commit's."""
         return Committed(self.stored) if wrote(self.cursor, cursor_item) else RaceLost(is_beside_written)
 
 
 def wrote(request: dict[str, Any], item: Item | None) -> bool:
-    """Tell whether what is in a request's way was done by this very request, whose reply was lost.
+    """Tell if the item in a request's way was written by this very request, whose reply was lost.
 
-    A deletion that finds nothing any more has come about. Of an item that was put, its token alone would not tell: a
-    copied process may have drawn the same. The time of the write may differ, since a commit without a reply is made
-    again later.
+    A deletion that finds nothing has taken effect. For an item that was put, its token alone would not tell: a copied
+    process may have drawn the same. The time of the write may differ, since a commit without a reply is made again
+    later.
     """
     put = request.get("Item")
     if item is None or put is None:
@@ -210,6 +216,7 @@ def wrote(request: dict[str, Any], item: Item | None) -> bool:
 
 
 def _without_note(table: str, note: Item) -> dict[str, Any]:
+    # Only this very decision: somebody else may have decided since.
     return {
         "TableName": table,
         "Key": {PK: note[PK], SK: note[SK]},
@@ -219,7 +226,8 @@ def _without_note(table: str, note: Item) -> dict[str, Any]:
 
 
 def unchanged(read_version: int) -> dict[str, Any]:
-    """The condition that an item is as it was read."""
+    """Return the condition that an item is as it was read."""
+    # A refusal returns the item that stands there, which saves a read.
     condition: dict[str, Any] = {
         "ConditionExpression": "v = :read" if read_version else "attribute_not_exists(pk)",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -230,7 +238,7 @@ def unchanged(read_version: int) -> dict[str, Any]:
 
 
 def state_of(items: Iterable[Item], *, is_whole: bool = True) -> LaneState:
-    """The state that a lane's items tell; UndecodableItemError where one of them cannot be read."""
+    """Decode the state of a lane from its items. UndecodableItemError if one of them cannot be read."""
     cursors: dict[Region, Cursor] = {}
     parked: dict[Region, dict[str, Parked]] = {}
     decisions: set[Decision] = set()
@@ -238,6 +246,7 @@ def state_of(items: Iterable[Item], *, is_whole: bool = True) -> LaneState:
         region, kind = fields.region_and_kind(item)
         if is_cursor(kind):
             cursors[region] = cursor_item.from_item(item)
+            # A reader of all keys needs no roster, and an announced cursor makes the reader read all keys.
             if not (is_whole or cursors[region].is_announced):
                 cursor_item.check_roster(item, cursors[region])
         elif is_parked(kind):

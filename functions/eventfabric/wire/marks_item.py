@@ -1,9 +1,9 @@
-"""Marks to DynamoDB items and back, each of a bounded size whatever the numbers of lanes and subscriptions.
+"""Codec of marks as DynamoDB items, each of a bounded size whatever the numbers of lanes and subscriptions.
 
     marks/0003           `m` the marks of lanes 1,536 to 2,047: MessagePack, by lane index, without cursors
-    marks/0003/billing   `m` where billing stood in these lanes: MessagePack, by lane index, epoch and sequence
+    marks/0003/billing   `m` cursors of `billing` in these lanes: MessagePack, by lane index, epoch and sequence
 
-Each has the version in `v`, and is written only where its content changed, or could not be read.
+Each item has its version in `v`, and is written only if its content changed, or could not be read.
 """
 
 from collections import defaultdict
@@ -30,9 +30,9 @@ _decode_cursors = msgspec.msgpack.Decoder(dict[int, tuple[int, int]]).decode
 def changed_items(
     stream: StreamName, origin: Region, region: Region, read: Marks, to: Marks
 ) -> list[tuple[Item, int | None]]:
-    """The items in which marks differ from those read, each with the version that was read; None: it has none.
+    """Return the items in which marks differ from those read, each with the version that was read; None: it has none.
 
-    So are all that could not be read: what is remembered of a pass is worth no more than a pass.
+    Items that could not be read are written anew as well: what they remember is worth no more than one pass.
     """
     before, after = _parts(read), _parts(to)
     changed: list[tuple[Item, int | None]] = []
@@ -44,12 +44,13 @@ def changed_items(
         item = marks_key(stream, origin, region, part)
         item["m"] = {"B": _encode(content)}
         item["v"] = {"N": str(next_count(version))}
+        # A version that cannot be read cannot be a condition either.
         changed.append((item, None if is_unreadable and not version else version))
     return changed
 
 
 def from_items(items: list[Item]) -> Marks:
-    """The marks of their items, item by item: what cannot be read is left out, and named in `unreadable`."""
+    """Decode marks item by item. Those that cannot be read are left out, and named in `unreadable`."""
     versions: dict[str, int] = {}
     unreadable: dict[str, UndecodableItemError] = {}
     lanes: dict[LaneIndex, Mark] = {}
@@ -67,12 +68,13 @@ def from_items(items: list[Item]) -> Marks:
                 lanes |= {LaneIndex(index): mark for index, mark in _lanes(item, part, _decode_marks).items()}
         except UndecodableItemError as error:
             unreadable[part] = error
+    # A cursor says nothing without the mark of its lane, which may have been unreadable.
     marked = {index: replace(mark, cursors=cursors.get(index, {})) for index, mark in lanes.items()}
     return Marks(marked, versions, unreadable)
 
 
 def _lanes(item: Item, part: str, decode: Callable[[bytes], dict[int, T]]) -> dict[int, T]:
-    """What an item says of each of its lanes, which are those of its part."""
+    """Decode the content of an item, by lane index. All lanes must be those of its part."""
     lanes = fields.packed(item, "m", decode)
     own = part.partition("/")[0]
     if any(index >= limits.LANES_MAX or part_of(LaneIndex(index)) != own for index in lanes):
@@ -81,10 +83,11 @@ def _lanes(item: Item, part: str, decode: Callable[[bytes], dict[int, T]]) -> di
 
 
 def _parts(marks: Marks) -> dict[str, dict[int, Any]]:
-    """The content of each item, by its part of the sort key."""
+    """Return the content of each item, by its part of the sort key."""
     parts: defaultdict[str, dict[int, Any]] = defaultdict(dict)
     for index, mark in marks.lanes.items():
         part = part_of(index)
+        # Cursors have items of their own, so that no item grows with the number of subscriptions.
         parts[part][index] = replace(mark, cursors={})
         for subscription, stood_at in mark.cursors.items():
             parts[f"{part}/{subscription}"][index] = stood_at

@@ -1,4 +1,4 @@
-"""A producer's transaction as DynamoDB's own requests, and what its refusal means."""
+"""A producer's transaction as DynamoDB's own requests, and the meaning of its refusal."""
 
 from collections.abc import Sequence as Seq
 
@@ -11,7 +11,7 @@ from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning
 
 
 def actions_of(records: Seq[tuple[str, Record]], writes: Seq[Write]) -> list[Action]:
-    """The records first, then the writes."""
+    """Return the actions of a transaction: the records first, then the writes."""
     return [
         *(("Put", {"TableName": table, **record_item.conditional_put(record)}) for table, record in records),
         *((write.action, write.request) for write in writes),
@@ -19,11 +19,11 @@ def actions_of(records: Seq[tuple[str, Record]], writes: Seq[Write]) -> list[Act
 
 
 def outcome_of(refusals: Seq[Refusal], records_count: int) -> tuple[int, Record] | WriteRefused:
-    """Say which record's place is taken, and by which; or which write was refused.
+    """Return the index of a record whose place is taken, and the record there; or the write that was refused.
 
-    A place that is taken goes before all else: if what stands there is the transaction's own, it was written.
-    ThrottledError: something of it is busy, so that what the rest comes to is not known yet. RefusedError: a record
-    cannot be written.
+    A place that is taken goes before all else: if the record there is the transaction's own, it was written.
+    ThrottledError: a part is busy, so that the outcome of the rest is not known yet. RefusedError: a record cannot be
+    written.
     """
     for index, refusal in enumerate(refusals[:records_count]):
         if refusal.code == FAILED_CONDITION and refusal.item is not None:

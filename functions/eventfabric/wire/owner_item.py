@@ -1,4 +1,4 @@
-"""Owner to DynamoDB item and back: its fields by their names, as JSON in `f`, and the version in `v`."""
+"""Codec of handovers as DynamoDB items: all fields by their names, as JSON in `f`, and the version in `v`."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ _decode = msgspec.json.Decoder(Owner).decode
 
 
 def to_item(stream: StreamName, subscription: SubscriptionName, owner: Owner) -> Item:
-    """The item of a handover, which the Region `owner.by` writes."""
+    """Encode a handover, which the Region `owner.by` writes."""
     item = owner_key(stream, subscription, owner.by, owner.origin)
     item["f"] = {"S": msgspec.json.encode(owner).decode()}
     item["v"] = {"N": str(owner.version)}
@@ -29,8 +29,9 @@ def to_item(stream: StreamName, subscription: SubscriptionName, owner: Owner) ->
 
 
 def from_item(item: Item) -> Owner:
-    """The handover of an item; UndecodableItemError where it is not one, or not the one that its key names."""
+    """Decode a handover. UndecodableItemError if the item is not one, or not the one that its key names."""
     owner = replace(fields.json(item, "f", _decode), version=fields.whole(item, "v"))
+    # Tables are restored, copied and edited: an item may stand under another's key.
     region, kind = fields.region_and_kind(item)
     if (owner.by, owner.origin) != (region, origin_of(kind)):
         fields.refuse(
@@ -40,9 +41,10 @@ def from_item(item: Item) -> Owner:
 
 
 def standing_of(items: list[Item], region: Region) -> Standing:
-    """What the items of a subscription tell a Region; UndecodableItemError."""
+    """Return a Region's view of a subscription, from all items of the subscription. UndecodableItemError."""
     standing, owners, starts, seen_ms = Standing(), [], {}, 0
     for item in items:
+        # Handovers and starts of all Regions count; a circuit and a look at owners only in their own Region.
         writer, kind = fields.region_and_kind(item)
         if is_owner(kind):
             owners.append(from_item(item))

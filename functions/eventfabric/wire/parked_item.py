@@ -1,10 +1,10 @@
-"""Parked key to DynamoDB item and back.
+"""Codec of parked keys as DynamoDB items.
 
 `i` parking id, `k` key, `m` state, `q` the waiting places (MessagePack: base, sequence, base, sequence, ...), `d` due
-(milliseconds since 1970), `f` the failure (JSON), `g` whether an attempt was begun, `r` the replacement, `v` version,
-`w` token of the write. Where replays wait: `y`, how many in a row are none, then how many are, and so on (MessagePack).
-Where more wait than `q` lists: `b` base and sequence from which on the log has them, and between which sequences those
-are replays (MessagePack).
+(milliseconds since 1970), `f` the failure (JSON), `g` set if an attempt was begun, `r` the replacement, `v` version,
+`w` token of the write. If replays wait: `y`, how many places in a row are none, then how many are, and so on
+(MessagePack). If more wait than `q` lists: `b` base and sequence from which on the log has them, and the two
+sequences between which those are replays (MessagePack).
 """
 
 from collections.abc import Iterable
@@ -31,13 +31,13 @@ from eventfabric.wire.keys import Item, parked_key
 _decode_places = msgspec.msgpack.Decoder(list[int]).decode
 _decode_rest = msgspec.msgpack.Decoder(tuple[int, int, int, int]).decode
 _ID_CHARACTERS_MAX = 2 * limits.KEY_BYTES_MAX
-"""The key, or a sequence, behind what tells one from the other."""
+"""Most characters of an id: the key, or a sequence, after a prefix that tells one from the other."""
 _STATES = [state.value for state in ParkedState]
 _decode_failure = msgspec.json.Decoder(Failure).decode
 
 
 def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> Item:
-    """The item of a Region's parked key."""
+    """Encode a Region's parked key."""
     item = parked_key(key, region, parked.id)
     places = [number for place in parked.waiting for number in (place.base, place.sequence)]
     item["i"] = {"S": parked.id}
@@ -48,6 +48,7 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
     item["f"] = {"S": msgspec.json.encode(parked.failure).decode()}
     item["v"] = {"N": str(parked.version)}
     item["w"] = {"B": token}
+    # Written only if there are replays: most keys have none.
     if any(place.replay for place in parked.waiting):
         item["y"] = {"B": msgspec.msgpack.encode(_replay_runs(parked.waiting))}
     if parked.rest is not None:
@@ -62,7 +63,7 @@ def to_item(key: LaneKey, region: Region, parked: Parked, *, token: bytes) -> It
 
 
 def from_item(item: Item) -> Parked:
-    """The parked key of an item; UndecodableItemError where it is not one, or its fields contradict each other."""
+    """Decode a parked key. UndecodableItemError if the item is not one, or its fields contradict each other."""
     parked = Parked(
         id=fields.text(item, "i", characters_max=_ID_CHARACTERS_MAX),
         key=fields.text(item, "k", characters_max=limits.KEY_BYTES_MAX),
@@ -80,8 +81,9 @@ def from_item(item: Item) -> Parked:
 
 
 def _check(item: Item, parked: Parked) -> None:
-    """Refuse fields that are sound each by itself, and cannot be true together."""
+    """Refuse fields that are valid one by one, but cannot be true together."""
     _, kind = fields.region_and_kind(item)
+    # Readers look parked keys up by the digest in the sort key.
     if not kind.endswith(digest_of_id(parked.id).hex()):
         fields.refuse(item, "i", "the id of another key", "the one whose digest the item's key ends with")
     if parked.id != key_parking_id(parked.key) and not _is_of_an_event(parked):
@@ -114,7 +116,7 @@ def _state(item: Item) -> ParkedState:
 
 
 def _waiting(item: Item) -> tuple[Place, ...]:
-    """The places, of which there is one at least, in order."""
+    """Decode the places, at least one, in order."""
     numbers = fields.packed(item, "q", _decode_places)
     sequences = numbers[1::2]
     in_order = all(earlier < later for earlier, later in pairwise(sequences))
@@ -139,7 +141,7 @@ def _replay_runs(waiting: tuple[Place, ...]) -> list[int]:
 
 
 def _replays(item: Item) -> Iterable[bool]:
-    """Of each waiting place, whether it is a replay; without end."""
+    """Yield for each waiting place if it is a replay; without end."""
     runs = fields.packed(item, "y", _decode_places) if "y" in item else []
     told = chain.from_iterable(repeat(bool(number % 2), length) for number, length in enumerate(runs))
     return chain(told, repeat(False))

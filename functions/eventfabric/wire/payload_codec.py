@@ -1,8 +1,8 @@
-"""The events of a record as bytes. The first byte names the codec, so that it can change and old records stay readable.
+"""Codec of a record's events. The first byte names the codec, so that it can change and old records stay readable.
 
 An event is the row (id, type, key, time, source, headers, kind, content); kind 0 is no data, 1 JSON text, 2 bytes.
-Codec 3: MessagePack array of the eight columns of a record's rows; a column that is alike in all rows holds it once.
-Codec 4: the same through zstd. Codecs 1 and 2, of earlier versions: an array of rows, plain and through zstd.
+Codec 3: MessagePack array of the eight columns of a record's rows; a column of equal values holds the value once.
+Codec 4: codec 3 compressed by zstd. Codecs 1 and 2, of earlier versions: an array of rows, plain and by zstd.
 docs/decisions/0023-columns-under-zstd.md says why.
 """
 
@@ -36,17 +36,17 @@ _ZSTD_LEVEL = 1
 _ZSTD_OPTIONS = {
     int(zstd.DecompressionParameter.window_log_max): limits.RECORD_PAYLOAD_BYTES_MAX.bit_length() - 1
 }
-"""A frame may ask for a window of any size, whatever is in it."""
+"""Largest window of a frame: a frame may ask for a window of any size, whatever is in it."""
 SMALL_BYTES: Final = 512
-"""Below this, compression costs more time than it saves bytes: one write unit holds 1 KiB either way."""
+"""Size from which payloads are compressed. Below, that costs more time than it saves: a write unit holds 1 KiB."""
 
 Row = tuple[str, str, str, int | str, str, Mapping[str, HeaderValue], int, bytes]
 """An event as it is stored."""
 Attributes = tuple[str, int | str, str, Mapping[str, HeaderValue], int]
-"""What events that are published one after the other often have alike: type, time, source, headers and kind."""
+"""Attributes that events published one after the other often share: type, time, source, headers and kind."""
 
-# What a reader takes, checked while it is decoded: at least all that a publisher may write, and nothing that is larger
-# once it is spread than a record of that many events can be.
+# Bounds of readers, checked while decoding: they accept at least all that a publisher may write, and nothing
+# that, once columns are spread, is larger than a record of that many events can be.
 _Id = Annotated[str, Meta(max_length=limits.ID_CHARACTERS_MAX)]
 _Type = Annotated[str, Meta(max_length=limits.TYPE_CHARACTERS_MAX)]
 _Key = Annotated[str, Meta(max_length=limits.KEY_BYTES_MAX)]
@@ -72,24 +72,24 @@ _decode_event = msgspec.msgpack.Decoder(_Stored).decode
 _decode_columns = msgspec.msgpack.Decoder(_Columns).decode
 
 RECORD_OVERHEAD_BYTES: Final = 32
-"""At most so much does `pack` add to the bytes of the rows, each encoded by itself."""
+"""Most bytes that `pack` adds to the bytes of the rows, each encoded by itself."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def encode_event(row: Row) -> bytes:
-    """One row as bytes, as an event stands alone beside the log; InvalidEventError where it has none."""
+    """Encode one row, as an event stands alone beside the log. InvalidEventError if it cannot be encoded."""
     try:
         return _encode(row)
     except UnicodeError as error:
         raise InvalidEventError(_surrogates(row)) from error
-    except TypeError as error:  # a class of somebody's own, such as one that inherits from str
+    except TypeError as error:  # a value of somebody's own class, such as one that inherits from str
         problem = Problem("event", str(error), "attributes of Python's own types")
         raise InvalidEventError([problem]) from error
 
 
 def _surrogates(row: Row) -> list[Problem]:
-    """Each attribute whose text has no UTF-8."""
+    """Return a problem for each attribute whose text has no UTF-8."""
     named: list[tuple[str, object]] = [("id", row[0]), ("type", row[1]), ("key", row[2]), ("source", row[4])]
     named += [(f"headers.{name}"[:80], value) for name, value in row[5].items()]
     return [
@@ -102,7 +102,7 @@ def _surrogates(row: Row) -> list[Problem]:
 def stored(
     event: Event, *, id: str | None = None, time: int | str | None = None, source: str | None = None
 ) -> Row:
-    """The row of an event; what stands in where it has no id, time (as it is stored) or source, must be given."""
+    """Return the row of an event. What replaces a missing id, time (as it is stored) or source must be given."""
     payload, own_time = event.payload, event.stored_time
     id = id if event.id is None else event.id
     time = time if own_time is None else own_time
@@ -114,7 +114,7 @@ def stored(
 
 
 def pack(rows: Seq[Row]) -> bytes:
-    """A record's payload out of its events' rows (at most 65,535 of them)."""
+    """Encode a record's payload from the rows of its events (at most 65,535 of them)."""
     ids, types, keys, times, sources, headers, kinds, contents = zip(*rows, strict=True)
     return _pack(ids, keys, contents, _alike(types, times, sources, headers, kinds))
 
@@ -122,7 +122,8 @@ def pack(rows: Seq[Row]) -> bytes:
 def pack_columns(
     ids: Seq[str], keys: Seq[str], contents: Seq[bytes], runs: Seq[Attributes], starts: Seq[int]
 ) -> bytes:
-    """As `pack`, of events field by field: those from `starts[n]` to the next start have the attributes `runs[n]`."""
+    """Encode events like `pack`, field by field: those from `starts[n]` to the next start have attributes `runs[n]`."""
+    # The usual case: all events have the same attributes.
     if len(runs) == 1:
         return _pack(ids, keys, contents, [(value,) for value in runs[0]])
     lengths = [end - start for start, end in pairwise((*starts, len(ids)))]
@@ -140,7 +141,7 @@ def _alike(
     headers: Seq[Mapping[str, HeaderValue]],
     kinds: Seq[int],
 ) -> list[Seq[object]]:
-    """Columns of attributes as they are stored. Headers that are alike are not looked for: True equals 1 there."""
+    """Return columns of attributes as they are stored. Headers are not compared with one another: True equals 1."""
     return [_once(types), _once(times), _once(sources), headers if any(headers) else ({},), _once(kinds)]
 
 
@@ -153,6 +154,7 @@ def _pack(ids: Seq[str], keys: Seq[str], contents: Seq[bytes], attributes: Seq[S
         )
     if len(plain) >= SMALL_BYTES:
         compressed = zstd.compress(plain, _ZSTD_LEVEL)
+        # Data that is compressed already may become larger.
         if len(compressed) < len(plain):
             return bytes((_COLUMNS_ZSTD,)) + compressed
     return bytes((_COLUMNS,)) + plain
@@ -163,12 +165,12 @@ def _once(column: Seq[T]) -> Seq[T]:
 
 
 def unpack(record: Record) -> list[Event]:
-    """The events of a record, in order; UndecodableRecordError where this version cannot read them."""
+    """Return the events of a record, in order. UndecodableRecordError if this version cannot read them."""
     return unpack_measured(record)[0]
 
 
 def unpack_measured(record: Record) -> tuple[list[Event], int]:
-    """The events of a record as `unpack`, and how many bytes of memory they take at most."""
+    """Return the events of a record, as `unpack` does, and the most bytes of memory that they take."""
     if record.is_skip:
         return [], 0
     try:
@@ -184,6 +186,7 @@ def unpack_measured(record: Record) -> tuple[list[Event], int]:
     except (msgspec.MsgspecError, zstd.ZstdError, ValueError) as error:
         raise UndecodableRecordError(record.lane, record.sequence, f"{error!s:.200}") from error
     lane, first = record.lane, record.sequence
+    # Looked up once, since the loop below runs for every event that is delivered.
     make = Event.from_log
     events = [
         make((id_, type_, key, time, source, own, Payload(kind, content)), lane, sequence)
@@ -191,12 +194,13 @@ def unpack_measured(record: Record) -> tuple[list[Event], int]:
             sequences_from(first, len(rows)), rows, strict=True
         )
     ]
+    # A single dict of headers stands for all rows.
     count = len(headers[0]) * len(rows) if len(headers) == 1 else sum(map(len, headers))
     return events, _in_memory(len(plain), len(rows), count)
 
 
 def measured(events: Iterable[Event]) -> int:
-    """How many bytes of memory some events of a record take at most."""
+    """Return the most bytes of memory that some events of a record take."""
     return sum(_in_memory(len(one.payload.content) + len(one.key), 1, len(one.headers)) for one in events)
 
 
@@ -205,7 +209,7 @@ def _in_memory(content_bytes: int, events: int, headers: int) -> int:
 
 
 def unpack_at(record: Record, sequence: Sequence) -> Event:
-    """The event of a record at a sequence; UndecodableRecordError also where the record holds none there."""
+    """Return the event of a record at a sequence. UndecodableRecordError also if the record holds none there."""
     index = sequence - record.sequence
     if record.is_skip:
         raise UndecodableRecordError(record.lane, record.sequence, "is lost, and the lane went on past it")
@@ -221,11 +225,11 @@ def _check_count(values: Seq[object], count: int) -> None:
 
 
 def _rows(columns: _Columns, count: int) -> Seq[_Stored]:
-    """The rows of columns, so many; ValueError where one is longer or shorter than the others."""
+    """Return the rows of `count` events from their columns. ValueError if one is longer or shorter than the others."""
     ids, types, keys, times, sources, headers, kinds, contents = columns
-    _check_count(ids, count)  # before anything is spread over as many
+    _check_count(ids, count)  # before any column is spread to that length
     if len(headers) == 1:
-        headers = [dict(headers[0]) for _ in ids]  # each event's own, since a handler may change it
+        headers = [dict(headers[0]) for _ in ids]  # each event has its own, since a handler may change it
     spread = [
         column * len(ids) if len(column) == 1 else column for column in (types, keys, times, sources, kinds)
     ]
@@ -238,7 +242,7 @@ def _rows(columns: _Columns, count: int) -> Seq[_Stored]:
 
 
 def unpack_one(encoded: bytes, lane: Lane, sequence: Sequence) -> Event:
-    """The event that `encode_event` wrote; UndecodableRecordError."""
+    """Decode the event that `encode_event` wrote. UndecodableRecordError."""
     try:
         id_, type_, key, time, source, headers, kind, content = _decode_event(encoded)
         payload = Payload(kind, content)
@@ -248,13 +252,14 @@ def unpack_one(encoded: bytes, lane: Lane, sequence: Sequence) -> Event:
 
 
 def _plain(payload: bytes) -> tuple[int, bytes]:
-    """The codec without compression, and the bytes in it."""
+    """Return the codec without compression, and the bytes in it."""
     codec = payload[0] if payload else 0
     if codec in (_ROWS, _COLUMNS):
         if len(payload) > 1 + limits.RECORD_PAYLOAD_BYTES_MAX:
             raise ValueError("the payload is larger than a record may be")
         return codec, payload[1:]
     if codec in (_ROWS_ZSTD, _COLUMNS_ZSTD):
+        # Unpacks no more than a record may hold: a small frame can unpack to gigabytes.
         decompressor = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
         plain = decompressor.decompress(payload[1:], limits.RECORD_PAYLOAD_BYTES_MAX)
         if not decompressor.eof:

@@ -1,7 +1,7 @@
-"""Where a lane goes on, to DynamoDB item and back: `q` the next sequence, `c` chain and `h` time of the record before.
+"""Codec of a lane's place as a DynamoDB item: `q` next sequence, `c` chain and `h` time of the record before it.
 
-`e`: when that record may go. The place itself has no expiry: a deletion by expiry replicates, and another Region's
-clock or copy must not take it away.
+`e`: time at which that record may expire. The place itself has no expiry: a deletion by expiry replicates, and another
+Region's clock or copy must not take the place away.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from eventfabric.wire.keys import PLACE_SEQUENCE, Item, place_key
 
 
 def put(lane: Lane, tail: Tail) -> dict[str, Any]:
-    """The put of a lane's place, on the condition that no later one is noted."""
+    """Return the put of a lane's place, on condition that no later one is noted."""
     noted: Item = {"q": {"N": str(tail.sequence)}, "c": {"B": tail.chain}, "h": {"N": str(tail.time)}}
     if tail.expires_at is not None:
         noted["e"] = {"N": str(tail.expires_at)}
@@ -27,7 +27,7 @@ def put(lane: Lane, tail: Tail) -> dict[str, Any]:
 
 
 def from_item(item: Item) -> Tail:
-    """The place of an item; UndecodableRecordError where this version cannot read it."""
+    """Decode a place. UndecodableRecordError if this version cannot read it."""
     try:
         return Tail(
             Sequence(fields.whole(item, "q", least=1)),

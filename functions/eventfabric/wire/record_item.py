@@ -1,4 +1,4 @@
-"""Record to DynamoDB item and back. Attributes: see the catalogue in keys.py and the table in docs/architecture.md."""
+"""Codec of records as DynamoDB items. For the attributes see the catalogue in keys.py and docs/architecture.md."""
 
 from typing import Any
 
@@ -12,16 +12,17 @@ from eventfabric.wire.keys import PK, SK, Item, is_place, record_key
 HEADER_ATTRIBUTES = ("pk", "sk", "n", "c", "b", "h", "t", "x")
 """All attributes but the payload and the note."""
 _NO_PAYLOAD: dict[str, Any] = {"B": b""}
-"""What a header is read with."""
+"""Payload with which a header is decoded."""
 
 
 def to_item(record: Record) -> Item:
-    """The item of a record."""
+    """Encode a record."""
     item = record_key(record.lane, record.sequence)
     item["n"] = {"N": str(record.count)}
     item["c"] = {"B": record.chain}
     item["b"] = {"B": record.batch_id}
     item["h"] = {"N": str(record.time)}
+    # A skip has neither types nor a payload: this is how readers know it.
     if record.types:
         item["t"] = {"SS": sorted(record.types)}
         item["d"] = {"B": record.payload}
@@ -36,7 +37,8 @@ def to_item(record: Record) -> Item:
 
 
 def conditional_put(record: Record) -> dict[str, Any]:
-    """The put of a record where nobody wrote; a refusal returns what stands there."""
+    """Return the put of a record where nobody wrote. A refusal returns the item that stands there."""
+    # The item in the way tells a publisher if it is its own, and the next tail, without a read.
     return {
         "Item": to_item(record),
         "ConditionExpression": "attribute_not_exists(pk)",
@@ -45,7 +47,7 @@ def conditional_put(record: Record) -> dict[str, Any]:
 
 
 def from_item(item: Item) -> Record:
-    """The record of an item; UndecodableRecordError where this version cannot read it."""
+    """Decode a record. UndecodableRecordError if this version cannot read it."""
     try:
         return _record(item)
     except UndecodableItemError as error:
@@ -53,7 +55,7 @@ def from_item(item: Item) -> Record:
 
 
 def recent(items: list[Item], *, more: bool) -> Recent:
-    """The newest items of a lane, as they were read: its records, and its place if that is among them."""
+    """Return the newest items of a lane, as they were read: its records, and its place if that is among them."""
     records: list[Record] = []
     unreadable: list[Sequence] = []
     place: Tail | None = None
@@ -70,9 +72,12 @@ def recent(items: list[Item], *, more: bool) -> Recent:
 
 def _record(item: Item) -> Record:
     sequence = fields.sequence(item, SK)
+    # An item without types that holds a payload is no skip: its missing types make it unreadable.
     is_skip = "t" not in item and item.get("d") in (None, _NO_PAYLOAD)
+    # A skip may stand for many lost records.
     most = limits.FAR_EVENTS if is_skip else limits.RECORD_EVENTS_MAX
     count = fields.whole(item, "n", least=1, most=most)
+    # The tail after it must be a sequence as well.
     if sequence + count > limits.SEQUENCE_MAX:
         fields.refuse(item, SK, str(sequence), f"a tail of at most {limits.SEQUENCE_MAX}")
     return Record(
@@ -107,6 +112,7 @@ def _skipped(item: Item) -> SkippedBy:
 def _note(item: Item) -> Note:
     text = fields.text(item, "m", characters_max=limits.NOTE_CHARACTERS_MAX)
     lane, _, sequence = text.rpartition("/")
+    # Read as a field, so that the bounds of sequences hold for it, too.
     number = {SK: {"N": sequence}}
     try:
         return Note(Lane.parse(lane), fields.sequence(number, SK))

@@ -1,4 +1,4 @@
-"""Owns what each error of the services that the fabric calls means: may the same be tried again, did it have an effect.
+"""Meanings of the errors of all services that the fabric calls: may the same be tried again, did it have an effect.
 
 The codes are those of botocore's service models for DynamoDB, SQS, Step Functions and KMS (which answers through the
 others), of the errors that all services share, and of the reasons that a cancelled transaction gives. A code that no
@@ -16,7 +16,7 @@ _TOO_MANY_REQUESTS: Final = 429
 
 
 class Meaning(Enum):
-    """What an error says of the call that it answers."""
+    """Meaning of an error for the call that it answers."""
 
     BUSY = "throttled, or in conflict with another call: no effect, and the same may go through later"
     UNCERTAIN = "the service failed: it may have taken effect, and the same may go through later"
@@ -33,7 +33,7 @@ _BUSY = (
     # DynamoDB: throttles and conflicts.
     "ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException",
     "TransactionConflictException", "ReplicatedWriteConflictException",
-    # SQS, Step Functions and KMS behind them.
+    # SQS, Step Functions, and KMS behind them.
     "RequestThrottled", "OverLimit", "KmsThrottled", "KMS.ThrottlingException", "KmsThrottlingException",
     "ExecutionLimitExceeded",
     # Shared: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
@@ -41,7 +41,7 @@ _BUSY = (
     "BandwidthLimitExceeded", "PriorRequestNotComplete", "EC2ThrottledException",
 )  # fmt: skip
 _UNCERTAIN = (
-    # The transaction with the same token, an earlier try whose reply was lost, may still take effect.
+    # An earlier try of the transaction, with the same token, had no reply and may still take effect.
     "TransactionInProgressException",
     "InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable", "ServiceUnavailableException",
     "RequestTimeout", "RequestTimeoutException", "KMSInternalException", "DependencyTimeoutException",
@@ -89,11 +89,12 @@ _CODES: Final = (
     (Meaning.REFUSED, _REFUSED),
 )
 MEANINGS: Final[dict[str, Meaning]] = {code: meaning for meaning, codes in _CODES for code in codes}
-"""By the code that the service gives."""
+"""Meanings by the code that the service gives."""
 
 NO_REASON: Final = "None"
 FAILED_CONDITION: Final = "ConditionalCheckFailed"
 REASONS: Final[dict[str, Meaning]] = {
+    # Another action was at fault; this one may go through in the next try.
     NO_REASON: Meaning.BUSY,
     FAILED_CONDITION: Meaning.REFUSED,
     "TransactionConflict": Meaning.BUSY,
@@ -101,28 +102,30 @@ REASONS: Final[dict[str, Meaning]] = {
     "ProvisionedThroughputExceeded": Meaning.BUSY,
     "ItemCollectionSizeLimitExceeded": Meaning.QUOTA,
     "RequestLimitExceeded": Meaning.BUSY,
+    # Not uncertain: a cancelled transaction certainly had no effect.
     "InternalServerError": Meaning.BUSY,
     "ResourceNotFound": Meaning.MISSING,
     "ValidationError": Meaning.REFUSED,
     "DuplicateItem": Meaning.REFUSED,
     "AccessDenied": Meaning.DENIED,
 }
-"""By the reason that a cancelled transaction gives for one of its actions. `None`: it would have gone through."""
+"""Meanings by the reason that a cancelled transaction gives for an action. `None`: it would have gone through."""
 
 
 assert len(MEANINGS) == sum(len(codes) for _, codes in _CODES), "a code has one meaning"
 
 
 def meaning_of(code: str, *, status: int = 0) -> Meaning:
-    """Say what an error means, by its code; one that is in no table, by its HTTP status."""
+    """Return the meaning of an error by its code; of a code that is in no table, by its HTTP status."""
     known = MEANINGS.get(code)
     if known is not None:
         return known
+    # A code that no model names yet.
     if status == _TOO_MANY_REQUESTS or "Throttl" in code:
         return Meaning.BUSY
     return Meaning.UNCERTAIN if status >= _SERVER_ERROR else Meaning.REFUSED
 
 
 def meaning_of_reason(code: str) -> Meaning:
-    """Say what a cancelled transaction's reason means for its action."""
+    """Return the meaning of a cancelled transaction's reason for its action."""
     return REASONS.get(code) or meaning_of(code)

@@ -1,8 +1,8 @@
-"""What was decided about a dead letter, to DynamoDB item and back.
+"""Codec of decisions about dead letters as DynamoDB items.
 
-Action `c`, failure `f` (JSON), time `u`, who `o`, replacement `r`; expiry `expiration` where events expire. Discarded
-with what waited behind it: `q` key, sequences, and from which on and before which one the log has the others
-(MessagePack).
+`c` action, `f` failure (JSON), `u` time, `o` who decided, `r` replacement; expiry `expiration` if events expire. If it
+was discarded with what waited behind it: `q` key, sequences, and from which sequence on and before which one the log
+has the others (MessagePack).
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ _decode_failure = msgspec.json.Decoder(Failure).decode
 
 
 def to_item(key: LaneKey, region: Region, settled: Settled) -> Item:
-    """The item of a decision."""
+    """Encode a decision."""
     item = settled_key(key, region, settled.sequence)
     item["c"] = {"S": settled.action}
     item["f"] = {"S": msgspec.json.encode(settled.failure).decode()}
@@ -43,7 +43,7 @@ def to_item(key: LaneKey, region: Region, settled: Settled) -> Item:
 
 
 def from_item(item: Item) -> Settled:
-    """The decision of an item; UndecodableItemError where it is not one."""
+    """Decode a decision. UndecodableItemError if the item is not one."""
     _, digits = fields.region_and_kind(item)
     return Settled(
         sequence=_sequence(item, digits),
@@ -70,13 +70,14 @@ def _action(item: Item) -> str:
 
 
 def _sequence(item: Item, digits: str) -> Sequence:
+    # Only the form that `settled_key` writes, so that a decision has one key.
     if len(digits) != _SEQUENCE_DIGITS or not (digits.isascii() and digits.isdigit()):
         fields.refuse(item, SK, f"{digits!r:.80}", f"a sequence in {_SEQUENCE_DIGITS} digits")
     return Sequence(int(digits))
 
 
 def decided_by(items: Iterable[Item], region: Region | None) -> Iterator[Settled]:
-    """The decisions of items, of one Region or (None) of all."""
+    """Yield the decisions of items, of one Region or (None) of all."""
     for item in items:
         if region in (None, fields.region_and_kind(item)[0]):
             yield from_item(item)

@@ -1,4 +1,4 @@
-"""Where a subscription's lanes begin in a Region, to DynamoDB item and back: `t`, the hybrid time of the append."""
+"""Codec of the start of a subscription's lanes in a Region as a DynamoDB item: `t`, the hybrid time of the append."""
 
 from eventfabric import limits
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
@@ -7,10 +7,10 @@ from eventfabric.wire.keys import Item, start_key
 
 
 def to_item(stream: StreamName, subscription: SubscriptionName, region: Region, time: HybridTime) -> Item:
-    """The item of a Region's start."""
+    """Encode a Region's start."""
     return {**start_key(stream, subscription, region), "t": {"N": str(time)}}
 
 
 def from_item(item: Item) -> HybridTime:
-    """The time of an item; UndecodableItemError where it is not one."""
+    """Decode the time of a start. UndecodableItemError if the item is not one."""
     return HybridTime(fields.whole(item, "t", most=limits.HYBRID_TIME_MAX))

@@ -1,9 +1,9 @@
-"""A step's record, in the layout of Powertools Idempotency.
+"""Codec of the records of steps, in the layout of Powertools Idempotency.
 
 Powertools lets a record be taken over once its `in_progress_expiration` (milliseconds) has passed: it takes a time-out
-for proof that the effect did not happen. Here only a `verify` hook or a person decides that, so ours lies beyond the
-year 2100; how far beyond tells one attempt's record from another's, so that a begin whose reply was lost is known as
-its own. A record that a person released has a time that passed long ago.
+for proof that the effect did not happen. Here only a `verify` hook or a person decides that, so the time of ours lies
+beyond the year 2100. How far beyond tells one attempt's record from another's, so that a begin whose reply was lost
+recognises its own. A record that a person released has a time that passed long ago.
 """
 
 from typing import Final
@@ -17,36 +17,36 @@ from eventfabric.wire.keys import Item, step_key
 STATUS: Final = "status"
 RESULT: Final = "data"
 EXPIRY: Final = "expiration"
-"""In seconds since 1970; the table's time to live goes by it."""
+"""Attribute of the expiry in seconds since 1970, by which the table's time to live goes."""
 OWNER: Final = "in_progress_expiration"
 IN_PROGRESS: Final = "INPROGRESS"
 COMPLETED: Final = "COMPLETED"
 OWNER_BYTES: Final = limits.STEP_TOKEN_BYTES
 RELEASED: Final = 1
-"""The owner of a released step: a time that has passed, so that the next attempt takes the record over."""
+"""Owner of a released step: a time that has passed, so that the next attempt takes the record over."""
 _YEAR_2100_MS: Final = 4_102_444_800_000
 _OWNER_MAX: Final = _YEAR_2100_MS + 2 ** (8 * OWNER_BYTES)
 
 
 def token_of(random: bytes, now_ms: int) -> bytes:
-    """The token of an attempt, from OWNER_BYTES random bytes and its moment: a copied process has the same bytes."""
+    """Return the token of an attempt, from OWNER_BYTES random bytes and the time: copied processes have equal bytes."""
     moment = now_ms & ((1 << 8 * OWNER_BYTES) - 1)
     return (int.from_bytes(random) ^ moment).to_bytes(OWNER_BYTES)
 
 
 def owner_of(token: bytes) -> int:
-    """The number by which an attempt knows its record, whenever it looks."""
+    """Return the number by which an attempt recognises its record, whenever it looks."""
     return _YEAR_2100_MS + int.from_bytes(token)
 
 
 def expires_seconds(now_ms: int, retention_seconds: int | None) -> int:
-    """Until when a record is kept, of a stream that keeps its events so long (None: for ever)."""
+    """Return until when a record is kept if its stream keeps events for that long (None: for ever), since 1970."""
     kept = limits.STEP_KEPT_ALWAYS_SECONDS if retention_seconds is None else retention_seconds
     return now_ms // 1000 + kept + limits.STEP_KEPT_SECONDS
 
 
 def begun(key: str, region: Region, *, owner: int, expires_seconds: int) -> Item:
-    """The item of a step that is about to happen."""
+    """Encode a step that is about to happen."""
     return {
         **step_key(key, region),
         STATUS: {"S": IN_PROGRESS},
@@ -56,7 +56,7 @@ def begun(key: str, region: Region, *, owner: int, expires_seconds: int) -> Item
 
 
 def from_item(item: Item) -> StepState:
-    """What the item says; UndecodableItemError where it is not a step's."""
+    """Decode the state of a step. UndecodableItemError if the item is not a step's."""
     status = fields.text(item, STATUS, characters_max=len(IN_PROGRESS))
     if status not in (IN_PROGRESS, COMPLETED):
         fields.refuse(item, STATUS, repr(status), f"{IN_PROGRESS} or {COMPLETED}")
@@ -65,6 +65,6 @@ def from_item(item: Item) -> StepState:
 
 
 def state_of(status: str, result: str, owner: int) -> StepState:
-    """What a record says of its step."""
+    """Return the state that a record's fields describe."""
     done = status == COMPLETED
     return StepState(done, result, released=not done and owner == RELEASED)

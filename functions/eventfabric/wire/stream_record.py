@@ -1,4 +1,4 @@
-"""What a table's DynamoDB stream says of the log: which lane grew, and to where."""
+"""Records of a table's DynamoDB stream, read as news of the log: which lane grew, and up to where."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from eventfabric.wire.keys import PK, SK, is_record
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """A record arrived in this Region's table: the lane has events up to `tail`. `position` is the stream's own."""
+    """News of a record in this Region's table: the lane has events up to `tail`. `position`: in the DynamoDB stream."""
 
     position: str
     lane: Lane
@@ -21,10 +21,10 @@ class Appended:
 
 
 def from_stream_record(stream_record: Mapping[str, Any]) -> Appended | None:
-    """What one record of a DynamoDB stream (in the shape Lambda gets) says; None: nothing about the log.
+    """Decode one record of a DynamoDB stream (in the shape Lambda gets). None if it says nothing about the log.
 
-    A removal is never news: expiry removes, and only in some Regions says so. UndecodableMessageError: an image that is
-    no record's.
+    A removal is never news: expiry removes records, and only some Regions report that. UndecodableMessageError: an
+    image that is not a record's.
     """
     if stream_record.get("eventName") == "REMOVE":
         return None
@@ -36,9 +36,11 @@ def from_stream_record(stream_record: Mapping[str, Any]) -> Appended | None:
         return None
     try:
         fields.text(image, PK, characters_max=limits.NOTE_CHARACTERS_MAX)
+        # Places, notes and interventions are in the same table.
         if not is_record(image):
             return None
         sequence, count = fields.sequence(image, SK), fields.whole(image, "n", least=1)
+        # A doorbell for it must be decodable, whatever stands in the table.
         tail = Sequence(min(sequence + count, limits.SEQUENCE_MAX))
         return Appended(str(change.get("SequenceNumber", "")), fields.lane(image, PK), tail)
     except UndecodableItemError as error:

@@ -1,4 +1,4 @@
-"""What DynamoDB takes in one transaction, found out before anything is sent: 100 actions, 4 MB, 400 KB an item."""
+"""Limits of DynamoDB's transactions, checked before anything is sent: 100 actions, 4 MB, 400 KB an item."""
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
@@ -15,14 +15,15 @@ from eventfabric.wire.record_item import to_item
 _FAR_TAIL: Final = Tail(
     Sequence(limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX), Chain(bytes(16)), HybridTime(2**62)
 )
-"""Numbers of a record take no more bytes anywhere than behind this one."""
+"""After this tail, the numbers of a record take as many bytes as they can anywhere."""
 
 
 def check_transaction(batches: Iterable[tuple[Lane, Batch]], writes: Seq[Write]) -> None:
     """Refuse a producer's transaction that cannot be written, wherever its batches will stand.
 
-    TransactionTooLargeError. How large an item becomes by an update only DynamoDB knows: counted is what is sent.
+    TransactionTooLargeError. Only DynamoDB knows how large an update makes an item: counted is what is sent.
     """
+    # Any retention: an expiry takes its bytes as well.
     records = [
         record_at(_FAR_TAIL, lane, batch, now_ms=2**40, retention_seconds=0) for lane, batch in batches
     ]
@@ -31,11 +32,11 @@ def check_transaction(batches: Iterable[tuple[Lane, Batch]], writes: Seq[Write])
 
 
 def check_writes(writes: Seq[Write], *, beside_bytes: int = 0) -> None:
-    """Refuse writes of which one is larger than an item may be, or all are together. TransactionTooLargeError.
+    """Refuse writes if one is larger than an item may be, or all together are too large. TransactionTooLargeError.
 
     Args:
-        writes: what somebody wants written.
-        beside_bytes: what else the transaction holds.
+        writes: the writes to be made.
+        beside_bytes: size of everything else in the transaction.
     """
     total = beside_bytes
     for index, write in enumerate(writes):
@@ -50,7 +51,7 @@ def check_writes(writes: Seq[Write], *, beside_bytes: int = 0) -> None:
 
 
 def check_count(actions: int, *, most: int = limits.TRANSACTION_ACTIONS_MAX) -> None:
-    """Refuse more actions than a transaction takes. TransactionTooLargeError."""
+    """Refuse more actions than a transaction can hold. TransactionTooLargeError."""
     if actions > most:
         raise TransactionTooLargeError(
             -1, "TooManyActions", f"found {actions} actions, allowed: at most {most}", None
@@ -58,7 +59,8 @@ def check_count(actions: int, *, most: int = limits.TRANSACTION_ACTIONS_MAX) -> 
 
 
 def bytes_of(write: Write) -> int:
-    """What is sent of an item. Nothing where the request has none as it must be: the service will say so."""
+    """Return the bytes of an item that are sent; 0 if the request lacks what it must have: the service will say so."""
+    # All that is known: an update does not send the rest of its item.
     names = ("Key", "ExpressionAttributeValues") if write.action == "Update" else ("Item", "Key")
     parts = (write.request.get(name) for name in names)
     return sum(item_bytes(part) for part in parts if isinstance(part, dict))

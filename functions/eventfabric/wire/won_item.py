@@ -1,5 +1,5 @@
-"""A decision about a noted batch to DynamoDB item and back: which copy is delivered `o` (noted or other), token of the
-write `w`, expiry `expiration`.
+"""Codec of decisions about noted batches as DynamoDB items: `o` the copy that is delivered (noted or other), `w` token
+of the write, expiry `expiration`.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 
 
 def to_item(decided: Decided, *, token: bytes) -> Item:
-    """The item of a decision."""
+    """Encode a decision."""
     decision = decided.decision
     item = won_key(decided.key, decision.region, decision.batch_id)
     item["o"] = {"S": _NOTED if decision.noted_wins else _OTHER}
@@ -27,9 +27,10 @@ def to_item(decided: Decided, *, token: bytes) -> Item:
 
 
 def from_item(item: Item) -> Decision:
-    """The decision of an item; UndecodableItemError where it is not one."""
+    """Decode a decision. UndecodableItemError if the item is not one."""
     region, kind = fields.region_and_kind(item)
     digits = kind.rpartition("/")[2]
+    # Lower case only, so that a batch id has one text.
     if len(digits) != 2 * fields.BATCH_ID_BYTES or not set(digits) <= _HEXADECIMAL:
         fields.refuse(item, SK, f"{digits!r:.80}", f"a batch id of {2 * fields.BATCH_ID_BYTES} digits")
     which = fields.text(item, "o", characters_max=len(_NOTED))
