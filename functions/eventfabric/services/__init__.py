@@ -1,1 +1,1 @@
-"""One verb a file: takes ports, decides with the model, knows no service of AWS."""
+"""Services: the verbs of the fabric, one a file. They take ports, decide with the model, and know no service of AWS."""

@@ -1,4 +1,4 @@
-"""Copy: one worker of a backfill, slice by slice; the same on a laptop and in Lambda.
+"""Copy: one worker of a backfill, slice by slice; it is the same on a laptop and in Lambda.
 
     walk the target ── up to the end ──────────────────────────> the seam at the end is the planned one: done
         │  gap
@@ -11,7 +11,7 @@
                                                 ── another ────┼─> failed, nothing is overwritten
     after each page: note how far it is, and whether to go on ─┘
 
-Whatever repeats, runs twice at once, or dies in the middle can only put again what is there already.
+A worker that repeats something, runs twice at once, or dies in the middle can only put again what is already there.
 """
 
 from collections.abc import Callable
@@ -39,26 +39,26 @@ T = TypeVar("T")
 
 
 class Ending(Enum):
-    """How a worker left a slice."""
+    """The way in which a worker left a slice."""
 
     DONE = "done"
     STOPPED = "stopped"
-    """Its time was up, or it was asked to stop: it can go on from where it is."""
+    """Its time was up, or it was asked to stop. It can go on from where it is."""
     CANCELLED = "cancelled"
     FAILED = "failed"
-    """Source or target are not as they must be; the slice says how."""
+    """Source or target are not as they must be. The slice says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How far a slice is, and why its worker left it."""
+    """The progress of a slice, and why its worker left it."""
 
     progress: SliceProgress
     ending: Ending
 
 
 class SliceCopier:
-    """One worker of one backfill: it keeps to its share of the backfill's rate from slice to slice."""
+    """One worker of one backfill. It keeps to its share of the backfill's rate from slice to slice."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class SliceCopier:
         stopped: Callable[[], bool] = lambda: False,
         watch: Callable[[SliceProgress], None] = lambda progress: None,
     ) -> None:
-        """`stopped`: asked between records, from this thread. `watch`: told after each page how far its slice is."""
+        """`stopped`: asked between records, in this thread. `watch`: told of the slice's progress after each page."""
         self._id = backfill_id
         self._source = source
         self._target = target
@@ -95,6 +95,7 @@ class SliceCopier:
         walk = Walk(self._target, progress.slice.lane, progress.at, progress.slice.end.sequence)
         gap_end: Sequence | None = None
         while not self._progress.done:
+            # Makes the worker look at the backfill before each page, so that cancelling it works within one.
             self._looked_ms = None
             if ending := self._must_stop(deadline_ms):
                 return Copied(self._progress, ending)
@@ -109,6 +110,7 @@ class SliceCopier:
                 _check_end(self._progress)
             except LogError as error:
                 self._progress = replace(self._progress, at=walk.at, failure=str(error))
+            # One note a page, not one a record: a page that is copied again finds its records there already.
             if self._progress != before:
                 self._save(self._progress)
             if self._progress.failure:
@@ -116,6 +118,7 @@ class SliceCopier:
         return Copied(self._progress, Ending.DONE)
 
     def _reached(self, at: Seam, copied: Record | None = None) -> None:
+        """Note in the progress how far the slice is."""
         done = self._progress
         self._progress = replace(
             done, at=at, copied_records=done.copied_records + (copied is not None),
@@ -123,7 +126,7 @@ class SliceCopier:
         )  # fmt: skip
 
     def _fill(self, walk: Walk, gap_end: Sequence, deadline_ms: int | None) -> None:
-        """Copy one page of what the gap lacks; LogError where that is not what must be there."""
+        """Copy one page of what the gap lacks. LogError if the source's records are not those that must be there."""
         lane, start = self._progress.slice.lane, walk.at
         page = self._insist(
             lambda: self._source.read(
@@ -137,20 +140,23 @@ class SliceCopier:
             _check(record, walk.at, gap_end)
             if not self._await_turn(record.count, deadline_ms):
                 return
+            # One conditional put each: a batch write has no conditions, and would overwrite a divergent
+            # record.
             standing = there.get(record.sequence) if there else None
             standing = standing or self._put(record)
             if standing is not None:
                 _compare(record, standing)
-                # Somebody else is at it: rather than being refused record by record, look at what else is there.
+                # Another worker copies here too: see what is there, instead of being refused for each record.
                 there = self._there(record, page.records[-1].tail.sequence) if there is None else there
             walk.at = Seam.of(record.tail)
             self._reached(walk.at, record)
 
     def _put(self, record: Record) -> Record | None:
+        """Put a record in the target. Return the one that stands there already, if one does."""
         return self._insist(lambda: self._target.append(record))
 
     def _there(self, behind: Record, end: Sequence) -> dict[Sequence, Record]:
-        """What the target has behind a record, up to `end`."""
+        """Return what the target has after a record, up to `end`."""
         found: dict[Sequence, Record] = {}
         at = behind.tail.sequence
         while at < end:
@@ -164,10 +170,12 @@ class SliceCopier:
         return found
 
     def _save(self, progress: SliceProgress) -> None:
+        """Store the progress of a slice."""
         self._insist(lambda: self._backfills.save(self._id, progress))
         self._watch(progress)
 
     def _must_stop(self, deadline_ms: int | None) -> Ending | None:
+        """Return why to stop now, if there is a reason."""
         steady_ms, looked_ms = self._clock.steady_ms(), self._looked_ms
         if looked_ms is None or steady_ms - looked_ms >= limits.BACKFILL_LOOK_SECONDS * 1000:
             self._look()
@@ -177,27 +185,28 @@ class SliceCopier:
         return Ending.STOPPED if is_late or self._stopped() else None
 
     def _look(self) -> None:
-        """Whether the backfill still runs, and how fast: either may be changed meanwhile."""
+        """Find out if the backfill still runs, and how fast it may be. Operators may change both meanwhile."""
         backfill = self._insist(lambda: self._backfills.find(self._id))
         self._is_cancelled = backfill is None or backfill.state is not BackfillState.RUNNING
         self._rate = backfill.worker_rate if backfill else None
         self._looked_ms = self._clock.steady_ms()
 
     def _await_turn(self, events: int, deadline_ms: int | None) -> bool:
-        """Wait until so many events may be written by the rate; False where there is a reason to stop first."""
+        """Wait until the rate allows so many events more. Return False if there is a reason to stop first."""
         wait_ms = self._due_ms - self._clock.steady_ms()
         while not self._must_stop(deadline_ms):
             if self._rate is None or wait_ms <= 0:
                 share_ms = 1000 * events / self._rate if self._rate else 0.0
                 self._due_ms = max(self._due_ms, self._clock.steady_ms()) + share_ms
                 return True
+            # In short steps, so that a changed rate or a cancellation is noticed soon.
             step_ms = min(wait_ms, 1000.0)
             self._clock.sleep(step_ms / 1000)
             wait_ms -= step_ms
         return False
 
     def _insist(self, call: Callable[[], T]) -> T:
-        """Try again with back-off and jitter while a service asks for patience or does not answer."""
+        """Make a call, and make it again with back-off and jitter while a service throttles or gives no answer."""
         started_ms, tries = self._clock.steady_ms(), 0
         while True:
             try:
@@ -213,6 +222,7 @@ class SliceCopier:
 
 
 def _check(record: Record, at: Seam, gap_end: Sequence) -> None:
+    """Raise an error if the source's record does not continue the target at a seam, or does not fit into the gap."""
     if record.sequence > at.sequence:
         raise MissingRecordError(
             record.lane, at.sequence, f"the source has nothing from here to {record.sequence}"
@@ -228,13 +238,13 @@ def _check(record: Record, at: Seam, gap_end: Sequence) -> None:
 
 
 def _compare(record: Record, standing: Record) -> None:
-    """DivergenceError where the target holds another record; the expiry may differ, which no chain covers."""
+    """Raise DivergenceError if the target holds another record. The expiry may differ: no chain covers it."""
     if standing != record and replace(standing, expires_at=record.expires_at) != record:
         raise DivergenceError(record.lane, record.sequence, "source and target have other records here")
 
 
 def _check_end(progress: SliceProgress) -> None:
-    """DivergenceError where the slice does not end in the seam that the source had when it was planned."""
+    """Raise DivergenceError if the slice does not end in the seam that the source had when it was planned."""
     at, end = progress.at, progress.slice.end
     if at.sequence >= end.sequence and not at.agrees(end):
         raise DivergenceError(

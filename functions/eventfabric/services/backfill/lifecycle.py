@@ -1,11 +1,11 @@
-"""Backfill as a whole: asked for, planned, handed out to workers, cancelled, resumed, finished.
+"""Lifecycle: a backfill as a whole is begun, planned, handed out to workers, cancelled, resumed, finished.
 
     begin ── hand out ──> slices ── a worker each ──> their progress, in the target's ledger
                ^  │ more                                   │
                └──┘                                        v
-    cancel, resume: what workers see within a page      finish: are all slices done
+    cancel, resume: workers see that within a page      finish: are all slices done
 
-Driven by a loop on a laptop and by a state machine on AWS: both call these, and nothing here knows which.
+A loop on a laptop and a state machine on AWS both call these, and nothing here knows which of them does.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +33,7 @@ _STORED, _PLAN = "stored", "plan"
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """Slices to be copied, of different lanes first, and by what to ask for more; None: these were the last."""
+    """Slices to be copied, of different lanes first. `more`: the token for the next ones; None: these were the last."""
 
     slices: list[SliceProgress]
     more: str | None
@@ -42,7 +42,7 @@ class Handed:
 class Backfiller:
     """The backfills into one Region, whose ports these are.
 
-    `source_log`: where the source's log is, if not in another Region of the fabric: any two logs will do.
+    `source_log`: returns the source's log if that is not in another Region of the fabric: any two logs will do.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Backfiller:
         self.target = ports.ledger.region
 
     def begin(self, wanted: Wanted, *, by: str = "", id: str | None = None) -> Backfill:
-        """Note a backfill; nothing is copied yet. One that was begun by this `id` stays as it is.
+        """Note a backfill. Nothing is copied yet. One that was begun by this `id` stays as it is.
 
         UnknownNameError, WrongRegionError, BackfillError: nothing is noted.
         """
@@ -74,12 +74,13 @@ class Backfiller:
             StreamName(wanted.stream), Region(wanted.source), self.target, wanted.ranges, wanted.rate,
             wanted.workers, wanted.slice_events, by, now_ms, elsewhere=self._elsewhere,
         )  # fmt: skip
+        # Two callers may race with one id. The one that loses returns what the other noted.
         return self._ports.backfills.replace(None, made) or self.find(made.id)
 
     def preview(self, wanted: Wanted) -> Iterator[SliceProgress]:
-        """The slices that a backfill would have now, and what its source lacks; nothing is noted. Errors as `begin`.
+        """Yield the slices that a backfill would have now, and what its source lacks. Nothing is noted.
 
-        Reads the source as copying would.
+        It reads the source as copying would. Raises the errors of `begin`.
         """
         self._check(wanted)
         stream = self._topology.stream(wanted.stream)
@@ -91,16 +92,17 @@ class Backfiller:
         self, id: str, more: str | None = None, *, deadline_ms: int | None = None,
         count: int | None = None,
     ) -> Handed:  # fmt: skip
-        """Slices that are not done: first those that are known, then what planning on finds.
+        """Return slices that are not done: first those that are known, then those that further planning finds.
 
-        `more`: of the Handed before. Asked again with the same, it hands out the same again; nothing of a backfill
-        that does not run.
+        `more`: the token of the Handed before. The same token gives the same slices again. A backfill that does not run
+        hands out nothing.
         """
         count = count or limits.BACKFILL_HANDED_SLICES
         backfill = self.find(id)
         self._check_source(backfill)
         if backfill.state is not BackfillState.RUNNING:
             return Handed([], None)
+        # Known slices come first, because an interrupted backfill has some that no worker has finished.
         if more is None or more.startswith(_STORED):
             place = _place(more)
             after = (place.lane, place.sequence) if place else None
@@ -119,7 +121,7 @@ class Backfiller:
         stopped: Callable[[], bool] = lambda: False,
         watch: Callable[[SliceProgress], None] = lambda progress: None,
     ) -> SliceCopier:
-        """One worker of a backfill."""
+        """Make one worker of a backfill."""
         backfill = self.find(id)
         self._check_source(backfill)
         stream, ports = self._topology.stream(backfill.stream), self._ports
@@ -129,20 +131,20 @@ class Backfiller:
         )  # fmt: skip
 
     def slice(self, id: str, lane: Lane, start: Sequence) -> SliceProgress:
-        """One slice of a backfill by where it starts; UnknownNameError."""
+        """Return one slice of a backfill by where it starts. UnknownNameError."""
         found = self._ports.backfills.slice(id, lane, start)
         if found is None:
             raise UnknownNameError(f"slice of backfill {id}", f"{lane}@{start}", [])
         return found
 
     def finish(self, id: str) -> Report:
-        """Say what became of a backfill whose workers have ended; a cancelled one stays so."""
+        """Decide what became of a backfill whose workers have ended. A cancelled one stays cancelled."""
         report = self.report(id)
         state = BackfillState.DONE if report.is_complete else BackfillState.INCOMPLETE
         return replace(report, backfill=self._change(id, BackfillState.RUNNING, state=state))
 
     def cancel(self, id: str) -> Backfill:
-        """Have the workers stop within a page. What is copied stays, and so does how far each slice is."""
+        """Have the workers stop within a page. What is copied stays, and so does the progress of each slice."""
         return self._change(id, BackfillState.RUNNING, state=BackfillState.CANCELLED)
 
     def resume(self, id: str, *, rate: float | None = None, workers: int | None = None) -> Backfill:
@@ -154,7 +156,7 @@ class Backfiller:
         return self._change(id, found.state, **changed) if found.state is not BackfillState.DONE else found
 
     def find(self, id: str) -> Backfill:
-        """The backfill of that id into this Region; UnknownNameError."""
+        """Return the backfill of that id into this Region. UnknownNameError."""
         found = self._ports.backfills.find(id)
         if found is None:
             known = self.all(unreadable=lambda error: None)
@@ -162,15 +164,15 @@ class Backfiller:
         return found
 
     def all(self, *, unreadable: UnreadableItem = insist) -> list[Backfill]:
-        """Every backfill that is known in this Region, into whichever, the oldest first.
+        """Return every backfill that is known in this Region, into any Region, the oldest first.
 
-        `unreadable`: told of each that cannot be read, which is left out; default: raise that.
+        `unreadable`: told of each that cannot be read, which is left out; default: raise that error.
         """
         every = self._ports.backfills.all(unreadable=unreadable)
         return sorted(every, key=lambda one: (one.started_ms, one.id))
 
     def report(self, id: str) -> Report:
-        """How far a backfill is. A slice that cannot be read is named: without it the backfill is not complete."""
+        """Return how far a backfill is. A slice that cannot be read is named; then the backfill is not complete."""
         found, lanes = self.find(id), dict[Lane, LaneReport]()
         after: tuple[Lane, Sequence] | None = None
         unreadable: list[UndecodableItemError] = []
@@ -180,6 +182,7 @@ class Backfiller:
             for progress in page:
                 after = progress.slice.lane, progress.slice.start.sequence
                 lanes.setdefault(progress.slice.lane, LaneReport()).add(progress)
+        # Each reason once, however many slices it concerns.
         reasons = tuple(dict.fromkeys(map(str, unreadable)))
         return Report(found, dict(sorted(lanes.items())), reasons)
 
@@ -190,19 +193,20 @@ class Backfiller:
         count: int,
         unreadable: list[UndecodableItemError],
     ) -> tuple[list[SliceProgress], bool]:
-        """A page of slices without those that cannot be read, which are added to `unreadable`."""
+        """Return a page of slices, without those that cannot be read, which are added to `unreadable`."""
         found, more = self._ports.backfills.slices(id, after=after, count=count, unreadable=unreadable.append)
         if more and not found:
-            raise unreadable[-1]  # where the next page begins is not known
+            raise unreadable[-1]  # without one that can be read, nobody knows where the next page begins
         return found, more
 
     def _plan_on(
         self, backfill: Backfill, planned: Planned | None, deadline_ms: int | None, count: int
     ) -> Handed:
+        """Plan from where planning left off, until there are enough slices or the time is up."""
         stream, clock = self._topology.stream(backfill.stream), self._ports.clock
         planner = self._planner(stream, backfill.source, backfill.slice_events)
         slices: list[SliceProgress] = []
-        looked = False  # at something at least, or a late call would hand out the same place for ever
+        looked = False  # a call that is late must still look at something, or planning would never go on
 
         def is_enough() -> bool:
             is_late = deadline_ms is not None and clock.now_ms() >= deadline_ms
@@ -222,22 +226,24 @@ class Backfiller:
         return self._handed(backfill, slices, None)
 
     def _handed(self, backfill: Backfill, slices: list[SliceProgress], planned: Planned | None) -> Handed:
-        """Note the slices first, then that they are planned: what is planned twice is noted once."""
+        """Note the slices first, and then that they are planned. Slices that are planned twice are noted once."""
         self._ports.backfills.add(backfill.id, slices)
         self._change(backfill.id, BackfillState.RUNNING, planned=planned, is_planned=planned is None)
         return Handed(spread(slices), None if planned is None else _token(planned))
 
     def _change(self, id: str, only: BackfillState, **changes: Any) -> Backfill:
-        """Change a backfill as long as it is in that state; returns it as it stands then."""
+        """Change a backfill as long as it is in that state. Return it as it stands then."""
         while True:
             found = self.find(id)
             if found.state is not only:
                 return found
+            # Workers and operators change one item, each on the condition that it is as they read it.
             changed = self._ports.backfills.replace(found, replace(found, **changes))
             if changed is not None:
                 return changed
 
     def _check(self, wanted: Wanted) -> None:
+        """Raise an error that names every problem of a request."""
         stream = self._topology.stream(wanted.stream)
         stream.check_region(self.target)
         if self._source_log is None:
@@ -252,7 +258,7 @@ class Backfiller:
             raise BackfillError(problems)
 
     def _check_source(self, backfill: Backfill) -> None:
-        """BackfillError where it is not from where it was begun: ids and progress mean nothing there."""
+        """Raise BackfillError if this is not the source of the backfill: ids and progress would mean nothing."""
         if bool(backfill.elsewhere) != (self._source_log is not None):
             wanted = backfill.elsewhere or f"Region {backfill.source} of this fabric"
             raise BackfillError(
@@ -286,7 +292,7 @@ def _new_id(now_ms: int, random: bytes) -> str:
 def _ranges(
     stream: StreamTopology, asked: Iterable[LaneRange], planned: Planned | None = None
 ) -> Iterator[LaneRange]:
-    """What is to be planned, in order, from where planning left it."""
+    """Yield the ranges that are to be planned, in order, from where planning left off."""
     every = sorted(asked, key=lambda one: (one.lane, one.start)) or map(LaneRange, sorted(lanes_of(stream)))
     for each in every:
         if planned is None or each.lane > planned.lane:
@@ -296,7 +302,10 @@ def _ranges(
 
 
 def spread(slices: list[SliceProgress]) -> list[SliceProgress]:
-    """Each lane's first, then each lane's second ...: a lane is one partition of the table, with a limit of its own."""
+    """Order slices so that each lane's first comes before each lane's second, and so on.
+
+    A lane is one partition of the table, with a write limit of its own.
+    """
     lanes = [list(of) for _, of in groupby(slices, key=lambda progress: progress.slice.lane)]
     return [progress for row in zip_longest(*lanes) for progress in row if progress is not None]
 
@@ -306,7 +315,7 @@ def _token(planned: Planned | None) -> str:
 
 
 def _place(token: str | None) -> Planned | None:
-    """The place in a token; BackfillError where it is none of ours."""
+    """Return the place in a token. BackfillError if this is no token that was handed out."""
     parts = (token or "").split(" ")
     if len(parts) < 3:
         return None

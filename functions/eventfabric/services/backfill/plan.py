@@ -1,12 +1,13 @@
-"""Plan of a backfill: what of a lane the target lacks, cut into slices. Reads both logs, and writes nothing.
+"""Plan: find what the target lacks of a lane, and cut that into slices. Reads both logs, and writes nothing.
 
     source   ├──────────────────────────────────────────────┤ tail
     target   ├────────────┤      ├──┤   ├──────────┤
     walked     verified     gap   ok gap  verified     gap
     slices                 [────────────]          [───][───]
 
-An empty target is not read at all, and the source only where slices end. A target that has records is read once, each
-record verified against the one before it, and its chain against the source's before each gap and at the end.
+An empty target is not read at all, and the source is read only where slices end. A target that has records is read
+once. Each record is verified against the one before it, and its chain is compared with the source's before each gap and
+at the end.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,13 +26,13 @@ _LACKS = "the source lacks it"
 
 
 class Planner:
-    """Finds what one log lacks of another."""
+    """Finder of what one log lacks of another."""
 
     def __init__(
         self, stream: StreamName, source: Region, target: Region, *, source_log: Log, target_log: Log,
         clock: Clock, slice_events: int | None = None, looks_at_source: bool = False,
     ) -> None:  # fmt: skip
-        """`looks_at_source`: read the source, too, wherever it is to be copied from, and say what it lacks."""
+        """`looks_at_source`: also read the source wherever records are to be copied from it, and say what it lacks."""
         self._of = stream, source, target
         self._source = source_log
         self._target = target_log
@@ -40,9 +41,9 @@ class Planner:
         self._looks_at_source = looks_at_source
 
     def plan(self, wanted: LaneRange) -> Iterator[SliceProgress | Seam]:
-        """The slices that the target lacks of a range, in order; between them, how far the range is looked through.
+        """Yield the slices that the target lacks of a range, in order; between them, how far the range was searched.
 
-        One whose `failure` is set covers what cannot be what the source has: a worker will find the same.
+        A slice with a `failure` covers what is not as the source has it: a worker will find the same.
         """
         lane = wanted.lane
         end: Seam | None = None
@@ -50,27 +51,29 @@ class Planner:
             end = Seam.of(self._tail(wanted))
             start = self._start(wanted, end)
         except LogError as error:
-            # Where the end of the source cannot be read, it is the first that a worker will not get past.
+            # If the source's end cannot be read, no worker will get past the record there.
             end = end or Seam(Sequence(max(wanted.start, error.sequence) + 1), None)
             yield self._progress(lane, self._seam(lane, wanted.start), end, failure=str(error))
             return
         if start.sequence >= end.sequence:
             return
+        # More slices of one lane would gain little: it is one partition of the table, with one write limit.
         share = -(-(end.sequence - start.sequence) // limits.BACKFILL_LANE_SLICES)
         slice_events = self._slice_events or max(limits.BACKFILL_SLICE_EVENTS, share)
         yield from _joined(self._walk(lane, start, end, slice_events), slice_events)
 
     def _tail(self, wanted: LaneRange) -> Tail:
-        """Where the source's records of a range end."""
+        """Return where the source's records of a range end."""
         if wanted.end is not None:
             return self._source.tail(wanted.lane, before=wanted.end)
         now_ms = self._clock.now_ms()
         return believed_tail(self._source, wanted.lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
 
     def _seam(self, lane: Lane, at: Sequence) -> Seam:
-        """The seam at a sequence, or where the record ends that it is in the middle of."""
+        """Return the seam at a sequence; if it is in the middle of a record, the seam where that ends."""
         if not at:
             return Seam.of(EMPTY_TAIL)
+        # Either log may lack the record that ends there.
         for log in (self._source, self._target):
             try:
                 found = Seam.of(log.tail(lane, before=at))
@@ -81,7 +84,7 @@ class Planner:
         return Seam(at, None)
 
     def _start(self, wanted: LaneRange, end: Seam) -> Seam:
-        """Where the source's first record of the range begins that is not about to expire."""
+        """Return the seam at the source's first record of the range that is not about to expire."""
         at, count = wanted.start, 1
         now_seconds = self._clock.now_ms() // 1000
         while at < end.sequence:
@@ -92,10 +95,12 @@ class Planner:
                 at = record.tail.sequence
             if not page.more:
                 break
+            # The first record is usually kept, so a whole page is read only if it is not.
             count = limits.PAGE_RECORDS_MAX
         return end
 
     def _walk(self, lane: Lane, start: Seam, end: Seam, slice_events: int) -> Iterator[SliceProgress | Seam]:
+        """Yield the slices of a range, and between them how far the target was walked."""
         walk, agreed = Walk(self._target, lane, start, end.sequence), start
         try:
             while walk.at.sequence < end.sequence:
@@ -105,6 +110,7 @@ class Planner:
                     continue
                 self._compare(lane, walk.at)
                 behind = end if gap_end == end.sequence else Seam.of(self._source.tail(lane, before=gap_end))
+                # The source lacks the record that ends there, so nothing tells the chain.
                 if behind.sequence != gap_end:
                     behind = Seam(gap_end, None)
                 yield from self._cut(lane, walk.at, behind, slice_events)
@@ -115,15 +121,17 @@ class Planner:
             yield self._progress(lane, agreed, end, failure=str(error))
 
     def _compare(self, lane: Lane, at: Seam) -> None:
-        """DivergenceError where the target has something else before a gap than the source."""
+        """Raise DivergenceError if the target has something else before a gap than the source."""
         if at.sequence:
             theirs = Seam.of(self._source.tail(lane, before=at.sequence))
             if theirs.sequence >= at.sequence and not theirs.agrees(at):
                 raise _differ(lane, at.sequence)
 
     def _cut(self, lane: Lane, start: Seam, end: Seam, slice_events: int) -> Iterator[SliceProgress]:
+        """Cut a gap into slices, at seams of the source."""
         while end.sequence - start.sequence > slice_events:
             cut = Seam.of(self._source.tail(lane, before=Sequence(start.sequence + slice_events)))
+            # The source has no seam in between: one slice takes the rest.
             if not start.sequence < cut.sequence < end.sequence:
                 break
             yield self._gap(lane, start, cut)
@@ -131,7 +139,7 @@ class Planner:
         yield self._gap(lane, start, end)
 
     def _gap(self, lane: Lane, start: Seam, end: Seam) -> SliceProgress:
-        """A slice that the target lacks as a whole."""
+        """Make a slice that the target lacks as a whole."""
         missing = end.sequence - start.sequence
         if not self._looks_at_source:
             return self._progress(lane, start, end, missing=missing)
@@ -139,7 +147,7 @@ class Planner:
         return self._progress(lane, start, end, missing=kept - start.sequence, failure=failure)
 
     def _kept(self, lane: Lane, start: Seam, end: Sequence) -> tuple[Sequence, str]:
-        """How far the source has a stretch, which is as far as a worker gets, and why no further."""
+        """Return how far the source has a stretch, which is as far as a worker gets, and why no further."""
         walk = Walk(self._source, lane, start, end)
         try:
             while walk.at.sequence < end:
@@ -163,7 +171,7 @@ def _differ(lane: Lane, sequence: int) -> DivergenceError:
 
 
 def _joined(found: Iterable[SliceProgress | Seam], slice_events: int) -> Iterator[SliceProgress | Seam]:
-    """Gaps that one page of the target showed, as one slice: a replica may lack every other record."""
+    """Join gaps that one page of the target showed into one slice: a replica may lack every other record."""
     held: SliceProgress | None = None
     for one in found:
         if isinstance(one, Seam):
@@ -189,5 +197,5 @@ def _if_any(held: SliceProgress | None) -> Iterator[SliceProgress]:
 
 
 def _goes_on(one: SliceProgress) -> bool:
-    """Tell a slice that a worker begins from one that no worker can: what its source lacks shows as it is copied."""
+    """Tell if a worker can begin a slice. Records that the source lacks show only while it is copied."""
     return not one.failure or one.failure.startswith(_LACKS)

@@ -1,4 +1,4 @@
-"""What is asked of a backfill, checked against what there is: every problem, with the facts that decided it."""
+"""Request: check what is asked of a backfill against what there is. Every problem is named, with the facts about it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from eventfabric.topology import StreamTopology
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of a backfill: `ranges` nothing for every lane; `rate` in events a second, of all workers."""
+    """The request of a backfill. No `ranges`: every lane. `rate`: events a second of all workers together."""
 
     stream: str
     source: str
@@ -26,7 +26,7 @@ class Wanted:
 
 
 def ranges_of(texts: Iterable[str]) -> tuple[LaneRange, ...]:
-    """Ranges as people write them (see LaneRange.parse); BackfillError that names all that are none."""
+    """Parse ranges as people write them (see LaneRange.parse). BackfillError that names all texts that are none."""
     ranges: list[LaneRange] = []
     problems: list[Problem] = []
     for text in texts:
@@ -43,7 +43,7 @@ def problems_of(
     wanted: Wanted, stream: StreamTopology, target: Region, *, is_elsewhere: bool,
     source_log: Callable[[], Log],
 ) -> Iterator[Problem]:  # fmt: skip
-    """Everything that is wrong with it; the source's log is asked only where the rest is right."""
+    """Yield everything that is wrong with a request. The source's log is read only if the rest is right."""
     found = list(_of_settings(wanted))
     if wanted.source == target and not is_elsewhere:
         found.append(Problem("source", f"{wanted.source}, which is the target too", "another Region"))

@@ -1,4 +1,4 @@
-"""Walk: over what a log has of a lane, each record verified against the one before it, from gap to gap."""
+"""Walk: verify what a log has of a lane, each record against the one before it, from gap to gap."""
 
 from collections import deque
 
@@ -13,7 +13,7 @@ from eventfabric.ports import Log
 class Walk:
     """One way through a lane up to `end`. `at`: everything from its start to there is verified.
 
-    Who meets a gap and knows what is in it sets `at` behind it, and goes on.
+    A caller that meets a gap and knows what is in it sets `at` to the gap's end, and goes on.
     """
 
     def __init__(self, log: Log, lane: Lane, start: Seam, end: Sequence) -> None:
@@ -25,19 +25,20 @@ class Walk:
         self._ahead: deque[Record] = deque()
 
     def step(self) -> Sequence | None:
-        """Go on by one page at most; where the gap that was met ends, or None where page or lane ended first.
+        """Go on by at most one page. Return the end of the gap that was met; None if the page or the lane ended first.
 
-        Costs one read of a tail at first, and then one read a page, none where nothing is there.
-        DivergenceError: a record does not extend the chain, or lies over another.
+        Costs one read of a tail at first, then one read a page; none where the log has nothing. DivergenceError: a
+        record does not extend the chain, or lies over another.
         """
         if self._last is None:
+            # The tail spares all further reads if the log has nothing there, as an empty target.
             self._last = self._log.tail(self._lane, before=self._end).sequence
         if not self._ahead and self.at.sequence < self._last:
             page = self._log.read(
                 self._lane, self.at.sequence, records_max=limits.PAGE_RECORDS_MAX, before=self._end
             )
             self._ahead.extend(page.records)
-            if not self._ahead:  # expired meanwhile
+            if not self._ahead:  # the records have expired meanwhile
                 self._last = self.at.sequence
         while self._ahead:
             record = self._ahead[0]
@@ -49,6 +50,7 @@ class Walk:
         return self._end if self._last <= self.at.sequence < self._end else None
 
     def _verify(self, record: Record) -> None:
+        """Verify a record against the one before it."""
         if record.sequence < self.at.sequence or record.tail.sequence > self._end:
             across = self.at.sequence if record.sequence < self.at.sequence else self._end
             raise DivergenceError(self._lane, record.sequence, f"lies across sequence {across}")

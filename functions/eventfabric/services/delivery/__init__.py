@@ -1,1 +1,1 @@
-"""Handing a lane's events to a subscription: from a doorbell to the commit of the cursor."""
+"""Delivery: from the relay's doorbell to the commit, by way of the subscription's handler."""

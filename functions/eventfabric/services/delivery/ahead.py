@@ -1,9 +1,10 @@
-"""Attempts ahead: several events of a stretch at the same time, while no key has more than one of its own under way.
+"""Attempts ahead: several events of a stretch are attempted at the same time, but never two events of one key.
 
     log order    a1 b1 a2 c1 b2 ...            side by side   a1, a2     each chain in order; after a failure
                                                               b1, b2     the rest of its key is left alone
                                                               c1
-What came of them is gone through in the order of the log afterwards, as if each had been attempted there and then.
+
+The outcomes are then handled in the order of the log, as if each event had been attempted in its turn.
 """
 
 from collections import defaultdict
@@ -27,13 +28,13 @@ def attempt_ahead(
     *,
     on_failure: bool,
 ) -> dict[int, Tried]:
-    """What attempts came to, by the index of their event; of a chain, up to what failed or found no time left.
+    """Attempt events, and return the outcomes by index: of a chain, up to the event that failed or found no time left.
 
     Args:
-        chain_of: the events to attempt, by index, in order: which chain each is of.
+        chain_of: the chain to which each event belongs, by the event's index, in order.
         attempt: attempts the event of an index.
-        side_by_side: makes the calls of chains.
-        on_failure: whether a chain goes on behind an event that failed.
+        side_by_side: calls the chains at the same time.
+        on_failure: True if a chain goes on after an event that failed.
     """
     found: dict[int, Tried] = {}
 

@@ -1,9 +1,10 @@
-"""At most once: the events of one stretch, committed first and attempted then, each once and never again.
+"""At most once: the events of a stretch are committed first and attempted afterwards, each once and never again.
 
-    commit [cursor behind e7; e5, of a parked key, waits there] ── attempt e3 e4 e6 e7
-                                     └── the process dies: what was not attempted is dropped
+    commit [cursor after e7; e5, of a parked key, waits there] ── attempt e3 e4 e6 e7
+                                    └── the process dies: the events that were not attempted are dropped
 
-A failure is final. Keys are parked all the same: by a replay of a key, or from when the guarantee was another.
+A failure is final, so failures park no keys. There may be parked keys all the same: from a replay of a key, or from a
+time when the subscription had another guarantee.
 """
 
 from collections.abc import Sequence as Seq
@@ -17,8 +18,9 @@ from eventfabric.wire.ledger_commit import size_of_key
 
 
 def run_at_most_once(visit: Visit, stretch: Stretch) -> Ended | None:
-    """Move the cursor over as much as there is time for, then attempt it; those of parked keys wait there."""
+    """Commit as many events as there is time for, then attempt them. Events of parked keys are left waiting there."""
     visit.look_ahead(stretch)
+    # A late event may go to a function of its own, which takes one event at a time.
     size, index = 1 if stretch.late else visit.batch_events_max, 0
     while index < len(stretch.events) or visit.cursor.sequence < stretch.end:
         most = size * visit.attempts_that_fit
@@ -33,7 +35,7 @@ def run_at_most_once(visit: Visit, stretch: Stretch) -> Ended | None:
 
 
 def _next(visit: Visit, stretch: Stretch, index: int, most: int) -> tuple[int, Seq[int]]:
-    """The index behind the next events, and those of them that are to be attempted, at most so many."""
+    """Choose at most `most` events to attempt. Return the index after the last one seen, and the chosen indices."""
     if visit.parking.is_empty and visit.noted_at is None:
         until = min(index + most, len(stretch.events))
         return until, range(index, until)
@@ -43,8 +45,9 @@ def _next(visit: Visit, stretch: Stretch, index: int, most: int) -> tuple[int, S
         parked = visit.parked_with(stretch.keys[index], place)
         if parked is not None:
             if not (visit.parking.size + size_of_key(parked)).fits:
-                break  # so many keys changed that they need a commit of their own
+                break  # so many keys changed that they fill the commit
             visit.wait(parked, place)
+        # It was attempted under the guarantee before this one, so it must not be attempted again.
         elif place.sequence == visit.noted_at:
             visit.dropped(1)
         else:
@@ -54,6 +57,7 @@ def _next(visit: Visit, stretch: Stretch, index: int, most: int) -> tuple[int, S
 
 
 def _attempt(visit: Visit, stretch: Stretch, chosen: Seq[int], size: int) -> None:
+    """Attempt the chosen events, which are committed, in batches of up to `size`."""
     ahead = visit.attempt_ahead(stretch, chosen, tries=1, on_failure=True)
     for start in range(0, len(chosen), size):
         events = [stretch.events[at] for at in chosen[start : start + size]]

@@ -1,4 +1,4 @@
-"""Attempts: events through the handler, as many times at once as they are to be tried."""
+"""Attempts: hand events to the handler, as many times in a row as they are to be tried."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
@@ -27,20 +27,20 @@ def attempt(
     deadline_ms: int,
     epoch: int,
 ) -> Seq[Write] | Failed | OutOfTime:
-    """The handler's writes, or what at `most` so many tries came to, after `attempts` that failed before.
+    """Call the handler until it succeeds, at most `most` times. Return its writes, or how the tries ended.
 
-    A try that ended with a PortError failed at a call that the fabric makes for the handler, such as the note of a
-    step: it is no failure of the event's, and is not counted. Whatever else a handler raises is.
+    A try that ends with a PortError failed at a call that the fabric makes for the handler, such as the note of a step.
+    That is not the event's failure, and is not counted. Anything else that a handler raises is counted.
 
     Args:
-        within: what the visit works with.
-        events: what to attempt; the handler may change them.
-        again: makes the same events for the next try.
-        most: tries at once.
-        attempts: tries before these.
-        replay: whether the events were handed out before.
-        deadline_ms: no try begins that would not end by then.
-        epoch: of the cursor.
+        within: the ports and services of the visit.
+        events: the events to attempt; the handler may change them.
+        again: makes the same events anew for the next try.
+        most: number of tries in a row.
+        attempts: number of tries that failed before these.
+        replay: True if the events were handed out before.
+        deadline_ms: no try begins that would not end by then, in milliseconds since 1970.
+        epoch: epoch of the cursor.
     """
     tries = 0
     for number in range(1, most + 1):
@@ -59,7 +59,7 @@ def attempt(
             tries += not is_of(error, PortError)
             failed = Failed(error, tries)
             if within.policy.is_permanent(error) or len(events) > 1:
-                return failed  # of several, who is to blame comes out one by one
+                return failed  # going one by one will show which of several events is to blame
         finally:
             within.pace.ended(began_ms)
         if number < most:

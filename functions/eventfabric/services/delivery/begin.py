@@ -1,11 +1,11 @@
-"""Begin: with which event a lane starts for a subscription that has no cursor in it yet.
+"""Begin: find the event with which a lane starts for a subscription that has no cursor in it yet.
 
     earliest    the first event: nothing is read or written, unless that has expired
     a time      the first record that was appended then or later
-    latest      the same, with a time that is pinned once for the subscription and Region: that of the record whose
-                doorbell was the first; so what is published after it is missed in no lane
+    latest      also by a time, which is pinned once for the subscription and Region: that of the record whose doorbell
+                came first; so events published after it are missed in no lane
 
-A lane that has begun is asked nothing of this.
+None of this concerns a lane that has begun.
 """
 
 from dataclasses import replace
@@ -27,7 +27,7 @@ from eventfabric.wire.doorbell import Doorbell
 
 
 class Beginning(Enum):
-    """With which event a lane begins that has no cursor yet."""
+    """The way in which a lane begins that has no cursor yet."""
 
     FIRST = "with its first event: there is nothing to write"
     PUT = "where its cursor was put just now: it is to be looked at anew"
@@ -35,7 +35,7 @@ class Beginning(Enum):
 
 
 class Beginnings:
-    """Where the lanes of one subscription begin in one Region. `pinned`: no lane needs to pin it any more."""
+    """The places where the lanes of one subscription begin in one Region."""
 
     def __init__(
         self,
@@ -61,17 +61,18 @@ class Beginnings:
         return Beginning.LATER if start is None else self._put(key, start, epoch=epoch, ledger=ledger)
 
     def skip_expired(self, key: LaneKey, *, epoch: int, ledger: Ledger) -> bool:
-        """Begin a lane whose first event is not here with the oldest that is kept; tell if its cursor was put there."""
+        """Begin a lane whose first event is not here with the oldest one kept. Tell if its cursor was put there."""
         if self._subscription.retention_seconds is None:
             return False
         return self._put(key, AtTime(0), epoch=epoch, ledger=ledger) is Beginning.PUT
 
     def pin(self, doorbell: Doorbell) -> None:
-        """Have what is published from now on be missed in no lane, though nothing is delivered yet."""
+        """Make sure that events published from now on are missed in no lane, although nothing is delivered yet."""
         if self._start == "latest":
             self._pinned(doorbell)
 
     def _put(self, key: LaneKey, start: AtTime, *, epoch: int, ledger: Ledger) -> Beginning:
+        """Put the lane's cursor at `start`, unless that is its first event, or is not known yet."""
         lane, now_ms = key.lane, self._clock.now_ms()
         kept = kept_in(
             lane, self._ledger.region, retention_seconds=self._subscription.retention_seconds, now_ms=now_ms
@@ -80,11 +81,12 @@ class Beginnings:
         begins = locate(self._log, lane, start, end=end, kept=kept)
         if begins is None or not begins.sequence:
             return Beginning.LATER if begins is None else Beginning.FIRST
-        # Whether that lost a race is seen by reading the state again.
+        # The outcome is ignored: the caller reads the state again, and so sees a lost race too.
         ledger.commit(key, START, replace(begins, epoch=epoch, began=begins.sequence))
         return Beginning.PUT
 
     def _at(self, doorbell: Doorbell) -> AtTime | None:
+        """Return the time with which the lane begins; None if that is still to come, or nothing rang yet."""
         if self._start == "latest":
             before = self._before_handover(doorbell.lane.origin)
             if before is not None:
@@ -93,16 +95,17 @@ class Beginnings:
             return None if pinned is None else AtTime(to_ms(pinned))
         ms = parse_time_ms(self._start)
         assert ms is not None, "the definition was checked"
+        # A cursor put at today's tail would let through events published before a time that is still to come.
         return AtTime(ms) if ms <= self._clock.now_ms() else None
 
     def _before_handover(self, origin: Region) -> AtTime | None:
-        """Where a lane begins that was taken over while no pin of its first Region is known; None: that is not so.
+        """Return where a lane begins that was taken over without a pin of its first Region that counts; else None.
 
-        A former owner may have pinned one, and delivered, and been lost before any of that was replicated: so from as
-        long before the handover on as replication may take, or from the earliest pin that is known. Too much, rather
-        than to lose what was published behind that pin. That holds for the first Region, too, where the lane comes back
-        to it and it had never begun: a pin of its own that is younger than a handover says nothing of what was
-        delivered since that.
+        A former owner may have pinned a time, delivered, and been lost before any of that was replicated. So the lane
+        begins as long before the handover as replication may take, or at the earliest pin that is known. That may
+        deliver too much, but loses nothing that was published after the lost pin. It holds for the first Region too, if
+        a lane comes back to it in which it never began: a pin of its own that is younger than a handover says nothing
+        of what was delivered since that.
         """
         standing, first = self._standings.known, self._first(origin)
         handed = standing.owner(origin)
@@ -115,7 +118,7 @@ class Beginnings:
         return AtTime(max(0, min([long_before_ms, *map(to_ms, standing.starts.values())])))
 
     def _pinned(self, doorbell: Doorbell) -> HybridTime | None:
-        """What the Region pinned that delivered the lane first, or else this one; None: no record rang."""
+        """Return the pin of the Region that delivered the lane first, or else of this one; None if no record rang."""
         starts = self._standings.known.starts
         first = self._first(doorbell.lane.origin)
         known = starts.get(first, starts.get(self._ledger.region, self._own))
@@ -125,17 +128,18 @@ class Beginnings:
         if rang == EMPTY_TAIL:
             return None
         stream, name = StreamName(doorbell.stream), SubscriptionName(self._subscription.name)
-        # A lane's time may be ahead of all others': then what these publish from now on would be before the pin.
+        # This lane's time may be ahead of all others', where events published from now on would be missed.
         now = HybridTime(next_time(HybridTime(0), self._clock.now_ms()))
         self._own = self._ledger.pin(stream, name, min(rang.time, now))
         return self._own
 
     def _first(self, origin: Region) -> Region:
+        """Return the Region that delivered the origin's lanes first; if every Region delivers them, this one."""
         default = self._subscription.owner(origin)
         here = self._standings.region
         return here if default is None else self._standings.known.first(origin, Region(default))
 
 
 def has_begun(cursors: dict[Region, Cursor], region: Region, epoch: int) -> bool:
-    """Whether a Region has a cursor, or goes on from another's."""
+    """Tell if a Region has a cursor, or goes on from another Region's."""
     return region in cursors or (epoch > 0 and bool(cursors))

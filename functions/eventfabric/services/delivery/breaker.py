@@ -1,13 +1,13 @@
-"""Breaker: tells an outage of what is downstream from events that fail, and stops deliveries meanwhile.
+"""Breaker: tell an outage downstream from events that fail by themselves, and stop deliveries during an outage.
 
     CLOSED ── enough keys fail, as a share or in one lane ──> OPEN ── a probe every while ──> one event attempted
        ^                                                       ^                                │           │
        │                                                       └────────── it fails ────────────┘           │
        └── every lane is rung <────────────────────────────── it is handled ────────────────────────────────┘
 
-Failures are counted by keys, so that one poison event, tried again and again, is no outage. What the window holds is
-this process's; what it decides stands in the ledger. While open, nothing is attempted but probes, and failures since
-the window began use up no attempts.
+Failures are counted by key, so one poison event that is tried again and again is no outage. Each process counts for
+itself, in a window of its own; the decision stands in the ledger. While the circuit is open, nothing is attempted but
+probes, and failures since the window began use up no attempts.
 """
 
 from collections import deque
@@ -57,31 +57,33 @@ class Breaker:
         self._handled: deque[tuple[int, int]] = deque(maxlen=limits.CIRCUIT_WINDOW_SECONDS)
 
     def circuit(self) -> Circuit:
-        """How the circuit stands."""
+        """Return the circuit as it stands now. Ring every lane first, if that is still owed."""
         self._circuit = self._standings.now().circuit
         if self._circuit.rings_owed:
             self._ring_all()
         return self._circuit
 
     def take_probe(self) -> bool:
-        """Whether this lane may probe the open circuit now; no other may until the next probe is due."""
+        """Tell if this lane may probe the open circuit now. If so, no other lane may until the next probe is due."""
         now_ms = self._clock.now_ms()
         if now_ms < self._circuit.probe_ms:
             return False
+        # The conditional write lets only one of the competing lanes have the probe.
         return self._switch(replace(self._circuit, probe_ms=now_ms + 1000 * limits.CIRCUIT_PROBE_SECONDS))
 
     def give_back_probe(self) -> None:
-        """The lane had nothing to try: the next that comes may probe."""
+        """Let the next lane that comes probe, because this one had nothing to try."""
         if self._circuit.state is CircuitState.OPEN:
             self._switch(replace(self._circuit, probe_ms=self._clock.now_ms()))
 
     def ring_probe(self, lane: Lane, *, failed: bool = False, behind: int = 0) -> None:
         """Have a lane that waits for the open circuit rung when the next probe is due. Raises ProbeUnrungError.
 
-        Each lane that waits competes for the probe, at a moment of its own, and one that `failed` lets the others go
-        first: for one that has nothing but poison events, they must not wait for ever. `behind`: what told the doorbell
-        that is being answered from others; where it came before its time, by clocks that differ, its like would be
-        dropped by the queue.
+        All waiting lanes compete for the probe, each rung at a moment of its own. A lane that `failed` lets the others
+        go first: if it has nothing but poison events, they must not wait for ever.
+
+        `behind`: the `again` of the doorbell that is being answered. That doorbell may have come before its time,
+        because clocks differ; the queue would drop a new one that equals it.
         """
         circuit = self.circuit()
         if circuit.state is not CircuitState.OPEN:
@@ -98,10 +100,11 @@ class Breaker:
             raise ProbeUnrungError("ring later", f"the probe of lane {lane} was not sent")
 
     def handled(self, events: int) -> None:
-        """Events were handled: what is downstream is up."""
+        """Count events that were handled, and close the circuit: the system downstream is up."""
         if not events:
             return
         now_ms = self._clock.now_ms()
+        # Events of one second share an entry, so that the window stays small however many there are.
         if self._handled and now_ms - self._handled[-1][0] < _COUNTED_TOGETHER_MS:
             began_ms, before = self._handled.pop()
             self._handled.append((began_ms, before + events))
@@ -110,13 +113,15 @@ class Breaker:
         self.close()
 
     def failed(self, lane: Lane, parking_id: str, retrying_in_lane: int, handled_beside: int = 0) -> bool:
-        """A key's first event failed; whether the circuit is open from now on.
+        """Count a key whose first event failed. Tell if the circuit is open from now on.
 
-        `handled_beside`: events that were handled, of which `handled` is told once they are committed.
+        `handled_beside`: number of events that were handled in the same run; `handled` is told of them once they are
+        committed.
         """
         now_ms = self._clock.now_ms()
         self._forget(now_ms)
         name = f"{lane}/{parking_id}"
+        # A key that fails again is not counted again, or one poison event would look like an outage.
         if all(name != known for _, known in self._failed):
             self._failed.append((now_ms, name))
         failures = len(self._failed)
@@ -128,21 +133,23 @@ class Breaker:
         return False
 
     def suspects_outage(self, since_ms: int) -> bool:
-        """Whether nothing was handled since, and this was not the only key that failed: then nobody is to blame yet."""
+        """Tell if nothing was handled since a time, and more than one key failed: then no event is to blame yet."""
         self._forget(self._clock.now_ms())
         return len(self._failed) > 1 and not any(at_ms >= since_ms for at_ms, _ in self._handled)
 
     def open_for(self, reason: str) -> bool:
-        """Open the circuit; whether it is open now."""
+        """Open the circuit. Tell if it is open now."""
         return self._open(reason)
 
     def _forget(self, now_ms: int) -> None:
+        """Drop everything from before the window."""
         oldest_ms = now_ms - 1000 * limits.CIRCUIT_WINDOW_SECONDS
         for window in (self._failed, self._handled):
             while window and window[0][0] < oldest_ms:
                 window.popleft()
 
     def _open(self, reason: str) -> bool:
+        """Open the circuit, unless it was moved meanwhile. Tell if it is not closed now."""
         now_ms = self._clock.now_ms()
         began_ms = self._failed[0][0] if self._failed else now_ms
         opened = self._switch(
@@ -162,23 +169,25 @@ class Breaker:
         return self._circuit.state is not CircuitState.CLOSED
 
     def close(self) -> None:
-        """Let deliveries go on, if the circuit is open, and ring every lane."""
+        """Let deliveries go on if the circuit is open, and ring every lane."""
         if self._circuit.state is CircuitState.OPEN:
             self._go_on()
 
     def pause(self, reason: str, *, by: str = "") -> bool:
-        """Stop deliveries until `resume`, by hand; False where somebody else moved the circuit."""
+        """Stop deliveries until `resume`, by an operator's decision. Return False if the circuit was moved first."""
         reason, by, now_ms = said("reason", reason), said("by", by), self._clock.now_ms()
         paused = replace(self.circuit(), state=CircuitState.PAUSED, reason=reason, by=by)
         return self._switch(replace(paused, since_ms=now_ms))
 
     def resume(self) -> bool:
-        """Let deliveries go on, paused or open, and ring every lane; False where somebody else moved the circuit."""
+        """Let deliveries go on, paused or open, and ring every lane. Return False if the circuit was moved first."""
         return self.circuit().state is CircuitState.CLOSED or self._go_on()
 
     def _go_on(self) -> bool:
+        """Close the circuit and ring every lane. Tell if this process closed it."""
         now_ms, before = self._clock.now_ms(), self._circuit
         excused_to_ms = now_ms if before.state is CircuitState.OPEN else before.suspect_to_ms
+        # `rings_owed` makes the next process ring all lanes, should this one die before it has.
         closed = Circuit(
             since_ms=now_ms,
             suspect_from_ms=before.suspect_from_ms,
@@ -195,7 +204,7 @@ class Breaker:
         return True
 
     def _ring_all(self) -> None:
-        """Ring every lane: what came while the circuit was open was not delivered. Owed until all went out."""
+        """Ring every lane, because events came while the circuit was open. The rings stay owed until all were sent."""
         now_ms = self._clock.now_ms()
         owned = [lane for lane in self._lanes if self._standings.owns(lane.origin)]
         bells = [Doorbell(self._stream, lane, ANY_TAIL, again=now_ms) for lane in owned]
@@ -203,7 +212,7 @@ class Breaker:
             self._switch(replace(self._circuit, rings_owed=False))
 
     def _switch(self, to: Circuit) -> bool:
-        """Move the circuit unless somebody else did; then theirs is taken over."""
+        """Move the circuit, unless another process moved it first; then take over its state. Tell if it was moved."""
         switched = self._standings.switch(self._circuit, to)
         self._circuit = self._standings.known.circuit
         return switched

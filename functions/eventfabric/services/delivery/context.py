@@ -1,4 +1,4 @@
-"""What all visits of a subscription share."""
+"""Context: everything that all visits of a subscription share."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
@@ -18,11 +18,11 @@ from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
 
 SideBySide: TypeAlias = Callable[[Seq[Callable[[], None]]], None]
-"""Makes calls at the same time, returns when all have ended, and raises what one of them raised."""
+"""Caller of many calls at the same time. It returns when all have ended, and raises what one of them raised."""
 
 
 def one_after_another(calls: Seq[Callable[[], None]]) -> None:
-    """A SideBySide for where only one thing at a time is to happen."""
+    """Make calls one by one: the SideBySide for processes in which only one thing may happen at a time."""
     for call in calls:
         call()
 
@@ -44,21 +44,21 @@ class VisitContext:
     telemetry: Telemetry
     side_by_side: SideBySide
     handed_out: dict[LaneKey, HandedOut] = field(default_factory=dict)
-    """What this process saw of other Regions' lanes when it looked whether old events come late; see late.py."""
+    """Memory of what other Regions' lanes have handed out, by the lane whose old events asked for it; see late.py."""
 
     def patience(self, deadline_ms: int) -> Patience:
-        """Begin to be patient with a call, as long as a lane run may be, and its invocation has time."""
+        """Begin to be patient with a call, for as long as a lane run may be patient and its invocation has time."""
         left_seconds = (deadline_ms - self.clock.now_ms()) / 1000
         seconds = max(0.0, min(limits.LANE_PATIENCE_SECONDS, left_seconds))
         return Patience(self.clock, self.policy.entropy, seconds=seconds)
 
     def tell_latency(self, appended_ms: int) -> None:
-        """Tell how long an event took from append to commit; nobody knows where the producer's clock is ahead."""
+        """Report the time from append to commit, unless the producer's clock is too far ahead for it to be known."""
         latency_ms = self.clock.now_ms() - appended_ms
         if latency_ms >= -limits.CLOCK_TOLERANCE_MILLISECONDS:
             self.telemetry.add(Metric.DELIVERY_LATENCY, max(0, latency_ms))
 
     @property
     def decides_alone(self) -> Region | None:
-        """This Region where every Region delivers for itself; None where one that delivers a lane does so for all."""
+        """This Region, if every Region delivers for itself; None if one Region delivers a lane for all."""
         return self.region if self.subscription.definition.deliver == "everywhere" else None

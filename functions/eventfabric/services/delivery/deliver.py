@@ -1,4 +1,4 @@
-"""Deliver: from a lane's cursor, hand the unbroken run of events to a subscription, then move the cursor.
+"""Deliver: from a lane's cursor on, hand the unbroken run of events to a subscription, then move the cursor.
 
     state = cursor and parked keys of the lane         one read; a warm lane's log is read meanwhile
     doorbell's tail not beyond it, no key due          DUPLICATE
@@ -7,7 +7,8 @@
     wanted events in order to the handler, those of parked keys to their keys
     cursor and parked keys moved together, if nobody else moved them   one write a page
 
-A failing event parks its key; the others go on. After a run that died a page is gone through carefully: see visit.py.
+An event that fails parks its key, and the others go on. After a run whose process died, a page is delivered carefully;
+see visit.py.
 """
 
 from contextlib import suppress
@@ -39,7 +40,7 @@ from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 @dataclass(slots=True)
 class _LaneRun:
-    """What one doorbell's run of a lane goes by. `probes`: it may probe the open circuit, until an event is handled."""
+    """Parameters of one doorbell's run of a lane. `probes`: it may probe the open circuit until an event is handled."""
 
     doorbell: Doorbell
     key: LaneKey
@@ -55,14 +56,15 @@ class _LaneRun:
 
 @dataclass(frozen=True, slots=True)
 class _LookAgain:
-    """The lane's state was written: by this run, or by another that was faster."""
+    """The lane's state was written, by this run or by another that was faster, so it must be read again."""
 
 
 class Deliverer:
-    """Delivers the lanes of one subscription in one Region.
+    """Deliverer of the lanes of one subscription in one Region.
 
     Invariant: the cursor is moved only over events that were handled, parked or filtered, and only from where it was
-    read. Of a lane it remembers nothing between runs but where it left off, to read the log there ahead of time.
+    read. Between runs it remembers of a lane only where it left off, to read the log there ahead of time, and if its
+    last run ended with a failed call.
     """
 
     def __init__(
@@ -82,9 +84,9 @@ class Deliverer:
         side_by_side: SideBySide = one_after_another,
         memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
     ) -> None:
-        """`side_by_side`: how reads, and attempts of different keys, are made at the same time.
+        """`side_by_side`: makes reads, and attempts of different keys, at the same time.
 
-        `memory_bytes`: what the events of a page may take; one record more may be in memory.
+        `memory_bytes`: memory for the events of a page; one record more may be in memory.
         """
         self.subscription = subscription
         self._region = region
@@ -118,11 +120,13 @@ class Deliverer:
     ) -> LaneResult:
         """Deliver the doorbell's lane until its log ends, it fails, or `deadline_ms` (milliseconds since 1970).
 
-        A doorbell that was received before may mean that its invocation crashed, or never began: this run is noted, and
-        if it finds such a note, of which nothing was heard since, the lane goes carefully.
-        `concurrency`: keys that may be attempted at the same time; default the subscription's.
-        What cannot be read stops the lane. Raises PortError: then nothing that was not committed counts, and the
-        doorbell must come again.
+        If the doorbell was received before, an invocation for it may have crashed, or never begun. Then this run is
+        noted; and if it finds such a note, of a run that was never heard of again, the lane is delivered carefully.
+
+        `concurrency`: number of keys that may be attempted at the same time; default the subscription's.
+
+        A lane that cannot be read ends as STOPPED. Raises PortError: then nothing counts that was not committed, and
+        the doorbell must come again.
         """
         try:
             return self._deliver(
@@ -142,6 +146,7 @@ class Deliverer:
         circuit = self._breaker.circuit()
         probes = circuit.state is CircuitState.OPEN and self._breaker.take_probe()
         if circuit.state is not CircuitState.CLOSED and not probes:
+            # A subscription that begins with the latest must not miss what is published while it waits.
             self._beginnings.pin(doorbell)
             return self._waiting(doorbell)
         if not ownership.begin():
@@ -155,7 +160,7 @@ class Deliverer:
             deadline_ms,
             came_again=receive_count > 1,
             concurrency=concurrency,
-            # The last write may have landed, too: its reply did not come.
+            # The last write may have landed without a reply, so the next version counts, too.
             ended=frozenset(version + more for version in ended_at for more in (0, 1)),
             probes=probes,
         )
@@ -166,7 +171,7 @@ class Deliverer:
         return LaneResult(Outcome.CONTENDED)
 
     def _try(self, run: _LaneRun, *, is_again: bool) -> LaneResult | _LookAgain:
-        """Look at the lane's state, have the lane begin or be taken over where it must, and visit it."""
+        """Read the lane's state, have the lane begin or be taken over if it must, and visit it."""
         ownership, ledger = run.ownership, run.context.ledger
         if is_again and not run.probes and not ownership.read_again():
             return LaneResult(Outcome.NOT_OWNER)
@@ -183,13 +188,13 @@ class Deliverer:
                 return _LookAgain()
         if not ownership.is_shared and state.cursor(ledger.region).epoch < ownership.epoch:
             return self._take_over(run)
-        # Looking at who owns the lane tells of the circuit, too.
+        # One read tells both who owns the lane and how the circuit stands: it may have opened since.
         if not run.probes and self._breaker.circuit().state is not CircuitState.CLOSED:
             return self._waiting(run.doorbell)
         return self._visit(run, state, ahead)
 
     def _take_over(self, run: _LaneRun) -> LaneResult | _LookAgain:
-        """Write this Region's state of the lane from what the former owner left of it."""
+        """Write this Region's state of the lane, made from the former owner's."""
         now_ms = self._clock.now_ms()
         whole = whole_state(run.context.ledger, run.key, clock=self._clock)
         is_taken_over = take_over(
@@ -204,7 +209,7 @@ class Deliverer:
         return _LookAgain() if is_taken_over else LaneResult(Outcome.HOLE)
 
     def _visit(self, run: _LaneRun, state: LaneState, ahead: ReadAhead | None) -> LaneResult | _LookAgain:
-        """Visit the lane in this state; look again where a commit lost its race, or its beginning has expired."""
+        """Visit the lane in this state. Look again if a commit lost its race, or the lane's beginning has expired."""
         visit = Visit(
             run.context,
             run.key,
@@ -222,6 +227,7 @@ class Deliverer:
             self._telemetry.add(Metric.COMMITS_LOST)
             return _LookAgain()
         epoch, ledger = run.ownership.epoch, run.context.ledger
+        # A lane that never began (version 0) may begin after the records that have expired.
         at_a_hole = result.outcome is Outcome.HOLE and not visit.cursor.version
         if at_a_hole and self._beginnings.skip_expired(run.key, epoch=epoch, ledger=ledger):
             return _LookAgain()
@@ -234,6 +240,7 @@ class Deliverer:
             result = Pages(run.context, visit, run.doorbell, ahead, memory_bytes=self.memory_bytes).deliver()
             visit.rest()
         except PortError:
+            # This process lives, so all its attempts have ended: a note at this version is no crash.
             self._ended_at[lane] = visit.cursor.version
             raise
         self._ended_at.pop(lane, None)
@@ -242,22 +249,23 @@ class Deliverer:
         return result
 
     def ended_at(self, lane: Lane) -> int:
-        """The cursor's version when a run of the lane ended with a PortError, all its attempts having ended; else 0."""
+        """Return the cursor's version if the lane's last run failed with a PortError after all its attempts; else 0."""
         return self._ended_at.get(lane, 0)
 
     def _waiting(self, doorbell: Doorbell) -> LaneResult:
-        """Have the lane wait for the circuit: it is rung for the next probe, or when deliveries are resumed."""
+        """Have the lane wait for the circuit. It is rung for the next probe, or when deliveries are resumed."""
         self._breaker.ring_probe(doorbell.lane, behind=doorbell.again)
         return LaneResult(Outcome.WAITING)
 
     def _look(self, run: _LaneRun, *, has_lost: bool) -> tuple[LaneState, ReadAhead | None]:
-        """Read the lane's state; and at the same time, where this process knows the lane, the page behind its end.
+        """Read the lane's state. If this process knows where the lane was left, read the log there at the same time.
 
         The page is a hint: it is used only if the cursor is still at its `base`.
         """
         key, ledger, tail = run.key, run.context.ledger, run.doorbell.tail
         base = self._left_at.pop(key.lane, None)
-        # Without transactions, a process that stood still may have left a key that no cursor names.
+        # Without transactions, a process that stood still may have left a key that no cursor names. Only a
+        # read of all keys finds it.
         glance = not (self.subscription.shares_state and (has_lost or tail == ANY_TAIL))
         if base is None or tail <= base or self._context.side_by_side is one_after_another:
             return ledger.state(key, glance=glance), None
@@ -265,13 +273,14 @@ class Deliverer:
         pages: list[Page] = []
 
         def read_log() -> None:
-            with suppress(LogError, PortError):  # read again where it is needed, and told there
+            with suppress(LogError, PortError):  # it is read again when it is needed, and reported there
                 pages.append(self._log.read(key.lane, base, records_max=limits.PAGE_RECORDS_MAX))
 
         self._context.side_by_side([lambda: states.append(ledger.state(key, glance=glance)), read_log])
         return states[0], ReadAhead(base, pages[0]) if pages else None
 
     def _context_of(self, lane: Lane) -> VisitContext:
+        """Return the context with the ledger that keeps the lane's state."""
         ledger = ledger_of(self._ledger, self.subscription, lane.origin)
         if ledger is self._ledger:
             return self._context

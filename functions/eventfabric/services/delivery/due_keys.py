@@ -1,9 +1,9 @@
-"""Due keys: the events of parked keys that are to be tried again, each key's in order.
+"""Due keys: the events of parked keys that are to be tried again, those of each key in order.
 
-its first event   behind another of its key, or not here yet      the key rests
-                  its record has expired                          dead, without being tried
-                  handled                                         the next one of the key
-                  failed                                          parked anew: later, or dead
+its first event   another of its key is before it, or it is not here yet      the key rests
+                  its record has expired                                      dead, without being tried
+                  handled                                                     the next event of the key
+                  failed                                                      parked anew: later, or dead
 """
 
 from collections.abc import Sequence as Seq
@@ -25,7 +25,7 @@ from eventfabric.services.delivery.waiting import Absent, WaitingEvents
 
 
 class _Key(Enum):
-    """How it goes on with a key behind its first event."""
+    """Continuation of a key after its first event was looked at."""
 
     GOES_ON = "with its next event"
     RESTS = "with what changed of it being committed"
@@ -33,7 +33,7 @@ class _Key(Enum):
 
 
 class DueKeys:
-    """Tries the keys of one visit that are due."""
+    """Retrier of the keys of one visit that are due."""
 
     def __init__(self, context: VisitContext, visit: Visit) -> None:
         self._in = context
@@ -51,18 +51,21 @@ class DueKeys:
     def retry(self, due: Seq[Parked]) -> Ended | None:
         """Try each key's events in order, until one fails or none waits."""
         visit = self._visit
+        # Stale notes are written beforehand, because a handler may need all the room of its transaction.
         if due and visit.transactional and visit.parking.has_stale and (lost := visit.save()):
             return lost
         for parked in due:
             try:
                 ended = self._retry(parked.id)
             except LogError as error:
+                # What was done before is committed, even if the log then stops the lane.
                 ended = visit.save() or Stopped(error)
             if ended is not None:
                 return ended
         return None
 
     def _retry(self, parking_id: str) -> Ended | None:
+        """Try the events of one key."""
         parking = self._visit.parking
         while (parked := parking.known(parking_id)) is not None and parked.state is ParkedState.RETRYING:
             went = self._try_first(parked)
@@ -85,7 +88,7 @@ class DueKeys:
         if event is Absent.NOT_LOOKED_AT:
             return visit.save() or OutOfTime()
         if event is Absent.NOT_HERE:
-            return _Key.RESTS  # another Region's record: it rings itself when it comes
+            return _Key.RESTS  # another Region's record: it brings a doorbell of its own when it comes
         if event is Absent.EXPIRED:
             visit.bury(parked.key, parked.id, parked.first, kind=EXPIRED, before=parked)
             return _Key.RESTS
@@ -96,6 +99,7 @@ class DueKeys:
         return self._attempt(visit.parking.known(parked.id) or parked, event)
 
     def _attempt(self, parked: Parked, event: Event) -> Ended | _Key:
+        """Attempt the key's first event, and keep or commit the outcome."""
         visit, parking = self._visit, self._visit.parking
         again = partial(_copied, event)
         attempts, replay = parked.failure.attempts, parked.first.replay
@@ -105,6 +109,7 @@ class DueKeys:
             return visit.save() or tried
         if not isinstance(tried, Failed):
             self._without_first(parked)
+            # Otherwise one commit is enough for all events of the key.
             commits = bool(tried) or visit.careful or visit.transactional or visit.probes
             refused = visit.save_with(tried) if commits else None
             if refused is None:
@@ -118,7 +123,7 @@ class DueKeys:
         return visit.save() or (CircuitOpen() if waits else _Key.SAVED)
 
     def _attempt_once(self, parked: Parked, event: Event) -> Ended | None:
-        """Commit the key without its first event, and only then attempt that, unless an attempt was made before."""
+        """Commit the key without its first event, and only then attempt that event, unless it was attempted before."""
         visit, failure = self._visit, parked.failure
         is_spent = parked.attempting or failure.attempts > 0 or failure.crashes > 0
         if not (is_spent or visit.attempts_that_fit):
@@ -135,11 +140,12 @@ class DueKeys:
         return None
 
     def _without_first(self, parked: Parked) -> None:
+        """Remove the key's first event, and free the key if no other waits."""
         rest, parking = parked.without_first(), self._visit.parking
         parking.set(rest) if rest else parking.free(parked.id)
 
     def _write_down(self, parked: Parked, event: Event) -> Ended | None:
-        """Note that the key's first event is about to be attempted; or that it crashed too often, and is dead."""
+        """Note that the key's first event is about to be attempted. If it crashed too often, leave it dead instead."""
         visit = self._visit
         crashes = parked.failure.crashes + (1 if parked.attempting else 0)
         if parked.attempting:
@@ -154,7 +160,7 @@ class DueKeys:
         return visit.save()
 
     def _filled(self, parked: Parked) -> Ended | _Key:
-        """List the next events of a key that lists none."""
+        """List the next events of a key that lists none, from the log."""
         visit = self._visit
         filled = self._refill.fill(parked, visit.cursor.sequence, visit.settle)
         if isinstance(filled, RaceLost):
@@ -165,12 +171,13 @@ class DueKeys:
             if filled.waiting:
                 visit.parking.set(filled)
                 return _Key.GOES_ON
+            # The visit has read enough of the log: new events and other keys must not be held up.
             again_ms = self._in.clock.now_ms() + 1000 * limits.WAITING_AGAIN_SECONDS
             visit.parking.set(replace(filled, due_ms=again_ms))
         return _Key.RESTS
 
     def _is_behind_another(self, parked: Parked) -> bool:
-        """Tell if an event that was parked when no order was kept has an earlier one of its key beside it."""
+        """Tell if an event that was parked while no order was kept waits with an earlier one of its key before it."""
         if not (self._in.policy.keeps_order and is_alone(parked.id)):
             return False
         return self._visit.parking.alone(parked.key)[0].id != parked.id

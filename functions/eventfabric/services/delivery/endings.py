@@ -1,4 +1,4 @@
-"""Why a visit to a lane ends before its log does."""
+"""Endings: the reasons for which a visit to a lane ends before its log does."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class OutOfTime:
-    """No further attempt fits into what is left of the invocation: the lane is rung anew for the rest."""
+    """No further attempt fits into the time left to the invocation: the lane is rung anew for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class CarefulPartDone:
-    """An event crashed too often and is set aside: the next crash is to be counted by a doorbell of its own."""
+    """An event crashed too often and is set aside. A new doorbell goes on, and it alone counts the next crash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ Ended = RaceLost | Stopped | OutOfTime | CarefulPartDone | CircuitOpen
 
 
 def refusal(outcome: WriteRefused | SameItemTwice) -> Failed:
-    """Take what refuses one event's writes for its handler's failure. A busy item is nobody's: it costs no attempt."""
+    """Turn the refusal of one event's writes into its handler's failure. A busy item costs no attempt."""
     if isinstance(outcome, SameItemTwice):
         return Failed(RefusedWriteError("SameItemTwice", "two writes of one event touch one item"), 1)
     return Failed(RefusedWriteError(outcome.code, outcome.message), 0 if outcome.is_busy else 1)
 
 
 def only_race(outcome: RaceLost | WriteRefused | SameItemTwice) -> RaceLost:
-    """What refused a commit without writes: that can only be a lost race."""
+    """Return the lost race that refused a commit without writes; nothing else can refuse one."""
     assert isinstance(outcome, RaceLost), "a commit without writes has none to refuse"
     return outcome

@@ -1,4 +1,4 @@
-"""Gaps: a lane whose next records expired before they were delivered, or were skipped. Never in silence."""
+"""Gaps: move a cursor over records that expired before they were delivered, or that were skipped; never silently."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -20,9 +20,9 @@ class Passed:
 
 
 def pass_skipped(context: VisitContext, visit: Visit) -> Passed | RaceLost | None:
-    """Move the cursor over what an operator had the lane go on past; None where it stands within nothing of that kind.
+    """Move the cursor over lost records that an operator had the lane skip. None if it is not within such a skip.
 
-    A cursor that had come to one of several lost records stands behind the beginning of the skip.
+    That happens to a cursor that had come to one of several lost records: it stands after the beginning of the skip.
     """
     cursor = visit.cursor
     skip = skip_over(context.log, visit.key.lane, cursor.base) if cursor.base else None
@@ -34,15 +34,16 @@ def pass_skipped(context: VisitContext, visit: Visit) -> Passed | RaceLost | Non
 def pass_expired(
     context: VisitContext, visit: Visit, records: Iterable[Record]
 ) -> Passed | RaceLost | Stopped | None:
-    """Move the cursor over records that expired, as the subscription asks; None where nothing has expired.
+    """Move the cursor over records that expired, if the subscription wants that. None if nothing has expired.
 
-    `records`: found by a read from the cursor on. Stopped, with an ExpiredUnreadError, where the subscription halts.
+    `records`: the result of a read from the cursor on. Stopped, with an ExpiredUnreadError, if the subscription halts.
     """
     subscription, lane, cursor = context.subscription, visit.key.lane, visit.cursor
     kept = kept_in(
         lane, context.region, retention_seconds=subscription.retention_seconds, now_ms=context.clock.now_ms()
     )
     following = next((record for record in records if record.sequence > cursor.base), None)
+    # A lane that never began (version 0) may begin after the expired records; see begin.py.
     if kept is None or following is None or not cursor.version:
         return None
     if not has_expired(context.log, lane, cursor.base, following, kept):
@@ -62,6 +63,7 @@ def pass_expired(
 
 
 def _moved(visit: Visit, at: Sequence, chain: Chain) -> Passed | RaceLost:
+    """Commit the cursor at a sequence where a record begins."""
     cursor = visit.cursor
     lost = visit.commit(
         replace(

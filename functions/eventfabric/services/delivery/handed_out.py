@@ -1,4 +1,4 @@
-"""Owns what a process remembers of the events that were handed out of other Regions' lanes; late.py fills it."""
+"""Handed out: a process's memory of the events that other Regions' lanes have handed out. late.py fills it."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from eventfabric.model.identity import HybridTime, Lane, Sequence
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The last event of a key that was handed out of other Regions' lanes, by its place."""
+    """The last event of a key that other Regions' lanes handed out: its time, place, id and type."""
 
     time: HybridTime
     lane: Lane
@@ -19,7 +19,7 @@ class Later:
 
 @dataclass(slots=True)
 class HandedOut:
-    """What was handed out of other Regions' lanes after `since`, as far as it was looked at: up to `reached`."""
+    """Memory of what other Regions' lanes handed out after `since`. Each was looked at up to `reached`."""
 
     since: HybridTime
     reached: dict[Lane, Sequence] = field(default_factory=dict)

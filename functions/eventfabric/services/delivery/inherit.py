@@ -1,14 +1,17 @@
-"""Inherit: with what a Region goes on in a lane that another delivered before, from what was replicated of its state.
+"""Inherit: find the state with which a Region goes on in a lane that another Region delivered before it.
+
+It is made from as much of the former owner's state as was replicated:
 
     former owner   cursor 40; it names the parked keys a, b and c; the first event that waits in one: 17
     a, b, c here, as its digest says      go on at 40 with them
-    a, b, c here, one of them older       go on at 40 with them, and with what the log has of them behind what they list
+    a, b, c here, one of them older       go on at 40 with them, and with what the log has of them after what they list
     c not here                            find its events in the log from 17 to 40, and go on at 40 with them
     c not here, and 17 is far back        go on at 17, without any of them
 
-Items replicate in no order, so a cursor may be here before the parked keys that stand beside it. Without them the
-events that wait in them would be lost. What is handled twice is of keys that had not been replicated, if these can be
-told. Where records expired in which such a key may have waited, a dead letter stands for them: no other key waits.
+Items replicate in no order, so a cursor may be here before the parked keys beside it. Without these keys, the events
+that wait in them would be lost. Only events of keys that were not replicated are handled twice, if it can be told which
+keys these are. If records have expired in which such a key may have waited, a dead letter without a key stands for
+them, so that no other key waits.
 """
 
 from collections.abc import Collection, Iterable
@@ -57,15 +60,16 @@ def inherited(
     log: Log,
     now_ms: int,
 ) -> Inherited | None:
-    """Find what to go on with, from the latest owner's state as far as it is here.
+    """Find the state to go on with: the latest owner's, as far as it is here.
 
-    None: the log is not here yet, as far as it is needed. LogError.
+    None if the log is not here yet, as far as it is needed. LogError.
     """
     latest = state.latest
     if latest is None:
         return Inherited(START, {})
     theirs = state.cursors[latest].at_rest()
     parked = state.parked.get(latest, {})
+    # No event waits beside the cursor, so no parked key can be missing.
     if theirs.low is None:
         return Inherited(theirs, {})
     if digest_of(parked) == theirs.parked:
@@ -75,7 +79,7 @@ def inherited(
 
 
 class _Heir:
-    """A Region that has a cursor without all of the parked keys that it names. `low`: the first event that waits."""
+    """A Region that has a cursor without all the parked keys that it names. `low`: the first event that waits."""
 
     def __init__(
         self,
@@ -103,11 +107,12 @@ class _Heir:
         )
 
     def with_keys(self, parked: Iterable[Parked]) -> Inherited | None:
-        """Go on at the cursor; None where the keys that are not here cannot be found in the log."""
+        """Go on at the cursor. None if the keys that are not here cannot be found in the log."""
         roster = self._cursor.roster
         if not roster.count:
-            return None  # of another version: which keys are parked is not known
+            return None  # another version wrote it, and it does not name its keys
         digests = {digest_of_id(one.id): one for one in parked}
+        # A key that is here but is not named was freed.
         here = {digest: digests[digest] for digest in roster.held(digests)}
         last = _last_alone(here.values())
         kept = {one.id: after for digest, one in here.items() if (after := self._named(digest, one, last))}
@@ -119,9 +124,10 @@ class _Heir:
         return None if found is None else Inherited(self._cursor, {**kept, **found})
 
     def _named(self, digest: bytes, parked: Parked, last: Collection[str]) -> Parked | None:
-        """The key, which may be older or newer than the cursor: with all that may wait in it, and with no more.
+        """Return the key with all events that may wait in it, and with no others; None if there are none.
 
-        `last`: what is the last of its key that is parked alone, in which later events come to wait.
+        The key may be older or newer than the cursor. `last`: ids of the keys that are each the last event of its key
+        parked alone; later events come to wait there.
         """
         low, end = self._low, self._cursor.sequence
         waiting = tuple(place for place in parked.waiting if low.sequence <= place.sequence < end)
@@ -129,6 +135,7 @@ class _Heir:
         is_joined = not is_alone(parked.id) or (
             self._definition.order == "key" and (parked.id in last or not waiting)
         )
+        # Events that came to wait there since the key was written are in the log, after the listed ones.
         if rest is None and is_joined:
             before = [place for place in parked.waiting if place.sequence < end]
             rest = _behind(before[-1]) if before else Rest(low.base, low.sequence)
@@ -138,9 +145,11 @@ class _Heir:
             rest = None
         if not waiting and rest is None:
             return None
+        # Its first event is another by now, so attempts and replacement of the former one do not count.
         if not waiting or waiting[0] != parked.waiting[0]:
             failure = replace(parked.failure, attempts=0, crashes=0, event_id="", event_type="", trace_id="")
             parked = replace(parked, failure=failure, replacement=None)
+        # The cursor's word counts: the key may be here at another version.
         is_retrying = digest in self._cursor.roster.retrying or not waiting
         state = ParkedState.RETRYING if is_retrying else parked.state
         return _due(replace(parked, waiting=waiting, rest=rest, state=state), self._now_ms)
@@ -148,12 +157,13 @@ class _Heir:
     def _search(
         self, retrying: Collection[bytes], dead: Collection[bytes], kept: Collection[str]
     ) -> dict[str, Parked] | None:
-        """Find the first event of each key that is not here; None where the log does not tell, or is too long.
+        """Find the first event of each key that is not here. None if the log does not tell, or is too long.
 
-        An event waits by its key or alone, whichever the subscription's order was when it was parked, and may be of a
-        type that is wanted no more.
+        An event waits under its key or alone, by the subscription's order at the time it was parked, and it may be of a
+        type that is no longer wanted.
         """
         sought = _Sought(set(retrying), set(dead))
+        # First with today's filter, which skips most records. A key may have been parked under another one.
         for types in (self._types, None):
             if not self._look_for(sought, kept, types):
                 return None
@@ -168,7 +178,7 @@ class _Heir:
         }
 
     def _look_for(self, sought: "_Sought", kept: Collection[str], types: frozenset[str] | None) -> bool:
-        """Go through the log from the first event that waits; False where it does not tell, or is too long."""
+        """Read the log from the first waiting event on. Return False if it does not tell, or is too long."""
         end, records_left = self._cursor.sequence, limits.TAKEOVER_RECORDS_MAX
         cursor = self._at(self._low.base, self._low.sequence)
         dead = sought.dead.copy()
@@ -187,6 +197,7 @@ class _Heir:
                 cursor = stretch.cursor_at(stretch.end)
                 continue
             following = self._expired_up_to(cursor.base, records)
+            # A record is late here, or cannot be read, and may hold a key that is sought.
             if stretch.stop is not None or following is None:
                 return False
             letter = self._letter(cursor.sequence, min(following.sequence, end), kept)
@@ -196,9 +207,10 @@ class _Heir:
         return True
 
     def from_the_first_that_waits(self) -> Inherited | None:
-        """Go back to where nothing was left behind; None where that is not here yet.
+        """Go back to the first event that waits, before which everything was handled. None if that is not here yet.
 
-        Replays come unmarked then: what waited may never have been handed out, and says so to no one.
+        Events that come again are not marked as replays, because some of them may never have been handed out, and
+        nothing tells which.
         """
         low = self._low
         tail = self._log.tail(self._lane, before=low.base)
@@ -211,7 +223,8 @@ class _Heir:
             return None if chain == UNKNOWN_CHAIN else Inherited(back, {})
         records = self._log.read(self._lane, low.base, records_max=1).records
         if records and records[0].sequence == low.base:
-            return Inherited(back, {})  # all before it was handled: whether that expired makes no difference
+            # All before it was handled, so it makes no difference if that has expired.
+            return Inherited(back, {})
         following = self._expired_up_to(low.base, records)
         if following is None:
             return None if chain == UNKNOWN_CHAIN else Inherited(back, {})
@@ -223,17 +236,18 @@ class _Heir:
         return Inherited(replace(back, sequence=at, base=at, chain=UNKNOWN_CHAIN), parked)
 
     def _at(self, base: Sequence, sequence: Sequence) -> Cursor:
+        """Return a cursor at a place from which the log is read without knowing the chain."""
         return replace(START, sequence=sequence, base=base, chain=UNKNOWN_CHAIN)
 
     def _expired_up_to(self, base: Sequence, records: Iterable[Record]) -> Record | None:
-        """The first record behind those that expired from `base` on; None: they did not, or may still come."""
+        """Return the first record after those that expired from `base` on. None if they did not, or may still come."""
         following = next((one for one in records if one.sequence > base), None)
         if self._kept is None or following is None:
             return None
         return following if has_expired(self._log, self._lane, base, following, self._kept) else None
 
     def _waits(self, name: str, key: str, place: Place) -> Parked:
-        """A key that is not here, from its first event in the log on."""
+        """Make a key that is not here anew, from its first event in the log on."""
         rest = _behind(place) if self._definition.order == "key" or not is_alone(name) else None
         if rest is not None and rest.sequence >= self._cursor.sequence:
             rest = None
@@ -245,7 +259,7 @@ class _Heir:
         )
 
     def _letter(self, start: Sequence, end: Sequence, kept: Collection[str]) -> Parked | None:
-        """A dead letter that stands for records which expired; None where each of their events is a key's by itself."""
+        """Make a dead letter that stands for expired records. None if each of their events is already parked alone."""
         names = ((sequence, event_parking_id(Sequence(sequence))) for sequence in range(start, end))
         free = next((one for one in names if one[1] not in kept), None)
         if free is None:
@@ -257,7 +271,7 @@ class _Heir:
 
 @dataclass
 class _Sought:
-    """Keys that are named and not here, by their digests: of dead ones by the beginning of that."""
+    """The keys that are named and not here, by their digests; dead ones by the beginning of theirs."""
 
     retrying: set[bytes] = field(repr=False)
     dead: set[bytes] = field(repr=False)
@@ -266,10 +280,11 @@ class _Sought:
 
     @property
     def is_over(self) -> bool:
+        """Tell if no key is sought any more."""
         return not (self.retrying or self.dead)
 
     def meets(self, name: str, dead: Collection[bytes]) -> bool:
-        """Whether a name is sought and was not found yet; it is from now on."""
+        """Tell if an id is sought and was not found before. It counts as found from now on."""
         if name in self.found:
             return False
         digest = digest_of_id(name)
@@ -282,17 +297,17 @@ class _Sought:
 
 
 def _last_alone(parked: Iterable[Parked]) -> frozenset[str]:
-    """Of each key the last that is parked alone, by its id."""
+    """Return, for each key with events that are parked alone, the id of the last of these."""
     alone = sorted((one for one in parked if is_alone(one.id)), key=lambda one: one.first.sequence)
     return frozenset({one.key: one.id for one in alone}.values())
 
 
 def _behind(place: Place) -> Rest:
-    """Whatever of a key stands in the log behind a place."""
+    """Return the rest of a key after a place: its events in the log from there on."""
     return Rest(place.base, Sequence(place.sequence + 1))
 
 
 def _due(parked: Parked, now_ms: int) -> Parked:
-    """The key as another Region's: its timer is there, so it is due at once."""
+    """Return another Region's key as this Region's own. Its timer is in the other Region, so it is due at once."""
     due_ms = now_ms if parked.state is ParkedState.RETRYING else 0
     return replace(parked, due_ms=due_ms, attempting=False)

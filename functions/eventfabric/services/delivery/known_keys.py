@@ -1,8 +1,8 @@
 """Known keys: the parked keys of a lane that a visit has read, and the reading of those that concern it.
 
 A lane is read without its parked keys, so that it costs the same however many dead letters lie in it. Its roster says
-which keys are due, and which events may belong to a parked key: only these keys are read. What was read with the lane's
-former state loses its race for the cursor, as everything does.
+which keys are due, and which events may belong to a parked key; only these keys are read. If the lane has changed since
+it was read, a commit based on such keys loses its race for the cursor, like any other.
 """
 
 from collections import defaultdict
@@ -29,27 +29,29 @@ class KnownKeys:
         self.now: dict[str, Parked] = dict(self.stored)
         self._looked: set[bytes] = set()
         self.version = state.cursor(context.region).version
-        """Of the lane's cursor, as it was read, or as the last commit left it."""
+        """Version of the lane's cursor, as it was read or as the last commit left it."""
         self._alone: defaultdict[str, list[str]] | None = None
 
     def look(self, roster: Roster, digests: Iterable[bytes]) -> list[Parked]:
-        """Read those keys that may be parked, unless they were read before; returns what is new."""
+        """Read the keys that may be parked under these digests, unless they were read before. Return the new ones."""
         if self._is_whole or not roster.count:
             return []
         sought = [one for one in roster.held(digests) if one not in self._looked]
         if not sought:
             return []
+        # Noted before the read, so that a key which is not there is looked for only once.
         self._looked.update(sought)
         found = self._found(sought)
         self._take(found)
         return found
 
     def _found(self, sought: list[bytes]) -> list[Parked]:
-        """Read keys, and those again for a moment that are named and not there.
+        """Read keys, and read again for a moment those that are named and not found.
 
-        A transaction's cursor may be seen before its keys. What stays away while nobody moves the cursor begins like
-        the digest of a dead key, and is none. ThrottledError where the cursor was moved: the key was freed with that,
-        and its events must not be handed out before this run has lost its race, for they would come out of order.
+        A read may show a transaction's cursor before its keys. If a key stays away and nobody moves the cursor, there
+        is no such key: its digest only begins like that of a dead one. ThrottledError if the cursor was moved: that
+        freed the key, and its later events must not be handed out before this run has lost its race, or they would come
+        out of order.
         """
         found = self._in.ledger.look_up(self._key, sought)
         missing = _missing(sought, found)
@@ -61,25 +63,25 @@ class KnownKeys:
             found += self._in.ledger.look_up(self._key, missing)
             missing = _missing(sought, found)
         if missing:
-            self._check_unmoved()  # the cursor, too, may have been seen as it was, until now
+            self._check_unmoved()  # until now, reads may have shown an older cursor, too
         return found
 
     def _check_unmoved(self) -> None:
-        """ThrottledError where the lane's cursor was moved since this visit read it."""
+        """Raise ThrottledError if the lane's cursor was moved since this visit read it."""
         stands = self._in.ledger.state(self._key, glance=True).cursor(self._in.region)
         if stands.version != self.version:
             raise ThrottledError("look up a parked key", "its lane was written meanwhile")
 
     def get(self, roster: Roster, parking_id: str) -> Parked | None:
-        """The key of that id, as it is by now; read where it is not known yet."""
+        """Return the key of that id as it is by now. It is read if it is not known yet."""
         if parking_id not in self.now and not self._is_whole and roster.count:
             self.look(roster, [digest_of_id(parking_id)])
         return self.now.get(parking_id)
 
     def alone(self, roster: Roster, key: str) -> list[Parked]:
-        """Return a key's events that are parked alone, in order: from when the subscription kept no order.
+        """Return a key's events that are parked alone, in order: from a time when the subscription kept no order.
 
-        While there are any of the lane, a visit reads all that is parked in it.
+        While the lane has any such events, a visit reads all that is parked in it.
         """
         if self._alone is None:
             if not self._is_whole:
@@ -93,16 +95,17 @@ class KnownKeys:
         return [self.now[one] for one in self._alone.get(key, ()) if one in self.now]
 
     def _read_whole(self) -> None:
+        """Read all of the lane's parked keys."""
         state = whole_state(self._in.ledger, self._key, clock=self._in.clock)
         self._take(state.parked.get(self._in.region, {}).values())
         self._is_whole = True
 
     def count(self, roster: Roster) -> int:
-        """How many keys are parked."""
+        """Return how many keys are parked."""
         return len(self.now) if self._is_whole else roster.count - len(self.stored) + len(self.now)
 
     def retrying(self, roster: Roster) -> int:
-        """How many of them are tried again by themselves."""
+        """Return how many parked keys are tried again automatically."""
         now = sum(one.state is ParkedState.RETRYING for one in self.now.values())
         if self._is_whole:
             return now
@@ -113,7 +116,10 @@ class KnownKeys:
         )
 
     def beside(self, moved: Cursor, read: Cursor, changes: Seq[ParkedChange]) -> Cursor:
-        """The cursor beside the keys as they are after changes; all are read where the first that waits is unknown."""
+        """Return the cursor beside the keys as they are after changes.
+
+        If the first event that waits is freed while unread keys stay, all keys are read to find the new first one.
+        """
         known = after_changes(self.stored, changes)
         if not (self._is_whole or len(known) == read.roster.after(changes).count):
             if not _is_freed(read, changes):
@@ -122,14 +128,16 @@ class KnownKeys:
         return moved.beside_after(read, self.stored, changes)
 
     def _take(self, found: Iterable[Parked]) -> None:
+        """Keep keys that were read, unless they are known."""
         for parked in found:
+            # A key that the visit knows may have changed since, and must not be set back.
             if parked.id not in self.stored:
                 self._looked.add(digest_of_id(parked.id))
                 self.stored[parked.id] = self.now[parked.id] = parked
 
 
 def _is_freed(read: Cursor, changes: Seq[ParkedChange]) -> bool:
-    """Whether the first event that waits in the lane waits no more after changes."""
+    """Tell if the lane's first waiting event waits no more after changes."""
     for change in changes:
         before, after = change.before, change.after
         if read.low is not None and before is not None and before.first.sequence == read.low.sequence:

@@ -1,9 +1,9 @@
-"""Late: events that come when one of their key, published later in another Region, was handed out before.
+"""Late: find events that come after a later event of their key, published in another Region, was handed out.
 
-The lanes of one index hold the same keys in every Region. Only where an event is old when it is handed out is anything
-looked at: what was handed out of the other Regions' lanes since, as this Region's ledger and log show it. The look goes
-over all of that, however much it is, since nothing less can tell that an event is not late. It keeps the place of each
-key's last event, and how far it came, so that a visit goes on where the last one of this process ran out of time.
+Lanes of one index hold the same keys in every Region. The look-up is made only if an event is old when it is handed
+out. It reads all that the other Regions' lanes have handed out since, as this Region's ledger and log show it, however
+much that is, because nothing less can show that an event is not late. It remembers the place of each key's last event,
+and how far it came; so if a visit runs out of time, the next one of this process goes on from there.
 """
 
 from bisect import bisect_right
@@ -26,7 +26,7 @@ from eventfabric.wire.payload_codec import unpack, unpack_at
 
 
 class Lateness:
-    """Tells which events of a lane come late, in one visit to it."""
+    """Finder of the events of a lane that come late, in one visit to it."""
 
     def __init__(self, context: VisitContext, key: LaneKey, *, deadline_ms: int) -> None:
         self._in = context
@@ -38,9 +38,9 @@ class Lateness:
         self._record: Record | None = None
 
     def mark(self, stretch: Stretch) -> bool:
-        """Give each late event of the stretch the later one; replays are none.
+        """Set `later` on the late events of the stretch. Replayed events are never late.
 
-        False: there is no time left to find out. Then none of them may be handed out.
+        Return False if there is no time left to find out. Then none of these events may be handed out.
         """
         if (
             not (self._origins and stretch.events)
@@ -48,7 +48,7 @@ class Lateness:
             or not self._is_old(stretch.records[0].time)
         ):
             if not stretch.replay:
-                self._in.handed_out.pop(self._key, None)  # the lane has caught up
+                self._in.handed_out.pop(self._key, None)  # the lane has caught up: free the memory
                 self._looked_since = None
             return True
         starts = [record.sequence for record in stretch.records]
@@ -62,13 +62,15 @@ class Lateness:
         return True
 
     def mark_one(self, event: Event, time: HybridTime, *, replay: bool) -> bool:
-        """Mark an event that was parked, appended at `time`. False as with `mark`."""
+        """Mark an event that was parked, appended at `time`. Return False as `mark` does."""
         return not self._origins or replay or not self._is_old(time) or self._mark(event, time)
 
     def _is_old(self, time: HybridTime) -> bool:
+        """Tell if an event is so old that another Region may have gone on with its key meanwhile."""
         return self._in.clock.now_ms() - to_ms(time) > 1000 * limits.LATE_AFTER_SECONDS
 
     def _mark(self, event: Event, time: HybridTime) -> bool:
+        """Set `later` on an event if it is late. Return False if there is no time left to find out."""
         if self._looked_since is None or time < self._looked_since:
             if not self._look_since(time):
                 return False
@@ -79,7 +81,7 @@ class Lateness:
         return True
 
     def _look_since(self, time: HybridTime) -> bool:
-        """Look at all that was handed out after a time; False where there is no time left for all of it."""
+        """Look at everything that was handed out after a time. Return False if there is no time left for all of it."""
         known = self._in.handed_out.get(self._key)
         if known is None or time < known.since:
             known = self._in.handed_out[self._key] = HandedOut(time)
@@ -89,18 +91,20 @@ class Lateness:
         )
 
     def _look_at(self, lane: Lane, known: HandedOut) -> bool:
+        """Look at one lane. If it cannot be read, go on without it."""
         try:
             return self._look(lane, known)
         except (LogError, UndecodableItemError):
-            # Another lane's fault, told where that lane is delivered: this one's events are handed out.
+            # The other lane's fault must not hold up this one. It is reported where that lane is delivered.
             self._in.telemetry.tell(
                 LogEvent.LATE_UNKNOWN, lane=str(lane), sequence=known.reached.get(lane, 0)
             )
             return True
 
     def _look(self, lane: Lane, known: HandedOut) -> bool:
+        """Look at what one lane handed out. Return False if there is no time left for all of it."""
         log, end = self._in.log, self._end(lane)
-        tail = log.tail(lane, before=end)  # what stands behind that may be anything, and is nobody's yet
+        tail = log.tail(lane, before=end)  # items after `end` were not handed out, and may be anything
         if tail == EMPTY_TAIL or tail.time <= known.since:
             return True
         start = known.reached.get(lane)
@@ -120,7 +124,7 @@ class Lateness:
         return True
 
     def _page(self, lane: Lane, start: Sequence, end: Sequence) -> tuple[tuple[Record, ...], bool]:
-        """Records of another Region's lane; those that cannot be read are that lane's own trouble, and told there."""
+        """Read a page of another Region's lane, without records that cannot be read: delivery there reports them."""
         while True:
             try:
                 page = self._in.log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX, before=end)
@@ -132,9 +136,10 @@ class Lateness:
             return page.records, page.more and bool(page.records)
 
     def _end(self, lane: Lane) -> Sequence:
-        """Up to where a lane was handed out: by this Region where each delivers all, else by whoever came furthest.
+        """Return where the events end that a lane has handed out.
 
-        That may be a former owner, who did not know yet that the lane was handed over.
+        That is in this Region if every Region delivers for itself, else in the one that came furthest: perhaps a former
+        owner that did not know yet of the handover.
         """
         subscription = self._in.subscription
         ledger = ledger_of(self._in.ledger, subscription, lane.origin)
@@ -144,12 +149,13 @@ class Lateness:
         return max((cursor.sequence for cursor in state.cursors.values()), default=EMPTY_TAIL.sequence)
 
     def _note(self, record: Record, known: HandedOut, end: Sequence) -> None:
+        """Remember the last event of each key in a record."""
         if record.time <= known.since:
             return
         types = self._in.subscription.definition.types
         try:
             events = unpack(record)
-        except UndecodableRecordError:  # told where that lane is delivered
+        except UndecodableRecordError:  # reported where that lane is delivered
             return
         for event in events:
             sequence = event.sequence or Sequence(0)
@@ -164,7 +170,7 @@ class Lateness:
                 )
 
     def _event(self, later: Later, key: str) -> Event:
-        """The later event; without what only its record knew, where that is gone by now."""
+        """Return the later event; if its record is gone by now, only with what is remembered of it."""
         record = self._record
         try:
             if record is None or (record.lane, record.sequence) != (later.lane, later.base):
@@ -173,5 +179,5 @@ class Lateness:
             if record is not None and record.sequence == later.base:
                 return unpack_at(record, later.sequence)
         except UndecodableRecordError:
-            pass  # changed since it was looked at: that lane's own trouble, and told there
+            pass  # it changed since it was looked at; that is reported where that lane is delivered
         return Event(id=later.id, type=later.type, key=key)

@@ -1,11 +1,11 @@
-"""Ownership: may this Region deliver an origin's lanes, as far as one doorbell's run has found out.
+"""Ownership: find out if this Region may deliver an origin's lanes, in one doorbell's run.
 
     a ring for what another Region is known to own      the standing is read anew: it may have been handed over
     nobody has delivered the lanes yet                  this Region notes that it is the first, unless another was
     nobody has looked at a lane's state for long        the other Regions are asked: this one may have been lost
     a lane's state is of a later handover than known    the standing is read anew
 
-Where every Region delivers for itself there is no owner, and nothing to find out.
+If every Region delivers for itself, there is no owner, and nothing to find out.
 """
 
 from eventfabric.model.cursor import LaneState
@@ -14,17 +14,17 @@ from eventfabric.services.lanes.standing import Standings
 
 
 class Ownership:
-    """Finds out if one Region owns an origin's lanes. What is known only ever becomes newer."""
+    """Knowledge of one run about who owns an origin's lanes. It only ever becomes newer."""
 
     def __init__(self, standings: Standings, origin: Region, *, region: Region) -> None:
-        """Decide by what is known; where that is another Region, by what stands now. ChangedDeliverError."""
+        """Decide by what is known; if that names another Region, by a new read. ChangedDeliverError."""
         self._standings = standings
         self._origin = origin
         self._region = region
         self._owner = standings.owner(origin)
         standings.check_deliver(origin)
         if not self.is_ours:
-            # Somebody rang here, so what is known may be old; that ring is not to be lost.
+            # A doorbell came here, so what is known may be old. The doorbell must not be lost for that.
             self.read_again()
 
     @property
@@ -43,20 +43,21 @@ class Ownership:
         return 0 if self._owner is None else self._owner.epoch
 
     def begin(self) -> bool:
-        """Note that this Region delivers the lanes first, where nobody has yet; tell if they are its own then."""
+        """Note that this Region delivers the lanes first, if nobody has yet. Tell if they are its own then."""
         if self._owner is not None and not self._owner.version:
             self._owner = self._standings.begin(self._origin)
         return self.is_ours
 
     def read_again(self) -> bool:
-        """Look at who owns the lanes now; tell if this Region does."""
+        """Read anew who owns the lanes. Tell if this Region does."""
         self._owner = self._standings.read_owner(self._origin)
         return self.is_ours
 
     def covers(self, state: LaneState) -> bool:
-        """Tell if this Region owns a lane in such a state.
+        """Tell if this Region owns a lane whose state is as given.
 
-        That nobody wrote it for long, or that it is of a later handover than is known, is a doubt to settle before.
+        Two doubts are settled first: that nobody wrote the state for long, and that it is of a later handover than is
+        known.
         """
         if self._owner is None:
             return True

@@ -1,4 +1,4 @@
-"""Pace: whether one more attempt fits into what is left of an invocation, by how long attempts took lately."""
+"""Pace: tell if one more attempt fits into the time left to an invocation, by how long recent attempts took."""
 
 from eventfabric.ports import Clock
 
@@ -6,7 +6,7 @@ _DECAY = 0.9
 
 
 class Pace:
-    """Of one function instance, whose threads may share it. A slow attempt is remembered, and slowly forgotten."""
+    """The pace of one function instance, whose threads may share it. A slow attempt is remembered for a while."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -14,9 +14,9 @@ class Pace:
         self._attempted_until_ms = -1
 
     def begin(self, deadline_ms: int) -> int | None:
-        """When an attempt begins, for `ended`; None: it does not fit.
+        """Return the time at which an attempt begins, which `ended` takes; None if the attempt does not fit.
 
-        The first of an invocation always fits, or a slow handler would never run.
+        The first attempt of an invocation always fits, or a slow handler would never run.
         """
         now_ms = self._clock.now_ms()
         if now_ms >= deadline_ms:
@@ -27,12 +27,12 @@ class Pace:
         return self._clock.steady_ms()
 
     def ended(self, began_ms: int) -> None:
-        """The attempt is over, however it ended."""
+        """Note that the attempt has ended, however it ended."""
         took_ms = self._clock.steady_ms() - began_ms
         self._expected_ms = max(took_ms, (self._expected_ms or 0) * _DECAY)
 
     def room_for(self, deadline_ms: int) -> int:
-        """How many attempts surely fit: one while nothing is known, and always one of a fresh invocation."""
+        """Return how many attempts surely fit: one while nothing is known, and at least one of a fresh invocation."""
         left_ms = deadline_ms - self._clock.now_ms()
         if left_ms <= 0:
             return 0

@@ -1,4 +1,4 @@
-"""Pages: one visit's way through the log, the keys that are due first, then page after page until the log ends."""
+"""Pages: one visit's way through the log: first the keys that are due, then page after page until the log ends."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
@@ -34,13 +34,13 @@ class ReadAhead:
 
 @dataclass(frozen=True, slots=True)
 class NextPage:
-    """The page is done, and the log goes on behind it. `ahead`: the rest of it, which did not fit into memory."""
+    """The page is done, and the log goes on after it. `ahead`: the rest of the page, which did not fit into memory."""
 
     ahead: ReadAhead | None = None
 
 
 class Pages:
-    """Delivers a lane within one visit."""
+    """Deliverer of one lane in one visit."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Pages:
         *,
         memory_bytes: int,
     ) -> None:
-        """`memory_bytes`: for the events of a page; one record more may be in memory."""
+        """`memory_bytes`: memory for the events of a page; one record more may be in memory."""
         self._in = context
         self._visit = visit
         self._due_keys = DueKeys(context, visit)
@@ -76,30 +76,32 @@ class Pages:
             if not isinstance(result, NextPage):
                 return result
             self._ahead = result.ahead
+            # A careful run ends with its page, and rings anew. The new doorbell has a receive count of 1, so
+            # the run for it is not careful.
             if visit.careful or self._in.clock.now_ms() >= visit.deadline_ms:
-                # Pages without a wanted event make no attempt that would have noticed the time.
+                # The time is looked at here too, because pages without a wanted event make no attempt.
                 return self._hand_back()
             if not visit.probes and self._in.breaker.circuit().state is not CircuitState.CLOSED:
                 return self._wait()
 
     def _begin(self, due: Seq[Parked]) -> Ended | None:
-        """Note that the run begins, and try the keys that are due; a probe tries new events before them."""
-        # A lane that never began may have to begin behind its first event: nothing is written before that is known.
+        """Note that the run begins, and try the keys that are due. A probe tries new events before those."""
+        # A lane that never began may begin after its first event, so nothing is written before that is known.
         if self._visit.cursor.version and (ended := self._visit.note()) is not None:
             return ended
         return None if self._visit.probes else self._due_keys.retry(due)
 
     def _next_page(self) -> LaneResult | RaceLost | NextPage:
-        """Deliver a page from the cursor on, or what of it fits into memory.
+        """Deliver a page from the cursor on, or as much of it as fits into memory.
 
-        A method of its own so that a page and its events are gone before the next are read.
+        This is a method of its own so that a page and its events are freed before the next are read.
         """
         visit = self._visit
         try:
             page = self._page()
             stretch = self._stretch(page)
             if noted := stretch.noted:
-                del stretch  # before the same is unpacked once more
+                del stretch  # free it before the same page is unpacked again
                 if (lost := visit.settle(noted)) is not None:
                     return lost
                 stretch = self._stretch(page)
@@ -113,6 +115,7 @@ class Pages:
         return self._behind(stretch, page) if ended is None else self._end(ended)
 
     def _page(self) -> Page:
+        """Return the page that was read ahead, if the cursor is where it begins; else read it."""
         base = self._visit.cursor.base
         if self._ahead is not None and self._ahead.base == base:
             return self._ahead.page
@@ -125,6 +128,7 @@ class Pages:
         )
 
     def _hand_out(self, stretch: Stretch) -> Ended | None:
+        """Hand out the events of a stretch."""
         ended = self._visit.note() if stretch.events else None
         if ended is not None:
             return ended
@@ -133,7 +137,7 @@ class Pages:
         return Run(self._visit, stretch).run()
 
     def _behind(self, stretch: Stretch, page: Page) -> LaneResult | RaceLost | NextPage:
-        """Tell how it goes on behind a stretch whose events are done."""
+        """Decide how to go on after a stretch whose events are done."""
         visit = self._visit
         if stretch.hole or (not page.records and self._doorbell.tail > visit.cursor.sequence):
             passed = pass_skipped(self._in, visit) or pass_expired(self._in, visit, page.records)
@@ -149,7 +153,7 @@ class Pages:
         return NextPage() if page.more else self._end(Outcome.DELIVERED)
 
     def _end(self, end: Ended | Outcome) -> LaneResult | RaceLost:
-        """A probe goes on with the keys that failed: new events tell more of what is downstream than those."""
+        """End the visit. A probe goes on with the keys that failed: new events were first, because they tell more."""
         visit = self._visit
         if visit.began_as_probe and isinstance(end, Stopped | Outcome):
             ended = self._due_keys.retry(visit.due())
@@ -160,6 +164,7 @@ class Pages:
         return LaneResult(end) if isinstance(end, Outcome) else self._result(end)
 
     def _result(self, ended: Ended) -> LaneResult | RaceLost:
+        """Return the result of a visit that ended before its log did."""
         match ended:
             case RaceLost():
                 return ended
@@ -169,25 +174,27 @@ class Pages:
             case OutOfTime() | CarefulPartDone():
                 return self._hand_back()
             case CircuitOpen():
-                # Only now that all is committed: a timer that cannot be had must not undo what was handled.
+                # Only now that all is committed: a timer that cannot be set must not undo what was handled.
                 self._in.breaker.ring_probe(self._doorbell.lane, failed=True)
                 return LaneResult(Outcome.WAITING)
 
     def _untried(self, outcome: Outcome) -> LaneResult:
+        """Return the result of a visit in which there was nothing to try."""
         if self._visit.probes:
             self._in.breaker.give_back_probe()
         return LaneResult(outcome)
 
     def _wait(self) -> LaneResult:
+        """Have the lane wait for the circuit, which has opened."""
         self._in.breaker.ring_probe(self._doorbell.lane, behind=self._doorbell.again)
         return LaneResult(Outcome.WAITING)
 
     def _hand_back(self) -> LaneResult:
-        """Ring the lane anew: a doorbell that only came again would look like one after a crash.
+        """Ring the lane anew. A doorbell that only came again would look like one after a crash.
 
-        This run did not fail, and nothing is left that it could not note.
+        This run did not fail, and there is nothing that it could not note.
         """
-        # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
+        # The queue would drop a ring that equals the last one, and a clock may stand still or jump back.
         moment_ms = max(self._in.clock.now_ms(), next_count(self._doorbell.again))
         again = replace(self._doorbell, again=moment_ms, ended=0, failing_ms=0)
         if self._in.doorbells.ring(self._in.subscription.name, [again]):

@@ -2,10 +2,11 @@
 
     look, get, alone      read keys that concern the visit, each at most once
     set, free, refresh    change one: nothing is written yet
-    changes               what a commit writes of them, never of an event that its cursor has not passed
+    changes               what a commit writes of them, without events that its cursor has not passed
     committed             what was written is what is stored from now on
 
-Nobody else changes a parked key. The lane is read without them (known_keys.py); its cursor names them in its roster.
+No other module changes a parked key in a visit. The lane is read without them (known_keys.py), and its cursor names
+them in its roster.
 """
 
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ from eventfabric.wire.ledger_commit import CommitSize, size_of_key
 
 
 class Parking:
-    """The parked keys of a lane."""
+    """The parked keys of a lane in one visit."""
 
     def __init__(self, context: VisitContext, key: LaneKey, state: LaneState) -> None:
         self._in = context
@@ -36,8 +37,8 @@ class Parking:
         self._written: set[str] = set()
         self._changed: set[str] = set()
         self._stale: frozenset[str] = frozenset()
-        """Keys that are written though they seem unchanged: with the note of an attempt that is known to have ended, or
-        looked at only to tell that an event waits there.
+        """Keys that are written though they seem unchanged. Either they hold the note of an attempt that is known to
+        have ended, or they were only looked at, to tell that an event waits there.
         """
         self._size = CommitSize()
 
@@ -49,17 +50,17 @@ class Parking:
     @property
     def is_empty(self) -> bool:
         """Tell if no key of the lane is parked."""
-        # Asked for every event: most lanes have none.
+        # This is asked for every event, and most lanes have no parked keys.
         return not (self._known.now or self._roster.retrying or self._roster.dead) or self.count == 0
 
     @property
     def count(self) -> int:
-        """Keys that are parked, read or not."""
+        """Number of parked keys, read or not."""
         return self._known.count(self._roster)
 
     @property
     def retrying(self) -> int:
-        """Keys that are tried again by themselves, read or not."""
+        """Number of keys that are tried again automatically, read or not."""
         return self._known.retrying(self._roster)
 
     @property
@@ -78,41 +79,42 @@ class Parking:
             self._known.look(self._roster, digests)
 
     def look_due(self, until_ms: int) -> None:
-        """Read the keys that are to be tried again by then."""
+        """Read the keys that are to be tried again by a time."""
         self._known.look(self._roster, self._roster.due(until_ms))
 
     def get(self, parking_id: str) -> Parked | None:
-        """Return the key of an id as it is by now, read where it was not yet."""
+        """Return the key of an id as it is by now. It is read if it was not yet."""
         return self._known.get(self._roster, parking_id)
 
     def known(self, parking_id: str) -> Parked | None:
-        """Return the key of an id, if it was read and is parked still."""
+        """Return the key of an id, if it was read and is still parked."""
         return self._known.now.get(parking_id)
 
     def alone(self, key: str) -> list[Parked]:
-        """Return a key's events that are parked each by itself, in order: from when no order was kept."""
+        """Return a key's events that are parked by themselves, in order: from a time when no order was kept."""
         return self._known.alone(self._roster, key)
 
     def set(self, parked: Parked) -> None:
-        """Leave a key so, at the next commit."""
+        """Change or add a key, with the next commit."""
         self._known.now[parked.id] = parked
         self._has_changed(parked)
 
     def free(self, parking_id: str) -> None:
-        """Delete a key, at the next commit."""
+        """Delete a key, with the next commit."""
         self._has_changed(self._known.now.pop(parking_id))
 
     def refresh(self, parked: Parked) -> None:
-        """Write a key though it says already what it is to say: only that finds out that it was read too early.
+        """Write a key though it already says what it should: only the write shows if it was read too early.
 
-        Of a key that this visit wrote, or that is older than any transaction under way, nothing is to be found out.
+        There is nothing to find out of a key that this visit wrote, or if the lane was last written longer ago than any
+        transaction takes.
         """
         if self._is_fresh and parked.id not in self._written:
             self._stale |= {parked.id}
             self.set(parked)
 
     def forget_attempts(self) -> None:
-        """Take back the notes of attempts: they are known to have ended."""
+        """Take back the notes of attempts, which are known to have ended."""
         for parked in list(self._known.stored.values()):
             if parked.attempting:
                 self._known.now[parked.id] = self._known.stored[parked.id] = replace(parked, attempting=False)
@@ -133,12 +135,13 @@ class Parking:
         return self._known.beside(moved, read, changes)
 
     def committed(self, cursor: Cursor, changes: Seq[ParkedChange]) -> None:
-        """Take over what was committed with a cursor; what it could not write yet stays a change."""
+        """Take over what was committed with a cursor. Anything that it could not write yet stays a change."""
         self._stale = frozenset()
         self.stands(cursor)
         for change in changes:
             self._stands(change)
         known = self._known
+        # Events that the cursor has not passed were held back from this commit.
         left = {each for each in self._changed if known.now.get(each) != known.stored.get(each)}
         self._changed, self._size = set(), CommitSize()
         for parking_id in left:
@@ -149,12 +152,12 @@ class Parking:
         self._roster, self._known.version = cursor.roster, cursor.version
 
     def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
-        """The parked key with none of its events that the cursor has not passed: those would be handled twice."""
+        """Return a key without the events that the cursor has not passed, which would otherwise be handled twice."""
         parked = self._known.now.get(parking_id)
         return None if parked is None else parked.before(end) or self._known.stored.get(parking_id)
 
     def _stands(self, change: ParkedChange) -> None:
-        """Take over a change that is committed."""
+        """Take over a change that is committed, and report it."""
         before, after, telemetry = change.before, change.after, self._in.telemetry
         if after is None:
             del self._known.stored[before.id if before else ""]
@@ -173,6 +176,7 @@ class Parking:
             self._tell(LogEvent.DEAD_LETTER, after)
 
     def _tell(self, event: LogEvent, parked: Parked | None) -> None:
+        """Log what became of a key."""
         if parked is not None:
             self._in.telemetry.tell(
                 event,

@@ -1,11 +1,11 @@
-"""Patience: how long something that failed for a moment is tried again in place, with back-off and full jitter."""
+"""Patience: how long a call that failed for a moment is tried again in place, with back-off and full jitter."""
 
 from eventfabric import limits
 from eventfabric.ports import Clock, Entropy
 
 
 class Patience:
-    """The tries of one thing. Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/."""
+    """The tries of one call. Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/."""
 
     def __init__(self, clock: Clock, entropy: Entropy, *, seconds: float) -> None:
         """`seconds`: how long it is tried, from now on."""
@@ -15,7 +15,7 @@ class Patience:
         self._tries = 0
 
     def wait(self) -> bool:
-        """Wait until the next try; False where the time for tries is up."""
+        """Wait until the next try. Return False if the time for tries is up."""
         left_ms = self._until_ms - self._clock.steady_ms()
         if left_ms <= 0:
             return False

@@ -1,4 +1,4 @@
-"""Steps whose notes are tried again in place: an event must not pay for a reply that was lost.
+"""Patient steps: notes of steps are tried again in place, so that no event pays for a reply that was lost.
 
 A step that was begun and never heard of again is in doubt, and a step in doubt makes its event a dead letter. So a note
 that fails for a moment is made again, for as long as a lane run is patient with its own calls.
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class PatientSteps:
-    """ports.Steps on other ones, each call tried again where it may go through later."""
+    """ports.Steps on other Steps. Each call is tried again if it may succeed later."""
 
     def __init__(self, steps: Steps, *, clock: Clock, entropy: Entropy) -> None:
         self._steps = steps
@@ -28,6 +28,7 @@ class PatientSteps:
 
     def begin(self, key: StepKey, *, token: bytes = b"") -> StepState | None:
         """See ports.Steps."""
+        # One token for all tries: otherwise a second try would find the first one's note, and be in doubt.
         own = token or step_item.token_of(self._entropy.bytes(step_item.OWNER_BYTES), self._clock.now_ms())
         return self._call(lambda: self._steps.begin(key, token=own))
 
@@ -48,6 +49,7 @@ class PatientSteps:
         return self._call(lambda: self._steps.look(key, region=region))
 
     def _call(self, effect: Callable[[], T]) -> T:
+        """Make a call, and make it again while it fails with an error that may go away."""
         patience: Patience | None = None
         while True:
             try:

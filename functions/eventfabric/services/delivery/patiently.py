@@ -1,4 +1,4 @@
-"""Commits and timers of a lane run that are tried again in place: what fails for a moment must not end the run."""
+"""Patiently: commits and timers are tried again in place, because a failure for a moment must not end a lane run."""
 
 from collections.abc import Sequence as Seq
 
@@ -24,11 +24,12 @@ def commit_patiently(
     decided: Seq[Decided],
     deadline_ms: int,
 ) -> CommitOutcome:
-    """Commit, and again for a while where the ledger, or a row of the handler's, is busy or gives no reply.
+    """Commit, and try again for a while if the ledger, or a row of the handler's, is busy or gives no reply.
 
-    Raises PortError where that lasts. A refusal of the whole is the handler's where it writes anything: what the fabric
-    itself puts is never wrong.
+    Raises PortError if that lasts. If DynamoDB refuses the request as a whole, the handler's writes are blamed, if
+    there are any: what the fabric itself writes is never wrong.
     """
+    # All tries carry one token, so that a try whose reply was lost is recognised.
     token = within.policy.entropy.bytes(limits.COMMIT_TOKEN_BYTES)
     patience: Patience | None = None
     while True:
@@ -55,10 +56,10 @@ def commit_patiently(
 def ring_later_patiently(
     within: VisitContext, doorbell: Doorbell, delay_seconds: float, *, deadline_ms: int
 ) -> None:
-    """Have a lane rung when a key of it is due; where no timer can be had for a while, go on without.
+    """Have a lane rung when a key of it is due. If no timer can be set for a while, go on without.
 
-    Any doorbell of the lane looks at what is due, and reconciliation rings for what nobody did. To hold the lane up for
-    a timer, or to give up the commit that it is for, would cost more.
+    Any doorbell of the lane makes the run look at what is due, and reconciliation rings if nobody did. It would cost
+    more to hold the lane up for a timer, or to give up the commit that it is for.
     """
     patience: Patience | None = None
     while not within.doorbells.ring_later(within.subscription.name, doorbell, delay_seconds):

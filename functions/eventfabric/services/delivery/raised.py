@@ -1,7 +1,7 @@
-"""Raised: what a handler's exception says, taken once, as text that can be stored.
+"""Raised: what a handler's exception says, read once, as text that can be stored.
 
 Names, messages and traces of an exception may come from anybody's code: a property that raises, a name with a lone
-surrogate, a message of 50 MB. Nothing of that may fail the fabric, and so nobody else looks into such an exception.
+surrogate, a message of 50 MB. None of that may fail the fabric, so nothing else looks into such an exception.
 """
 
 from collections.abc import Callable
@@ -18,19 +18,19 @@ _UNREADABLE: Final = "<it cannot be told: the exception itself fails when it is 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What an attempt raised."""
+    """The texts of an exception that an attempt raised."""
 
     error_type: str
     """Module and name of its class."""
     message: str = field(repr=False)
     trace: str = field(repr=False)
-    """The end of it, which is the handler's."""
+    """The end of the trace, which is the handler's part."""
     step: str = ""
-    """The step that nobody knows the outcome of, where that is what it says."""
+    """The step whose outcome nobody knows, if that is what the exception says."""
 
 
 def raised_by(error: BaseException) -> Raised:
-    """Take what an exception says."""
+    """Read what an exception says."""
     kind = type(error)
     return Raised(
         error_type=_asked(lambda: _name(kind), limits.FAILURE_CHARACTERS_MAX["error_type"]),
@@ -43,7 +43,7 @@ def raised_by(error: BaseException) -> Raised:
 
 
 def kinds_of(error: BaseException) -> frozenset[str]:
-    """Modules and names of an exception's class, and of those that this inherits from; none where it does not tell."""
+    """Return modules and names of an exception's class and of all its base classes; none if the class does not tell."""
     try:
         return frozenset(map(_name, type(error).__mro__))
     except BaseException:  # a metaclass of its own, which may raise anything
@@ -51,7 +51,7 @@ def kinds_of(error: BaseException) -> frozenset[str]:
 
 
 def is_of(error: BaseException, kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
-    """Tell whether an exception is of a kind, by its class: `isinstance` would ask the exception, too."""
+    """Tell if an exception is of a kind, by its class: `isinstance` would ask the exception itself."""
     return issubclass(type(error), kinds)
 
 
@@ -60,7 +60,7 @@ def _name(kind: type) -> str:
 
 
 def _asked(ask: Callable[[], str], characters_max: int) -> str:
-    """The beginning of what is answered, or its end where the bound is negative; not what asking raises."""
+    """Return the beginning of an answer, or its end if the bound is negative. An error of the answer's is caught."""
     try:
         said = ask()
         part = slice(characters_max, None) if characters_max < 0 else slice(characters_max)

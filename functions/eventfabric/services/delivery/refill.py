@@ -1,10 +1,10 @@
-"""Refill: the list of a parked key in which more events wait than it lists, read from the log again.
+"""Refill: if more events wait in a parked key than it lists, read the next ones from the log.
 
-    key a parked     lists 2, 5, 7, and whatever of a stands in the log from 9 on
+    key a parked     lists 2, 5, 7, and its rest: whatever of a stands in the log from 9 on
     2, 5, 7 handled  lists none: the log is read from 9 up to the cursor, for the next of a
 
-One visit reads a bounded number of records for all its keys. Where they were not enough, the key says how far it came,
-and is due again soon: new events and other keys are not held up meanwhile.
+One visit reads a bounded number of records for all its keys. If these were not enough, the key says how far it came,
+and is due again soon, so that new events and other keys are not held up meanwhile.
 """
 
 from collections.abc import Callable, Collection
@@ -25,7 +25,7 @@ Settle = Callable[[Seq[Record]], RaceLost | None]
 
 
 class Refill:
-    """Fills the lists of one visit's parked keys."""
+    """Filler of the lists of one visit's parked keys."""
 
     def __init__(
         self,
@@ -47,16 +47,18 @@ class Refill:
         self._types = None if types is None else frozenset(types)
 
     def fill(self, parked: Parked, end: Sequence, settle: Settle) -> Parked | Absent | RaceLost | None:
-        """List the next events of a key that lists none, of those before `end`; None where no other waits.
+        """List the next events of a key that lists none, of those before `end`. None if no other waits.
 
-        It still lists none where the visit has read enough: then its rest begins further on. LogError. `settle` decides
-        about noted batches, and adds those that are delivered elsewhere to what is stepped over.
+        If the visit has read enough, the key still lists none, and its rest begins further on. LogError.
+
+        `settle` decides about noted batches, and adds those that are delivered elsewhere to what is stepped over.
         """
         assert not parked.waiting, "a key is filled where it lists none"
         assert parked.rest is not None, "what lists none has a rest"
         rest, places = parked.rest, list[Place]()
         cursor = replace(START, sequence=rest.sequence, base=rest.base, chain=UNKNOWN_CHAIN)
         while cursor.sequence < end:
+            # One place more than may be listed shows where the rest begins.
             if self._is_spent or len(places) > limits.PARKED_PLACES_MAX:
                 return _listing(parked, places, rest.beginning_at(cursor.base, cursor.sequence))
             stretch = self._read(cursor, end, settle)
@@ -75,19 +77,23 @@ class Refill:
 
     @property
     def _is_spent(self) -> bool:
+        """Tell if this visit may read no more."""
         return self._records_left <= 0 or self._in.clock.now_ms() >= self._deadline_ms
 
     def _read(self, cursor: Cursor, end: Sequence, settle: Settle) -> Stretch | RaceLost:
+        """Read the next stretch of the log."""
         most = min(self._records_left, limits.PAGE_RECORDS_MAX)
         records = self._in.log.read(self._lane, cursor.base, records_max=most, before=end).records
+        # A read without records counts too, so that the reads of a visit are bounded.
         self._records_left -= max(1, len(records))
         stretch = Stretch(cursor, records, self._types, self._stepped_over)
         if not stretch.noted:
             return stretch
-        # The cursor passed them, so each was decided about; which way, is to be read.
+        # The cursor has passed these batches, so each was decided about. Read which way.
         return settle(stretch.noted) or Stretch(cursor, records, self._types, self._stepped_over)
 
     def _places(self, stretch: Stretch, rest: Rest, key: str, end: Sequence) -> list[Place]:
+        """Return the places of the key's events in a stretch."""
         return [
             replace(stretch.place(at), replay=rest.is_replay(stretch.sequences[at]))
             for at, event in enumerate(stretch.events)
@@ -95,7 +101,7 @@ class Refill:
         ]
 
     def _missing(self, parked: Parked, rest: Rest, cursor: Cursor, end: Sequence) -> Parked | Absent:
-        """The key where the record at the cursor is gone: one place stands for all that expired there, to be told."""
+        """Return the key if the record at the cursor is gone. One place stands for all that expired there."""
         absent = self._waiting.absent(cursor.base)
         if absent is not Absent.EXPIRED:
             return Absent.NOT_HERE
@@ -105,7 +111,7 @@ class Refill:
 
 
 def _listing(parked: Parked, places: list[Place], rest: Rest | None) -> Parked:
-    """The key with as many of the places as it may list; what is behind them begins its rest."""
+    """Return the key with as many of the places as it may list. Those after these begin its rest."""
     most = limits.PARKED_PLACES_MAX
     if len(places) > most:
         began = parked.rest

@@ -1,4 +1,4 @@
-"""Relay: from what a table's stream shows to doorbells. Trusts no order, carries no events, never fails on content."""
+"""Relay: turn what a table's stream shows into doorbells. Trusts no order, carries no events, fails on no content."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -21,13 +21,13 @@ def relay(
     doorbells: Doorbells,
     telemetry: Telemetry,
 ) -> str | None:
-    """Ring one doorbell a lane, for its highest tail, at each subscription for which this Region owns its origin.
+    """Ring one doorbell a lane, for its highest tail, at each subscription for which this Region owns the origin.
 
-    Returns the position from which the stream must come again, because of doorbells that could not be sent; None
-    where all went out. Ringing again what was rung is harmless.
+    Return the position from which the stream must come again, because doorbells could not be sent; None if all were
+    sent. It is harmless to ring again what was rung.
 
-    A replica may get a record behind those that continue it. The doorbell for the highest tail may then have been rung,
-    and answered in vain, before that record was there: `again` tells this one from it, by the tails that it stands for.
+    A replica may receive a record after those that continue it. By then the doorbell for the highest tail may have been
+    rung and answered in vain. `again` tells the new doorbell from it, by the tails for which it stands.
     """
     seen = list(appended)
     highest: dict[Lane, Appended] = {}
@@ -37,6 +37,7 @@ def relay(
         if known is None or change.tail > known.tail:
             highest[change.lane] = change
         tails[change.lane].add(change.tail)
+    # DynamoDB orders a stream for each item only, so nothing but the highest tail of a lane counts.
     failed: set[Lane] = set()
     for subscription in stream.subscriptions:
         bells = [
@@ -57,5 +58,5 @@ def relay(
 
 
 def _again(tails: set[Sequence]) -> int:
-    """A number of these tails; 0 of a single one, which its doorbell names."""
+    """Return a number made of these tails; 0 for a single one, because the doorbell itself names that."""
     return crc32(repr(sorted(tails)).encode()) if len(tails) > 1 else 0

@@ -1,4 +1,4 @@
-"""Retry: what a failed attempt means for its event, by its subscription's policy. Decides; writes nothing."""
+"""Retry: decide what a failed attempt means for its event, by its subscription's policy. Writes nothing."""
 
 from dataclasses import dataclass, replace
 
@@ -36,7 +36,7 @@ _HINTS = {
 
 
 class RefusedWriteError(Exception):
-    """DynamoDB refused a write of the handler's transaction: the handler's failure, as if it had raised this itself."""
+    """DynamoDB refused a write of the handler's transaction. It counts as if the handler had raised this itself."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -45,19 +45,19 @@ class RefusedWriteError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Attempts in a row that failed, and what the last one raised. No tries: what failed is not the event's doing."""
+    """Attempts in a row that failed, and what the last one raised. No tries: the failure is not the event's doing."""
 
     error: BaseException
     tries: int
 
 
 def parking_id(definition: Subscription, key: str, place: Place) -> str:
-    """What waits together: the events of a key, or where no order is kept each event by itself."""
+    """Return the id under which events wait together: the key's, or if no order is kept the event's own."""
     return key_parking_id(key) if definition.order == "key" else event_parking_id(place.sequence)
 
 
 def is_declared_permanent(definition: Subscription, error: BaseException) -> bool:
-    """Whether the subscription names its type, or one that it is a kind of."""
+    """Tell if the subscription names the error's type, or a base class of it, as permanent."""
     return not kinds_of(error).isdisjoint(definition.retry.permanent)
 
 
@@ -73,26 +73,27 @@ class RetryPolicy:
         self.tries_at_once = min(1 + definition.retry.immediate, definition.retry.attempts)
 
     def parking_id(self, key: str, place: Place) -> str:
-        """What waits together: the events of a key, or where no order is kept each event by itself."""
+        """Return the id under which events wait together: the key's, or if no order is kept the event's own."""
         return parking_id(self._definition, key, place)
 
     def is_permanent(self, error: BaseException) -> bool:
-        """Whether no further attempt can mend it: the subscription says so, or the handler cannot take the event."""
+        """Tell if no further attempt can help: the subscription says so, or the handler cannot take the event."""
         return is_of(error, _PERMANENT) or is_declared_permanent(self._definition, error)
 
     def is_used_up(self, parked: Parked) -> bool:
-        """Whether the first event has had all its attempts."""
+        """Tell if the first event has had all its attempts."""
         return parked.failure.attempts >= self._retry.attempts
 
     def park(
         self, event: Event, place: Place, failed: Failed, before: Parked | None, *, now_ms: int, excused: bool
     ) -> Parked:
-        """The key after its first event failed (again); dead where no further attempt is due to it.
+        """Return the key after its first event failed (again). It is dead if no further attempt is due to it.
 
-        `excused`: its earlier failures were an outage's, and count for nothing.
+        `excused`: its earlier failures were an outage's fault, and count for nothing.
         """
         last, raised = _history(before), raised_by(failed.error)
         attempts = failed.tries + (last.attempts if last and not excused else 0)
+        # `first_ms` begins anew with the first try that counts, because an outage is judged from there.
         failure = Failure(
             error_type=raised.error_type,
             message=raised.message,
@@ -124,7 +125,7 @@ class RetryPolicy:
         return parked
 
     def used_up(self, parked: Parked) -> Parked:
-        """Dead, since its attempts are."""
+        """Return the key dead, because its attempts are used up."""
         seconds = (parked.failure.last_ms - parked.failure.first_ms) / 1000
         return dead(
             parked, f"failed {parked.failure.attempts} times in {seconds:.0f} s: mend the cause, then redrive"
@@ -134,13 +135,13 @@ class RetryPolicy:
         self, event_key: str, parking_id: str, place: Place, before: Parked | None, *, event: Event | None,
         kind: str, crashes: int, now_ms: int,
     ) -> Parked:  # fmt: skip
-        """Dead without being run (again): it crashed too often, or its record is gone, and so `event` is None."""
+        """Return the key dead without a run of its event: it crashed too often, or its record is gone (no `event`)."""
         last = _history(before)
         named = before.failure if before else None
         failure = Failure(
             error_type=kind,
             message=f"{crashes} attempts of it alone were never heard of again" if crashes else _HINTS[kind],
-            # Where it only crashed, the trace is of whichever event failed before it.
+            # If it only crashed, the trace is that of an event which failed before it.
             trace=last.trace if last and last.attempts else "",
             hint=_HINTS[kind],
             attempts=last.attempts if last else 0,
@@ -169,13 +170,15 @@ class RetryPolicy:
         )
 
     def _wait_ms(self, failed: Failed, failure: Failure) -> int:
-        """Exponential, with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+        """Return the wait before the next attempt, in milliseconds: exponential, with full jitter.
 
-        What is not the event's doing counts no attempt, as while a service is away: it is tried more seldom the longer
-        that lasts, and no more seldom than a lane is that meets the same.
+        See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. A failure that is not the event's
+        doing, as while a service is away, counts no attempt. Then the wait grows with the time for which that has
+        lasted, but never beyond that of a lane that meets the same failure.
         """
         doublings = max(0, failure.attempts - self.tries_at_once)
         seconds = self._retry.backoff_seconds * 2.0 ** min(doublings, 32)
+        # Attempts that do not count add no doubling: the key would be tried every second, for hours.
         if not failed.tries:
             lasts_seconds = (failure.last_ms - failure.first_ms) / 1000
             seconds = max(seconds, min(lasts_seconds / 4, limits.LANE_AGAIN_SECONDS_MAX))
@@ -184,14 +187,15 @@ class RetryPolicy:
 
 
 def first_version(entropy: Entropy) -> int:
-    """What a newly parked key counts its writes from: a number that no other parking of it counts from."""
+    """Return the number from which a newly parked key counts its writes. No other parking of the key begins with it."""
+    # A process that stood still must not take a key that was freed and parked again for the one that it read.
     return int.from_bytes(entropy.bytes(_VERSION_BYTES), "big")
 
 
 def _history(before: Parked | None) -> Failure | None:
-    """What is known of the first event's earlier attempts; None where it had none since it became the first.
+    """Return the failures of the first event so far. None if it had none since it became the first.
 
-    An attempt that was not the event's doing counts as none, and says all the same since when it fails.
+    An attempt that was not the event's doing is not counted, but still tells since when the event fails.
     """
     if before is None or not (before.failure.event_id or _is_counted(before.failure)):
         return None
@@ -209,7 +213,7 @@ def _hint_of(error: BaseException) -> str:
 
 
 def dead(parked: Parked, hint: str) -> Parked:
-    """The key, waiting for somebody from now on."""
+    """Return the key as dead: it waits for a person from now on."""
     return replace(parked, state=ParkedState.DEAD, due_ms=0, failure=replace(parked.failure, hint=hint))
 
 

@@ -1,10 +1,10 @@
-"""Run: the events of one stretch through the handler, in groups that commit together.
+"""Run: hand the events of one stretch to the handler, in groups that commit together.
 
-Under exactly_once the writes of a group commit with the cursor, never two events of one key in one group, so that a
+Under exactly_once, the writes of a group commit with the cursor. A group never has two events of one key, so that a
 handler reads what it wrote for the key before.
 
-Careful, after a crash: event by event, each attempt written down before it and each commit after it, so that only the
-event that was being attempted is blamed for the next crash:
+After a crash the run is careful: it goes event by event, writes each attempt down before it, and commits after it. So
+only the event that was being attempted is blamed for the next crash:
 
     commit [attempting e5, crashes 1] ── attempt e5 ── commit [e6]
                                             └── the process dies: the next visit reads 'attempting e5': crashes 2
@@ -41,12 +41,12 @@ _NOTHING: Final = CommitSize()
 
 @dataclass(frozen=True, slots=True)
 class Rewound:
-    """The run goes on from an event before: some that were attempted together are to go one by one."""
+    """The run goes on from an earlier event: some that were attempted together are to go one by one."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """Events that were attempted together, from `index` of their stretch on, and what they want written."""
+    """Events that were attempted together, from `index` of their stretch on, and the writes to commit for them."""
 
     index: int
     events: Seq[Event]
@@ -54,7 +54,7 @@ class _Entry:
 
 
 class Run:
-    """A stretch's events, from first to last. `index`: the next event; up to `single_until` they go one by one."""
+    """The run through a stretch's events. `_index`: the next event; up to `_single_until` they go one by one."""
 
     def __init__(self, visit: Visit, stretch: Stretch) -> None:
         self._visit = visit
@@ -69,10 +69,10 @@ class Run:
         self._circuit_opened = False
 
     def run(self) -> Ended | None:
-        """Hand out events until none is left; None where all are committed."""
+        """Hand out events until none is left. None if all are committed."""
         while True:
             at, batch = self._next()
-            # Without a batch, all are done, or so many keys changed that they need a commit of their own.
+            # Without a batch, either all are done, or so many keys changed that they fill a commit.
             ended = self._attempt(at, batch) if batch else self._flush(self._index)
             if not isinstance(ended, Rewound | None):
                 return ended
@@ -82,10 +82,11 @@ class Run:
                 return None
 
     def _next(self) -> tuple[int, Seq[Event]]:
-        """The next events to attempt together, and the index of the first; those of parked keys are stepped over."""
+        """Return the next events to attempt together, and the index of the first. Steps over events of parked keys."""
         visit, events = self._visit, self._stretch.events
         alone = visit.careful or visit.probes or self._index < self._single_until
         size = 1 if alone else visit.batch_events_max
+        # Most lanes have no parked keys, and take this path: no event is looked at.
         if visit.parking.is_empty:
             at, self._index = self._index, min(self._index + size, len(events))
             return at, events[at : self._index]
@@ -104,6 +105,7 @@ class Run:
         return at, batch
 
     def _attempt(self, at: int, batch: Seq[Event]) -> Ended | Rewound | None:
+        """Attempt a batch that begins at an index. Return why the run ends, or that it rewinds; None if it goes on."""
         visit, after = self._visit, self._index
         if self._stretch.late and visit.refuses_late and (later := batch[0].later) is not None:
             error = LateEventError(
@@ -115,7 +117,7 @@ class Run:
             if (ended := self._flush(at)) is not None:
                 return ended
             if not visit.parking.is_empty:
-                # One of its key may have been refused, and parked: then this one waits.
+                # An event of its key may have been refused and parked just now; then this one has to wait.
                 self._index = at
                 return Rewound()
         if visit.careful and (ended := self._write_down(at, batch[0])) is not None:
@@ -136,7 +138,7 @@ class Run:
         return self._flush(after) if visit.careful or visit.probes else None
 
     def _tried(self, at: int, batch: Seq[Event]) -> Tried:
-        """What the attempt comes to, or came to ahead of its turn."""
+        """Return the outcome of the batch's attempt, which may have been made ahead of its turn."""
         if not self._ahead:
             self._ahead = self._visit.attempt_ahead(self._stretch, self._next_ahead(at))
         tried, stretch = self._ahead.pop(at, None), self._stretch
@@ -146,7 +148,11 @@ class Run:
         return self._visit.attempt(stretch.handed(batch), again=again, replay=stretch.replay)
 
     def _keys_of(self, at: int, batch: Seq[Event]) -> frozenset[str]:
-        """Keys of a batch that begins at that index. A single event may have been attempted ahead of its turn."""
+        """Return the keys of a batch that begins at an index.
+
+        The key of a single event is not read from the event: it may have been attempted ahead, and changed by its
+        handler.
+        """
         return (
             frozenset(event.key for event in batch)
             if len(batch) > 1
@@ -154,12 +160,12 @@ class Run:
         )
 
     def _next_ahead(self, at: int) -> Iterator[int]:
-        """The events from that one on that may be attempted before their turn."""
+        """Yield the indices, from `at` on, of events that may be attempted before their turn."""
         visit, stretch, keys = self._visit, self._stretch, set(self._keys)
         for index in range(at, min(at + limits.AHEAD_EVENTS * visit.concurrency, len(stretch.events))):
             key = stretch.keys[index]
             if visit.transactional and key in keys:
-                return  # its handler is to read what the one before it wrote
+                return  # its handler must read what was written for the event before it
             keys.add(key)
             if visit.parked_with(key, stretch.place(index)) is None:
                 yield index
@@ -177,21 +183,21 @@ class Run:
             waits = self._visit.park(event, place, failed, handled_beside=beside)
         except ParkedFullError as error:
             return self._flush_and_end(at, Stopped(error))
-        self._circuit_opened |= waits  # those that were attempted ahead are gone through all the same
+        self._circuit_opened |= waits  # outcomes of attempts made ahead are still handled
         return self._flush_and_end(after, CircuitOpen()) if waits and not self._ahead else None
 
     def _go_one_by_one(self, start: int, end: int) -> Rewound:
-        """Go back to events that were attempted together, and to all that were attempted behind them."""
+        """Go back to events that were attempted together, and forget the attempts of all events after them."""
         self._stretch.restore(start, self._index)
         self._index, self._single_until = start, end
         return Rewound()
 
     def _has_room(self, more: CommitSize) -> bool:
-        """Whether the commit that is being prepared can take so much more."""
+        """Tell if the commit that is being prepared has room for so much more."""
         return (self._writes_size + self._visit.parking.size + more).fits
 
     def _write_down(self, at: int, event: Event) -> Ended | None:
-        """Note that the event is about to be attempted; one that crashed too often is set aside, and ends the run."""
+        """Note that the event is about to be attempted. If it crashed too often, set it aside and end the run."""
         place = self._stretch.place(at)
         crashes = self._visit.crashes_at(place.sequence)
         if crashes >= limits.CRASHES_MAX:
@@ -202,12 +208,12 @@ class Run:
         return None if lost is None else only_race(lost)
 
     def _flush_and_end(self, index: int, end: Ended) -> Ended:
-        """Commit all up to the event of that index, and end the run so, unless the commit ends it."""
+        """Commit everything up to the event of an index. End the run with `end`, unless the commit ends it."""
         flushed = self._flush(index)
         return end if isinstance(flushed, Rewound | None) else flushed
 
     def _flush(self, index: int) -> Ended | Rewound | None:
-        """Commit all up to the event of that index; Rewound where several that were refused are to go one by one."""
+        """Commit everything up to the event of an index. Rewound if several refused events are to go one by one."""
         group, self._group, self._keys, self._writes_size = self._group, [], set(), CommitSize()
         writes = [write for entry in group for write in entry.writes]
         outcome = self._visit.commit(self._stretch.cursor_at(self._stretch.before(index)), writes)
@@ -216,7 +222,7 @@ class Run:
             return None
         if isinstance(outcome, RaceLost):
             return outcome
-        # One by one: each event stands for its own writes, and two that touch one item no longer meet.
+        # Entry by entry, each is refused for its own writes only, and two that touch one item no longer meet.
         for number, entry in enumerate(group):
             after = group[number + 1].index if number + 1 < len(group) else index
             if len(group) > 1:
@@ -236,4 +242,5 @@ class Run:
         return self._flush(index)
 
     def _handled(self, group: Seq[_Entry]) -> None:
+        """Report events that were handled and are committed."""
         self._visit.handled(sum(len(entry.events) for entry in group), self._stretch.oldest_ms)

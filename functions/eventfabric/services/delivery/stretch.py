@@ -1,4 +1,4 @@
-"""What of a page of the log can be delivered from a cursor on."""
+"""Stretch: the part of a page of the log that can be delivered from a cursor on."""
 
 from bisect import bisect_right
 from collections.abc import Collection
@@ -17,11 +17,13 @@ from eventfabric.wire.payload_codec import measured, unpack, unpack_measured
 
 
 class Stretch:
-    """The unbroken, verified records of a page and their wanted events, with the places that those have in the log.
+    """The unbroken, verified records of a page and their wanted events, with the events' places in the log.
 
-    `hole`: the page has a record beyond the unbroken run. `stop`: why the run cannot go past `end`. A stretch is all
-    `replay` or all new, has not too many `noted` records, and its events fit into memory: with `cut`, more may stand
-    behind its end.
+    `hole`: the page has a record beyond the unbroken run. `stop`: the error because of which the run cannot go past
+    `end`.
+
+    A stretch is all `replay` or all new, has a limited number of `noted` records, and its events fit into memory. With
+    `cut`, more may stand after its end.
     """
 
     def __init__(
@@ -35,13 +37,13 @@ class Stretch:
     ) -> None:
         """`stepped_over`: batches whose events are delivered in another lane.
 
-        `memory_bytes`: after so many of events no further record is unpacked; the last one may exceed it.
+        `memory_bytes`: once the events take so much, no further record is unpacked. The last one may exceed it.
         """
         self.start = cursor
         self.records: list[Record] = []
         self.noted: list[Record] = []
         self.events: list[Event] = []
-        # Not read from the events later on: those are in the hands of a handler by then, which may change them.
+        # Kept apart from the events, because a handler may change those that it was handed.
         self.sequences: list[Sequence] = []
         self.keys: list[str] = []
         self._spare: dict[Sequence, Event] = {}
@@ -54,6 +56,7 @@ class Stretch:
         self._memory_left = memory_bytes
         expected, chain = cursor.base, cursor.chain
         for record in records:
+            # A batch that a handler gets is all replays or none.
             if self.replay and expected >= cursor.replay_until:
                 self.cut = True
                 break
@@ -65,11 +68,13 @@ class Stretch:
                     record.lane, record.sequence, "does not extend the chain verified before it"
                 )
                 break
+            # A record without a wanted type is verified, but need not be unpacked.
             if types is None or not types.isdisjoint(record.types):
                 if self._memory_left <= 0:
                     self.cut = True
                     break
                 if record.note is not None:
+                    # Each noted batch costs up to two reads, and all are decided in one commit.
                     if len(self.noted) == limits.NOTED_RECORDS_MAX:
                         self.cut = True
                         break
@@ -87,6 +92,7 @@ class Stretch:
             self.end, self.cut = cursor.replay_until, True
 
     def _take(self, record: Record, types: frozenset[str] | None) -> None:
+        """Add the wanted events of a record, without those before the start or after the end of a replay."""
         events, memory_bytes = unpack_measured(record)
         base = record.sequence
         skipped = max(0, self.start.sequence - base)
@@ -105,6 +111,7 @@ class Stretch:
         self._memory_left -= measured(taken)
 
     def _misplaced(self, record: Record, expected: Sequence) -> None:
+        """Note a record that does not begin where the last one ended."""
         if record.sequence > expected:
             self.hole = True
         else:
@@ -113,33 +120,34 @@ class Stretch:
             )
 
     def place(self, index: int) -> Place:
-        """Where the event of that index stands."""
+        """Return the place of an event by its index."""
         sequence = self.sequences[index]
         return Place(self._holder(sequence).sequence, sequence, self.replay)
 
     def _holder(self, sequence: Sequence) -> Record:
+        """Return the record that holds a sequence."""
         return self.records[bisect_right(self.records, sequence, key=lambda record: record.sequence) - 1]
 
     def handed(self, events: Seq[Event]) -> Seq[Event]:
-        """Events of the stretch as a handler gets them. Those of which any is late are copied: no record says that."""
+        """Return events as a handler gets them. They are copies if any is late: no record could restore that."""
         return [event.copy() for event in events] if self.late else events
 
     def restore(self, start: int, end: int) -> None:
-        """Undo what a handler may have done to the events from one index up to another, once it failed.
+        """Undo what a handler may have done to the events from one index up to another, after it failed.
 
-        To copy each event before its attempt instead would cost every event that succeeds.
+        To copy each event before its attempt instead would be a cost for every event that succeeds.
         """
         if not self.late:
             for index in range(start, end):
                 self.events[index] = self._anew(self.sequences[index])
 
     def again(self, index: int) -> Seq[Event]:
-        """The event of that index alone, for another try."""
+        """Return the event of an index by itself, for another try."""
         self.restore(index, index + 1)
         return self.handed([self.events[index]])
 
     def _anew(self, sequence: Sequence) -> Event:
-        """The event as its record has it. Attempts side by side may ask at the same time."""
+        """Return the event as its record has it. Attempts made at the same time may call this at the same time."""
         event = self._spare.pop(sequence, None)
         if event is None:
             holder = self._holder(sequence)
@@ -150,11 +158,11 @@ class Stretch:
         return event
 
     def before(self, index: int) -> Sequence:
-        """The sequence up to which all is done when every event before that index is."""
+        """Return the sequence up to which everything is done once all events before an index are."""
         return self.sequences[index] if index < len(self.sequences) else self.end
 
     def cursor_at(self, sequence: Sequence) -> Cursor:
-        """The cursor whose next sequence is `sequence`, from start to end of the stretch."""
+        """Return the cursor whose next sequence is `sequence`, between start and end of the stretch."""
         base, chain = self.start.base, self.start.chain
         for record in self.records:
             if record.tail.sequence > sequence:
@@ -170,5 +178,5 @@ class Stretch:
 
     @property
     def oldest_ms(self) -> int | None:
-        """When the stretch's first record was appended, in milliseconds since 1970; None: latency says nothing here."""
+        """Time at which the first record was appended, in milliseconds since 1970; None if latency means nothing."""
         return to_ms(self.records[0].time) if self.records and not self.replay else None

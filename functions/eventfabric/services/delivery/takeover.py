@@ -1,6 +1,7 @@
-"""Takeover: how a Region makes a lane its own that another delivered before. With what: services/delivery/inherit.py.
+"""Takeover: how a Region makes a lane its own that another delivered before. inherit.py finds what it goes on with.
 
-In commits that each leave the lane with its former epoch, but the last: whoever dies in between left it as it was.
+A takeover may need several commits. Each but the last leaves the lane with its former epoch, so if a process dies in
+between, the lane is as it was.
 """
 
 from collections.abc import Mapping
@@ -30,19 +31,20 @@ def take_over(
     log: Log,
     now_ms: int,
 ) -> bool:
-    """Have this Region's state go on from the latest owner's, with that epoch; False where the log is not here yet.
+    """Make this Region's state go on from the latest owner's, with that epoch. False if the log is not here yet.
 
-    Whether it did is seen by reading the state again: a race may have been lost. A change of state of any size, in
-    commits that each leave the lane with its former epoch, but the last.
+    The caller reads the state again to see the outcome, because a race may have been lost. A state of any size is
+    written, in as many commits as it takes; all but the last leave the lane with its former epoch.
     """
     region = ledger.region
     own, stored = state.cursor(region), dict(state.parked.get(region, {}))
     if own.epoch >= epoch:
-        return True  # somebody was faster, and delivers it by now
+        return True  # another process was faster
     found = inherited(key, state, subscription, region=region, log=log, now_ms=now_ms)
     if found is None:
         return False
     cursor, parked = found.cursor, found.parked
+    # Keys that an interrupted takeover has copied already are not written again.
     changes = [
         ParkedChange(stored.get(each), parked.get(each))
         for each in sorted(stored.keys() | parked.keys())
@@ -53,6 +55,7 @@ def take_over(
         to = replace(cursor, version=own.version, epoch=epoch) if number == len(parts) else own
         outcome = ledger.commit(key, own, to.beside_after(own, stored, some), parked=some)
         stored = after_changes(stored, some)
+        # Another process was faster. The caller sees that when it reads the state again.
         if not isinstance(outcome, Committed):
             return True
         own = outcome.cursor
@@ -60,7 +63,7 @@ def take_over(
 
 
 def is_taken_over(state: LaneState, region: Region, owner: Owner | None) -> bool:
-    """Tell if a Region's own state of a lane counts: it is the owner's, not what it left when it last was the owner."""
+    """Tell if a Region's own state of a lane counts: it is the owner's, and not left from an earlier ownership."""
     return owner is None or not state.cursors or state.cursor(region).epoch >= owner.epoch
 
 
@@ -75,11 +78,11 @@ def taken_over(
 ) -> LaneState:
     """Read a lane's state for a change that somebody decided, once this Region has taken the lane over.
 
-    The function does that when it delivers, so not while the subscription is paused. A decision that was committed
-    before would be replaced by the former owner's state, in silence: every change of state by hand begins here.
+    Every change of a lane's state by hand begins here. A delivery would take the lane over, too, but there is none
+    while the subscription is paused; and the former owner's state would then replace the decision, silently.
 
     Raises:
-        NotTakenOverError: what the lane goes on from has not come to this Region yet; nothing is changed.
+        NotTakenOverError: the records that the lane goes on from have not come to this Region yet; nothing is changed.
         ContendedCommitError: the lane is too busy; nothing is changed.
     """
     for _ in range(limits.LANE_RACES_MAX):
@@ -108,7 +111,7 @@ def parked_for(
     log: Log,
     now_ms: int,
 ) -> Mapping[str, Parked]:
-    """The parked keys with which a Region goes on, taken over or not; nothing is written."""
+    """Return the parked keys with which a Region goes on, even before it takes the lane over. Nothing is written."""
     if is_taken_over(state, region, owner):
         return state.parked.get(region, {})
     found = inherited(key, state, subscription, region=region, log=log, now_ms=now_ms)
@@ -116,7 +119,7 @@ def parked_for(
 
 
 def _is_copied(own: Parked | None, theirs: Parked | None) -> bool:
-    """Whether this Region has the key already, from a takeover that did not come to its end."""
+    """Tell if this Region has the key already, from a takeover that was interrupted."""
     if own is None or theirs is None:
         return own is theirs
     return replace(own, version=theirs.version, due_ms=theirs.due_ms) == theirs

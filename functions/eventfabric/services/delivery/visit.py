@@ -40,18 +40,19 @@ class Visit(VisitedLane):
         concurrency: int | None = None,
         ended: frozenset[int] = frozenset(),
     ) -> None:
-        """`concurrency`: attempts at the same time; default the subscription's.
+        """`concurrency`: number of attempts at the same time; default the subscription's.
 
-        `ended`: versions of the cursor at which all attempts are known to have ended: one still noted is no crash. Nor
-        is one where `came_again` is false: a process that dies keeps its doorbell, which then comes first.
-        `has_failed`: the lane's last run ended with a call that failed.
+        `ended`: versions of the cursor at which all attempts are known to have ended, so an attempt noted there is no
+        crash. If `came_again` is false, no note is a crash: a process that dies keeps its doorbell, which then comes
+        before others. `has_failed`: the lane's last run ended with a call that failed.
         """
         super().__init__(context, key, state, deadline_ms=deadline_ms)
+        # A probe may try any key that retries, due or not.
         self.parking.look_due(2**62 if probes else self._soon_ms)
         self._commits_first = context.subscription.definition.guarantee == "at_most_once"
         is_noted = self._commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
         self.noted_at = self.cursor.sequence if is_noted else None
-        """At most once: the event that was attempted under another guarantee, and is to be no more."""
+        """At most once: the event that was attempted under the former guarantee, and must not be attempted again."""
         if not came_again or self.cursor.version in ended:
             self.cursor = self.cursor.at_rest()
             if not self._commits_first:
@@ -73,11 +74,11 @@ class Visit(VisitedLane):
         self._opened = False
 
     def note(self) -> Ended | None:
-        """Note that a run begins, where its doorbell was received before: that may be a crash, or a throttle.
+        """Note that a run begins, if its doorbell was received before: the cause may be a crash, or a throttle.
 
-        Only if this run is never heard of again is it known that runs of the lane crash, and the next goes carefully.
-        After a run that ended with a call that failed, the note finds out whether anything can be written by now: while
-        nothing can, no event is attempted in vain, and no timer is set for a key that fails so.
+        Only if this run is never heard of again is it known that runs of the lane crash; then the next one goes
+        carefully. After a run that ended with a failed call, the note shows if anything can be written by now. While
+        nothing can, no event is attempted in vain, and no timer is set for a key that fails.
         """
         if not self._is_to_be_noted:
             return None
@@ -85,15 +86,15 @@ class Visit(VisitedLane):
         return self.move(replace(self.cursor, running=True))
 
     def rest(self) -> None:
-        """Note that the run has ended, where nothing else did."""
+        """Note that the run has ended, if no commit has done so."""
         if self.cursor.running:
-            self.commit(self.cursor.at_rest())  # a lost race means that somebody else runs
+            self.commit(self.cursor.at_rest())  # if this loses a race, another run has moved the cursor
 
     def due(self) -> list[Parked]:
-        """The keys to be tried again now, in the order of their events.
+        """Return the keys to be tried again now, in the order of their events.
 
-        A probe may try any that retries, first the one whose last try is the longest ago: one poison key must not be
-        all that is ever probed.
+        A probe may try any key that retries, beginning with the one whose last try is the longest ago. Otherwise all
+        probes might go to one poison key.
         """
         now_ms = self._soon_ms
         found = [
@@ -101,16 +102,17 @@ class Visit(VisitedLane):
             for parked in self.parking.keys
             if parked.is_due(2**62 if self.probes or parked.attempting else now_ms)
         ]
-        # What was being attempted when the process died comes first, so that no other crash is put down to it.
+        # A key that was being attempted when a process died comes first. No other crash may be blamed on it.
         found.sort(key=lambda parked: (parked.failure.last_ms if self.probes else 0, parked.first.sequence))
         return sorted(found, key=lambda parked: not parked.attempting)
 
     @property
     def _soon_ms(self) -> int:
+        """Time until which keys count as due, since timers may come a little early; in milliseconds since 1970."""
         return self._in.clock.now_ms() + limits.TIMER_EARLY_MILLISECONDS
 
     def look_ahead(self, stretch: Stretch) -> None:
-        """Read at once the parked keys of which the events of a stretch may be."""
+        """Read, in one go, the parked keys that the events of a stretch may belong to."""
         if self.cursor.roster.count:
             ids = {self._in.policy.parking_id(key, stretch.place(at)) for at, key in enumerate(stretch.keys)}
             self.parking.look(digest_of_id(one) for one in sorted(ids))
@@ -121,7 +123,7 @@ class Visit(VisitedLane):
 
     @property
     def attempts_that_fit(self) -> int:
-        """Attempts that surely fit into what is left of the invocation."""
+        """Number of attempts that surely fit into the time left to the invocation."""
         return self._in.pace.room_for(self.deadline_ms)
 
     def attempt(
@@ -133,9 +135,9 @@ class Visit(VisitedLane):
         attempts: int = 0,
         tries: int | None = None,
     ) -> Seq[Write] | Failed | OutOfTime:
-        """The handler's writes, or what its tries came to, after `attempts` that failed before.
+        """Return the handler's writes, or the outcome of its tries, after `attempts` that failed before.
 
-        `again`: makes the same events for another try.
+        `again`: makes the same events anew for another try.
         """
         most = tries or (1 if self.probes or attempts else self._in.policy.tries_at_once)
         return attempt(
@@ -146,7 +148,7 @@ class Visit(VisitedLane):
     def attempt_ahead(
         self, stretch: Stretch, indices: Iterable[int], *, tries: int | None = None, on_failure: bool = False
     ) -> dict[int, Tried]:
-        """What these events' attempts came to, keys side by side; empty where they are to go one by one."""
+        """Attempt events of different keys at the same time. Return the outcomes; none if events must go one by one."""
         if self.concurrency == 1 or self.batch_events_max > 1 or self.careful or self.probes or stretch.late:
             return {}
         return attempt_ahead(
@@ -160,9 +162,9 @@ class Visit(VisitedLane):
     def park(
         self, event: Event, place: Place, failed: Failed, *, of: Parked | None = None, handled_beside: int = 0
     ) -> bool:
-        """Set the event's key aside, or keep the parked one there; whether the lane is to wait, its circuit open.
+        """Set the event's key aside, or keep it parked. Tell if the lane is to wait, because its circuit is open.
 
-        `handled_beside`: events that were handled and are not committed yet. ParkedFullError.
+        `handled_beside`: number of events that were handled and are not committed yet. ParkedFullError.
         """
         within, now_ms = self._in, self._in.clock.now_ms()
         before = self.parking.get(of.id if of else within.policy.parking_id(event.key, place))
@@ -173,7 +175,7 @@ class Visit(VisitedLane):
         parked = within.policy.park(event, place, failed, before, now_ms=now_ms, excused=excused)
         if parked.state is ParkedState.RETRYING:
             if self.probes:
-                # An outage's failure, as far as is known. Parked all the same, so that the next probe tries another.
+                # An outage is to blame, as far as is known. Parked, so that the next probe tries another key.
                 self._opened = True
             else:
                 parked = self._judged(parked, before is None, handled_beside)
@@ -181,12 +183,12 @@ class Visit(VisitedLane):
         return self._opened
 
     def _judged(self, parked: Parked, newly: bool, handled_beside: int) -> Parked:
-        """Dead where its attempts are used up, and that does not look like an outage. May open the circuit."""
+        """Return the key dead if its attempts are used up, unless that looks like an outage. May open the circuit."""
         policy, breaker = self._in.policy, self._in.breaker
         if not policy.is_used_up(parked):
             parked_keys = (
                 self.parking.retrying + 1 if newly else 0
-            )  # that a key fails again makes no more of them
+            )  # a key that fails again is already among them
             self._opened = breaker.failed(self.key.lane, parked.id, parked_keys, handled_beside)
         elif breaker.suspects_outage(parked.failure.first_ms):
             self._opened = breaker.open_for(f"nothing succeeds; last {parked.failure.error_type}")
@@ -197,9 +199,9 @@ class Visit(VisitedLane):
     def wait(self, parked: Parked, place: Place) -> None:
         """Have one more event wait in a parked key.
 
-        Where the key says so already, and may have been read as it was before the cursor was written, it is written all
-        the same, once: only that finds out. A replay may just have taken the event out of it, or it may list by now
-        what the log has of it.
+        If the key says so already, it may have been read as it was before the cursor was written. Then it is written
+        all the same, once, because only the write shows that. Meanwhile a replay may have taken the event out of it, or
+        it may list by now what the log had of it.
         """
         joined = parked.joined_by(place, replay_until=self.cursor.replay_until)
         if joined is not parked:
@@ -208,14 +210,14 @@ class Visit(VisitedLane):
             self.parking.refresh(joined)
 
     def tell_crash(self, sequence: Sequence, crashes: int) -> None:
-        """Count and tell an attempt that was begun and never heard of again."""
+        """Count and log an attempt that was begun and never heard of again."""
         self._in.telemetry.add(Metric.EVENTS_CRASHED)
         self._in.telemetry.tell(
             LogEvent.EVENT_CRASHED, lane=str(self.key.lane), sequence=sequence, crashes=crashes
         )
 
     def handled(self, events: int, oldest_ms: int | None = None) -> None:
-        """Events were handled and are committed; the oldest was appended at `oldest_ms`."""
+        """Count events that were handled and are committed. The oldest was appended at `oldest_ms`."""
         if not events:
             return
         within = self._in
@@ -228,15 +230,15 @@ class Visit(VisitedLane):
 
     @property
     def batch_events_max(self) -> int:
-        """Events that the handler takes at once."""
+        """Number of events that the handler takes at once."""
         return self._in.handler.batch_events_max
 
     def parked_with(self, key: str, place: Place) -> Parked | None:
-        """Return the parked key that an event has to wait in."""
+        """Return the parked key in which an event has to wait."""
         parking = self.parking
         found = parking.get(self._in.policy.parking_id(key, place))
         if found is None and not self._in.policy.keeps_order:
-            # Of a key from when order was kept: what the log has of it up to the cursor waits there, too.
+            # If the key was parked while order was kept, its events in the log up to the cursor wait there.
             by_key = parking.get(key_parking_id(key))
             return by_key if by_key is not None and by_key.rest is not None else None
         if found is None and not parking.is_empty:
@@ -245,11 +247,11 @@ class Visit(VisitedLane):
         return found
 
     def crashes_at(self, sequence: Sequence) -> int:
-        """How often an attempt of that event alone was begun and never heard of again."""
+        """Return how often an attempt of that event alone was begun and never heard of again."""
         return self.cursor.crashes if self.cursor.sequence == sequence else 0
 
     def crashed(self, event: Event, place: Place, crashes: int) -> None:
-        """Set the event aside, dead: it crashed too often to be run again."""
+        """Set the event aside, dead, because it crashed too often to be attempted again."""
         parking_id = self._in.policy.parking_id(event.key, place)
         self.bury(event.key, parking_id, place, kind=CRASHED, event=event, crashes=crashes)
 
@@ -264,7 +266,7 @@ class Visit(VisitedLane):
         event: Event | None = None,
         crashes: int = 0,
     ) -> None:
-        """Leave a key dead, without its event being run (again)."""
+        """Leave a key dead, without a further attempt of its event."""
         now_ms = self._in.clock.now_ms()
         self.parking.set(
             self._in.policy.without_attempt(

@@ -1,4 +1,4 @@
-"""Owns a lane's state in one visit: its cursor, its parked keys, and the commits of both."""
+"""Visited lane: the owner of a lane's state in one visit: its cursor, its parked keys, and the commits of both."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import replace
@@ -33,10 +33,11 @@ class VisitedLane:
     def commit(
         self, moved: Cursor, writes: Seq[Write] = (), *, decided: Seq[Decided] = ()
     ) -> RaceLost | WriteRefused | SameItemTwice | None:
-        """Commit the cursor, the parked keys that changed and the writes; None where that is done."""
+        """Commit the cursor, the parked keys that changed, and the writes. None if that is done."""
         changes = self.parking.changes(moved.sequence)
         moved = replace(moved, version=self.cursor.version, epoch=self.cursor.epoch)
         moved = self.parking.beside(moved, self.cursor, changes)
+        # A visit that changed nothing costs no write.
         if moved == self.cursor and not changes and not writes and not decided:
             return None
         self._ring_timers(changes)
@@ -59,7 +60,7 @@ class VisitedLane:
         return None
 
     def settle(self, noted: Seq[Record]) -> RaceLost | None:
-        """Decide about noted batches, and commit that before any of their events is handed out; the cursor stays."""
+        """Decide about noted batches, and commit that before any of their events is handed out. The cursor stays."""
         decided, elsewhere = settle_notes(self._in, self.key, noted)
         outcome = self.commit(self.cursor, decided=decided) if decided else None
         if outcome is not None:
@@ -70,7 +71,7 @@ class VisitedLane:
         return None
 
     def save(self) -> RaceLost | None:
-        """Commit the parked keys; the cursor stays."""
+        """Commit the parked keys. The cursor stays."""
         return self.move(self.cursor)
 
     def move(self, moved: Cursor) -> RaceLost | None:
@@ -79,16 +80,17 @@ class VisitedLane:
         return None if outcome is None else only_race(outcome)
 
     def save_with(self, writes: Seq[Write]) -> Failed | RaceLost | None:
-        """Commit the parked keys with a handler's writes; what refuses those is the handler's failure."""
+        """Commit the parked keys with a handler's writes. A refusal of these writes is the handler's failure."""
         outcome = self.commit(self.cursor, writes)
         if outcome is None or isinstance(outcome, RaceLost):
             return outcome
         return refusal(outcome)
 
     def _check_own_table(self) -> RaceLost | None:
-        """Find out by a commit of nothing whether it is the ledger that refuses: then that is raised.
+        """Find out, by a commit that changes nothing, if it is the ledger that refuses; then raise that refusal.
 
-        A refusal of a whole transaction names no write: what is denied or missing may be the fabric's own.
+        DynamoDB's refusal of a whole transaction names no write: the table that is denied or missing may be the
+        fabric's own.
         """
         outcome = self._in.ledger.commit(self.key, self.cursor, self.cursor)
         if not isinstance(outcome, Committed):
@@ -103,6 +105,7 @@ class VisitedLane:
             after = change.after
             if after is None or after.state is not ParkedState.RETRYING or after.attempting:
                 continue
+            # Its timer is under way already.
             if change.before is not None and change.before.due_ms == after.due_ms:
                 continue
             bell = Doorbell(self.key.stream, self.key.lane, Sequence(0), again=after.due_ms)

@@ -1,4 +1,4 @@
-"""Waiting: the events that wait in parked keys, read from the log again."""
+"""Waiting: events that wait in parked keys, read from the log again."""
 
 from enum import Enum
 
@@ -14,7 +14,7 @@ from eventfabric.wire.payload_codec import unpack_at, unpack_one
 
 
 class Absent(Enum):
-    """Why an event that waits cannot be read."""
+    """The reason for which an event that waits cannot be read."""
 
     EXPIRED = "its record is gone for good"
     NOT_HERE = "its record has not come from its Region yet"
@@ -31,7 +31,7 @@ class WaitingEvents:
         self._record: Record | None = None
 
     def first_of(self, parked: Parked) -> Event | Absent:
-        """A key's first waiting event, or what replaces it."""
+        """Return a key's first waiting event, or its replacement."""
         place = parked.first
         replacement = None
         if parked.replacement is not None:
@@ -43,7 +43,7 @@ class WaitingEvents:
                 raise
             return replacement
         if isinstance(record, Absent):
-            # What replaces the event can do without its record, which alone tells whether it comes late.
+            # A replacement needs no record, although only the record would tell if the event comes late.
             return record if replacement is None else replacement
         event = unpack_at(record, place.sequence) if replacement is None else replacement
         if not self._lateness.mark_one(event, record.time, replay=place.replay):
@@ -51,7 +51,7 @@ class WaitingEvents:
         return event
 
     def _record_of(self, place: Place) -> Record | Absent:
-        """The record that holds an event; that of the one before is kept, for many wait in one."""
+        """Return the record that holds an event. The last one is kept, because many events may wait in one record."""
         if self._record is None or self._record.sequence != place.base:
             found = self._read(place.base)
             if isinstance(found, Absent):
@@ -60,11 +60,12 @@ class WaitingEvents:
         return self._record
 
     def absent(self, base: Sequence) -> Absent | None:
-        """Why the record that begins there cannot be read; None: it can."""
+        """Return why the record that begins there cannot be read. None if it can."""
         found = self._read(base)
         return found if isinstance(found, Absent) else None
 
     def _read(self, base: Sequence) -> Record | Absent:
+        """Read the record that begins at a sequence, or find out why it is not there."""
         within, lane = self._in, self._lane
         page = within.log.read(lane, base, records_max=1)
         found = page.records[0] if page.records else None
@@ -74,7 +75,7 @@ class WaitingEvents:
             return Absent.EXPIRED
         if skip_over(within.log, lane, Sequence(base + 1)) is not None:
             return Absent.EXPIRED
-        # Parked keys replicate, too, and in no order with the log: after a takeover the record may come behind them.
+        # Parked keys replicate in no order with the log: after a takeover, the record may come after them.
         retention_seconds = within.subscription.retention_seconds
         kept = kept_in(lane, within.region, retention_seconds=retention_seconds, now_ms=within.clock.now_ms())
         if kept is None or found is None or not has_expired(within.log, lane, base, found, kept):

@@ -1,1 +1,1 @@
-"""What several services ask of a lane: where it ends, where a record is, how a subscription stands in it."""
+"""Lanes: questions that several services ask of a lane: where it ends, where a record stands, who delivers it."""

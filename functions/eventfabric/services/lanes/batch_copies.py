@@ -1,4 +1,4 @@
-"""Batch copies: of a batch that stands in two lanes, which copy is delivered, as far as that is decided."""
+"""Batch copies: if a batch stands in two lanes, which of the two copies is delivered, as far as that is decided."""
 
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
 from eventfabric.model.cursor import LaneKey, LaneState
@@ -8,7 +8,7 @@ from eventfabric.ports import Ledger
 
 
 class BatchCopies:
-    """Which records of a lane are stepped over, since their batch's other copy is the one that is delivered."""
+    """Records of a lane that are stepped over, because the other copy of their batch is delivered instead."""
 
     def __init__(self, ledger: Ledger, key: LaneKey, state: LaneState, alone: Region | None) -> None:
         self._ledger = ledger
@@ -18,11 +18,13 @@ class BatchCopies:
         self._states: dict[Lane, LaneState] = {}
 
     def where(self, record: Record) -> str:
-        """Where the other copy stands, as far as is known; empty: this one is delivered."""
+        """Return where the delivered copy stands, as far as is known; empty if this record is the delivered one."""
+        # This lane holds the first copy: the decision then stands beside this lane's own state.
         if record.batch_id in self._won:
             return "another lane, by a note that its publisher left there"
         if record.note is None:
             return ""
+        # This is the noted copy: the decision stands beside the state of the lane that the note names.
         state = self._state_of(record.note.lane)
         decided = state.is_decided(record.batch_id, self._alone)
         wins = record.batch_id in state.won_by(self._alone)

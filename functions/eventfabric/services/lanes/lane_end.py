@@ -1,13 +1,13 @@
-"""Lane end: where a lane goes on, as far as what stands there can be believed.
+"""Lane end: where a lane goes on, as far as the items found at its end can be believed.
 
-    [ 30 ][ 40 ][ 50 ]                      the newest continues the one before it: the lane goes on behind it
-    [ 30 ][ 40 ]  . . .  [ 1099511627776 ]  it does not, and is far away: the lane goes on behind the last that does
+    [ 30 ][ 40 ][ 50 ]                      the newest continues the one before it: the lane goes on after it
+    [ 30 ][ 40 ]  . . .  [ 1099511627776 ]  it does not, and is far away: the lane goes on after the last that does
     [ 30 ][ 40 ]  ?  [ 60 ]                 it does not, and is near: a record may be lost, so nothing is put there
     place 50, nothing else                  all has expired: the place says where the lane goes on
 
-A wrong answer costs acknowledged events: behind a far record nothing is delivered, and what is put where something
-stood before is taken for delivered. So where the log alone does not tell, the marks of reconciliation are asked, and
-where these know better, nothing is written.
+A wrong answer loses acknowledged events. What is appended after a far record is never delivered, and what is put where
+a record stood before is taken for delivered already. So if the log alone leaves doubt, the marks of reconciliation are
+asked; and if these know of more than the log shows, nothing is written.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,16 @@ from eventfabric.model.record import EMPTY_TAIL, Record, Tail, is_pin
 from eventfabric.ports import Clock, Ledger, Log, Recent
 
 Known = Callable[[Lane], Mark]
-"""What reconciliation remembers of a lane in its origin."""
+"""Look-up of the mark in which the reconciliation of a lane's origin remembers the lane."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneEnd:
-    """`tail`: where the records that continue each other end. `beyond`: where items stand behind it, in order.
+    """The end of a lane, as its newest records show it.
 
-    `newest`: the record before `tail`, None where there is none. `place`: the lane's place, if that was read.
+    `tail`: the end of the records that continue each other. `newest`: the last of these records, None if there is none.
+    `beyond`: first sequences of items after the tail that do not continue the lane, in order. `place`: the lane's noted
+    place, if it was read.
     """
 
     tail: Tail
@@ -39,18 +41,19 @@ class LaneEnd:
 
     @property
     def is_far(self) -> bool:
-        """Tell items that no loss of records explains from such that stand behind a hole."""
+        """Tell if the items beyond are too far away for any loss of records to explain them."""
         return bool(self.beyond) and self.beyond[0] - self.tail.sequence > limits.FAR_EVENTS
 
 
 def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
-    """Find where a lane ends: one read of its two newest records, and more only where these do not fit together."""
+    """Find where a lane ends: one read of its two newest records, and more reads only if these do not fit together."""
     records_max, before = 2, None
     beyond: list[Sequence] = []
     newer: Record | None = None
     for _ in range(limits.LANE_END_PAGES_MAX):
         page = log.recent(lane, records_max=records_max, before=before)
         for older in page.records:
+            # Two records that continue each other are believed: one far item by itself cannot forge that.
             if newer is not None and _fits(log, newer, older, now_ms):
                 return LaneEnd(newer.tail, newer, _beyond(beyond, page, newer), page.place)
             if newer is not None:
@@ -61,6 +64,7 @@ def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
             return _oldest(newer, beyond, page.place)
         before = min([*page.unreadable, *(one.sequence for one in page.records)])
         before = before if newer is None else min(before, newer.sequence)
+        # Two records are enough for a healthy lane, and cheap. After that, whole pages save calls.
         records_max = limits.PAGE_RECORDS_MAX
     raise UncertainTailError(lane, before or 0, f"{len(beyond)} items behind it do not continue each other")
 
@@ -68,8 +72,8 @@ def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
 def believed_tail(log: Log, lane: Lane, *, past: Sequence, now_ms: int) -> Tail:
     """Find the tail of a lane of which everything up to `past` is known: its newest record's, unless that is far away.
 
-    One read, or two in a lane that goes on far behind what is known. A hole is not hidden: what stands near behind one
-    counts, for the missing record may still come.
+    One read, or two if the lane goes on far after what is known. A hole is not hidden: an item that stands near, after
+    a hole, counts, because the missing record may still come.
     """
     tail = log.tail(lane)
     if tail.sequence - past <= limits.FAR_EVENTS:
@@ -79,10 +83,10 @@ def believed_tail(log: Log, lane: Lane, *, past: Sequence, now_ms: int) -> Tail:
 
 
 def tail_to_begin_at(log: Log, lane: Lane, *, now_ms: int) -> Tail:
-    """Find behind what at the latest a lane may begin of which nothing is known: nothing behind it is to be missed.
+    """Return the last tail at which a lane of which nothing is known may begin, so that nothing after it is missed.
 
-    As `believed_tail`, but before a record that stands right at the end and does not continue it: one such never will,
-    and what is published once it is set aside takes its place. One read, or two where a record is missing.
+    Like `believed_tail`, but a record right at the end that does not continue the lane is left out: it never will
+    continue it, and what is published once it is set aside takes its place. One read, or two if a record is missing.
     """
     end = lane_end(log, lane, now_ms=now_ms)
     has_hole = bool(end.beyond) and end.beyond[0] > end.tail.sequence and not end.is_far
@@ -90,7 +94,7 @@ def tail_to_begin_at(log: Log, lane: Lane, *, now_ms: int) -> Tail:
 
 
 class LaneEnds:
-    """Where the lanes of one stream go on, for who is about to append to them in their origin."""
+    """Ends of the lanes of one stream, for publishers that append to them in their origin."""
 
     def __init__(self, log: Log, *, clock: Clock, expires: bool, known: Known | None = None) -> None:
         """`known` None: nobody remembers anything of the lanes."""
@@ -100,10 +104,10 @@ class LaneEnds:
         self._known = known
 
     def tail(self, lane: Lane) -> Tail:
-        """Where to append: one read, unless that leaves doubt; then a few more, for about a second.
+        """Return where to append: one read, unless that leaves doubt; then a few more, for about a second.
 
-        A read may show the second record of a transaction before the first. UncertainTailError: what stands there
-        cannot be believed, or the lane is known to be further.
+        A read may show the second record of a transaction before the first, so a doubt may go away. UncertainTailError:
+        the item at the end cannot be believed, or the lane is known to have gone further.
         """
         for pause_seconds in limits.TORN_READ_PAUSES_SECONDS:
             tail, doubt = self._look(lane)
@@ -117,14 +121,18 @@ class LaneEnds:
         return tail
 
     def _look(self, lane: Lane) -> tuple[Tail, UncertainTailError | None]:
-        """Where to append, and why not, if another read might tell otherwise. UncertainTailError if none would."""
+        """Return where to append, and the doubt about it if another read might settle that.
+
+        UncertainTailError if no further read would.
+        """
         now_ms = self._clock.now_ms()
         end = lane_end(self._log, lane, now_ms=now_ms)
         tail = end.tail
         if end.newest is None:
             may_be_further = self._expires and tail == EMPTY_TAIL
         else:
-            # What was appended behind a record that is kept for ever, before a retention was set, may be gone.
+            # A record that is kept for ever is from before a retention was set: those appended after it may
+            # be gone.
             is_kept = end.newest.expires_at is None
             may_be_further = self._expires if is_kept else may_have_expired(end.newest, now_ms)
             place = (end.place or self._log.place(lane)) if may_be_further else None
@@ -138,6 +146,7 @@ class LaneEnds:
             )
         if not (may_be_further or end.beyond):
             return tail, None
+        # Only a publisher in doubt pays for this read of the ledger.
         mark = Mark() if self._known is None else self._known(lane)
         furthest = max([mark.sequence, *(sequence for _, sequence in mark.cursors.values())])
         if furthest > tail.sequence:
@@ -145,7 +154,7 @@ class LaneEnds:
                 lane, tail.sequence, f"the log's records end here, and the lane was known up to {furthest}: reconcile "
                 f"{lane.origin} with --repair, else put them back (eventfabric lanes restore) or skip them (lanes skip)"
             )  # fmt: skip
-        is_far = end.is_far and not (self._expires and tail == EMPTY_TAIL)  # else it may be all that is left
+        is_far = end.is_far and not (self._expires and tail == EMPTY_TAIL)  # it may be all that is left
         if end.beyond and not is_far:
             return tail, UncertainTailError(
                 lane, end.beyond[0], f"does not continue the record before it, which ends at {tail.sequence}: put back "
@@ -155,7 +164,7 @@ class LaneEnds:
 
 
 class KnownMarks:
-    """What the reconciliation of an origin remembers of its lanes, read again when it is older than a minute."""
+    """Marks of an origin's reconciliation, remembered for a minute."""
 
     def __init__(self, ledger: Ledger, stream: StreamName, *, clock: Clock) -> None:
         self._ledger = ledger
@@ -164,7 +173,7 @@ class KnownMarks:
         self._marks: dict[Region, tuple[int, Marks]] = {}
 
     def of(self, lane: Lane) -> Mark:
-        """What is known of a lane of the ledger's own Region; UncertainTailError where some of that cannot be read."""
+        """Return what is known of a lane of the ledger's own Region. UncertainTailError if part cannot be read."""
         read_ms, marks = self._marks.get(lane.origin, (0, None))
         if marks is None or self._clock.steady_ms() - read_ms > 1000 * limits.KNOWN_MARKS_SECONDS:
             marks = self._ledger.marks(self._stream, lane.origin)
@@ -179,16 +188,17 @@ class KnownMarks:
 
 
 def _fits(log: Log, newer: Record, older: Record, now_ms: int) -> bool:
-    """Tell two records of a lane that continue each other, and the lane."""
+    """Tell if two records of a lane continue each other, and also the lane before them."""
     if not _continues(newer, older, now_ms):
         return False
     return newer.sequence == older.tail.sequence or not _is_cut_off(log, older, now_ms)
 
 
 def _continues(newer: Record, older: Record, now_ms: int) -> bool:
+    """Tell if a record continues an older one: directly, by its chain, or across records that may have expired."""
     if newer.sequence == older.tail.sequence:
         return newer.extends(older.chain)
-    # Records expire in no order: what stood between the two may be gone. Not so much that the newer one is far: a lane
+    # Records expire in no order, so those between the two may be gone. That explains no item far away: a lane
     # that was quiet for so long has a place.
     is_near = 0 < newer.sequence - older.tail.sequence <= limits.FAR_EVENTS
     expires = is_near and newer.expires_at is not None
@@ -196,9 +206,10 @@ def _continues(newer: Record, older: Record, now_ms: int) -> bool:
 
 
 def _is_cut_off(log: Log, record: Record, now_ms: int) -> bool:
-    """Tell items that seem to continue each other across what expired, and do not continue the lane.
+    """Tell if a record that the next seems to continue, across expired ones, does not itself continue the lane.
 
-    What expires does so behind records that have expired, or never do; and where none is left, near a place.
+    Expired records only ever stand after records that have expired too, or that never expire. If no record is left
+    before this one, the lane's place must be near.
     """
     page = log.recent(record.lane, records_max=1, before=record.sequence)
     if not page.records:
@@ -213,24 +224,26 @@ def _is_cut_off(log: Log, record: Record, now_ms: int) -> bool:
 
 
 def may_have_expired(record: Record, now_ms: int) -> bool:
-    """Tell a record that may have expired already, by some Region's clock."""
+    """Tell if a record may have expired already, by the clock of some Region."""
     margin_seconds = limits.EXPIRY_MARGIN_SECONDS
     return record.expires_at is not None and record.expires_at - margin_seconds <= now_ms // 1000
 
 
 def _beyond(beyond: list[Sequence], page: Recent, newest: Record) -> tuple[Sequence, ...]:
+    """Return, in order, the items that stand after the newest record that continues the lane."""
     return tuple(sorted({*beyond, *(one for one in page.unreadable if one > newest.sequence)}))
 
 
 def _oldest(oldest: Record | None, beyond: list[Sequence], place: Tail | None) -> LaneEnd:
-    """The end of a lane of which no two records were found that continue each other."""
+    """Return the end of a lane in which no two records were found that continue each other."""
     before = place or EMPTY_TAIL
     if oldest is None:
         return LaneEnd(before, None, tuple(sorted(set(beyond))), place)
+    # A place never goes back, so the lane is known to go on there.
     if oldest.tail.sequence <= before.sequence:
         return LaneEnd(before, oldest, tuple(sorted(beyond)), place)
     is_first = oldest.sequence == before.sequence and oldest.extends(before.chain)
-    # No lane goes so far without a place: one is noted whenever it is quiet, and it is quiet before one record is left.
+    # No lane comes so far without a place: that is noted while the lane is quiet, before one record is left.
     is_near = oldest.sequence - before.sequence <= limits.FAR_EVENTS
     if is_first or (oldest.sequence > before.sequence and oldest.expires_at is not None and is_near):
         return LaneEnd(oldest.tail, oldest, tuple(sorted(beyond)), place)

@@ -1,4 +1,7 @@
-"""Locate: where in a lane's log a sequence or a time stands, with what a cursor there must know. Reads headers only."""
+"""Locate: find where a sequence or a time stands in a lane's log, with all that a cursor there must hold.
+
+It reads headers only.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +20,9 @@ from eventfabric.wire.payload_codec import unpack
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a stream with a retention keeps: records that were appended before `from_ms` may be gone, in no order.
+    """The part of a lane that is kept under a retention. Records appended before `from_ms` may be gone, in no order.
 
-    A missing one has expired if the next was appended at `settled_ms` or before; else it may not have come yet.
+    A missing record has expired if the next one was appended at `settled_ms` or before; otherwise it may still come.
     """
 
     from_ms: int
@@ -28,20 +31,27 @@ class Kept:
 
 
 def kept_in(lane: Lane, region: Region, *, retention_seconds: int | None, now_ms: int) -> Kept | None:
-    """What a Region knows to be kept of a lane; None: everything."""
+    """Return what a Region knows to be kept of a lane. None: everything."""
     if retention_seconds is None:
         return None
-    # What replicates at all does so within the retention of the streams of changes that replicas are fed by.
+    # What replicates at all does so within the retention of the DynamoDB streams that feed the replicas.
     settled_ms = now_ms if lane.origin == region else now_ms - 1000 * limits.STREAM_RETENTION_SECONDS
     return Kept(now_ms - 1000 * retention_seconds, settled_ms, now_ms)
 
 
 def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: Kept | None = None) -> Cursor | None:
-    """A fresh cursor at `start`, or at `end`, the tail of all that is looked at, where that comes first.
+    """Return a fresh cursor at `start`, or at `end`, whichever comes first.
 
-    Never at a record that may be gone at any moment. None: a record is missing there, of which cannot be told whether
-    it has expired. One read for the first event of a record, about ten more for another one, and about log2 of the
+    It never stands at a record that may be gone at any moment. None if a record is missing there, and nothing tells if
+    it has expired. One read for the first event of a record, about ten more for another event, and about log2 of the
     lane's sequences for a time.
+
+    Args:
+        log: the log of one Region.
+        lane: the lane to search.
+        start: a sequence or a time.
+        end: the tail of all that is looked at.
+        kept: the part of the lane that is kept; None: everything.
     """
     if isinstance(start, AtTime):
         return _at_time(log, lane, max(start.ms, kept.from_ms) if kept else start.ms, end, kept)
@@ -53,10 +63,11 @@ def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: Kept | None =
 
 
 def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: Kept) -> bool:
-    """Whether the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
+    """Tell if the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
 
-    They were appended between the record before them and the following one; where that is gone too, nothing says that
-    they are younger. One read. Before what stands far behind the lane's end nothing has expired: nothing leads there.
+    They were appended between the record before them and the following one. If the record before is gone too, nothing
+    shows that they are younger than the retention. One read, and more if the following record is far away: an item
+    beyond the lane's end has no expired records before it, because no records ever led up to it.
     """
     if to_ms(following.time) > kept.settled_ms:
         return False
@@ -64,12 +75,13 @@ def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: K
         end = lane_end(log, lane, now_ms=kept.now_ms)
         if following.sequence in end.beyond:
             return False
+    # A record that is still kept proves that those after it are younger, and so cannot have expired.
     before = log.tail(lane, before=base)
     return not before.sequence or to_ms(before.time) < kept.from_ms
 
 
 def skip_over(log: Log, lane: Lane, sequence: Sequence) -> Record | None:
-    """The skip that a sequence lies within, behind its beginning; None: it is past none. One read."""
+    """Return the skip that covers a sequence and begins before it; None if there is none. One read."""
     for found in log.recent(lane, records_max=1, before=sequence).records:
         if found.is_skip and found.tail.sequence > sequence:
             return found
@@ -77,7 +89,10 @@ def skip_over(log: Log, lane: Lane, sequence: Sequence) -> Record | None:
 
 
 def event_at(log: Log, lane: Lane, sequence: Sequence) -> Event | None:
-    """The event at a place; None where its record has expired, is lost, or has not come. UndecodableRecordError."""
+    """Return the event at a sequence; None if its record has expired, is lost, or has not come.
+
+    UndecodableRecordError if it cannot be decoded.
+    """
     cursor = _at_sequence(log, lane, sequence, log.tail(lane))
     for record in log.read(lane, cursor.base, records_max=1).records:
         if record.sequence <= sequence < record.tail.sequence and not record.is_skip:
@@ -89,8 +104,9 @@ def _at_sequence(log: Log, lane: Lane, sequence: Sequence, end: Tail) -> Cursor:
     if sequence >= end.sequence:
         return _at_end(end)
     before = log.tail(lane, before=sequence)
-    if before.sequence <= sequence:  # smaller where a record has not come yet: then that one is waited for
+    if before.sequence <= sequence:  # smaller if a record has not come yet: the cursor waits for that one
         return _at_end(before)
+    # The sequence lies within a record. It begins at most one record's length before: about ten reads.
     lowest = max(0, sequence - limits.RECORD_EVENTS_MAX + 1)
     base = _first(log, lane, lowest, sequence, lambda tail: tail.sequence > sequence)
     before = log.tail(lane, before=base)
@@ -103,12 +119,13 @@ def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: Kept | None) -> Cur
     base = _first(log, lane, 0, end.sequence, lambda tail: to_ms(tail.time) >= ms)
     before = log.tail(lane, before=base)
     if before.sequence and to_ms(before.time) >= ms:
-        # A replica shows records in any order: an earlier one came while this looked. It begins there, or before.
+        # A replica shows records in any order: an earlier one arrived during the search. Begin there, or
+        # before.
         return _at_time(log, lane, ms, before, kept)
     if before.sequence == base or kept is None:
         return _at_end(before)
     if before.sequence and to_ms(before.time) >= kept.from_ms:
-        return _at_end(before)  # what is missing behind it is younger: late, or lost
+        return _at_end(before)  # the missing records after it are younger than the retention: late, or lost
     first = log.tail(lane, before=Sequence(base + 1))
     return Cursor(base, base, UNKNOWN_CHAIN) if to_ms(first.time) <= kept.settled_ms else None
 
@@ -118,12 +135,16 @@ def _at_end(tail: Tail) -> Cursor:
 
 
 def _first(log: Log, lane: Lane, low: int, high: int, holds: Callable[[Tail], bool]) -> Sequence:
-    """Where the first record begins of which `holds` is true; and of all after it; it begins in [low, high)."""
+    """Find by bisection where the first record begins for which `holds` is true.
+
+    It must hold for all later records too, and the record found must begin in [low, high).
+    """
     while high - low > 1:
         middle = (low + high) // 2
         found = log.tail(lane, before=Sequence(middle))
         if holds(found):
             high = middle
         else:
+            # No record begins between `middle` and the end of the one before it.
             low = max(middle, found.sequence)
     return Sequence(low)

@@ -1,4 +1,4 @@
-"""Standing: what the ledger says of a subscription as a whole, as one process knows it; and who owns a lane by it."""
+"""Standing: what the ledger says of a subscription as a whole, as one process knows it; and who owns a lane by that."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +15,7 @@ from eventfabric.topology import SubscriptionTopology
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """A moment by both clocks: one may have been set back since, the other may stand while a function is frozen."""
+    """A moment by both clocks: the wall clock may be set back, and the steady one stands still in a frozen function."""
 
     wall_ms: int
     steady_ms: int
@@ -25,13 +25,13 @@ class _Moment:
         return cls(clock.now_ms(), clock.steady_ms())
 
     def is_within(self, seconds: float, now: "_Moment") -> bool:
-        """Whether less time has gone by, by either clock."""
+        """Tell if less than that time has gone by, by both clocks."""
         most_ms = 1000 * seconds
         return 0 <= now.wall_ms - self.wall_ms < most_ms and now.steady_ms - self.steady_ms < most_ms
 
 
 class Standings:
-    """Reads a subscription's standing at most every few seconds, as long as deliveries run."""
+    """A subscription's standing, read at most every few seconds while deliveries run."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Standings:
         clock: Clock,
         elsewhere: Callable[[Region], Ledger] | None = None,
     ) -> None:
-        """`elsewhere`: the ledgers of other Regions, where a doubt may be settled."""
+        """`elsewhere`: returns the ledger of another Region, which may settle a doubt."""
         self._subscription = subscription
         self._stream = StreamName(subscription.definition.stream)
         self._name = SubscriptionName(subscription.name)
@@ -55,19 +55,19 @@ class Standings:
 
     @property
     def known(self) -> Standing:
-        """The standing as it was read last, or as the last switch left it."""
+        """The standing as it was last read, or as the last switch of the circuit left it."""
         return self._known
 
     @property
     def region(self) -> Region:
-        """Whose standing it is."""
+        """The Region whose standing it is."""
         return self._ledger.region
 
     def now(self) -> Standing:
-        """The standing: with a closed circuit, by a read of the last few seconds.
+        """Return the standing. If its circuit is closed, a read of the last few seconds is good enough.
 
-        That the circuit is not closed is read each time: who waits for one that was closed meanwhile has missed its
-        ring.
+        A circuit that is not closed is read each time: a lane that waits for one that was closed meanwhile has missed
+        its ring.
         """
         read_at, seconds = self._read_at, limits.CIRCUIT_CACHE_SECONDS
         is_fresh = read_at is not None and read_at.is_within(seconds, _Moment.of(self._clock))
@@ -76,14 +76,15 @@ class Standings:
         return self.read()
 
     def read(self) -> Standing:
-        """The standing, read anew."""
+        """Read the standing anew."""
         found = self._ledger.standing(self._stream, self._name)
+        # Handovers that other Regions told of may not have been replicated yet; they must not be forgotten.
         self._known = replace(found, owners=(*found.owners, *self._asked.values()))
         self._read_at = _Moment.of(self._clock)
         return self._known
 
     def switch(self, read: Circuit, to: Circuit) -> bool:
-        """Move the circuit unless somebody else did."""
+        """Move the circuit, unless another process moved it first. Tell if it was moved."""
         stands = self._ledger.switch(self._stream, self._name, read, to)
         if stands is None:
             self.read()
@@ -93,17 +94,18 @@ class Standings:
         return True
 
     def owner(self, origin: Region) -> Owner | None:
-        """Who delivers an origin's lanes; None where every Region does, for itself."""
+        """Return who delivers an origin's lanes; None if every Region does, for itself."""
         return owner_of(self._subscription, origin, self.now())
 
     def read_owner(self, origin: Region) -> Owner | None:
-        """The same, read anew."""
+        """Return who delivers an origin's lanes, read anew; None if every Region does."""
         return owner_of(self._subscription, origin, self.read())
 
     def ask(self, origin: Region) -> Owner | None:
-        """Who delivers an origin's lanes, by what every Region that answers knows; asked once in a while.
+        """Return who delivers an origin's lanes, by what all Regions know that answer. Asks them only once in a while.
 
-        For a Region that did nothing for long: it may have been lost, and handovers not be replicated to it yet.
+        For a Region that did nothing for long: it may have been lost, and handovers may not have been replicated to it
+        yet.
         """
         now, asked_at = _Moment.of(self._clock), self._asked_at
         is_answered = asked_at is not None and asked_at.is_within(limits.OWNER_DOUBT_SECONDS, now)
@@ -111,6 +113,7 @@ class Standings:
             self._asked_at = now
             for region in self._subscription.regions:
                 if region != self.region:
+                    # A Region that gives no answer must not keep the others from being asked.
                     with suppress(PortError):
                         found = self._elsewhere(Region(region)).standing(self._stream, self._name)
                         self._asked |= {(one.origin, one.by): one for one in found.owners}
@@ -118,9 +121,9 @@ class Standings:
         return owner_of(self._subscription, origin, self._known)
 
     def begin(self, origin: Region) -> Owner | None:
-        """Note that this Region delivers an origin's lanes first, unless another did; returns who delivers them.
+        """Note that this Region delivers an origin's lanes first, unless another did. Return who delivers them.
 
-        Asked of all Regions that answer: the note of another may not be replicated yet.
+        All Regions that answer are asked first: another Region's note may not be replicated yet.
         """
         self._asked_at = None
         self.ask(origin)
@@ -134,7 +137,7 @@ class Standings:
         return owner_of(self._subscription, origin, self._known)
 
     def check_deliver(self, origin: Region) -> None:
-        """Raise ChangedDeliverError where every Region is to deliver lanes that one delivers for all."""
+        """Raise ChangedDeliverError if by the definition every Region delivers lanes that one delivers for all."""
         owner = self._known.owner(origin)
         if owner is not None and self._subscription.owner(origin) is None:
             raise ChangedDeliverError(
@@ -143,20 +146,23 @@ class Standings:
             )
 
     def is_in_doubt(self, written_ms: int) -> bool:
-        """Whether this Region may have been lost since a lane's state was written: nobody looked at it for long either.
+        """Tell if this Region may have been lost since a lane's state was written, because nobody looked at it since.
 
-        Reconciliation, which asks the other Regions, notes each pass that found nothing new.
+        Reconciliation asks the other Regions too, and notes each pass that learned nothing new.
         """
         doubt_ms = self._clock.now_ms() - 1000 * limits.OWNER_DOUBT_SECONDS
         return written_ms < doubt_ms and self._known.seen_ms < doubt_ms
 
     def owns(self, origin: Region) -> bool:
-        """Whether this Region delivers an origin's lanes."""
+        """Tell if this Region delivers an origin's lanes."""
         return is_delivered_by(self.region, self._subscription, origin, self.now())
 
 
 def ledger_of(ledger: Ledger, subscription: SubscriptionTopology, origin: Region) -> Ledger:
-    """The ledger as an origin's lanes keep their state: where all Regions share one state, under the origin."""
+    """Return the ledger that keeps the state of an origin's lanes.
+
+    If all Regions share one state, it is kept under the lanes' origin, whichever Region delivers.
+    """
     home = subscription.home(origin)
     return ledger if home in (None, ledger.region) else ledger.acting_for(Region(home))
 
@@ -164,16 +170,16 @@ def ledger_of(ledger: Ledger, subscription: SubscriptionTopology, origin: Region
 def is_delivered_by(
     region: Region, subscription: SubscriptionTopology, origin: Region, standing: Standing
 ) -> bool:
-    """Whether a Region delivers an origin's lanes."""
+    """Tell if a Region delivers an origin's lanes."""
     owner = owner_of(subscription, origin, standing)
     return region in subscription.regions if owner is None else owner.region == region
 
 
 def owner_of(subscription: SubscriptionTopology, origin: Region, standing: Standing) -> Owner | None:
-    """Who delivers an origin's lanes; None where every Region does.
+    """Return who delivers an origin's lanes; None if every Region does.
 
-    By the latest handover, else as they were delivered first, and by the definition only where they never were: a
-    definition reaches Regions one after the other, and says nothing of how far the former owner came.
+    That is the Region of the latest handover, else the one that delivered them first. The definition decides only if
+    they were never delivered: it reaches Regions one after the other, and says nothing of how far a former owner came.
     """
     default = subscription.owner(origin)
     if default is None:

@@ -1,4 +1,4 @@
-"""Tails: which lanes a stream can have, and where each of them ends."""
+"""Tails: the lanes that a stream can have, and where each of them ends."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,7 +13,7 @@ Unreadable = Callable[[LogError | UndecodableItemError], None]
 
 
 def lanes_of(stream: StreamTopology) -> list[Lane]:
-    """Every lane that a stream can have, origin by origin."""
+    """List every lane that a stream can have, origin by origin."""
     return [
         Lane(Region(origin), GENERATION_FIRST, LaneIndex(index))
         for origin in stream.definition.regions
@@ -24,9 +24,9 @@ def lanes_of(stream: StreamTopology) -> list[Lane]:
 def tails_of(
     log: Log, lanes: Iterable[Lane], *, now_ms: int, unreadable: Unreadable = insist
 ) -> dict[Lane, Tail]:
-    """The tails of the lanes that have events, as this Region's log shows them: one read a lane.
+    """Return the tails of the lanes that have events, as this Region's log shows them. One read for each lane.
 
-    `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+    `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
     """
     tails: dict[Lane, Tail] = {}
     for lane in lanes:

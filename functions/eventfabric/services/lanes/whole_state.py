@@ -1,12 +1,12 @@
-"""Whole state: a lane's state with all of its parked keys, as one moment had it.
+"""Whole state: a lane's state with all of its parked keys, as they were at one moment.
 
-    transaction            cursor v8 names a and b ............ key b
-    a Query meanwhile      cursor v8, key a: b is missing, though whoever commits on v8 loses no race
+    a transaction          writes cursor v8, which names keys a and b, and key b
+    a Query meanwhile      sees cursor v8 and key a, but not b; and a commit based on v8 would lose no race
 
-DynamoDB isolates a Query from a transaction item by item only (AWS calls it read-committed). What a decision rests on
-is therefore held against what the cursor says, and read again for about a second. Where it still does not fit, an item
-was removed by somebody else, or a stream has no transactions and a process ended between two writes: then it counts as
-it is.
+DynamoDB isolates a Query from a transaction item by item only (AWS calls it read-committed). So whatever a decision is
+based on is compared with what the cursor says, and read again for about a second. If it still does not fit, then an
+item was removed by something else, or the stream has no transactions and a process ended between two writes. In both
+cases the state counts as it is.
 """
 
 from eventfabric import limits
@@ -17,8 +17,8 @@ from eventfabric.ports import Clock, Ledger
 def whole_state(ledger: Ledger, key: LaneKey, *, clock: Clock) -> LaneState:
     """Read a lane's state, and again for a moment while this Region's parked keys are not those of its cursor.
 
-    That moment begins anew, a few times, where another commit came meanwhile: it may be seen in parts like the last,
-    the cursor behind a key, too.
+    That moment begins anew, a few times, if another commit came meanwhile: that one may be seen in parts, too, even
+    with a cursor that is older than its keys.
     """
     region, state = ledger.region, ledger.state(key)
     for _ in range(limits.LANE_RACES_MAX):

@@ -1,1 +1,1 @@
-"""What operators do: dead letters, parked keys, replays, skips, restores, failovers."""
+"""Operations: the verbs of operators, such as replay, restore, skip, quarantine, failover, and dead letters."""

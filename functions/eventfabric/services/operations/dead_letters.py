@@ -1,7 +1,7 @@
-"""Dead letters: finding them, and what an operator may decide about them. Their lanes decide everything else.
+"""Dead letters: find them, and carry out what an operator decides about them. Everything else is up to their lanes.
 
-Each decision is one commit of the lane, conditional on the state that was read, and then a ring; so it meets a delivery
-that runs at the same time as two consumers would: one of them reads again.
+Each decision is one commit of the lane, conditional on the state that was read, followed by a ring. So if a delivery
+runs at the same time, the two meet like two consumers: one of them loses the race and reads again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,7 +36,7 @@ from eventfabric.wire.payload_codec import encode_event, stored, unpack_at, unpa
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead event, and the events of its key that wait behind it."""
+    """A dead event, and the events of its key that wait after it."""
 
     subscription: SubscriptionTopology
     lane: Lane
@@ -44,19 +44,19 @@ class DeadLetter:
 
     @property
     def key(self) -> LaneKey:
-        """Whose state it stands in."""
+        """Key of the lane's state in which it stands."""
         stream = StreamName(self.subscription.definition.stream)
         return LaneKey(stream, SubscriptionName(self.subscription.name), self.lane)
 
     @property
     def place(self) -> str:
-        """Where the event stands: `<lane>@<sequence>`."""
+        """Place of the event: `<lane>@<sequence>`."""
         return f"{self.lane}@{self.parked.first.sequence}"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which dead letters, or parked keys; None: all. `error` is part of the error type's name."""
+    """Filter of dead letters, or of parked keys. None: all. `error` is part of the error type's name."""
 
     key: str | None = field(default=None, repr=False)
     type: str | None = None
@@ -64,7 +64,7 @@ class Wanted:
     older_than_ms: int | None = None
 
     def matches(self, parked: Parked, now_ms: int) -> bool:
-        """Whether a parked key's first event is one of them."""
+        """Tell if the filter accepts a parked key, by its first event."""
         failure = parked.failure
         return (
             self.key in (None, parked.key)
@@ -89,7 +89,7 @@ class DeadLetters:
         step: Callable[[StepKey], StepState | None] = lambda key: None,
         elsewhere: Callable[[Region], Ledger] | None = None,
     ) -> None:
-        """`step`: says what is known of an effect outside. `elsewhere`: other Regions' ledgers."""
+        """`step`: returns what is known of an effect outside. `elsewhere`: returns another Region's ledger."""
         self._subscription = subscription
         self._lanes = list(lanes)
         self._log = log
@@ -101,13 +101,13 @@ class DeadLetters:
 
     @property
     def subscription(self) -> str:
-        """Whose they are."""
+        """Name of their subscription."""
         return self._subscription.name
 
     def find(self, wanted: Wanted | None = None, *, unreadable: Unreadable = insist) -> Iterator[DeadLetter]:
-        """Those that are wanted, lane by lane: one read a lane.
+        """Yield the dead letters that are wanted, lane by lane. One read for each lane.
 
-        `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+        `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
         """
         wanted = wanted or Wanted()
         now_ms = self._clock.now_ms()
@@ -125,7 +125,7 @@ class DeadLetters:
                 yield DeadLetter(self._subscription, found.lane, found.parked)
 
     def event(self, letter: DeadLetter) -> Event | None:
-        """The dead event, or what replaces it; None where its record has expired or is lost."""
+        """Return the dead event, or its replacement. None if its record has expired or is lost."""
         place = letter.parked.first
         if letter.parked.replacement is not None:
             return unpack_one(letter.parked.replacement, letter.lane, place.sequence)
@@ -137,17 +137,18 @@ class DeadLetters:
     def redrive(
         self, letter: DeadLetter, *, replacement: Event | None = None, by: str = "", unsettled: bool = False
     ) -> None:
-        """Have the key tried again from its dead event on, in order; with a replacement, that in its place.
+        """Have the key tried again from its dead event on, in order. A replacement is tried in place of the event.
 
-        What the replacement leaves out of id, time and source is as in the dead event. `unsettled`: even where a
-        step is in doubt, as for a handler that can verify it by now.
+        If the replacement has no id, time or source, it gets those of the dead event. `unsettled`: redrive even if a
+        step is in doubt, for example because the handler can verify it by now.
 
         Raises:
             UnsettledStepError: a step of the event is in doubt; nothing is changed.
             InvalidEventError: the replacement could not be published either; nothing is changed.
             NotDeadError: it is not dead (any more), not this subscription's or not delivered by this Region (any more),
                 or the replacement has another key; nothing is changed.
-            NotTakenOverError: the lane was handed over to this Region, and what it goes on from is not here yet.
+            NotTakenOverError: the lane was handed over to this Region, and the records that it goes on from are not
+                here yet.
             ContendedCommitError: the lane is too busy; nothing is changed.
         """
         edited = None if replacement is None else self._encoded(letter, replacement)
@@ -163,7 +164,7 @@ class DeadLetters:
         self._decide(letter, redriven)
 
     def check_settled(self, letter: DeadLetter, replacement: Event | None = None) -> None:
-        """Raise UnsettledStepError where the step for which the event is dead is in doubt still."""
+        """Raise UnsettledStepError if the step for which the event is dead is still in doubt."""
         name = letter.parked.failure.step
         dead = self.event(letter) if name else None
         if dead is None:
@@ -181,14 +182,14 @@ class DeadLetters:
             )
 
     def check_replacement(self, letter: DeadLetter, replacement: Event) -> None:
-        """Raise what `redrive` would of this replacement."""
+        """Raise the error that `redrive` would raise for this replacement."""
         self._encoded(letter, replacement)
 
     def discard(self, letter: DeadLetter, *, all_waiting: bool = False, by: str = "") -> None:
-        """Drop the dead event, and have those behind it tried, in order; or drop all that waits there, too.
+        """Drop the dead event, and have the events after it tried, in order; or drop everything that waits there, too.
 
-        `all_waiting`: what waits in the key, which is all of it up to the lane's cursor. Events of the key that the
-        lane has not come to yet are handed out as ever. Errors as `redrive`.
+        `all_waiting`: drop all that waits in the key, which reaches up to the lane's cursor. Later events of the key
+        are handed out as usual. Raises the errors of `redrive`.
         """
 
         def discarded(parked: Parked, cursor: Cursor) -> tuple[Parked | None, Settled | None]:
@@ -201,13 +202,13 @@ class DeadLetters:
         self._decide(letter, discarded)
 
     def _encoded(self, letter: DeadLetter, replacement: Event) -> bytes:
-        """The replacement as it is stored. Checked here: one that cannot be read again would stop its whole lane."""
+        """Encode the replacement as it is stored. Check it here: one that cannot be read would stop its whole lane."""
         if replacement.key != letter.parked.key:
             found = f"found {replacement.key!r:.80}, allowed: {letter.parked.key!r:.80}"
             raise NotDeadError(f"{letter.place}: the edited event has another key: {found}")
         id_, time, source = replacement.id, replacement.stored_time, replacement.source
         if id_ is None or time is None or source is None:
-            dead = self.event(letter) or replacement  # its record has expired
+            dead = self.event(letter) or replacement  # the second, if its record has expired
             id_ = dead.id if id_ is None else id_
             time = dead.stored_time if time is None else time
             source = dead.source if source is None else source
@@ -225,6 +226,7 @@ class DeadLetters:
     def _decide(
         self, letter: DeadLetter, decide: Callable[[Parked, Cursor], tuple[Parked | None, Settled | None]]
     ) -> None:
+        """Commit a decision about the letter's key, on the state as it is now, and ring the lane."""
         owner = self._check(letter)
         ledger = ledger_of(self._ledger, self._subscription, letter.lane.origin)
         for _ in range(limits.LANE_RACES_MAX):
@@ -243,9 +245,11 @@ class DeadLetters:
             outcome = ledger.commit(
                 letter.key, cursor, moved, parked=changes, settled=[settled] if settled else []
             )
+            # Without transactions the key is written before the cursor, and stands even if that lost its
+            # race.
             is_beside_written = isinstance(outcome, RaceLost) and outcome.is_beside_written
             if isinstance(outcome, Committed) or is_beside_written:
-                # Should this ring be lost, the key is due all the same: with the lane's next doorbell.
+                # If this ring is lost, the key is still due: it is tried with the lane's next doorbell.
                 bell = Doorbell(letter.key.stream, letter.lane, ANY_TAIL, again=next_count(cursor.version))
                 self._doorbells.ring(self._subscription.name, [bell])
                 return
@@ -254,9 +258,9 @@ class DeadLetters:
     def _look(
         self, letter: DeadLetter, owner: Owner | None, ledger: Ledger
     ) -> tuple[Cursor, Parked | None, Mapping[str, Parked] | None]:
-        """Read the cursor and the letter's key; and all keys beside it, unless what becomes of the one says enough.
+        """Read the cursor and the letter's key; and all keys only if this one is the first that waits, or unknown.
 
-        So that a thousand decisions about a lane of a thousand dead letters do not read a million.
+        Otherwise a thousand decisions about a lane of a thousand dead letters would read a million keys.
         """
         region, parking_id = ledger.region, letter.parked.id
         state = ledger.state(letter.key, glance=True)
@@ -274,9 +278,9 @@ class DeadLetters:
         return state.cursor(region), stood.get(parking_id), stood
 
     def _check(self, letter: DeadLetter) -> Owner | None:
-        """Refuse what is not decided here: a change of state that another Region took over would be lost in silence.
+        """Refuse a decision that would be lost silently, because another Region delivers the lane. Return the owner.
 
-        Other Regions are asked: a handover may not be replicated yet. Returns who owns the lane.
+        Other Regions are asked, because a handover may not be replicated yet.
         """
         region, of = self._ledger.region, f"{letter.place} of {letter.subscription.name}"
         if letter.subscription.name != self.subscription:
@@ -288,18 +292,19 @@ class DeadLetters:
         return owner
 
     def _settled(self, parked: Parked, action: str, by: str, replacement: bytes | None) -> Settled:
-        """The record of a decision; of a stream with a retention, without what may hold an event's content."""
+        """Make the record of a decision. In a stream with a retention, leave out what may hold an event's content."""
         by = said("by", by)
         sequence, now_ms = parked.first.sequence, self._clock.now_ms()
         retention_seconds = self._subscription.retention_seconds
         if retention_seconds is None:
             return Settled(sequence, action, parked.failure, now_ms, by, replacement)
         facts = parked.failure.without_texts()
+        # Kept for longer than the event, because a proof names the decision as an exception.
         expires_seconds = now_ms // 1000 + retention_seconds + limits.SETTLED_KEPT_SECONDS
         return Settled(sequence, action, facts, now_ms, by, expires_seconds=expires_seconds)
 
 
 def _retrying(parked: Parked, now_ms: int) -> Parked:
-    """The key, due at once, with all its attempts before it."""
+    """Return the key as due at once, with all its attempts before it again."""
     failure = replace(parked.failure, attempts=0, crashes=0)
     return replace(parked, state=ParkedState.RETRYING, due_ms=now_ms, failure=failure)

@@ -1,11 +1,11 @@
-"""Failover: handing the lanes that one Region delivers to another, and what is known before that is done.
+"""Failover: hand the lanes that one Region delivers over to another, and tell beforehand what that means.
 
     source answers    pause it ── its invocations end ── all of it is replicated ── hand over ── ring    nothing twice
-    source is lost                                                                  hand over ── ring    what had not
-                                                                                              been replicated, twice
+    source is lost                                                                  hand over ── ring    twice: what was
+                                                                                                   not replicated
 
 A handover is one item for each subscription and origin, written by the target, with an epoch above all that are known.
-The source stops where it sees it, and at each lane whose state has a higher epoch than it knows of.
+The source stops as soon as it sees that item, and at each lane whose state has a higher epoch than it knows of.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,10 +33,10 @@ _PAUSED_BY = "failover to "
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What the target would go on from, for one subscription and origin. None: the source does not answer.
+    """The state from which the target would go on, for one subscription and origin. None: the source does not answer.
 
-    `waiting`: events in its log that nobody handled yet, as far as it knows. `behind`: events of the log that the
-    source has and the target has not. `repeated`: events that the target would handle again.
+    `waiting`: events in the target's log that are not handled yet, as far as it knows. `behind`: events of the log that
+    the source has and the target has not. `repeated`: events that the target would handle again.
     """
 
     subscription: SubscriptionTopology
@@ -47,11 +47,11 @@ class Readiness:
     behind: int | None
     repeated: int | None
     unreadable: tuple[str, ...] = ()
-    """Why lanes cannot be read; each stops where it is handed over to, as it does now."""
+    """Reasons why lanes cannot be read. Each stops in the target, as it does now in the source."""
 
 
 class Failover:
-    """A handover to `target` of all that `source` delivers, or `own_only` of what is the target's by the definition."""
+    """A handover to `target` of all that `source` delivers; `own_only`: of what the definition gives to the target."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Failover:
         ports: Ports,
         own_only: bool = False,
     ) -> None:
-        """`ports`: the target's. FailoverError where the target can have nothing of what the source delivers."""
+        """`ports`: the target's. FailoverError if the target can have no data of what the source delivers."""
         self._topology = topology
         self._source = source
         self._target = target
@@ -71,9 +71,10 @@ class Failover:
         self._check()
         self._theirs = ports.at(source)
         self._drained: list[SubscriptionTopology] = []
-        """What the source was paused for, and has ended."""
+        """Subscriptions whose deliveries in the source were paused, and have ended."""
 
     def _check(self) -> None:
+        """Refuse a handover that makes no sense by the definition."""
         if self._source == self._target:
             raise FailoverError(f"to {self._target}: allowed: another Region than the source")
         for name in (self._source, self._target):
@@ -94,7 +95,7 @@ class Failover:
             )
 
     def _removed_owns(self) -> bool:
-        """Tell if the source, which is not in the definition any more, still delivers lanes by what is known here."""
+        """Tell if the source, though no longer in the definition, still delivers lanes by what is known here."""
         return any(
             owner is not None and owner.region == self._source
             for one in self._topology.subscriptions.values()
@@ -104,11 +105,11 @@ class Failover:
         )
 
     def readiness(self) -> list[Readiness]:
-        """What would be handed over, and how much of it is here: two reads a lane and Region."""
+        """Tell what would be handed over, and how much of it is here. Two reads for each lane and Region."""
         return [self._ready(subscription, owner) for subscription, owner in self.handed()]
 
     def handed(self) -> Iterator[tuple[SubscriptionTopology, Owner]]:
-        """Each subscription and origin whose lanes the source delivers, as far as both Regions know."""
+        """Yield each subscription and origin whose lanes the source delivers, as far as both Regions know."""
         for subscription in self._topology.subscriptions.values():
             if self._target not in subscription.regions:
                 continue
@@ -120,9 +121,9 @@ class Failover:
                     yield subscription, owner
 
     def hand_over(self, reason: str = "") -> list[Owner]:
-        """Write the handovers and ring every lane; returns those written. FailoverError, after some may be written.
+        """Write the handovers and ring every lane. Return what was written.
 
-        Then a source that was drained goes on with those that are left.
+        After a FailoverError some may be written; then a source that was drained goes on with those that are left.
         """
         written: list[Owner] = []
         left, reason = list(self.handed()), said("reason", reason)
@@ -130,17 +131,18 @@ class Failover:
             while left:
                 written.append(self._hand_over(*left[0], reason))
                 del left[0]
-        except BaseException as error:  # also where somebody interrupts: the rest is not left paused
+        except BaseException as error:  # after an interruption too, the rest must not stay paused
             names = {subscription.name for subscription, _ in left}
             self._give_up([one for one in self._drained if one.name in names], error)
             raise
         return written
 
     def _hand_over(self, subscription: SubscriptionTopology, owner: Owner, reason: str) -> Owner:
+        """Write one handover, and ring its lanes."""
         stream, name = _names(subscription)
         standing = self._ports.ledger.standing(stream, name)
         before, latest = standing.written(owner.origin, self._target), standing.owner(owner.origin)
-        # By the same read as `before`: somebody else may have handed over since the lanes were listed.
+        # By the same read as `before`, because the lanes may have been handed over since they were listed.
         read_epoch = latest.epoch if latest is not None else 0
         epoch = 1 + max(
             [
@@ -159,18 +161,20 @@ class Failover:
         stands = self._ports.ledger.hand_over(stream, name, before, to)
         if stands is None:
             raise FailoverError(f"{name}, lanes of {owner.origin}: somebody else hands them over: look again")
+        # The handover stands. A ring that is lost costs time only: reconciliation rings, too.
         self._ring(subscription, owner.origin)
         return stands
 
     def drain(self, wait: Callable[[float], None], *, patience_seconds: float = limits.DRAIN_SECONDS) -> None:
-        """Stop the source's deliveries and wait until the target has all of them. Then hand over, then `release`.
+        """Stop the source's deliveries, and wait until the target has all of their state. Then hand over.
 
-        FailoverError where that does not come within the patience; nothing is handed over, and the source goes on.
+        After that comes `release`. FailoverError if the patience ends first: nothing is handed over, and the source
+        goes on.
         """
         paused: list[SubscriptionTopology] = []
         try:
             self._pause(paused)
-            # Warm functions notice within the first, and those that run end within the second.
+            # Warm functions notice the pause within the first time, and running ones end within the second.
             wait(limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS)
             waited = 0.0
             while lagging := self._lagging():
@@ -180,7 +184,7 @@ class Failover:
                     )
                 wait(1.0)
                 waited += 1.0
-        except BaseException as error:  # also where somebody interrupts: the source is not left paused
+        except BaseException as error:  # after an interruption too, the source must not stay paused
             self._give_up(paused, error)
             raise
         self._drained = paused
@@ -188,7 +192,7 @@ class Failover:
     def release(
         self, wait: Callable[[float], None], *, patience_seconds: float = limits.DRAIN_SECONDS
     ) -> None:
-        """Take back the pause of `drain`, as soon as the source sees the handover; FailoverError: it stays paused."""
+        """Take back the pause of `drain` once the source sees the handover. FailoverError if not: it stays paused."""
         paused, waited = [subscription for subscription, _ in self._paused()], 0.0
         while unseen := [one.name for one in paused if not self._is_seen(one)]:
             if waited >= patience_seconds:
@@ -201,23 +205,25 @@ class Failover:
         self._resume(paused)
 
     def _is_seen(self, subscription: SubscriptionTopology) -> bool:
-        """Whether the source knows of all handovers that the target wrote."""
+        """Tell if the source knows of all handovers that the target wrote."""
         seen = self._theirs.ledger.standing(*_names(subscription)).owners
         owners = self._ports.ledger.standing(*_names(subscription)).owners
         return all(owner in seen for owner in owners if owner.by == self._target)
 
     def _pause(self, paused: list[SubscriptionTopology]) -> None:
+        """Pause what the source delivers, and list in `paused` what was paused here."""
         for subscription in {one.name: one for one, _ in self.handed()}.values():
             circuit = self._circuit(subscription)
             if circuit.state is CircuitState.PAUSED:
                 continue
             to = Circuit(CircuitState.PAUSED, f"{_PAUSED_BY}{self._target}", self._ports.clock.now_ms())
-            paused.append(subscription)  # before: the reply may be lost
+            paused.append(subscription)  # before the write, because its reply may be lost
             if self._theirs.ledger.switch(*_names(subscription), circuit, to) is None:
                 paused.remove(subscription)
                 raise FailoverError(f"{subscription.name}: somebody else switches its circuit: look again")
 
     def _paused(self) -> Iterator[tuple[SubscriptionTopology, Circuit]]:
+        """Yield the subscriptions that an earlier drain to this target has paused in the source."""
         for subscription in self._topology.subscriptions.values():
             if self._source in subscription.regions:
                 circuit = self._circuit(subscription)
@@ -225,7 +231,7 @@ class Failover:
                     yield subscription, circuit
 
     def _give_up(self, paused: list[SubscriptionTopology], error: BaseException) -> None:
-        """Have the source go on with what it was paused for; FailoverError where that is not known to be done."""
+        """Have the source go on with what was paused. FailoverError if it is not known to go on."""
         try:
             self._resume(paused)
         except PortError as unreached:
@@ -236,6 +242,7 @@ class Failover:
             ) from unreached
 
     def _resume(self, paused: list[SubscriptionTopology]) -> None:
+        """Close the circuits that a failover has paused in the source."""
         for subscription in paused:
             circuit = self._circuit(subscription)
             if circuit.state is CircuitState.PAUSED and circuit.reason.startswith(_PAUSED_BY):
@@ -246,13 +253,13 @@ class Failover:
         return self._theirs.ledger.standing(*_names(subscription)).circuit
 
     def _lagging(self) -> str:
-        """The first of the source's state or log that the target has not; nothing where it has all."""
+        """Name the first part of the source's state or log that the target has not. Empty if it has everything."""
         for subscription, owner in self.handed():
             stream = self._topology.stream(subscription.definition.stream)
             here, there = self._ports.log_of(stream), self._theirs.log_of(stream)
             for lane in self._lanes(subscription, owner.origin):
                 key = LaneKey(*_names(subscription), lane)
-                with suppress(LogError, UndecodableItemError):  # the lane stops, wherever it is delivered
+                with suppress(LogError, UndecodableItemError):  # such a lane stops in either Region
                     if self._ports.ledger.state(key) != self._theirs.ledger.state(key):
                         return f"the state of {subscription.name} in lane {lane}"
                     if here.tail(lane) != there.tail(lane):
@@ -263,10 +270,11 @@ class Failover:
 
     @staticmethod
     def _decided(ports: Ports, key: LaneKey) -> list[Settled]:
-        """What people decided about a lane's dead letters: without it a proof here would not except them."""
+        """Return what people decided about a lane's dead letters. Without that, a proof here would not except them."""
         return sorted(ports.ledger.settled(key), key=lambda one: (one.sequence, one.at_ms))
 
     def _ready(self, subscription: SubscriptionTopology, owner: Owner) -> Readiness:
+        """Tell from what state the target would go on with an origin's lanes."""
         stream = self._topology.stream(subscription.definition.stream)
         log = self._ports.log_of(stream)
         waiting = retrying = dead = 0
@@ -291,11 +299,12 @@ class Failover:
     def _missing(
         self, subscription: SubscriptionTopology, ends: dict[Lane, tuple[int, int]]
     ) -> tuple[int | None, int | None]:
+        """Count what the source has of the log, and of cursors, that is not here. None if it does not answer."""
         behind = repeated = 0
         log = self._theirs.log_of(self._topology.stream(subscription.definition.stream))
         try:
             for lane, (tail, reached) in ends.items():
-                with suppress(LogError, UndecodableItemError):  # unreadable there: not known of this lane
+                with suppress(LogError, UndecodableItemError):  # this lane is left out of the count
                     behind += max(0, self._tail(log, lane, tail).sequence - tail)
                     state = self._theirs.ledger.state(LaneKey(*_names(subscription), lane))
                     repeated += max(0, _reached(state) - reached)
@@ -307,7 +316,7 @@ class Failover:
         return believed_tail(log, lane, past=Sequence(past), now_ms=self._ports.clock.now_ms())
 
     def _ring(self, subscription: SubscriptionTopology, origin: Region) -> None:
-        """Ring every lane at once, and again when no function can believe any more that it is not the owner."""
+        """Ring every lane at once, and again when no function can still believe that this Region is not the owner."""
         now_ms, stream = self._ports.clock.now_ms(), StreamName(subscription.definition.stream)
         lanes = self._lanes(subscription, origin)
         bells = [Doorbell(stream, lane, ANY_TAIL, again=now_ms) for lane in lanes]
@@ -317,9 +326,9 @@ class Failover:
             self._ports.doorbells.ring_later(subscription.name, later, 2 * limits.CIRCUIT_CACHE_SECONDS)
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:
-        """What both Regions know of its owners, or the target alone where the source does not answer.
+        """Return what both Regions know of its owners; if the source does not answer, what the target knows.
 
-        A source that the stream is not in is not asked: it knows nothing of it, and nobody is granted to look there.
+        A source that does not have the stream is not asked: it knows nothing of it, and no role may look there.
         """
         here = self._ports.ledger.standing(*_names(subscription))
         if self._source not in subscription.regions:
@@ -333,11 +342,12 @@ class Failover:
     def _states(
         self, ports: Ports, subscription: SubscriptionTopology, origin: Region
     ) -> Iterator[LaneState]:
+        """Yield the state of each lane of an origin."""
         for lane in self._lanes(subscription, origin):
             try:
                 yield ports.ledger.state(LaneKey(*_names(subscription), lane))
             except UndecodableItemError:
-                continue  # its epoch is not known; the lane stops in any case
+                continue  # its epoch is unknown, but such a lane stops in any case
 
     def _lanes(self, subscription: SubscriptionTopology, origin: Region) -> list[Lane]:
         stream = self._topology.stream(subscription.definition.stream)

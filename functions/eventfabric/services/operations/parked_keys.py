@@ -1,4 +1,4 @@
-"""Parked keys: what a subscription has set aside, retried or dead, lane by lane. One read a lane."""
+"""Parked keys: what a subscription has set aside, retrying or dead, lane by lane. One read for each lane."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from eventfabric.topology import SubscriptionTopology
 
 @dataclass(frozen=True, slots=True)
 class ParkedKey:
-    """One parked key, and the lane that it stands in."""
+    """One parked key, and its lane."""
 
     lane: Lane
     parked: Parked
 
     @property
     def place(self) -> str:
-        """Where its first event stands: `<lane>@<sequence>`."""
+        """Place of its first event: `<lane>@<sequence>`."""
         return f"{self.lane}@{self.parked.first.sequence}"
 
 
@@ -41,8 +41,8 @@ def parked_keys(
 ) -> Iterator[ParkedKey]:
     """Yield the parked keys of the lanes that the ledger's Region delivers, lane by lane, in the order of the log.
 
-    Of a lane that was handed over and not taken over yet, those with which this Region goes on. `unreadable`: told of
-    each lane that cannot be read, which is left out; default: raise that.
+    If a lane was handed over and not taken over yet, these are the keys with which this Region will go on.
+    `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
     """
     stream, name = StreamName(subscription.definition.stream), SubscriptionName(subscription.name)
     for lane in lanes:

@@ -1,7 +1,8 @@
-"""Quarantine: an operator sets aside an item that does not belong to its lane, on record, to be looked at.
+"""Quarantine: an operator sets aside an item that does not belong to its lane, on record, so that it can be examined.
 
-Only what no reader could ever come to: an item far behind the lane's end, one that cannot be decoded, one that does not
-extend the record before it, or lies over it. What stands behind a hole is no such item: what is missing is restored.
+Only an item that no reader could ever come to may be set aside: one far after the lane's end, one that cannot be
+decoded, one that does not extend the record before it, or that lies over it. A record after a hole is not such an item:
+there the missing records are to be restored.
 """
 
 from eventfabric import limits
@@ -14,7 +15,7 @@ from eventfabric.services.lanes.lane_end import lane_end
 
 
 class Quarantine:
-    """The lanes of one log, in the Region in which they are written: a removal there replicates to all others."""
+    """Quarantine in the lanes of one log, in the Region that writes them: a removal there replicates to all others."""
 
     def __init__(self, log: Log, *, region: Region, clock: Clock) -> None:
         self._log = log
@@ -24,8 +25,9 @@ class Quarantine:
     def fault(self, lane: Lane, sequence: Sequence) -> str:
         """Say what is wrong with the item at a place.
 
-        QuarantineRefusedError: nothing is, or nothing stands there, or that is to be mended otherwise.
+        QuarantineRefusedError: nothing is wrong, or nothing stands there, or it is to be mended in another way.
         """
+        # No item is ever written by two Regions, not even to remove it.
         if lane.origin != self._region:
             raise QuarantineRefusedError(
                 lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
@@ -46,7 +48,7 @@ class Quarantine:
         return fault
 
     def set_aside(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Intervention:
-        """Move the item out of its lane; made again after it was interrupted, it goes on. Errors as `fault`."""
+        """Move the item out of its lane. After an interruption it may be called again. Raises the errors of `fault`."""
         by, reason = said("by", by), said("reason", reason)
         fault = self.fault(lane, sequence)
         why = f"{fault}; {reason}" if reason else fault
@@ -63,6 +65,7 @@ class Quarantine:
         raise QuarantineRefusedError(lane, sequence, "nothing stands there any more")
 
     def _fault(self, lane: Lane, sequence: Sequence) -> str | None:
+        """Say what is wrong with a record by the one before it. None if it continues that."""
         (record,) = self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1)).records
         try:
             before = self._log.tail(lane, before=sequence)

@@ -1,12 +1,12 @@
-"""Replay: one subscription's cursors in one Region, moved back; or another's, moved to where this one is to feed it.
+"""Replay: move one subscription's cursors in one Region back; or move another's to where this one is, to feed it.
 
     log       0 1 2 3 4 5 6 7 8 9              cursor 8, key a parked with [2, 5, 7]
     replay from 4                              cursor 4, replays until 8, key a parked with [2]
-                                               5 and 7 come again with the cursor, and wait behind 2 as before
+                                               5 and 7 come again with the cursor, and wait after 2 as before
 
-One commit a lane, conditional on the state that was read, and then a ring; so it meets a delivery that runs at the same
-time as two consumers would: one of them reads again. What waits in a parked key always stands before the cursor: what
-does not any more is dropped from the keys in that same commit, or it would be handled by both.
+It takes one commit a lane, conditional on the state that was read, followed by a ring. So if a delivery runs at the
+same time, the two meet like two consumers: one of them reads again. Events that wait in a parked key always stand
+before the cursor. Those that no longer do are dropped from the keys in that same commit, or both would handle them.
 """
 
 from collections.abc import Callable, Iterable
@@ -42,12 +42,12 @@ from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.ledger_commit import in_commits
 
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-"""`map`, or a pool's: what is asked of many lanes may be asked at once."""
+"""`map`, or a pool's: the calls for many lanes may be made at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a replay was asked for. `fresh`: the subscription that is fed has no cursor in any of the lanes."""
+    """The request of a replay. `fresh`: the subscription that is fed has no cursor in any of the lanes."""
 
     start: Start
     key: str | None = field(repr=False)
@@ -56,20 +56,20 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The state of a lane as it was read; `fed_until`: where the subscription stands from which it is fed, or 0."""
+    """The state of a lane as it was read. `fed_until`: the cursor of the subscription that it is fed from, or 0."""
 
     read: Cursor
     parked: dict[str, Parked]
     fed_until: Sequence
     is_taken_over: bool = True
-    """False: the lane was handed over to this Region, and what stands here is not what it goes on from."""
+    """False: the lane was handed over to this Region, and it does not go on from the state that stands here."""
 
 
 @dataclass(frozen=True, slots=True)
 class LanePlan:
-    """What a replay does to a lane: its cursor goes from `read` to `to`, and parked keys change with it.
+    """The plan of a replay for one lane: its cursor goes from `read` to `to`, and parked keys change with it.
 
-    `events`: how many are handed out again. `unreadable`: why the lane is left as it is, where it cannot be read.
+    `events`: how many are handed out again. `unreadable`: why the lane is left as it is, if it cannot be read.
     """
 
     asked: Asked
@@ -82,20 +82,20 @@ class LanePlan:
 
     @property
     def changes_anything(self) -> bool:
-        """Whether there is anything to do."""
+        """Tell if there is anything to do."""
         return bool(self.changes) or self.to != self.read
 
 
 @dataclass(frozen=True, slots=True)
 class LaneReplayed:
-    """What a replay did to a lane. `rung`: the lane delivers by itself; else with its next doorbell."""
+    """The result of a replay for one lane. `rung`: the lane was rung; else its next doorbell starts the replay."""
 
     plan: LanePlan
     rung: bool
 
 
 class Replay:
-    """A replay of one subscription in the Region of its ledger; `into`: the events go to that one instead."""
+    """A replay of one subscription in the Region of its ledger. `into`: the events go to that subscription instead."""
 
     def __init__(
         self,
@@ -139,10 +139,10 @@ class Replay:
         counts: bool = False,
         each: Each = map,
     ) -> list[LanePlan]:
-        """What is to be done to each lane, nothing of it done yet: one read a lane, and those that find the place.
+        """Plan what is to be done to each lane; nothing is done yet. One read a lane, and those that find the place.
 
-        `start` None: from the first event, of a subscription that has delivered nothing. `counts`: have `events` leave
-        out what the subscription does not want, which may read the log from `start` on.
+        `start` None: from the first event, for a subscription that has delivered nothing. `counts`: leave events that
+        the subscription does not want out of `events`, which may read the log from `start` on.
 
         Raises:
             ReplayRefusedError: it cannot be done; says which facts decided that.
@@ -167,7 +167,7 @@ class Replay:
         return list(each(self._counted, plans)) if counts and self._types is not None else plans
 
     def carry_out(self, plan: LanePlan) -> LaneReplayed:
-        """Do it to one lane, and ring it.
+        """Carry the plan of one lane out, and ring the lane.
 
         Raises:
             ReplayRefusedError: deliveries went on meanwhile, and it cannot be done any more; nothing is changed.
@@ -233,13 +233,13 @@ class Replay:
         has_begun = read.version > 0
         stays = LanePlan(asked, lane, read, read)
         if not (has_begun or asked.fresh):
-            return stays  # it begins by itself, and skips nothing
+            return stays  # the lane has not begun: it will begin by itself, and skip nothing
         end = self._log.tail(lane, before=read.sequence) if has_begun else self._tail(lane)
         is_ahead = has_begun and self._is_ahead(lane, read, end)
         if has_begun and end.sequence < read.sequence and not is_ahead:
-            return stays  # all that stood before the cursor has expired
+            return stays  # everything before the cursor has expired
         now_ms, retention_seconds = self._clock.now_ms(), self._stream.retention_seconds
-        region = lane.origin if has_begun else self._ledger.region  # all up to a cursor was here
+        region = lane.origin if has_begun else self._ledger.region  # all records up to a cursor were here
         kept = kept_in(lane, region, retention_seconds=retention_seconds, now_ms=now_ms)
         found = locate(self._log, lane, asked.start, end=end, kept=kept)
         if found is None:
@@ -255,7 +255,7 @@ class Replay:
         )
         self._check_changes(lane, changes, f"hold events from sequence {found.sequence} on")
         until = Sequence(max(read.sequence, read.replay_until, seen.fed_until))
-        if is_ahead:  # what comes behind the end now is published anew, and no replay
+        if is_ahead:  # events after the lane's end are published anew, and are no replays
             until = end.sequence
         replay_until = until if until > found.sequence else Sequence(0)
         to = replace(
@@ -265,7 +265,7 @@ class Replay:
         return LanePlan(asked, lane, read, to, changes, max(0, replay_until - found.sequence))
 
     def _plan_key(self, plan: LanePlan, found: Cursor, parked: dict[str, Parked], key: str) -> LanePlan:
-        """Its events up to the cursor wait from now on, and are due; what comes later waits behind them."""
+        """Have the key's events up to the cursor wait, due now. Later events of the key wait after them."""
         lane, read = plan.lane, plan.read
         for each in parked.values():
             if each.key == key:
@@ -323,14 +323,14 @@ class Replay:
             )
 
     def _places(self, lane: Lane, cursor: Cursor, key: str) -> list[Place]:
-        """Where the events of a key stand that are replays for this cursor."""
+        """Return the places of a key's events that are replays for this cursor."""
         places: list[Place] = []
         for stretch in self._stretches(lane, cursor):
             places += [stretch.place(at) for at, event in enumerate(stretch.events) if event.key == key]
         return places
 
     def _stretches(self, lane: Lane, cursor: Cursor) -> Iterable[Stretch]:
-        """The replays of a cursor, a page at a time; LogError where they cannot be read."""
+        """Yield the replays of a cursor, a page at a time. LogError if they cannot be read."""
         ledger, key = ledger_of(self._ledger, self.target, lane.origin), self._key(self.target, lane)
         alone = ledger.region if self._owners[lane.origin] is None else None
         copies = BatchCopies(ledger, key, ledger.state(key), alone)
@@ -350,11 +350,11 @@ class Replay:
             return plan
         try:
             return replace(plan, events=sum(len(each.events) for each in self._stretches(plan.lane, plan.to)))
-        except LogError as error:  # the deliveries of that lane stop there, too
+        except LogError as error:  # deliveries of that lane stop there, too
             return LanePlan(plan.asked, plan.lane, plan.read, plan.read, unreadable=str(error))
 
     def _check(self, plans: list[LanePlan], asked: Asked, each: Each) -> None:
-        """Refuse what was asked for wrongly."""
+        """Refuse a wrong request."""
         nothing = not any(plan.changes_anything for plan in plans)
         if isinstance(asked.start, AtSequence) and asked.start.sequence and (nothing or asked.fresh):
             tails: list[Sequence] = list(each(lambda plan: self._tail(plan.lane).sequence, plans))
@@ -371,7 +371,7 @@ class Replay:
             )
 
     def _is_ahead(self, lane: Lane, read: Cursor, end: Tail) -> bool:
-        """Tell a lane that was made anew behind its cursor from one of which all up to the cursor has expired."""
+        """Tell if the lane was made anew and ends before its cursor, rather than that its records have expired."""
         if end.sequence >= read.sequence or (
             end == EMPTY_TAIL and self._stream.retention_seconds is not None
         ):
@@ -386,5 +386,5 @@ class Replay:
 
 
 def _rest(place: Place, end: Sequence) -> Rest:
-    """What waits from a place on, all of it replays up to the end."""
+    """Return what waits from a place on. All of it up to `end` are replays."""
     return Rest(place.base, place.sequence).joined_by(place, end)

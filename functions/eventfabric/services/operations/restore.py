@@ -1,11 +1,11 @@
-"""Restore: one record of a lane comes back from a copy of its table, proven by the chain on both sides.
+"""Restore: put one record of a lane back from a copy of its table, proven by the chain on both sides.
 
     log    [ 30 ]──[ 40 ]      ?         [ 52 ]──[ 60 ]     47 and 50 are lost, or are not what they were
     copy           [ 40 ]──[ 47 ]──[ 50 ]                   each continues the one before it, and 52 continues 50
 
-A record's chain is computed over the chain before it, so anybody can make a record that continues another; but what
-stands behind a record was computed over *its* chain, and fits no other record. So the record behind it decides, or,
-where all of those are lost as well, a cursor or a mark of reconciliation that carries the chain there.
+A record's chain is computed over the chain before it, so anybody can make a record that continues another. But the
+record after it was computed over *its* chain, and fits no other record. So the record after it decides. If all of those
+are lost as well, a cursor or a mark of reconciliation decides that carries the chain there.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -25,17 +25,17 @@ class Copy(Protocol):
     """A copy of a stream's table: restored to a point in time, or exported. A Log is one."""
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
-        """As `ports.Log.read`."""
+        """See `ports.Log.read`."""
         ...
 
 
 Seen = Callable[[Lane], Collection[Seam]]
-"""Where cursors and reconciliation stood in a lane, and with which chain."""
+"""Look-up of the places where cursors and reconciliation stood in a lane, each with its chain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restorable:
-    """A record that is proven to belong there. `replaces`: what is wrong with what stands there, if anything does."""
+    """A record that is proven to belong in its place. `replaces`: what is wrong with the item there, if any is."""
 
     record: Record
     proof: str
@@ -43,7 +43,7 @@ class Restorable:
 
 
 class Restore:
-    """The lanes of one log, in the Region in which they are written: what is put there replicates to all others."""
+    """Restores in the lanes of one log, in the Region that writes them: a record put there replicates to all others."""
 
     def __init__(self, log: Log, *, region: Region, copy: Copy, seen: Seen, clock: Clock) -> None:
         self._log = log
@@ -53,7 +53,7 @@ class Restore:
         self._clock = clock
 
     def look(self, lane: Lane, sequence: Sequence) -> Restorable:
-        """Find the record in the copy, and prove that it is what was appended at that place; changes nothing.
+        """Find the record in the copy, and prove that it was appended at that place. Changes nothing.
 
         RestoreRefusedError: it is there already, the copy does not have it, or the chain does not prove it.
         """
@@ -65,15 +65,16 @@ class Restore:
             ) from error
 
     def restore(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Restorable:
-        """Put the record back, byte for byte, on record; made again after it was interrupted, it goes on.
+        """Put the record back, byte for byte, on record. After an interruption it may be called again.
 
-        A record that is wrong is set aside first, and kept. Errors as `look`.
+        A wrong record is set aside first, and kept. Raises the errors of `look`.
         """
         by, reason = said("by", by), said("reason", reason)
         found = self.look(lane, sequence)
         now_ms = self._clock.now_ms()
         why = f"{found.proof}; {reason}" if reason else found.proof
         self._log.note(Intervention(lane, sequence, by, why, now_ms, InterventionKind.RESTORED))
+        # The wrong record is evidence, so it is kept beside the lane.
         if found.replaces:
             why = f"{found.replaces}; the one restored stands in its place"
             self._log.set_aside(Intervention(lane, sequence, by, why, now_ms))
@@ -83,6 +84,7 @@ class Restore:
         return found
 
     def _look(self, lane: Lane, sequence: Sequence) -> Restorable:
+        """Find the record and its proof. Raises LogError if the log or the copy cannot be read."""
         if lane.origin != self._region:
             raise RestoreRefusedError(
                 lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
@@ -101,6 +103,7 @@ class Restore:
         if record.expires_at is not None and record.expires_at <= now_seconds:
             raise RestoreRefusedError(lane, sequence, "it has expired, or is about to")
         behind = self._behind(lane, sequence)
+        # A record published at a lane's end where others had been lost is good, whatever the copy has.
         if isinstance(present, Record) and _is_good(present, before, behind):
             raise RestoreRefusedError(
                 lane, sequence, "what stands there continues the lane: it is the lane's own"
@@ -113,7 +116,8 @@ class Restore:
         return Restorable(record, proof, _fault(present, record))
 
     def _of_copy(self, lane: Lane, sequence: Sequence) -> tuple[Record | None, list[Record]]:
-        """What the copy has right before the place, and all that continues without a gap from there on."""
+        """Return the copy's record right before the place, and all its records that follow from there without a gap."""
+        # The record before the place cannot begin earlier.
         start = max(0, sequence - limits.RECORD_EVENTS_MAX)
         earlier: Record | None = None
         run: list[Record] = []
@@ -129,6 +133,7 @@ class Restore:
         return earlier, run
 
     def _records(self, lane: Lane, start: Sequence) -> Iterator[Record]:
+        """Yield the copy's records from a sequence on, but none that is far away."""
         end = start + limits.FAR_EVENTS
         while start < end:
             page = self._copy.read(lane, start, records_max=limits.PAGE_RECORDS_MAX, before=Sequence(end))
@@ -138,7 +143,7 @@ class Restore:
             start = Sequence(page.records[-1].sequence + 1)
 
     def _present(self, lane: Lane, sequence: Sequence) -> Record | str | None:
-        """The record that stands there, or why it cannot be read."""
+        """Return the record that stands there, or why it cannot be read."""
         try:
             page = self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1))
         except LogError as error:
@@ -146,18 +151,20 @@ class Restore:
         return page.records[0] if page.records else None
 
     def _behind(self, lane: Lane, sequence: Sequence) -> Record | None:
+        """Return the record that stands next in the log, unless that is far away."""
         page = self._log.read(lane, Sequence(sequence + 1), records_max=1)
         found = page.records[0] if page.records else None
         is_far = found is not None and found.sequence - sequence > limits.FAR_EVENTS
         return None if is_far else found
 
     def _proof(self, run: list[Record], before: Tail, behind: Record | None) -> str:
-        """What binds the first record of the run from behind; a skip before it was made for one record alone."""
+        """Say what binds the run's first record to what comes after. A skip before it was made for one record alone."""
         record = run[0]
         if is_pin(before.chain) and before.sequence == record.sequence and record.extends(before.chain):
             return "which was skipped, and names it"
         seen = {(one.sequence, one.chain) for one in self._seen(record.lane)}
         earlier: Record | None = None
+        # Several records in a row may be lost. What stands after the copy's whole run proves all of them.
         for one in run:
             if earlier is not None and not one.extends(earlier.chain):
                 raise RestoreRefusedError(
@@ -174,6 +181,7 @@ class Restore:
 
 
 def _bound(record: Record, last: Record, behind: Record) -> str:
+    """Say that the log's next record continues the run, or refuse."""
     if last.tail.sequence > behind.sequence:
         reason = f"the copy's {last.sequence} lies over {behind.sequence}, which stands in the log"
     elif not behind.extends(last.chain):
@@ -184,13 +192,14 @@ def _bound(record: Record, last: Record, behind: Record) -> str:
 
 
 def _nothing_binds(end: Sequence, behind: Record | None) -> str:
+    """Say why nothing after the run proves it."""
     if behind is None:
         return f"nothing stands behind it, and no cursor was seen at {end} or before: nothing proves it"
     return f"the copy ends at {end}, and the next record stands at {behind.sequence}: nothing proves it"
 
 
 def _before(record: Record, before: Tail, earlier: Record | None) -> str:
-    """What binds a record to the one before it, in the log or, where that is lost or wrong as well, in the copy."""
+    """Say what binds a record to the one before it, in the log; if that is lost or wrong as well, in the copy."""
     is_next = before.sequence == record.sequence
     if is_next and record.extends(before.chain):
         return "continues the record before it" if record.sequence else "is the lane's first record"
@@ -205,13 +214,14 @@ def _before(record: Record, before: Tail, earlier: Record | None) -> str:
 
 
 def _is_good(present: Record, before: Tail, behind: Record | None) -> bool:
-    """Tell a record that the chain takes for the lane's own, as far as there is one."""
+    """Tell if the chain, as far as there is one, accepts a record as the lane's own."""
     if present.sequence != before.sequence or not present.extends(before.chain):
         return False
     return behind is None or (behind.sequence == present.tail.sequence and behind.extends(present.chain))
 
 
 def _fault(present: Record | str | None, record: Record) -> str:
+    """Say what is wrong with the item that stands in a record's place. Empty if there is none."""
     if present is None:
         return ""
     if isinstance(present, str):

@@ -1,4 +1,4 @@
-"""Seams: where cursors and reconciliation stood in a lane, each with the chain that led there."""
+"""Seams: places where cursors and reconciliation stood in a lane, each with the chain that led there."""
 
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
@@ -8,7 +8,7 @@ from eventfabric.topology import StreamTopology
 
 
 def seams_seen(stream: StreamTopology, lane: Lane, *, ledger: Ledger) -> set[Seam]:
-    """Collect what this Region's ledger knows of a lane's chain: one read for reconciliation, one a subscription.
+    """Collect what this Region's ledger knows of a lane's chain. One read for reconciliation, one a subscription.
 
     The beginning of the lane, which every cursor knows, is left out. UndecodableItemError.
     """

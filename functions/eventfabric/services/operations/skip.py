@@ -1,11 +1,11 @@
-"""Skip: a lane goes on past records that are lost for good, by an operator's decision, on record.
+"""Skip: by an operator's decision, on record, a lane goes on past records that are lost for good.
 
     log    [ 30 ]──[ 40 ]      ?         [ 52 ]──[ 60 ]     47 to 51 are lost: no Region has them, nor has a backup
            [ 30 ]──[ 40 ]──[ skip ]──────[ 52 ]──[ 60 ]     the skip stands in their place, and replicates as they would
 
-The skip is a record without events: it continues the record before it, and says which one stands behind it. So whoever
-reads the log comes past it without looking anywhere else, in every Region, and nothing else leads past a hole. It is
-never taken back: a record restored later would stand before cursors that never handed it out.
+The skip is a record without events. It continues the record before it, and names the one after it. So every reader in
+every Region passes it without reading anything else, and nothing else leads past a hole. It is never taken back: a
+record that was restored later would stand before cursors that never handed it out.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,9 +24,10 @@ from eventfabric.services.operations.restore import Seen
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What is lost of a lane: every sequence from `start.sequence` on and before `until.sequence`.
+    """The lost part of a lane: every sequence from `start.sequence` on and before `until.sequence`.
 
-    `chain`: with which the lane goes on behind it. `behind`: the record that does; None: the lost ones were its last.
+    `chain`: the chain with which the lane goes on after it. `behind`: the record that does; None: the lost ones were
+    its last.
     """
 
     start: Tail
@@ -36,12 +37,12 @@ class Gap:
 
     @property
     def events(self) -> int:
-        """How many events are lost."""
+        """Number of lost events."""
         return self.until.sequence - self.start.sequence
 
 
 class Skip:
-    """The lanes of one log, in the Region in which they are written. `elsewhere`: the logs of the other Regions."""
+    """Skips in the lanes of one log, in the Region that writes them. `elsewhere`: the logs of the other Regions."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Skip:
         self._clock = clock
 
     def look(self, lane: Lane, sequence: Sequence) -> Gap:
-        """Find what is lost from a sequence on, and that nobody has it; changes nothing.
+        """Find what is lost from a sequence on, and make sure that no Region has it. Changes nothing.
 
         SkipRefusedError: nothing is missing there, or it has expired, or a Region has it or does not answer.
         """
@@ -78,13 +79,14 @@ class Skip:
         return gap
 
     def skip(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Gap:
-        """Have the lane go on past what is lost; made again after it was interrupted, it goes on. Errors as `look`."""
+        """Have the lane go on past what is lost. After an interruption it may be called again. Errors as for `look`."""
         if not reason.strip():
             raise SkipRefusedError(lane, sequence, "say --reason: it stays on record")
         by, reason = said("by", by), said("reason", reason)
         gap = self.look(lane, sequence)
         now_ms = self._clock.now_ms()
         why = f"{gap.events:,} events before {gap.until.sequence} are lost; {reason}"
+        # On record before the deed, so that no skip can stand without it.
         self._log.note(Intervention(lane, sequence, by, why, now_ms, InterventionKind.SKIPPED))
         record = skip_at(
             gap.start, lane, until=gap.until, chain=gap.chain,
@@ -95,6 +97,7 @@ class Skip:
         return gap
 
     def _gap(self, lane: Lane, sequence: Sequence) -> Gap:
+        """Find the lost part of a lane that begins at a sequence."""
         start = self._log.tail(lane, before=sequence)
         page = self._log.read(lane, sequence, records_max=1)
         behind = page.records[0] if page.records else None
@@ -112,6 +115,7 @@ class Skip:
                 sequence,
                 f"what stands at {behind.sequence} is too far away: set it aside (lanes quarantine)",
             )
+        # Records that have expired are no loss, and need no operator.
         kept = kept_in(
             lane, self._region, retention_seconds=self._retention_seconds, now_ms=self._clock.now_ms()
         )
@@ -120,12 +124,13 @@ class Skip:
                 lane, sequence, "it has expired: each subscription's on_expired says what it does"
             )
         until = Tail(behind.sequence, behind.chain, behind.time)
+        # If a cursor or a mark carries the lost chain, it stays whole. Else the skip pins the next record.
         chains = {one.chain for one in self._seen(lane) if one.sequence == behind.sequence and one.chain}
         known = next((chain for chain in sorted(chains) if behind.extends(chain)), pin_of(behind))
         return Gap(start, until, known, behind)
 
     def _end(self, lane: Lane, start: Tail) -> Gap:
-        """What is lost at the end of a lane, by what cursors and reconciliation know of it."""
+        """Find what is lost at the end of a lane, by what cursors and reconciliation know of it."""
         seen = {
             one
             for one in self._seen(lane)
@@ -140,6 +145,7 @@ class Skip:
         return Gap(start, until, until.chain, None)
 
     def _expires_at(self, gap: Gap) -> int | None:
+        """Return when the skip may expire: with the record after it, else by the retention."""
         if gap.behind is not None:
             return gap.behind.expires_at
         if self._retention_seconds is None:
@@ -147,7 +153,7 @@ class Skip:
         return max(to_ms(gap.until.time) // 1000 + self._retention_seconds, gap.start.expires_at or 0)
 
     def _refuse_what_is_kept(self, lane: Lane, gap: Gap, region: Region) -> None:
-        """Refuse to go past what another Region has: an acknowledged event is not lost while it stands anywhere."""
+        """Refuse to go past a record that another Region has: an event is not lost while any Region has it."""
         start, end = gap.start.sequence, gap.until.sequence
         try:
             page = self._elsewhere[region]().read(lane, start, records_max=1, before=end)

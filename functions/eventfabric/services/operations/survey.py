@@ -1,4 +1,4 @@
-"""Survey: where every lane stands for a subscription, and another ring for those that lag. Repairs nothing else."""
+"""Survey: list where every lane stands for a subscription, and ring again for those that lag. Repairs nothing else."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class LaneStanding:
 
     @property
     def lag(self) -> int:
-        """Events that are in the log and not yet delivered."""
+        """Number of events that are in the log and not yet delivered."""
         return max(0, self.tail.sequence - self.cursor.sequence)
 
 
@@ -45,9 +45,9 @@ def survey(
     standing: Standing,
     unreadable: Unreadable = insist,
 ) -> Iterator[LaneStanding]:
-    """Where the lanes stand that the ledger's Region delivers for a subscription, by its standing: one read a lane.
+    """Yield how lanes stand that the ledger's Region delivers for a subscription, by its standing. One read a lane.
 
-    `unreadable`: told of each lane that cannot be read, which is left out; default: raise that.
+    `unreadable`: told of each lane that cannot be read, which is left out; default: raise that error.
     """
     name = SubscriptionName(subscription.name)
     for lane, tail in tails.items():
@@ -63,7 +63,7 @@ def survey(
 
 
 def ring_again(standings: Iterable[LaneStanding], *, doorbells: Doorbells, now_ms: int) -> list[LaneStanding]:
-    """Ring for every lane that lags; returns those that were rung.
+    """Ring for every lane that lags. Return those that were rung.
 
     The minute is part of the deduplication id, so that the queue does not take this ring for the one that was lost.
     """

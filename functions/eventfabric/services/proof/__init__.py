@@ -1,1 +1,1 @@
-"""Proof: say what was delivered, and hold it against the log."""
+"""Proof: compare what was delivered with the log."""

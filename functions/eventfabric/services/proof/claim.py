@@ -1,6 +1,6 @@
-"""Claim: what one subscription's cursor says of a lane, held against the lane's trail; and what it excepts.
+"""Claim: compare what one subscription's cursor says of a lane with the lane's trail, and name the exceptions.
 
-A cursor carries the chain of the record before its `base`. That chain was computed over all records before it, so where
+A cursor carries the chain of the record before its `base`. That chain was computed over all records before it. So if
 the log has the same chain at the same place, the log up to there is what was handled, record by record.
 """
 
@@ -24,9 +24,10 @@ _KINDS = {"discarded": ExceptionKind.DISCARDED, "edited": ExceptionKind.EDITED}
 
 
 class Claim:
-    """One cursor. `end`: how far it needs the log; `wrong`: what contradicts it, once that is found.
+    """The claim of one cursor. `end`: how far it needs the log; `wrong`: what contradicts it, once that is found.
 
-    Who walks the trail tells it of the trail's start, of every record, of what ended the walk, and of its end.
+    The caller that walks the trail tells it of the trail's start, of every record, of an error that ends the walk, and
+    of the trail's end.
     """
 
     def __init__(
@@ -40,12 +41,12 @@ class Claim:
         types: frozenset[str] | None = None,
         elsewhere: Callable[[Record], str] = lambda record: "",
     ) -> None:
-        """`elsewhere`: where a record's batch is delivered, if that is not here."""
+        """`elsewhere`: returns where a record's batch is delivered, if that is not here."""
         self.end = Sequence(max(cursor.sequence, cursor.replay_until))
         self.wrong: Finding | None = None
         self._key, self._region, self._cursor = key, region, cursor
         self._sees_from = sees_from
-        # What a replay went back behind is to come again, whatever was decided about it.
+        # Events that a replay has gone back over will come again, whatever was decided about them before.
         each, self._ranges = list[Exempt](), list[ExemptRange]()
         for one in exceptions:
             if isinstance(one, ExemptRange):
@@ -62,15 +63,15 @@ class Claim:
 
     @property
     def wants_successor(self) -> bool:
-        """Whether a record behind `end` says more: the one that the cursor is in is bound by that."""
+        """Tell if a record after `end` says more: it binds the record that the cursor stands in."""
         return self._is_partial and self._holder_end is not None
 
     def start(self, trail: Trail) -> None:
-        """Nothing was walked yet."""
+        """Compare the cursor with the trail's start, before any record is walked."""
         self._compare(trail.at, trail.first)
 
     def meet(self, trail: Trail, record: Record) -> None:
-        """A record was verified."""
+        """Take in a record that was verified."""
         cursor = self._cursor
         if trail.before.chain is None:
             self._met_oldest(trail.before.sequence, record)
@@ -81,7 +82,7 @@ class Claim:
             if cursor.sequence >= trail.at.sequence:
                 self._broken(f"it stands at {cursor.sequence}, in a record that ends at {trail.at.sequence}")
         if record.is_skip and record.sequence < cursor.base < trail.at.sequence:
-            self._first = trail.first  # it had come to one of the lost records
+            self._first = trail.first  # the cursor had come to one of the lost records
         self._compare(trail.at, trail.first)
         if self._first is None and cursor.base < trail.at.sequence:
             self._broken(f"its record begins at {cursor.base}, where the log has none")
@@ -89,7 +90,8 @@ class Claim:
             self._except(record)
 
     def stop(self, error: LogError) -> None:
-        """The trail goes no further."""
+        """Take in the error at which the trail ended."""
+        # The record in the middle of which a cursor stands is bound only by the one after it.
         bound = max(self.end, Sequence((self._holder_end or 0) + 1) if self._is_partial else self.end)
         if self._first is None or error.sequence < bound:
             missing = isinstance(error, MissingRecordError)
@@ -100,12 +102,12 @@ class Claim:
             )
 
     def finish(self, trail: Trail, tail: Sequence) -> None:
-        """The trail is at its end; the lane's is at `tail`."""
+        """Take in the end of the trail. The lane's end is at `tail`."""
         at = trail.at.sequence
         if self._first is None and at == self._cursor.base and is_pin(trail.at.chain):
             self._first = (
                 trail.first
-            )  # what stands behind tells, and is verified against the cursor when it is read
+            )  # it ends in a skip: the record after that is compared with the cursor once it is read
         if at >= self.end:
             return
         if tail > at and trail.may_have_expired:
@@ -119,7 +121,7 @@ class Claim:
             )  # fmt: skip
 
     def proof(self) -> LaneProof:
-        """What came of it."""
+        """Return the proof, with everything that was found."""
         cursor = self._cursor
         first = cursor.sequence if self._first is None else min(self._first, cursor.sequence)
         return LaneProof(
@@ -128,13 +130,13 @@ class Claim:
         )  # fmt: skip
 
     def contradict_back(self, stood_at: int) -> None:
-        """A reconciliation saw it further on, and nobody replays."""
+        """Note that a reconciliation saw the cursor further on, although no replay moved it back."""
         self._contradict(
             FindingKind.CURSOR_BACK, self._cursor.sequence, f"it stood at {stood_at} when it was reconciled"
         )
 
     def _met_oldest(self, oldest: Sequence, record: Record) -> None:
-        """Everything before this record has expired: a cursor that stands there is bound to nothing behind it."""
+        """Take in the oldest record that is kept. A cursor that stands there is bound to nothing before it."""
         cursor = self._cursor
         if cursor.base < oldest:
             if cursor.sequence > oldest:
@@ -148,31 +150,35 @@ class Claim:
                 self._broken(f"the record at {cursor.base} does not follow on what was handled")
 
     def _met_behind_skip(self, first: Sequence, record: Record) -> None:
-        """The cursor was there before the records before it were lost: its chain is theirs, or the skip's."""
+        """Take in the record after a skip, at which the cursor stood before the records were lost.
+
+        The cursor's chain is that of the lost records, or of the skip.
+        """
         self._first = first
         if not record.extends(self._cursor.chain):
             self._broken(f"the record at {self._cursor.base} does not follow on what was handled")
 
     def _lost_holder(self) -> None:
-        """The record that the cursor stands in or behind has expired, unless it was met."""
+        """Take it that the record in which or after which the cursor stands has expired, unless it was met."""
         cursor = self._cursor
         if self._first is None or (self._is_partial and self._holder_end is None):
             self._first = cursor.sequence
 
     def _compare(self, seam: Seam, first: Sequence) -> None:
+        """Compare the cursor's chain with the log's, if the trail has come to the cursor's base."""
         cursor = self._cursor
         if self._first is not None or seam.sequence != cursor.base:
             return
         if is_pin(seam.chain) and seam.chain != cursor.chain:
-            return  # the record behind it decides
+            return  # the record after the skip decides
         self._first = first
         if (
             seam.chain != cursor.chain
-        ):  # a cursor without one, too: it is for where the record before has expired
+        ):  # a cursor without a chain, too: there may be one only after an expired record
             self._broken(f"what was handled up to {cursor.base} is not what the log has: other chains")
 
     def _except(self, record: Record) -> None:
-        """Name the exceptions of a record by what it holds."""
+        """Name the exceptions that stand in a record, by what the record holds."""
         if record.is_skip:
             self._except_skip(record)
         where, end = self._elsewhere(record), record.tail.sequence
@@ -198,7 +204,7 @@ class Claim:
             ]
 
     def _except_skip(self, record: Record) -> None:
-        """Name what is lost of what this subscription was to handle, as one exception."""
+        """Name the lost events that this subscription was to handle, as one exception."""
         start = max(record.sequence, self._cursor.began)
         events = min(record.tail.sequence, self._cursor.sequence) - start
         if events > 0:
@@ -209,7 +215,7 @@ class Claim:
     def _in_ranges(
         self, record: Record, events: list[Event], ranges: list[ExemptRange]
     ) -> dict[Sequence, Exempt]:
-        """The events of a record that are excepted with others of their key; what waits again counts as waiting."""
+        """Find a record's events that are excepted with others of their key. One that waits again counts as waiting."""
         found: dict[Sequence, Exempt] = {}
         for at, event in enumerate(events if ranges else ()):
             sequence = Sequence(record.sequence + at)
@@ -223,10 +229,11 @@ class Claim:
         return found
 
     def _broken(self, detail: str) -> None:
+        """Note that the cursor contradicts the log."""
         self._contradict(FindingKind.CURSOR_BROKEN, self._cursor.sequence, detail)
 
     def _contradict(self, kind: FindingKind, sequence: Sequence, detail: str) -> None:
-        """The first contradiction counts: what is behind it may follow from it."""
+        """Keep the first contradiction: later ones may follow from it."""
         if self.wrong is None:
             key = self._key
             self.wrong = Finding(
@@ -237,7 +244,10 @@ class Claim:
 def exceptions_of(
     parked: Iterable[Parked], settled: Iterable[Settled], *, end: Sequence
 ) -> Iterator[Exempt | ExemptRange]:
-    """What a lane's parked keys, and what people decided about its dead letters, except. `end`: of its cursor."""
+    """Yield the exceptions that a lane's parked keys make, and people's decisions about its dead letters.
+
+    `end`: the end of the cursor.
+    """
     current: set[Sequence] = set()
     for key in parked:
         for one in _waiting(key):
@@ -249,7 +259,7 @@ def exceptions_of(
         kind = _KINDS[decided.action]
         if (
             kind is ExceptionKind.EDITED or decided.sequence not in current
-        ):  # dropped once, replayed, and here again
+        ):  # else it was dropped, then replayed, and waits again
             failure = decided.failure
             yield Exempt(
                 kind, decided.sequence, failure.error_type, decided.at_ms, failure.event_id, by=decided.by
@@ -259,6 +269,7 @@ def exceptions_of(
 
 
 def _dropped(decided: Settled, dropped: Dropped, current: set[Sequence]) -> Iterator[Exempt | ExemptRange]:
+    """Yield the exceptions for events that were dropped with a dead letter."""
     why = f"with {decided.sequence}, behind which it waited"
     for sequence in dropped.sequences:
         if sequence not in current:
@@ -271,6 +282,7 @@ def _dropped(decided: Settled, dropped: Dropped, current: set[Sequence]) -> Iter
 
 
 def _waiting(parked: Parked) -> Iterator[Exempt]:
+    """Yield the exceptions for the events that a parked key lists."""
     failure, first = parked.failure, parked.first
     is_dead = parked.state is ParkedState.DEAD
     for place in parked.waiting:
@@ -284,7 +296,7 @@ def _waiting(parked: Parked) -> Iterator[Exempt]:
 
 
 def _behind(parked: Parked, place: Place) -> Exempt:
-    """An event that waits behind the first of its key, or is to be handed out again."""
+    """Make the exception for an event that waits after the first of its key, or is to be handed out again."""
     failure = parked.failure
     if place.replay and failure.error_type == REPLAYED:
         return Exempt(ExceptionKind.REPLAYING, place.sequence, failure.hint, failure.first_ms, key=parked.key)
@@ -294,7 +306,7 @@ def _behind(parked: Parked, place: Place) -> Exempt:
 
 
 def _events_of(record: Record) -> list[Event]:
-    """Its events; none where this version cannot read them, which their chain does not mind."""
+    """Return a record's events; none if this version cannot read them, which the chain does not need."""
     try:
         return unpack(record)
     except LogError:
@@ -302,6 +314,7 @@ def _events_of(record: Record) -> list[Event]:
 
 
 def _named(one: Exempt, record: Record, events: list[Event]) -> Exempt:
+    """Return the exception with id and key of its event, if the record has that."""
     index = one.sequence - record.sequence
     if not 0 <= index < len(events):
         return one

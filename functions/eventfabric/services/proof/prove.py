@@ -1,4 +1,4 @@
-"""Prove: that what a subscription handled is the log, lane by lane, and with which exceptions. Changes nothing.
+"""Prove: show that a subscription handled exactly the log, lane by lane, and with which exceptions. Changes nothing.
 
     the log of a lane     [ 0 ]──[ 3 ]──[ 4 ]──[ 9 ]──[ 12 ] ...      every link computed anew, the lane read once
                                              │      │
@@ -6,7 +6,7 @@
     audit                        chain y before 12 ─┘
 
 A record that was changed, removed, inserted, doubled or moved anywhere before a cursor breaks a link, or the chain at
-the cursor. Memory follows the exceptions, never the log.
+the cursor. Memory grows with the exceptions, never with the log.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ Watch = Callable[[int], None]
 
 
 class Prover:
-    """Some subscriptions of one stream, as far as one Region delivers them. Its lanes may be proven at once."""
+    """Prover of subscriptions of one stream, as one Region delivers them. Its lanes may be proven in parallel."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Prover:
         *,
         lane: Lane | None = None,
     ) -> None:
-        """Reads who delivers what. `lane`: only this one; SettingError: the stream has no such lane."""
+        """Read who delivers what. `lane`: only this one; SettingError: the stream has no such lane."""
         self.stream = stream
         self._name = StreamName(stream.name)
         self._ports = ports
@@ -54,7 +54,7 @@ class Prover:
         every = lanes_of(stream)
         if lane is not None and lane not in every:
             raise SettingError("lane", str(lane), f"{every[0]} to {every[-1]}")
-        # Before any cursor is read: what reconciliation saw of one is then older than the cursor.
+        # Read before any cursor, so that what reconciliation saw of a cursor is older than the cursor.
         self._marks: dict[Region, Marks] = {
             origin: ports.ledger.marks(self._name, origin) for origin in {one.origin for one in every}
         }
@@ -68,6 +68,7 @@ class Prover:
         ]
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing | UndecodableItemError:
+        """Return a subscription's standing, or why it cannot be read."""
         try:
             return Standings(subscription, ledger=self._ports.ledger, clock=self._ports.clock).read()
         except UndecodableItemError as error:
@@ -76,17 +77,17 @@ class Prover:
     def _delivers(
         self, subscription: SubscriptionTopology, lane: Lane, standing: Standing | UndecodableItemError
     ) -> bool:
-        """Whether this Region delivers the lane; where that cannot be read, it is not proven that it does not."""
+        """Tell if this Region delivers the lane. True if that cannot be read: it is not proven that it does not."""
         if isinstance(standing, UndecodableItemError):
             return True
         return is_delivered_by(self._region, subscription, lane.origin, standing)
 
     def prove(self, lane: Lane, *, watch: Watch = lambda events: None) -> list[LaneProof]:
-        """One proof for each subscription that has a cursor in the lane; whatever it comes to, it is in the proof.
+        """Return a proof for each subscription that has a cursor in the lane. Whatever is wrong is said in the proof.
 
-        One read of the state for each subscription, the lane's log once, up to the furthest cursor, and what a cursor
-        comes to next. A lane in which nothing was handled is left out, unless it is stuck. `watch`: told of the events
-        of each record that is verified.
+        One read of the state for each subscription, one pass through the lane's log up to the furthest cursor, and
+        reads of what a cursor comes to next. A lane in which nothing was handled is left out, unless it is stuck.
+        `watch`: told of the number of events of each record that is verified.
         """
         claims: list[Claim] = []
         unread: list[LaneProof] = []
@@ -107,6 +108,7 @@ class Prover:
         return [*(proof for proof in found if proof.cursor.version or proof.wrong or proof.stuck), *unread]
 
     def _with_what_is_ahead(self, proof: LaneProof) -> LaneProof:
+        """Add what stands in the log ahead of the cursor."""
         definition = next(one.definition for one, _ in self._standings if one.name == proof.subscription)
         lane, now_ms = proof.lane, self._ports.clock.now_ms()
         known = self._marks[lane.origin]
@@ -119,19 +121,19 @@ class Prover:
         return replace(proof, tail=ahead.tail, waits_since_ms=ahead.since_ms, stuck=ahead.stuck)
 
     def interventions(self) -> list[Intervention]:
-        """What operators did to the lanes: one read a lane."""
+        """Return what operators did to the lanes. One read for each lane."""
         return [one for lane in self.lanes for one in self._log.interventions(lane)]
 
     def _unread(
         self, subscription: SubscriptionTopology, lane: Lane, error: UndecodableItemError
     ) -> LaneProof:
-        """Nothing of a subscription is proven in a lane, because its state cannot be read."""
+        """Return a proof that proves nothing, because the subscription's state of the lane cannot be read."""
         name, nothing = SubscriptionName(subscription.name), Sequence(0)
         wrong = Finding(FindingKind.UNREADABLE, self._name, lane, self._region, nothing, str(error), name)
         return LaneProof(self._name, name, lane, self._region, START, nothing, wrong=wrong)
 
     def _hold(self, claims: list[Claim], trail: Trail, lane: Lane, watch: Watch) -> None:
-        """Hold the claims against the trail."""
+        """Walk the trail once for all claims, and tell each claim what it meets."""
         end = max(claim.end for claim in claims)
         for claim in claims:
             claim.start(trail)
@@ -140,6 +142,7 @@ class Prover:
                 for claim in claims:
                     claim.meet(trail, record)
                 watch(record.count)
+            # One record more binds a record in the middle of which a cursor stands.
             if any(claim.wants_successor for claim in claims):
                 next(trail.walk(Sequence(trail.at.sequence + 1)), None)
             tail = trail.at.sequence if trail.at.sequence >= end else self._log.tail(lane).sequence
@@ -153,7 +156,7 @@ class Prover:
     def _claim(
         self, subscription: SubscriptionTopology, standing: Standing | UndecodableItemError, lane: Lane
     ) -> Claim | None:
-        """What a subscription says of a lane; None where it handled nothing of it here. UndecodableItemError."""
+        """Return what a subscription claims of a lane. None if it handled nothing of it here. UndecodableItemError."""
         if isinstance(standing, UndecodableItemError):
             raise standing
         if not is_delivered_by(self._region, subscription, lane.origin, standing):
@@ -164,7 +167,7 @@ class Prover:
         owner = owner_of(subscription, lane.origin, standing)
         region = ledger.region
         if not subscription.shares_state and owner is not None and state.cursor(region).epoch < owner.epoch:
-            region = state.latest or region  # handed over, and not taken over yet
+            region = state.latest or region  # the lane was handed over, and not taken over yet
         stood_at = self._stood_at(subscription, lane, state.cursor(ledger.region))
         cursor = state.cursor(region)
         if not (cursor.version or stood_at or self._begins_here(subscription, lane)):
@@ -184,16 +187,16 @@ class Prover:
         return claim
 
     def _begins_here(self, subscription: SubscriptionTopology, lane: Lane) -> bool:
-        """Whether it waits for the first event of the lane: then something may be in its way."""
+        """Tell if the subscription waits for the first event of the lane: then something may be in its way."""
         if subscription.definition.start != "earliest":
-            return False  # where it begins, its first doorbell says
+            return False  # its first doorbell will tell where it begins
         try:
             return self._log.tail(lane) != EMPTY_TAIL
         except LogError:
             return True
 
     def _stood_at(self, subscription: SubscriptionTopology, lane: Lane, cursor: Cursor) -> int:
-        """Where reconciliation saw this Region's cursor, if that is further on than it is now without a replay."""
+        """Return where reconciliation saw this Region's cursor, if that is further on, without a replay; else 0."""
         marks = self._marks[lane.origin]
         doubt = marks.doubt(lane.index, [subscription.name])
         if doubt is not None:
@@ -203,7 +206,7 @@ class Prover:
             return 0
         if cursor.sequence >= seen[1]:
             return 0
-        try:  # a cursor that stood beyond the end of a lane that was made anew had to go back
+        try:  # a cursor beyond the end of a lane that was made anew had to go back
             had_to = self._log.tail(lane).sequence < seen[1]
         except LogError:
             had_to = False

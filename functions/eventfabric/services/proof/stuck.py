@@ -1,4 +1,4 @@
-"""Stuck: why a lane cannot go on from a subscription's cursor, where the log itself is in its way."""
+"""Stuck: find out why a lane cannot go on from a subscription's cursor, if the log itself is in its way."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from eventfabric.wire.payload_codec import unpack
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What stands before a cursor. `since_ms`: since when the first event waits, 0 where none does."""
+    """The log ahead of a cursor: its tail, and since when its first event waits; `since_ms` 0: none does."""
 
     tail: Sequence
     since_ms: int = 0
@@ -34,14 +34,14 @@ def ahead_of(
     skips_expired: bool,
     now_ms: int,
 ) -> Ahead:
-    """Look at the record that a cursor comes to next: one read of the tail, and one where the lane lags.
+    """Look at the record that a cursor comes to next. One read of the tail, and one more if the lane lags.
 
-    `kept`: what the log keeps, where it expires. `skips_expired`: the subscription goes on behind what expired.
+    `kept`: what the log keeps, if it expires. `skips_expired`: the subscription goes on after what expired.
     """
     try:
         tail = log.tail(key.lane).sequence
     except LogError as error:
-        tail = Sequence(error.sequence + 1)  # its newest record cannot be read: one event at least is in it
+        tail = Sequence(error.sequence + 1)  # the newest record cannot be read, but has at least one event
     if cursor.sequence >= tail:
         return Ahead(tail)
     record, wrong = _next(log, key, cursor)
@@ -66,7 +66,7 @@ def ahead_of(
 
 
 def _next(log: Log, key: LaneKey, cursor: Cursor) -> tuple[Record | None, tuple[FindingKind, str] | None]:
-    """The record at the cursor, or the first behind it, and why that cannot be delivered from there."""
+    """Return the record at the cursor, or else the first after it, and why that cannot be delivered from there."""
     record = None
     try:
         page = log.read(key.lane, cursor.base, records_max=1)
@@ -75,6 +75,7 @@ def _next(log: Log, key: LaneKey, cursor: Cursor) -> tuple[Record | None, tuple[
             unpack(record)
     except LogError as error:
         return record, (FindingKind.DIVERGENCE, error.reason)
+    # A cursor within a skip is moved by the next delivery, so nothing is in its way.
     if (record is None or record.sequence > cursor.base) and skip_over(
         log, key.lane, cursor.base
     ) is not None:

@@ -2,10 +2,10 @@
 
     expired         [ a ][ b ][ c ][ d ]
                      │    └── its chain is computed over that of a, and so on: all of it is bound together
-                     └─────── nothing tells the chain before it: taken as it is, and everything behind is bound to it
+                     └─────── nothing tells the chain before it: taken as it is, and all later records are bound to it
 
-Reads a page at a time and keeps none. Unlike Walk, it reads behind the start of the last record, so that a record that
-somebody put between two others is met as well.
+It reads a page at a time and keeps none. Unlike Walk, it also reads after the start of the last record, so that it
+meets a record that somebody put between two others.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ from eventfabric.ports import Log
 
 
 class Trail:
-    """One way through a lane. `at`: the seam behind the last record, `before`: the one before it.
+    """One way through a lane. `at`: the seam after the last record, `before`: the seam before that record.
 
-    `first`: from there on everything is bound together: 0, or the end of the oldest record that is kept. The chain of
-    `before` is unknown where that record is the oldest.
+    `first`: the sequence from which on everything is bound together: 0, or the end of the oldest record that is kept.
+    If the last record is that oldest one, the chain of `before` is unknown.
     """
 
     def __init__(self, log: Log, lane: Lane, *, expired_ms: int | None) -> None:
-        """`expired_ms`: what was appended then or before may have expired; None: nothing does."""
+        """`expired_ms`: records appended then or before may have expired; None: none has."""
         self.at = self.before = Seam.of(EMPTY_TAIL)
         self.first = EMPTY_TAIL.sequence
         self._log = log
@@ -37,13 +37,14 @@ class Trail:
         self._time: HybridTime | None = None
 
     def walk(self, end: Sequence) -> Iterator[Record]:
-        """The records that begin before `end`, from where an earlier walk ended; one read a page.
+        """Yield the records that begin before `end`, from where an earlier walk ended. One read a page.
 
         MissingRecordError, DivergenceError, UndecodableRecordError: at the first record that is not as it must be.
         """
         while True:
             page = self._log.read(self._lane, self._read_to, records_max=limits.PAGE_RECORDS_MAX, before=end)
             for record in page.records:
+                # Not to the end of the record, or one that somebody put within it would not be met.
                 self._read_to = Sequence(record.sequence + 1)
                 self._step(record)
                 yield record
@@ -52,10 +53,11 @@ class Trail:
 
     @property
     def may_have_expired(self) -> bool:
-        """Whether what follows the last record may have: then that may have too, for it is older."""
+        """Tell if records after the last one may have expired: only if the last one, being older, may have too."""
         return self._expired_ms is not None and (self._time is None or to_ms(self._time) <= self._expired_ms)
 
     def _step(self, record: Record) -> None:
+        """Verify a record against the one before it."""
         if record.sequence < self.at.sequence:
             raise DivergenceError(
                 self._lane,
@@ -67,6 +69,7 @@ class Trail:
                 raise MissingRecordError(
                     self._lane, self.at.sequence, f"missing; the next one stands at {record.sequence}"
                 )
+            # Nothing tells the chain of the expired records.
             self.at = Seam(record.sequence, None)
         self.before = self.at
         if self.before.chain is None:

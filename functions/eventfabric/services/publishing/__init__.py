@@ -1,1 +1,1 @@
-"""Publishing: append to a lane, and post through an outbox."""
+"""Publishing: append to a lane, or append in one transaction with other writes."""

@@ -35,19 +35,20 @@ from eventfabric.services.publishing.turns import Turns
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where a batch stands in its lane: its first event at `sequence`."""
+    """The place of an appended batch in its lane: its first event is at `sequence`."""
 
     lane: Lane
     sequence: Sequence
 
 
 class Appender:
-    """Appends to the lanes of one stream in one Region.
+    """Appender to the lanes of one stream in one Region.
 
-    Invariant: while the outcome of a put is unknown, its batch is put at no other sequence. Remembers the tails that
-    it saw; a wrong memory costs one refused put, never a wrong record. In a lane where others were faster lately, it
-    reads the tail first, until what it remembers is right again: a read is cheaper than a refused put. Threads may
-    share it: those that append to one lane take turns.
+    Invariant: while the outcome of a put is unknown, its batch is put at no other sequence.
+
+    It remembers the tails that it saw. A wrong memory costs one refused put, and never writes a wrong record. In a lane
+    in which other publishers were faster lately, it reads the tail first until its memory is right again, because a
+    read is cheaper than a refused put. Threads may share it: those that append to one lane take turns.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Appender:
         timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
         known: Known | None = None,
     ) -> None:
-        """`known`: what reconciliation remembers of a lane, asked where its log leaves doubt; None: nothing."""
+        """`known`: what reconciliation remembers of a lane, asked if the log leaves doubt; None: nobody remembers."""
         self._ends = LaneEnds(log, clock=clock, expires=retention_seconds is not None, known=known)
         self.stream = stream
         self._log = log
@@ -81,26 +82,28 @@ class Appender:
         unsettled: Record | None = None,
         timeout_seconds: float | None = None,
     ) -> Record:
-        """Append the batch; returns the record that holds it.
+        """Append the batch, and return the record that holds it.
 
         Args:
             lane: the lane of every event of the batch.
-            batch: what to append.
-            unsettled: the record whose put had no reply, from an IndeterminateAppendError of this very batch: settled
-                first, so that the batch stands in the log once. Without it a batch given twice stands there twice.
+            batch: the batch to append.
+            unsettled: the record whose put had no reply, from an IndeterminateAppendError of this very batch. It is
+                settled first, so that the batch stands in the log once. Without it, a batch that is given twice stands
+                there twice.
             timeout_seconds: default the appender's.
 
         Raises:
-            ContendedAppendError: not written; others, or throttling, were in the way until the time was up.
-            IndeterminateAppendError: no reply in time; may be written.
+            ContendedAppendError: not written; other publishers, or throttling, were in the way until the time was up.
+            IndeterminateAppendError: no reply in time; it may be written.
             RefusedError: not written; the service refuses such puts.
-            UncertainTailError: not written; what stands at the lane's end cannot be believed.
-            OutcomeExpiredError: `unsettled` would have expired by now, so nothing tells whether it was written.
+            UncertainTailError: not written; the item at the lane's end cannot be believed.
+            OutcomeExpiredError: `unsettled` would have expired by now, so nothing tells if it was written.
         """
         timeout_ms = self._timeout_ms if timeout_seconds is None else int(timeout_seconds * 1000)
         timeout_ms = max(0, int(min(timeout_ms, 1000 * seconds_left())))
         until_ms = self._clock.steady_ms() + timeout_ms
         turn, inside = self._turns.of(lane), Lock()
+        # `inside` is released even if a signal's handler ends the append between any two lines; see turns.py.
         with inside:
             try:
                 has_turn = turn.take(inside, timeout_ms / 1000)
@@ -114,7 +117,7 @@ class Appender:
 
 
 class _Try:
-    """One append from its first put to its end."""
+    """One append, from its first put to its outcome."""
 
     def __init__(
         self,
@@ -134,6 +137,7 @@ class _Try:
         self._tries = Tries(appender._clock, appender._entropy, until_ms=until_ms)
 
     def run(self) -> Record:
+        """Put the batch until its outcome is known or the time is up. Return the record that holds it."""
         of = self._of
         guess = self._remembered()
         tail = None if self._lane in of._contended else guess
@@ -142,6 +146,7 @@ class _Try:
             if record is None:
                 if tail is None:
                     tail = self._read_tail()
+                    # Nobody wrote here since this process did: its memory is right again.
                     if tail == guess:
                         of._contended.discard(self._lane)
                 record = record_at(tail, self._lane, self._batch, now_ms=of._clock.now_ms(),
@@ -152,24 +157,28 @@ class _Try:
                 self._wait(None)
                 continue
             try:
+                # The record is put only if nothing stands there; a refusal returns the item that does.
                 occupant = of._log.append(record)
             except OutcomeUnknownError as error:
+                # The put may have landed: until that is known, the batch is put at no other sequence.
                 self._unsettled = record
                 self._wait(error)
                 continue
             except ThrottledError as error:
-                # Says nothing of an earlier put of this record that had no reply: `_unsettled` stays as it is, and the
-                # record, too, for what stands there is known as ours by all of its content.
+                # This says nothing of an earlier put of this record without a reply, so `_unsettled` stays as
+                # it is. So does the record: if it is found there, its whole content shows that it is ours.
                 self._wait(error)
                 continue
             except RefusedError as error:
                 if self._unsettled is None:
                     raise
-                raise self.failure(error) from error  # this put is refused; an earlier one may have landed
+                # This put is refused, but an earlier one may have landed.
+                raise self.failure(error) from error
             if occupant is None or occupant.holds(record):
                 landed = occupant or record
                 of._tails[self._lane] = landed.tail
                 return landed
+            # Another's record stands there, so no put of ours can land there any more: try the next place.
             self._unsettled = record = None
             of._contended.add(self._lane)
             reads = self._tries.lost_again()
@@ -178,17 +187,18 @@ class _Try:
                 self._wait(None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
 
     def _remembered(self) -> Tail | None:
-        """The tail as it was last seen here, unless what was put there since may have expired again."""
+        """Return the tail as this process last saw it, unless records put there since may have expired again."""
         of = self._of
         tail = of._tails.pop(self._lane, None)
         if tail is None or (of._retention_seconds is None and tail.expires_at is None):
             return tail
+        # By then everything after the tail may have expired, so that its place seems free but was taken.
         expires_seconds = tail.expires_at or to_ms(tail.time) // 1000 + (of._retention_seconds or 0)
         return tail if of._clock.now_ms() // 1000 < expires_seconds - limits.EXPIRY_MARGIN_SECONDS else None
 
     def _believes(self, occupant: Record, tail: Tail | None) -> bool:
-        """Tell a record that continues the lane from an item that was put there. `tail`: where this was to append."""
-        if tail is None or tail.sequence != occupant.sequence:  # the place of an earlier append is settled
+        """Tell if a record that was in the way continues the lane. `tail`: where this append was to put its own."""
+        if tail is None or tail.sequence != occupant.sequence:  # an earlier append's place was being settled
             tail = self._read(lambda: self._of._log.tail(self._lane, before=occupant.sequence))
         return tail.sequence == occupant.sequence and occupant.extends(tail.chain)
 
@@ -211,7 +221,7 @@ class _Try:
         self._tries.back_off(most_seconds)
 
     def failure(self, cause: Exception | None) -> ContendedAppendError | IndeterminateAppendError:
-        """What is known of the batch where time is up."""
+        """Return the error that says what is known of the batch when the time is up."""
         of = self._of
         if self._unsettled is not None:
             return IndeterminateAppendError(of.stream, self._unsettled, self._batch, cause=cause)

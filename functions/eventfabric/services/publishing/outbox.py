@@ -1,7 +1,8 @@
-"""Outbox: records at the tails of their lanes and a caller's own writes, all of them exactly once, or none.
+"""Outbox: append records to their lanes together with the caller's own writes; all of it exactly once, or nothing.
 
-As append, in one transaction: a record that stands where ours was to go is another's (its end is the next tail), or our
-own, which says that the whole transaction landed. While its outcome is unknown it is sent again as it was.
+This is append (append.py) in one transaction. If a record stands where ours was to go, it is either another's, and its
+end is the next tail; or it is our own, and shows that the whole transaction landed. While the outcome of a transaction
+is unknown, it is sent again unchanged.
 """
 
 from collections.abc import Callable
@@ -39,12 +40,12 @@ class Posting:
     batch: Batch
     retention_seconds: int | None
     known: Known | None = None
-    """What reconciliation remembers of the lane, asked where its log leaves doubt; None: nothing."""
+    """Look-up of the mark in which reconciliation remembers the lane, used if its log leaves doubt; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What is sent, and when it was made, by the wall clock and by the steady one."""
+    """A transaction as it is sent, and when it was made, by the wall clock and by the steady one."""
 
     records: list[Record]
     token: bytes
@@ -52,19 +53,20 @@ class _Prepared:
     made_steady_ms: int
 
     def is_forgotten(self, clock: Clock) -> bool:
-        """Tell a transaction that would be carried out once more, if an earlier try of it had been.
+        """Tell if sending the transaction again might carry it out twice.
 
-        A record is known by where it stands. Without one, only DynamoDB knows the transaction again, by its token. The
-        steady clock stands still while a process is suspended, and the wall clock may be set back.
+        A transaction with a record is recognised by the record in its place. One without is known to DynamoDB alone, by
+        its token, and only for about ten minutes. Both clocks count: the steady clock stands still while a process is
+        suspended, and the wall clock may be set back.
         """
         age_ms = max(clock.now_ms() - self.made_ms, clock.steady_ms() - self.made_steady_ms)
         return not self.records and age_ms > 1000 * limits.TRANSACTION_TOKEN_SECONDS
 
 
 class OutboxAppend:
-    """One transaction; several postings to one lane stand there one after the other.
+    """One transaction that appends records. Several postings to one lane stand there one after the other.
 
-    `run` may be called again after an error that says so: what is unknown is settled first.
+    After an error that says so, `run` may be called again: it first settles the transaction whose outcome is unknown.
     """
 
     def __init__(
@@ -87,27 +89,28 @@ class OutboxAppend:
         self._tails: dict[tuple[str, Lane], Tail] = {}
 
     def run(self) -> list[Record]:
-        """The record that holds each posting, in their order.
+        """Write all postings, and return the record that holds each of them, in their order.
 
         Raises:
             TransactionRefusedError: a write's own condition failed, or DynamoDB refuses it: nothing was written.
-            ContendedTransactionError: nothing was written; others, or throttling, were in the way.
+            ContendedTransactionError: nothing was written; other publishers, or throttling, were in the way.
             IndeterminateTransactionError: no reply in time; `run` again settles it.
-            UncertainTailError: nothing was written; what stands at a lane's end cannot be believed.
-            OutcomeExpiredError: what is to be settled would have expired, or is a transaction without an event that
-                DynamoDB has forgotten: nothing tells whether it was written.
+            UncertainTailError: nothing was written; the item at a lane's end cannot be believed.
+            OutcomeExpiredError: the transaction to be settled would have expired, or has no event and was forgotten by
+                DynamoDB: nothing tells if it was written.
         """
         tries = Tries(self._clock, self._entropy, until_ms=self._clock.steady_ms() + self._timeout_ms)
         try:
             return call_within(self._timeout_ms / 1000 + limits.LAST_TRY_SECONDS, self._run, tries)
         finally:
-            self._tails.clear()  # who runs it again may do so days later
+            self._tails.clear()  # the next call of `run` may come days later
 
     def _run(self, tries: Tries) -> list[Record]:
         prepared = self._unsettled
         while True:
             prepared = prepared or self._prepared(tries)
             records = prepared.records
+            # Sent again after that, it might be carried out twice.
             if self._unsettled is not None and self._unsettled.is_forgotten(self._clock):
                 raise OutcomeExpiredError(None)
             if tries.are_old(records, are_unsettled=self._unsettled is not None):
@@ -120,6 +123,7 @@ class OutboxAppend:
             ]
             try:
                 outcome = self._outbox.append(posted, self._writes_of(records), token=prepared.token)
+            # All that was sent is kept, its token too, so that each further try is the same transaction.
             except OutcomeUnknownError as error:
                 self._unsettled = prepared
                 self._wait(tries, error)
@@ -133,9 +137,11 @@ class OutboxAppend:
                 raise IndeterminateTransactionError(
                     f"refused, but an earlier try had no reply: {error}"
                 ) from error
+            # From here on the outcome is known: written, or refused as a whole.
             self._unsettled = prepared = None
             if outcome is None or _is_mine(outcome, records):
                 return records
+            # As in append.py: try again at once, and every few conflicts wait a little and read the tail.
             if isinstance(outcome, Occupied):
                 self._meet(self._postings[outcome.index], outcome.record)
                 if tries.lost_again():
@@ -145,6 +151,7 @@ class OutboxAppend:
             raise _refusal(outcome)
 
     def _prepared(self, tries: Tries) -> _Prepared:
+        """Make the records at the tails of their lanes. A later posting to a lane goes on from the one before."""
         now_ms = self._clock.now_ms()
         records: list[Record] = []
         ends: dict[tuple[str, Lane], Tail] = {}
@@ -163,6 +170,7 @@ class OutboxAppend:
         return _Prepared(records, self._entropy.bytes(16), now_ms, self._clock.steady_ms())
 
     def _tail(self, posting: Posting, tries: Tries) -> Tail:
+        """Return the remembered tail of a posting's lane, else read it, for as long as there is time."""
         place = posting.table, posting.lane
         while True:
             known = self._tails.get(place)
@@ -174,7 +182,7 @@ class OutboxAppend:
                 self._wait(tries, error)
 
     def _meet(self, posting: Posting, occupant: Record) -> None:
-        """Go on behind a record that stands where ours was to go, if it continues the one before."""
+        """Go on after a record that stands where ours was to go, if it continues the lane; else forget the tail."""
         tail = self._tails.pop((posting.table, posting.lane), None)
         if tail is not None and occupant.sequence == tail.sequence and occupant.extends(tail.chain):
             self._tails[posting.table, posting.lane] = occupant.tail
@@ -190,7 +198,7 @@ class OutboxAppend:
         *,
         most_seconds: float = limits.APPEND_BACKOFF_MAX_SECONDS,
     ) -> None:
-        """Back off with full jitter, or give up when the time is up."""
+        """Back off with full jitter, or give up if the time is up."""
         if tries.are_over:
             if self._unsettled is not None:
                 raise IndeterminateTransactionError(f"no reply: {cause}") from cause

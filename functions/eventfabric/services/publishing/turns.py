@@ -1,7 +1,7 @@
-"""Turns: threads of one process that write to one lane, one at a time, in the order in which they came.
+"""Turns: threads of one process that write to one lane do so one at a time, in the order in which they came.
 
-Without them each learns by a refused write that another was there first, and who loses a few times waits ever longer
-while the winner goes on. A plain lock would not do: it goes to whoever asks again at once.
+Without turns, each thread learns from a refused write that another was faster, and one that loses a few times waits
+ever longer while the winner goes on. A plain lock would not help: Python gives it to whichever thread asks again first.
 """
 
 from threading import Lock, RLock, get_ident
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from _thread import LockType
 
 _LOOK_SECONDS = 1.0
-"""How often one that waits looks whether the one that he waits for was interrupted."""
+"""Interval at which a waiting thread checks if the append that it waits for was interrupted."""
 
 
 class Turn:
-    """The turn of one lane: nobody's, or a thread's for which the others wait.
+    """The turn to write to one lane. Either nobody has it, or one thread has it and others wait.
 
-    A thread that has it need not wait for it: a signal's handler may append to the lane in whose append it breaks in.
-    What such a handler raises may end an append between any two lines. So whoever waits also looks whether the append
-    before is still `inside`, a lock that is held throughout, and given up by its `with` wherever that happens.
+    A thread that has the turn takes it again without waiting: the handler of a signal may append to the very lane whose
+    append it interrupts. If such a handler raises, it may end that append between any two lines, even those that pass
+    the turn on. Therefore each append also holds a lock, `inside`, which its `with` statement releases however it ends,
+    and those that wait check that lock.
     """
 
     __slots__ = ("_inside", "_lock", "_thread", "_waiting")
@@ -35,7 +36,7 @@ class Turn:
         self._waiting: list[_Waiting] = []
 
     def take(self, inside: "LockType", timeout_seconds: float) -> bool:
-        """Wait for it; whether it came in time. Whatever happens, the thread passes it on after that."""
+        """Wait for the turn. Return True if it came in time; `pass_on` must be called afterwards in either case."""
         mine = _Waiting(get_ident(), inside)
         with self._lock:
             if self._thread is None or self._thread == mine.thread:
@@ -49,22 +50,23 @@ class Turn:
                 if mine.gate.acquire(timeout=min(left_seconds, _LOOK_SECONDS)):
                     return True
                 with self._lock:
+                    # The append before was ended without passing its turn on.
                     if not self._inside.locked():
                         self._give()
             return mine.gate.acquire(blocking=False)
         finally:
             with self._lock:
-                if mine in self._waiting:  # too late, or interrupted
+                if mine in self._waiting:  # the turn came too late, or the wait was interrupted
                     self._waiting.remove(mine)
 
     def pass_on(self) -> None:
-        """End this thread's turn, if it has it."""
+        """End this thread's turn, if it has the turn."""
         with self._lock:
             if self._thread == get_ident():
                 self._give()
 
     def _give(self) -> None:
-        """Give the turn to the one that waits the longest, or to nobody."""
+        """Give the turn to the thread that has waited longest, or to nobody."""
         self._thread = None
         if self._waiting:
             following = self._waiting.pop(0)
@@ -73,7 +75,7 @@ class Turn:
 
 
 class _Waiting:
-    """A thread that waits for a turn, until its `gate` opens."""
+    """A thread that waits for a turn; its turn comes when `gate` opens."""
 
     __slots__ = ("gate", "inside", "thread")
 
@@ -84,18 +86,19 @@ class _Waiting:
 
 
 class Turns:
-    """The turn of each lane that somebody wrote to."""
+    """The turn of each lane that was ever written to."""
 
     def __init__(self) -> None:
         self._begin()
         when_forked(self._begin)
 
     def _begin(self) -> None:
+        """Forget all turns. A forked child has none of the threads that hold them."""
         self._lock = RLock()
         self._of: dict[Lane, Turn] = {}
 
     def of(self, lane: Lane) -> Turn:
-        """The lane's turn."""
+        """Return the lane's turn."""
         turn = self._of.get(lane)
         if turn is None:
             with self._lock:

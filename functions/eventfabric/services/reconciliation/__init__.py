@@ -1,1 +1,1 @@
-"""Reconciliation: find what got stuck, ring for it again, and tell what is wrong."""
+"""Reconciliation: find what got stuck, ring for it again, and report what is wrong."""

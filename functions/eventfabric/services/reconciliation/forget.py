@@ -1,4 +1,4 @@
-"""Forget what handlers said of events that have expired: a key that stays dead keeps the names of its failure only."""
+"""Forget: drop handlers' texts about events that have expired. A key that stays dead keeps only its failure's names."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from eventfabric.wire.ledger_commit import in_commits
 
 
 def are_forgotten(parked: Iterable[Parked], *, retention_seconds: int, now_ms: int) -> list[Parked]:
-    """Pick the dead keys whose texts are older than their stream keeps events."""
+    """Select the dead keys whose texts are older than their stream keeps events."""
     oldest_ms = now_ms - 1000 * retention_seconds
     return [
         one
@@ -22,7 +22,7 @@ def are_forgotten(parked: Iterable[Parked], *, retention_seconds: int, now_ms: i
 
 
 def forget(key: LaneKey, look: Look, old: Iterable[Parked], *, ledger: Ledger) -> bool:
-    """Drop the texts of these keys. False where the lane moved meanwhile: the next pass comes to them again."""
+    """Drop the texts of these keys. Return False if the lane moved meanwhile: the next pass comes to them again."""
     cursor, stood = look.cursor, dict(look.state.parked.get(ledger.region, {}))
     changes = [ParkedChange(one, replace(one, failure=one.failure.without_texts())) for one in old]
     for some in in_commits(changes):

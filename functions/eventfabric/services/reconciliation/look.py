@@ -24,28 +24,28 @@ class Look:
     cursor: Cursor
     owner: Owner | None
     runs: bool
-    """Whether the circuit is closed, or open and its probe overdue: then nobody may have been rung for it."""
+    """True if the circuit is closed, or if it is open and its probe is overdue: then perhaps nobody was rung for it."""
     before: Sightings
     """Tails that earlier passes saw."""
     region: Region
-    """Whose cursor and keys these are: the former owner's, until this Region has taken the lane over."""
+    """Region whose cursor and keys these are: the former owner's until this Region has taken the lane over."""
     seen_ms: int
-    """When the pass before this one was; 0 where it did not look at this lane for the subscription."""
+    """Time of the pass before this one; 0 if that did not look at this lane for the subscription."""
 
     @property
     def news_from(self) -> Sequence:
-        """The first sequence that was never handed out: behind a replay, where there is one."""
+        """The first sequence that was never handed out; if a replay is under way, it lies after that."""
         return max(self.cursor.sequence, self.cursor.replay_until)
 
     @property
     def lags(self) -> bool:
-        """Whether there is an event that was never handed out, here in the log or missing from it."""
+        """Tell if there is an event that was never handed out, in the log here or missing from it."""
         return self.news_from < self.tail.sequence
 
     def arrived_ms(self, waiting: Record | None, now_ms: int) -> int:
-        """When the first event that was never handed out came, by the passes that saw the tail.
+        """Return when the first event that was never handed out arrived, by the passes that saw the tail.
 
-        `waiting`: its record, where it can be read; the time in it is what its producer says.
+        `waiting`: its record, if that can be read; the time in it is what its producer says.
         """
         return self.mark.sightings.arrived_ms(
             self.news_from,

@@ -1,4 +1,4 @@
-"""Reconcile: one pass over a stream in one Region, for what no doorbell will tell; repairs what is safe to repair.
+"""Reconcile: one pass over a stream in one Region, for what no doorbell tells; repairs what is safe to repair.
 
     each origin's lanes    the log: unbroken, verified, equal to the origin's             replica.py
     each subscription that this Region delivers
@@ -6,10 +6,10 @@
                            parked keys tried when they should, dead ones counted
                            nobody writes who does not own
 
-A pass reads the marks of an origin, the tail of each lane, the records that are new, the state of each lane for
-each subscription, and where that lags, the first record that waits. Log records that were verified are read
-again by rounds of a day or more, a bounded part of them at each pass (round.py), and all by a full
-pass. When it is through, it tells how everything stands: vitals.py.
+A pass reads the marks of an origin, the tail of each lane, the records that are new, the state of each lane for each
+subscription, and if that lags, the first record that waits. Records that were verified are read again in rounds of a
+day or more, a bounded part of them at each pass (round.py), and all of them by a full pass. At its end, a pass reports
+how everything stands (vitals.py).
 """
 
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ _WRONG_CURSORS = (FindingKind.CURSOR_BROKEN, FindingKind.CURSOR_AHEAD)
 
 
 class Reconciler:
-    """One stream in one Region."""
+    """Reconciler of one stream in one Region."""
 
     def __init__(self, stream: StreamTopology, *, region: Region, ports: Ports, telemetry: Telemetry) -> None:
         self._stream = stream
@@ -63,7 +63,7 @@ class Reconciler:
         self._begin()
 
     def _begin(self) -> None:
-        """Have one pass look at everything at one moment."""
+        """Begin a pass, which looks at everything as of one moment."""
         self._now_ms = self._ports.clock.now_ms()
         self._vitals = Vitals(self._stream)
         self._watching = Watch(
@@ -71,13 +71,13 @@ class Reconciler:
         )
 
     def run(self, *, repair: bool, full: bool = False) -> Iterator[Finding]:
-        """The findings of one pass, lane by lane; with `repair`, what is safe to repair is. Interrupt it at will."""
+        """Yield the findings of one pass, lane by lane; `repair`: repair what is safe to. It may be interrupted."""
         self._begin()
         standings: dict[str, Standing] = {}
         for subscription in self._stream.subscriptions:
             try:
                 standings[subscription.name] = self._standing(subscription)
-            except UndecodableItemError as error:  # who delivers it, and whether at all, is not known
+            except UndecodableItemError as error:  # then nobody knows who delivers it
                 yield self._told(
                     self._unreadable(Lane(self._region, GENERATION_FIRST, LaneIndex(0)), error, subscription)
                 )
@@ -87,6 +87,7 @@ class Reconciler:
         self._vitals.tell(self._telemetry, standings, now_ms=self._now_ms)
 
     def _told(self, found: Finding) -> Finding:
+        """Count a finding that is reported."""
         if found.is_repaired:
             self._telemetry.add(Metric.FINDINGS_REPAIRED, of=self._stream.name)
         self._vitals.found(found)
@@ -98,13 +99,13 @@ class Reconciler:
         error: LogError | UndecodableItemError,
         subscription: SubscriptionTopology | None = None,
     ) -> Finding:
-        """Report what cannot be read of a lane: the pass goes on with the next."""
+        """Report that something of a lane cannot be read. The pass goes on with the next lane."""
         sequence = Sequence(max(0, error.sequence) if isinstance(error, LogError) else 0)
         name = None if subscription is None else SubscriptionName(subscription.name)
         return Finding(FindingKind.UNREADABLE, self._name, lane, self._region, sequence, str(error), name)
 
     def _standing(self, subscription: SubscriptionTopology) -> Standing:
-        """What all Regions that answer know of a subscription; noted where that is nothing new to this one."""
+        """Return what all Regions that answer know of a subscription. Note it if this Region knew all of it."""
         name = SubscriptionName(subscription.name)
         standing = self._ports.ledger.standing(self._name, name)
         elsewhere: list[Owner] = []
@@ -113,7 +114,7 @@ class Reconciler:
             if region != self._region:
                 try:
                     elsewhere += self._ports.at(Region(region)).ledger.standing(self._name, name).owners
-                except (PortError, UndecodableItemError):  # it may be the one that knows better
+                except (PortError, UndecodableItemError):  # this Region may be the one that knows more
                     all_answer = False
         known = {(one.origin, one.by): one.epoch for one in standing.owners}
         news = [one for one in elsewhere if one.epoch > known.get((one.origin, one.by), -1)]
@@ -124,6 +125,7 @@ class Reconciler:
     def _origin(
         self, origin: Region, standings: dict[str, Standing], *, repair: bool, full: bool
     ) -> Iterator[Finding]:
+        """Yield the findings of one origin's lanes, and remember what was seen of them."""
         marks = self._ports.ledger.marks(self._name, origin)
         replica = Replica(
             self._name, self._region, log=self._log, elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
@@ -145,7 +147,7 @@ class Reconciler:
                 continue
             yield from examined.findings
             mark = examined.mark
-            moves = moves or before.sequence < mark.sequence != before.end  # by more than was copied
+            moves = moves or before.sequence < mark.sequence != before.end  # more came than was copied
             silent += [index for one in examined.findings if one.kind is FindingKind.REPLICATION_SILENT]
             yield from self._clock_ahead(lane, examined.tail)
             if examined.tail != EMPTY_TAIL:
@@ -159,16 +161,16 @@ class Reconciler:
                         yield look
                         continue
                     stands: tuple[int, int] | None = (look.cursor.epoch, look.cursor.sequence)
-                    if look.cursor.sequence > look.tail.sequence:  # nothing to hold it against, at this pass
+                    if look.cursor.sequence > look.tail.sequence:  # this pass has nothing to compare it with
                         stands = before.cursors.get(look.subscription.name)
                     for found in self._watch(look, replica, bells, repair=repair):
                         if (
                             found.kind in _WRONG_CURSORS
-                        ):  # to be held against the log again, as long as it is wrong
+                        ):  # compare it with the log again, as long as it is wrong
                             stands = before.cursors.get(look.subscription.name)
                         if (
                             found.kind is FindingKind.HOLE
-                        ):  # behind the mark: the next pass verifies all of it anew
+                        ):  # a hole in what was verified: the next pass verifies all of it anew
                             mark = replace(mark, sequence=EMPTY_TAIL.sequence, chain=EMPTY_TAIL.chain)
                         yield found
                     if stands is not None:
@@ -180,16 +182,16 @@ class Reconciler:
                 after[index] = mark
         yield from self._verify_again(origin, after)
         yield from self._watching.ring(bells)
-        for index in silent if moves else ():  # nothing is missing of them, and replication moves again
+        for index in silent if moves else ():  # replication moves again, and these lanes lack nothing
             after[index] = replace(after[index], end=EMPTY_TAIL.sequence, since_ms=0)
         yield from self._remember(origin, marks, after, repair=repair)
 
     def _remember(
         self, origin: Region, marks: Marks, after: dict[LaneIndex, Mark], *, repair: bool
     ) -> Iterator[Finding]:
-        """Note what the pass saw. Where marks were unreadable, it verified all of their lanes anew.
+        """Note what the pass saw. If marks were unreadable, it verified all of their lanes anew.
 
-        These are written anew by a repair alone: else they stay for whoever looks at them.
+        Only a repair writes unreadable marks anew. Otherwise they stay for whoever examines them.
         """
         writes = not marks.unreadable or repair
         written = writes and (after != marks.lanes or bool(marks.unreadable))
@@ -199,9 +201,10 @@ class Reconciler:
             yield replace(self._unreadable(lane, error), is_repaired=is_noted)
 
     def _verify_again(self, origin: Region, marks: dict[LaneIndex, Mark]) -> Iterator[Finding]:
-        """Go on with the rounds through what was verified before, those first that are the longest overdue."""
+        """Go on with the rounds through what was verified before, beginning with those that are longest overdue."""
         again = Round(self._log, expires=self._retention is not None, now_ms=self._now_ms)
         for index, mark in marks.items():
+            # A lane's first verification counts as its first round.
             if mark.sequence and not mark.whole_ms:
                 marks[index] = replace(mark, whole_ms=self._now_ms)
         for index in sorted(marks, key=lambda one: marks[one].whole_ms):
@@ -215,9 +218,9 @@ class Reconciler:
         )
 
     def _clock_ahead(self, lane: Lane, tail: Tail) -> Iterator[Finding]:
-        """Compare the lane's time with this Region's: a producer's clock that is ahead has taken the lane with it.
+        """Compare the lane's time with this Region's: a producer's clock that is ahead takes its lane's time along.
 
-        By the time of this look: what came since the pass began is not ahead of anything.
+        It is compared with the clock at this look, because events that came since the pass began are not ahead.
         """
         ahead_ms = to_ms(tail.time) - self._ports.clock.now_ms()
         self._vitals.clock_ahead(ahead_ms)
@@ -226,10 +229,10 @@ class Reconciler:
             yield Finding(FindingKind.CLOCK_AHEAD, self._name, lane, self._region, tail.sequence, detail)
 
     def _hold(self, lane: Lane, before: Mark, mark: Mark, tail: Tail, *, repair: bool) -> Mark:
-        """Note the place of a lane whose newest record has lived for half its time, before all of them expire.
+        """Note the place of a lane whose newest record has lived for half of its time, before all its records expire.
 
-        By the record's own expiry, whatever the retention is by now, and only where that was read: a place that is
-        noted of a lane whose end is lost would hide the loss.
+        The record's own expiry counts, whatever the retention is by now, and only if the record was read: a place noted
+        for a lane whose end is lost would hide the loss.
         """
         mark = replace(mark, held=before.held)
         if tail.expires_at is None or lane.origin != self._region or tail.sequence <= before.held:
@@ -244,7 +247,7 @@ class Reconciler:
     def _looks(
         self, lane: Lane, before: Mark, mark: Mark, tail: Tail, standings: dict[str, Standing]
     ) -> Iterator[Look | Finding]:
-        """What each subscription that this Region delivers the lane for looks like; or that it cannot be read."""
+        """Yield a look for each subscription for which this Region delivers the lane, or why it is unreadable."""
         for subscription in self._stream.subscriptions:
             standing = standings.get(subscription.name)
             if standing is None or not is_delivered_by(self._region, subscription, lane.origin, standing):
@@ -266,11 +269,13 @@ class Reconciler:
             )  # fmt: skip
 
     def _runs(self, circuit: Circuit) -> bool:
+        """Tell if a circuit lets deliveries run, or should have been probed long ago."""
         overdue_ms = self._now_ms - 1000 * limits.UNRUNG_SECONDS
         is_unprobed = circuit.state is CircuitState.OPEN and circuit.probe_ms < overdue_ms
         return is_unprobed or circuit.state is CircuitState.CLOSED
 
     def _watch(self, look: Look, replica: Replica, bells: Bells, *, repair: bool) -> Iterator[Finding]:
+        """Yield what is wrong with a subscription's lane; if the log cannot be read for that, that it is unreadable."""
         try:
             yield from self._watching.look_at(look, replica, bells, repair=repair)
         except LogError as error:

@@ -1,7 +1,8 @@
-"""Replica: one lane of one Region's log, compared with itself and with its origin. Reads only what is new.
+"""Replica: compare one lane of one Region's log with itself and with its origin's. Reads only what is new.
 
-mark: verified up to 40, chain c        records from 40 on, each extending the chain before        new mark
-the origin's record that ends there has the same chain: everything up to there is equal, by one comparison
+    mark: verified up to 40, chain c        records from 40 on, each extending the chain before        new mark
+
+If the origin's record that ends there has the same chain, everything up to there is equal, by one comparison.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +21,9 @@ from eventfabric.services.lanes.lane_end import LaneEnd, lane_end
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What became of a lane: its mark from now on, where its log ends, and what was found.
+    """The result for a lane: its mark from now on, the end of its log, and the findings.
 
-    Where the log has lost its end, `tail` is what was verified of it; then it carries no expiry.
+    If the log has lost its end, `tail` is the end of what was verified; then it carries no expiry.
     """
 
     mark: Mark
@@ -31,7 +32,7 @@ class Examined:
 
 
 class Replica:
-    """The lanes of one stream in one Region. `elsewhere`: the logs of other Regions, which may have what is missing."""
+    """One stream's lanes in one Region. `elsewhere`: returns other Regions' logs, which may have what is missing."""
 
     def __init__(
         self, stream: StreamName, region: Region, *, log: Log, elsewhere: Callable[[Region], Log],
@@ -51,7 +52,7 @@ class Replica:
         self._repairs = repairs
 
     def examine(self, lane: Lane, mark: Mark, *, full: bool = False) -> Examined:
-        """Verify what is new (or all), compare it with the origin, and copy what is missing if that is wanted."""
+        """Verify what is new (`full`: everything), compare it with the origin, and copy what is missing if asked to."""
         end = self._end(self._log, lane, mark)
         findings = [self._far(lane, end)] if end.beyond else []
         origin: Tail | None = None
@@ -61,22 +62,22 @@ class Replica:
         except PortError as error:
             detail = f"{lane.origin}: {error}"
             findings.append(self._finding(FindingKind.UNREACHABLE, lane, end.tail.sequence, detail))
-        if end.place is not None:  # nothing stands before it any more that the mark could be compared with
+        if end.place is not None:  # nothing is left before it with which the mark could be compared
             mark = replace(mark, sequence=end.tail.sequence, chain=end.tail.chain)
             full = False
         return self._examined(lane, mark, end.tail, origin, findings, full=full)
 
     def _end(self, log: Log, lane: Lane, mark: Mark) -> LaneEnd:
-        """Find where the lane ends in a log: behind its newest record, or at its place, where all may have expired.
+        """Find where the lane ends in a log: after its newest record, or at its place if everything may have expired.
 
-        What stands far behind what was verified is not believed before it is looked at.
+        An item that stands far after what was verified is not believed before it is looked at.
         """
         tail = log.tail(lane)
         if tail.sequence - mark.sequence > limits.FAR_EVENTS:
             end = lane_end(log, lane, now_ms=self._now_ms)
             if not end.is_far:
                 return LaneEnd(tail)
-            # Where all but that has expired, the place is what is left of the lane.
+            # If everything but that item has expired, only the place is left of the lane.
             place = end.place if end.newest is None else None
             return LaneEnd(end.tail, beyond=end.beyond, place=place)
         is_empty = tail == EMPTY_TAIL
@@ -88,7 +89,7 @@ class Replica:
         return LaneEnd(tail)
 
     def _may_have_expired(self, tail: Tail) -> bool:
-        """Tell by the record's own expiry: the retention may have been another when it was appended."""
+        """Tell if a record may have expired, by its own expiry: the retention may have been another at its append."""
         expires_ms = 1000 * (tail.expires_at or 0)
         if tail.expires_at is None:
             if self._retention_seconds is None:
@@ -97,6 +98,7 @@ class Replica:
         return expires_ms <= self._now_ms + 1000 * limits.EXPIRY_MARGIN_SECONDS
 
     def _far(self, lane: Lane, end: LaneEnd) -> Finding:
+        """Report items that stand far after the lane's end."""
         detail = (
             f"{len(end.beyond)} items stand far behind {end.tail.sequence}, where the lane ends: nothing leads to "
             "them (eventfabric lanes quarantine)"
@@ -106,16 +108,17 @@ class Replica:
     def _examined(
         self, lane: Lane, mark: Mark, tail: Tail, origin: Tail | None, findings: list[Finding], *, full: bool
     ) -> Examined:
+        """Verify a lane up to a tail, and compare it with its origin."""
         if tail.sequence < mark.sequence:
             detail = f"verified up to {mark.sequence}, but the log ends at {tail.sequence}"
             lost = self._mended(
                 self._finding(FindingKind.HOLE, lane, tail.sequence, detail), tail, mark.sequence
             )
-            if full and lost.is_repaired:  # the end is not all that may have been lost
+            if full and lost.is_repaired:  # more than the end may have been lost
                 tail = self._log.tail(lane)
                 if tail.sequence >= mark.sequence:
                     return self._examined(lane, mark, tail, origin, [*findings, lost], full=True)
-            # It was not read, so it has no expiry, and no place is noted.
+            # It was not read, so it carries no expiry, and no place is noted by it.
             known = Tail(mark.sequence, mark.chain, tail.time)
             return Examined(mark, known, (*findings, lost))
         if full:
@@ -133,6 +136,7 @@ class Replica:
         found: Finding | None
         if verified.sequence < tail.sequence:
             found = self._gap(lane, mark, verified, f"records stand behind it, up to {tail.sequence}")
+        # Equal chains prove all records before them equal, by one comparison.
         elif origin is None or (origin.sequence, origin.chain) == (verified.sequence, verified.chain):
             return self._nothing_missing(lane, mark, verified, tail, findings, answered=origin is not None)
         elif origin.sequence > verified.sequence:
@@ -148,13 +152,13 @@ class Replica:
             end = origin.sequence
         mended = self._mended(found, verified, end)
         if mended.is_repaired and found.kind is FindingKind.REPLICATION_STALL:
-            marked = replace(marked, end=end)  # it stands still until something comes that was not copied
+            marked = replace(marked, end=end)  # the stall goes on until something comes that was not copied
         return Examined(marked, tail, (*findings, mended))
 
     def _nothing_missing(
         self, lane: Lane, mark: Mark, verified: Tail, tail: Tail, findings: list[Finding], *, answered: bool
     ) -> Examined:
-        """A lane that has all that is known of: a stall that was found before is over once something has come."""
+        """Return the result for a lane that lacks nothing known. An earlier stall is over once something has come."""
         here = _at(mark, verified)
         nothing_came = lane.origin != self._region and mark.since_ms and mark.end == verified.sequence
         if nothing_came and self._stuck_seconds(mark) >= limits.STALL_SECONDS:
@@ -168,7 +172,7 @@ class Replica:
         return Examined(replace(here, end=EMPTY_TAIL.sequence, since_ms=0), tail, tuple(findings))
 
     def _verify_patiently(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
-        """Verify a lane; in its origin, where what is missing is a hole at once, read again before that is said.
+        """Verify a lane. In its origin, where a missing record is a hole at once, read again before that is reported.
 
         A read may show the second record of a transaction before the first.
         """
@@ -183,7 +187,7 @@ class Replica:
         return verified, wrong
 
     def _verify(self, lane: Lane, mark: Mark, tail: Tail) -> tuple[Tail, Finding | None]:
-        """The end of the unbroken, verified run, and what ended it, if that is a record."""
+        """Return the end of the unbroken, verified run, and the finding that ended it, if a record did."""
         at, last = Tail(mark.sequence, mark.chain, tail.time), None
         try:
             for record in self._records(lane, mark.sequence, tail):
@@ -193,7 +197,7 @@ class Replica:
                     head = self.kept_at_origin(lane, at.sequence, record.sequence)
                     if head is not None:
                         return self._before(head, tail), None
-                    at = last = record.tail  # what was before it has expired; nothing tells its chain
+                    at = last = record.tail  # the records before it have expired, so nothing tells the chain
                     continue
                 wrong = None
                 if record.sequence < at.sequence:
@@ -208,16 +212,16 @@ class Replica:
         return at, None
 
     def _may_be_gone(self, lane: Lane, at: Tail, last: Tail | None) -> bool:
-        """Tell whether what stood behind a record may have expired: records do so in no order."""
+        """Tell if the records after one may have expired, which they do in no order."""
         if not self._expires or at.sequence == EMPTY_TAIL.sequence:
             return self._expires
         before = last or self._log.tail(lane, before=at.sequence)
         return before == EMPTY_TAIL or self._may_have_expired(before)
 
     def kept_at_origin(self, lane: Lane, start: Sequence, before: Sequence) -> Record | None:
-        """The first record from `start` on and before a sequence that the origin, another Region, has and keeps.
+        """Return the first record from `start` on and before a sequence that the origin, another Region, has and keeps.
 
-        None also where that does not answer: then it is as if it had none, until a pass finds otherwise.
+        None also if the origin does not answer: it counts as having none, until a pass finds otherwise.
         """
         if lane.origin == self._region:
             return None
@@ -230,11 +234,12 @@ class Replica:
         return head if expires_ms > self._now_ms else None
 
     def _before(self, head: Record, tail: Tail) -> Tail:
-        """Where a lane goes on with a record that may be the first that is kept."""
+        """Return where a lane goes on with a record that may be the first one kept."""
         is_first = head.sequence == EMPTY_TAIL.sequence
         return Tail(head.sequence, EMPTY_TAIL.chain if is_first else UNKNOWN_CHAIN, tail.time)
 
     def _records(self, lane: Lane, start: Sequence, tail: Tail) -> Iterator[Record]:
+        """Yield the records from a sequence on, up to a tail."""
         while start < tail.sequence:
             page = self._log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX)
             yield from (record for record in page.records if record.sequence < tail.sequence)
@@ -243,12 +248,13 @@ class Replica:
             start = Sequence(page.records[-1].sequence + 1)
 
     def _gap(self, lane: Lane, mark: Mark, verified: Tail, detail: str) -> Finding:
-        """A record is missing: not here yet, or after the settle time, and in the origin itself at once, a hole."""
+        """Report a missing record: it is late; or, after the settle time and in the origin at once, it is a hole."""
         settled = mark.end == verified.sequence and self._stuck_seconds(mark) >= limits.SETTLE_SECONDS
         kind = FindingKind.HOLE if settled or lane.origin == self._region else FindingKind.REPLICATION_DELAY
         return self._finding(kind, lane, verified.sequence, detail)
 
     def _behind(self, lane: Lane, mark: Mark, verified: Tail, origin: Tail) -> Finding:
+        """Report a lane that is behind its origin: late, or after some time stalled."""
         stalled = mark.end == verified.sequence and self._stuck_seconds(mark) >= limits.STALL_SECONDS
         kind = FindingKind.REPLICATION_STALL if stalled else FindingKind.REPLICATION_DELAY
         return self._finding(
@@ -259,12 +265,13 @@ class Replica:
         )
 
     def _compared(self, lane: Lane, verified: Tail) -> Finding | None:
-        """Whether the origin has the same up to here."""
+        """Report a divergence, if the origin does not have the same records up to here."""
         theirs = self._elsewhere(lane.origin).tail(lane, before=verified.sequence)
         if verified.sequence == theirs.sequence and verified.chain == theirs.chain:
             return None
         if verified.sequence == EMPTY_TAIL.sequence:
             return None
+        # A deletion by expiry takes time to replicate: the record may be gone there and still be here.
         is_gone = self._expires and theirs.sequence < verified.sequence
         if is_gone and (theirs == EMPTY_TAIL or self._may_have_expired(theirs)):
             return None
@@ -273,7 +280,7 @@ class Replica:
         )
 
     def _origin_lost(self, lane: Lane, origin: Tail) -> Finding | None:
-        """The origin has less, or other records. Less is its own hole, which its own pass finds."""
+        """Report a divergence if the origin has other records. If it only has less, its own pass finds that hole."""
         ours = self._log.tail(lane, before=origin.sequence)
         if origin == EMPTY_TAIL or (ours.sequence, ours.chain) == (origin.sequence, origin.chain):
             return None
@@ -282,7 +289,7 @@ class Replica:
         )
 
     def _mended(self, found: Finding, at: Tail, end: Sequence) -> Finding:
-        """The finding, repaired by copying what is missing if that is wanted and some Region has it."""
+        """Return the finding, repaired by copying what is missing, if that is wanted and some Region has it."""
         if not self._repairs or found.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):
             return found
         sources = [found.lane.origin, *self._others]
@@ -297,13 +304,14 @@ class Replica:
         return replace(found, detail=f"{found.detail}; no Region gave it (eventfabric lanes restore)")
 
     def _copy(self, lane: Lane, source: Log, at: Tail, end: Sequence) -> bool:
-        """Put identical records from `at` up to `end`, as far as they extend the chain; whether it got there."""
+        """Put identical records from `at` up to `end`, as far as they extend the chain. Tell if all were put."""
         sequence, chain = at.sequence, at.chain
         while sequence < end:
             page = source.read(lane, sequence, records_max=limits.PAGE_RECORDS_MAX)
             for record in page.records:
                 if record.sequence != sequence or not record.extends(chain):
                     return False
+                # A conditional put: nothing that stands here is overwritten.
                 there = self._log.append(record)
                 if there is not None and there.chain != record.chain:
                     return False
@@ -315,12 +323,15 @@ class Replica:
         return True
 
     def _stuck_seconds(self, mark: Mark) -> float:
+        """Return for how long the lane has stood where it stands."""
         return (self._now_ms - mark.since_ms) / 1000 if mark.since_ms else 0.0
 
     def _finding(self, kind: FindingKind, lane: Lane, sequence: Sequence, detail: str) -> Finding:
+        """Make a finding, with the cure for a divergence."""
         cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
         return Finding(kind, self._stream, lane, self._region, sequence, detail + cure)
 
 
 def _at(mark: Mark, verified: Tail) -> Mark:
+    """Return the mark after verification up to a tail."""
     return replace(mark, sequence=verified.sequence, chain=Chain(verified.chain))

@@ -1,7 +1,7 @@
-"""Vitals: how a stream and its subscriptions stand in one Region, as gauges that a pass tells when it is through.
+"""Vitals: gauges of how a stream and its subscriptions stand in one Region, reported at the end of a pass.
 
-They cost no reads but one: where a lane lags, the first record that waits. So they are told here, where everything else
-is at hand, and not by deliveries: who delivers nothing tells nothing, and that is when they matter.
+They cost no reads but one: if a lane lags, the first record that waits. They are reported here, where everything else
+is at hand, and not by deliveries: a function that delivers nothing reports nothing, and that is when gauges matter.
 """
 
 from collections.abc import Iterable
@@ -25,13 +25,15 @@ _LANES = {
 
 @dataclass
 class _OfSubscription:
+    """The counts of one subscription."""
+
     oldest_ms: int | None = None
     retrying: int = 0
     dead: int = 0
 
 
 class Vitals:
-    """One pass's. A subscription of which this Region delivers nothing stands at nought: another may hand it lanes."""
+    """The gauges of one pass. They are 0 for a subscription that this Region does not deliver but may be handed."""
 
     def __init__(self, stream: StreamTopology) -> None:
         self._stream = stream
@@ -41,7 +43,7 @@ class Vitals:
         self._findings = dict.fromkeys([*_LANES.values(), Metric.FINDINGS_ALARMED], 0)
 
     def found(self, finding: Finding) -> None:
-        """Count a finding. A stall is one though it was copied: replication does not do it."""
+        """Count a finding. A stall counts even if it was copied: replication did not do that."""
         if finding.kind in _LANES:
             self._findings[_LANES[finding.kind]] += 1
         if finding.is_alarm:
@@ -57,20 +59,20 @@ class Vitals:
                 of.retrying += 1
 
     def waits(self, subscription: str, since_ms: int) -> None:
-        """An event that is here since then is not yet delivered."""
+        """Note that an event that has been here since then is not delivered yet."""
         of = self._subscriptions[subscription]
         of.oldest_ms = since_ms if of.oldest_ms is None else min(of.oldest_ms, since_ms)
 
     def clock_ahead(self, ahead_ms: int) -> None:
-        """A lane's time is ahead of this Region's clock by so much; below 0: it is not."""
+        """Note by how much a lane's time is ahead of this Region's clock. Below 0 it is not ahead."""
         self._clock_ahead_ms = max(self._clock_ahead_ms, ahead_ms)
 
     def verified(self, whole_ms: int) -> None:
-        """All lanes of an origin were verified as a whole since then."""
+        """Note since when all lanes of an origin have been verified as a whole."""
         self._verified_ms = whole_ms if self._verified_ms is None else min(self._verified_ms, whole_ms)
 
     def tell(self, telemetry: Telemetry, standings: dict[str, Standing], *, now_ms: int) -> None:
-        """All of it, to the telemetry: the pass is through."""
+        """Report all gauges to the telemetry, at the end of the pass."""
         for name, of in self._subscriptions.items():
             age_ms = 0 if of.oldest_ms is None else max(0, now_ms - of.oldest_ms)
             is_open = standings.get(name, Standing()).circuit.state is CircuitState.OPEN
@@ -80,7 +82,7 @@ class Vitals:
             telemetry.gauge(Metric.CIRCUIT_OPEN, int(is_open), of=name)
         if (
             self._clock_ahead_ms > limits.CLOCK_TOLERANCE_MILLISECONDS
-        ):  # a metric that nobody tells costs nothing
+        ):  # a metric that is not reported costs nothing
             telemetry.gauge(Metric.CLOCK_AHEAD, self._clock_ahead_ms / 1000, of=self._stream.name)
         unverified_seconds = 0 if self._verified_ms is None else (now_ms - self._verified_ms) / 1000
         if unverified_seconds > limits.ROUND_SECONDS:

@@ -1,4 +1,4 @@
-"""Watch: how a subscription stands in a lane that its Region delivers, at one pass of reconciliation."""
+"""Watch: check how a subscription stands in a lane that its Region delivers, at one pass of reconciliation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -33,19 +33,19 @@ _MINUTE_MS = 60_000
 
 @dataclass
 class Bells:
-    """What is to be rung at the end of a pass, by subscription."""
+    """The lanes to be rung at the end of a pass, by subscription."""
 
     lanes: dict[str, dict[Lane, Finding | None]] = field(default_factory=dict)
-    """With what a ring repairs, if it does."""
+    """The finding that each ring repairs, if it repairs one."""
 
     def add(self, look: Look, found: Finding | None = None) -> None:
-        """Have the lane rung; what that repairs is told once it is known whether the queue took the ring."""
+        """Have the lane rung. What that repairs is reported once it is known if the queue took the ring."""
         of = self.lanes.setdefault(look.subscription.name, {})
         of[look.lane] = found or of.get(look.lane)
 
 
 class Watch:
-    """The subscriptions of one stream, as one Region delivers them, at one moment."""
+    """Watcher of one stream's subscriptions, as one Region delivers them, at one moment."""
 
     def __init__(
         self, stream: StreamTopology, *, region: Region, ports: Ports, vitals: Vitals, now_ms: int
@@ -59,7 +59,7 @@ class Watch:
         self._now_ms = now_ms
 
     def look_at(self, look: Look, replica: Replica, bells: Bells, *, repair: bool) -> Iterator[Finding]:
-        """Find what is wrong with a subscription's lane, and note what is to be rung. LogError."""
+        """Yield what is wrong with a subscription's lane, and note what is to be rung. LogError."""
         yield from self._stale_owners(look)
         parked = list(look.state.parked.get(look.region, {}).values())
         self._vitals.parked(look.subscription.name, parked)
@@ -93,6 +93,7 @@ class Watch:
             yield found
 
     def _forget_texts(self, look: Look, parked: list[Parked]) -> None:
+        """Drop the texts of dead letters whose events have expired."""
         if self._retention is None:
             return
         old = are_forgotten(parked, retention_seconds=self._retention, now_ms=self._now_ms)
@@ -101,25 +102,28 @@ class Watch:
             forget(key, look, old, ledger=ledger_of(self._ports.ledger, look.subscription, look.lane.origin))
 
     def _epoch_ahead(self, look: Look) -> Finding | None:
-        """Find a lane that its owner must leave alone, since it was written by a later owner that nobody knows of."""
+        """Report a lane that its owner must leave alone, because a later owner wrote it of which nobody knows."""
         region = look.state.latest
         known = look.owner.epoch if look.owner is not None else 0
         if region is None or look.state.epoch <= known:
             return None
         cursor = look.state.cursors[region]
         if cursor.written_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
-            return None  # its handover may be on its way
+            return None  # its handover may still be under way here
         detail = (
             f"{region} wrote epoch {cursor.epoch}, and the latest handover that is known has epoch {known}"
         )
         return self._finding(FindingKind.EPOCH_AHEAD, look, cursor.sequence, detail)
 
     def _parked_differs(self, look: Look, bells: Bells, *, repair: bool) -> Iterator[Finding]:
-        """Compare what the cursor says of parked keys with those that are there; repair it where it only says less."""
+        """Compare the keys that the cursor names with those that are there. Repair the cursor if none is missing.
+
+        To name too much costs a read, and to name too little loses an order, so a key that is gone is never forgotten.
+        """
         home = self._home(look)
         parked, stored = look.state.parked.get(home, {}), look.state.cursors.get(home)
         if stored is None or look.subscription.shares_state:
-            return  # without transactions a key may be there before the cursor says so
+            return  # without transactions, a key may be there before the cursor names it
         right = look.cursor.beside(parked)
         says_digest, says_roster = stored == right, stored.roster == right.roster
         if says_digest and says_roster:
@@ -127,7 +131,8 @@ class Watch:
         key = LaneKey(self._name, SubscriptionName(look.subscription.name), look.lane)
         ledger = ledger_of(self._ports.ledger, look.subscription, look.lane.origin)
         if ledger.state(key) != look.state:
-            return  # it was being written while it was read
+            return  # it was written while it was being read
+        # The cursor may be written anew only if every key that it names is there.
         missing = stored.roster.missing(parked.values())
         names_all = says_digest or not (missing or (stored.low is not None and not stored.roster.count))
         outcome = ledger.commit(key, look.cursor, right) if repair and names_all else None
@@ -142,6 +147,7 @@ class Watch:
         yield replace(self._finding(FindingKind.PARKED_DIFFERS, look, at, detail), is_repaired=is_repaired)
 
     def _overdue(self, look: Look, parked: list[Parked]) -> Finding | None:
+        """Report parked keys that should have been tried some time ago."""
         late = [one for one in parked if one.is_due(self._now_ms - 1000 * limits.UNRUNG_SECONDS)]
         if look.subscription.definition.order == "key":
             late = [one for one in late if not stands_behind_another(one, parked)]
@@ -152,23 +158,25 @@ class Watch:
         return self._finding(FindingKind.PARKED_OVERDUE, look, late[0].first.sequence, detail)
 
     def _oldest_waiting(self, look: Look) -> Record | None:
-        """The first record that waits, as far as the log was verified."""
+        """Return the first record that waits, as far as the log was verified."""
         cursor = look.cursor
         if cursor.sequence >= min(look.tail.sequence, look.mark.sequence):
-            return None  # all is delivered that can be
+            return None  # everything that can be delivered is
         return self._first(look.lane, cursor.base)
 
     def _first(self, lane: Lane, start: Sequence) -> Record | None:
+        """Return the first record from a sequence on, if it can be read."""
         try:
             page = self._log.read(lane, start, records_max=1)
         except LogError:
-            return None  # found by the pass that verifies it
+            return None  # the pass reports it when it verifies the lane
         return page.records[0] if page.records else None
 
     def _note_age(self, look: Look, oldest: Record | None) -> int:
-        """Note since when the oldest event waits that was never handed out, whether or not it can be; returns that.
+        """Note and return since when the oldest event waits that was never handed out, even if it cannot be delivered.
 
-        By the passes that saw the lane's tail: a record's time, where it can be read, is what its producer says.
+        The passes that saw the lane's tail bound that time: the record's own time, if it can be read, is what its
+        producer says.
         """
         cursor = look.cursor
         if not look.lags:
@@ -179,10 +187,11 @@ class Watch:
         if cursor.version or look.subscription.definition.start == "earliest":
             self._vitals.waits(
                 look.subscription.name, since_ms
-            )  # else its first doorbell says where it begins
+            )  # otherwise only its first doorbell tells where it begins
         return since_ms
 
     def _unrung(self, look: Look, since_ms: int) -> Finding | None:
+        """Report a lane in which events have waited so long that no doorbell can be on its way."""
         waits_since_ms = max(look.cursor.written_ms, since_ms)
         if waits_since_ms > self._now_ms - 1000 * limits.UNRUNG_SECONDS:
             return None
@@ -191,10 +200,10 @@ class Watch:
         return self._finding(FindingKind.UNRUNG, look, look.cursor.sequence, detail)
 
     def _expiring(self, look: Look, oldest: Record | None, parked: list[Parked]) -> Iterator[Finding]:
-        """A warning while it is time: how old the oldest events are that are not handled, dead letters too."""
+        """Warn in time of old events that are not handled, dead letters too."""
         if self._retention is None or not (oldest or parked):
             return
-        # A parked event was appended before it first failed; that is near enough for a warning.
+        # A parked event was appended some time before it first failed. That is near enough for a warning.
         since_ms = [one.failure.first_ms for one in parked] + ([to_ms(oldest.time)] if oldest else [])
         age_ms = self._now_ms - min(since_ms)
         if age_ms > 1000 * self._retention * limits.EXPIRES_SOON_SHARE:
@@ -207,7 +216,7 @@ class Watch:
     def _expired(
         self, look: Look, following: Record, replica: Replica, bells: Bells, *, repair: bool
     ) -> Iterator[Finding]:
-        """What was verified here, and is not here any more."""
+        """Report records that were verified here, and are not here any more."""
         kept = kept_in(look.lane, look.lane.origin, retention_seconds=self._retention, now_ms=self._now_ms)
         assert kept is not None, "nothing expires without a retention"
         on_expired = look.subscription.definition.on_expired
@@ -224,18 +233,18 @@ class Watch:
             found = self._finding(FindingKind.HOLE, look, look.cursor.sequence, detail)
         skips = repair and found.kind is FindingKind.EXPIRED_UNREAD and on_expired == "skip"
         if skips:
-            bells.add(look)  # its next delivery goes on behind them
+            bells.add(look)  # its next delivery goes on after them
         yield replace(found, is_repaired=skips)
 
     def _cursor(self, look: Look) -> Finding | None:
-        """What is wrong with where the cursor stands."""
+        """Say what is wrong with the place of the cursor."""
         cursor, seen = look.cursor, look.mark.cursors.get(look.subscription.name)
         if cursor.version == 0:
             return None
         if (
             seen is not None
             and seen[0] == cursor.epoch
-            # A cursor that stood beyond the end of a lane that was made anew has to go back.
+            # A cursor beyond the end of a lane that was made anew has to go back.
             and cursor.sequence < seen[1] <= look.tail.sequence
             and not cursor.replay_until
         ):
@@ -243,25 +252,27 @@ class Watch:
                 FindingKind.CURSOR_BACK, look, cursor.sequence, f"stood at {seen[1]} at the last pass"
             )
         if cursor.sequence > look.tail.sequence:
-            tail = self._log.tail(look.lane)  # the lane may have grown since
+            tail = self._log.tail(look.lane)  # the lane may have grown since the look
             if cursor.sequence > tail.sequence and cursor.epoch == 0:
                 detail = f"the lane ends at {tail.sequence}: replay it from 0 if it was made anew"
                 return self._finding(FindingKind.CURSOR_AHEAD, look, cursor.sequence, detail)
             return None
         if cursor.chain == UNKNOWN_CHAIN:
-            return None  # a replay went back to the oldest record that is kept
+            return None  # a replay went back to the oldest record kept, so no chain is known
         if seen == (cursor.epoch, cursor.sequence) or cursor.base > look.mark.sequence:
             return None
         return self._off_chain(look)
 
     def _off_chain(self, look: Look) -> Finding | None:
+        """Report a cursor whose chain is not the log's at its place."""
         cursor, mark = look.cursor, look.mark
         if cursor.sequence == cursor.base == mark.sequence:
             right = cursor.chain == mark.chain
         else:
             before = self._log.tail(look.lane, before=cursor.base)
             right = (before.sequence, before.chain) == (cursor.base, cursor.chain)
-            # Where the record before it has expired, nothing is left to compare; where it was skipped, what is behind.
+            # If the record before it expired, nothing is left to compare. If it was skipped, the next one
+            # decides.
             right = right or (before.sequence < cursor.base and self._retention is not None)
             right = right or (before.sequence >= cursor.base and is_pin(before.chain))
             if right and cursor.sequence != cursor.base:
@@ -273,10 +284,12 @@ class Watch:
         return self._finding(FindingKind.CURSOR_BROKEN, look, cursor.sequence, detail)
 
     def _stale_owners(self, look: Look) -> Iterator[Finding]:
-        """Cursors of former owners that moved when these should have known."""
+        """Report former owners' cursors that moved when these owners should have known of the handover."""
         owner = look.owner
         if owner is None or owner.epoch == 0 or look.subscription.shares_state:
             return
+        # A former owner goes on until the handover is replicated, its cached standing is old, and its run
+        # ends.
         grace_ms = 1000 * (
             limits.CIRCUIT_CACHE_SECONDS + limits.FUNCTION_TIMEOUT_SECONDS + limits.SETTLE_SECONDS
         )
@@ -290,7 +303,8 @@ class Watch:
                     )  # fmt: skip
 
     def ring(self, bells: Bells) -> Iterator[Finding]:
-        """Ring for what was noted, once a minute at the most, and tell what that repairs."""
+        """Ring for what was noted, at most once a minute, and report what that repairs."""
+        # The minute tells this ring from the last one. Otherwise the queue would drop it as a repetition.
         again = self._now_ms // _MINUTE_MS
         for name, lanes in bells.lanes.items():
             rung = [Doorbell(self._name, lane, ANY_TAIL, again=again) for lane in sorted(lanes, key=str)]
@@ -300,6 +314,7 @@ class Watch:
                     yield replace(found, is_repaired=lane not in refused)
 
     def _home(self, look: Look) -> Region:
+        """Return the Region whose state of the lane this Region writes."""
         return Region(look.subscription.home(look.lane.origin) or self._region)
 
     def _finding(self, kind: FindingKind, look: Look, sequence: int, detail: str) -> Finding:
