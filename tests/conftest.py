@@ -1,4 +1,4 @@
-"""What all tests share: Hypothesis measures no time, since other tests run beside it."""
+"""Settings of all tests: Hypothesis has no deadline, since other tests run beside it."""
 
 from hypothesis import HealthCheck, settings
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 @cache
 def exporter() -> InMemorySpanExporter:
-    """Where all spans of the process go."""
+    """Return the exporter that receives all spans of the process."""
     found = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(found))

@@ -1,1 +1,1 @@
-"""One thin file for each Lambda function: it names what `eventfabric.runtime` wires up, and decides nothing."""
+"""Lambda functions, one thin file each: it imports what `eventfabric.runtime` wires up, and decides nothing."""

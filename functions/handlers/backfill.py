@@ -1,4 +1,4 @@
-"""Lambda function `<fabric>-backfill`: a step of a backfill into its Region, as the state machine asks for it."""
+"""Lambda function `<fabric>-backfill`: runs a step of a backfill into its Region when the state machine asks for it."""
 
 from eventfabric.runtime.backfill import handle
 

@@ -1,4 +1,4 @@
-"""Lambda function `<fabric>-<subscription>`: batches of doorbells to the subscription's handler."""
+"""Lambda function `<fabric>-<subscription>`: takes batches of doorbells, and delivers to the subscription's handler."""
 
 from eventfabric.runtime.deliver import handle
 

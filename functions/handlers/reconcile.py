@@ -1,4 +1,4 @@
-"""Lambda function `<fabric>-reconcile`: finds, once in a while, what no doorbell will tell, and repairs it."""
+"""Lambda function `<fabric>-reconcile`: runs periodically; finds and repairs what no doorbell will report."""
 
 from eventfabric.runtime.reconcile import handle
 

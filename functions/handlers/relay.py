@@ -1,4 +1,4 @@
-"""Lambda function `<fabric>-relay`: batches of a stream table's DynamoDB stream to doorbells."""
+"""Lambda function `<fabric>-relay`: turns batches of a stream table's DynamoDB stream into doorbells."""
 
 from eventfabric.runtime.relay import handle
 

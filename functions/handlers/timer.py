@@ -1,4 +1,4 @@
-"""Lambda function `<fabric>-timer`: doorbells whose time has come, to their subscriptions' queues."""
+"""Lambda function `<fabric>-timer`: passes doorbells that are due on to their subscriptions' queues."""
 
 from eventfabric.runtime.timer import handle
 

@@ -1,1 +1,1 @@
-"""The shop's handlers, one module a subscription of infra/fabric.toml; nothing of the fabric itself belongs here."""
+"""The shop's handlers, one module for each subscription of infra/fabric.toml. Nothing of the fabric belongs here."""

@@ -1,4 +1,4 @@
-"""Counts everything, in every Region for itself. Takes batches: one write for up to 25 events."""
+"""Records every event as a fact, in each Region separately. Takes batches: one write for up to 25 events."""
 
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import WriteRequestTypeDef
 
 WRITES_MAX = 25
-"""Of one BatchWriteItem."""
+"""Limit of one BatchWriteItem call."""
 
 
 @subscriber(batch=WRITES_MAX)
 def record(events: list[Event], delivery: Delivery) -> None:
-    """Write one fact an event, by its source and id: a repeated event changes nothing."""
-    facts = {tables.identity(event): _fact(event) for event in events}  # one call may not name an item twice
+    """Write one fact for each event, under its source and id, so that a repeated event changes nothing."""
+    facts = {tables.identity(event): _fact(event) for event in events}  # no item twice in one call
     unwritten = dynamodb().batch_write_item(RequestItems={tables.FACTS: list(facts.values())})[
         "UnprocessedItems"
     ]

@@ -1,4 +1,4 @@
-"""Takes the money. Exactly once: it writes through the delivery's transaction and has no other effect."""
+"""Charges the customer. Exactly once: it writes through the delivery's transaction and has no other effect."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ REFUSED_CARD = "tok_refused"
 
 
 class CardRefused(Exception):
-    """The bank says no, and will say no again: declared permanent in the definition."""
+    """The bank refuses the card, and always will. The definition declares this error permanent."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What billing wants of an OrderPlaced; other fields are left alone."""
+    """Fields of an OrderPlaced that billing needs; others are ignored."""
 
     order: str
     total_cents: int
@@ -24,9 +24,9 @@ class Order:
 
 @subscriber
 def charge(order: Order, delivery: Delivery) -> None:
-    """Charge an order: the row and the cursor commit together, so a second charge cannot happen.
+    """Charge an order. The row and the cursor commit together, so a second charge cannot happen.
 
-    The row counts its charges; were one order ever charged twice, it would say 2.
+    The row counts its charges: if an order were ever charged twice, it would say 2.
     """
     if order.card == REFUSED_CARD:
         raise CardRefused(f"order {order.order}: the card was refused")

@@ -1,4 +1,4 @@
-"""Owns the shop's own DynamoDB clients: one a Region, kept while the function is warm."""
+"""DynamoDB clients of the shop: one for each Region, kept while the function is warm."""
 
 import os
 from functools import cache
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def dynamodb() -> "DynamoDBClient":
-    """The client of the Region that this function runs in."""
+    """Return the client of the Region that this function runs in."""
     return _of_region(os.environ["AWS_REGION"])
 
 

@@ -7,7 +7,7 @@ from subscribers.clients import dynamodb
 
 @subscriber
 def ship(event: Event, delivery: Delivery) -> None:
-    """Write the label of an event's parcel; writing it again writes the same."""
+    """Write the label of an event's parcel. Writing it again changes nothing."""
     dynamodb().put_item(
         TableName=tables.LABELS,
         Item={

@@ -1,4 +1,4 @@
-"""Owns the names of the shop's own tables; every one has the text `id` as its key, and one copy in each Region."""
+"""Names of the shop's own tables. Each has the text `id` as its key, and one copy in each Region."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
 KEY: Final = "id"
 
 CHARGES: Final = "shop-charges"
-"""An order's charges, by order."""
+"""Charges, by order."""
 LABELS: Final = "shop-labels"
 """Parcel labels, by event."""
 FACTS: Final = "shop-facts"
-"""What analytics knows, by event."""
+"""Facts for analytics, by event."""
 ALL: Final = (CHARGES, LABELS, FACTS)
 
 
 def identity(event: "Event") -> str:
-    """An event as a key of a table: two sources may give the same id."""
+    """Return an event's key in a table: source and id, since two sources may use the same id."""
     return f"{event.source}#{event.id}"
 
 
 def make(fabric: "LocalFabric") -> None:
-    """Make them in every Region of a local fabric."""
+    """Create the tables in every Region of a local fabric."""
     for region in fabric.regions:
         client = fabric.client("dynamodb", region)
         for name in ALL:

@@ -76,7 +76,7 @@ class CrashBeforeWrite:
 
 
 class Backend(Protocol):
-    """What a test may ask of either world."""
+    """Everything that a test may use of either world."""
 
     clock: MemoryClock
     log: Log

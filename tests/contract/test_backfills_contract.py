@@ -1,4 +1,4 @@
-"""What ports.Backfills promises, on every backend."""
+"""The promises of ports.Backfills, on every backend."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What ports.Doorbells promises, and what the queues behind it do, on every backend."""
+"""The promises of ports.Doorbells, and the behaviour of the queues behind it, on every backend."""
 
 from collections.abc import Iterable
 

@@ -86,7 +86,7 @@ class DoorbellMachine(RuleBasedStateMachine):
             heard[lane].append(one)
 
     def _bury(self) -> None:
-        """What came too often and is back is a dead letter from the next receive on."""
+        """Move messages that were received too often to the dead letters, at the next receive after they come back."""
         for lane, bells in enumerate(self._waiting):
             for one in list(bells):
                 if one.received >= QUEUE.receive_count_max and one.back_ms <= self._now_ms:

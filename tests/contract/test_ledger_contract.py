@@ -1,4 +1,4 @@
-"""What ports.Ledger promises, on every backend."""
+"""The promises of ports.Ledger, on every backend."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What ports.Log promises, on every backend."""
+"""The promises of ports.Log, on every backend."""
 
 from dataclasses import replace
 
@@ -222,7 +222,7 @@ class TestRecent:
 
 
 class TestPlace:
-    """Where a lane goes on though nothing is left of it."""
+    """The noted place at which a lane goes on, even if all its records are gone."""
 
     def test_a_lane_without_a_place_has_none(self, backend: Backend) -> None:
         backend.log.append(record(0))

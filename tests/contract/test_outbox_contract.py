@@ -1,4 +1,4 @@
-"""What ports.Outbox promises, everywhere: records and writes together, once, or what stands in their way."""
+"""The promises of ports.Outbox, on every backend: records and writes together, once; or what stands in their way."""
 
 from random import Random
 from typing import Any

@@ -1,4 +1,4 @@
-"""What ports.Ledger promises of parked keys, decisions and circuits, with transactions and without, everywhere."""
+"""The promises of ports.Ledger about parked keys, decisions and circuits, with and without transactions."""
 
 from dataclasses import replace
 

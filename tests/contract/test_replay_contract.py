@@ -1,4 +1,4 @@
-"""What ports.Ledger promises of replays: cursors and parked keys come back with all that they say of them."""
+"""The promises of ports.Ledger about replays: cursors and parked keys are read back with all that they say of them."""
 
 import pytest
 

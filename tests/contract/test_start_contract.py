@@ -1,4 +1,4 @@
-"""What ports.Ledger promises of a start: it is pinned once for a subscription and Region, whoever comes, and stands."""
+"""The promises of ports.Ledger about a start: the first to come pins it for a subscription and Region, for good."""
 
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.identity import HybridTime, StreamName, SubscriptionName

@@ -1,4 +1,4 @@
-"""What ports.Steps promises, with transactions and without, everywhere."""
+"""The promises of ports.Steps, with and without transactions, on every backend."""
 
 import pytest
 

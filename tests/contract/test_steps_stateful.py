@@ -86,7 +86,7 @@ class BackfillsMachine(RuleBasedStateMachine):
 
     @rule(id_=ids)
     def read(self, id_: str) -> None:
-        """What somebody knows, who may act on it much later."""
+        """Read a backfill. Whoever read it may act on that much later."""
         found = self._port.find(id_)
         assert found == self._backfills.get(id_)
         if found is not None:
@@ -94,7 +94,7 @@ class BackfillsMachine(RuleBasedStateMachine):
 
     @rule(id_=ids, state=st.sampled_from(BackfillState))
     def replace(self, id_: str, state: BackfillState) -> None:
-        """By what was read, at whatever time."""
+        """Replace the backfill that was read, whenever that was."""
         read = self._read.get(id_)
         to = replace(read or replace(MADE, id=id_), state=state)
         wins = (read.version if read else 0) == (
@@ -150,7 +150,7 @@ class BackfillsMachine(RuleBasedStateMachine):
 
 
 def _is_lane_by_lane(found: list[SliceProgress]) -> bool:
-    """Whether the slices of each lane stand together, and in order."""
+    """Tell if the slices of each lane are together and in order."""
     lanes = [one.slice.lane for one in found]
     together = sum(a != b for a, b in pairwise(lanes)) == len(set(lanes)) - 1
     return together and all(

@@ -26,7 +26,7 @@ def block(*words: str) -> str:
 
 @pytest.fixture
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a user's environment holds, and boto3 finds."""
+    """Set the credentials that boto3 finds in a user's environment."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
     monkeypatch.chdir(ROOT)

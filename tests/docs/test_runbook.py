@@ -49,7 +49,7 @@ def commands() -> list[list[str]]:
 
 
 def _subcommands(command: Any) -> dict[str, Any]:
-    """Those of a group of commands; of a command none."""
+    """Return the subcommands of a group of commands; none for a single command."""
     return dict(getattr(command, "commands", {}))
 
 

@@ -31,7 +31,7 @@ RUN_BY = {
         "failover=": "test_regions_in_turn",
     },
 }
-"""Which test runs the Python of a page, by words that only that block has."""
+"""Tests that run the Python blocks of a page, by words that only that block has."""
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""As much of Amazon States Language as the fabric's state machines use, so that tests can run them."""
+"""An interpreter for the part of Amazon States Language that the fabric's state machines use, for tests."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy

@@ -47,7 +47,7 @@ TOPOLOGY = Topology(
 
 @dataclass
 class Context:
-    """What the functions use of Lambda's context."""
+    """The part of Lambda's context that the functions use."""
 
     remaining_ms: int = 60_000
 

@@ -71,7 +71,7 @@ def keys_of_lanes(count: int) -> list[str]:
 
 
 def deliverer_of(world: World) -> Callable[[str], int]:
-    """Which of two deliverers a key's lane goes to."""
+    """Return a function that tells to which of two deliverers a key's lane goes."""
     runtime = world.runtime("all")
 
     def of(key: str) -> int:

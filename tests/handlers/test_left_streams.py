@@ -1,4 +1,4 @@
-"""What a handler leaves of standard output and error costs no invocation, nor what the fabric tells."""
+"""Broken or blocked standard streams that a handler leaves behind: they cost no invocation, no log line, no metric."""
 
 import io
 import json
@@ -187,7 +187,7 @@ def test_a_descriptor_that_is_gone_costs_the_line_alone() -> None:
 
 
 def test_a_child_that_is_forked_while_a_line_is_written_writes_its_own() -> None:
-    """Of lines and of metrics: whoever held their locks is no thread of the child's."""
+    """Lines and metrics: the threads that held their locks do not exist in the child."""
     reads, writes = os.pipe()
     output = Output(writes)
     telemetry = EmfTelemetry(fabric="f", subscription="s", logger=Logger(service="forked"), output=output)

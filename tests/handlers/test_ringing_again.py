@@ -1,4 +1,4 @@
-"""How often a lane is rung while the calls of its runs fail for hours: less and less, and once a minute at least."""
+"""Rings of a lane whose calls fail for hours: less and less often, but at least once a minute."""
 
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from tests.handlers.test_functions import US, Context, World
 
 
 def rings_while(fault: Fault, hours: float) -> list[int]:
-    """When a lane was rung, in milliseconds, while each read of its state fails in one way."""
+    """Return the times at which a lane was rung, in milliseconds, while each read of its state fails in one way."""
     faults = Faults(lambda name, number, of_name: fault if name == "ledger.state" else None)
     world = World(faults=faults)
     world.fabric.publish("orders", key="a", type="Placed")

@@ -45,7 +45,7 @@ def interpreter() -> Interpreter:
 
 
 def _candidates() -> list[str]:
-    """Where a Python of Lambda's version may be: the path, and where pyenv and uv keep theirs."""
+    """Return where a Python of Lambda's version may be: on the path, or where pyenv and uv keep theirs."""
     name, home = f"python{LAMBDA_PYTHON}", Path.home()
     pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
     uv = home / ".local" / "share" / "uv" / "python"
@@ -69,7 +69,7 @@ def runtime_client() -> Path:
 
 
 def environment(function: FunctionTopology, zip_folder: Path, **more: str) -> Mapping[str, str]:
-    """What the deployment sets, and what Lambda does; nothing else."""
+    """Return the environment that the deployment and Lambda set, and nothing else."""
     region = function.environment[ENVIRONMENT_REGION]
     return {
         **function.deployed_environment,

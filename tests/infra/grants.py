@@ -1,4 +1,4 @@
-"""What the templates' policies allow, one action on one resource at a time: how they are grouped says nothing."""
+"""Permissions in the templates' policies, one action on one resource at a time, however they are grouped."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Granted:
-    """What one policy allows, and why the assembly says that it may name resources by wildcards."""
+    """Permissions of one policy, and the assembly's reasons why it may name resources by wildcards."""
 
     stack: str
     logical_id: str
@@ -45,7 +45,7 @@ def declared(statements: Iterable[Statement]) -> frozenset[Grant]:
 
 
 def logging(region: str, function_name: str) -> frozenset[Grant]:
-    """What every function may do with its own log group, and no other."""
+    """Return what every function may do with its own log group, and no other."""
     log = arn(Resource("logs", region, f"log-group:/aws/lambda/{function_name}:*"))
     return frozenset({Grant("logs:CreateLogStream", log), Grant("logs:PutLogEvents", log)})
 
@@ -89,7 +89,7 @@ def policies_of_role(synthesised: Synthesised, stack: str, role: str) -> frozens
 
 
 def grants_of(document: Mapping[str, Any]) -> frozenset[Grant]:
-    """What a resolved policy document allows; it may not refuse anything, nor allow all but something."""
+    """Return what a resolved policy document allows. It must not deny anything, nor allow all except something."""
     found = set()
     for statement in document["Statement"]:
         assert set(statement) <= {"Sid", "Effect", "Action", "Resource", "Condition"}, statement

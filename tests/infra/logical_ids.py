@@ -18,7 +18,7 @@ QUEUES = {"AWS::SQS::Queue": "QueueName"}
 
 
 def ids_of(synthesised: Synthesised, kinds: dict[str, str | None] | dict[str, str]) -> dict[str, str]:
-    """By stack and logical id: type and name of the resource."""
+    """Return type and name of each resource, by stack and logical id."""
     return {
         place: " ".join(filter(None, [kind, body["Properties"].get(name) if name else None]))
         for kind, name in kinds.items()
@@ -27,7 +27,7 @@ def ids_of(synthesised: Synthesised, kinds: dict[str, str | None] | dict[str, st
 
 
 def recorded() -> dict[str, str]:
-    """Those of the snapshot."""
+    """Return the resources of the snapshot."""
     found: dict[str, str] = json.loads(SNAPSHOT.read_text())
     return found
 

@@ -25,7 +25,7 @@ main(["bootstrap", {entry!r}])
 
 @dataclass(frozen=True)
 class Told:
-    """What the process told the API: `response`, `error` or `init/error`, and with what."""
+    """A call of the process to the API: `response`, `error` or `init/error`, with its content."""
 
     kind: str
     content: Any
@@ -40,18 +40,18 @@ class RuntimeApi:
     waiting: "Queue[tuple[str, bytes]]" = field(default_factory=Queue)
 
     def invoke(self, event: Mapping[str, Any]) -> Any:
-        """What the function answers; AssertionError where it fails, or does not answer."""
+        """Return the function's answer. AssertionError if it fails, or does not answer."""
         told = self.tell(event)
         assert told.kind == "response", told.content
         return told.content
 
     def tell(self, event: Mapping[str, Any]) -> Told:
-        """What comes of an invocation."""
+        """Invoke the function, and return what the process tells the API."""
         self.waiting.put((uuid4().hex, json.dumps(event).encode()))
         return self.next()
 
     def next(self) -> Told:
-        """What the process tells next; AssertionError where it tells nothing in time."""
+        """Return what the process tells the API next. AssertionError if it tells nothing in time."""
         try:
             return self.told.get(timeout=PATIENCE_SECONDS)
         except Empty:

@@ -30,7 +30,7 @@ class Synthesised:
 
     @cached_property
     def templates(self) -> dict[str, dict[str, Any]]:
-        """As they are written."""
+        """Return the templates as they are written, by stack."""
         return {
             path.name.removesuffix(".template.json"): json.loads(path.read_text())
             for path in sorted(self.folder.glob("*.template.json"))

@@ -1,4 +1,4 @@
-"""What a handler imports is in the zip of the functions, or nothing is deployed; found out without running anything."""
+"""The check that all imports of a handler are in the functions' zip. It runs none of the code, and stops deployment."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ EVENTS = "from dataclasses import dataclass\n@dataclass\nclass Refunded:\n    id
 
 
 def refused(folder: Path, handler: str, files: dict[str, str], *, wheels: tuple[str, ...] = ()) -> str:
-    """What is said of a handler among these files, staged beside these packages; nothing where it may go."""
+    """Return the message that refuses a handler among these files, staged beside these packages; empty: accepted."""
     functions, unpacked = folder / "functions", folder / "wheels"
     for root, named in ((functions, files), (unpacked, {f"{name}/__init__.py": "" for name in wheels})):
         root.mkdir(parents=True)

@@ -28,7 +28,7 @@ TRUSTED = {
     SCHEDULE: "scheduler.amazonaws.com",
     MACHINE: "states.amazonaws.com",
 }
-"""By the type of what uses a role: who takes it on."""
+"""Service that assumes a role, by the type of resource that uses it."""
 
 
 def role_of(kind: str, properties: Mapping[str, Any]) -> str:
@@ -44,7 +44,7 @@ def role_of(kind: str, properties: Mapping[str, Any]) -> str:
 
 
 def roles_in_use(synthesised: Synthesised) -> dict[str, list[tuple[str, str]]]:
-    """By stack and logical id of the role: type and name of what uses it."""
+    """Return type and name of the resources that use each role, by its stack and logical id."""
     used: dict[str, list[tuple[str, str]]] = {}
     for kind in TRUSTED:
         for name, body in synthesised.resources(kind):

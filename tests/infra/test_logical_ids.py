@@ -39,7 +39,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> Iterator[str]:
-    """What CloudFormation would delete, or make something else of."""
+    """Yield the resources that CloudFormation would delete, or replace by another."""
     for place, resource in before.items():
         if after.get(place) != resource:
             elsewhere = [other for other, same in after.items() if same == resource and other not in before]

@@ -1,4 +1,4 @@
-"""What cannot be deployed is said in one message, with what, where and what is allowed; nothing is written."""
+"""Undeployable definitions are refused in one message: what, where, and what is allowed. Nothing is written."""
 
 import json
 import os

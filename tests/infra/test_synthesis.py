@@ -30,7 +30,7 @@ def cached() -> None:
 
 
 def without_network() -> list[str]:
-    """What a command begins with, to have no network at all; nothing where that takes rights that we lack."""
+    """Return the words that start a command without any network; none if this user has no right to do so."""
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode != 0:
         return []

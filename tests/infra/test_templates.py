@@ -1,4 +1,4 @@
-"""What the templates hold: queues, tables, functions and mappings as topology declares them, and nothing besides."""
+"""Contents of the templates: queues, tables, functions and mappings as topology declares them, and nothing else."""
 
 import json
 from typing import Any

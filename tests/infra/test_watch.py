@@ -1,4 +1,4 @@
-"""What watches a fabric: the alarms and objectives that are declared, and a dashboard that shows what there is."""
+"""Monitoring of a fabric: the declared alarms and objectives, and a dashboard of all that is deployed."""
 
 import json
 import re
@@ -39,7 +39,7 @@ OF_AWS = {
     "AWS/DynamoDB": ({"ConsumedWriteCapacityUnits", "ConsumedReadCapacityUnits"}, ("TableName",)),
     "AWS/ApplicationSignals": ({"BurnRate"}, ("SloName", "BurnRateWindowMinutes")),
 }
-"""What AWS documents of its own metrics: names and dimensions."""
+"""AWS's own metrics as documented: names and dimensions."""
 
 
 def watch(synthesised: Synthesised, region: str) -> str:

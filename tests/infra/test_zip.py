@@ -16,7 +16,7 @@ from infra.wheels import LAMBDA
 from tests.infra.deployed import DEFINITION, FUNCTIONS, command, environment, interpreter, stage_sample
 
 AWS_SDK = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
-"""What Lambda's runtime has too; the zip brings the versions that were tested."""
+"""Packages that Lambda's runtime also has; the zip brings the tested versions."""
 OWN_MEGABYTES_MAX = 15
 NOT_SHIPPED = (
     "aws_cdk",
@@ -59,7 +59,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def runnable(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with wheels that run here."""
+    """Return a staged folder with wheels that run on this machine."""
     folder = Path(tmp_path_factory.mktemp("zip")) / "here"
     stage_sample(folder, interpreter().platform)
     return folder

@@ -66,7 +66,7 @@ class Server:
 
 @dataclass
 class Shop:
-    """What the commands are pointed at, and deliveries of billing to a handler that fails at some events."""
+    """A fabric for commands, whose billing is delivered to a handler that fails at some events."""
 
     cli: CommandLine
     server: Server
@@ -124,7 +124,7 @@ class Shop:
         return places
 
     def everything(self) -> list[object]:
-        """What the ledger holds in each Region, and how many doorbells each queue."""
+        """Return all items of the ledger in each Region, and the number of doorbells in each queue."""
         found: list[object] = []
         for clients in self.server.clients.values():
             items = clients.dynamodb.scan(TableName="shop-ledger")["Items"]
@@ -135,7 +135,7 @@ class Shop:
         return found
 
     def settled(self, place: str) -> Settled:
-        """What was decided about the event that stands there."""
+        """Return the decision about the event at that place."""
         sequence = int(place.partition("@")[2])
         return next(one for one in self.ports.ledger.settled(self.key) if one.sequence == sequence)
 

@@ -22,7 +22,7 @@ _END_SECONDS = 15
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command said and how it ended."""
+    """Output and exit code of a command."""
 
     code: int
     out: str

@@ -100,7 +100,7 @@ class FunctionProcess:
 
 
 class Context:
-    """What the functions use of Lambda's context."""
+    """The part of Lambda's context that the functions use."""
 
     def __init__(self, timeout_seconds: float) -> None:
         self._deadline = monotonic() + timeout_seconds

@@ -1,4 +1,4 @@
-"""What the tests of the moto fixes share: a clock that only they move, plain moto and mended moto."""
+"""Shared parts of the tests of the moto fixes: a clock that only they move, moto without fixes and with them."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -141,7 +141,7 @@ def assert_moto_still_errs(fault_shown: bool, fix: str) -> None:
 
 
 def calls_made_by(work: Callable[[], object]) -> int:
-    """How many Python functions `work` calls: a measure of its cost that does not depend on the machine."""
+    """Return how many Python functions `work` calls: a measure of its cost that does not depend on the machine."""
     calls = 0
 
     def count(_frame: object, event: str, _argument: object) -> None:

@@ -116,7 +116,7 @@ def test_good_lines_of_a_file_are_published_and_bad_ones_named(
     before = lagging(cli, endpoint, "eu-west-1")
     strict = cli.run(*publish, "--strict")
     assert strict.code == 1
-    assert "nothing is published: 2 of 5 lines are malformed" in strict.err
+    assert "2 of 5 lines are malformed" in strict.err
     assert lagging(cli, endpoint, "eu-west-1") == before
     ran = cli.run(*publish, "--json")
     assert ran.code == 1
@@ -181,9 +181,9 @@ def test_a_closed_standard_input_is_said(
         (
             ["publish", "orders", "--key", "k", "--type", "t", "--strict"],
             2,
-            "--strict and --key-from go with --events",
+            "--strict and --key-from need --events",
         ),
-        (["publish", "orders", "--key", "k", "--events", "x"], 2, "--events takes all"),
+        (["publish", "orders", "--key", "k", "--events", "x"], 2, "--events takes everything"),
         (["publish", "orders", "--events", "none.jsonl"], 2, "none.jsonl"),
         (["publish", "orders", "--key", "k", "--type", "t", "--region", "mars"], 2, "not in Region mars"),
         (["lanes", "--profile", "nobody"], 2, "The config profile (nobody) could not be found"),

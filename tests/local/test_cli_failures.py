@@ -216,13 +216,13 @@ def test_a_subscription_or_region_that_is_none_is_refused(shop: Shop, command: s
     ("arguments", "code", "complaint"),
     [
         (("show", "billing", "a1"), 2, f"LANE@SEQUENCE: found 'a1', {NO_PLACE}"),
-        (("show", "billing", f"{LANE}@99999"), 1, f"{LANE}@99999 is no dead letter of billing"),
-        (("show", "audit", "PLACE"), 1, "is no dead letter of audit"),
+        (("show", "billing", f"{LANE}@99999"), 1, f"{LANE}@99999 is not a dead letter of billing"),
+        (("show", "audit", "PLACE"), 1, "is not a dead letter of audit"),
         (("redrive", "billing", "a1"), 2, f"found 'a1', {NO_PLACE}"),
         (("redrive", "billing", f"{LANE}@x"), 2, NO_PLACE),
         (("redrive", "billing", ""), 2, f"found '', {NO_PLACE}"),
-        (("redrive", "billing", f"{LANE}@99999"), 1, "is no dead letter of billing"),
-        (("redrive", "audit", "PLACE"), 1, "is no dead letter of audit"),
+        (("redrive", "billing", f"{LANE}@99999"), 1, "is not a dead letter of billing"),
+        (("redrive", "audit", "PLACE"), 1, "is not a dead letter of audit"),
         (("redrive", "billing", "PLACE", "--key", "b"), 2, "LANE@SEQUENCE goes without --key"),
         (("redrive", "billing", "--rate", "0"), 2, "greater than or equal to 0.01"),
         (("redrive", "billing", "--rate", "nan"), 2, "Invalid value for '--rate'"),
@@ -237,8 +237,8 @@ def test_a_subscription_or_region_that_is_none_is_refused(shop: Shop, command: s
         (("discard", "billing"), 2, "say which: LANE@SEQUENCE, --key, --type, --error or --older-than"),
         (("discard", "billing", "--error", ""), 2, "--error: found ''"),
         (("discard", "billing", "PLACE", "--type", "Paid"), 2, "LANE@SEQUENCE goes without"),
-        (("discard", "billing", f"{LANE}@99999"), 1, "is no dead letter of billing"),
-        (("discard", "audit", "PLACE"), 1, "is no dead letter of audit"),
+        (("discard", "billing", f"{LANE}@99999"), 1, "is not a dead letter of billing"),
+        (("discard", "audit", "PLACE"), 1, "is not a dead letter of audit"),
         (("export", "billing", "--error", ""), 2, "--error: found ''"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -283,5 +283,6 @@ def test_a_redrive_says_where_nothing_is_tried(shop: Shop) -> None:
     shop.dead("a1")
     shop.cli.run("subscriptions", "pause", "billing", *shop.at)
     said = shop.run("redrive", "billing").out.splitlines()
-    assert said[-1] == "billing is paused: nothing is tried before `eventfabric subscriptions resume billing`"
+    assert said[-1].startswith("billing is paused: ")
+    assert "`eventfabric subscriptions resume billing`" in said[-1]
     shop.cli.run("subscriptions", "resume", "billing", *shop.at)

@@ -16,7 +16,7 @@ SHOWN = "\\x1b]0;pwned"
 
 
 def is_quiet(said: str) -> bool:
-    """Whether all of it is printable, line by line, and no line is a producer's."""
+    """Tell if every line is printable, and none is a producer's."""
     return all(line.isprintable() and not line.startswith("forged") for line in said.split("\n"))
 
 

@@ -42,6 +42,6 @@ def test_the_key_of_each_line_may_stand_in_an_attribute_or_in_its_data(
     assert "allowed: " in cli.refused(
         "publish", "orders", "--events", events, "--key-from", "who", *at, code=2
     )
-    assert "go with --events" in cli.refused(
+    assert "need --events" in cli.refused(
         "publish", "orders", "--key", "k", "--type", "t", "--key-from", "id", *at, code=2
     )

@@ -1,4 +1,4 @@
-"""What somebody on call does by the runbook with a lane that is stuck: seen, said why, mended, and gone on."""
+"""A stuck lane, handled by the runbook: the person on call sees it, finds the cause, repairs it, and it goes on."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ def test_a_lane_that_is_stuck_is_found_and_goes_on_once_it_is_mended(shop: Shop)
     sequence = first.partition("@")[2]
     assert proof.code == 4
     assert f"stuck, hole at {sequence}: missing" in proof.out
-    assert "1 of 1 proven" in proof.out
-    assert "1 of 1 stuck: 3 events cannot be delivered from where they stand" in proof.out
+    assert "1 of 1 lanes proven" in proof.out
+    assert "1 of 1 lanes stuck: 3 events" in proof.out
     (lane,) = shop.cli.run("prove", "billing", *shop.at, "--json").json["lanes"]
     assert (lane["proven"], lane["waiting"], lane["stuck"]["kind"]) == (True, 3, "hole")
 

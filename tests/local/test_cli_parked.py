@@ -44,7 +44,7 @@ def test_a_table_says_how_many_wait_and_what_is_due(shop: Shop) -> None:
     shop.letters.redrive(next(one for one in shop.letters.find() if one.parked.key == "a"))
     said = shop.cli.run("parked", "list", "billing", *shop.at).out
     assert said.splitlines()[-1] == (
-        "1 keys are tried again, 1 are dead, 1 events waiting behind them, in us-east-1"
+        "1 keys are being retried, 1 are dead, 1 events waiting behind them, in us-east-1"
     )
     assert " s ago" in said or "retrying" in said
 

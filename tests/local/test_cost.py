@@ -1,4 +1,4 @@
-"""What is predicted of a load's cost, and what the local fabric counts of the same load: units, not dollars."""
+"""The predicted cost of a load, compared with what the local fabric counts for the same load, in units."""
 
 from pathlib import Path
 

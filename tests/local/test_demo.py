@@ -57,7 +57,7 @@ def run(events: Path, *options: str, capture: pytest.CaptureFixture[str]) -> dic
 
 
 def deliveries(report: dict[str, object]) -> list[dict[str, object]]:
-    """What faults must not change."""
+    """Return the parts of a report that faults must not change."""
     names = ("subscription", "region", "published", "delivered", "missing", "out_of_order", "lag", "digest")
     rows = report["deliveries"]
     assert isinstance(rows, list)

@@ -128,7 +128,7 @@ def test_a_key_that_was_parked_and_freed_is_in_nobodys_way(fabric: LocalFabric) 
 
 
 def parked_in(fabric: LocalFabric, region: str) -> list[Parked]:
-    """What a Region knows of the keys that the first one has parked."""
+    """Return what a Region knows of the keys that the first Region has parked."""
     stream, ledger = fabric.topology.stream("orders"), fabric.ports(region).ledger
     keys = [LaneKey(StreamName("orders"), SubscriptionName("all"), lane) for lane in lanes_of(stream)]
     return [one for key in keys for one in ledger.state(key).parked.get(Region(US), {}).values()]
@@ -254,7 +254,7 @@ def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:
     assert billing["handled_again"] == 0
     done = cli.run("failover", *there, "--no-drain", "--yes", "--reason", "a drill", *at, "--json").json
     assert {"origin": US, "owner": EU, "epoch": 1} in done["handed_over"]
-    assert "nothing is to be handed over" in cli.refused("failover", *there, "--dry-run", *at, code=1)
+    assert "nothing to hand over" in cli.refused("failover", *there, "--dry-run", *at, code=1)
     listed = cli.run("subscriptions", "list", "--region", EU, *at, "--json").json["billing"]["owners"][US]
     assert (listed["region"], listed["epoch"], listed["reason"]) == (EU, 1, "a drill")
     assert listed["since_ms"] > 0
@@ -270,8 +270,8 @@ def test_by_the_command_line(cli: CommandLine, endpoint: str) -> None:
         (("failover", "--from", US, "--to", US), 2, "another Region than the source"),
         (("failover", "--from", "mars-north-1", "--to", EU), 2, "Region mars-north-1"),
         (("failover", "--from", US, "--to", "mars-north-1"), 2, "mars-north-1"),
-        (("failover", "--from", US, "--to", EU, "--json"), 2, "--json goes with --dry-run or --yes"),
-        (("failback", EU, "--dry-run"), 1, "nothing is to be handed over"),
+        (("failover", "--from", US, "--to", EU, "--json"), 2, "--json needs --dry-run or --yes"),
+        (("failback", EU, "--dry-run"), 1, "nothing to hand over"),
     ],
     ids=["itself", "no source", "no target", "json", "nothing"],
 )

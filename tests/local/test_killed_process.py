@@ -101,7 +101,7 @@ class World:
         return list(self.operations.dead_letters("all").find())
 
     def messages(self) -> dict[str, int]:
-        """What each queue holds, in flight and delayed too."""
+        """Return the number of messages in each queue, including those in flight and delayed."""
         subscription = self.topology.subscription("all")
         queues = (subscription.queue, subscription.timers)
         found = {}
@@ -159,7 +159,7 @@ def events_of_many_keys_and_one_poison() -> list[Event]:
 
 
 def first_handled(world: World) -> dict[str, list[str]]:
-    """By key, the ids of its handled events, each where it stood first."""
+    """Return the ids of handled events by key, in the order in which each was first handled."""
     keys = {str(event.id): event.key for event in events_of_many_keys_and_one_poison()}
     by_key = defaultdict(list)
     for event_id in dict.fromkeys(world.handled()):

@@ -42,7 +42,7 @@ def definition(**changes: str) -> Definition:
 
 
 def of_one_region() -> Definition:
-    """The same with a stream that only one of the Regions has."""
+    """Return the definition with a stream that only one of the Regions has."""
     read = definition()
     orders = replace(read.streams["orders"], regions=(US,), durability="regional")
     return replace(read, streams={"orders": orders})

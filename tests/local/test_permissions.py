@@ -1,4 +1,4 @@
-"""What functions and people may do is enough for what they do, and no more: on the local fabric, call by call."""
+"""Permissions of functions and people: enough for their work, and no more; checked on the local fabric by call."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -79,7 +79,7 @@ def clients(fabric: LocalFabric, region: str) -> Clients:
 
 
 def is_denied(fabric: LocalFabric, statements: list[Statement], call: Any, **request: Any) -> bool:
-    """Whether a call is refused to whoever may do only that."""
+    """Tell if a call is refused to a caller with only these permissions."""
     with acting(statements):
         try:
             call(**request)

@@ -83,10 +83,7 @@ def test_by_the_command_line(cli: CommandLine, endpoint: str, tmp_path: Path) ->
     ran = cli.run("reconcile", *at, "--json")
     assert (ran.code, ran.json) == (0, {"region": US, "findings": [], "alarms": 0})
     cli.run("publish", "orders", "--key", "a", "--type", "OrderPlaced", *at)
-    assert (
-        cli.run("reconcile", "--stream", "orders", *at).out
-        == "0 findings, 0 repaired, 0 for somebody to look at\n"
-    )
+    assert cli.run("reconcile", "--stream", "orders", *at).out == "0 findings, 0 repaired, 0 need a person\n"
 
 
 @pytest.mark.parametrize(

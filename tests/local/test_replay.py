@@ -91,7 +91,7 @@ def publish(fabric: LocalFabric, numbers: range) -> None:
 
 
 def handled(fabric: LocalFabric) -> dict[tuple[str, str], list[Handled]]:
-    """What each subscription handled in each Region, in that order."""
+    """Return the events that each subscription handled in each Region, in that order."""
     names = (*SUBSCRIPTIONS, "late")
     return {
         (name, region): fabric.subscription(name).handled(region) for name in names for region in (US, EU)

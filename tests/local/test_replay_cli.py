@@ -49,7 +49,7 @@ KEYS = [next(k for k in "abcdefgh" if lane_index(k, 2) == index) for index in (0
 
 @dataclass
 class Fabric:
-    """What the commands are pointed at, and its ledger."""
+    """The fabric that the commands address, and its ledger."""
 
     cli: CommandLine
     definition: Path
@@ -67,7 +67,7 @@ class Fabric:
         return LaneKey(StreamName("orders"), SubscriptionName(subscription), lane)
 
     def cursors(self, subscription: str) -> list[tuple[int, int]]:
-        """Of the two lanes: the next sequence, and that before which events are replays."""
+        """Return, for each of the two lanes, the next sequence, and the sequence before which events are replays."""
         cursors = [
             self.ports.ledger.state(self.key(subscription, lane)).cursor(self.ports.ledger.region)
             for lane in lanes_of(self.topology.stream("orders"))
@@ -121,7 +121,7 @@ def test_a_replay_says_first_what_it_would_hand_out_and_then_does(fabric: Fabric
     assert would["lanes"][0] == {
         "lane": "us-east-1/0.0", "from": 1, "until": ends[0], "events": ends[0] - 1, "parked_keys": 0,
     }  # fmt: skip
-    assert "would be handed out again" in fabric.cli.run(*command, "--dry-run").out
+    assert "would be delivered again" in fabric.cli.run(*command, "--dry-run").out
     assert (fabric.cursors("billing"), fabric.cursors("paid")) == before
 
     done = fabric.cli.run(*command, "--json")
@@ -140,7 +140,7 @@ def test_one_lane_of_wanted_events_in_words(fabric: Fabric) -> None:
     ran = fabric.cli.run(*command)
     assert (ran.code, ran.out.splitlines()[-1]) == (
         0,
-        f"{lane['until']} events of 1 lanes are handed out again",
+        f"{lane['until']} events of 1 lanes will be delivered again",
     )
 
 
@@ -149,7 +149,7 @@ def test_of_a_time_and_while_it_is_paused(fabric: Fabric) -> None:
     ran = fabric.cli.run(
         "subscriptions", "replay", "billing", "--from", "2020-01-01T00:00:00+01:00", *fabric.at
     )
-    assert (ran.code, ran.out.splitlines()[-1]) == (0, "billing is paused: they wait until it goes on")
+    assert (ran.code, ran.out.splitlines()[-1].startswith("billing is paused: ")) == (0, True)
     assert [sequence for sequence, _ in fabric.cursors("billing")] == [0, 0]
     fabric.cli.run("subscriptions", "resume", "billing", *fabric.at)
 

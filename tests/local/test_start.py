@@ -1,4 +1,4 @@
-"""Where subscriptions begin, on the local fabric."""
+"""The start of subscriptions, on the local fabric."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a cold start does, by counts: modules imported beyond boto3's own, and files that botocore reads for clients."""
+"""The work of a cold start, counted: modules imported beyond boto3's own, and files that botocore reads for clients."""
 
 import json
 import os

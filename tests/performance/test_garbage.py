@@ -1,6 +1,6 @@
-"""What is published and read leaves nothing behind that only the collection of garbage could free.
+"""Publishing and reading leave no garbage behind that only the garbage collector could free.
 
-Each collection looks at all that a process holds, so what is left by every call costs more the more a process does.
+Each collection looks at everything that a process holds, so garbage left by every call costs more and more over time.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""What a reconciliation reads, counted: of 100,000 events in 64 lanes, 10 records of which are new."""
+"""Reads of a reconciliation, counted: 100,000 events in 64 lanes, with 10 new records."""
 
 from collections import Counter
 from dataclasses import replace
@@ -36,7 +36,7 @@ class CountingLog:
 
 
 def a_pass(world: World) -> Counter[str]:
-    """What a pass in AWAY reads of the logs; it finds nothing."""
+    """Run a pass in AWAY that finds nothing; return what it reads of the logs."""
     reads: Counter[str] = Counter()
 
     def ports_of(region: Region):  # type: ignore[no-untyped-def]  # noqa: ANN202

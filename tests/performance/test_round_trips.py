@@ -1,4 +1,4 @@
-"""What publishing and delivery ask of AWS, counted: time is measured in scripts/bench, never here."""
+"""Calls to AWS for publishing and delivery, counted. Time is measured in scripts/bench, never here."""
 
 import json
 import subprocess

@@ -49,9 +49,9 @@ class Copying:
         self.stream = self.topology.stream(STREAM)
         self.cloud = MemoryCloud.of(self.topology, clock=self.clock, entropy=SeededEntropy(seed))
         self.faults = Faults()
-        """Of the target's log and backfills."""
+        """Faults of the target's log and backfills."""
         self.reading = Faults()
-        """Of the source's log."""
+        """Faults of the source's log."""
         self._batches = 0
 
     def log(self, region: Region) -> Log:
@@ -80,7 +80,7 @@ class Copying:
         return made
 
     def copy_to_target(self, records: Iterable[Record]) -> None:
-        """What replication has brought."""
+        """Put records into the target's log, as replication would."""
         for record in records:
             assert self.log(TARGET).append(record) is None
 

@@ -73,7 +73,7 @@ class Schedule:
             self._hub.switch()
 
     def fault(self) -> Fault | None:
-        """How the call that is being made fails."""
+        """Return the fault of the call that is being made, or None."""
         if not self._faults or getcurrent() is self._hub:
             return None
         chosen = self.choose(1 + len(FAULTS))

@@ -1,4 +1,4 @@
-"""How a seed draws the plan of a whole fabric: Regions, subscriptions, what is published, and what goes wrong."""
+"""Draws the plan of a whole fabric from a seed: Regions, subscriptions, what is published, and what goes wrong."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -43,7 +43,7 @@ _BETWEEN: Final = ("region_loss", "region_loss", "silence", "cut", "failover", "
 
 @dataclass(frozen=True, kw_only=True)
 class FabricProfile(Profile):
-    """What plans of whole fabrics look like. `what`: in a line, for people."""
+    """Choices for plans of whole fabrics. `what`: one line for people."""
 
     name: str = field(kw_only=False)
     what: str = field(kw_only=False)
@@ -178,6 +178,6 @@ class FabricDraw(Draw):
                 return Conduct(fails=random.choice((1, 2, 3)))
 
     def _torn(self, seed: int) -> dict[str, float]:
-        """How often reads see transactions item by item: in seeds of their own, so that all else stays as it was."""
+        """Draw how often reads see transactions item by item, in seeds drawn separately: all else stays the same."""
         random = Random(f"{seed} torn")
         return {"torn": random.choice(_TORN_RATES)} if random.random() < self._of.torn_share else {}

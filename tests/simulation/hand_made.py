@@ -41,7 +41,7 @@ class Hand:
 
     @property
     def history(self) -> History:
-        """What was written."""
+        """Return the history that was written."""
         return History(self.plan, self.entries)
 
     def tell(self, kind: Any, *, actor: str = "deliver 1", after_s: float = 1, **about: Any) -> "Hand":

@@ -19,7 +19,7 @@ NO_REPLY = (Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.THROTTLED)
 
 
 def append_until_settled(appender: Appender, batch: Batch) -> Record:
-    """What a publisher does that wants its batch in the log, whatever the replies are."""
+    """Append a batch as a publisher does that wants it in the log, whatever the replies are."""
     unsettled: Record | None = None
     while True:
         try:

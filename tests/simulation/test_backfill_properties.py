@@ -113,7 +113,7 @@ def test_100_000_events_killed_five_times_read_at_most_one_slice_again_for_each(
 LATENCY_SECONDS = {"log.tail": 0.004, "log.read": 0.012, "log.append": 0.005}
 OF_LEDGER_SECONDS = 0.005
 LANE_EVENTS_PER_SECOND = 4_000
-"""What DynamoDB lets one partition key take: 1,000 write units a second, events of 250 bytes."""
+"""Throughput of one partition key in DynamoDB: 1,000 write units a second, events of 250 bytes."""
 
 
 class LimitedLanes:
@@ -132,7 +132,7 @@ class LimitedLanes:
 
 
 def seconds_with(workers: int, *, lanes: int, spread_out: bool = True) -> float:
-    """How long workers take, each by a clock of its own; who is furthest back goes on first."""
+    """Return how long workers take, each by a clock of its own; the one furthest behind goes first."""
     world = Copying(lanes=lanes)
     for number in range(lanes):
         world.fill(40, of=lane(number))

@@ -112,7 +112,7 @@ def test_undone_decision_leaves_out_a_region_that_has_not_heard_that_its_lanes_w
 
 
 def proved(wrong: str, *, tampered: str = "", sequence: int = 1, replicated: bool = True) -> History:
-    """What a proof in the other Region came to, with that done to its copy before."""
+    """Return a history of a proof in the other Region, with tampering with its copy before."""
     hand = Hand().appended("e1", 0)
     if replicated:
         hand.appended("e1", 0, region=AWAY)

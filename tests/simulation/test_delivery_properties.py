@@ -1,4 +1,4 @@
-"""What a subscription sees, whatever doorbells, replication and crashes do: each lane exactly as the log has it."""
+"""Events as a subscription sees them: each lane exactly as in the log, despite doorbells, replication and crashes."""
 
 from collections import Counter
 from collections.abc import Callable

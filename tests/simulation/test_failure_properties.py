@@ -32,16 +32,16 @@ ROUNDS_MAX = 300
 
 
 class PassingError(Exception):
-    """What another attempt mends, or not."""
+    """An error that another attempt mends, or not."""
 
 
 class LastingError(Exception):
-    """What no attempt mends."""
+    """An error that no attempt mends."""
 
 
 @dataclass
 class Behaviour:
-    """What the handler does with events, by their ids."""
+    """Behaviour of the handler, by the ids of events."""
 
     fails: Counter[str] = field(default_factory=Counter)
     crashes: Counter[str] = field(default_factory=Counter)

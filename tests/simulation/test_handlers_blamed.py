@@ -73,7 +73,7 @@ def test_a_key_is_known_again_in_whichever_region_the_handler_runs(monkeypatch: 
     ],
 )
 def test_what_is_declared_permanent_is_taken_as_the_fabric_takes_it(declared: str, *, is_taken: bool) -> None:
-    """By its type and those that it is a kind of, and not by how it is called."""
+    """An error is recognised by its type and base types, and not by its bare name."""
     more = f"""
         [subscriptions.taker.retry]
         permanent = ["{declared}"]

@@ -1,4 +1,4 @@
-"""What is said of effects, on runs made by hand: the clock excuses seconds, and order of arrival is no repetition."""
+"""Verdicts on effects, for runs made by hand: the clock explains seconds, and order of arrival is no repetition."""
 
 from collections import Counter
 from collections.abc import Callable

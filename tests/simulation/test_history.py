@@ -22,7 +22,7 @@ print(*[digest(seed) for seed in SEEDS])
 
 
 def digest(seed: int) -> str:
-    """Of the history of a seed; of each seed in another profile."""
+    """Return the digest of a seed's history; each seed uses another profile."""
     names = list(PROFILES)
     return sha256(tried(PROFILES[names[seed % len(names)]].plan(seed))[1].encode()).hexdigest()
 

@@ -36,7 +36,7 @@ class Load:
         self.count = 0
 
     def weather(self) -> None:
-        """How one producer finds one Region from now on."""
+        """Change how one producer reaches one Region from now on."""
         faults = self.random.choice(list(self.random.choice(list(self.faults.values())).values()))
         seed = self.random.randrange(2**32)
         match self.random.randrange(4):
@@ -62,7 +62,7 @@ class Load:
         self.order[at, origin, key].append(name)
 
     def settle(self, fabric: Fabric, error: IndeterminateAppendError) -> Region:
-        """As a producer must: the same batch again until it is known, before anything else."""
+        """Publish the batch again until its outcome is known, as a producer must, before anything else."""
         for _ in range(50):
             self.weather()
             try:

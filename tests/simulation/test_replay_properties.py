@@ -38,7 +38,7 @@ Told = list[tuple[int, bool]]
 
 @dataclass
 class Model:
-    """What one lane without failures must do: a cursor, and the events of keys that wait to be handled again."""
+    """Model of one lane without failures: a cursor, and the events of keys that wait to be handled again."""
 
     keys: list[str] = field(default_factory=list)
     cursor: int = 0
@@ -60,7 +60,7 @@ class Model:
             self.waiting[key] = places
 
     def deliver(self, until: int) -> Told:
-        """What a visit handles that leaves the cursor at `until`: what waits, key by key, and then the lane."""
+        """Return what a visit handles that leaves the cursor at `until`: what waits, key by key, and then the lane."""
         keys = sorted(self.waiting.values(), key=lambda places: places[0][0])
         told = [place for places in keys for place in places]
         told += [(number, number < self.until) for number in range(self.cursor, until)]
@@ -116,7 +116,7 @@ class Machine:
         assert told == expected
 
     def replay(self, start: int | str, key: str | None, fault: tuple[int, Fault] | None) -> None:
-        """As an operator would; what a fault left is looked up."""
+        """Replay as an operator would, and look up what a fault left behind."""
         number = len(self.model.keys) // 2 if start == "time" else int(start)
         where: Start = at(number)
         if start == "time":

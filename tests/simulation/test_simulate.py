@@ -36,7 +36,7 @@ BAD = (
 
 
 def never(of: History) -> list[Verdict]:
-    """What a checker says that finds something wherever an event was published."""
+    """Return the verdict of a checker that objects whenever an event was published."""
     asked = [number for number, entry in enumerate(of.entries) if type(entry).__name__ == "Asked"]
     anomalies = tuple(Anomaly(f"<entry {number}>", number) for number in asked[:2])
     return [Verdict("never", Result.INVALID if anomalies else Result.VALID, anomalies)]

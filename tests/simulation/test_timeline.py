@@ -42,7 +42,7 @@ VOID = ("meta", "input", "br")
 
 
 class Page(HTMLParser):
-    """What a page is made of; every element that begins must end."""
+    """The elements and texts of a page. Every element that begins must end."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ def print_first_worker() -> None:
 
 
 def test_the_first_worker_of_a_process_does_not_see_ctrl_c_either() -> None:
-    """Which begins more than a worker: multiprocessing's own tracker, too."""
+    """Starting the first worker also starts multiprocessing's own tracker."""
     code = "from tests.simulation.test_worker import print_first_worker; print_first_worker()"
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120

@@ -9,7 +9,7 @@ from tests.simulation.profiles import PROFILES
 
 
 def try_seed(profile: str, seed: int) -> Outcome:
-    """What comes of a profile's seed; to be imported by name, by the processes of a hunt."""
+    """Return the outcome of a profile's seed. Processes of a hunt import this function by name."""
     try:
         plan = PROFILES[profile].plan(seed)
     except Exception as error:  # a profile that draws no plan is as much of a failure as any
@@ -18,5 +18,5 @@ def try_seed(profile: str, seed: int) -> Outcome:
 
 
 def tried(plan: Plan) -> tuple[Outcome, History]:
-    """What comes of a plan, with its history: as far as it came, where the simulator failed."""
+    """Return the outcome of a plan, with its history: as far as it went, if the simulator failed."""
     return trial.tried(plan, verdicts)

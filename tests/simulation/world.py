@@ -155,7 +155,7 @@ class World:
         self._reader: StreamReader = self.table.stream.reader()
 
     def at(self, region: Region, *, handler: Handler | None = None) -> "World":
-        """The same fabric, with the deliveries of another Region looked at, by a handler of its own."""
+        """Return the same fabric in which another Region's deliveries are observed, with a handler of their own."""
         other = copy(self)
         other.handler = handler or Recorder(effects=self.recorder.effects)
         other._look_at(region)
@@ -303,7 +303,7 @@ class World:
             assert isinstance(ledger.commit(key, cursor, replace(cursor, running=True)), Committed)
 
     def effects(self) -> dict[str, int]:
-        """How often each event's effect took place."""
+        """Return how often each event's effect took place."""
         items = self.cloud.regions[self.region].table(EFFECTS).items
         return {i["id"]["S"].removeprefix("event:"): int(i["n"]["N"]) for i in items if "n" in i}
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from eventfabric.deployment.alarms import Missing, Rule
 
 Told = Seq[tuple[float, float]]
-"""When what was told, in seconds."""
+"""Values of a metric with their times in seconds."""
 
 
 class State(StrEnum):

@@ -10,7 +10,7 @@ from tests.simulation.world import HOME, Recorder, World, event, lane
 
 
 class BadOrder(Exception):
-    """What a handler raises here."""
+    """The error that handlers raise here."""
 
 
 class WorseOrder(BadOrder):
@@ -65,7 +65,7 @@ def named(*names: str) -> list[Event]:
 
 
 def dead_letters(world: World) -> DeadLetters:
-    """Those of the world's lanes."""
+    """Return the dead letters of the world's lanes."""
     return DeadLetters(
         world.subscription,
         [lane(0), lane(1)],

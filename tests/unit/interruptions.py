@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Interrupted(BaseException):
-    """What a signal's handler raises."""
+    """The error that a signal's handler raises."""
 
 
 class _AtLine:
@@ -32,7 +32,7 @@ class _AtLine:
 
 
 def interrupted(number: int, call: Callable[[], object], modules: Collection[ModuleType]) -> bool:
-    """Whether the call came as far as that line of the modules, where it was interrupted."""
+    """Tell if the call got as far as line `number` of the modules, where it was interrupted."""
     tracer = _AtLine(number, modules)
     sys.settrace(tracer)
     try:

@@ -24,19 +24,19 @@ def delivered(records: int = 6, **settings: Any) -> World:
 
 
 def proofs(world: World) -> list[LaneProof]:
-    """Of the subscription, in the Region that the world looks at."""
+    """Return the subscription's proofs, in the Region that the world looks at."""
     prover = Prover(world.stream, [world.subscription], world.ports())
     return [proof for lane in prover.lanes for proof in prover.prove(lane)]
 
 
 def proof(world: World) -> LaneProof:
-    """Of the first lane."""
+    """Return the proof of the first lane."""
     (found,) = [one for one in proofs(world) if one.lane == LANE]
     return found
 
 
 def wrong(world: World) -> FindingKind | None:
-    """What is wrong with the first lane."""
+    """Return the problem of the first lane; None: it is proven."""
     found = proof(world)
     assert found.is_proven == (found.wrong is None)
     return found.wrong.kind if found.wrong else None

@@ -34,7 +34,7 @@ _SHOWN = """
 SHOWN = frozenset(_SHOWN.split())
 """Fields whose names do not say so: digests, settings, and what a service or a check says."""
 HOLDERS = ("aws", "errors", "model", "ports", "runtime", "sdk", "services", "wire")
-"""Of the package, what has events in its hands; the rest is settings, programs, and what tests."""
+"""Parts of the package that handle events. The others are settings, programs and tests."""
 
 
 def types_of_the_package() -> Iterator[type]:
@@ -50,7 +50,7 @@ def types_of_the_package() -> Iterator[type]:
 
 
 def is_shown_by_its_fields(kind: type) -> bool:
-    """Whether Python or msgspec make what is shown of it, out of all of its fields."""
+    """Tell if Python or msgspec generate its repr from all of its fields."""
     is_named = issubclass(kind, tuple) and hasattr(kind, "_fields")
     return is_dataclass(kind) or issubclass(kind, msgspec.Struct) or is_named
 

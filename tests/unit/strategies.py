@@ -1,4 +1,4 @@
-"""What property tests draw: identifiers, records, cursors, events; all that a fabric may really hold."""
+"""Strategies for property tests: identifiers, records, cursors, events; all that a fabric may really hold."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

@@ -17,11 +17,11 @@ class Telling(Counting):
         self.lines.append((event, about))
 
     def of(self, event: LogEvent) -> list[dict[str, object]]:
-        """What the lines of one event say."""
+        """Return the fields of all lines of one event."""
         return [about for told, about in self.lines if told is event]
 
 
 def telling(world: World) -> Telling:
-    """What the world tells from now on."""
+    """Return everything that the world tells from now on."""
     world.telemetry = told = Telling()
     return told

@@ -44,7 +44,7 @@ def every(seconds: float, value: float, start: float = 0, end: float = UNTIL) ->
 
 
 def passes(value: Callable[[float], float | None], *, seed: int = 0) -> list[tuple[float, float]]:
-    """What passes of reconciliation tell: one in five minutes, each begun and done a little earlier or later."""
+    """Return a gauge of passes of reconciliation: one in five minutes, each a little earlier or later."""
     random = Random(seed)
     told = []
     for at in range(0, UNTIL, 5 * MINUTE):
@@ -87,7 +87,7 @@ def counted(seconds: float) -> Told:
 
 @dataclass(frozen=True)
 class Day:
-    """What is told on a day, and by when an alarm has to go off and to be over; None: it never does."""
+    """Values of a metric over a day, and by when an alarm has to go off and to be over; None: it never goes off."""
 
     told: Told
     fires_within: float | None
@@ -190,7 +190,7 @@ def cases() -> Iterator[tuple[str, str]]:
 
 
 def changes(rule: Rule, told: Told, *, more: int) -> list[tuple[int, State]]:
-    """When the alarm went off, and when it was over, once it has been there for an hour."""
+    """Return when the alarm went off, and when it was over, once it has existed for an hour."""
     found: list[tuple[int, State]] = []
     was_on = False
     for at, state in states(rule, told, until_minute=UNTIL // MINUTE, more=more):

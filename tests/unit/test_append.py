@@ -45,7 +45,7 @@ class Half:
 
 
 def waits_of(world: World, faults: Faults) -> list[float]:
-    """How long an append waits, each time."""
+    """Return how long an append waits, each time."""
     clock = Waits()
     appender = Appender(faults.log(world.origin_log), stream="orders", clock=clock, entropy=Half())
     appender.append(LANE, mine())

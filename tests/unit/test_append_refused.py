@@ -1,4 +1,4 @@
-"""What is said, to the letter, of a batch or a transaction that was not written, or of which nobody knows."""
+"""Exact messages about a batch or a transaction that was not written, or whose outcome is unknown."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Which backfills there are, what becomes of each, and which slices are handed out, page by page."""
+"""Backfills and their states, and the slices that they hand out, page by page."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Which slices a backfill has, to the seam, what a plan says of a lane that cannot be copied, and what it asks for."""
+"""The plan of a backfill: its slices, to the seam; its messages about lanes that cannot be copied; and its reads."""
 
 from dataclasses import replace
 

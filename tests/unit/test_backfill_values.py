@@ -18,7 +18,7 @@ def seam(sequence: int, chain: Chain | None = ONE) -> Seam:
 def progress(
     at: int, missing: int = 0, records: int = 0, events: int = 0, failure: str = "", of: Lane = LANE
 ) -> SliceProgress:
-    """Of a slice from 0 to 10."""
+    """Return the progress of a slice from 0 to 10."""
     piece = Slice(StreamName("orders"), of, seam(0), seam(10), AWAY, HOME)
     return SliceProgress(piece, seam(at), missing, records, events, failure)
 

@@ -386,7 +386,7 @@ def test_a_begun_lane_waits_at_a_hole_as_ever() -> None:
 
 
 def test_a_start_is_trusted_for_as_long_as_a_process_knows_it() -> None:
-    """What one process pinned, another finds; neither pins again when its standing is read anew."""
+    """A start that one process pinned is found by another; neither pins again when it reads its standing anew."""
     world = latest()
     put(world, "new 0")
     world.deliver(by=world.deliverer())

@@ -27,11 +27,11 @@ LANES = [lane(0), lane(1)]
 
 
 class DownstreamError(Exception):
-    """What a handler raises while what it calls is down."""
+    """The error that a handler raises while the system downstream is down."""
 
 
 class Downstream:
-    """What a handler calls: up or down as a whole, and refusing some events for ever."""
+    """A system that a handler calls: up or down as a whole, and refusing some events forever."""
 
     def __init__(self, *poison: str) -> None:
         self.down = False

@@ -32,7 +32,7 @@ def crashed_at_a_retry(crashing: Crashing) -> World:
 
 
 def written_down(world: World) -> list[tuple[str, bool]]:
-    """What is attempted from now on, and whether the attempt was written down before it."""
+    """Collect which events are attempted from now on, and if each attempt was noted before it."""
     seen: list[tuple[str, bool]] = []
 
     def look(events: Seq[Event]) -> None:

@@ -54,7 +54,7 @@ def breaker_of(world: World, faults: Faults | None = None, telemetry: Told | Non
 
 
 def fail(one: Breaker, keys: int, *, of: Lane = LANE, handled_beside: int = 0) -> list[bool]:
-    """Whether the circuit is open after the failure of each of so many keys."""
+    """Fail `keys` keys one by one. Tell for each if the circuit was open after it."""
     return [one.failed(of, f"k{key}", 0, handled_beside) for key in range(keys)]
 
 

@@ -1,4 +1,4 @@
-"""What a cursor is held to, record by record, and what ends that; what it excepts, and from whose decisions."""
+"""A claim checks a cursor record by record: against what, until when, which exceptions count, and whose decisions."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -30,7 +30,7 @@ DAY_SECONDS = 86_400
 
 
 def claim(world: World, **changes: int) -> Claim:
-    """Of the stored cursor with changes, nothing held against it yet."""
+    """Return a claim of the stored cursor with changes, before any check."""
     changed: dict[str, Any] = {name: Sequence(value) for name, value in changes.items()}
     cursor = replace(world.cursor(), **changed)
     return Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
@@ -217,7 +217,7 @@ def excepted(keys: Iterable[Parked] = (), settled: Iterable[Settled] = ()) -> li
 
 
 class TestWhatIsExcepted:
-    """By what the ledger knows of parked keys and of decisions."""
+    """Exceptions that follow from the ledger's parked keys and decisions."""
 
     @pytest.mark.parametrize(
         ("state", "kind", "is_now"),
@@ -289,7 +289,7 @@ def noted_first(**settings: Any) -> tuple[World, Record]:
 
 
 class TestBatchesThatStandTwice:
-    """What was stepped over here, since its other copy is the one that is delivered."""
+    """Batches that were stepped over here, since their other copy is delivered."""
 
     def test_only_what_the_subscription_wants_is_excepted(self) -> None:
         world, _ = noted_first(types=["placed"])

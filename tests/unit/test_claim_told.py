@@ -1,4 +1,4 @@
-"""What contradicts a cursor, word for word, and what a proof excepts, with who decided what and when."""
+"""Exact messages of contradictions to a cursor, and of a proof's exceptions, with who decided what and when."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ OTHER_CHAIN = Chain(b"y" * 16)
 
 
 def finding(kind: FindingKind, sequence: int, detail: str, *, region: Region = HOME) -> Finding:
-    """What the Region that looks has found."""
+    """Return a finding of the Region that looks."""
     stream, subscription = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
     return Finding(kind, stream, LANE, region, Sequence(sequence), detail, subscription)
 
@@ -35,7 +35,7 @@ def broken(sequence: int, detail: str) -> Finding:
 
 
 def asked(world: World) -> tuple[Asked, LaneProof]:
-    """What a proof of the first lane reads of the log, and the proof."""
+    """Prove the first lane. Return what that reads of the log, and the proof."""
     log = Asked(world.log)
     ports = replace(world.ports(), log_of=lambda stream: log)
     (found,) = Prover(world.stream, [world.subscription], ports, lane=LANE).prove(LANE)

@@ -20,7 +20,7 @@ LANE = Lane.parse("us-east-1/0.0")
 
 
 def in_a_fork(call: Callable[[], bytes]) -> bytes:
-    """What the call returns in a forked child."""
+    """Return the result of the call in a forked child."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

@@ -1,4 +1,4 @@
-"""How far a worker says that its slice is, word for word, wherever it leaves it; and how often it asks for what."""
+"""Exact progress that a worker reports of its slice, wherever it stops; and how often it reads or asks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -200,7 +200,7 @@ class TestFailed:
 
 
 class TestTime:
-    """How fast, until when, and how often somebody is asked whether to go on."""
+    """The rate and deadline of a worker, and how often it asks if it is to go on."""
 
     @pytest.mark.parametrize(("left_ms", "records"), [(0, 0), (1, 1), (250, 3), (300, 3), (301, 4)])
     def test_at_its_deadline_it_stops_with_what_the_rate_allowed_until_then(

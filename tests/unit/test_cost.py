@@ -1,4 +1,4 @@
-"""What a load is taken to be, and what a prediction says of it, in numbers worked out by hand."""
+"""Loads and their predicted costs, in numbers worked out by hand."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def topology(*, regions: str = '"us-east-1"', stream: str = "", subscription: st
 
 
 def counts(of: Topology, load: Load = ALONE) -> dict[str, float]:
-    """By price: how many for a thousand events, function time left out."""
+    """Return the numbers for a thousand events, by price, without function time."""
     found = predict(of, of.streams["orders"], load)
     prices = (Prices.WRITE_UNIT, Prices.READ_UNIT, Prices.QUEUE_REQUEST, Prices.INVOCATION)
     return {price.name: found.count(price) / 1_000 for price in prices}
@@ -113,7 +113,7 @@ def test_another_region_than_the_streams_is_refused() -> None:
 
 
 class TestASteadyLoad:
-    """How much goes together at a rate."""
+    """Numbers of events that are handled together at a rate."""
 
     def test_rare_events_go_one_by_one(self) -> None:
         load = Load.steady(1e-6, 256.0, lanes=64)

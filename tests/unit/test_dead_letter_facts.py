@@ -1,4 +1,4 @@
-"""What a decision about a dead letter writes, rings and says, each as a whole."""
+"""Everything that a decision about a dead letter writes, rings and says, each compared as a whole."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -171,7 +171,7 @@ def test_how_old_it_is_counts_from_its_last_failure(after_ms: int, found: bool) 
 
 
 class TestRefused:
-    """What is said, to the letter, and that nothing is changed then."""
+    """Exact messages of refusals, after which nothing has changed."""
 
     def test_what_is_not_dead(self) -> None:
         world = mended_world("a1")

@@ -204,7 +204,7 @@ class TestRedrive:
 
 
 class TestRecord:
-    """What was decided, by whom, about which failure, stays on record."""
+    """Records of decisions: what was decided, by whom, about which failure."""
 
     def test_an_edited_event_is_handled_in_place_of_the_original_and_both_stay_on_record(self) -> None:
         world = mended_world("a1", behind=["a2"])

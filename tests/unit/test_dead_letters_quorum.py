@@ -43,7 +43,7 @@ def settled(world: World) -> list[Settled]:
 
 
 def exceptions(world: World) -> tuple[int, list[str]]:
-    """How many events a proof finds wrong, and what it excepts."""
+    """Return how many lanes a proof finds wrong, and its exceptions."""
     prover = Prover(world.stream, [world.subscription], world.ports())
     proofs = [proof for each in prover.lanes for proof in prover.prove(each)]
     return sum(bool(proof.wrong) for proof in proofs), [

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from eventfabric.definition import reference as definition_reference
 from eventfabric.definition.file import json_schema, parse_definition, read_definition
 from eventfabric.definition.schema import Breaker, Definition, Retry, from_json, to_json
-from eventfabric.definition.schema import reference as definition_reference
 from eventfabric.errors import DefinitionError
 
 ROOT = Path(__file__).parents[2]

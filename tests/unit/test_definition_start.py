@@ -1,4 +1,4 @@
-"""What a definition may say of where a subscription begins, and whether it may be replayed."""
+"""A definition's settings for the start of a subscription, and for replays."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a definition says of alarms and objectives, and what it may not say."""
+"""A definition's settings for alarms and objectives, and those that are refused."""
 
 import pytest
 

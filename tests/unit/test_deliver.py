@@ -24,7 +24,7 @@ _BESIDE = ("handler.attempt", "ledger.standing", "ledger.hand_over")
 
 
 class BadOrder(Exception):
-    """What a handler raises here."""
+    """The error that handlers raise here."""
 
 
 def failing_at(*ids: str) -> Recorder:

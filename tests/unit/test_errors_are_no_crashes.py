@@ -100,7 +100,7 @@ def test_an_attempt_of_a_parked_key_whose_end_could_not_be_noted_is_no_crash() -
 
 
 def test_a_process_that_dies_after_all_is_still_counted() -> None:
-    """What was known to have ended says nothing of an attempt that was noted later."""
+    """Knowing that an earlier attempt ended says nothing about an attempt that was noted later."""
     world = world_of(Crashing({"a1": 1}), *named("a1"))
     world.run_dies()
     with pytest.raises(SimulatedCrash):

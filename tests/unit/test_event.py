@@ -41,7 +41,7 @@ def attributes(**changed: object) -> dict[str, Any]:
 
 
 def problems(**changed: object) -> list[str]:
-    """Where an event with these attributes is wrong."""
+    """Return the paths at which an event with these attributes is wrong."""
     with pytest.raises(InvalidEventError) as raised:
         check_event(**attributes(**changed))
     return [problem.path for problem in raised.value.problems]

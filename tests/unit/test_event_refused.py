@@ -1,4 +1,4 @@
-"""What is said of an event that cannot be published: where it is wrong, what was found there, and what is allowed."""
+"""Messages about events that cannot be published: where the problem is, what was found there, what is allowed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a failover leaves behind that fails in the middle: nothing is paused without a word, and the source goes on."""
+"""A failover that fails midway: whatever it leaves paused is reported, and the source goes on."""
 
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ def world_of_two() -> World:
 
 
 def circuits(world: World) -> dict[str, CircuitState]:
-    """How the source's circuits stand."""
+    """Return the states of the source's circuits."""
     ledger = world.cloud.ledger(world.topology, HOME)
     names = (SUBSCRIPTION, OTHER)
     return {name: ledger.standing(StreamName(STREAM), SubscriptionName(name)).circuit.state for name in names}

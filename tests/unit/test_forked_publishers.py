@@ -1,4 +1,4 @@
-"""What owns threads, made before a fork: it raises at once in the child, and nothing there hangs."""
+"""Owners of threads that were made before a fork: they raise at once in the child, and nothing there hangs."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What the simulator found in seldom schedules, each in a few lines: see docs/guarantees.md for its seeds."""
+"""Defects that the simulator found in rare schedules, each in a few lines. Seeds: see docs/guarantees.md."""
 
 from dataclasses import replace
 from typing import cast

@@ -1,4 +1,4 @@
-"""What a handler may do in an attempt, and what becomes of one that ends it in another way than by returning."""
+"""Conduct of handlers in an attempt, and the outcome if one ends it in another way than by returning."""
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal

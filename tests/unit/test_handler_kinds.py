@@ -1,4 +1,4 @@
-"""Which functions can be handlers, and what each kind of first parameter is called with."""
+"""Functions that can be handlers, and the arguments for each kind of first parameter."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -87,7 +87,7 @@ def test_a_generator_that_is_dropped_tells_what_its_publisher_could_not_publish(
 
 
 class Slow:
-    """What the end of a process waits for; an exit meets it there."""
+    """A publisher for which the end of a process waits, and which raises an exit."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error

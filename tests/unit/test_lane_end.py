@@ -1,4 +1,4 @@
-"""Where a lane goes on: behind what continues what stands before it, at its place, and never where that is in doubt."""
+"""The end of a lane: after the last record that continues the lane, or at its noted place; never in doubt."""
 
 from dataclasses import replace
 from typing import Any
@@ -56,7 +56,7 @@ def reconciler_of(world: World) -> Reconciler:
 
 
 def ends(world: World, *, expires: bool = False) -> LaneEnds:
-    """As a publisher in the lane's origin asks."""
+    """Return the ends of lanes as a publisher in their origin asks for them."""
     known = KnownMarks(world.ports().ledger, StreamName(STREAM), clock=world.clock).of
     return LaneEnds(world.log, clock=world.clock, expires=expires, known=known)
 
@@ -157,7 +157,7 @@ class TestDoubt:
 
 
 class TestExpiry:
-    """What expires takes no lane's place with it."""
+    """Expired records do not change the place at which a lane goes on."""
 
     def test_the_place_counts_where_the_newest_left_is_not_the_newest_there_was(self) -> None:
         world = world_with(3, retention_days=DAYS)

@@ -19,7 +19,7 @@ from tests.unit.test_late import late_of, publish
 
 
 def about(sequence: int, error_type: str, *, attempts: int, crashes: int = 0) -> dict[str, object]:
-    """What is said of a parked key of the first lane."""
+    """Return the fields of a log line about a parked key of the first lane."""
     return {
         "lane": str(LANE), "sequence": sequence, "error_type": error_type, "attempts": attempts,
         "crashes": crashes,

@@ -51,7 +51,7 @@ def lost_and_back(**settings: Any) -> World:
 
 
 def late_of(world: World) -> dict[str, str | None]:
-    """What was handed out, and the later event that each came after."""
+    """Return the events that were handed out, each with the later event that it came after."""
     return {str(one.id): str(one.later.id) if one.later else None for one in world.recorder.events}
 
 
@@ -175,7 +175,7 @@ def test_at_most_once_sets_nothing_aside() -> None:
 
 
 class TestNotLate:
-    """What is no late event."""
+    """Events that are not late."""
 
     def test_a_later_one_that_is_not_handed_out_yet(self) -> None:
         world = World()
@@ -218,7 +218,7 @@ class TestNotLate:
 
 
 class TestReads:
-    """What looking costs."""
+    """Reads that it costs to look for later events."""
 
     def test_fresh_events_cost_nothing(self) -> None:
         world, faults = World(), Faults()

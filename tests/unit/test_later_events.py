@@ -23,7 +23,7 @@ def lost(**settings: Any) -> World:
 
 
 def back(away: World, *, seconds: float = LATE_AFTER_SECONDS) -> dict[str, str | None]:
-    """What is said of a1 and b1 when HOME is back, so long after they were published."""
+    """Return the later events of a1 and b1 when HOME is back, `seconds` after they were published."""
     published_ms = away.cloud.log(away.topology, STREAM, HOME).tail(lane(0)).time >> 16
     away.clock.advance(published_ms / 1000 + seconds - away.clock.now_ms() / 1000)
     away.cloud.heal(HOME)

@@ -30,7 +30,7 @@ def expired(world: World, *records: Record) -> None:
 
 
 def found_in(world: World, start: Start, *, kept: Kept | None = None) -> Cursor:
-    """Where it is located in the whole lane."""
+    """Return where `start` is located in the whole lane."""
     found = locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept)
     assert found is not None
     return found

@@ -22,7 +22,7 @@ from tests.unit.test_locate import expired, found_in, world_of
 def test_a_missing_record_has_expired_by_the_times_of_those_around_it(
     kept_after_ms: int, settled_after_ms: int, has: bool
 ) -> None:
-    """Where the one before it may be gone, and the one behind it is settled."""
+    """The record before it may have expired, and the record behind it is settled."""
     world = world_of([1, 1, 1], [1_000] * 3)
     before, missing, following = world.records()
     expired(world, missing)

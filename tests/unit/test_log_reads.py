@@ -18,7 +18,7 @@ THERE = lane(0, AWAY)
 
 
 def delivered(world: World, of: Lane = LANE, *, tail: int | None = None) -> Asked:
-    """What is read where a lane is delivered."""
+    """Deliver a lane. Return the log's reads for that."""
     unwatched, bell = world.log, world.bell(of, tail)
     watched = Asked(unwatched)
     world.log = watched  # type: ignore[assignment]  # on its way to the log
@@ -58,7 +58,7 @@ def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_no
 
 
 class TestLater:
-    """What came later is looked up once, up to what was handed out, and within bounds."""
+    """Later events are looked up once, up to those that were handed out, and within bounds."""
 
     def test_it_is_read_up_to_what_was_handed_out(self) -> None:
         away = lost()

@@ -1,4 +1,4 @@
-"""What a call that failed is known to have done, and what those who gave up say of it."""
+"""Failed calls: what they are known to have done, and what callers that gave up say of them."""
 
 import socket
 from collections.abc import Iterator
@@ -125,7 +125,7 @@ def test_who_had_no_reply_says_what_was_the_last_that_was_heard() -> None:
 
 
 def test_an_append_whose_second_try_finds_no_credentials_may_have_landed_by_the_first() -> None:
-    """As where a token file cannot be opened, for want of descriptors, once the first try had no reply."""
+    """For example, a token file cannot be opened for lack of descriptors, after the first try had no reply."""
     failing = False
 
     def refreshed() -> dict[str, str]:

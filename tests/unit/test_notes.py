@@ -28,7 +28,7 @@ def noted(world: World, at: int = 0) -> Record:
 
 
 def first_copy(world: World) -> None:
-    """The same batch in HOME's lane."""
+    """Append the batch in HOME's lane as well."""
     record = record_at(
         world.origin_log.tail(LANE), LANE, batch_of([event("a")], BATCH),
         now_ms=world.clock.now_ms(), retention_seconds=None,
@@ -37,7 +37,7 @@ def first_copy(world: World) -> None:
 
 
 def settled(world: World, *records: Record) -> tuple[list[Decided], set[BatchId]]:
-    """As a visit to the noted lane sees it, of which the decisions are written."""
+    """Settle notes like a visit to the noted lane, which then writes the decisions."""
     context = world.deliverer()._context
     decided, elsewhere = settle_notes(context, world.key_of(NOTED_LANE), records)
     if decided:

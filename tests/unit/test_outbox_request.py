@@ -1,4 +1,4 @@
-"""What a producer's transaction came to, by the reasons for which it was cancelled."""
+"""Outcomes of a producer's transaction, by the reasons for which it was cancelled."""
 
 import pytest
 

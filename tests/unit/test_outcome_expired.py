@@ -1,4 +1,4 @@
-"""What was put and never answered is settled as long as the stream keeps it, and not at a place that is passed."""
+"""Writes without an answer: settled while the stream keeps their records, and never made at a place already passed."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""What a page of events takes in memory is bounded in bytes, however small its events are in the log."""
+"""The memory that a page of events takes is bounded in bytes, however small its events are in the log."""
 
 import tracemalloc
 from collections.abc import Sequence as Seq

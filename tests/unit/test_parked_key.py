@@ -108,7 +108,7 @@ class TestLaneState:
 
 
 class TestBefore:
-    """What is left of a key where the cursor goes back."""
+    """The rest of a parked key when the cursor goes back."""
 
     def test_nothing_changes_where_all_of_it_waits_before_that_place(self) -> None:
         key = parked(3, 5)

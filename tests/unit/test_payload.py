@@ -1,4 +1,4 @@
-"""What is said of data that is no JSON: where it is, what was found there, and what may be."""
+"""Messages about data that is no JSON: where the problem is, what was found there, and what is allowed."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -46,7 +46,7 @@ def test_what_is_no_json_at_all_is_told_by_its_type(data: object) -> None:
 
 
 class ModelOfAnotherLibrary:
-    """What encodes itself, as a pydantic model does."""
+    """A type that encodes itself, like a pydantic model."""
 
     def __init__(self, values: Mapping[str, Any], text: str) -> None:
         self.values = values

@@ -38,7 +38,7 @@ def packed(*events: Event) -> bytes:
 
 
 def in_columns(*events: Event) -> bytes:
-    """As a publisher packs them: neighbours that are alike share their attributes."""
+    """Pack events like a publisher: neighbours that are alike share their attributes."""
     ids, keys, contents, runs, starts = (
         list[str](),
         list[str](),

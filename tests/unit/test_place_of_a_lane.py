@@ -44,7 +44,7 @@ def with_retention(world: World, days: int | None) -> None:
 
 
 def append(world: World, name: str, *, days: int | None) -> None:
-    """As a publisher that knows nothing of the lane yet."""
+    """Append an event like a publisher that knows nothing of the lane yet."""
     known = KnownMarks(world.ledger, StreamName(STREAM), clock=world.clock).of
     seconds = None if days is None else days * DAY_SECONDS
     appender = Appender(

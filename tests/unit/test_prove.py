@@ -1,4 +1,4 @@
-"""What a proof finds of a log and a ledger that were tampered with, what it excepts, and what it costs."""
+"""Proofs of a log and a ledger that were tampered with: findings, exceptions and costs."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a proof excepts, and what it says of a log whose head has expired, of replays, late beginnings and handovers."""
+"""Exceptions of a proof, and proofs after an expired head, replays, late beginnings and handovers."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,7 +32,7 @@ def dead(**settings: Any) -> World:
 
 
 class TestExceptions:
-    """What was not handled as it stands in the log."""
+    """Events that were not handled as they are in the log."""
 
     def test_a_parked_event_and_what_waits_behind_it(self) -> None:
         world = world_of(Failing({"a1": 9}), *named("b1", "a1", "b2", "a2"), **FEW)
@@ -142,7 +142,7 @@ def aged(**settings: Any) -> World:
 
 
 class TestAnExpiredHead:
-    """Of a stream with a retention, the oldest records are gone."""
+    """The oldest records of a stream with a retention are gone."""
 
     def test_what_is_kept_is_proven_from_the_end_of_the_oldest_record_on(self) -> None:
         world = aged()

@@ -25,7 +25,7 @@ def test_the_public_names_are_these() -> None:
 
 
 def imported(names: str, *looked_for: str) -> str:
-    """Which of these modules a fresh interpreter has after `from eventfabric import <names>`."""
+    """Return which of these modules a fresh interpreter has after `from eventfabric import <names>`."""
     code = (
         f"import sys; from eventfabric import {names}; print([m for m in {looked_for} if m in sys.modules])"
     )

@@ -58,7 +58,7 @@ class Shop:
 
 
 def within_time(call: Callable[[], object]) -> object:
-    """What it returns; a failure where it does not."""
+    """Return the result of the call. Fail if it does not return in time."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(call).result(SECONDS)
 
@@ -332,7 +332,7 @@ def test_what_counts_is_the_memory_that_an_event_needs(given: dict[str, Any]) ->
     shop = Shop(workers=1, before=partial(gate.wait, SECONDS))
 
     def one(number: int) -> dict[str, Any]:
-        """The same, of objects of its own."""
+        """Return attributes that are equal, but objects of their own."""
         made = {"key": f"k{number}", "type": "placed", "data": {"n": number}, **given}
         for name in ("key", "id", "source"):
             if made.get(name) == WIDE:

@@ -1,4 +1,4 @@
-"""What an operator may set aside from a lane, and what stays."""
+"""Items that an operator may set aside from a lane, and those that stay."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a reconciliation finds, what it repairs, what it leaves alone, and what it reads."""
+"""Findings and repairs of a reconciliation, things that it leaves alone, and its reads."""
 
 from dataclasses import replace
 from typing import Any
@@ -84,7 +84,7 @@ def test_a_healthy_fabric_has_no_findings_and_neither_has_an_empty_one() -> None
 
 
 class TestTheLog:
-    """What is wrong with records."""
+    """Findings about records."""
 
     def test_a_record_that_is_missing_in_a_replica_is_a_hole_after_a_while_and_copied(self) -> None:
         world = healthy()
@@ -208,7 +208,7 @@ class TestTheLog:
 
 
 class TestSubscriptions:
-    """What is wrong with cursors, keys and doorbells."""
+    """Findings about cursors, keys and doorbells."""
 
     def test_lost_doorbells_are_rung_again(self) -> None:
         world = healthy()
@@ -303,7 +303,7 @@ def test_a_pass_reads_only_what_is_new_however_long_the_log_is() -> None:
 
 
 def calls_of_a_pass(records: int) -> list[str]:
-    """What a pass asks for where three records are new."""
+    """Return the calls of a pass over three new records."""
     world = healthy(records)
     for name in ("c1", "c2", "c3"):
         world.put(*named(name))

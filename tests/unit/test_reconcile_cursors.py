@@ -1,4 +1,4 @@
-"""Which cursors a pass takes for wrong, at which it does not look, and what it reads of the log for that."""
+"""Cursors that a pass takes for wrong, those that it skips, and the reads of the log for that."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ WRONG = Chain(b"x" * 16)
 
 
 def asked(world: World) -> tuple[Asked, list[Finding]]:
-    """What a pass reads of the log, and what it finds."""
+    """Run a pass. Return its reads of the log, and its findings."""
     log, ports = Asked(world.log), world.ports()
     ports = replace(ports, log_of=lambda stream: log)
     reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)

@@ -1,4 +1,4 @@
-"""What a pass makes of a Region that does not answer, of what expired in no order, and of a refused ring."""
+"""Passes with doubts: a Region that does not answer, records that expired in no order, a refused ring."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ DAY_SECONDS = 86_400
 
 
 def passed(world: World, ports: Ports) -> list[Finding]:
-    """What a pass through these ports finds, and repairs."""
+    """Run a pass that repairs, through these ports. Return its findings."""
     reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
     return list(reconciler.run(repair=True))
 

@@ -1,4 +1,4 @@
-"""What a finding of a subscription says, word for word, and at which very moment it is one."""
+"""Exact messages of a subscription's findings, and the exact moments from which they are reported."""
 
 from dataclasses import replace
 from typing import Any
@@ -45,13 +45,13 @@ def of_the_log(kind: FindingKind, sequence: int, detail: str, *, region: Region 
 
 
 def passed(world: World, ports: Ports) -> list[Finding]:
-    """What a pass by these ports finds."""
+    """Run a pass through these ports. Return its findings."""
     reconciler = Reconciler(world.stream, region=world.region, ports=ports, telemetry=world.telemetry)
     return list(reconciler.run(repair=False))
 
 
 def rung(world: World) -> list[Doorbell]:
-    """What is in the queue."""
+    """Return the doorbells in the queue."""
     return [from_body(body) for body in world.queue.bodies]
 
 
@@ -122,7 +122,7 @@ class TestEventsThatWait:
 
 
 class TestParkedKeys:
-    """Those that are to be tried again, and those that are dead."""
+    """Parked keys that are to be tried again, and dead ones."""
 
     def test_how_many_are_late_and_how_much_the_first_of_them_is(self) -> None:
         world = world_of(Failing({"a1": 9, "b1": 9}), *named("a1"), **FEW)
@@ -278,7 +278,7 @@ class TestOwners:
 
 
 class TestExpiry:
-    """What expires before it is handled, and what is missing though it cannot have expired."""
+    """Events that expire before they are handled, and missing ones that cannot have expired."""
 
     def test_a_warning_says_how_many_wait_how_many_keys_are_parked_and_how_long_there_is(self) -> None:
         world = aged_world()

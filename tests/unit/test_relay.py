@@ -66,7 +66,7 @@ def test_ringing_again_what_was_rung_is_dropped_by_the_queue() -> None:
 
 
 def test_a_record_that_arrives_behind_those_that_continue_it_is_news_of_its_own() -> None:
-    """As in a replica: the doorbell for the highest tail may have been answered before that record was there."""
+    """In a replica, the doorbell for the highest tail may have been answered before that record was there."""
     world = World()
     for news in ([9], [9, 7], [7, 9], [9, 7, 8], [6, 7, 8, 9], [9, 8, 7]):
         appended(world, *((0, tail) for tail in news), region=AWAY)

@@ -1,4 +1,4 @@
-"""What a replay plans for a lane, as a whole, before anything is done: the cursor, its parked keys, how many events."""
+"""Plans of a replay for a lane, as a whole, before anything is done: cursor, parked keys, number of events."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -147,7 +147,7 @@ def test_a_lane_of_which_nothing_is_left_stays_unless_its_log_was_made_anew(
 
 @pytest.mark.parametrize("origin", [HOME, AWAY])
 def test_where_the_first_has_expired_it_goes_back_to_the_next_however_new_that_is(origin: Region) -> None:
-    """What a cursor has passed was here, so that what is missing of it does not come late."""
+    """Records before the cursor have been here, so a missing one has expired, and is not about to arrive."""
     world, of = World(retention_days=1, deliver="everywhere"), lane(0, origin)
     first = world.put(event("0"), of=of)
     world.clock.advance(1.5 * DAY_SECONDS)

@@ -1,4 +1,4 @@
-"""What a replay says, to the letter, when it cannot be done: which facts decided it. Nothing is changed then."""
+"""Exact messages of replays that are refused, with the facts that decided it. Nothing is changed then."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ from tests.unit.test_takeover import hand_over
 
 
 def said(error: type[EventFabricError], ask: Callable[[], object]) -> str:
-    """What is said where this is refused."""
+    """Return the message with which this is refused."""
     with pytest.raises(error) as raised:
         ask()
     assert raised.value.no_effect
@@ -27,7 +27,7 @@ def said(error: type[EventFabricError], ask: Callable[[], object]) -> str:
 
 
 def refused(world: World, start: Start | int, *, key: str | None = None, lane: Lane | None = None) -> str:
-    """What is said of a replay that leaves cursor, parked keys and queue as they were."""
+    """Return the message that refuses a replay, which leaves cursor, parked keys and queue as they were."""
     before = world.cursor(), world.parked(), world.queue.bodies
     text = said(ReplayRefusedError, lambda: replay(world, start, key=key, lane=lane))
     assert (world.cursor(), world.parked(), world.queue.bodies) == before

@@ -1,4 +1,4 @@
-"""What is found of a lane in one Region's log, word for word, and which reads of which log that takes."""
+"""Exact findings about a lane in one Region's log, and the reads of each log for that."""
 
 from dataclasses import replace
 

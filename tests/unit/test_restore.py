@@ -1,4 +1,4 @@
-"""What an operator may put back into a lane from a copy of its table, and what the chain refuses."""
+"""Records that an operator may restore into a lane from a copy of its table, and those that the chain refuses."""
 
 import gzip
 import json

@@ -46,7 +46,7 @@ def policy(fraction: float = 0.5, **settings: Any) -> RetryPolicy:
 
 
 def raised(error: Exception, tries: int = 1) -> Failed:
-    """As it comes out of a handler, with its trace."""
+    """Return a failure as it comes out of a handler, with its traceback."""
     try:
         raise error
     except Exception as caught:  # whatever it is

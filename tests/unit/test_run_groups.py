@@ -45,7 +45,7 @@ class Writes:
 
 
 def written(world: World) -> dict[str, int]:
-    """How many rows each event has written."""
+    """Return how many rows each event has written."""
     rows = [row.partition(".")[0] for row in world.effects()]
     return {name: rows.count(name) for name in rows}
 
@@ -65,7 +65,7 @@ def tried_together(world: World) -> list[str]:
 
 
 class TestAlone:
-    """Where one event is to be told from another, each goes to the handler by itself."""
+    """Events are handed over one by one when they must be told apart."""
 
     def test_after_a_crash_a_handler_of_batches_gets_one_event_at_a_time(self) -> None:
         world = world_of(Failing({}), *named("a1", "b1", "c1"), batch_events_max=3)
@@ -118,7 +118,7 @@ class TestAlone:
 
 
 class TestTogether:
-    """As much as one commit takes, and no more."""
+    """Commits take as many events as fit into one transaction, and no more."""
 
     def test_one_write_more_than_the_place_that_is_left_makes_a_second_commit(self) -> None:
         left = TRANSACTION_ACTIONS_MAX - 1 - TRANSACTION_WRITES_MAX

@@ -26,7 +26,7 @@ LANE = Lane(REGION, Generation(999_999_999), LaneIndex(limits.LANES_MAX - 1))
 STREAM = StreamName("s" * limits.NAME_CHARACTERS_MAX)
 LAST = Sequence(limits.SEQUENCE_MAX)
 MESSAGE_ID_CHARACTERS = 100
-"""Of SQS at most; a sequence number of a stream has 40 digits."""
+"""Longest message id, as SQS allows; a stream's sequence number has 40 digits."""
 
 
 def test_a_batch_of_the_longest_doorbells_is_a_thousandth_of_what_a_queue_takes() -> None:

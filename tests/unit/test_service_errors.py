@@ -16,7 +16,7 @@ from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, Ref
 from eventfabric.wire.service_errors import MEANINGS, REASONS, Meaning, meaning_of, meaning_of_reason
 
 BEHIND = {"kms": ("Encrypt", "Decrypt", "GenerateDataKey", "DescribeKey")}
-"""What the services call in turn, and answer with."""
+"""Calls that the services make in turn, and whose errors they pass on."""
 _session = botocore.session.get_session()
 
 
@@ -58,7 +58,7 @@ def test_every_error_of_a_call_has_a_meaning(service: str, operation: str) -> No
 
 
 def failure(code: str, status: int = 400) -> PortError:
-    """What a service's error becomes."""
+    """Return the error that a service's error becomes."""
     answer = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(PortError) as raised, named_failures("put"):
         raise ClientError(answer, "PutItem")  # type: ignore[arg-type]  # as much of an answer as is looked at

@@ -84,7 +84,7 @@ class Shop:
         return record
 
     def put_cursor(self, subscription: str, record: Record) -> None:
-        """As where all up to the end of a record is handled."""
+        """Put a cursor as it is when everything up to the end of a record is handled."""
         key = LaneKey(StreamName(STREAM), SubscriptionName(subscription), LANE)
         at = record.tail
         moved = type(START)(at.sequence, at.sequence, at.chain, version=1)

@@ -210,7 +210,7 @@ def test_a_commit_that_nobody_heard_of_is_known_again_as_ones_own() -> None:
 
 
 class TestChains:
-    """What is attempted of each chain."""
+    """Attempts at the events of each chain."""
 
     def test_one_that_runs_out_of_time_stops_there_whatever_else_it_may_do(self) -> None:
         def attempt(index: int) -> Tried:

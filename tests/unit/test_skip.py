@@ -1,4 +1,4 @@
-"""What a lane may go on past by an operator's decision, and what it may not."""
+"""Losses that a lane may pass by an operator's decision, and those that it may not."""
 
 from dataclasses import replace
 
@@ -192,7 +192,7 @@ class TestNothingElsePasses:
 
 
 class TestRefused:
-    """What is not lost is not skipped."""
+    """Records that are not lost are not skipped."""
 
     @pytest.mark.parametrize(("sequence", "said"), [(1, "nothing is missing"), (3, "nothing is missing")])
     def test_where_nothing_is_missing(self, sequence: int, said: str) -> None:

@@ -1,4 +1,4 @@
-"""What a cursor says that cannot be true: it is refused or found, and no event is lost by it, nor its order."""
+"""Cursors that cannot be true: they are refused or found, and cost no event, nor its order."""
 
 from collections.abc import Callable
 

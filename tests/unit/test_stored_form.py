@@ -1,4 +1,4 @@
-"""What stands in the tables, attribute by attribute and byte by byte: old readers and bills go by it."""
+"""The form of stored items, attribute by attribute and byte by byte: old readers and bills depend on it."""
 
 from typing import Any, Final
 

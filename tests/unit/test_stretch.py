@@ -27,7 +27,7 @@ def page(records: int = 3, events: int = 3) -> list[Record]:
 
 
 def noted(records: Seq[Record]) -> list[Record]:
-    """The same, each with a note of where else it may be."""
+    """Return the records, each with a note of where else it may be."""
     chain, made = START.chain, []
     for record in records:
         changed = replace(record, note=Note(lane(0, AWAY), Sequence(0)))

@@ -1,4 +1,4 @@
-"""What a handler asks for by its first parameter, and what is refused."""
+"""Requests that a handler makes by its first parameter, and those that are refused."""
 
 import sys
 from collections.abc import Callable
@@ -26,13 +26,13 @@ class Order:
 
 
 class OrderModel(BaseModel):
-    """The same as a pydantic model."""
+    """An order as a pydantic model."""
 
     number: int
 
 
 class OrderStruct(msgspec.Struct):
-    """The same as a msgspec Struct."""
+    """An order as a msgspec Struct."""
 
     number: int
 

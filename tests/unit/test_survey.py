@@ -1,4 +1,4 @@
-"""Where lanes stand, and the ring for those that lag."""
+"""Positions of lanes, and the ring for those that lag."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a Region goes on from when lanes are handed to it, however much of the former owner's state is here."""
+"""The state from which a Region goes on when lanes are handed to it, however much of the former owner's is here."""
 
 from random import Random
 

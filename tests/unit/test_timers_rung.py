@@ -30,7 +30,7 @@ def timers(world: World) -> list[tuple[Doorbell, int]]:
 
 
 def rung(due_ms: int) -> Doorbell:
-    """What the timer of a key that is due then rings: the lane, for none of its new events."""
+    """Return the doorbell that the timer of a due key rings: for the lane, but for none of its new events."""
     return Doorbell(StreamName(STREAM), LANE, Sequence(0), again=due_ms)
 
 

@@ -23,7 +23,7 @@ from tests.unit.test_takeover import hand_over
 
 DEAD = retry(immediate=0, attempts=1)
 ONLY_THE_LAST = [0]
-"""Of a transaction of a parked key and its cursor: the key is seen late."""
+"""Hides the first item of a transaction of a parked key and its cursor: the key is seen late."""
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def parked_and_torn(*, lasts: bool = False) -> World:
 
 
 def taken_over(world: World) -> World:
-    """What AWAY makes of the lane when HOME is lost."""
+    """Let AWAY take the lane over when HOME is lost, and deliver it."""
     world.cloud.regions[HOME].table(world.topology.ledger.name).hidden.clear()
     world.cloud.replicate()
     away = world.at(AWAY, handler=Recorder())

@@ -30,7 +30,7 @@ HELD.acquire()
 
 
 def elsewhere(call: Callable[..., T], *arguments: Any) -> T:
-    """What a call in another thread returns."""
+    """Return the result of a call in another thread."""
     with ThreadPoolExecutor(1) as other:
         return other.submit(call, *arguments).result(SECONDS)
 

@@ -1,4 +1,4 @@
-"""What one item costs that cannot be read where many are listed: itself, or its own lane, and it is named."""
+"""Unreadable items in lists of many: each costs only itself or its own lane, and is named."""
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_a_parked_key_that_contradicts_itself_or_the_key_of_its_item_is_refused(
 def test_what_was_parked_alone_is_named_after_its_own_event_whatever_waits_in_it_by_now(
     id: str, first: int, is_sound: bool
 ) -> None:
-    """Where a key's order is kept again, its later events wait behind the one that was parked alone."""
+    """Once the order of a key is kept again, its later events wait behind the one that was parked alone."""
     failure = Failure("shop:Bad", "", "", "", attempts=1, crashes=0, first_ms=1, last_ms=1)
     places = (Place(Sequence(first), Sequence(first)),)
     written = parked_item.to_item(

@@ -1,4 +1,4 @@
-"""What a pass tells of how a subscription and a stream stand, and what it reads for that."""
+"""Gauges of a pass about a subscription and a stream, and the reads for that."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from tests.unit.test_reconcile import healthy, kinds, put_cursor
 
 
 def told(world: World, metric: Metric) -> float:
-    """What the last pass said of the subscription, or of the stream."""
+    """Return the value that the last pass reported of the subscription, or of the stream."""
     of = STREAM if metric.dimension == "stream" else SUBSCRIPTION
     return world.telemetry.gauges[metric, of]
 

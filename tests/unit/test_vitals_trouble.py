@@ -36,7 +36,7 @@ PASS_SECONDS = 300
 
 
 def passes(world: World, seconds: float, look: Callable[[World], float] = age_seconds) -> list[float]:
-    """What each pass says, one in five minutes."""
+    """Return the value that each pass reports, one in five minutes."""
     said = []
     for _ in range(int(seconds // PASS_SECONDS)):
         world.clock.advance(PASS_SECONDS)

@@ -36,7 +36,7 @@ def handed_over(*missing: int, a1_age_ms: int, b1_age_ms: int, retention_days: i
 
 
 def state_of_a1(away: World) -> ParkedState:
-    """What a delivery makes of it, without ever trying it."""
+    """Deliver, which never attempts it, and return its state."""
     away.deliver(tail=0)
     assert "a1" not in away.recorder.ids()
     (parked,) = away.parked().values()

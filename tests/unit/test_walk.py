@@ -1,4 +1,4 @@
-"""How a lane is walked, by a backfill and by a proof: what is read, how far, and what ends it at which record."""
+"""Walks of a lane, by a backfill and by a proof: reads, their extent, and the record that ends the walk."""
 
 from dataclasses import replace
 

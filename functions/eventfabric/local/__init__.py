@@ -1,4 +1,4 @@
-"""The local fabric, on moto, by the name that users import. Never shipped to Lambda."""
+"""The local fabric, on moto, under the name that users import. Never shipped to Lambda."""
 
 from eventfabric.testing.local.clock import LocalClock, RunningClock
 from eventfabric.testing.local.fabric import LocalFabric

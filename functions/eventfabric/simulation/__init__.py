@@ -1,4 +1,4 @@
-"""What fakes call where handlers are simulated, by the name that users import. Never shipped to Lambda."""
+"""Functions for the fakes of simulated handlers, under the name that users import. Never shipped to Lambda."""
 
 from eventfabric.testing.simulation.acting import effect
 

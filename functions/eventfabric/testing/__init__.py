@@ -1,1 +1,1 @@
-"""What runs on a laptop only: memory adapters, local fabric, simulator, pytest plugin. Never shipped to Lambda."""
+"""Test support: memory adapters, local fabric, simulator, pytest plugin. Laptop only; never shipped to Lambda."""

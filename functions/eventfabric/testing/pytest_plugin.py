@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a project say where its definition is."""
+    """Add the setting with which a project says where its definition is."""
     parser.addini("eventfabric_definition", _DEFINITION_HELP)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker, so that strict projects can use it."""
+    """Declare the markers, so that projects with strict markers can use them."""
     config.addinivalue_line(
         "markers", "eventfabric(definition=..., handlers=..., ...): arguments of the fixture local_fabric"
     )
@@ -39,8 +39,8 @@ _DEFINITION_HELP = (
 
 @pytest.fixture
 def local_fabric(request: pytest.FixtureRequest) -> "Iterator[LocalFabric]":
-    """A local fabric of the project's definition; `@pytest.mark.eventfabric(...)` gives LocalFabric's arguments."""
-    # moto takes a second to import: only tests that use it pay
+    """Provide a local fabric of the project's definition. `@pytest.mark.eventfabric(...)` gives its arguments."""
+    # Importing moto takes a second: only tests that use it pay for that.
     from eventfabric.testing.local.fabric import LocalFabric
 
     definition, arguments = _arguments(request, "eventfabric", LocalFabric)
@@ -50,10 +50,10 @@ def local_fabric(request: pytest.FixtureRequest) -> "Iterator[LocalFabric]":
 
 @pytest.fixture
 def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callable[..., HandlersReport]":
-    """Runs the project's own handlers under faults: `simulate_handlers(range(100)).check()`, in this process.
+    """Provide a function that runs the project's own handlers under faults, in this process.
 
-    `@pytest.mark.eventfabric_simulation(...)` gives HandlerTrials' arguments. Events are, unless it says otherwise,
-    those of sample/events.jsonl beside the definition.
+    Call it like this: `simulate_handlers(range(100)).check()`. `@pytest.mark.eventfabric_simulation(...)` gives
+    HandlerTrials' arguments. By default, the events are those of sample/events.jsonl beside the definition.
     """
     from eventfabric.testing.idempotency import HandlerTrials
     from eventfabric.testing.idempotency.hunting import run_here
@@ -74,7 +74,7 @@ def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callab
 def _arguments(
     request: pytest.FixtureRequest, marker_name: str, taken_by: Callable[..., object]
 ) -> tuple[Any, dict[str, Any]]:
-    """The definition, and all else that a marker says: SettingError where it is not for what takes it."""
+    """Return the definition, and the other arguments of a marker. SettingError for those that `taken_by` lacks."""
     marker = request.node.get_closest_marker(marker_name)
     if marker is None:
         return _definition_of(request), {}
@@ -86,12 +86,12 @@ def _arguments(
         )
     arguments = dict(marker.kwargs)
     definition = arguments.pop("definition", None)
-    if isinstance(definition, str | PathLike):  # as the setting in pytest's file, wherever pytest is run
+    if isinstance(definition, str | PathLike):  # relative to pytest's configuration file
         definition = request.config.rootpath / definition
     return definition or _definition_of(request), arguments
 
 
 def _definition_of(request: pytest.FixtureRequest) -> Path:
-    """Where the project's definition is."""
+    """Return the path of the project's definition."""
     root, named = request.config.rootpath, request.config.getini("eventfabric_definition")
     return root / named if named else definition_path(folder=root)

@@ -1,4 +1,4 @@
-"""Backfill gap: a backfill says that it is done, and the target lacks a record that the source had when it began."""
+"""Backfill gap: a backfill reports that it is done, but the target lacks a record that the source had when it began."""
 
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
@@ -9,7 +9,7 @@ NAME = "backfill_gap"
 
 
 def check(of: History) -> Verdict:
-    """Of each backfill that is done: what the source had at its beginning, the target has at its end."""
+    """Check that after each completed backfill, the target has what the source had when it began."""
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     held: dict[str, set[tuple[str, int]]] = {region: set() for region in of.plan.regions}

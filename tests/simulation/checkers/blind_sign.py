@@ -1,4 +1,4 @@
-"""Blind sign: events wait, and the age of the oldest that a pass tells says nothing of it; or says so of nothing."""
+"""Blind sign: a pass reports an age of the oldest waiting event that is smaller than the true one."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ NAME = "blind_sign"
 _RATES: Final = {"lag"}
 _HAPPENINGS: Final = {"passes", "producer_clock", "pause", "hole", "cut", "reconcile", "outage"}
 _SLACK_MS: Final = 60_000
-"""A pass, and what it reads, take their time."""
+"""Tolerance for the time that a pass and its reads take."""
 
 
 def check(of: History) -> Verdict:
-    """Hold each age that is told against what stood in the Region's log behind its cursors, by the passes before."""
+    """Compare each reported age with the events that earlier passes could see behind the Region's cursors."""
     facts = Facts(of)
     plan = facts.plan
     if (
@@ -60,9 +60,9 @@ def _oldest_ms(
     arrived: dict[tuple[str, str], list[tuple[int, int]]],
     cursors: dict[tuple[str, str, str], tuple[int, int]],
 ) -> int:
-    """When the oldest event behind a cursor of the Region came there; now where there is none.
+    """Return when the oldest event behind a cursor arrived in the Region; the time of the entry if there is none.
 
-    A cursor that was begun while the pass was on its way is none to it yet: where the lane begins was not known.
+    Cursors that began during the pass do not count: the pass did not know yet where their lane begins.
     """
     return min(
         (

@@ -1,7 +1,7 @@
-"""Breaker attempts: while a circuit is open, more is attempted than its probes; while it is paused, anything.
+"""Breaker attempts: while a circuit is open, more than its probes is attempted; while it is paused, anything at all.
 
-What counts is what who attempts had read before he read the lane: a warm function may trust for some seconds, and who
-is at work goes on to his invocation's end.
+An attempt is judged by what its process knew of the circuit when it read the lane: a warm function may rely on that for
+some seconds, and goes on to the end of its invocation.
 """
 
 from eventfabric import limits
@@ -15,7 +15,7 @@ _PROBE_MS = 1000 * limits.CIRCUIT_PROBE_SECONDS
 
 
 class _Circuit:
-    """How a circuit stands since the entry of that number, and how many attempts failed since."""
+    """State of a circuit since entry number `since`, and the number of failed attempts since then."""
 
     def __init__(self, state: str, since: int, since_ms: int) -> None:
         self.state = state
@@ -25,14 +25,14 @@ class _Circuit:
 
 
 class _Known:
-    """Which entry told a process of a Region's circuit last, and what of that it knew when it read a lane."""
+    """Entries by which processes last learned of a Region's circuit, and what they knew when they read a lane."""
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, str, str], int] = {}
         self._then: dict[tuple[str, str, str, str], int] = {}
 
     def feed(self, facts: Facts, number: int, entry: history.AnyEntry) -> None:
-        """One more entry."""
+        """Take in the next entry."""
         if isinstance(entry, history.StandingRead) and number not in facts.unheard:
             self._told[entry.actor, entry.subscription, entry.region] = number
         elif isinstance(entry, history.LaneRead):
@@ -41,12 +41,12 @@ class _Known:
                 self._then[entry.actor, entry.subscription, entry.lane, region] = told
 
     def behind(self, entry: history.AttemptBegan | history.AttemptEnded) -> int:
-        """The entry that told whoever attempts."""
+        """Return the entry by which the attempting process last learned of the circuit."""
         return self._then.get((entry.actor, entry.subscription, entry.events[0].lane, entry.region), 0)
 
 
 def check(of: History) -> Verdict:
-    """No attempt by who knew that it is paused; of who knew that it is open, one failure a probe."""
+    """Check that no process attempts what it knows to be paused, or fails more attempts than probes when it is open."""
     facts = Facts(of)
     circuits: dict[tuple[str, str], _Circuit] = {}
     known = _Known()
@@ -74,7 +74,7 @@ def _wrong(facts: Facts, circuit: _Circuit, entry: history.AttemptBegan | histor
         return ""
     circuit.failures += 1
     clocks_differ = facts.plan.rate("skew") or any(one.what == "clock" for one in facts.plan.happenings)
-    # Of the clocks that differ by a second or so, and the probe that opened it, nothing is to be said.
+    # Allow for clocks that differ by a second or so, and for the probe that opened the circuit.
     probes = 3 + (entry.at_ms - circuit.since_ms) // _PROBE_MS
     if clocks_differ or circuit.failures <= probes:
         return ""

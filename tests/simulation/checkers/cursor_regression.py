@@ -1,4 +1,4 @@
-"""Cursor regression: a cursor runs back without a replay, or a Region takes over behind what it had been told."""
+"""Cursor regression: a cursor goes back without a replay, or a Region takes over behind what it knew."""
 
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import CursorStand, History
@@ -10,7 +10,7 @@ Known = dict[tuple[str, str, str], dict[str, CursorStand]]
 
 
 def check(of: History) -> Verdict:
-    """Each Region's cursors, write by write; and where handovers begin."""
+    """Check each write of each Region's cursors, and where handovers begin."""
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     known: Known = {}
@@ -41,7 +41,7 @@ def _wrong(facts: Facts, entry: history.CursorMoved, number: int) -> str:
         replayed = facts.replays(
             entry.subscription, facts.group(entry.subscription, entry.region), before=number
         )
-        # In a table that was made anew, nothing that was handed out is left to be replayed.
+        # If the table was created anew, none of the events handed out before is left to be replayed.
         is_anew = any(one.what == "made_anew" for one in facts.plan.happenings)
         if not (replayed and (after.replay_until > after.sequence or is_anew)):
             return f"from {before.sequence} back to {after.sequence}"
@@ -49,7 +49,7 @@ def _wrong(facts: Facts, entry: history.CursorMoved, number: int) -> str:
 
 
 def _taken_over_behind(entry: history.CursorMoved, read: Known) -> str:
-    """A Region that takes over goes on from the furthest of what it read, or from what waits in parked keys there."""
+    """Check that a takeover begins at the furthest cursor that the Region read, or at the first event parked there."""
     if entry.after.epoch <= (entry.before.epoch if entry.before else 0):
         return ""
     told = read.get((entry.actor, entry.subscription, entry.lane), {})

@@ -1,4 +1,4 @@
-"""Owns how far delivery is at each entry of a history: what is handled, discarded, parked, skipped or gone by then."""
+"""Progress of delivery at each entry of a history: events handled, discarded, parked, skipped or gone by then."""
 
 from collections import defaultdict
 from typing import Final
@@ -10,11 +10,11 @@ from tests.simulation.checkers.facts import Facts, places_of
 
 _DAY_MS: Final = 86_400_000
 _SKEW_MS: Final = 300_000
-"""By how much clocks may be off: more than they jump."""
+"""Largest error of clocks that is tolerated: more than any jump."""
 
 
 def dropped_of_rest(facts: Facts, entry: history.Settled) -> list[int]:
-    """The events of a key that were discarded by where they stand in the log."""
+    """Return the unlisted events of a key that were discarded, by their places in the log."""
     return [
         one.sequence
         for one in facts.lanes.get(entry.lane, [])
@@ -23,30 +23,30 @@ def dropped_of_rest(facts: Facts, entry: history.Settled) -> list[int]:
 
 
 class Delivering:
-    """How far each lane is for each group, entry by entry: feed it the entries in order."""
+    """Progress of each lane for each group. Feed it the entries in order."""
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.handled: set[tuple[str, str, str, int]] = set()
-        """Subscription, group, lane and sequence of every event whose handler returned (or whose effect is made)."""
+        """Subscription, group, lane and sequence of events whose handler returned, or whose effect was committed."""
         self.discarded: set[tuple[str, str, str, int]] = set()
         self.parked: defaultdict[tuple[str, str, str], dict[str, history.ParkedStand]] = defaultdict(dict)
-        """By Region, subscription and lane: what stands in its parked keys."""
+        """Parked keys by Region, subscription and lane."""
         self._keys: dict[tuple[str, str, str, str], str] = {}
         self.cursors: dict[tuple[str, str, str], history.CursorStand] = {}
-        """By Region, subscription and lane."""
+        """Cursors by Region, subscription and lane."""
         self.began: dict[tuple[str, str, str], tuple[int, int]] = {}
-        """By subscription, group and lane: the first event that was ever to be handed out, and since when."""
+        """First event that was ever to be handed out, and since when; by subscription, group and lane."""
         self.removed: set[tuple[str, int]] = set()
-        """Places whose record is gone from its origin's log by now."""
+        """Places whose record is gone from its origin's log at this entry."""
         self.skipped: set[tuple[str, int]] = set()
-        """Places past which an operator had the lane go on by now."""
+        """Places that an operator has let the lane skip by this entry."""
         self._of_id: defaultdict[str, list[Logged]] = defaultdict(list)
         for one in facts.logged.values():
             self._of_id[one.id].append(one)
 
     def feed(self, entry: history.AnyEntry) -> None:
-        """One more entry."""
+        """Take in the next entry."""
         facts = self.facts
         match entry:
             case history.AttemptEnded() if not entry.error:
@@ -83,7 +83,7 @@ class Delivering:
                     )
 
     def _is_lost(self, one: Logged) -> bool:
-        """Tell what somebody deleted, and nobody skipped: it may come back."""
+        """Tell if somebody deleted the event, and nobody skipped it: it may still come back."""
         first = self.facts.logged_from.get((one.lane, one.sequence), one.sequence)
         return (one.lane, first) in self.facts.lost and (one.lane, one.sequence) not in self.skipped
 
@@ -93,7 +93,7 @@ class Delivering:
             self.handled.add((subscription, group, place.lane, place.sequence))
 
     def _is_before_it_began(self, subscription: str, group: str, one: Logged) -> bool:
-        """Whether the subscription chose to begin behind it, or had to since it was past its time."""
+        """Tell if the subscription began behind this event: by choice, or because the event had expired."""
         facts = self.facts
         began, began_ms = self.began.get((subscription, group, one.lane), (0, 0))
         if one.sequence >= began or facts.subscriptions[subscription].start != "earliest":
@@ -102,9 +102,9 @@ class Delivering:
         return kept_ms > 0 and age_ms >= kept_ms - _SKEW_MS
 
     def is_dead(self, region: str, subscription: str, lane: str, parking_id: str) -> bool:
-        """Whether what is parked under an id waits for somebody.
+        """Tell if the event parked under an id waits for a person.
 
-        An event that was parked alone, when no order was kept, does so, too, behind a dead one of its key.
+        That includes an event that was parked alone, while no order was kept, behind a dead event of its key.
         """
         where = (region, subscription, lane)
         parked = self.parked[where]
@@ -124,13 +124,13 @@ class Delivering:
         )
 
     def waits(self, region: str, subscription: str, lane: str, sequence: int) -> bool:
-        """Whether an event waits in a parked key."""
+        """Tell if an event waits in a parked key."""
         logged = self.facts.logged.get((lane, sequence))
         key = "" if logged is None else logged.key
         return any(one.holds(sequence, key) for one in self.parked[region, subscription, lane].values())
 
     def is_over(self, subscription: str, group: str, one: Logged) -> bool:
-        """Whether nobody is to hand the event out any more: handled, discarded, gone, elsewhere, or never wanted."""
+        """Tell if nobody is to hand the event out any more: handled, discarded, gone, elsewhere, or never wanted."""
         facts, place = self.facts, (subscription, group, one.lane, one.sequence)
         if place in self.handled or place in self.discarded or not facts.wants(subscription, one):
             return True

@@ -1,7 +1,7 @@
-"""Duplicate effect: an event is handed out again, or takes effect again, though it is known to be handled.
+"""Duplicate effect: an event is handed out again, or takes effect again, although it is known to be handled.
 
-What a handover may repeat is what its Region had not been told of; a crash, what was not committed; and of a batch that
-stands in two lanes, what a Region hands out before it is told that the other copy is delivered (decision 0015).
+Allowed repetitions: after a handover, what its Region had not been told of; after a crash, what was not committed; and
+of a batch in two lanes, what a Region hands out before it is told that the other copy is delivered (decision 0015).
 """
 
 from collections import Counter, defaultdict
@@ -16,13 +16,13 @@ NAME = "duplicate_effect"
 
 
 def check(of: History) -> Verdict:
-    """No effect twice, no attempt behind a cursor that was read, nothing appended twice."""
+    """Check that no effect is repeated, nothing behind a known cursor is attempted, and nothing is appended twice."""
     facts = Facts(of)
     return verdict(NAME, [*_effects(facts), *_attempts(facts), *_appends(facts)])
 
 
 def _effects(facts: Facts) -> list[Anomaly]:
-    """Under exactly_once: one for each event, replay, and handover that had not heard of it."""
+    """Check effects of exactly_once: one for each event, each replay, and each handover that had not heard of it."""
     anomalies: list[Anomaly] = []
     counts: Counter[tuple[str, str, str]] = Counter()
     repeats = _takeovers(facts)
@@ -60,7 +60,7 @@ def _effects(facts: Facts) -> list[Anomaly]:
 
 
 def _takeovers(facts: Facts) -> "defaultdict[tuple[str, str, str], list[tuple[int, int]]]":
-    """By subscription, group and lane: when a Region took over, and from which sequence on it may repeat."""
+    """Return, by subscription, group and lane, when a Region took over, and from which sequence on it may repeat."""
     found: defaultdict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
     for number, entry in enumerate(facts.entries):
         if isinstance(entry, history.CursorMoved) and not entry.copied:
@@ -77,7 +77,7 @@ def _takeovers(facts: Facts) -> "defaultdict[tuple[str, str, str], list[tuple[in
 
 
 def _attempts(facts: Facts) -> list[Anomaly]:
-    """Who read that an event is behind the cursor, and waits in no parked key, does not hand it out again."""
+    """Check that a process that read that an event is behind the cursor, and not parked, does not hand it out again."""
     anomalies: list[Anomaly] = []
     delivering = Delivering(facts)
     tried: set[tuple[str, str, str, int]] = set()
@@ -93,7 +93,8 @@ def _attempts(facts: Facts) -> list[Anomaly]:
             )
         elif isinstance(entry, history.AttemptBegan) and not entry.replay:
             if facts.subscriptions[entry.subscription].guarantee == "at_most_once":
-                # The cursor goes first: a run of another lane that looks at this one is told of it before the attempt.
+                # The cursor moves first: a run of another lane that reads this one sees that before the
+                # attempt.
                 anomalies += _again(facts, entry, number, tried)
                 continue
             for place in entry.events:
@@ -107,7 +108,7 @@ def _attempts(facts: Facts) -> list[Anomaly]:
 def _again(
     facts: Facts, entry: history.AttemptBegan, number: int, tried: set[tuple[str, str, str, int]]
 ) -> list[Anomaly]:
-    """At most once, in one Region: what is handed out again is a replay. A handover is looked at by its effects."""
+    """Check at_most_once within one Region: only replays hand an event out again. After handovers, effects count."""
     found: list[Anomaly] = []
     for place in entry.events:
         key = (entry.subscription, entry.region, place.lane, place.sequence)
@@ -119,7 +120,7 @@ def _again(
 
 
 def _appends(facts: Facts) -> list[Anomaly]:
-    """An event stands in the log once, unless its record says where it may stand, too."""
+    """Check that an event is in the log once, unless its record names another place where it may be."""
     anomalies: list[Anomaly] = []
     seen: dict[str, str] = {}
     for one in sorted(facts.logged.values(), key=lambda one: one.entry):

@@ -1,4 +1,4 @@
-"""Escaped error: a function ends with an error that is about one lane or message, and takes all others along."""
+"""Escaped error: a function ends with an error about one lane or message, so that all others fail with it."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ NAME = "escaped_error"
 _OF_SERVICES: Final = frozenset(
     one.__name__ for one in (LastingError, OutcomeUnknownError, RefusedError, ThrottledError)
 )
-"""Errors of a service that does not do what it is asked: whoever invokes the function tries again."""
+"""Errors of a service that refuses or does not answer: whoever invokes the function tries again."""
 
 
 def check(of: History) -> Verdict:
-    """Find functions that raised what no service said."""
+    """Check that functions raise only errors that come from services."""
     anomalies = [
         Anomaly(f"{entry.actor} ended with {entry.reason}", number)
         for number, entry in enumerate(of.entries)

@@ -1,4 +1,4 @@
-"""All checkers, one file each, named for the anomaly that it looks for; pure functions of a history."""
+"""All checkers, in one file each, named for the anomaly that each looks for. Pure functions of a history."""
 
 from collections.abc import Callable
 from typing import Final
@@ -62,10 +62,10 @@ CHECKERS: Final[dict[str, Callable[[History], Verdict]]] = {one.NAME: one.check 
 
 
 def verdicts(history: History) -> list[Verdict]:
-    """What every checker says."""
+    """Return the verdicts of all checkers."""
     return [check(history) for check in CHECKERS.values()]
 
 
 def failures(history: History) -> list[Verdict]:
-    """What is invalid."""
+    """Return the verdicts that are invalid."""
     return [one for one in verdicts(history) if one.result is Result.INVALID]

@@ -1,4 +1,4 @@
-"""Owns the facts of a history that several checkers need."""
+"""Facts of a history that several checkers need."""
 
 from collections import defaultdict
 from functools import cached_property
@@ -8,17 +8,17 @@ from eventfabric.testing.simulation.logged import Log, Logged
 
 
 def places_of(entry: history.Appended) -> list[tuple[str, int]]:
-    """The places of a record's events, or those past which a skip leads."""
+    """Return the places of a record's events, or those that a skip passes."""
     count = entry.skipped or len(entry.ids)
     return [(entry.lane, entry.sequence + index) for index in range(count)]
 
 
 class Facts(Log):
-    """Everything that several checkers ask of a history."""
+    """Facts of a history that several checkers need."""
 
     @cached_property
     def logged_from(self) -> dict[tuple[str, int], int]:
-        """The first sequence of the record of each event."""
+        """First sequence of the record of each event."""
         return {
             place: entry.sequence
             for entry in self.entries
@@ -28,7 +28,7 @@ class Facts(Log):
 
     @cached_property
     def lanes(self) -> dict[str, list[Logged]]:
-        """The events of each lane, in order."""
+        """Events of each lane, in order."""
         found: defaultdict[str, list[Logged]] = defaultdict(list)
         for one in sorted(self.logged.values(), key=lambda one: (one.lane, one.sequence)):
             found[one.lane].append(one)
@@ -36,14 +36,14 @@ class Facts(Log):
 
     @cached_property
     def batches(self) -> dict[str, set[str]]:
-        """The lanes in which each batch stands."""
+        """Lanes that contain each batch."""
         found: defaultdict[str, set[str]] = defaultdict(set)
         for one in self.logged.values():
             found[one.batch].add(one.lane)
         return found
 
     def copies(self, one: Logged) -> list[Logged]:
-        """The same event in other lanes, of a batch whose publisher did not know where it stands."""
+        """Return the same event in other lanes, if its batch's publisher did not know where the batch stands."""
         if len(self.batches[one.batch]) == 1:
             return []
         return [
@@ -59,7 +59,7 @@ class Facts(Log):
 
     @cached_property
     def removed(self) -> set[tuple[str, int]]:
-        """Places whose record went from its origin's log."""
+        """Places whose record disappeared from its origin's log."""
         return {
             (entry.lane, entry.sequence + index)
             for entry in self.entries
@@ -69,7 +69,7 @@ class Facts(Log):
 
     @cached_property
     def gone(self) -> set[tuple[str, int]]:
-        """Places whose record is missing from its origin's log in the end, past which nobody had the lane go on."""
+        """Places whose record is missing from its origin's log in the end, and which nobody skipped."""
         missing: set[tuple[str, int]] = set()
         for entry in self.entries:
             if isinstance(entry, history.Removed) and entry.lane.startswith(f"{entry.region}/"):
@@ -79,7 +79,7 @@ class Facts(Log):
         return missing
 
     def put_back(self, entry: history.Appended) -> list[tuple[str, int]]:
-        """The places of what a record brought back, or past which a skip leads; no other record's."""
+        """Return the places that a record restored, or that a skip passes; without places of any other record."""
         places = places_of(entry)
         if entry.skipped:
             return places
@@ -91,7 +91,7 @@ class Facts(Log):
 
     @cached_property
     def lost(self) -> set[tuple[str, int]]:
-        """First places of records that somebody deleted: nothing but a skip leads past them."""
+        """First places of records that somebody deleted. Only a skip leads past them."""
         return {
             (entry.lane, entry.sequence)
             for entry in self.entries
@@ -100,7 +100,7 @@ class Facts(Log):
 
     @cached_property
     def changed_lanes(self) -> set[str]:
-        """Lanes that were changed behind the fabric's back in a way that nothing mends."""
+        """Lanes that were changed behind the fabric's back in a way that nothing repairs."""
         return {
             entry.lane
             for entry in self.entries
@@ -109,7 +109,7 @@ class Facts(Log):
 
     @cached_property
     def overwritten_lanes(self) -> set[str]:
-        """Lanes in which a publisher that remembered an earlier end put a batch where a record had been deleted."""
+        """Lanes in which a publisher that remembered an earlier end put a batch in the place of a deleted record."""
         batches: dict[tuple[str, int], str] = {}
         lost = {lane for lane, _ in self.lost}
         return {
@@ -123,7 +123,7 @@ class Facts(Log):
 
     @cached_property
     def unheard(self) -> set[int]:
-        """Entries of reads of a standing whose reply was lost: who made them knows no more than before."""
+        """Entries of reads of a standing whose reply was lost: the reader learned nothing from them."""
         found: set[int] = set()
         lost: dict[str, int] = {}
         for number, entry in enumerate(self.entries):
@@ -138,12 +138,12 @@ class Facts(Log):
 
     @cached_property
     def is_reordered(self) -> bool:
-        """Tell whether subscriptions gave up the order of keys, or took it up, on the way."""
+        """Tell if subscriptions gave up the order of keys, or took it up, during the run."""
         return any(one.what == "reorder" for one in self.plan.happenings)
 
     @cached_property
     def stopped_lanes(self) -> set[str]:
-        """Lanes that something put there by others may stop, until somebody puts that right."""
+        """Lanes that may be stopped by what others put there, until somebody puts that right."""
         return {
             entry.lane
             for entry in self.entries
@@ -157,7 +157,7 @@ class Facts(Log):
         return last if isinstance(last, history.Ended) else None
 
     def replays(self, subscription: str, group: str, *, before: int | None = None) -> int:
-        """How often somebody began to replay it."""
+        """Count the replays that somebody began for it."""
         return sum(
             isinstance(entry, history.Happened)
             and entry.what == "replay_begins"

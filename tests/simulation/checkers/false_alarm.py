@@ -1,4 +1,4 @@
-"""False alarm: reconciliation calls somebody for what nobody did, and nothing went wrong."""
+"""False alarm: reconciliation raises an alarm although nothing went wrong."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ _OF_CLOCKS: Final = ("clock", "producer_clock")
 
 
 def check(of: History) -> Verdict:
-    """Alarms of what can only be somebody's doing, where nobody did it; of expiry, where nothing expires."""
+    """Check that alarms about tampering need tampering, and alarms about expiry need a retention."""
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     touched = {entry.lane for entry in of.entries if isinstance(entry, history.Tampered)}
@@ -50,7 +50,7 @@ def _clocks_are_right(facts: Facts) -> bool:
 
 
 def _went_on(of: History, number: int, found: history.Found) -> bool:
-    """Whether a Region did write a cursor after its lane was handed over, as a machine that stood still may."""
+    """Tell if a Region wrote a cursor after its lane was handed over, as a machine that was frozen may do."""
     origin = found.lane.partition("/")[0]
     handed = [
         entry
@@ -65,5 +65,5 @@ def _went_on(of: History, number: int, found: history.Found) -> bool:
         and not entry.copied
         and (entry.subscription, entry.lane) == (found.subscription, found.lane)
     ]
-    # By the handover's own time: whoever hands over may be held up before that is written.
+    # The handover's own time counts, since its writer may be delayed before writing it.
     return any(one.after.epoch < to.epoch and one.at_ms > to.since_ms for one in moved for to in handed)

@@ -1,4 +1,4 @@
-"""False proof: a proof fails where nobody changed anything, or holds over a lane that somebody did change."""
+"""False proof: a proof fails although nobody changed anything, or succeeds over a lane that somebody changed."""
 
 from collections import defaultdict
 
@@ -11,7 +11,7 @@ NAME = "false_proof"
 
 
 def check(of: History) -> Verdict:
-    """What a proof says, held against who changed what, and against what had been replicated by then."""
+    """Check the results of proofs against who changed what, and against what had been replicated by then."""
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     tampered: set[tuple[str, str]] = set()
@@ -30,7 +30,7 @@ def check(of: History) -> Verdict:
                 is_touched = place in tampered or entry.lane in facts.changed_lanes
                 is_gone = any(lane == entry.lane for lane, _ in facts.removed)
                 is_late = entry.wrong == "cursor_ahead" and ends.get(place, 0) < entry.sequence
-                if entry.wrong == "hole":  # an earlier record may come to a replica behind later ones
+                if entry.wrong == "hole":  # a replica may receive an earlier record after later ones
                     anywhere = {
                         at for (_, lane), known in there.items() if lane == entry.lane for at in known
                     }
@@ -48,7 +48,7 @@ def check(of: History) -> Verdict:
 
 
 def _is_behind(of: History, proved: history.Proved, number: int) -> bool:
-    """Say whether a record before the proven cursor was changed in that Region before the proof began."""
+    """Tell if a record before the proven cursor was changed in that Region before the proof began."""
     began = max(
         at
         for at, entry in enumerate(of.entries[:number])

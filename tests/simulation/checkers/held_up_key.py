@@ -21,11 +21,11 @@ _LOCAL = frozenset(
         "quarantine",
     }
 )
-"""Happenings that cost no lane but the one that they are about."""
+"""Happenings that affect no lane but their own."""
 
 
 def check(of: History) -> Verdict:
-    """What waits in a parked key is of that key. And where nothing else went wrong, others are handled soon."""
+    """Check that only events of its key wait in a parked key; and that other keys go on soon if nothing else failed."""
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     for number, entry in enumerate(of.entries):
@@ -44,7 +44,7 @@ def _foreign(facts: Facts, entry: history.KeyChanged, number: int) -> list[Anoma
             Anomaly(f"{entry.subscription} keeps no order, and {entry.after.waiting} wait together", number)
         ]
     if entry.lane in facts.overwritten_lanes:
-        return []  # another event stands where one stood that was deleted
+        return []  # another event took the place of a deleted one
     for sequence in entry.after.waiting:
         one = facts.logged.get((entry.lane, sequence))
         if one is not None and one.key != entry.key:
@@ -53,7 +53,7 @@ def _foreign(facts: Facts, entry: history.KeyChanged, number: int) -> list[Anoma
 
 
 def _is_calm(facts: Facts) -> bool:
-    """Whether nothing failed but events, and what is tried again at once: no circuit opened, no process died."""
+    """Tell if nothing failed but events, and what is tried again at once: no circuit opened, no process died."""
     if facts.plan.rates.keys() - {"bell_refused"} or facts.plan.slowness > 20:
         return False
     if any(one.what not in _LOCAL for one in facts.plan.happenings):
@@ -83,7 +83,7 @@ def _late(facts: Facts) -> list[Anomaly]:
 
 
 def _overdue(facts: Facts) -> list[Anomaly]:
-    """A key that is to be tried again is, soon after it is due: the longest wait is a minute."""
+    """Check that a key that is to be retried is retried soon after it is due: the longest wait is a minute."""
     anomalies: list[Anomaly] = []
     since_ms: dict[tuple[str, str, str, str], int] = {}
     for number, entry in enumerate(facts.entries):

@@ -1,4 +1,4 @@
-"""Innocent dead letter: an event is dead that has not used up its own attempts, nor crashed alone, nor been refused."""
+"""Innocent dead letter: an event is dead that neither used up its own attempts, nor crashed alone, nor was refused."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ NAME = "innocent_dead_letter"
 
 
 class _Blame:
-    """What was seen of each event's own attempts, by subscription, group and event."""
+    """Results of each event's own attempts, by subscription, group and event."""
 
     def __init__(self) -> None:
         self.failed: Counter[tuple[str, str, str]] = Counter()
@@ -23,11 +23,11 @@ class _Blame:
         self._open: dict[str, tuple[str, str, str]] = {}
 
     def feed(self, facts: Facts, entry: history.AnyEntry) -> None:
-        """One more entry. Only attempts of an event by itself say anything of it."""
+        """Take in the next entry. Only attempts at an event by itself count."""
         if isinstance(entry, history.AttemptBegan | history.AttemptEnded) and len(entry.events) == 1:
             key = (entry.subscription, facts.group(entry.subscription, entry.region), entry.events[0].id)
             if isinstance(entry, history.AttemptBegan):
-                self.crashed[key] += 1  # taken back when it ends
+                self.crashed[key] += 1  # taken back when the attempt ends
                 return
             self.crashed[key] -= 1
             self.failed[key] += bool(entry.error)
@@ -36,7 +36,7 @@ class _Blame:
 
 
 def check(of: History) -> Verdict:
-    """Every key that becomes dead, by what its first event did."""
+    """Check every key that becomes dead, by the attempts at its first event."""
     facts = Facts(of)
     delivering, blame = Delivering(facts), _Blame()
     anomalies: list[Anomaly] = []

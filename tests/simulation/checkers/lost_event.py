@@ -1,4 +1,4 @@
-"""Lost event: a producer has a receipt, and the log does not hold the event there; or a subscription never got it."""
+"""Lost event: the log lacks an event for which a producer has a receipt; or a subscription was never handed one."""
 
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
@@ -11,7 +11,7 @@ NAME = "lost_event"
 
 
 def check(of: History) -> Verdict:
-    """Every receipt names its event's place; and in the end every event is handled, or known not to be."""
+    """Check that every receipt names its event's place, and that in the end every event's fate is known."""
     facts = Facts(of)
     anomalies = _receipts(facts)
     if facts.end is None or not facts.end.quiet:

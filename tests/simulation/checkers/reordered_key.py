@@ -1,4 +1,4 @@
-"""Reordered key: an event is handed out while an earlier one of its key, in its lane, still is to be."""
+"""Reordered key: an event is handed out while an earlier one of its key and lane is still waiting."""
 
 from collections import defaultdict
 
@@ -13,7 +13,7 @@ NAME = "reordered_key"
 
 
 def check(of: History) -> Verdict:
-    """Before each first attempt of an event, all earlier ones of its key are over. Replays are looked at elsewhere."""
+    """Check that before each first attempt at an event, all earlier ones of its key are over; replays do not count."""
     facts = Facts(of)
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
@@ -32,7 +32,7 @@ def check(of: History) -> Verdict:
         beside = {(place.lane, place.sequence) for place in entry.events}
         for place in entry.events:
             if subscription.guarantee == "at_most_once":
-                continue  # what a crash dropped is behind it
+                continue  # a crash may have dropped earlier events for good
             for earlier in of_key[place.lane, place.key]:
                 if earlier.sequence >= place.sequence:
                     break
@@ -56,7 +56,7 @@ def _backwards(
     number: int,
     latest: dict[tuple[str, str, str, str, int], int],
 ) -> list[Anomaly]:
-    """At most once: nobody comes back to an event, but after a replay or a handover."""
+    """Check at_most_once: earlier events of a key come back only after a replay or a handover."""
     anomalies: list[Anomaly] = []
     for place in entry.events:
         stand = delivering.cursors.get((entry.region, entry.subscription, place.lane))

@@ -1,4 +1,4 @@
-"""Reordered replay: an event is handed out again while an earlier one of its key, in that replay, is still to come."""
+"""Reordered replay: an event is handed out again while an earlier one of its key in the same replay still waits."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from tests.simulation.checkers.facts import Facts
 
 NAME = "reordered_replay"
 _TORN_MS: Final = 5_000
-"""So long after a transaction a read may show what was before it, where the plan says so."""
+"""Time after a transaction during which reads may still show the state before it, if the plan has torn reads."""
 
 
 @dataclass
 class _Era:
-    """One replay of a lane: from where to where, and what of it is handled."""
+    """One replay of a lane: its bounds, and the events of it that are handled."""
 
     start: int
     until: int
@@ -27,9 +27,10 @@ class _Era:
 
 
 def check(of: History) -> Verdict:
-    """Before each event that is handed out as a replay, all earlier ones of its key in that replay are handled.
+    """Check that before each event of a replay is handed out, all earlier ones of its key in that replay are handled.
 
-    Who read the lane before somebody began another replay goes on with the one that it read, until it loses that race.
+    A process that read the lane before another replay began goes on with the replay that it read, until it loses the
+    race.
     """
     facts = Facts(of)
     anomalies: list[Anomaly] = []

@@ -1,4 +1,4 @@
-"""Repeated step: an effect outside happens twice for its event, or not at all though the event counts as handled."""
+"""Repeated step: an effect outside happens twice for its event, or never although the event counts as handled."""
 
 from collections import Counter
 
@@ -12,11 +12,11 @@ NAME = "repeated_step"
 
 
 def check(of: History) -> Verdict:
-    """Each event is charged once at the most, by one key wherever it is attempted, and before its attempt ends well.
+    """Check that each event is charged at most once, with one key wherever it is attempted, and before it is handled.
 
-    Of a batch that stands in two lanes both copies may be handed out, each by an owner that does not know of the other
-    (decision 0015); it is one event all the same, and one step. A process that stood still in a step until its doorbell
-    came again is fenced by the other side alone, which knows the step by its key.
+    Both copies of a batch in two lanes may be handed out, each by an owner that does not know of the other (decision
+    0015); it is still one event and one step. If a process freezes in a step until its doorbell comes again, only the
+    service that it calls can prevent a repetition, since it knows the step by its key.
     """
     facts = Facts(of)
     anomalies: list[Anomaly] = []
@@ -51,7 +51,7 @@ def check(of: History) -> Verdict:
 
 
 def _allowed(facts: Facts, entry: history.Charged) -> int:
-    """One; and one more for each Region that attempted it at a time when the others could not have known."""
+    """Return how often an event may be charged: once by each Region that attempted it, unaware of the others."""
     regions = {
         one.region
         for one in facts.entries

@@ -1,4 +1,4 @@
-"""Replica divergence: two Regions hold different records at one place, or do not end equal."""
+"""Replica divergence: two Regions hold different records at one place, or their lanes end differently."""
 
 from collections import defaultdict
 
@@ -11,7 +11,7 @@ NAME = "replica_divergence"
 
 
 def check(of: History) -> Verdict:
-    """Chain for chain; lanes that somebody changed behind the fabric's back are not looked at."""
+    """Check that all chains are equal. Lanes that somebody changed behind the fabric's back are ignored."""
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     chains: dict[tuple[str, int], str] = {}

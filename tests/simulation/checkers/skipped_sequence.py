@@ -10,7 +10,7 @@ NAME = "skipped_sequence"
 
 
 def check(of: History) -> Verdict:
-    """Of every move of a cursor, all that it passes."""
+    """Check every event that a cursor passes, at each of its moves."""
     facts = Facts(of)
     delivering = Delivering(facts)
     anomalies: list[Anomaly] = []
@@ -19,7 +19,7 @@ def check(of: History) -> Verdict:
         if not isinstance(entry, history.CursorMoved) or entry.copied or entry.actor == "tamperer":
             continue
         if facts.subscriptions[entry.subscription].guarantee == "at_most_once":
-            continue  # the cursor goes first
+            continue  # the cursor moves before the attempt
         if entry.lane in facts.changed_lanes:
             continue
         taken_over = entry.after.epoch > (entry.before.epoch if entry.before else 0)

@@ -1,4 +1,4 @@
-"""Slow recovery: a service does again what it is asked, and what waited for that waits on."""
+"""Slow recovery: a service works again, but events that waited for it keep waiting."""
 
 from typing import Final
 
@@ -12,10 +12,10 @@ from tests.simulation.profiles import HICCUPS
 
 NAME = "slow_recovery"
 _SOON_MS: Final = 180_000
-"""A lane is looked at again a minute after it met what lasts, and may meet a hiccup then."""
+"""Time until a lane goes on: it is visited again a minute after a lasting failure, and may then meet a brief one."""
 _AFTER_TWO_MS: Final = 660_000
-"""Where two of them refused at once, a pass of reconciliation rings for the lane: for long, a doorbell is used up, and
-a key that fails while no timer can be had is left without one.
+"""Time until a lane goes on after two services refused at once: only a pass of reconciliation rings for it then, since
+a doorbell is used up by long refusals, and a key that fails while no timer can be had is left without one.
 """
 _TWO_FOR_LONG_MS: Final = 1000 * limits.RECEIVE_COUNT_MAX * limits.LANE_AGAIN_SECONDS_MAX // 2
 _ENDS: Final = {
@@ -29,7 +29,7 @@ _SLOWNESS_MAX: Final = 20.0
 
 
 def check(of: History) -> Verdict:
-    """Find what is not handled soon after the last of what services refuse for long has ended."""
+    """Check that everything is handled soon after the last of the services' long refusals has ended."""
     facts = Facts(of)
     if not _is_of_refusals(facts):
         return verdict(NAME, [], unknown=True)
@@ -71,7 +71,7 @@ def _is_of_refusals(facts: Facts) -> bool:
 
 
 def _waiting(facts: Facts, delivering: Delivering, before: int, number: int, soon_ms: int) -> list[Anomaly]:
-    """What stood in the log when the last refusal ended, and is not handled by now."""
+    """Return what was in the log when the last refusal ended, and is not handled by now."""
     return [
         Anomaly(f"{name} was not handed {one.id} within {soon_ms // 1000} s of the last refusal", number)
         for one in facts.logged.values()

@@ -9,7 +9,7 @@ NAME = "stuck_lane"
 
 
 def check(of: History) -> Verdict:
-    """In the end every cursor stands at the end of its lane, and only dead keys are parked."""
+    """Check that in the end every cursor is at the end of its lane, and only dead keys are parked."""
     facts = Facts(of)
     if facts.end is None:
         return verdict(NAME, [], unknown=True)
@@ -29,7 +29,7 @@ def check(of: History) -> Verdict:
 
 def _of_lane(facts: Facts, delivering: Delivering, name: str, group: str, lane: str) -> list[str]:
     if lane in facts.changed_lanes or any(place[0] == lane for place in facts.gone):
-        return []  # it stops where it was changed; what expired unread halts it, as the subscription says
+        return []  # a changed lane stops there; events that expired unread halt it, as the subscription says
     regions = [group] if group else facts.plan.regions
     stands = {
         region: stand

@@ -1,4 +1,4 @@
-"""Undone decision: an operator was told that something is done about a dead letter, and later it is not so."""
+"""Undone decision: an operator was told that a dead letter is decided, and later it is not."""
 
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
@@ -9,12 +9,12 @@ NAME = "undone_decision"
 
 
 def check(of: History) -> Verdict:
-    """What is discarded or edited is not handed out again as it was; what is redriven is attempted, or waits for it.
+    """Check that discarded or edited events are not handed out as they were, and that redriven ones are attempted.
 
-    A replay hands out again what it names, whatever was decided about it. A handover that did not hear of a decision
-    repeats what was before it, as it repeats commits; who had taken over when the decision was made is bound by it. A
-    Region that had not heard that its lanes were handed over decides nothing for whoever has them, and may hand out
-    what those have decided.
+    A redriven event may also still wait for its attempt. A replay hands out again what it names, whatever was decided
+    about it. A handover that did not hear of a decision repeats events before it, as it repeats commits; a Region that
+    had taken over when the decision was made is bound by it. A Region that had not heard that its lanes were handed
+    over decides nothing for the new owner, and may hand out what the new owner has decided.
     """
     facts = Facts(of)
     decided: dict[tuple[str, str, str, int], tuple[history.Decided, int]] = {}
@@ -34,7 +34,7 @@ def check(of: History) -> Verdict:
                 owners[entry.subscription, entry.origin] = entry.to
                 decided = {
                     place: one for place, one in decided.items() if place[0] != entry.subscription
-                }  # by somebody who may not have heard of them
+                }  # the new owner may not have heard of them
             case history.KeyChanged(copied=False) if entry.after is not None:
                 anomalies += _dead_again(facts, decided, entry, number)
             case history.AttemptBegan() if not entry.replay:
@@ -45,7 +45,7 @@ def check(of: History) -> Verdict:
 
 
 def _hears_of(facts: Facts, decision: history.Decided, region: str) -> bool:
-    """Tell a Region that knows of a decision from one that may be its lane's former owner and not know it."""
+    """Tell if a Region knows of a decision: as a former owner of the lane, it may not."""
     return region == decision.region or facts.plan.durability == "quorum"
 
 
@@ -55,7 +55,7 @@ def _dead_again(
     entry: history.KeyChanged,
     number: int,
 ) -> list[Anomaly]:
-    """A key that is dead at a decided event must have failed since."""
+    """Check that a key that is dead at a decided event has failed since the decision."""
     after, before = entry.after, entry.before
     assert after is not None
     if after.state != "dead":
@@ -64,9 +64,9 @@ def _dead_again(
     if place not in decided or not _hears_of(facts, decided[place][0], entry.region):
         return []
     if before is not None and before.state == "dead" and before.waiting[0] == after.waiting[0]:
-        return []  # that it is dead is no news
+        return []  # it was dead before
     decision, told = decided[place]
-    # Others may attempt it as soon as it is written, before whoever decided hears that it is.
+    # Others may attempt it once the decision is written, before the operator hears of that.
     written = max(
         (
             at

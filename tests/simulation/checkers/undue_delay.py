@@ -1,4 +1,4 @@
-"""Undue delay: a call failed for a moment, and its lane waited for much longer than that."""
+"""Undue delay: a call failed briefly, and its lane waited for much longer than that."""
 
 from bisect import bisect_left
 from typing import Final
@@ -13,14 +13,14 @@ from tests.simulation.profiles import HICCUPS
 
 NAME = "undue_delay"
 _USUAL_MS: Final = 10_000
-"""What an event may take from its append to its handler where nothing fails."""
+"""Longest time from an event's append to its handler if nothing fails."""
 _OF_A_FAULT_MS: Final = 5_000
-"""By how much one failed call may put off a lane."""
+"""Longest time by which one failed call may delay a lane."""
 _SLOWNESS_MAX: Final = 1.0
 
 
 def check(of: History) -> Verdict:
-    """Where calls fail for a moment and nothing else does, events are handled as soon as that allows."""
+    """Check that if calls fail only briefly and nothing else does, events are handled as soon as that allows."""
     facts = Facts(of)
     if not _is_of_hiccups(facts):
         return verdict(NAME, [], unknown=True)
@@ -48,7 +48,7 @@ def check(of: History) -> Verdict:
 
 
 def _ready_ms(facts: Facts, one: Logged, group: str) -> int:
-    """When the event stood in the log of the Region that is to hand it out."""
+    """Return when the event was in the log of the Region that is to hand it out."""
     copies = [
         entry.at_ms
         for entry in facts.entries

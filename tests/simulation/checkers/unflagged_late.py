@@ -1,4 +1,4 @@
-"""Unflagged late: an event is handed out after a later one of its key, from another Region, and does not say so."""
+"""Unflagged late: an event is handed out after a later one of its key from another Region, without saying so."""
 
 from collections import defaultdict
 from typing import Final
@@ -14,16 +14,16 @@ from tests.simulation.checkers.facts import Facts, places_of
 
 NAME = "unflagged_late"
 _SKEW_MS: Final = 100_000
-"""By how much clocks are off at the most: where they jump, an event may be taken for young."""
+"""Largest error of clocks. If they jump, an event may be taken for young."""
 
 
 def check(of: History) -> Verdict:
-    """An old event says that it is late where the Region that hands it out has committed a later one of its key."""
+    """Check that an old event says that it is late if its delivering Region has committed a later one of its key."""
     facts = Facts(of)
     if any(one.what == "made_anew" for one in facts.plan.happenings):
         return verdict(
             NAME, [], unknown=True
-        )  # cursors say of events that they were handed out, and they were not
+        )  # cursors say of events that they were handed out, although they were not
     anomalies: list[Anomaly] = []
     times = _times(facts)
     of_key: defaultdict[str, list[Logged]] = defaultdict(list)
@@ -48,7 +48,7 @@ def check(of: History) -> Verdict:
             case history.Removed():
                 gone.add((entry.region, entry.lane))
             case history.Tampered(what="state spoilt"):
-                # Nobody can read how far that lane is, wherever that item is copied to.
+                # Nobody can read how far that lane has come, wherever that item is copied.
                 spoilt.add(entry.lane)
             case history.LaneRead():
                 read[entry.actor, entry.lane] = dict(cursors)
@@ -71,7 +71,7 @@ def check(of: History) -> Verdict:
 
 
 def _times(facts: Facts) -> dict[tuple[str, int], int]:
-    """The hybrid time of every event, by lane and sequence."""
+    """Return the hybrid time of every event, by lane and sequence."""
     return {
         (entry.lane, entry.sequence + index): entry.time
         for entry in facts.entries
@@ -89,7 +89,7 @@ def _later(
     entry: history.AttemptBegan,
     place: history.EventPlace,
 ) -> Logged | None:
-    """A later event of the key that this Region had handed out of another lane before it read this one's state."""
+    """Return a later event of the key from another lane, handed out by this Region before it read this lane's state."""
     time = times.get((place.lane, place.sequence), 0)
     age_ms = entry.at_ms - to_ms(HybridTime(time))
     if not time or age_ms < 1000 * limits.LATE_AFTER_SECONDS + _SKEW_MS:

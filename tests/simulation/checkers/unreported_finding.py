@@ -1,4 +1,4 @@
-"""Unreported finding: something was wrong with what is stored, and no pass of reconciliation said so."""
+"""Unreported finding: stored data was wrong, and no pass of reconciliation reported it."""
 
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
@@ -9,12 +9,12 @@ NAME = "unreported_finding"
 
 
 def check(of: History) -> Verdict:
-    """Of a changed or lost record, either that is found, or replication has put it right again."""
+    """Check that each changed or lost record was reported, or put right again by replication."""
     facts = Facts(of)
     tampered = [
         (number, entry)
         for number, entry in enumerate(of.entries)
-        if isinstance(entry, history.Tampered) and entry.what != "state spoilt"  # which is put right again
+        if isinstance(entry, history.Tampered) and entry.what != "state spoilt"  # that is put right again
     ]
     if not tampered:
         return verdict(NAME, [], unknown=True)
@@ -22,9 +22,9 @@ def check(of: History) -> Verdict:
         return verdict(NAME, [], unknown=True)
     anomalies: list[Anomaly] = []
     for number, deed in tampered:
-        later = of.entries[number + 2 :]  # behind the change itself
+        later = of.entries[number + 2 :]  # after the change itself
         if deed.what == "made anew" and deed.lane not in facts.lanes:
-            continue  # nothing tells a lane without events that was made anew from any other
+            continue  # a lane without events that was created anew looks like any other
         place, there = (deed.region, deed.lane), (deed.region, deed.lane, deed.sequence)
         found = {e.finding for e in later if isinstance(e, history.Found) and (e.region, e.lane) == place}
         mended = any(
@@ -46,7 +46,7 @@ def check(of: History) -> Verdict:
 
 
 def _handed_out(of: History, number: int, deed: history.Tampered) -> list[Anomaly]:
-    """Whose cursor stands before the change delivers nothing from there on, as long as the record stands so."""
+    """Check that a cursor before the changed record delivers nothing from there on, as long as the change remains."""
     cursors: dict[tuple[str, str], int] = {}
     reads: set[str] = set()
     for index, entry in enumerate(of.entries):

@@ -1,4 +1,4 @@
-"""Wrong skip: an operator had a lane go on past an event that stands in some Region's log."""
+"""Wrong skip: an operator let a lane skip an event that is in some Region's log."""
 
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.history import History
@@ -9,7 +9,7 @@ NAME = "wrong_skip"
 
 
 def check(of: History) -> Verdict:
-    """Of every skip, that nobody has what it leads past."""
+    """Check at every skip that no Region has the events that it skips."""
     standing: dict[str, set[tuple[str, int]]] = {region: set() for region in of.plan.regions}
     anomalies: list[Anomaly] = []
     for number, entry in enumerate(of.entries):

@@ -1,4 +1,4 @@
-"""Zombie commit: somebody writes state that moved since he read it, or of a lane that he knew to be handed over."""
+"""Zombie commit: a process writes state that moved since it read it, or of a lane that it knew to be handed over."""
 
 from eventfabric import limits
 from eventfabric.testing.simulation import history
@@ -8,11 +8,11 @@ from tests.simulation.checkers.facts import Facts
 
 NAME = "zombie_commit"
 _BELIEF_MS = 1000 * (limits.CIRCUIT_CACHE_SECONDS + 10)
-"""For so long a warm function may trust what it has read of its standing, with what calls take between."""
+"""Time for which a warm function may rely on the standing that it read, including the calls in between."""
 
 
 def check(of: History) -> Verdict:
-    """Versions go up one by one; who was told of a handover does not go on; and nobody believes for ever."""
+    """Check that versions are consecutive, former owners stop once told, and no standing is relied on too long."""
     facts = Facts(of)
     anomalies: list[Anomaly] = []
     handed: dict[tuple[str, str, str], list[tuple[int, history.HandedOver]]] = {}
@@ -44,7 +44,7 @@ def check(of: History) -> Verdict:
 
 
 def _versions(entry: history.CursorMoved | history.KeyChanged) -> str:
-    """What is wrong with the version that was written. A key that is parked counts from a number of its own."""
+    """Return the versions if they are not consecutive. A key that is parked begins with a number of its own."""
     before, after = entry.before, entry.after
     if after is None or (before is None and isinstance(entry, history.KeyChanged)):
         return ""
@@ -58,7 +58,7 @@ def _fenced(
     handed: dict[tuple[str, str, str], list[tuple[int, history.HandedOver]]],
     reads: dict[tuple[str, str, str], tuple[int, int]],
 ) -> list[Anomaly]:
-    """Who read his standing when the handover was there, and the lane after that, does not write it any more."""
+    """Check that a process that read its standing after the handover, and then the lane, does not write that lane."""
     origin = entry.lane.partition("/")[0]
     told = reads.get((entry.actor, entry.subscription, entry.lane))
     for there, to in handed.get((entry.region, entry.subscription, origin), []):

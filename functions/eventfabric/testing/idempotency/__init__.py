@@ -1,9 +1,10 @@
-"""Somebody's own handlers under the simulation's faults: which of their effects are not idempotent?
+"""Tests of a project's own handlers under the simulation's faults: which of their effects are not idempotent?
 
     a plan with faults ─────> run ──> what was called and what stands outside ──┐
     its events, no faults ──> runs ─> the same ─────────────────────────────────┴─> differences: effects.py
 
-Runs without faults say what is right; nobody has to. What differs between those is not judged.
+Runs without faults show the correct result, so nobody has to state it. Effects that differ even between those runs are
+not judged.
 """
 
 from eventfabric.testing.idempotency.outside import Outside

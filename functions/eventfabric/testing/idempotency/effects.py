@@ -1,11 +1,11 @@
-"""Owns what handlers did outside in one run, and how that differs from runs without faults. Pure.
+"""Effects that handlers had outside in one run, and how they differ from runs without faults. Pure.
 
-Two kinds of effects, two measures:
+Two kinds of effects, measured in two ways:
 
-    calls    messages, mails, charges: how often each was made of an event; a repetition is one too many
-    state    items of tables and objects of buckets: what stands there in the end; to write the same again is nothing
+    calls    messages, mails, charges: how often each was made for an event; every repetition is one too many
+    state    items of tables and objects of buckets: what is there in the end; writing the same again is harmless
 
-An effect is named without the event and the item that it is of, so that two runs name the same one alike.
+The name of an effect leaves out the event and the item, so that two runs give the same effect the same name.
 """
 
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ from eventfabric.testing.simulation.subscribers import DownstreamDown
 
 @dataclass(frozen=True, order=True)
 class Call:
-    """An effect of one event: `effect` names what was called, such as "sqs SendMessage mails"."""
+    """An effect of one event. `effect` names what was called, for example "sqs SendMessage mails"."""
 
     subscription: str
     event: str
@@ -42,13 +42,13 @@ class Place:
 
 
 _NEAR_SECONDS: Final = 400 * 86_400
-"""How far from now a time may be that a handler makes up: times to live, too."""
+"""Largest distance from now of a time that a handler derives from the clock, times to live included."""
 _SLACK_SECONDS: Final = 5
-"""By how much more than their runs two such times may differ: they are rounded, and clocks are set."""
+"""Tolerance for two such times, beyond the time between their runs: they are rounded, and clocks are set."""
 _ROUND_SECONDS: Final = (60, 900, 3_600, 86_400)
-"""What times are rounded to: where one of these ends between two runs, they differ by all of it."""
+"""Units that times are rounded to. If such a unit ends between two runs, their times differ by a whole unit."""
 _OFFSETS_SECONDS: Final = 900
-"""Hours and days end, in whichever timezone, where one of these does."""
+"""Hours and days of every timezone end at a multiple of this."""
 _NOT_ITS_OWN: Final = frozenset(
     {
         CRASHED,
@@ -56,34 +56,36 @@ _NOT_ITS_OWN: Final = frozenset(
         *(f"{one.__module__}:{one.__qualname__}" for one in (UnknownStepError, DownstreamDown)),
     }
 )
-"""Why an event is dead that its handler does not answer for: a step in doubt is for a person, by design."""
+"""Errors of dead letters that the handler is not to blame for. A step in doubt, for example, waits for a person by
+design.
+"""
 Items = dict[str, dict[str, str]]
-"""By key, attribute by attribute, as text."""
+"""Attributes as text, by key and then by name."""
 
 
 @dataclass
 class Left:
-    """What a run left outside. `writers`: the subscriptions that wrote each place, by service and name.
+    """Everything that a run left outside. `writers`: the subscriptions that wrote each place, by its service and name.
 
-    It began and ended by the clock that handlers see, in seconds since 1970.
+    `began_seconds` and `ended_seconds` are by the clock that handlers see, in seconds since 1970.
     """
 
     calls: Counter[Call] = field(default_factory=Counter)
     state: dict[Place, Items] = field(default_factory=dict)
     writers: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     regions: set[str] = field(default_factory=set)
-    """In which it wrote."""
+    """Regions in which the run wrote."""
     unresolved: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Subscription and event of what is still dead in the end, or stands behind that; and why it is dead, if so."""
+    """Error of each event still dead in the end, by subscription and event; empty for those that only wait."""
     began_seconds: float = 0.0
     ended_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Difference:
-    """An effect that is not what it is without faults: `effect` names it with its subscription, `what` says how.
+    """An effect that is not what it is without faults. `effect` names it with its subscription, `what` describes it.
 
-    `events`: those it is of, where that is known.
+    `events`: the events concerned, if known.
     """
 
     effect: str
@@ -93,7 +95,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a run says of effects, by the names that differences have. `unsteady`: those that nothing can say of."""
+    """Result of comparing a run: the differences, and the names of all effects `seen`, as differences name them.
+
+    `unsteady`: names of effects that cannot be judged.
+    """
 
     differences: tuple[Difference, ...]
     seen: frozenset[str]
@@ -101,9 +106,9 @@ class Comparison:
 
 
 def compared(left: Left, calm: Seq[Left], *, at_most_once: frozenset[str]) -> Comparison:
-    """Hold a run against runs of the same events without faults.
+    """Compare a run with runs of the same events without faults.
 
-    `at_most_once`: subscriptions that may lose effects; their state is not judged, for it may lack anything.
+    `at_most_once`: subscriptions that may lose effects. Their state is not judged, since any part of it may be missing.
     """
     dead = left.unresolved.keys() - set().union(*(one.unresolved.keys() for one in calm))
     unjudged = frozenset(name for name, _ in dead)
@@ -114,7 +119,7 @@ def compared(left: Left, calm: Seq[Left], *, at_most_once: frozenset[str]) -> Co
         writers = {name for one in (left, *calm) for name in one.writers[place.service, place.name]}
         if writers and not writers & (at_most_once | unjudged):
             places.append(_Judge(" and ".join(sorted(writers)), place, left, calm))
-    # What is left to chance or to order in one item is so in all, and in whichever Region.
+    # An attribute that depends on chance or on order in one item does so in all items, in every Region.
     by_order = set().union(*(one.differ_when_calm() for one in places))
     for one in places:
         differences += one.differences(by_order)
@@ -124,7 +129,7 @@ def compared(left: Left, calm: Seq[Left], *, at_most_once: frozenset[str]) -> Co
 
 
 def _of_dead(left: Left, dead: Iterable[tuple[str, str]]) -> Iterator[Difference]:
-    """Events whose handler raises since something was done before, even after a redrive."""
+    """Yield a difference for each event that fails because of an earlier attempt, even after a redrive."""
     for name, event in sorted(dead):
         error = left.unresolved[name, event]
         if error and error not in _NOT_ITS_OWN:
@@ -135,7 +140,7 @@ def _of_dead(left: Left, dead: Iterable[tuple[str, str]]) -> Iterator[Difference
 
 
 class _Calls:
-    """What was called. `may_lack`: the subscriptions that need not have made all of it."""
+    """Compares calls. `may_lack`: the subscriptions that may have made fewer calls than without faults."""
 
     def __init__(self, left: Left, calm: Seq[Left], *, may_lack: frozenset[str]) -> None:
         self._left = left
@@ -145,7 +150,7 @@ class _Calls:
         self.unsteady: set[str] = set()
 
     def differences(self) -> Iterator[Difference]:
-        """What was made too often, or not often enough: for an event, or else for all of them."""
+        """Yield calls made too often or not often enough: for each event, or else for all events together."""
         events: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for call in {call for one in (self._left, *self._calm) for call in one.calls}:
             events[call.subscription, call.effect].add(call.event)
@@ -156,7 +161,7 @@ class _Calls:
                 for event, (made, calm) in counts.items():
                     yield from self._of(name, made, calm[0], subscription, event)
             else:
-                # Which events it is made of is left to order or to chance: how often is what can be compared.
+                # Order or chance decides for which events it is made: only the total can be compared.
                 made, calm = self._counts([Call(subscription, event, effect) for event in of])
                 if len(set(calm)) > 1:
                     self.unsteady.add(name)
@@ -165,7 +170,7 @@ class _Calls:
             self.seen.add(name)
 
     def _counts(self, calls: Seq[Call]) -> tuple[int, list[int]]:
-        """How often these were made, and how often without faults."""
+        """Return how often these calls were made, and how often in each run without faults."""
         made, *calm = (sum(one.calls[call] for call in calls) for one in (self._left, *self._calm))
         return made, calm
 
@@ -183,7 +188,7 @@ class _Calls:
 
 
 class _Judge:
-    """Of one place."""
+    """Judges the state of one place."""
 
     def __init__(self, owner: str, place: Place, left: Left, calm: Seq[Left]) -> None:
         self._owner = owner
@@ -196,7 +201,7 @@ class _Judge:
         self.unsteady: set[str] = set()
 
     def differ_when_calm(self) -> set[str]:
-        """The attributes that any item has otherwise in one run without faults than in another."""
+        """Return the attributes that differ, in any item, from one run without faults to another."""
         found: set[str] = set()
         for key in set(self._calm[0]).intersection(*self._calm[1:]):
             items = [one[key] for one in self._calm]
@@ -208,11 +213,11 @@ class _Judge:
         return found
 
     def differences(self, by_order: Set[str]) -> Iterator[Difference]:
-        """What stands there and should not, or the other way round. `by_order`: what is not to be looked at."""
+        """Yield items and attributes that are wrong, missing or too many. `by_order`: names of attributes to ignore."""
         keys = [set(one) for one in self._calm]
         whole = self._name("items")
         if any(one != keys[0] for one in keys):
-            # Keys that are made anew each time: how many there are is what can be compared.
+            # Keys are made anew each time: only their number can be compared.
             counts = {len(one) for one in self._calm}
             if len(counts) > 1:
                 self.unsteady.add(whole)
@@ -272,13 +277,13 @@ def _number(items: int) -> str:
 
 @dataclass(frozen=True)
 class _Clock:
-    """From when to when handlers may have looked at it: runs may fall into the same second, or into another."""
+    """The period in which handlers may have read the clock. Two runs may fall into the same second, or not."""
 
     began_seconds: float
     ended_seconds: float
 
     def explains(self, found: str | None, expected: str | None) -> bool:
-        """Whether both are times that a handler makes up of now, and differ as now does from run to run."""
+        """Tell if both values are times derived from the clock whose distance the time between the runs explains."""
         if found is None or expected is None:
             return False
         return any(
@@ -304,7 +309,10 @@ class _Clock:
 
 
 def _times_told(text: str) -> list[float]:
-    """The seconds since 1970 that it may stand for: as a number of them or of parts of them, or as ISO 8601."""
+    """Return the times, in seconds since 1970, that a text may stand for.
+
+    A number may count seconds, milliseconds, microseconds or nanoseconds; other text may be ISO 8601.
+    """
     try:
         number = float(text)
     except ValueError:
@@ -317,7 +325,7 @@ def _times_told(text: str) -> list[float]:
 
 
 def item_text(item: Mapping[str, object]) -> dict[str, str]:
-    """An item attribute by attribute, as short text; sets in one order."""
+    """Return an item with each attribute as short text; sets are sorted."""
     return {name: _value(value) for name, value in item.items()}
 
 

@@ -1,9 +1,9 @@
-"""Somebody's handler on a simulated machine: each call that it makes outside is a turn, and may fail.
+"""A project's handler on a simulated machine: each call that it makes outside is a turn, and may fail.
 
     before a call ── crash, throttle, request lost      after it ── crash, reply lost
-    after the handler returned ── crash, time-out, an exception of what comes behind it
+    after the handler returned ── crash, time-out, an exception of the code around it
 
-A crash raises what nothing catches but the simulation: `finally` and `with` blocks see it, unlike a real one.
+A crash raises an exception that only the simulation catches. Unlike in a real crash, `finally` and `with` blocks run.
 """
 
 import copy
@@ -34,14 +34,14 @@ _AFTER: Final = "after"
 
 
 class Tokens:
-    """Which calls the other side knows again by their token, and for how long."""
+    """Tokens of calls that the called service recognises as repetitions, and for how long."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self._since_ms: dict[tuple[str, str], int] = {}
 
     def knows(self, name: str, token: str | None, forgets_ms: int) -> bool:
-        """Whether it is a repetition; else it is remembered from now on. `forgets_ms`: 0 for never."""
+        """Tell if the call is a repetition; else remember it from now on. `forgets_ms`: 0 for never."""
         if token is None:
             return False
         now_ms, since_ms = self._world.time.now_ms(), self._since_ms.get((name, token))
@@ -53,14 +53,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Raised:
-    """What a handler raised. `is_declared`: its subscription names it permanent."""
+    """Message of an error that a handler raised. `is_declared`: its subscription declares it permanent."""
 
     said: str
     is_declared: bool
 
 
 class Handling:
-    """What all handlers of one run share: what they left outside, and who goes wrong at which attempt."""
+    """State that all handlers of one run share: what they left outside, and which attempts are to go wrong."""
 
     def __init__(self, world: "World", left: Left) -> None:
         self.world = world
@@ -68,11 +68,11 @@ class Handling:
         self.tokens = Tokens(world)
         self.tries: Counter[tuple[str, str]] = Counter()
         self.errors: dict[tuple[str, str], Raised] = {}
-        """What was raised last, by subscription and event."""
+        """Last error, by subscription and event."""
         self._planned = world.plan.events
 
     def handler_for(self, process: Process, name: str, target: Callable[..., Any]) -> Subscriber[..., Any]:
-        """The handler on one machine. Batches hold one event, so that each effect is known to be of one."""
+        """Return the handler for one machine. Batches hold one event, so that each effect belongs to a known event."""
         function = self.world.topology.deliver_function(name, process.region)
         process.environment = {**function.environment, "AWS_DEFAULT_REGION": process.region}
         wanted = copy.copy(target) if isinstance(target, Subscriber) else Subscriber(target)
@@ -84,7 +84,7 @@ class Handling:
         return wanted
 
     def conduct_of(self, event: str) -> Conduct:
-        """How handlers fare with an event, unless they are mended."""
+        """Return how handlers are to behave with an event: without faults once the world is mended."""
         planned = self._planned.get(event)
         return FINE if planned is None or self.world.is_mended else planned.conduct
 
@@ -95,7 +95,7 @@ class Handling:
             try:
                 with attempt.running():
                     returned = function(given, delivery)
-            except Exception as error:  # whatever it is, it is the fabric's to judge
+            except Exception as error:  # the fabric judges every kind of failure
                 definition = self.world.topology.subscription(name).definition
                 self.errors[name, attempt.event] = Raised(
                     said_by(error), is_declared_permanent(definition, error)
@@ -128,7 +128,7 @@ class Attempt:
         of.tries[subscription, event] += 1
         conduct = of.conduct_of(event)
         if tried < conduct.crashes:
-            # At its second call, if it makes two, or once all is done.
+            # At its second call, if it makes two, or after its end.
             self._crashes_at = process.random.choice(("1", _AFTER, _AFTER))
         self._hangs = conduct.crashes <= tried < conduct.crashes + conduct.hangs
         begins = conduct.crashes + conduct.hangs
@@ -137,7 +137,7 @@ class Attempt:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """While the handler runs, what it calls is this attempt's."""
+        """Count the calls made in this context as calls of this attempt."""
         if self._subscription in self._of.world.down:
             raise DownstreamDown
         token = acting.set(self)
@@ -147,7 +147,7 @@ class Attempt:
             acting.reset(token)
 
     def end(self) -> None:
-        """What goes wrong once the handler has returned."""
+        """Do what goes wrong once the handler has returned."""
         if self._crashes_at:
             self._process.die(f"crashed when its handler had handled {self.event}")
         if self._hangs:
@@ -168,9 +168,9 @@ class Attempt:
         region: str = "",
         forgets_ms: int = 0,
     ) -> T:
-        """Make a call that takes effect each time, for each of its keys that the other side does not know yet.
+        """Make a call that takes effect each time, once for each of its keys that the called service does not know yet.
 
-        `region`: in which the other side knows them, where it has Regions: the client's, not the caller's.
+        `region`: the Region in which the service knows the keys, if it has Regions; the client's, not the caller's.
 
         Raises:
             PortError: no reply, or throttled.
@@ -185,20 +185,20 @@ class Attempt:
         return self.reach(name, counted)
 
     def reach(self, name: str, effect: Callable[[], T]) -> T:
-        """Make a call that is not counted: of what it writes, the end is looked at. PortError."""
+        """Make a call that is not counted: if it writes, the state in the end is compared instead. PortError."""
         if self._crashes_at == str(self._made):
             self._process.die(f"crashed in its handler of {self.event}, before {name}")
         self._made += 1
         return self._calls.call(name, effect)
 
     def wrote(self, service: str, place: str, region: str, name: str) -> None:
-        """Note that the subscription writes a place."""
+        """Note that the subscription writes to a place."""
         self._of.left.regions.add(region)
         self._of.left.writers[service, place].add(self._subscription)
         self._tell(name)
 
     def _count(self, name: str, key: str | None, region: str, forgets_ms: int) -> None:
-        """Count an effect, unless the other side knows its key."""
+        """Count an effect, unless the called service knows its key."""
         if not self._of.tokens.knows(f"{region} {name}", key, forgets_ms):
             self._of.left.calls[Call(self._subscription, self.event, name)] += 1
             self._tell(name)

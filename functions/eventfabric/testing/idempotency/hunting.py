@@ -1,4 +1,4 @@
-"""Runs many seeds of trials, keeps and shrinks what fails: for the command line in processes, for tests in this one."""
+"""Runs trials for many seeds, keeps and shrinks failures: in processes for the command line, in this one for tests."""
 
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -23,13 +23,13 @@ from eventfabric.testing.simulation.worker import Aside
 SHRINK_RUNS_MAX = 300
 _RIVALS_MAX: Final = 3
 SHRINK_SECONDS_MAX = 180.0
-"""Of each failure that is kept: one that hangs in every other run is not looked at all day."""
+"""Time limit for shrinking one failure, so that a plan that hangs in every other run does not take all day."""
 
 
 def run_here(trials: HandlerTrials, seeds: Iterable[int], *, out: Path) -> HandlersReport:
-    """Try these seeds in this process; failures are kept under `out`. HandlersFailError.
+    """Try these seeds in this process, and keep failures under `out`. HandlersFailError.
 
-    Ctrl-C ends it, as it ends whatever else runs in a test.
+    Ctrl-C ends it, like anything else that runs in a test.
     """
     trials.check()
     report = HandlersReport(Summary("handlers"), trials.names)
@@ -49,9 +49,10 @@ def run_in_processes(
     stop: Callable[[], bool] = lambda: False,
     seconds_max: float = SEED_SECONDS_MAX,
 ) -> HandlersReport:
-    """Try these seeds in so many processes, until `stop`. What HandlerTrials raises; HandlersFailError.
+    """Try these seeds in `jobs` processes, until `stop`. HandlersFailError, and all errors of HandlerTrials.
 
-    A seed, or the run without faults, is given up after `seconds_max`. Ctrl-C ends it with what is known by then.
+    A seed, or the run without faults, is given up after `seconds_max`. Ctrl-C ends it; the report has what is known by
+    then.
     """
     trials = trials_of(project)
     report = HandlersReport(Summary("handlers"), trials.names)
@@ -70,7 +71,7 @@ def run_in_processes(
 
 
 def replay(project: Project, plan: Plan, *, out: Path, seconds_max: float) -> HandlersReport:
-    """Try a kept plan again, beside this process. What HandlerTrials raises; HandlersFailError, SettingError."""
+    """Try a kept plan again in another process. HandlersFailError, SettingError, and all errors of HandlerTrials."""
     trials = trials_of(project)
     trials.check_plan(plan)
     report = HandlersReport(Summary("handlers"), trials.names)
@@ -102,7 +103,7 @@ def _keep(
     shrinks: bool,
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Keep what failed, each as soon as it can be: an interrupted report has the plan, not yet shrunk."""
+    """Keep failures, each first as it is: if shrinking is interrupted, the report has the plan as it was."""
     for rivals, wanted in worth_keeping(report.summary.failures, lambda seed: plan_of(seed).size):
         first = rivals[0]
         say(f"seed {first.seed}: {'shrinking' if shrinks else 'writing it down'} ...")
@@ -110,7 +111,7 @@ def _keep(
         ends, runs_left = time.monotonic() + SHRINK_SECONDS_MAX, SHRINK_RUNS_MAX
         found: list[Kept] = []
         for one in rivals if shrinks else [first]:
-            # Which of the plans comes down furthest is not to be seen before: the smallest need the fewest runs.
+            # Nobody can tell beforehand which plan shrinks furthest. The smallest need the fewest runs.
             if found and (runs_left <= 0 or _is_over(ends)):
                 break
             found.append(
@@ -130,9 +131,9 @@ def _is_over(ends: float) -> bool:
 def worth_keeping(
     failures: Seq[Outcome], size_of: Callable[[int], int]
 ) -> list[tuple[list[Outcome], frozenset[str]]]:
-    """A few failures for each thing that is wrong, with what they are to show: what a person needs to see.
+    """Return a few failures for each thing that is wrong, with the signatures that they are to show.
 
-    `size_of`: that of a seed's plan; the smallest come first.
+    `size_of`: returns the size of a seed's plan; the smallest plans come first.
     """
     by_size = sorted(failures, key=lambda one: (size_of(one.seed), one.seed))
     found: list[tuple[list[Outcome], frozenset[str]]] = []
@@ -140,7 +141,7 @@ def worth_keeping(
     for one in sorted(by_size, key=lambda one: len(one.signature)):
         wanted = one.signature - seen
         if wanted and len(found) < KEPT_MAX:
-            # Those that show something else as well are left for that.
+            # A failure that also shows something else is left for that.
             rivals = [other for other in by_size if other.signature - seen == wanted]
             found.append((rivals[:_RIVALS_MAX], wanted))
             seen |= wanted

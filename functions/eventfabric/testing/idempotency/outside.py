@@ -1,7 +1,7 @@
-"""The world outside the fabric in one run: AWS as moto has it, with the tables and queues that handlers use.
+"""The world outside the fabric in one run: moto's AWS, with the tables and queues that handlers use.
 
-Every call of AWS that a handler makes, by whichever client, is a call of its attempt. Owns the one hook into
-botocore for that. What a handler does in threads of its own is done, but it is in nobody's hands: nothing fails there.
+Every AWS call that a handler makes, with any client, counts as a call of its attempt; the one hook into botocore for
+this is here. Calls from threads that a handler starts itself are made, but belong to no attempt: they never fail.
 """
 
 import re
@@ -34,12 +34,12 @@ _READS: Final = re.compile(
     "|Check(?!In|out|point)|Decrypt|Encrypt|ReEncrypt|Generate|Sign(Payload)?$|Verify(Mac)?$|Detect|Translate|Analyze"
     "|Converse|InvokeModel|InvokeEndpoint(?!Async)|DeleteMessage|ChangeMessageVisibility|PutMetricData|PutRule)"
 )
-"""Calls that change nothing, or nothing more when they are made again."""
+"""Calls that change nothing, or nothing more if they are repeated."""
 _SETS: Final = frozenset({"PutParameter"})
-"""Calls that set a value: the same again for an event is nothing, another is."""
+"""Calls that set a value. Repeating one with the same value for an event is harmless; another value is not."""
 _TOKEN: Final = re.compile("(Token|DeduplicationId|IdempotencyKey)$", re.IGNORECASE)
 _FORGETS_MS: Final = {"sqs": 300_000, "sns": 300_000}
-"""For how long FIFO queues and topics know a deduplication id (SQS developer guide, message deduplication ID)."""
+"""Milliseconds for which FIFO queues and topics know a deduplication id (SQS developer guide, deduplication ID)."""
 _BATCHES: Final = ("Entries", "PublishBatchRequestEntries", "Records")
 _NAMING: Final = (
     "QueueUrl", "TopicArn", "StreamName", "DeliveryStreamName", "FunctionName", "stateMachineArn", "EventBusName",
@@ -55,21 +55,21 @@ _THROTTLED: Final = {
 
 
 HANDLERS_FIND: Final = (ENVIRONMENT_REGION, "AWS_DEFAULT_REGION", ENVIRONMENT_SUBSCRIPTION)
-"""The variables that handlers find, each in its Region."""
+"""Environment variables that handlers find, set to their Region."""
 
 
 class Outside:
-    """What the setup is given, and what handlers find. `regions`: of the stream."""
+    """Clients and Regions as the setup gets them, and access to what handlers wrote. `regions`: those of the stream."""
 
     def __init__(self, regions: tuple[str, ...]) -> None:
         self.regions = regions
 
     def client(self, service: str, region: str) -> Any:
-        """A boto3 client of a Region."""
+        """Return a boto3 client of a Region."""
         return _client(service, region)
 
     def state(self, places: set[tuple[str, str]], regions: set[str]) -> dict[Place, Items]:
-        """What stands in tables and buckets that handlers wrote, in every Region, and in others that they wrote."""
+        """Return the contents of tables and buckets that handlers wrote, in the stream's Regions and in `regions`."""
         found: dict[Place, Items] = {}
         for service, name in sorted(places):
             for region in sorted({*self.regions, *regions}):
@@ -91,7 +91,7 @@ class Outside:
 
     def _bucket(self, name: str, region: str) -> Iterator[tuple[str, dict[str, str]]]:
         if region != self.regions[0]:
-            return  # buckets are of no Region here
+            return  # buckets belong to no Region here
         for page in self.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=name):
             for item in page.get("Contents", ()):
                 yield item["Key"], {"content": item["ETag"]}
@@ -120,7 +120,7 @@ class _Tables:
 
 @contextmanager
 def outside(world: "World", setup: Callable[[Outside], object] | None) -> Iterator[Outside]:
-    """A world outside that is empty but for what `setup` makes; all ports of handlers' tables lead there."""
+    """Provide an outside world that is empty except for what `setup` makes. All ports to handlers' tables use it."""
     with ExitStack() as stack:
         if botocore_stubber.enabled:
             raise HandlersFailError(
@@ -142,7 +142,7 @@ def outside(world: "World", setup: Callable[[Outside], object] | None) -> Iterat
 def _set_up(setup: Callable[[Outside], object], found: Outside) -> None:
     try:
         setup(found)
-    except Exception as error:  # whatever somebody's own code raises
+    except Exception as error:  # a project's own code may raise anything
         said = " ".join(said_by(error).split())
         raise HandlersFailError(f"the setup raises {type(error).__name__}: {said}") from error
 
@@ -156,7 +156,7 @@ def _client(service: str, region: str) -> Any:
 
 @contextmanager
 def _hooked() -> Iterator[None]:
-    """Have every client's calls be calls of the attempt that makes them."""
+    """Route every client's calls through the attempt that makes them."""
     hooked = cast(Any, BaseClient)
     before = hooked._make_api_call
 
@@ -183,7 +183,7 @@ def _called(
             return act.reach(name, effect)
         if service in _STATE:
             return act.reach(name, lambda: _written(act, service, region, name, params, effect))
-        # Of a batch, each entry counts; all come with the one call.
+        # Each entry of a batch counts, though all are sent in one call.
         keys = [f"{act.event} {params.get('Value')}"] if operation in _SETS else _keys_of(service, params)
         return act.send(name, effect, keys, region=region, forgets_ms=_FORGETS_MS.get(service, 0))
     except ThrottledError as error:
@@ -204,7 +204,7 @@ def _written(
 
 
 def _places(service: str, params: Mapping[str, Any]) -> set[str]:
-    """The tables or buckets that a call writes."""
+    """Return the tables or buckets that a call writes to."""
     if service == "s3":
         return {str(params["Bucket"])} if "Bucket" in params else set()
     single = {str(params["TableName"])} if "TableName" in params else set()
@@ -223,7 +223,7 @@ def _statements(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _named(params: Mapping[str, Any]) -> str:
-    """What a call is about, by its name alone."""
+    """Return the name of the queue, topic, table or other thing that a call addresses, without its path or ARN."""
     for key in (*_NAMING, "TableName", "Bucket"):
         if isinstance(params.get(key), str):
             return re.split("[/:]", str(params[key]))[-1]
@@ -231,7 +231,7 @@ def _named(params: Mapping[str, Any]) -> str:
 
 
 def _keys_of(service: str, params: Mapping[str, Any]) -> list[str | None]:
-    """The token of each thing that a call makes happen; None where it has none."""
+    """Return the token of each effect that a call has; None for one without a token."""
     for name in _BATCHES:
         entries = params.get(name)
         if isinstance(entries, list) and entries:
@@ -250,6 +250,6 @@ def _key_of(service: str, params: Any) -> str | None:
         if is_token and isinstance(value, str):
             return value
     if str(params.get("QueueUrl", params.get("TopicArn", ""))).endswith(".fifo"):
-        # It would be refused without an id, unless it is known by its content.
+        # Without an id it would be refused, unless the queue deduplicates by content.
         return str(params.get("MessageBody", params.get("Message")))
     return None

@@ -1,6 +1,6 @@
-"""Owns trials of somebody's project in another process: a handler may end that, or never come back.
+"""Trials of a project in another process, since a handler may end its process or never return.
 
-What is asked of a worker are functions here, which it knows by their name.
+Tasks for a worker are functions of this module, since the worker knows them by their names.
 """
 
 import time
@@ -21,7 +21,7 @@ _PATIENCE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class Project:
-    """Where somebody's definition, events and handlers are: what a process needs to try them. See HandlerTrials."""
+    """Locations of a project's definition, events and handlers: what a process needs to try them. See HandlerTrials."""
 
     definition: str
     events: str
@@ -33,7 +33,7 @@ class Project:
 
 @cache
 def trials_of(project: Project) -> HandlerTrials:
-    """A project's trials, loaded once a process; what HandlerTrials raises, and HandlerError for the setup."""
+    """Return a project's trials, loaded once a process. All errors of HandlerTrials; HandlerError for the setup."""
     return HandlerTrials(
         project.definition,
         events=project.events,
@@ -45,17 +45,17 @@ def trials_of(project: Project) -> HandlerTrials:
 
 
 def try_seed(project: Project, seed: int) -> Outcome:
-    """What comes of a seed."""
+    """Return the outcome of a seed."""
     return trials_of(project).try_seed(seed)
 
 
 def try_plan(project: Project, plan: Plan) -> tuple[Outcome, History]:
-    """What comes of a plan."""
+    """Return the outcome of a plan, and its history."""
     return trials_of(project).tried(plan)
 
 
 def failing(project: Project) -> str:
-    """Why handlers cannot be tried: they fail without faults; empty where they do not."""
+    """Return why handlers cannot be tried: they fail without faults. Empty if they do not."""
     try:
         trials_of(project).check()
     except HandlersFailError as error:
@@ -64,7 +64,7 @@ def failing(project: Project) -> str:
 
 
 def check_aside(aside: Aside, project: Project, *, seconds_max: float) -> None:
-    """HandlersFailError where a handler fails without faults, ends its process or does not come back."""
+    """Check the run without faults. HandlersFailError if a handler fails, ends its process or does not return."""
     try:
         found = aside.do(partial(failing, project), seconds_max=seconds_max)
     except LostError as lost:
@@ -74,7 +74,7 @@ def check_aside(aside: Aside, project: Project, *, seconds_max: float) -> None:
 
 
 class PlansAside:
-    """Tries one plan after the other in a worker. One that takes far longer than those before it is given up."""
+    """Tries one plan after the other in a worker. A plan that takes far longer than those before it is given up."""
 
     def __init__(self, aside: Aside, project: Project, *, seconds_max: float) -> None:
         self._aside = aside
@@ -83,7 +83,7 @@ class PlansAside:
         self._longest_seconds: float | None = None
 
     def __call__(self, plan: Plan) -> tuple[Outcome, History]:
-        """What comes of it, with its history: of one that was given up, an empty one."""
+        """Return the outcome of a plan, and its history, which is empty if the plan was given up."""
         patience_seconds = self._seconds_max
         if self._longest_seconds is not None:
             patience_seconds = min(self._seconds_max, self._longest_seconds + _PATIENCE_SECONDS)

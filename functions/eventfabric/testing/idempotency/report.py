@@ -1,4 +1,4 @@
-"""Owns what is said of trials: each effect, whether it is idempotent, and a short schedule that shows it not."""
+"""The report of trials: each effect, if it is idempotent, and a short schedule that shows that it is not."""
 
 import shlex
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ HINT = (
 
 @dataclass
 class HandlersReport:
-    """What came of many seeds. `kept`: of each kind of failure one, shrunk, with its picture.
+    """Results of many seeds. `kept`: one failure of each kind, shrunk, with its picture.
 
-    `command`: the words that replay a plan, but for which; none where no command line can.
+    `command`: the words of the command that replays a plan, without the plan; empty if no command line can.
     """
 
     summary: Summary
@@ -33,18 +33,18 @@ class HandlersReport:
 
     @property
     def found(self) -> list[str]:
-        """The effects that are not idempotent, and whatever else is wrong; in order."""
+        """Effects that are not idempotent, and everything else that is wrong; sorted."""
         return sorted(set().union(*(one.signature for one in self.summary.failures)))
 
     @property
     def repeated(self) -> dict[str, int]:
-        """By subscription: how many attempts repeated an earlier one. Where none did, nothing is known."""
+        """Number of attempts that repeated an earlier one, by subscription. 0: nothing is known of its effects."""
         times = self.summary.times["happenings"]
         return {name: times[f"{REPEATED}: {name}"] for name in self.names}
 
     @property
     def effects(self) -> list[tuple[str, int, int, int]]:
-        """Each effect, and the seeds in which it was as without faults, was not, or could not be judged."""
+        """Each effect, and the number of seeds in which it was as without faults, was not, or could not be judged."""
         said = self.summary.said
         return [
             (
@@ -57,7 +57,7 @@ class HandlersReport:
         ]
 
     def check(self) -> None:
-        """AssertionError, which tells all, where any effect is not idempotent, or not all was tried."""
+        """Raise an AssertionError with the whole report if an effect is not idempotent, or not everything was tried."""
         if self.found:
             raise AssertionError("\n".join(["not idempotent under faults:", *self.lines()]))
         if self.interrupted:
@@ -66,7 +66,7 @@ class HandlersReport:
             raise AssertionError("no seed was tried: nothing is known")
 
     def lines(self) -> Iterator[str]:
-        """Tell what was found, for people: each kind of failure with its schedule."""
+        """Yield the report for people: each kind of failure with its schedule."""
         for kept in self.kept:
             outcome = next((one for one in self.summary.failures if one.seed == kept.seed), None)
             if outcome is None:
@@ -81,11 +81,11 @@ class HandlersReport:
             yield HINT
 
     def again(self, kept: Kept) -> str:
-        """Say what replays a plan: the whole command; or the plan alone, where no command line can."""
+        """Return the command that replays a plan; or only the plan, if no command line can."""
         return shlex.join([*self.command, "--plan", str(kept.plan)]) if self.command else str(kept.plan)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, for programs."""
+        """Return everything, for programs."""
         return {
             "seeds": self.summary.seeds,
             "seconds": round(self.summary.seconds, 3),
@@ -123,7 +123,7 @@ class HandlersReport:
 
 
 def _shown(outcome: Outcome, kept: Kept) -> tuple[Verdict, ...]:
-    """What is wrong, as the kept plan shows it; else, where that shows nothing any more, as it was found."""
+    """Return the verdicts of the kept plan; if they show nothing any more, those of the original failure."""
     if any(one.result is Result.INVALID for one in kept.verdicts):
         return kept.verdicts
     return outcome.verdicts
@@ -147,7 +147,7 @@ def _told(outcome: Outcome, kept: Kept) -> Iterator[str]:
 
 
 def subscriptions_in(verdicts: tuple[Verdict, ...]) -> frozenset[str]:
-    """Whose effects are found wanting."""
+    """Return the subscriptions whose effects are wrong."""
     wrong = [one for one in verdicts if one.result is Result.INVALID]
     owners = [one.checker.partition(":")[0] for one in wrong if one.checker != STUCK]
     raised = [

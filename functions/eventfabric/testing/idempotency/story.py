@@ -11,7 +11,7 @@ LINES_MAX: Final = 30
 
 
 def story(of: History, subscriptions: frozenset[str]) -> list[str]:
-    """What happened to these subscriptions' handlers, a line each; of a long one the end."""
+    """Return what happened to these subscriptions' handlers, one line each; of a long story, only the end."""
     lines = list(_lines(of, subscriptions))
     if len(lines) <= LINES_MAX:
         return lines

@@ -1,4 +1,4 @@
-"""Owns trials of somebody's handlers: a plan is run with its faults, and its events without; what differs is told."""
+"""Trials of a project's handlers: runs a plan with its faults, and its events without, and reports the differences."""
 
 import sys
 import time
@@ -36,9 +36,9 @@ from eventfabric.testing.simulation.world import World
 from eventfabric.topology import Topology
 
 SAMPLE: Final = Path("sample/events.jsonl")
-"""Where a project keeps its sample of events, beside its definition."""
+"""Path of a project's sample of events, relative to the folder of its definition."""
 STUCK: Final = "nothing comes to rest"
-"""What is wrong where handlers leave a lane that never drains."""
+"""Verdict if handlers leave a lane that never drains."""
 REPEATED: Final = "attempt repeated"
 _WHOLE_EVENTS: Final = 60
 Handlers = Mapping[str, Callable[..., Any]]
@@ -50,16 +50,16 @@ class HandlerTrials:
 
     Args:
         definition: a definition, or the path of its file.
-        events: what is published: events, or the path of a file of CloudEvents, a line each.
-        handlers: functions that stand in for the definition's handlers, by subscription.
+        events: the events to publish, or the path of a file of CloudEvents, one on each line.
+        handlers: functions that replace the definition's handlers, by subscription.
         setup: called before each run with `regions` and `client(service, region)`, to make the handlers' own tables;
-            or where it is, as package.module:function.
+            or its location, as package.module:function.
         subscriptions: only these; default all.
-        failover: whether lanes are handed over between Regions, which may repeat effects of any guarantee.
-        replay: whether operators replay, which repeats effects that are not told by `delivery.is_replay`.
+        failover: True to hand lanes over between Regions, which may repeat effects of any guarantee.
+        replay: True to have operators replay, which repeats effects of handlers that ignore `delivery.is_replay`.
 
     Raises:
-        DefinitionError, HandlerError, UnknownNameError: as said there.
+        DefinitionError, HandlerError, UnknownNameError: see there.
         SettingError: no event for a subscription.
     """
 
@@ -76,7 +76,7 @@ class HandlerTrials:
     ) -> None:
         read = definition if isinstance(definition, Definition) else read_definition(Path(definition))
         if not isinstance(definition, Definition):
-            # As on Lambda, where the project's functions are on the path.
+            # The project's functions are on the path, as they are on Lambda.
             folders = [str(folder) for folder in handler_folders(Path(definition)) if folder.is_dir()]
             sys.path[:0] = [folder for folder in folders if folder not in sys.path]
         topology = Topology(read)
@@ -85,7 +85,8 @@ class HandlerTrials:
             topology.subscription(name)
         names = list(subscriptions) or list(topology.subscriptions)
         self.definition = read
-        # Modules that make clients as they are imported find what they find on Lambda; what they print is for people.
+        # Modules that make clients when imported find the environment that they find on Lambda.
+        # What they print goes to stderr.
         found_there = environment(dict.fromkeys(HANDLERS_FIND, topology.home))
         with no_account(None), found_there, redirect_stdout(sys.stderr):
             self._setup: Setup | None = load_handler(setup, what="setup") if isinstance(setup, str) else setup
@@ -113,7 +114,7 @@ class HandlerTrials:
                 raise SettingError(f"events for subscription {name}", types_found, f"types: {allowed}")
 
     def check(self) -> None:
-        """Run a part of the sample without faults; HandlersFailError where a handler fails all the same."""
+        """Run a part of the sample without faults. HandlersFailError if a handler fails all the same."""
         for workload in self._workloads:
             of, _ = self._run(workload.whole(_WHOLE_EVENTS))
             for entry in of.entries:
@@ -129,16 +130,16 @@ class HandlerTrials:
                     )
 
     def try_seed(self, seed: int) -> Outcome:
-        """Outcome of a seed."""
+        """Return the outcome of a seed."""
         workload = self._workloads[seed % len(self._workloads)]
         return self.tried(workload.plan(seed))[0]
 
     def plan(self, seed: int) -> Plan:
-        """The plan of a seed."""
+        """Return the plan of a seed."""
         return self._workloads[seed % len(self._workloads)].plan(seed)
 
     def check_plan(self, plan: Plan) -> None:
-        """SettingError where a plan is not of this definition's handlers; UnknownNameError."""
+        """Raise a SettingError if a plan does not fit this definition's handlers. UnknownNameError."""
         if plan.profile != NAME:
             raise SettingError(
                 "plan", plan.profile, f"one of profile {NAME!r}, as `eventfabric simulate` keeps it"
@@ -152,12 +153,12 @@ class HandlerTrials:
                 raise SettingError("plan", one.name, f"subscriptions {', '.join(self._handlers)}")
 
     def tried(self, plan: Plan) -> tuple[Outcome, History]:
-        """Outcome of a plan, with its history."""
+        """Return the outcome of a plan, and its history."""
         kept = History(plan, [])
         try:
             kept, left = self._run(plan)
             verdicts = self._judged(kept, left)
-        except Exception as error:  # whatever it is: of many seeds, the others go on
+        except Exception as error:  # one seed may fail in any way; the others go on
             return failed(error, kept), kept
         told = tally(kept.entries)
         told.happenings.update({f"{REPEATED}: {name}": n for name, n in repeated(kept).items()})
@@ -175,9 +176,9 @@ class HandlerTrials:
         return list(_verdicts(of, said, repeated(of)))
 
     def _run(self, plan: Plan) -> tuple[History, Left]:
-        """One run, and what it left outside."""
+        """Run a plan; return its history, and what it left outside."""
         left, topology = Left(began_seconds=time.time()), self._topology(plan)
-        # What handlers print is for people, and not for who reads a report.
+        # What handlers print goes to stderr: stdout is for the report, which programs may read.
         with silence(), redirect_stdout(sys.stderr):
             handling: Handling
 
@@ -195,7 +196,7 @@ class HandlerTrials:
         return of, left
 
     def _topology(self, plan: Plan) -> Topology:
-        """The fabric, as far as the plan needs it: fewer lanes, and every subscription from the beginning."""
+        """Return the part of the fabric that the plan needs: fewer lanes, and every subscription from the beginning."""
         kept = {one.name for one in plan.subscriptions}
         streams = {plan.stream: replace(self.definition.streams[plan.stream], lanes=plan.lanes)}
         subscriptions = {
@@ -207,7 +208,7 @@ class HandlerTrials:
 
 
 def _saying(wanted: Subscriber[..., Any], name: str) -> Subscriber[..., Any]:
-    """A handler that says what it does meanwhile: of one that never ends, nothing else could be told."""
+    """Return a handler that notes the event in hand, so that a report can name it if the handler never ends."""
 
     def saying(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
@@ -229,7 +230,7 @@ def _saying(wanted: Subscriber[..., Any], name: str) -> Subscriber[..., Any]:
 
 
 def _read(path: str | PathLike[str]) -> list[Event]:
-    """The events of a file; MalformedCloudEventError for the first that is none."""
+    """Return the events of a file. MalformedCloudEventError for the first line that is no event."""
     with Path(path).open("rb") as file:
         found: list[Event] = []
         for _, event in read_cloudevents(file, name=str(path)):
@@ -244,7 +245,7 @@ def _said(raised: Raised | None) -> str:
 
 
 def _may_differ(of: History) -> bool:
-    """Whether anything happened to a handler: else its effects are those of a run without faults."""
+    """Tell if any fault reached a handler. If none did, its effects are those of a run without faults."""
     return bool(repeated(of)) or any(
         (isinstance(entry, history.Called) and " " in entry.call)
         or (isinstance(entry, history.AttemptEnded) and entry.error)
@@ -265,7 +266,7 @@ def repeated(of: History) -> Counter[str]:
 
 
 def _stuck(of: History) -> Verdict:
-    """That it never came to rest, and what handlers raised all the time."""
+    """Return the verdict on a run that never came to rest, with the errors that handlers raised most."""
     raised = Counter(
         f"{entry.subscription} raised {entry.error}"
         for entry in of.entries
@@ -278,9 +279,9 @@ def _stuck(of: History) -> Verdict:
 
 
 def _unresolved(of: History) -> dict[tuple[str, str], str]:
-    """Subscription and event of what still waits in the end, behind a dead letter or in a lane that stands still.
+    """Return subscription and event of all that still wait in the end, behind a dead letter or in a lane that stopped.
 
-    With the error of what is dead; of what only waits, none.
+    The value is the error of a dead letter; empty for events that only wait.
     """
     log = Log(of)
     waiting: dict[tuple[str, str, str, str], history.ParkedStand | None] = {}
@@ -288,11 +289,11 @@ def _unresolved(of: History) -> dict[tuple[str, str], str]:
     for entry in of.entries:
         match entry:
             case history.KeyChanged() if entry.region == entry.writer:
-                # Once a lane is handed over, what its former owner knows of a key is of no account.
+                # After a handover, the former owner's state of a key no longer counts.
                 by = log.group(entry.subscription, entry.writer)
                 waiting[entry.subscription, by, entry.lane, entry.id] = entry.after
             case history.CursorMoved():
-                # Regions that deliver a lane each for itself have a cursor each; else the furthest counts.
+                # If each Region delivers a lane for itself, each has a cursor; else the furthest counts.
                 group = (entry.subscription, log.group(entry.subscription, entry.writer), entry.lane)
                 cursors[group] = max(cursors[group], entry.after.sequence)
     found: dict[tuple[str, str], str] = {}
@@ -329,7 +330,7 @@ def _verdicts(of: History, said: Comparison, again: Counter[str]) -> list[Verdic
 
 
 def _entry_of(of: History, one: Difference) -> int:
-    """Where a difference shows: the last time that its effect was made, else the last repeated attempt."""
+    """Return the entry that shows a difference: the last call of its effect, else the last repeated attempt."""
     owners = set(one.effect.partition(":")[0].split(" and "))
     shown = 0
     for number, entry in enumerate(of.entries):

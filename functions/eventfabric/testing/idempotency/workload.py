@@ -1,6 +1,6 @@
-"""Draws plans for somebody's handlers: which of the sample's events are published, and what goes wrong meanwhile.
+"""Draws plans for a project's handlers: which of the sample's events are published, and what goes wrong meanwhile.
 
-A key's events come in the order of the sample, from one Region: what handlers do is then the same in every run without
+Events of one key come in the order of the sample, from one Region, so that handlers do the same in every run without
 faults. Ids are new, so that a repetition in the sample is an event of its own.
 """
 
@@ -41,17 +41,17 @@ from eventfabric.topology import StreamTopology
 
 NAME: Final = "handlers"
 LANES_MAX: Final = 4
-"""Fewer lanes than a fabric has: events of several keys meet in them."""
+"""Fewer lanes than a fabric has, so that events of several keys meet in one."""
 WAYS: Final = Ways((HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, EVENTS, CONDUCTS), plainer_conducts)
-"""What may be left out of such a plan: the events are somebody's own, and stay as they are."""
+"""Parts that shrinking may leave out of such a plan. The events are the project's own, and are not simplified."""
 _HANDOVERS: Final = ("failover", "failover", "failback")
 CALM_SLOWNESS: Final = (1.0, 200.0)
-"""Of runs without faults, one after the other: how slow calls are decides who runs when."""
+"""Slowness of calls in the first runs without faults; it decides the order in which actors run."""
 _APART_SECONDS: Final = 10.0
 
 
 def profile_of(*, failover: bool, replay: bool) -> Profile:
-    """How plans are drawn. What repeats effects by design, a handover and a replay, is for who asks for it."""
+    """Return how plans are drawn. Handovers and replays repeat effects by design, so they are drawn only on request."""
     replays = ("replay", "replay") if replay else ()
     return Profile(
         consumers=(1, 2, 3),
@@ -66,7 +66,7 @@ def profile_of(*, failover: bool, replay: bool) -> Profile:
 
 
 class Workload(Draw):
-    """Plans of one stream."""
+    """Plans for one stream."""
 
     def __init__(
         self, profile: Profile, stream: StreamTopology, subscriptions: Seq[Subscription], events: Seq[Event]
@@ -80,7 +80,7 @@ class Workload(Draw):
         ]
 
     def plan(self, seed: int) -> Plan:
-        """The plan of a seed; the same, always."""
+        """Return the plan of a seed, always the same one."""
         random = self._random = Random(f"{seed} {NAME} {self._stream.name}")
         self._regions = self._stream.definition.regions
         self._durability = self._stream.definition.durability
@@ -96,10 +96,10 @@ class Workload(Draw):
         )
 
     def whole(self, most: int) -> Plan:
-        """Up to so many of the events, spread over the sample, without any fault."""
+        """Return a plan of up to `most` events, spread over the sample, without any fault."""
         self._random, self._regions = Random(f"{NAME} {self._stream.name}"), self._stream.definition.regions
         self._seconds = 60.0
-        # Whole keys: what a later event stands for may need those before it.
+        # Keep keys whole: a later event may depend on those before it.
         keys = list(dict.fromkeys(event.key for event in self._events))
         self._random.shuffle(keys)
         kept = [event for key in keys for event in self._events if event.key == key]
@@ -128,7 +128,7 @@ class Workload(Draw):
         return replace(base, **rest) if rest else base
 
     def _calls(self, count: int) -> tuple[Publish, ...]:
-        """The first events of a few keys, in the order of the sample."""
+        """Return calls that publish the first events of a few keys, in the order of the sample."""
         random = self._random
         by_key: defaultdict[str, list[int]] = defaultdict(list)
         for number, event in enumerate(self._events):
@@ -151,7 +151,7 @@ class Workload(Draw):
         )
 
     def _how(self) -> Conduct:
-        """How handlers fare with an event: never so often that it is given up."""
+        """Draw how handlers behave with an event: never so badly that the event is given up."""
         most = min(one.retry.attempts for one in self._wanting) - 1
         crashes_max = limits.CRASHES_MAX - 1
         match self._random.randrange(4):
@@ -179,7 +179,7 @@ class Workload(Draw):
 
 
 def calm_plans(of: History) -> list[Plan]:
-    """Plan what a run published, in its order, with nothing that goes wrong: several times, each at another pace."""
+    """Return plans that publish what a run published, in its order, without faults: several, each at another pace."""
     there = {
         id_
         for entry in of.entries
@@ -198,7 +198,7 @@ def calm_plans(of: History) -> list[Plan]:
 
 
 def _keys_backwards(publishes: Seq[Publish]) -> tuple[Publish, ...]:
-    """The last key's events first, one after the other: what depends on the order of keys differs."""
+    """Return the events key by key, last key first, so that whatever depends on the order of keys differs."""
     single = [(event.key, one.producer, event) for one in publishes for event in one.events]
     keys = list(dict.fromkeys(key for key, _, _ in single))[::-1]
     single.sort(key=lambda one: keys.index(one[0]))
@@ -215,7 +215,7 @@ def _planned(number: int, event: Event, conduct: Conduct) -> PlannedEvent:
 
 
 def _timed(event: PlannedEvent, at_seconds: float) -> PlannedEvent:
-    """With the time at which it is to be published, where it has none: in runs without faults it has the same."""
+    """Give an event without a time the one at which it is to be published, so that all runs use the same."""
     if event.time is not None:
         return event
     time = datetime.fromtimestamp(START_MS / 1000 + at_seconds, UTC)

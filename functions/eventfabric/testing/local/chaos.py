@@ -1,4 +1,4 @@
-"""Faults on purpose, decided by a seed: doorbells and replies lost, late or twice, functions that die in the middle."""
+"""Deliberate faults, decided by a seed: doorbells and replies lost, late or repeated, functions that crash midway."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
@@ -12,7 +12,7 @@ from eventfabric.wire.doorbell import Doorbell
 
 @dataclass(frozen=True)
 class Rates:
-    """How often each fault happens, as shares of the calls it can hit."""
+    """Frequency of each fault, as a share of the calls that it can hit."""
 
     drop: float = 0.0
     repeat: float = 0.0
@@ -22,11 +22,11 @@ class Rates:
 
 
 CHAOS = Rates(drop=0.15, repeat=0.2, delay=0.2, crash=0.04, lose_reply=0.05)
-"""Enough that every kind of fault hits a run of a hundred records many times."""
+"""Rates at which every kind of fault hits a run of a hundred records many times."""
 
 
 class Chaos:
-    """The faults of one local fabric. Off until `rates` is set; `count` says how often each fault happened."""
+    """The faults of one local fabric. Off until `rates` is set; `count` holds how often each fault happened."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
@@ -37,7 +37,7 @@ class Chaos:
         self._held: list[Callable[[], object]] = []
 
     def happens(self, share: float, name: str) -> bool:
-        """Decide one fault."""
+        """Decide if one fault happens, and count it if so."""
         if not share or self.random.random() >= share:
             return False
         self.count[name] += 1
@@ -48,7 +48,7 @@ class Chaos:
         self._held.append(send)
 
     def release(self) -> bool:
-        """Make the delayed calls, in any order; whether there were any."""
+        """Make the delayed calls in random order. Return True if there were any."""
         held, self._held = self._held, []
         self.random.shuffle(held)
         for send in held:
@@ -56,20 +56,20 @@ class Chaos:
         return bool(held)
 
     def crash(self, called: str, number: int, of_name: int) -> Fault | None:
-        """memory.faults.Rule: the process dies before or after a call."""
+        """Decide as a memory.faults.Rule: the process dies before or after a call."""
         if not self.happens(self.rates.crash, "crashed"):
             return None
         return self.random.choice((Fault.CRASH_BEFORE, Fault.CRASH_AFTER))
 
     def lose_reply(self, called: str, number: int, of_name: int) -> Fault | None:
-        """memory.faults.Rule: a publisher's append gets no reply, whether it was written or not."""
+        """Decide as a memory.faults.Rule: a publisher's append gets no reply, whether it was written or not."""
         if called != "log.append" or not self.happens(self.rates.lose_reply, "reply lost"):
             return None
         return self.random.choice((Fault.LOST_REQUEST, Fault.LOST_REPLY))
 
 
 class ChaoticDoorbells:
-    """Doorbells that get lost after they were accepted, come twice, or come late."""
+    """Doorbells that get lost after they were accepted, arrive twice, or arrive late."""
 
     def __init__(self, inner: Doorbells, chaos: Chaos) -> None:
         self._inner = inner

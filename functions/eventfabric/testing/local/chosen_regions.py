@@ -8,7 +8,7 @@ from eventfabric.errors import SettingError, WrongRegionError
 
 
 def narrowed(definition: Definition, regions: Collection[str] | None) -> Definition:
-    """The definition with only these of its Regions, in its order; None: all.
+    """Return the definition with only these of its Regions, in its own order; None: all.
 
     Raises:
         WrongRegionError: the fabric has no such Region.

@@ -1,4 +1,4 @@
-"""The local fabric: a whole fabric in this process, several Regions of it, on moto, with the real Lambda functions."""
+"""The local fabric: a whole fabric in this process, with several Regions, on moto, with the real Lambda functions."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -65,18 +65,18 @@ _numbers = count(1)
 
 
 class LocalFabric:
-    """A fabric of several Regions in this process; use it as a context manager, one at a time.
+    """A fabric of several Regions in this process. Use it as a context manager, one at a time.
 
     Args:
         definition: a definition, or the path of its file.
-        handlers: functions that stand in for the definition's handlers, by subscription.
+        handlers: functions that replace the definition's handlers, by subscription.
         regions: only these of the definition's Regions, as if it had no others; default all. WrongRegionError, or
-            SettingError where a stream or a subscription needs another.
+            SettingError if a stream or a subscription needs another.
         clock: LocalClock, which only you move (default), or RunningClock.
-        replication: how far behind replicas are.
+        replication: how far replicas lag.
         seed: decides ids, jitter, replication delays and chaos.
         endpoint_url: a moto server in this process to use, instead of moto in process.
-        log: where the functions' warnings and errors go; default nowhere.
+        log: receives the functions' warnings and errors; default: they are dropped.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class LocalFabric:
         self._replication = replication or Replication()
         self._entropy = SeededEntropy(seed + 1)
         self._endpoint_url = endpoint_url
-        # A name of its own: loggers of one name share what the first was given.
+        # A unique name, since loggers of the same name share the settings of the first.
         self._logger = Logger(
             service=f"{self.topology.fabric}-local-{next(_numbers)}",
             stream=log or StringIO(),
@@ -131,12 +131,12 @@ class LocalFabric:
             raise PermissionError(f"denied, here as in an account: {'; '.join(self.guard.denied)}")
 
     def region(self, name: str, *, failover: Seq[str] = ()) -> Fabric:
-        """The SDK connected to one Region; with `failover`, a Fabric of its own that goes to others where it must."""
+        """Return the SDK for one Region. With `failover`: a separate Fabric that turns to other Regions if it must."""
         fabric = self._fabrics[self._check_region(name)]
         return self._producer(name, failover) if failover else fabric
 
     def subscription(self, name: str) -> LocalSubscription:
-        """One subscription, to look at."""
+        """Return one subscription, to inspect it and to operate on it."""
         self.topology.subscription(name)
         logs = {r: log for (s, r), log in self._handled.items() if s == name}
         operations = {r: self.operations(r) for r in logs}
@@ -144,15 +144,15 @@ class LocalFabric:
 
     @property
     def invocations(self) -> int:
-        """How often functions were invoked."""
+        """Number of times that functions were invoked."""
         return sum(function.invocations for function in self._functions)
 
     def ports(self, region: str) -> Ports:
-        """The ports of a Region, for services; faults do not reach them."""
+        """Return the ports of a Region, for services. Faults do not affect them."""
         return self._ports[self._check_region(region)]
 
     def client(self, service: str, region: str) -> Any:
-        """A boto3 client of a Region, to look at tables and queues, or to make one's own."""
+        """Return a boto3 client of a Region, to look at tables and queues, or to create your own."""
         self._check_region(region)
         session = _session()
         return session.client(
@@ -160,9 +160,9 @@ class LocalFabric:
         )  # type: ignore[call-overload]
 
     def step(self) -> bool:
-        """Move everything that can move now by one step; whether anything did. HandlerError before the first."""
+        """Move all that can move by one step. Return True if anything did. HandlerError before the first step."""
         if not self._loaded:
-            # A handler that cannot be used is said now, and not by a lane that stands still.
+            # Report a handler that cannot be loaded now, instead of letting its lanes stand still.
             for function in self._functions:
                 function.runtime.load()
             self._loaded = True
@@ -175,21 +175,21 @@ class LocalFabric:
         return moved
 
     def invoke(self, function: FunctionTopology, event: dict[str, Any]) -> dict[str, Any]:
-        """Invoke a function that nothing here invokes by itself, of those that reconcile and fill; its answer."""
+        """Invoke a reconcile or backfill function, which nothing here invokes by itself. Return its answer."""
         entry = {RECONCILE_ENTRY: reconcile.handle, BACKFILL_ENTRY: backfill.handle}[function.entry]
         runtime = self._runtime(self._check_region(function.environment[ENVIRONMENT_REGION]), None)
         return Function(function, runtime, entry).invoke(event)
 
     def operations(self, region: str) -> Operations:
-        """What operators do in a Region. Its waits are this fabric's `run_for`."""
+        """Return the operators' operations in a Region. They wait by calling `run_for`."""
         return Operations(self.topology, self._check_region(region), self._ports[region])
 
     def failover(self, source: str, target: str, *, drain: bool = True) -> None:
-        """Have `target` deliver what `source` does; a source that is stopped cannot be drained. FailoverError."""
+        """Let `target` deliver what `source` delivers. A stopped source cannot be drained. FailoverError."""
         self._hand_over([self.operations(target).failover(source)], drain=drain)
 
     def failback(self, region: str, *, drain: bool = True) -> None:
-        """Have a Region deliver again what is its own."""
+        """Let a Region deliver again what is its own by the definition."""
         self._hand_over(self.operations(region).failback(), drain=drain)
 
     def _hand_over(self, failovers: list[Failover], *, drain: bool) -> None:
@@ -201,16 +201,16 @@ class LocalFabric:
                 one.release(self.run_for)
 
     def run_for(self, seconds: float) -> None:
-        """Run until nothing moves, move the clock, and run again."""
+        """Run until nothing moves, advance the clock, and run again."""
         self.settle()
         self.clock.advance(seconds)
         self.settle()
 
     def settle(self, *, timers: bool = False) -> None:
-        """Run until nothing moves without time passing; with `timers`, also move the clock to all that is due.
+        """Run until nothing moves without time passing. With `timers`, also advance the clock to whatever is due.
 
-        With `timers` it has settled, too, when all that is due are the probes of circuits that have been open for ten
-        minutes of the clock in which nothing was handled: those would go on for ever.
+        With `timers` it also ends when only probes are due, of circuits that have been open for ten minutes of the
+        clock in which nothing was handled: such probes would go on forever.
         """
         settling = Settling(self._telemetry, self.clock, self._circuit_state)
         while True:
@@ -241,7 +241,7 @@ class LocalFabric:
     def _start(self) -> None:
         session = _session()
         self._clients = {r: clients_of(r, session, self._endpoint_url) for r in self.regions}
-        # Before the routing: each Region has a table of that name, of which one is used.
+        # Before routing: every Region creates a table of that name, of which only one is used.
         for clients in self._clients.values():
             provision(self.topology, clients)
             for client in (clients.dynamodb, clients.sqs):
@@ -293,7 +293,7 @@ class LocalFabric:
         )
 
     def _feed(self, table: str, region: str) -> TableFeed:
-        """What a Region sees of a table's changes; of a strongly consistent one all see the same."""
+        """Return a Region's feed of a table's changes. All Regions share one feed of a strongly consistent table."""
         home = self._strict.get(table, region)
         return TableFeed(self._clients[home], self.client("dynamodbstreams", home), table)
 
@@ -392,5 +392,5 @@ def _unobserved(handler: Handler) -> Handler:
 
 
 def _writer(keys: dict[str, Any], *, is_ledger: bool) -> str:
-    """The Region that writes an item: it stands in its key."""
+    """Return the Region that writes an item, by its key."""
     return ledger_region_and_kind(keys)[0] if is_ledger else region_of_log_item(keys)

@@ -1,4 +1,4 @@
-"""What tests do to the Regions: cut them apart, stop one, heal all."""
+"""Faults of Regions for tests: disconnect two, stop one, heal all."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import replace
@@ -10,7 +10,7 @@ from eventfabric.testing.local.replicator import Link
 
 
 class Faults:
-    """The state of the Regions and of the links between them."""
+    """Stopped Regions, and cut links between Regions."""
 
     def __init__(self, regions: Seq[str], links: dict[tuple[str, str], Link]) -> None:
         self._regions = regions
@@ -19,14 +19,14 @@ class Faults:
         self.stopped: set[str] = set()
 
     def cut(self, a: str, b: str) -> None:
-        """Nothing is replicated between two Regions, in either direction, until `heal`."""
+        """Stop replication between two Regions, in both directions, until `heal`."""
         for region in (a, b):
             self._check(region)
         self._cut.add(frozenset((a, b)))
         self._apply()
 
     def stop(self, region: str) -> None:
-        """A Region is gone until `heal`: nothing runs in it, nobody reaches it, nothing leaves or enters it."""
+        """Stop a Region until `heal`: nothing runs in it, nothing reaches it, leaves it or enters it."""
         self._check(region)
         self.stopped.add(region)
         self._apply()
@@ -70,7 +70,7 @@ class Reachable:
 
 
 def reachable(ports: Ports, faults: Faults, region: str) -> Ports:
-    """The ports of a Region, as long as it runs."""
+    """Wrap the ports of a Region so that their calls fail while it is stopped."""
     return replace(
         ports,
         log_of=lambda stream: cast(Log, Reachable(ports.log_of(stream), faults, region)),

@@ -1,4 +1,4 @@
-"""Reads a table's DynamoDB stream from its beginning, once, in the shape that Lambda hands to functions."""
+"""Reads a table's DynamoDB stream from its beginning, once, in the form in which Lambda passes it to functions."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _RECORDS_MAX = 1000
 class Change:
     """One change of an item: `for_lambda` as a function gets it, `keys` and `image` as a client writes them.
 
-    `image`: None where the item was deleted.
+    `image`: None if the item was deleted.
     """
 
     for_lambda: dict[str, Any]
@@ -36,7 +36,7 @@ class TableFeed:
         self._iterators: dict[str, str] = {}
 
     def take(self) -> Iterator[Change]:
-        """Yield what came since the last time."""
+        """Yield the changes since the last call."""
         shards = self._streams.describe_stream(StreamArn=self.arn)["StreamDescription"]["Shards"]
         for shard in shards:
             shard_id = shard["ShardId"]
@@ -74,6 +74,6 @@ class TableFeed:
 
 
 def _json(value: dict[str, Any]) -> dict[str, Any]:
-    """Lambda hands binaries over as Base64 text."""
+    """Return a value as Lambda passes it: binary content as Base64 text."""
     kind, content = next(iter(value.items()))
     return {kind: b64encode(content).decode()} if kind == "B" else value

@@ -1,6 +1,6 @@
-"""Owns that nobody does more here than the deployment will let them: every call is held against `permissions`.
+"""Permissions in the local fabric: checks every call against those that the deployment grants (`permissions`).
 
-It knows the tables and queues of the fabric only; what handlers do with tables of their own is theirs to be granted.
+It knows only the fabric's own tables and queues. Permissions for the handlers' own tables are up to their owners.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ _acting: ContextVar[tuple[Statement, ...] | None] = ContextVar("eventfabric_acti
 
 @contextmanager
 def acting(statements: Iterable[Statement]) -> Iterator[None]:
-    """Whoever calls AWS in this context may do what these allow; outside, anything."""
+    """Allow AWS calls in this context only what the statements allow. Outside such a context, anything is allowed."""
     token = _acting.set(tuple(statements))
     try:
         yield
@@ -40,14 +40,14 @@ def acting(statements: Iterable[Statement]) -> Iterator[None]:
 
 
 class Guard:
-    """Refuses, as IAM does, what is not allowed; `denied` keeps what was refused, each once."""
+    """Refuses calls that are not allowed, as IAM does. `denied` lists what was refused, each once."""
 
     def __init__(self, topology: Topology) -> None:
         self._tables = {table.name: table for table in topology.tables}
         self.denied: dict[str, None] = {}
 
     def watch(self, client: BaseClient, allowed: Iterable[Statement] | None = None) -> None:
-        """Check this client's calls from now on, in any thread, against `allowed`; None: against who is acting."""
+        """Check this client's calls from now on, in any thread, against `allowed`; None: against `acting`."""
         region = client.meta.region_name
         fixed = None if allowed is None else tuple(allowed)
 
@@ -68,7 +68,7 @@ class Guard:
     ) -> None:
         for action, name, key in self._calls(service, operation, params):
             table = self._tables.get(name.removeprefix("table/"))
-            # All Regions of a strongly consistent table are one here.
+            # All Regions of a strongly consistent table share one table here.
             regions = table.regions if table is not None and table.is_quorum else (region,)
             resources = [Resource(service, each, name) for each in regions]
             keys = [] if key is None else [key]
@@ -80,7 +80,7 @@ class Guard:
     def _calls(
         self, service: str, operation: str, params: dict[str, Any]
     ) -> Iterator[tuple[str, str, str | None]]:
-        """Action, resource and partition key of everything that a call does to the fabric's own."""
+        """Yield action, resource and partition key of everything that a call does to the fabric's tables and queues."""
         if service == "sqs":
             name = params.get("QueueName") or str(params["QueueUrl"]).rpartition("/")[2]
             yield _BATCHES.get(operation, operation), name, None

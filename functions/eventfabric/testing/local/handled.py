@@ -1,4 +1,4 @@
-"""Records what the local subscriptions handled, at the moment from which it counts."""
+"""Records what the local subscriptions handled, at the moment at which an event counts as handled."""
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class Handled:
 
 
 class HandledLog:
-    """What one subscription handled in one Region, in that order.
+    """Events that one subscription handled in one Region, in that order.
 
-    Under exactly_once an event counts when its writes and the cursor are committed; otherwise when its handler
-    returned (so an event that is handled twice stands here twice).
+    With exactly_once, an event counts when its writes and the cursor are committed; otherwise when its handler
+    returned, so that an event that is handled twice appears twice.
     """
 
     def __init__(self, region: str, clock: Clock, *, counts_at_commit: bool) -> None:
@@ -37,25 +37,25 @@ class HandledLog:
         self._pending: list[Handled] = []
 
     def handler(self, inner: Handler) -> Handler:
-        """The handler, observed."""
+        """Wrap a handler, to record the events that it handles."""
         return _ObservedHandler(inner, self)
 
     def ledger(self, inner: Ledger) -> Ledger:
-        """The ledger, observed."""
+        """Wrap a ledger, to record commits."""
         return cast(Ledger, _ObservedLedger(inner, self))
 
     def returned(self, events: Seq[Event], attempt: Attempt) -> None:
-        """The handler returned."""
+        """Record that the handler returned."""
         now_ms = self._clock.now_ms()
         entries = [Handled(event, self._region, now_ms, attempt.number, attempt.replay) for event in events]
         (self._pending if self._counts_at_commit else self.entries).extend(entries)
 
     def began(self) -> None:
-        """A lane run began: what an earlier one left uncommitted never counts."""
+        """Record that a lane run began: events of an earlier run that were not committed never count."""
         self._pending.clear()
 
     def committed(self, key: LaneKey, end: int, waiting: set[Sequence]) -> None:
-        """The cursor of a lane stands at `end`; events of it that wait in parked keys are not handled."""
+        """Record that a lane's cursor stands at `end`. Events that wait in parked keys are not handled."""
         here = [h for h in self._pending if h.event.lane == key.lane and (h.event.sequence or 0) < end]
         self.entries.extend(h for h in here if h.event.sequence not in waiting)
         self._pending = [h for h in self._pending if h not in here]
@@ -89,9 +89,9 @@ class _ObservedLedger:
         changes: Seq[ParkedChange] = others.get("parked", ())
         changes_nothing = (
             moved == read and not changes
-        )  # it asks whether it was a write of the handler's that is refused
+        )  # it only asks if a write of the handler's was refused
         if isinstance(outcome, Committed) and not changes_nothing:
-            # What waits unlisted was passed over, and so handed to nobody.
+            # Waiting events that are not listed were passed over, and never handed to the handler.
             waiting = {place.sequence for change in changes if change.after for place in change.after.waiting}
             self._log.committed(key, outcome.cursor.sequence, waiting)
         return outcome

@@ -1,4 +1,4 @@
-"""Invokes a function as Lambda does: its environment, its context, its whole batch lost when it crashes."""
+"""Invokes a function as Lambda does: with its environment and context; if it crashes, its whole batch fails."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ from eventfabric.topology import ENVIRONMENT_ENDPOINT, FunctionTopology
 
 @dataclass
 class LocalContext:
-    """The context object of one invocation; time left runs by the local clock."""
+    """The context object of one invocation. The time left runs by the local clock."""
 
     function_name: str
     clock: Clock
@@ -32,7 +32,7 @@ class LocalContext:
         self.log_group_name = f"/aws/lambda/{self.function_name}"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the invocation is cut off."""
+        """Return the milliseconds until the invocation is cut off."""
         return max(0, self.deadline_ms - self.clock.now_ms())
 
 
@@ -49,7 +49,7 @@ class Function:
         self.invocations = 0
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        """The function's answer; raises what it raised."""
+        """Invoke the function and return its answer. Any exception that it raises is raised."""
         self.invocations += 1
         clock = self.runtime.ports.clock
         context = LocalContext(
@@ -61,9 +61,7 @@ class Function:
         with using(self.runtime), environment(self.topology.environment), acting(self._allowed):
             try:
                 answer: dict[str, Any] = self._entry(event, context)
-            except (
-                Exception
-            ):  # as Lambda does, which writes it to the function's log and tells its poller no more
+            except Exception:  # like Lambda: log it, tell the poller only that it failed
                 self.runtime.logger.exception("a function crashed", extra={"function": self.topology.name})
                 raise
         return answer
@@ -78,7 +76,7 @@ _CREDENTIALS = {
 
 
 def no_account(endpoint_url: str | None) -> AbstractContextManager[None]:
-    """Whoever makes a client meanwhile, handlers too, reaches the fabric and no account, whatever was set before."""
+    """Direct every client made meanwhile, even by handlers, to the fabric: never to an account, whatever is set."""
     endpoints: dict[str, str | None] = {
         name: None for name in os.environ if name.startswith(ENVIRONMENT_ENDPOINT)
     }
@@ -87,7 +85,7 @@ def no_account(endpoint_url: str | None) -> AbstractContextManager[None]:
 
 @contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """These variables for a while; None: absent."""
+    """Set environment variables for a while; None: absent."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)
     try:

@@ -1,9 +1,10 @@
-"""Lets only programs on this machine that mean the local fabric talk to it: no web page, and no name that leads here.
+"""Access control: only programs on this machine that address the local fabric on purpose may talk to it.
 
 a page's form or image         sends no signature                                   refused
 a page's script                sends its Origin                                     refused
-a name of somebody else's      that leads to 127.0.0.1: sends that name as Host     refused
-SDKs, the AWS CLI, curl with   sign each request, with whatever credentials         served
+a foreign name that resolves   sends that name as Host (DNS rebinding)              refused
+to 127.0.0.1
+SDKs, the AWS CLI, curl with   sign each request, with any credentials              served
 --aws-sigv4
 """
 
@@ -16,11 +17,11 @@ StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 _NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 _SIGNED: Final = "AWS4-"
-"""How the Authorization of a signed request begins; no form can send that header, and a script only if it is let."""
+"""Start of the Authorization header of a signed request. Forms cannot send it, and scripts only if permitted."""
 
 
 class Loopback:
-    """A WSGI application that passes on what was meant for it, and answers all else with 403 and the reason."""
+    """WSGI application that passes on permitted requests, and answers all others with 403 and the reason."""
 
     def __init__(self, inner: Application) -> None:
         self._inner = inner
@@ -37,7 +38,7 @@ class Loopback:
 
 
 def refusal(environ: dict[str, Any]) -> str | None:
-    """Why a request is not served; None: it is."""
+    """Return why a request is refused; None: it is served."""
     port = str(environ.get("SERVER_PORT", ""))
     hosts = {f"{name}:{port}" for name in _NAMES}
     host = str(environ.get("HTTP_HOST", ""))

@@ -1,4 +1,4 @@
-"""Counts the AWS calls that the local fabric makes, their capacity units, and what they would cost."""
+"""Counts the AWS calls of the local fabric, their capacity units, and their price."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _KIB = 1024
 
 @dataclass
 class Meter:
-    """Calls by operation, and billed units by kind. Function duration and storage are not in it."""
+    """Calls by operation, and billed units by kind. Function duration and storage are not included."""
 
     calls: Counter[str] = field(default_factory=Counter)
     units: Counter[Prices] = field(default_factory=Counter)
@@ -27,7 +27,7 @@ class Meter:
 
     @property
     def dollars(self) -> float:
-        """What the counted units cost."""
+        """Price of the counted units."""
         return sum(price.dollars(count) for price, count in self.units.items())
 
     def _before(self, params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -49,7 +49,7 @@ class Meter:
             size = sum(item_bytes(item) for item in parsed.get("Items", []))
             self.units[Prices.READ_UNIT] += max(
                 1, ceil(size / (4 * _KIB))
-            )  # consistent reads: a unit for 4 KiB
+            )  # consistent reads: one unit for 4 KiB
 
 
 def _write_units(item: dict[str, Any]) -> int:

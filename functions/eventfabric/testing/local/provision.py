@@ -1,4 +1,4 @@
-"""Makes the tables and queues of a topology in one Region, as the deployment does in an account."""
+"""Creates the tables and queues of a topology in one Region, as the deployment does in an account."""
 
 import json
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +18,7 @@ _PAUSED_SECONDS_MAX = 3_600
 
 
 def provision(topology: Topology, clients: Clients) -> None:
-    """Make what the Region of the clients needs; the Region must be empty of it."""
+    """Create everything that the clients' Region needs. None of it may exist there yet."""
     region = clients.region
     for table in tables_of(topology):
         if region in table.regions:
@@ -76,7 +76,10 @@ def _make_timers(clients: Clients, queue: TimerQueueTopology) -> None:
 
 
 def clients_of(region: str, session: Session, endpoint_url: str | None) -> Clients:
-    """The clients of a local fabric. Its server is in this very process, which somebody may stop and let go on."""
+    """Make the clients of a local fabric.
+
+    Timeouts are long, because the server is in this very process, which somebody may suspend and resume.
+    """
     config = moto_fixes.client_config().merge(Config(read_timeout=_PAUSED_SECONDS_MAX))
     return Clients(
         region,

@@ -1,4 +1,4 @@
-"""The pollers that Lambda runs for its users: from a table's stream to the relay, from a queue to a deliver function.
+"""Lambda's pollers: from a table's stream to the relay, from a queue to a deliver function.
 
 They follow Lambda's rules: batches, partial batch responses, a crash that fails its whole batch, visibility, receive
 counts and redrive (which the queue itself does).
@@ -24,19 +24,19 @@ _STREAM_RETRY_SECONDS = 1.0
 
 
 class Pump(Protocol):
-    """Something that moves things from one place to the next."""
+    """A mover of messages or records from one place to the next."""
 
     def step(self) -> bool:
-        """Move what can be moved now; whether anything was."""
+        """Move what can be moved now. Return True if anything was moved."""
         ...
 
     def next_due(self) -> float | None:
-        """When something that waits can move, in seconds since 1970; None: nothing waits for time."""
+        """Return when something that waits can move, in seconds since 1970; None: nothing waits for time."""
         ...
 
 
 class StreamPump:
-    """Hands what a table's stream brought to the relay, in order; from a failed record on, again."""
+    """Passes a table's stream records to the relay in order; after a failure, again from the failed record on."""
 
     def __init__(self, function: Function, clock: Clock) -> None:
         self._function = function
@@ -45,7 +45,7 @@ class StreamPump:
         self._retry_at_ms = 0
 
     def offer(self, stream_record: dict[str, Any]) -> None:
-        """Take a record of the stream."""
+        """Add a record of the stream."""
         self._waiting.append(stream_record)
 
     def step(self) -> bool:
@@ -59,7 +59,7 @@ class StreamPump:
         except (
             Exception,
             SimulatedCrash,
-        ):  # Lambda's poller knows only that the invocation failed: all of it comes again
+        ):  # the poller only knows that the invocation failed, so all of it comes again
             failed = {batch[0]["dynamodb"]["SequenceNumber"]}
         for stream_record in batch:
             if stream_record["dynamodb"]["SequenceNumber"] in failed:
@@ -74,7 +74,7 @@ class StreamPump:
 
 
 class QueuePump:
-    """Hands a queue's doorbells to a function; those that it does not fail are deleted."""
+    """Passes a queue's doorbells to a function, and deletes those that do not fail."""
 
     def __init__(self, function: Function, clients: Clients, queue_name: str, clock: Clock) -> None:
         self._function = function
@@ -89,7 +89,7 @@ class QueuePump:
         self._delayed_until_ms: list[int] = []
 
     def delayed(self, until_ms: int) -> None:
-        """A message was sent that comes at that time."""
+        """Note that a message was sent that becomes visible at that time."""
         self._delayed_until_ms.append(until_ms)
 
     def step(self) -> bool:
@@ -110,7 +110,7 @@ class QueuePump:
         except (
             Exception,
             SimulatedCrash,
-        ):  # Lambda's poller knows only that the invocation failed: all of it comes again
+        ):  # the poller only knows that the invocation failed, so all of it comes again
             failed = {message["MessageId"] for message in messages}
         visible_at_ms = self._clock.now_ms() + limits.VISIBILITY_TIMEOUT_SECONDS * 1000
         for message in messages:
@@ -149,7 +149,7 @@ class QueuePump:
 
 
 class NotedTimers:
-    """Doorbells that tell a pump what comes when, so that a clock can be moved there."""
+    """Doorbells that tell a pump when delayed messages are due, so that a clock can be advanced to that time."""
 
     def __init__(self, inner: Doorbells, clock: Clock, pump: Callable[[str], QueuePump | None]) -> None:
         self._inner = inner

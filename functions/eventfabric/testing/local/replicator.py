@@ -1,6 +1,7 @@
-"""Replicates tables between the local Regions as global tables do: later, whole items, in no order between items.
+"""Replicates tables between the local Regions like global tables: later, whole items, in no order between items.
 
-Copies from a Region only what that Region writes and deletes, so nothing comes back. A cut link holds back its changes.
+Copies from a Region only what that Region itself writes and deletes, so that nothing comes back. A cut link holds back
+its changes.
 """
 
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ from eventfabric.testing.local.feed import Change
 
 @dataclass(frozen=True)
 class Replication:
-    """How far behind replicas are: each item is copied between `delay_seconds_min` and `_max` after it was written."""
+    """Lag of replicas: each item is copied between `delay_seconds_min` and `delay_seconds_max` after it was written."""
 
     delay_seconds_min: float = 0.0
     delay_seconds_max: float = 0.0
 
 
 class Link:
-    """One direction between two Regions."""
+    """Replication in one direction between two Regions."""
 
     def __init__(self, clients: Clients, replication: Replication, clock: Clock, entropy: Entropy) -> None:
         self._dynamodb = clients.dynamodb
@@ -33,7 +34,7 @@ class Link:
         self.is_cut = False
 
     def offer(self, table: str, change: Change) -> None:
-        """Take what the source Region wrote or deleted. Versions of one item stay in order; nothing else does."""
+        """Add what the source Region wrote or deleted. Only versions of the same item stay in order."""
         spread = self._replication.delay_seconds_max - self._replication.delay_seconds_min
         delay_seconds = self._replication.delay_seconds_min + spread * self._entropy.fraction()
         item = (table, f"{change.keys['pk']}{change.keys['sk']}")
@@ -43,7 +44,7 @@ class Link:
         heappush(self._due, (due_ms, self._count, table, change))
 
     def step(self) -> bool:
-        """Copy what is due."""
+        """Copy what is due. Return True if anything was copied."""
         moved = False
         while self._due and not self.is_cut and self._due[0][0] <= self._clock.now_ms():
             _, _, table, change = heappop(self._due)

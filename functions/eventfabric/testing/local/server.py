@@ -1,4 +1,4 @@
-"""The local fabric as a server: moto's server mode on loopback, with the fabric's own functions running behind it."""
+"""The local fabric as a server: moto's server mode on loopback, with the fabric's functions running behind it."""
 
 import logging
 import sys
@@ -30,7 +30,7 @@ _IDLE_SECONDS = 0.1
 
 
 class PortInUseError(EventFabricError):
-    """Something else listens there."""
+    """The port is taken by another program."""
 
     def __init__(self, port: int) -> None:
         super().__init__(f"port {port} of {_HOST} is in use; choose another with --port, or 0 for any")
@@ -45,15 +45,15 @@ def serve(
     stop: Event | None = None,
     delivers: bool = True,
 ) -> None:
-    """Serve a fabric until `stop` is set or KeyboardInterrupt; `on_ready` gets the endpoint URL and the fabric.
+    """Serve a fabric until `stop` is set or KeyboardInterrupt. `on_ready` gets the endpoint URL and the fabric.
 
     Args:
         definition: path of the definition file.
         port: on loopback; 0 takes a free one.
-        setup: makes what else the handlers need, such as their own tables.
-        on_ready: called once the tables and queues are there.
+        setup: creates whatever else the handlers need, such as their own tables.
+        on_ready: called once the tables and queues exist.
         stop: set it to end.
-        delivers: run the functions; without, tables and queues only fill. What they warn of goes to standard error.
+        delivers: run the functions, whose warnings go to standard error; if False, tables and queues only fill up.
 
     Raises:
         PortInUseError: nothing was started.
@@ -84,7 +84,7 @@ def serve(
 
 
 def _step(fabric: LocalFabric) -> bool:
-    """Make a step. One whose own call fails is made again: all that the fabric holds would end with the server."""
+    """Make a step. If one of its own calls fails, go on: otherwise the server would end, and lose all its data."""
     try:
         return fabric.step()
     except (BotoCoreError, ClientError, PortError) as error:
@@ -93,7 +93,7 @@ def _step(fabric: LocalFabric) -> bool:
 
 
 class _Server(ThreadedMotoServer):
-    """Moto's server, for programs on this machine only."""
+    """Moto's server, restricted to programs on this machine."""
 
     def _server_entry(self) -> None:
         app = Loopback(DomainDispatcherApplication(create_backend_app))
@@ -105,7 +105,7 @@ class _Server(ThreadedMotoServer):
 
 
 def _check_free(port: int) -> None:
-    """Moto's server waits for ever for a port that it cannot have."""
+    """Check that the port is free, since moto's server would wait forever for a port that is taken."""
     with closing(socket(AF_INET, SOCK_STREAM)) as probe:
         if port and probe.connect_ex((_HOST, port)) == 0:
             raise PortInUseError(port)

@@ -1,4 +1,4 @@
-"""Says when a local fabric has settled: when all that would still move is the probes of circuits that stay open."""
+"""Decides when a local fabric has settled: when nothing would move but the probes of circuits that stay open."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,7 +9,7 @@ from eventfabric.testing.local.clock import MovableClock
 from eventfabric.testing.local.subscription import CountingTelemetry
 
 PROBED_IN_VAIN_SECONDS: Final = 600
-"""How long an open circuit is probed before `settle(timers=True)` takes what is downstream to stay down: 20 probes."""
+"""Time after which `settle(timers=True)` stops waiting for an open circuit: about 20 probes without progress."""
 _PROGRESS: Final = (
     Metric.EVENTS_HANDLED,
     Metric.EVENTS_CRASHED,
@@ -17,14 +17,14 @@ _PROGRESS: Final = (
     Metric.KEYS_PARKED,
     Metric.KEYS_FREED,
 )
-"""A failed probe adds to none of these: it uses up no attempt."""
+"""Counters that show progress. A failed probe adds to none of them, since it uses up no attempt."""
 
 Deliveries = tuple[str, str]
 """A subscription and a Region that delivers for it."""
 
 
 class Settling:
-    """One `settle(timers=True)`: which subscriptions are probed in vain, in which Regions."""
+    """One `settle(timers=True)`: finds out which subscriptions are probed in vain, and in which Regions."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Settling:
         self._progress: dict[Deliveries, tuple[tuple[float, ...], int]] = {}
 
     def is_in_vain(self, deliveries: Deliveries) -> bool:
-        """Tell if its circuit is open, and nothing has come of its probes for as long as anybody waits here."""
+        """Tell if the circuit is open, and its probes made no progress for PROBED_IN_VAIN_SECONDS."""
         sums, now_ms = self._telemetry[deliveries].sums, self._clock.now_ms()
         progress = tuple(sums[metric] for metric in _PROGRESS)
         before, since_ms = self._progress.get(deliveries, ((), now_ms))

@@ -1,4 +1,4 @@
-"""Strongly consistent global tables on moto, which has none: one table, in one of its Regions, for all of them."""
+"""Strongly consistent global tables on moto, which has none: one table, in one Region, serves all of them."""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def strict_tables(topology: Topology, regions: Collection[str]) -> dict[str, str]:
-    """Which of some Regions stands for all, by the name of a strongly consistent table."""
+    """Return, by name of each strongly consistent table, the one of these Regions that keeps it."""
     strict = [table for table in tables_of(topology) if table.is_quorum]
     return {
         table.name: next(r for r in table.regions if r in regions)
@@ -21,12 +21,12 @@ def strict_tables(topology: Topology, regions: Collection[str]) -> dict[str, str
 
 
 def tables_of(topology: Topology) -> list[TableTopology]:
-    """All tables of a fabric."""
+    """Return all tables of a fabric."""
     return [*topology.ledgers, *(stream.table for stream in topology.streams.values())]
 
 
 class RoutedDynamoDB:
-    """A Region's client, whose requests for strongly consistent tables go to where these are."""
+    """A Region's client that sends requests for strongly consistent tables to the Region that keeps them."""
 
     def __init__(
         self, own: "DynamoDBClient", strict: Mapping[str, str], homes: Mapping[str, "DynamoDBClient"]
@@ -49,7 +49,7 @@ class RoutedDynamoDB:
 
 
 def route(clients: Mapping[str, Clients], topology: Topology) -> None:
-    """Have every Region's requests for strongly consistent tables go to one."""
+    """Route every Region's requests for strongly consistent tables to the one Region that keeps them."""
     strict = strict_tables(topology, clients)
     if strict:
         own = {region: each.dynamodb for region, each in clients.items()}
@@ -58,7 +58,7 @@ def route(clients: Mapping[str, Clients], topology: Topology) -> None:
 
 
 def _table_of(request: Mapping[str, Any]) -> str:
-    """The table of a request; of a transaction's, which strongly consistent tables have none of, the first."""
+    """Return the table of a request, or the first table of a transaction; none of those is strongly consistent."""
     if "TableName" in request:
         return str(request["TableName"])
     for action in request.get("TransactItems", ()):

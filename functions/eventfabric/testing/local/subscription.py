@@ -1,4 +1,4 @@
-"""One subscription of a local fabric, as tests look at it: what it handled, dead letters, circuit, metrics."""
+"""One subscription of a local fabric, as tests see it: events handled, dead letters, circuit, metrics."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from eventfabric.testing.local.handled import Handled, HandledLog
 
 
 class CountingTelemetry:
-    """telemetry.Telemetry that keeps the sums, and adds to those of the whole; log events go to the logger."""
+    """A telemetry.Telemetry that sums metrics up, also into those of `whole`; log events go to the logger."""
 
     def __init__(self, logger: Logger, whole: "CountingTelemetry | None" = None) -> None:
         self.sums: dict[Metric, float] = dict.fromkeys(Metric, 0.0)
@@ -34,11 +34,11 @@ class CountingTelemetry:
             self._whole.add(metric, value)
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
-        """See telemetry.Telemetry. What stands is no sum: only who asks the pass itself sees it."""
+        """See telemetry.Telemetry. Gauges are not summed up: only the result of the pass itself shows them."""
 
 
 class LocalSubscription:
-    """One subscription of a local fabric, as tests look at it."""
+    """One subscription of a local fabric, as tests see and operate it."""
 
     def __init__(
         self,
@@ -53,16 +53,16 @@ class LocalSubscription:
         self._operations = operations
 
     def handled(self, region: str | None = None) -> list[Handled]:
-        """What it handled, oldest first: in one Region, or in all; WrongRegionError."""
+        """Return the events that it handled, oldest first, in one Region or in all. WrongRegionError."""
         logs = [self._logs[self._check(region)]] if region is not None else self._logs.values()
         return sorted((entry for log in logs for entry in log.entries), key=lambda entry: entry.at_ms)
 
     def dead_letters(self, region: str | None = None) -> list[DeadLetter]:
-        """What will not be tried again by itself: in one Region, or in all."""
+        """Return its dead letters, in one Region or in all."""
         return [letter for one in self._letters(region) for letter in one.find()]
 
     def redrive(self, key: str | None = None) -> int:
-        """Have its dead letters tried again, in all Regions: of one key, or all; returns how many. Then settle.
+        """Redrive its dead letters in all Regions, those of one key or all. Return how many. Then call `settle`.
 
         UnsettledStepError: a step of one is in doubt; those before it are redriven.
         """
@@ -74,7 +74,7 @@ class LocalSubscription:
         return redriven
 
     def discard(self, key: str | None = None) -> int:
-        """Drop its dead letters, in all Regions: of one key, or all; returns how many. Then settle."""
+        """Discard its dead letters in all Regions, those of one key or all. Return how many. Then call `settle`."""
         dropped = 0
         for letters in self._letters(None):
             for letter in letters.find(Wanted(key=key)):
@@ -91,9 +91,9 @@ class LocalSubscription:
         into: str | None = None,
         lane: Lane | None = None,
     ) -> int:
-        """Hand out again what it was handed in a Region, from a sequence or an RFC 3339 time on; how many events.
+        """Replay its past events in a Region, from a sequence or an RFC 3339 time on. Return how many events.
 
-        `into`: hand it to that subscription instead. Then settle. ReplayRefusedError, SettingError.
+        `into`: hand them to that subscription instead. Then call `settle`. ReplayRefusedError, SettingError.
         """
         place = parse_start(str(start))
         if place is None:
@@ -102,7 +102,7 @@ class LocalSubscription:
         return sum(one.carry_out(plan).plan.events for plan in one.plan(place, key=key, lane=lane))
 
     def prove(self, region: str | None = None) -> list[LaneProof]:
-        """Whether it handled exactly the log, and what of it not, lane by lane: in one Region, or in all."""
+        """Prove that it handled exactly the log, apart from the exceptions, lane by lane, in one Region or in all."""
         regions = list(self._logs) if region is None else [self._check(region)]
         return [proof for name in regions for proof in self._operations[name].prove(self.name)]
 
@@ -116,7 +116,7 @@ class LocalSubscription:
         result: object = None,
         source: str | None = None,
     ) -> None:
-        """Say what became of a step that is in doubt in a Region; see `Operations.settle_step`."""
+        """Settle a step that is in doubt in a Region; see `Operations.settle_step`."""
         operations = self._operations[self._check(region)]
         operations.settle_step(self.name, event, name, happened=happened, result=result, source=source)
 
@@ -125,11 +125,11 @@ class LocalSubscription:
         self._operations[self._check(region)].pause(self.name, reason)
 
     def resume(self, region: str) -> None:
-        """Let its deliveries go on in a Region."""
+        """Resume its deliveries in a Region."""
         self._operations[self._check(region)].resume(self.name)
 
     def circuit(self, region: str) -> Circuit:
-        """Whether its deliveries run in a Region."""
+        """Return its circuit in a Region: if its deliveries run there."""
         return self._operations[self._check(region)].circuit(self.name)
 
     def _letters(self, region: str | None) -> list[DeadLetters]:
@@ -142,5 +142,5 @@ class LocalSubscription:
         return region
 
     def counted(self, metric: Metric, region: str) -> float:
-        """The sum of a metric of its function in one Region."""
+        """Return the sum of a metric of its function in one Region."""
         return self._telemetry[region].sums[metric]

@@ -1,1 +1,1 @@
-"""The cloud in memory: adapters with the same semantics as AWS, the awkward ones included; one thread, one clock."""
+"""The cloud in memory: adapters with the semantics of AWS, including the awkward ones. One thread, one clock."""

@@ -1,4 +1,4 @@
-"""Backfills on a table in memory; the same items and conditions as on AWS."""
+"""Backfills on a table in memory, with the items and conditions that are used on AWS."""
 
 from collections.abc import Sequence as Seq
 from contextlib import suppress
@@ -58,7 +58,7 @@ class MemoryBackfills:
         return stored
 
     def add(self, backfill_id: str, slices: Seq[SliceProgress]) -> None:
-        """See ports.Backfills. One conditional put a slice."""
+        """See ports.Backfills. One conditional put for each slice."""
         for progress in slices:
             self._put(backfill_item.new_slice(backfill_id, progress))
 
@@ -94,5 +94,5 @@ class MemoryBackfills:
         return backfill_item.slices_of(found, unreadable), more
 
     def _put(self, request: dict[str, Any]) -> None:
-        with suppress(ConditionFailedError):  # what stands there is further, or the same after a lost reply
+        with suppress(ConditionFailedError):  # the item there is further, or the same after a lost reply
             self._requests.send("put", lambda: self._table.write("Put", request))

@@ -1,4 +1,4 @@
-"""A clock that moves only when it is told to, or when somebody sleeps by it; knows no real time."""
+"""A clock that moves only when it is told to, or when its `sleep` is called. It does not know the real time."""
 
 from typing import Final
 
@@ -13,25 +13,25 @@ class MemoryClock:
         self._set_us = 0
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970."""
+        """Return milliseconds since 1970."""
         return self._now_us // 1000
 
     def steady_ms(self) -> int:
-        """Milliseconds, whatever the wall clock was set to."""
+        """Return milliseconds that setting the wall clock does not change."""
         return (self._now_us - self._set_us) // 1000
 
     def sleep(self, seconds: float) -> None:
-        """Move on at once by as much as was to be waited."""
+        """Advance the clock by `seconds` at once, instead of waiting."""
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Move on; ValueError for less than nothing, since time does not run back."""
+        """Advance the clock. ValueError if `seconds` is negative, since time does not run back."""
         if seconds < 0:
             raise ValueError(f"seconds: found {seconds}, allowed: 0 or more")
         self._now_us += round(seconds * 1_000_000)
 
     def set_back(self, seconds: float) -> None:
-        """Jump back, as wall clocks do when somebody corrects them."""
+        """Set the wall clock back, as happens when somebody corrects it."""
         by_us = round(seconds * 1_000_000)
         self._now_us -= by_us
         self._set_us -= by_us

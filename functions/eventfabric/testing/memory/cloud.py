@@ -1,7 +1,8 @@
-"""All Regions of a fabric and the replication between their tables: late, in no order across items.
+"""All Regions of a fabric, and the replication between their tables: late, and in no order across items.
 
-A link carries a Region's own items only (see wire/keys.py), since no item is ever written by two Regions; and what
-expired in the Region, whoever wrote it, as global tables do.
+A link carries only the items that the source Region itself wrote (see wire/keys.py), since no item is ever written by
+two Regions. Items that expired in the source Region are also removed on the other side, whoever wrote them, as in
+DynamoDB's global tables.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,17 +28,20 @@ _ALL: Final = 2**31
 
 
 def origin_of_record(keys: Item) -> str:
-    """The Region that writes an item of a log."""
+    """Return the Region that writes an item of a log."""
     return region_of_log_item(keys)
 
 
 def writer_of_ledger_item(keys: Item) -> str:
-    """The Region that writes an item of the ledger."""
+    """Return the Region that writes an item of the ledger."""
     return ledger_region_and_kind(keys)[0]
 
 
 class Link:
-    """Replication of one table from one Region to another. `cut`: nothing passes; `lag_ms`: nothing younger passes."""
+    """Replication of one table from one Region to another.
+
+    `cut`: nothing passes. `lag_ms`: only changes that are at least this old pass.
+    """
 
     def __init__(
         self, source: MemoryTable, target: MemoryTable, owner: Callable[[Item], str], clock: Clock
@@ -52,7 +56,7 @@ class Link:
 
     @property
     def has_news(self) -> bool:
-        """Whether a change of the source's own waits to pass."""
+        """Tell if a change that the source itself made is waiting to pass."""
         self._drop_foreign()
         return bool(self._reader.pending)
 
@@ -65,7 +69,7 @@ class Link:
         self._reader.confirm(foreign)
 
     def pass_on(self, count: int = _ALL, choose: Chooser = first) -> int:
-        """Copy up to `count` changes, in an order that keeps to each item's own; how many passed."""
+        """Copy up to `count` changes, in an order that keeps each item's own order. Return how many passed."""
         if self.cut:
             return 0
         self._drop_foreign()
@@ -78,7 +82,7 @@ class Link:
 
 
 class MemoryCloud:
-    """The Regions of a fabric, with all that its topology declares in each."""
+    """The Regions of a fabric, each with everything that the topology declares in it."""
 
     def __init__(self, regions: Iterable[str], *, clock: Clock, entropy: Entropy) -> None:
         self.clock = clock
@@ -88,7 +92,7 @@ class MemoryCloud:
 
     @classmethod
     def of(cls, topology: Topology, *, clock: Clock, entropy: Entropy) -> "MemoryCloud":
-        """A cloud with the tables, replication and queues of a topology."""
+        """Make a cloud with the tables, replication and queues of a topology."""
         cloud = cls(topology.regions, clock=clock, entropy=entropy)
         for stream in topology.streams.values():
             cloud.create_global_table(stream.table, origin_of_record)
@@ -110,7 +114,7 @@ class MemoryCloud:
         return cloud
 
     def create_global_table(self, table: TableTopology, owner: Callable[[Item], str]) -> None:
-        """A table in each of its Regions, all linked; `owner` tells the Region that writes a key."""
+        """Create a table in each of its Regions, all linked. `owner` returns the Region that writes a given key."""
         replicas = [self.regions[name].create_table(table.name) for name in table.regions]
         if table.is_quorum:
             for name in table.regions:
@@ -124,28 +128,28 @@ class MemoryCloud:
         ]
 
     def replicate(self, count: int = _ALL, choose: Chooser = first) -> int:
-        """Let up to `count` changes pass every link that is not cut; how many passed."""
+        """Let up to `count` changes pass through every link that is not cut. Return how many passed."""
         return sum(link.pass_on(count, choose) for link in self.links)
 
     def cut(self, region: str) -> None:
-        """Cut a Region off from the replication, both ways."""
+        """Cut a Region off from replication, in both directions."""
         for link in self._links_of(region):
             link.cut = True
 
     def heal(self, region: str) -> None:
-        """Join a Region again; what it missed passes with the next `replicate`."""
+        """Reconnect a Region; what it missed passes with the next `replicate`."""
         for link in self._links_of(region):
             link.cut = False
 
     def log(
         self, topology: Topology, stream: str, region: str, *, requests: Requests | None = None
     ) -> MemoryLog:
-        """A stream's log in a Region."""
+        """Return a stream's log in a Region."""
         table = self.regions[region].table(topology.stream(stream).table.name)
         return MemoryLog(table, requests=requests)
 
     def ledger(self, topology: Topology, region: str, *, requests: Requests | None = None) -> MemoryLedger:
-        """The fabric's ledger in a Region."""
+        """Return the fabric's ledger in a Region."""
         return MemoryLedger(
             self.regions[region],
             lambda name: topology.ledger_of(name).name,
@@ -155,7 +159,7 @@ class MemoryCloud:
         )
 
     def doorbells(self, topology: Topology, region: str) -> MemoryDoorbells:
-        """The subscriptions' queues in a Region."""
+        """Return the queues of the subscriptions in a Region."""
         return MemoryDoorbells(
             self.regions[region],
             lambda name: topology.subscription(name).queue.name,
@@ -163,13 +167,13 @@ class MemoryCloud:
         )
 
     def outbox(self, region: str, *, requests: Requests | None = None) -> MemoryOutbox:
-        """A Region's transactions."""
+        """Return the outbox of a Region."""
         return MemoryOutbox(self.regions[region], requests=requests)
 
     def steps(
         self, topology: Topology, stream: str, region: str, *, requests: Requests | None = None
     ) -> MemorySteps:
-        """The steps of a stream's subscriptions in a Region."""
+        """Return the steps of a stream's subscriptions in a Region."""
         return MemorySteps(
             self.regions[region], topology.ledger_of(stream).name,
             retention_seconds=topology.stream(stream).retention_seconds, entropy=self.entropy, requests=requests,
@@ -178,15 +182,15 @@ class MemoryCloud:
     def backfills(
         self, topology: Topology, region: str, *, requests: Requests | None = None
     ) -> MemoryBackfills:
-        """The backfills into a Region."""
+        """Return the backfills into a Region."""
         return MemoryBackfills(self.regions[region], topology.ledger.name, requests=requests)
 
     def timers(self, topology: Topology, subscription: str, region: str) -> MemoryTimers:
-        """A subscription's timer queue in a Region."""
+        """Return a subscription's timer queue in a Region."""
         return self.regions[region].timers[topology.subscription(subscription).timers.name]
 
     def queue(self, topology: Topology, subscription: str, region: str) -> MemoryQueue:
-        """A subscription's queue in a Region."""
+        """Return a subscription's queue in a Region."""
         return self.regions[region].queues[topology.subscription(subscription).queue.name]
 
     def _links_of(self, region: str) -> list[Link]:

@@ -1,4 +1,4 @@
-"""The doorbells on queues in memory."""
+"""Doorbells on queues in memory."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
@@ -11,7 +11,7 @@ from eventfabric.wire.doorbell import Doorbell, to_body
 
 
 class MemoryDoorbells:
-    """ports.Doorbells on the queues of one Region; two functions give a subscription's queues their names."""
+    """ports.Doorbells on the queues of one Region. Two functions give the names of a subscription's queues."""
 
     def __init__(
         self, region: MemoryRegion, queue_name: Callable[[str], str], timers_name: Callable[[str], str]

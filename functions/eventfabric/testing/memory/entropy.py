@@ -1,4 +1,4 @@
-"""Randomness that a seed gives: one seed, the same numbers."""
+"""Randomness from a seed: the same seed gives the same numbers."""
 
 from random import Random
 
@@ -10,9 +10,9 @@ class SeededEntropy:
         self._random = Random(seed)
 
     def bytes(self, count: int) -> bytes:
-        """Bytes, the next ones of the seed."""
+        """Return the next `count` bytes that follow from the seed."""
         return self._random.randbytes(count)
 
     def fraction(self) -> float:
-        """A number in [0, 1)."""
+        """Return a number in [0, 1)."""
         return self._random.random()

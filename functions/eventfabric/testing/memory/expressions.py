@@ -1,4 +1,4 @@
-"""A small honest subset of DynamoDB's expressions over one item; refuses by name what it does not know.
+"""A small subset of DynamoDB's expressions, evaluated on one item. NotImplementedError for anything outside it.
 
 Conditions: attribute_exists, attribute_not_exists, = <> < <= > >=, AND, OR, NOT, parentheses.
 Updates: SET (with + - and if_not_exists), REMOVE, ADD. Top-level attributes only.
@@ -22,11 +22,11 @@ _CLAUSES = ("SET", "REMOVE", "ADD", "DELETE")
 
 
 class InvalidUpdateError(Exception):
-    """The update does not fit the item as it is: a reason of its own in a transaction."""
+    """The update does not fit the item as it is. In a transaction this is a reason for cancellation of its own."""
 
 
 def holds(request: Mapping[str, Any], item: Item) -> bool:
-    """Whether the request's condition holds of the item (empty: there is none)."""
+    """Tell if the item satisfies the request's condition. A request without one is always satisfied."""
     expression = request.get("ConditionExpression")
     if not expression:
         return True
@@ -37,7 +37,7 @@ def holds(request: Mapping[str, Any], item: Item) -> bool:
 
 
 def updated(request: Mapping[str, Any], item: Item) -> Item:
-    """The item after the request's update; InvalidUpdateError where it does not fit."""
+    """Return the item after the request's update. InvalidUpdateError if the update does not fit the item."""
     parser = _Parser(request["UpdateExpression"], request, item)
     return parser.update()
 
@@ -53,7 +53,7 @@ def check_names(request: Mapping[str, Any]) -> None:
 
 
 def comparable(value: AttributeValue) -> Any:
-    """A number, text, bytes or set as Python compares it."""
+    """Return a number, text, bytes or set as a Python value that compares and sorts as it does in DynamoDB."""
     ((kind, content),) = value.items()
     if kind == "N":
         return Decimal(content)
@@ -63,7 +63,7 @@ def comparable(value: AttributeValue) -> Any:
 
 
 def equal(one: AttributeValue | None, other: AttributeValue | None) -> bool:
-    """Equality of attribute values: of one type and of one value."""
+    """Tell if two attribute values are equal: of the same type and with the same value."""
     if one is None or other is None:
         return one is other
     return one.keys() == other.keys() and comparable(one) == comparable(other)
@@ -83,7 +83,7 @@ def _tokens(expression: str) -> list[str]:
 
 
 class _Parser:
-    """Reads one expression and evaluates it on the way, against the item as it was."""
+    """Parser that evaluates one expression while reading it, on the item as it was."""
 
     def __init__(self, expression: str, request: Mapping[str, Any], item: Item) -> None:
         self._expression = expression

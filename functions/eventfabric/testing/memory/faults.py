@@ -1,6 +1,6 @@
-"""The one place where calls of ports fail on purpose: crash, lost reply, lost request, throttle; and where they count.
+"""The one place that makes calls of ports fail on purpose, and counts them: crash, lost reply or request, throttling.
 
-Wraps any port, of memory or of AWS. Owns no port, and decides nothing that its rules do not say.
+Wraps any port, in memory or of AWS. It holds no port itself, and only its rules decide what fails.
 """
 
 from collections import Counter
@@ -46,11 +46,11 @@ T = TypeVar("T")
 
 
 class SimulatedCrash(BaseException):
-    """The process is gone; nothing but the driver of a simulation catches it."""
+    """The process is gone. Only the driver of a simulation catches this."""
 
 
 class Fault(Enum):
-    """How a call fails, and whether its effect takes place."""
+    """A way in which a call fails, with or without taking effect."""
 
     THROTTLED = "throttled, no effect"
     DENIED = "not permitted, no effect"
@@ -61,18 +61,20 @@ class Fault(Enum):
 
 
 Rule = Callable[[str, int, int], Fault | None]
-"""Of a call's name (`log.append`), its number among all calls and among calls of that name (from 1): how it fails."""
+"""Returns a call's fault, or None. Takes its name (`log.append`), its number among all calls, and among those of that
+name, both from 1.
+"""
 
 
 def nth(number: int, fault: Fault, *, name: str | None = None) -> Rule:
-    """Fail the call of that number, from 1: among all calls, or among those of a name."""
+    """Return a rule that fails call `number`, counted from 1 among all calls, or among those of `name`."""
     return lambda called, overall, of_name: (
         fault if (overall if name is None else of_name if called == name else 0) == number else None
     )
 
 
 def at_random(rate: float, faults: Seq[Fault], *, seed: int, names: Iterable[str] | None = None) -> Rule:
-    """Fail that share of the calls, of all or of some names, in one of these ways."""
+    """Return a rule that fails a share `rate` of the calls, of all or of some names, each with one of these faults."""
     random, wanted = Random(seed), None if names is None else frozenset(names)
 
     def rule(called: str, overall: int, of_name: int) -> Fault | None:
@@ -84,7 +86,7 @@ def at_random(rate: float, faults: Seq[Fault], *, seed: int, names: Iterable[str
 
 
 class Faults:
-    """Counts the calls of the ports that it wraps, and fails those that its rules name."""
+    """Counts the calls of the ports that it wraps, and fails those that its rules select."""
 
     def __init__(self, *rules: Rule) -> None:
         self.rules = list(rules)
@@ -92,11 +94,11 @@ class Faults:
         self._counts: Counter[str] = Counter()
 
     def count(self, name: str) -> int:
-        """How often `name` (such as `ledger.commit`) was called."""
+        """Return how often `name` (such as `ledger.commit`) was called."""
         return self._counts[name]
 
     def heal(self) -> None:
-        """From now on nothing fails."""
+        """Stop failing calls from now on."""
         self.rules.clear()
 
     def call(self, name: str, effect: Callable[[], T]) -> T:
@@ -115,38 +117,38 @@ class Faults:
             raise OutcomeUnknownError(name, "simulated: the request was lost")
         if fault is None:
             return effect()
-        with suppress(Exception):  # a refusal is a reply, and nobody hears it either
+        with suppress(Exception):  # even a refusal is lost: the caller hears no reply at all
             effect()
         if fault is Fault.LOST_REPLY:
             raise OutcomeUnknownError(name, "simulated: the reply was lost")
         raise SimulatedCrash(f"after {name}, call {number}")
 
     def log(self, log: Log) -> Log:
-        """The log through these faults: log.tail (its three reads of an end), .append, .hold_place, .read."""
+        """Wrap a log: log.tail (all three ways to read a lane's end), .append, .hold_place, .read and the others."""
         return _Log(log, self)
 
     def ledger(self, ledger: Ledger) -> Ledger:
-        """The ledger through these faults: ledger.state, .commit, .settled, .standing, .switch, .hand_over."""
+        """Wrap a ledger: ledger.state, .commit, .settled, .standing, .switch, .hand_over and the others."""
         return _Ledger(ledger, self)
 
     def doorbells(self, doorbells: Doorbells) -> Doorbells:
-        """The doorbells through these faults: doorbells.ring and doorbells.ring_later (both say what was not sent)."""
+        """Wrap doorbells: doorbells.ring and doorbells.ring_later (both report what was not sent) and the others."""
         return _Doorbells(doorbells, self)
 
     def outbox(self, outbox: Outbox) -> Outbox:
-        """The outbox through these faults: outbox.append."""
+        """Wrap an outbox: outbox.append."""
         return _Outbox(outbox, self)
 
     def steps(self, steps: Steps) -> Steps:
-        """The steps through these faults: steps.begin, .finish, .forget, .release, .look."""
+        """Wrap steps: steps.begin, .finish, .forget, .release, .look."""
         return _Steps(steps, self)
 
     def backfills(self, backfills: Backfills) -> Backfills:
-        """The backfills through these faults: backfills.all, .find, .replace, .add, .save, .slice, .slices."""
+        """Wrap backfills: backfills.all, .find, .replace, .add, .save, .slice, .slices."""
         return _Backfills(backfills, self)
 
     def handler(self, handler: Handler) -> Handler:
-        """The handler through these faults: handler.attempt."""
+        """Wrap a handler: handler.attempt."""
         return _Handler(handler, self)
 
 

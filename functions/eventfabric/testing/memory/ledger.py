@@ -1,4 +1,4 @@
-"""The ledger on a table in memory; the same requests, conditions, token and reasons as on AWS."""
+"""The ledger on a table in memory, with the requests, conditions, token and reasons that are used on AWS."""
 
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
@@ -41,7 +41,7 @@ _LAST_CHARACTER = "\U0010ffff"
 class MemoryLedger:
     """ports.Ledger on one table of one Region; handlers' writes go to that Region's other tables.
 
-    Of the streams `in_order` it makes no transactions.
+    For the streams `in_order` it makes no transactions.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class MemoryLedger:
         return self.state(key) if glance and state.is_announced else state
 
     def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
-        """See ports.Ledger. One get a key."""
+        """See ports.Ledger. One get for each key."""
         table = self._region.table(self._table_of(key.stream))
         keys = [parked_key_by_digest(key, self.region, digest) for digest in digests]
         items = [self._requests.send("get", partial(table.get, one, consistent=True)) for one in keys]
@@ -87,13 +87,13 @@ class MemoryLedger:
     def _pages(
         self, stream: StreamName, partition: AttributeValue, *, prefix: str = "", end: str = ""
     ) -> Iterator[list[Item]]:
-        """The items of a partition whose sort keys begin so, or are smaller than `end`, page by page."""
+        """Yield page by page the items of a partition whose sort keys begin with `prefix`, or are before `end`."""
         table, last, more = self._region.table(self._table_of(stream)), None, True
         first = {"S": prefix} if prefix else None
         before = f"{prefix}{_LAST_CHARACTER}" if prefix else end
         last_key = {"S": before} if before else None
         while more:
-            # From the last item on, which is not taken twice.
+            # The next page starts with the last item of this one, which is then dropped.
             start = last["sk"] if last else first
             query = partial(table.query, partition, consistent=True, start=start, end=last_key)
             found, more = self._requests.send("query", query)
@@ -113,7 +113,7 @@ class MemoryLedger:
         decided: Seq[Decided] = (),
         token: bytes | None = None,
     ) -> CommitOutcome:
-        """See ports.Ledger. One conditional put of the cursor alone, else one transaction."""
+        """See ports.Ledger. One conditional put of the cursor alone, else a transaction or, in order, a put an item."""
         request = CommitRequest(
             self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
             writes=writes,
@@ -126,7 +126,7 @@ class MemoryLedger:
             if writes or request.others:
                 of_writes: list[Action] = [(write.action, write.request) for write in writes]
                 actions = [*of_writes, *request.others, ("Put", request.cursor)]
-                # A commit made again is another transaction, written later: its own state in the way tells it apart.
+                # A commit that is tried again is a new transaction: its own earlier write is in its way.
                 once = self._entropy.bytes(limits.COMMIT_TOKEN_BYTES).hex()
                 self._requests.send("transact", lambda: self._region.transact(actions, token=once))
             else:
@@ -143,9 +143,9 @@ class MemoryLedger:
     def _write_in_order(
         self, request: CommitRequest, announcement: dict[str, Any], stream: StreamName
     ) -> CommitOutcome:
-        """Write the announcement, decisions, parked keys, and then the cursor.
+        """Write the announcement, decisions, parked keys, and then the cursor, one by one.
 
-        Without the cursor behind them, keys wait for events that come again; none is lost.
+        If it stops before the cursor, keys wait for events that will come again; none is lost.
         """
         table = self._region.table(self._table_of(stream))
         for action, item in [("Put", announcement), *request.others]:
@@ -166,7 +166,7 @@ class MemoryLedger:
 
     def _undo(self, request: CommitRequest, table: MemoryTable) -> None:
         for delete in request.undo:
-            with suppress(ConditionFailedError):  # somebody else decided since
+            with suppress(ConditionFailedError):  # somebody else has decided since
                 self._requests.send("put", partial(table.write, "Delete", delete))
 
     def standing(self, stream: StreamName, subscription: SubscriptionName) -> Standing:
@@ -221,7 +221,7 @@ class MemoryLedger:
         return all(self._replace(stream, item, version) for item, version in changed)
 
     def _replace(self, stream: StreamName, item: Item, read_version: int | None) -> bool:
-        """Put an item where it is at that version. None: whatever stands there."""
+        """Put an item if the stored one is at that version; None: whatever is stored."""
         condition = {} if read_version is None else unchanged(read_version)
         put = {"TableName": self._table_of(stream), "Item": item, **condition}
         try:

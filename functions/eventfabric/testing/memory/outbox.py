@@ -1,4 +1,4 @@
-"""A producer's transactions on tables in memory; the same requests, conditions, token and reasons as on AWS."""
+"""Transactions of producers on tables in memory, with the requests, conditions, token and reasons used on AWS."""
 
 from collections.abc import Sequence as Seq
 

@@ -1,7 +1,8 @@
-"""One SQS FIFO queue of one Region: at least once, in order within a group, and forgetful of nothing for five minutes.
+"""One SQS FIFO queue of one Region: at-least-once, in order within a group, with deduplication for five minutes.
 
-A group with a message in flight gives no other. Deduplication is per group and outlives deletion. A message received
-too often moves to the dead-letter queue, and the group goes on without it.
+While a message of a group is in flight, no other message of that group is received. Deduplication is per group, and an
+id stays known even after its message is deleted. A message that was received too often moves to the dead-letter queue,
+and its group goes on without it.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class _Message:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message as one receive gave it."""
+    """A message as one receive returned it."""
 
     message_id: str
     receipt_handle: str
@@ -38,7 +39,7 @@ class Received:
     sent_ms: int
 
     def event(self) -> dict[str, Any]:
-        """The message as Lambda gets it."""
+        """Return the message in the form in which Lambda passes it to a function."""
         return {
             "messageId": self.message_id,
             "receiptHandle": self.receipt_handle,
@@ -55,7 +56,7 @@ class Received:
 
 
 class MemoryQueue:
-    """A FIFO queue. Invariant: of one group, nothing is received while something of it is in flight."""
+    """A FIFO queue. Invariant: nothing of a group is received while a message of that group is in flight."""
 
     def __init__(
         self,
@@ -76,16 +77,16 @@ class MemoryQueue:
         self._count = 0
 
     def __len__(self) -> int:
-        """Messages in the queue, in flight or not."""
+        """Return the number of messages in the queue, in flight or not."""
         return len(self._messages)
 
     @property
     def bodies(self) -> list[str]:
-        """The bodies of all messages in the queue, in order; for tests, as no request of a service would."""
+        """Bodies of all messages in the queue, in order. For tests; no request to SQS returns this."""
         return [message.body for message in self._messages]
 
     def send(self, body: str, *, group: str, deduplication_id: str) -> str:
-        """Take a message, or drop it in silence where its id was seen in the group within five minutes; its id."""
+        """Add a message and return its id; drop it silently if its group saw its deduplication id within 5 minutes."""
         now = self._clock.now_ms()
         seen = self._sent.get((group, deduplication_id))
         if seen is not None and now < seen[0] + limits.DEDUPLICATION_SECONDS * 1000:
@@ -97,7 +98,7 @@ class MemoryQueue:
         return message_id
 
     def receive(self, count: int = limits.DOORBELL_BATCH_MAX, choose: Chooser = first) -> list[Received]:
-        """Up to `count` (at most 10) messages of groups that have none in flight; the chooser picks among groups."""
+        """Receive up to `count` (at most 10) messages of groups with none in flight; the chooser picks the groups."""
         now = self._clock.now_ms()
         count = min(count, limits.DOORBELL_BATCH_MAX)
         self._bury()
@@ -113,23 +114,23 @@ class MemoryQueue:
         return received
 
     def next_due_ms(self) -> int | None:
-        """When a message that is in flight is next to be received again; None where nothing is in flight."""
+        """Return the time at which the next message in flight becomes visible again; None if none is in flight."""
         now = self._clock.now_ms()
         return min((m.visible_ms for m in self._messages if m.visible_ms > now), default=None)
 
     def delete(self, receipt_handle: str) -> None:
-        """Forget a message in flight; RefusedError where the handle is no longer good: the message comes again."""
+        """Delete a message in flight. RefusedError if the handle is no longer valid; the message then comes again."""
         self._messages.remove(self._in_flight(receipt_handle, "delete"))
 
     def change_visibility(self, receipt_handle: str, seconds: int) -> None:
-        """Let a message in flight come back after so many seconds; RefusedError as `delete`."""
+        """Let a message in flight come again after `seconds`. RefusedError if the handle is no longer valid."""
         message = self._in_flight(receipt_handle, "change visibility")
         message.visible_ms = self._clock.now_ms() + seconds * 1000
         if seconds == 0:
             message.receipt_handle = None
 
     def redrive(self, to: "MemoryQueue") -> int:
-        """Move all messages to another queue, as StartMessageMoveTask does: with new ids, so they may interleave."""
+        """Move all messages to another queue with new ids, as StartMessageMoveTask does: they may interleave."""
         moved, self._messages = self._messages, []
         for index, message in enumerate(moved):
             to.send(
@@ -145,7 +146,7 @@ class MemoryQueue:
                         message.deduplication_id, message.receive_count, message.sent_ms)  # fmt: skip
 
     def _bury(self) -> None:
-        """Move what was received too often, and is visible again, to the dead letters."""
+        """Move messages that were received too often, and are visible again, to the dead-letter queue."""
         if self.dead_letters is None:
             return
         now = self._clock.now_ms()

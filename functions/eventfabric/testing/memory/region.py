@@ -1,4 +1,4 @@
-"""One Region: its tables by name, its queues by name, and the transactions across its tables."""
+"""One Region: its tables by name, its queues by name, and transactions across its tables."""
 
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
@@ -20,7 +20,7 @@ Actions = Seq[tuple[str, Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a transaction was cancelled, by one of its actions: code "None" for those that would have gone through."""
+    """Outcome of one action of a cancelled transaction. Code "None": this action would have succeeded."""
 
     code: str
     message: str = ""
@@ -28,7 +28,7 @@ class Reason:
 
 
 class TransactionCancelledError(Exception):
-    """Nothing of the transaction was written; `reasons` has one for each action."""
+    """The transaction was cancelled and nothing of it was written; `reasons` holds one reason for each action."""
 
     def __init__(self, reasons: Seq[Reason]) -> None:
         self.reasons = tuple(reasons)
@@ -36,20 +36,22 @@ class TransactionCancelledError(Exception):
 
 
 class SameItemTwiceError(Exception):
-    """Two actions of the transaction touch one item."""
+    """Two actions of the transaction touch the same item."""
 
 
 class OtherTables(Protocol):
-    """Tables of a Region that are kept elsewhere: those of handlers, for whoever runs them on another emulator."""
+    """Tables of a Region that are kept elsewhere: those of handlers that run on another emulator."""
 
     def transact(self, actions: Actions) -> None:
-        """All of the writes, or none: TransactionCancelledError, SameItemTwiceError, RefusedError."""
+        """Make all of the writes, or none. TransactionCancelledError, SameItemTwiceError, RefusedError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tear:
-    """A transaction that takes a moment. `hides`: of so many items, those that reads do not see changed until it is
-    over, by their number; `meanwhile`: what happens until then.
+    """Makes a transaction take a moment, during which readers see only part of it.
+
+    `hides` takes the number of items and returns the indexes of those that reads see unchanged until the transaction is
+    over; `meanwhile` runs what happens until then.
     """
 
     hides: Callable[[int], Collection[int]]
@@ -57,7 +59,10 @@ class Tear:
 
 
 class MemoryRegion:
-    """One Region of a memory cloud. `others`: keeps the tables that are not here; `tear`: of the next transaction."""
+    """One Region of a memory cloud.
+
+    `others` keeps the tables that are not here. `tear` applies to the next transaction.
+    """
 
     def __init__(self, name: str, *, clock: Clock) -> None:
         self.name = name
@@ -70,22 +75,23 @@ class MemoryRegion:
         self._tokens: dict[str, tuple[int, str]] = {}
 
     def create_table(self, name: str, *, key_names: tuple[str, ...] = (PK, SK)) -> MemoryTable:
-        """A table; that of a handler may have key attributes of its own."""
+        """Create a table. A handler's table may have key attributes of its own."""
         table = MemoryTable(name, clock=self.clock, region=self.name, key_names=key_names)
         self.tables[name] = table
         return table
 
     def table(self, name: str) -> MemoryTable:
-        """The table of that name; LastingError where there is none."""
+        """Return the table of that name. LastingError if there is none."""
         try:
             return self.tables[name]
         except KeyError:
             raise LastingError("write", f"ResourceNotFoundException: {name}", "missing") from None
 
     def transact(self, actions: Actions, *, token: str) -> None:
-        """All of the writes (action and request), or none: TransactionCancelledError, SameItemTwiceError, RefusedError.
+        """Make all of the writes (each an action and its request), or none.
 
-        The same token within ten minutes is the same transaction, done once, and refused if it is another.
+        TransactionCancelledError, SameItemTwiceError, RefusedError. Within ten minutes, the same token means the same
+        transaction: it is done once, and refused if its content differs.
         """
         tear, self.tear = self.tear, None
         now, content = self.clock.now_ms(), repr(actions)
@@ -122,7 +128,7 @@ class MemoryRegion:
         if any(reason.code != "None" for reason in reasons):
             raise TransactionCancelledError(reasons)
         if self.others is not None and elsewhere:
-            # Nothing comes between this and what is applied below: both are written, or neither.
+            # Nothing happens between this and the writes applied below: both are written, or neither.
             self._write_elsewhere(self.others, actions, elsewhere)
         self._tokens[token] = now, content
         _apply([one for one in plans if one is not None], tear)

@@ -1,4 +1,4 @@
-"""How an adapter's requests travel: as with the SDK, what had no reply is sent again before the caller hears of it."""
+"""Requests of an adapter: like the AWS SDK, they are sent again after a lost reply, before the caller hears of it."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -12,14 +12,14 @@ REQUEST_TRIES: Final = 3
 
 
 class Requests:
-    """Sends requests of one adapter, through faults of their own (not to be mixed up with those of its port)."""
+    """Sends the requests of one adapter through faults of its own, apart from those of its port."""
 
     def __init__(self, faults: Faults | None = None, *, tries: int = REQUEST_TRIES) -> None:
         self._faults = faults or Faults()
         self._tries = tries
 
     def send(self, name: str, effect: Callable[[], T]) -> T:
-        """The reply to a request, of the last try at the latest."""
+        """Send a request up to `tries` times, and return its reply."""
         for _ in range(self._tries - 1):
             try:
                 return self._faults.call(name, effect)
@@ -27,5 +27,5 @@ class Requests:
                 continue
             except ThrottledError as error:
                 if CONFLICT in error.reason:
-                    raise  # which the SDK does not try again by itself
+                    raise  # the SDK does not retry this either
         return self._faults.call(name, effect)

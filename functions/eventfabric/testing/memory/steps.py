@@ -1,4 +1,4 @@
-"""Steps on a table in memory; the same items and conditions as on AWS."""
+"""Steps on a table in memory, with the items and conditions that are used on AWS."""
 
 from functools import partial
 
@@ -46,7 +46,7 @@ class MemorySteps:
             self._requests.send("put", partial(self._table.write, "Put", put))
         except ConditionFailedError as failed:
             standing = failed.item or {}
-            # By all but its expiry, which is of the moment of each try.
+            # The expiry does not count: it is computed anew at each try.
             if standing | {step_item.EXPIRY: item[step_item.EXPIRY]} != item:
                 return step_item.from_item(standing)
         return None

@@ -1,6 +1,6 @@
-"""A table's stream: order holds per item and nowhere else; what a reader did not confirm comes again.
+"""A table's stream: changes are in order for each item and not across items; unconfirmed ones come again.
 
-Owns no table. Whoever reads decides, through a chooser, which item's next change shows up next.
+Owns no table. A reader decides, through a chooser, which item's next change it sees next.
 """
 
 from base64 import b64encode
@@ -11,11 +11,11 @@ from typing import Any
 from eventfabric.wire.keys import Item
 
 Chooser = Callable[[int], int]
-"""Picks one of so many: a number from 0 up to, not including, the argument."""
+"""Picks one of `count` choices: takes the count, and returns a number from 0 to count - 1."""
 
 
 def first(count: int) -> int:
-    """The chooser that keeps to the order of arrival."""
+    """Choose the first: keep to the order of arrival."""
     return 0
 
 
@@ -35,11 +35,11 @@ class Change:
 
     @property
     def position(self) -> str:
-        """The stream's SequenceNumber."""
+        """SequenceNumber of the change in the stream."""
         return f"{self.number:021d}"
 
     def event(self) -> dict[str, Any]:
-        """The change as Lambda gets it: binary values in Base64."""
+        """Return the change in the form in which Lambda passes it to a function: binary values in Base64."""
         name = "REMOVE" if self.new is None else "INSERT" if self.old is None else "MODIFY"
         change: dict[str, Any] = {
             "ApproximateCreationDateTime": self.at_ms // 1000,
@@ -69,12 +69,12 @@ class MemoryStream:
         self.changes: list[Change] = []
 
     def reader(self) -> "StreamReader":
-        """A reader from the beginning on, as TRIM_HORIZON."""
+        """Return a reader that starts at the beginning, like TRIM_HORIZON."""
         return StreamReader(self)
 
 
 class StreamReader:
-    """One reader of a stream. Invariant: of one item it shows no change before an earlier one is confirmed or shown."""
+    """One reader of a stream. Invariant: an item's changes are shown in order, none before the earlier ones."""
 
     def __init__(self, stream: MemoryStream) -> None:
         self._stream = stream
@@ -83,7 +83,7 @@ class StreamReader:
 
     @property
     def pending(self) -> list[Change]:
-        """What is not confirmed yet."""
+        """Changes that are not confirmed yet."""
         self._pending += self._stream.changes[self._seen :]
         self._seen = len(self._stream.changes)
         return self._pending
@@ -91,7 +91,7 @@ class StreamReader:
     def take(
         self, count: int, choose: Chooser = first, *, only: Callable[[Change], bool] = lambda _: True
     ) -> list[Change]:
-        """Up to `count` changes in an order that the chooser may permute across items; they stay until confirmed."""
+        """Return up to `count` changes, pending until they are confirmed. The chooser may permute them across items."""
         waiting = [change for change in self.pending if only(change)]
         taken: list[Change] = []
         while waiting and len(taken) < count:
@@ -103,7 +103,7 @@ class StreamReader:
         return taken
 
     def confirm(self, batch: list[Change], *, failed_from: str | None = None) -> None:
-        """The batch is done, but for what stands in it from the position `failed_from` on: that comes again."""
+        """Confirm a batch. The changes from position `failed_from` on are not confirmed, and come again."""
         for change in batch:
             if change.position == failed_from:
                 return

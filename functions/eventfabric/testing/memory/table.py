@@ -1,6 +1,6 @@
 """One DynamoDB table of one Region: conditional writes, queries in sort order, expiry, a stream of changes.
 
-Takes the service's own requests. Owns no transaction (see region.py) and no replication (see cloud.py).
+Takes requests in DynamoDB's own format. Transactions are in region.py, replication is in cloud.py.
 """
 
 from bisect import bisect_left, insort
@@ -28,17 +28,17 @@ _PAGE_BYTES_MAX = 1024 * 1024
 CONFLICT: Final = "TransactionConflictException"
 THROTTLE: Final = "ProvisionedThroughputExceededException"
 REASONS: Final = {CONFLICT: "TransactionConflict", THROTTLE: "ThrottlingError"}
-"""Codes with which a table refuses a call, as a cancelled transaction names them."""
+"""Codes with which a table refuses a single call, mapped to the names that a cancelled transaction gives them."""
 DENIED: Final = "AccessDeniedException"
 KEY_DENIED: Final = "KMSAccessDeniedException"
 LASTING: Final = {DENIED: "denied", KEY_DENIED: "key_unusable"}
-"""Codes that last until somebody acts, each with the cause that LastingError names; they refuse a transaction whole."""
+"""Codes that last until somebody acts, with the cause that LastingError names; they refuse a transaction as a whole."""
 Refuser = Callable[[str, tuple[Any, ...]], str | None]
-"""Says with which code, if any, a table refuses an action (Put, Query ...) on a key, or on a partition."""
+"""Returns the code with which a table refuses an action (Put, Query ...) on a key or a partition; None: it does not."""
 
 
 def refusal(code: str, action: str, name: str) -> PortError:
-    """Make the error of a call that a table refuses with a code."""
+    """Make the error for a call that a table refuses with a code."""
     reason = f"{code}: {name}"
     if code in LASTING:
         return LastingError(action, reason, LASTING[code])
@@ -51,7 +51,7 @@ def refuse_nothing(action: str, key: tuple[Any, ...]) -> str | None:
 
 
 class ConditionFailedError(Exception):
-    """A condition did not hold; `item` is the one that stands there, where the request asked for it."""
+    """A condition did not hold. `item` is the stored item, if the request asked for it."""
 
     def __init__(self, item: Item | None) -> None:
         self.item = item
@@ -60,7 +60,7 @@ class ConditionFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one write would do: which item, as it is and as it would be, or the code of why not."""
+    """Effect that one write would have: the key, the item before and after, or the code of its refusal."""
 
     key: tuple[Any, ...]
     old: Item | None
@@ -71,12 +71,12 @@ class Plan:
 
 
 class MemoryTable:
-    """A table by the names of its key attributes. Invariant: items that left it are copies.
+    """A table, with the names of its key attributes. Invariant: items that are handed out are copies.
 
-    `refuser` decides which calls are refused without effect, as by throttling or a transaction of somebody else's.
-    `stale_ms`: a read that does not ask for consistency sees nothing of the last so many milliseconds.
+    `refuser` decides which calls are refused without effect, for example by throttling or because of another
+    transaction. `stale_ms`: an eventually consistent read sees nothing of the last `stale_ms` milliseconds.
 
-    `hidden`: items, by key, as any read still sees them, while a transaction is under way that has changed them: to a
+    `hidden`: items, by key, as reads still see them while a transaction that has changed them is under way. For a
     Query, consistent or not, the items of a transaction change one by one.
     """
 
@@ -96,11 +96,11 @@ class MemoryTable:
 
     @property
     def items(self) -> list[Item]:
-        """Every item, in key order; for tests and drivers, as no request of a service would."""
+        """Every item, in key order. For tests and drivers; no request to DynamoDB returns this."""
         return [_copy(self._items[key]) for keys in self._order.values() for key in keys]
 
     def get(self, key: Item, *, consistent: bool) -> Item | None:
-        """The item of a key, or None. ThrottledError."""
+        """Return the item of a key, or None. ThrottledError."""
         sought = self.key_of(key)
         self._let_through("GetItem", sought)
         found = self._read({sought}, consistent=consistent).get(sought)
@@ -116,10 +116,9 @@ class MemoryTable:
         limit: int | None = None,
         newest_first: bool = False,
     ) -> tuple[list[Item], bool]:
-        """Items of a partition in sort order, from `start` and before `end`, and whether more may follow.
+        """Return a partition's items in sort order, from `start` on and before `end`; and if more may follow.
 
-        That is true, as with DynamoDB, wherever the limit was reached, even if nothing stands behind it.
-        ThrottledError.
+        As in DynamoDB, more may follow whenever the limit was reached, even if no item is left. ThrottledError.
         """
         self._let_through("Query", (comparable(partition),))
         items = self._items
@@ -147,9 +146,9 @@ class MemoryTable:
         return found, len(found) == limit
 
     def write(self, action: str, request: Mapping[str, Any]) -> None:
-        """Put, Update or Delete, or nothing.
+        """Make a Put, Update or Delete, or change nothing.
 
-        ConditionFailedError; ThrottledError; RefusedError where the request itself is wrong.
+        ConditionFailedError. ThrottledError. RefusedError if the request itself is wrong.
         """
         plan = self.plan(action, request)
         self._let_through(action, plan.key)
@@ -160,7 +159,7 @@ class MemoryTable:
         self.apply(plan)
 
     def plan(self, action: str, request: Mapping[str, Any]) -> Plan:
-        """What the request would do now. Changes nothing; RefusedError where it is wrong whatever the items are."""
+        """Return what the request would do now; change nothing. RefusedError if it is wrong whatever the items are."""
         if action not in ("Put", "Update", "Delete", "ConditionCheck"):
             raise RefusedError(action, "ValidationException: no such action")
         check_names(request)
@@ -179,7 +178,7 @@ class MemoryTable:
         return Plan(key, old, new)
 
     def apply(self, plan: Plan, *, by_expiry: bool = False) -> None:
-        """Do what was planned; a change that changes nothing is not in the stream."""
+        """Carry out a plan. A change that changes nothing does not appear in the stream."""
         old, new = self._items.get(plan.key), plan.new
         self.hidden.pop(plan.key, None)
         if new == old or (old is not None and new is not None and _same(old, new)):
@@ -191,7 +190,7 @@ class MemoryTable:
         else:
             self._items[plan.key] = _copy(new)
             if old is None:
-                insort(order, plan.key)  # last, for threads of tests that read meanwhile
+                insort(order, plan.key)  # last, because threads of tests may be reading meanwhile
         whole = new or old or {}
         keys = {name: whole[name] for name in self._key_names}
         number, now_ms = len(self.stream.changes) + 1, self._clock.now_ms()
@@ -200,7 +199,7 @@ class MemoryTable:
         )
 
     def expire(self, attribute: str, now_seconds: int) -> int:
-        """Remove what is past its time, as the service does without being asked; how many items."""
+        """Remove expired items, as the service does in the background. Return how many."""
         expired = [
             key
             for key, item in self._items.items()
@@ -211,7 +210,7 @@ class MemoryTable:
         return len(expired)
 
     def replicate(self, change: Change) -> None:
-        """Take over another Region's change of an item, whatever stands here: the last writer wins."""
+        """Apply another Region's change of an item, whatever is stored here: the last writer wins."""
         self.apply(Plan(change.key, self._items.get(change.key), change.new))
 
     def _let_through(self, action: str, key: tuple[Any, ...]) -> None:
@@ -220,7 +219,7 @@ class MemoryTable:
             raise refusal(code, action, self.name)
 
     def _recent(self) -> list[Change]:
-        """The changes that a read without consistency does not see, the newest first."""
+        """Return the changes that an eventually consistent read does not see yet, newest first."""
         since_ms = self._clock.now_ms() - self.stale_ms
         recent: list[Change] = []
         for change in reversed(self.stream.changes):
@@ -230,7 +229,7 @@ class MemoryTable:
         return recent
 
     def _read(self, keys: set[tuple[Any, ...]], *, consistent: bool) -> dict[tuple[Any, ...], Item]:
-        """The items of keys, as they are, or as they were a little while ago."""
+        """Return the items of these keys, as they are; if not `consistent`, as they were `stale_ms` ago."""
         found = {key: self._items[key] for key in keys if key in self._items}
         older = [] if consistent or not self.stale_ms else [(one.key, one.old) for one in self._recent()]
         for key, old in [*self.hidden.items(), *older]:
@@ -241,7 +240,7 @@ class MemoryTable:
         return found
 
     def key_of(self, item: Item) -> tuple[Any, ...]:
-        """The key of an item, as it sorts; RefusedError where a key attribute is missing or empty."""
+        """Return an item's key in sortable form. RefusedError if a key attribute is missing or empty."""
         try:
             key = tuple(comparable(item[name]) for name in self._key_names)
         except (KeyError, ValueError) as error:

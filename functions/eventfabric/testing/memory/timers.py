@@ -1,4 +1,4 @@
-"""One standard SQS queue of one Region whose messages come after a delay of their own; in no order, at least once."""
+"""One standard SQS queue of one Region whose messages are delayed one by one; in no order, at least once."""
 
 from dataclasses import dataclass
 
@@ -32,22 +32,22 @@ class MemoryTimers:
         self._count = 0
 
     def __len__(self) -> int:
-        """Messages in the queue, in flight or not."""
+        """Return the number of messages in the queue, in flight or not."""
         return len(self._timers)
 
     def send(self, body: str, *, delay_seconds: int) -> None:
-        """Take a message that comes after its delay, 15 minutes at most."""
+        """Add a message that comes after its delay, of at most 15 minutes."""
         now_ms = self._clock.now_ms()
         delay_ms = 1000 * min(delay_seconds, limits.TIMER_DELAY_SECONDS_MAX)
         self._count += 1
         self._timers.append(_Timer(f"{self.name}-{self._count}", body, now_ms, now_ms + delay_ms))
 
     def next_due_ms(self) -> int | None:
-        """When the next message comes, in flight or not."""
+        """Return the time at which the next message comes, in flight or not; None: the queue is empty."""
         return min((timer.visible_ms for timer in self._timers), default=None)
 
     def receive(self, choose: Chooser = first) -> Received | None:
-        """One message that is due; unless it is deleted, it comes again. None where none is."""
+        """Receive one message that is due, or None. It comes again unless it is deleted."""
         now_ms = self._clock.now_ms()
         ready = [timer for timer in self._timers if timer.visible_ms <= now_ms]
         if not ready:
@@ -66,7 +66,7 @@ class MemoryTimers:
         )
 
     def take(self, choose: Chooser = first) -> str | None:
-        """Delete one message that is due, and return its body; None where none is."""
+        """Delete one message that is due, and return its body; None if none is due."""
         received = self.receive(choose)
         if received is None:
             return None
@@ -74,11 +74,11 @@ class MemoryTimers:
         return received.body
 
     def delete(self, receipt_handle: str) -> None:
-        """Forget a message that was received; RefusedError where it was received again since, or is gone."""
+        """Delete a message that was received. RefusedError if it was received again since, or is gone."""
         self._timers.remove(self._received(receipt_handle, "delete"))
 
     def change_visibility(self, receipt_handle: str, seconds: int) -> None:
-        """Let a message that was received come back after so many seconds; RefusedError as `delete`."""
+        """Let a received message come again after `seconds`. RefusedError if it was received again, or is gone."""
         timer = self._received(receipt_handle, "change visibility")
         timer.visible_ms = self._clock.now_ms() + seconds * 1000
 

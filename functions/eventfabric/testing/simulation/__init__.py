@@ -1,1 +1,1 @@
-"""The simulator: a whole fabric on the memory adapters, in which one seed decides everything; never in Lambda."""
+"""The simulator: a whole fabric on the memory adapters, in which one seed decides everything. Never in Lambda."""

@@ -1,8 +1,8 @@
-"""Owns who acts: which handler of the simulation the code that runs now belongs to, if any.
+"""The acting handler: to which attempt of a simulated handler the running code belongs, if any.
 
-    fake of what is outside ── effect("charge", key=...) ──> the event in hand, a turn, perhaps a fault
+    fake of an outside system ── effect("charge", key=...) ──> the event in hand, a turn, perhaps a fault
 
-Imports nothing, so that fakes may.
+Imports nothing, so that fakes may import it.
 """
 
 from collections.abc import Callable
@@ -16,22 +16,22 @@ class Act(Protocol):
     """One attempt of a handler."""
 
     def call(self, name: str, effect: Callable[[], T], *, key: str | None = None) -> T:
-        """Do something outside, as a call that may fail; see handling.Attempt."""
+        """Make a call to the outside, which may fail; see handling.Attempt."""
 
 
 acting: ContextVar[Act | None] = ContextVar("eventfabric_act", default=None)
-"""Whose attempt runs."""
+"""The attempt to which the running code belongs; None: it belongs to no handler."""
 
 
 def effect(name: str, *, key: str | None = None) -> None:
-    """Say that something happens outside: for the fakes that stand for it where handlers are simulated.
+    """Report an effect outside the fabric. Call it in the fakes that replace outside systems in a simulation.
 
-    It counts as an effect of the event that is being handled, and is a place at which the simulation may crash the
-    process or lose the reply. Elsewhere it does nothing.
+    It counts as an effect of the event that is being handled, and the simulation may crash the process or lose the
+    reply here. Elsewhere it does nothing.
 
     Args:
         name: what happens, such as "charge".
-        key: by which the other side knows a repetition, its idempotency key: the same twice is one effect.
+        key: idempotency key by which the outside system recognises a repetition: the same key twice is one effect.
     """
     act = acting.get()
     if act is not None:

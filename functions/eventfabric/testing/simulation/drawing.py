@@ -1,4 +1,4 @@
-"""Draws what goes wrong in a plan: which faults at which rates, and what happens to which Region, and when."""
+"""Draws what goes wrong in a plan: faults and their rates, and happenings with their Region and time."""
 
 from dataclasses import dataclass
 from random import Random
@@ -24,18 +24,18 @@ FAULTS: Final = (
     "skew",
     "conflict",
 )
-"""Every fault that has a rate; see process.py, functions.py, network.py and trouble.py for what each does."""
+"""Every fault that has a rate. What each does: see process.py, functions.py, network.py and trouble.py."""
 _RATE_EXPONENTS: Final = (-2.5, -0.9)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What plans look like: a seed picks among each field's values.
+    """Choices from which plans are drawn: for each field, a seed picks among its values.
 
-    Shares are of the seeds: `quiet_share` have no faults, `fault_share` of the others each fault, and all of them those
-    of `always`; `bad` is the share of events that handlers do not simply handle. Of what happens, `anywhere` does to
-    any Region, `between` where there are several, `copied` where each has all records; `first` to each Region at the
-    beginning.
+    Shares are shares of the seeds: `quiet_share` have no faults; of the others, `fault_share` have any given fault, and
+    all have those in `always`. `bad` is the share of events that handlers do not simply handle. Happenings: those in
+    `anywhere` happen to any Region, `between` only if there are several, `copied` only if each has all records, and
+    `first` to each Region at the beginning.
     """
 
     consumers: tuple[int, ...]
@@ -57,7 +57,7 @@ class Profile:
 
 
 class Draw:
-    """One plan in the making. Who plans says in which Regions, for how long, and how durable the stream is."""
+    """Draws one plan. Subclasses set its Regions, its duration and the durability of its stream."""
 
     _regions: tuple[str, ...]
     _durability: str
@@ -68,7 +68,7 @@ class Draw:
         self._random = random
 
     def happenings(self, seed: int, *, expires: bool) -> tuple[Happening, ...]:
-        """Draw what happens, in the order of time; `expires`: with days that pass in the end."""
+        """Draw what happens, in the order of time. `expires`: days pass in the end."""
         of, random, regions = self._of, self._random, self._regions
         whats = list(of.anywhere)
         if len(regions) > 1:
@@ -99,7 +99,7 @@ class Draw:
         return Happening(after_seconds, what, region, other, lasts_seconds, number)
 
     def rates(self) -> dict[str, float]:
-        """Draw the rate of each fault; none in a seed without faults."""
+        """Draw the rate of each fault; no rates in a seed without faults."""
         random = self._random
         if random.random() < self._of.quiet_share:
             return {}

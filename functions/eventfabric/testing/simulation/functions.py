@@ -30,20 +30,20 @@ from eventfabric.testing.simulation.world import World
 Entry = Callable[[dict[str, Any], Any], Any]
 _LOGGER: Final = Logger(service="simulation", stream=StringIO(), level=CRITICAL, serialize_stacktrace=False)
 _AGAIN_SECONDS: Final = 5.0
-"""After which a poller sends a batch again whose function failed."""
+"""Time after which a poller sends a batch again whose function failed."""
 
 
 class Telemetry:
-    """telemetry.Telemetry: findings and the age of what waits go into the history, all else is forgotten."""
+    """A telemetry.Telemetry that notes findings and the age of the oldest event in the history, and drops all else."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
 
     def add(self, metric: Metric, value: float = 1, *, of: str | None = None) -> None:
-        """Forget."""
+        """Drop it."""
 
     def gauge(self, metric: Metric, value: float, *, of: str | None = None) -> None:
-        """Note how long the oldest event waits, forget all else."""
+        """Note how long the oldest event has waited; drop all else."""
         if metric is Metric.OLDEST_UNDELIVERED:
             self._process.tell(
                 history.Gauged,
@@ -54,7 +54,7 @@ class Telemetry:
             )
 
     def tell(self, event: LogEvent, **about: object) -> None:
-        """Note a finding."""
+        """Note a finding; drop all else."""
         if event is not LogEvent.FINDING:
             return
         kind, lane, repaired = FindingKind(str(about["kind"])), str(about["lane"]), bool(about["repaired"])
@@ -69,7 +69,7 @@ class Telemetry:
 
 
 class Function:
-    """One concurrent execution of a function: a warm process, made anew after a crash and after a deployment."""
+    """One concurrent execution of a function: a warm process, replaced after a crash and after a deployment."""
 
     def __init__(
         self, world: World, name: str, region: str, entry: Entry, subscription: str | None = None
@@ -85,7 +85,7 @@ class Function:
         self._code = world.code
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any] | None:
-        """The function's answer; None where it crashed, raised, or was cut off."""
+        """Invoke the function and return its answer; None if it crashed, raised, or was cut off."""
         world = self.world
         if self._process is None or self._process.is_dead or self._code != world.code:
             self._start()
@@ -104,7 +104,7 @@ class Function:
         except SimulatedCrash:
             process.is_dead = True
             return None
-        except Exception as error:  # as Lambda, which tells a poller no more than that
+        except Exception as error:  # a poller of Lambda hears no more than that either
             process.tell(
                 history.Crashed, reason=f"{type(error).__name__}: {error}", raised=type(error).__name__
             )
@@ -132,7 +132,7 @@ class Function:
         )
 
     def _side_by_side(self, calls: Seq[Callable[[], None]]) -> None:
-        """Each call an actor of its own; they share the process, and its end."""
+        """Run each call as an actor of its own. They share the process, and die with it."""
         schedule, channel = self.world.schedule, f"calls of {self.name}"
         left, raised = len(calls), list[BaseException]()
 
@@ -140,7 +140,7 @@ class Function:
             nonlocal left
             try:
                 call()
-            except (Exception, SimulatedCrash) as error:  # told to whoever waits for them
+            except (Exception, SimulatedCrash) as error:  # raised again by the code that waits for the calls
                 raised.append(error)
             left -= 1
             schedule.wake(channel)
@@ -154,7 +154,7 @@ class Function:
 
 
 class Poller:
-    """What invokes one function, again and again. A lost Region's pollers stand still."""
+    """Invokes one function, again and again. The pollers of a lost Region stand still."""
 
     def __init__(self, function: Function) -> None:
         self.function = function
@@ -174,17 +174,17 @@ class Poller:
                 self.poll()
 
     def poll(self) -> None:
-        """One batch, or a rest until there may be one."""
+        """Pass one batch to the function, or wait until there may be one."""
         raise NotImplementedError
 
     def draws(self, fault: str) -> bool:
-        """Whether a fault of the poller happens here and now."""
+        """Tell if a fault of the poller happens now."""
         rate = self.world.rate(fault)
         return rate > 0 and self.random.random() < rate
 
 
 class RelayPoller(Poller):
-    """Of one shard of the log's stream: item by item in order, items in any order, batches again until they succeed."""
+    """Polls one shard of the log's stream: each item in order, items in any order, batches again until they succeed."""
 
     def __init__(self, world: World, region: str, shard: int) -> None:
         super().__init__(Function(world, f"relay {region} {shard}", region, relay.handle))
@@ -195,7 +195,7 @@ class RelayPoller(Poller):
     def poll(self) -> None:
         """See Poller."""
         world, schedule = self.world, self.world.schedule
-        # Every shard's reader sees the whole stream, and leaves to the others what is theirs.
+        # Every shard's reader sees the whole stream, and drops what belongs to the other shards.
         foreign = [change for change in self._reader.pending if not self._is_mine(change)]
         self._reader.confirm(foreign)
         if not self._reader.pending:
@@ -219,7 +219,7 @@ class RelayPoller(Poller):
 
 
 class QueuePoller(Poller):
-    """Of a subscription's FIFO queue: what the function does not fail is deleted, all else comes again in time."""
+    """Polls a subscription's FIFO queue: what the function does not fail is deleted, all else comes again later."""
 
     def __init__(self, world: World, region: str, subscription: str, number: int) -> None:
         name = f"deliver {subscription} {region} {number}"
@@ -252,7 +252,7 @@ class QueuePoller(Poller):
 
 
 class TimerPoller(Poller):
-    """Of a subscription's timers: in no order, and again where the function failed."""
+    """Polls a subscription's timers: in no order, and again if the function failed."""
 
     def __init__(self, world: World, region: str, subscription: str) -> None:
         super().__init__(Function(world, f"timer {subscription} {region}", region, timer.handle))
@@ -274,13 +274,13 @@ class TimerPoller(Poller):
         answer = self.function.invoke({"Records": [record]})
         failed = answer is None or answer["batchItemFailures"] or self.draws("bell_kept")
         if failed and received.receive_count < limits.TIMER_RECEIVES_MAX:
-            return  # it comes again; else it is in the dead-letter queue
+            return  # it comes again; after the last receive it is a dead letter
         with suppress(RefusedError):
             timers.delete(received.receipt_handle)
 
 
 def reconcile_in(world: World, region: str, *, full: bool = False) -> None:
-    """One pass of reconciliation in a Region."""
+    """Run one pass of reconciliation in a Region."""
     Function(world, f"reconcile {region} {world.schedule.steps}", region, reconcile.handle).invoke(
         {"full": full}
     )

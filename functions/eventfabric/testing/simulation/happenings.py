@@ -1,4 +1,4 @@
-"""What happens to a fabric while it works: Regions and links lost, clocks moved, code deployed, services in trouble.
+"""Happenings: Regions and links lost, clocks moved, code deployed, services in trouble, while a fabric works.
 
 A happening's `what` is the name of a function here, in mending.py, operators.py, spoiling.py or tampering.py.
 """
@@ -25,7 +25,7 @@ _EXPIRY: Final = "x"
 
 
 def begin(world: World, happening: Happening, number: int) -> None:
-    """Have it happen in its time; one that comes after the end of the faults does not."""
+    """Let a happening take place at its time, unless faults have ended by then."""
 
     def happen() -> None:
         world.schedule.pause(happening.after_seconds)
@@ -36,7 +36,7 @@ def begin(world: World, happening: Happening, number: int) -> None:
 
 
 def region_loss(world: World, happening: Happening) -> None:
-    """A Region is gone for a while."""
+    """Lose a Region for a while."""
     if world.lost:
         return
     tell(world, happening)
@@ -48,7 +48,7 @@ def region_loss(world: World, happening: Happening) -> None:
 
 
 def silence(world: World, happening: Happening) -> None:
-    """A Region's services give no reply for a while, whether they do what they are asked or not."""
+    """Let a Region's services give no reply for a while, whether they do what they are asked or not."""
     tell(world, happening)
     world.silent.add(happening.region)
     world.schedule.pause(happening.seconds)
@@ -57,7 +57,7 @@ def silence(world: World, happening: Happening) -> None:
 
 
 def cut(world: World, happening: Happening) -> None:
-    """Two Regions do not reach each other for a while."""
+    """Cut two Regions off from each other for a while."""
     tell(world, happening)
     world.cut(happening.region, happening.other)
     world.schedule.pause(happening.seconds)
@@ -66,13 +66,13 @@ def cut(world: World, happening: Happening) -> None:
 
 
 def clock(world: World, happening: Happening) -> None:
-    """The clocks of a Region's machines jump."""
+    """Let the clocks of a Region's machines jump."""
     tell(world, happening, f"{happening.number} ms")
     world.move_clock(happening.region, happening.number)
 
 
 def producer_clock(world: World, happening: Happening) -> None:
-    """The clocks of a Region's producers are hours off, and of nobody else; the next machines are right again."""
+    """Set the clocks of only a Region's producers hours off. Machines that start later are right again."""
     tell(world, happening, f"{happening.number - 1} h")
     for process in world.processes:
         if process.region == happening.region and process.name.startswith("producer"):
@@ -80,7 +80,7 @@ def producer_clock(world: World, happening: Happening) -> None:
 
 
 def outage(world: World, happening: Happening) -> None:
-    """What is downstream of a subscription is down for a while."""
+    """Take down for a while what is downstream of a subscription."""
     name = world.plan.subscriptions[happening.number % len(world.plan.subscriptions)].name
     tell(world, happening, name)
     world.down.add(name)
@@ -90,19 +90,19 @@ def outage(world: World, happening: Happening) -> None:
 
 
 def deploy(world: World, happening: Happening) -> None:
-    """New code: every function starts anew, its instances that run go on to their end."""
+    """Deploy new code: every function starts a new process; running instances go on to their end."""
     world.code += 1
     tell(world, happening, f"version {world.code}")
 
 
 def mend(world: World, happening: Happening) -> None:
-    """New code in which nothing fails that can be mended."""
+    """Deploy new code with which every event is handled, except those that fail permanently."""
     world.is_mended = True
     deploy(world, happening)
 
 
 def split(world: World, happening: Happening) -> None:
-    """The shards of a Region's stream split in two."""
+    """Split each shard of a Region's stream in two."""
     tell(world, happening)
     before = world.shards[happening.region]
     world.shards[happening.region] = 2 * before
@@ -111,13 +111,13 @@ def split(world: World, happening: Happening) -> None:
 
 
 def reconcile(world: World, happening: Happening) -> None:
-    """A pass of reconciliation."""
+    """Run a pass of reconciliation."""
     if happening.region not in world.lost:
         reconcile_in(world, happening.region, full=happening.number == 1)
 
 
 def throttled(world: World, happening: Happening) -> None:
-    """A table, or one partition of it, has no capacity for a while: many of its calls are refused."""
+    """Throttle a table, or one partition of it, for a while: many of its calls are refused."""
     stream, number = world.topology.stream(world.plan.stream), happening.number
     lane = f"{happening.region}/0.0"
     name, partition = [
@@ -136,7 +136,7 @@ def throttled(world: World, happening: Happening) -> None:
 
 
 def denied(world: World, happening: Happening) -> None:
-    """A role or a key is changed by mistake: calls are refused until somebody sees it, hours later."""
+    """Change a role or a key by mistake: calls are refused until somebody notices, hours later."""
     stream, number = world.topology.stream(world.plan.stream), happening.number
     ledger, every = (
         world.topology.ledger_of(stream.name).name,
@@ -159,17 +159,17 @@ def _tables(world: World) -> list[TableTopology]:
 
 
 def no_timers(world: World, happening: Happening) -> None:
-    """The timers' queues of a Region are out of reach for a while."""
+    """Make the timers' queues of a Region unreachable for a while."""
     _no_queues(world, happening, "timers")
 
 
 def no_doorbells(world: World, happening: Happening) -> None:
-    """The doorbells' queues of a Region are out of reach for a while."""
+    """Make the doorbells' queues of a Region unreachable for a while."""
     _no_queues(world, happening, "doorbells")
 
 
 def silent_queues(world: World, happening: Happening) -> None:
-    """The queues of a Region take what they are sent and give no reply for a while; its tables are well."""
+    """Let the queues of a Region accept messages without replying for a while. Its tables work."""
     _no_queues(world, happening, "replies")
 
 
@@ -181,7 +181,7 @@ def _no_queues(world: World, happening: Happening, queues: str) -> None:
 
 
 def settings(world: World, happening: Happening) -> None:
-    """Other settings of the subscriptions are deployed: how many tries at once, when a circuit opens, more attempts."""
+    """Deploy other settings of the subscriptions: immediate tries, attempts, and when a circuit opens."""
     plan, number = world.plan, happening.number
     changed = tuple(
         replace(
@@ -195,7 +195,7 @@ def settings(world: World, happening: Happening) -> None:
 
 
 def reorder(world: World, happening: Happening) -> None:
-    """Subscriptions give up the order of keys, or keep it from now on."""
+    """Deploy the other `order` for every subscription: give up the order of keys, or keep it from now on."""
     plan = world.plan
     changed = {"key": "none", "none": "key"}
     subscriptions = tuple(replace(one, order=changed[one.order]) for one in plan.subscriptions)
@@ -204,21 +204,21 @@ def reorder(world: World, happening: Happening) -> None:
 
 
 def passes(world: World, happening: Happening) -> None:
-    """Passes of reconciliation, as on their schedule."""
+    """Run passes of reconciliation, as often as they are scheduled."""
     while not world.healed:
         reconcile(world, happening)
         world.schedule.pause(_PASS_SECONDS)
 
 
 def expire(world: World, happening: Happening) -> None:
-    """Expiry removes what is past its time from a Region's tables, whoever wrote it, and this replicates."""
+    """Expire items of a Region's log that are past their time, whoever wrote them; this replicates."""
     table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
     table.expire(_EXPIRY, world.time.now_ms() // 1000)
     world.look("expiry")
 
 
 def days_apart(world: World, happening: Happening) -> None:
-    """A Region is cut off from another for the days in which nobody publishes."""
+    """Cut a Region off from another for days in which nobody publishes."""
     tell(world, happening)
     world.cut(happening.region, happening.other)
     days_pass(world, happening)
@@ -227,9 +227,9 @@ def days_apart(world: World, happening: Happening) -> None:
 
 
 def days_pass(world: World, happening: Happening) -> None:
-    """Nobody publishes for days; reconciliation runs as it does on its schedule, and expiry removes what is old.
+    """Let days pass in which nobody publishes; reconciliation runs on its schedule, and expiry removes what is old.
 
-    Its passes do not fail: of the many that a day has, enough succeed.
+    The passes do not fail: of the many that a day has, enough succeed.
     """
     tell(world, happening, f"{happening.number} days")
     for _ in range(_PASSES_A_DAY * happening.number):

@@ -1,6 +1,6 @@
-"""Owns the history of a simulation: what happened, in order, as plain data that checkers read and files keep.
+"""The history of a simulation: what happened, in order, as plain data that checkers read and files keep.
 
-What stands in tables is told from the tables' own changes, never from what a caller was answered.
+The contents of tables are taken from the tables' own changes, never from the answers that callers got.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=T
 
 
 class EventPlace(msgspec.Struct, frozen=True):
-    """One event, and where it stands."""
+    """One event, and its place in the log."""
 
     id: str
     key: str
@@ -35,7 +35,7 @@ class Asked(Entry, frozen=True, kw_only=True):
 
 
 class Acknowledged(Entry, frozen=True, kw_only=True):
-    """A producer has the receipt of an event."""
+    """A producer got the receipt of an event."""
 
     id: str
     lane: str
@@ -43,7 +43,7 @@ class Acknowledged(Entry, frozen=True, kw_only=True):
 
 
 class Unacknowledged(Entry, frozen=True, kw_only=True):
-    """A producer was told that events are not published, or (not `certain`) that nobody knows; or it crashed."""
+    """A producer was told that events are not published, or (not `certain`) that this is unknown; or it crashed."""
 
     ids: tuple[str, ...]
     certain: bool
@@ -51,7 +51,7 @@ class Unacknowledged(Entry, frozen=True, kw_only=True):
 
 
 class Appended(Entry, frozen=True, kw_only=True):
-    """A record stands in a Region's log from now on. `copied`: it came from another Region."""
+    """A record appeared in a Region's log. `copied`: it came from another Region."""
 
     region: str
     lane: str
@@ -64,13 +64,13 @@ class Appended(Entry, frozen=True, kw_only=True):
     note: str = ""
     copied: bool = False
     time: int = 0
-    """When it was appended, as a hybrid time."""
+    """Hybrid time of the append."""
     skipped: int = 0
-    """Of a skip: how many events are lost there."""
+    """Number of lost events, if the record is a skip."""
 
 
 class Removed(Entry, frozen=True, kw_only=True):
-    """A record is gone from a Region's log."""
+    """A record disappeared from a Region's log."""
 
     region: str
     lane: str
@@ -129,12 +129,12 @@ class ParkedStand(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str = ""
     attempting: bool = False
     rest: int = -1
-    """From which sequence on the log has what waits besides, up to the cursor; -1: nothing does."""
+    """Sequence from which further events wait that are not listed, up to the cursor; -1: there are none."""
     rest_key: str = ""
-    """The key of that."""
+    """Key of these further events."""
 
     def holds(self, sequence: int, key: str) -> bool:
-        """Whether an event of a key, which the cursor has passed, waits in it."""
+        """Tell if an event of a key waits in this parked key. The cursor must have passed the event."""
         return sequence in self.waiting or (key == self.rest_key and -1 < self.rest <= sequence)
 
 
@@ -162,7 +162,7 @@ class Settled(Entry, frozen=True, kw_only=True):
     action: str
     key: str = ""
     dropped: tuple[int, ...] = ()
-    """Sequences of the key that were discarded with it; and all of the key from `since` on and before `until`."""
+    """Sequences of the key that were discarded with it, besides all of the key in `since` <= sequence < `until`."""
     since: int = 0
     until: int = 0
 
@@ -178,14 +178,14 @@ class Decided(Entry, frozen=True, kw_only=True):
 
 
 class ProofBegan(Entry, frozen=True, kw_only=True):
-    """An operator begins to have a lane proven."""
+    """An operator started the proof of a lane."""
 
     region: str
     lane: str
 
 
 class Proved(Entry, frozen=True, kw_only=True):
-    """An operator was told what a proof of a lane up to a cursor comes to. `wrong`: the finding; empty: proven."""
+    """An operator got the result of a lane's proof up to a cursor. `wrong`: the finding; empty: proven."""
 
     region: str
     subscription: str
@@ -195,7 +195,7 @@ class Proved(Entry, frozen=True, kw_only=True):
 
 
 class CopyDecided(Entry, frozen=True, kw_only=True):
-    """Which copy of a noted batch is delivered is known in a Region, beside the lane where it may also stand.
+    """A Region learned which copy of a noted batch is delivered. It is noted beside the lane of the other copy.
 
     `copied`: another Region decided it.
     """
@@ -209,7 +209,7 @@ class CopyDecided(Entry, frozen=True, kw_only=True):
 
 
 class HandedOver(Entry, frozen=True, kw_only=True):
-    """A handover stands in a Region's ledger from now on (`copied`: it came from the Region that wrote it)."""
+    """A handover appeared in a Region's ledger. `copied`: it came from the Region that wrote it."""
 
     region: str
     subscription: str
@@ -230,7 +230,7 @@ class CircuitSwitched(Entry, frozen=True, kw_only=True):
 
 
 class EffectMade(Entry, frozen=True, kw_only=True):
-    """A handler's own row counts one more, committed with the cursor."""
+    """A handler incremented the counter in a row of its own, in the transaction that commits the cursor."""
 
     region: str
     subscription: str
@@ -239,7 +239,7 @@ class EffectMade(Entry, frozen=True, kw_only=True):
 
 
 class EffectCalled(Entry, frozen=True, kw_only=True):
-    """Somebody's handler did something outside the fabric, such as a call of AWS. `id`: of the event in its hands."""
+    """A project's handler did something outside the fabric, such as an AWS call. `id`: the event in its hands."""
 
     region: str
     subscription: str
@@ -248,7 +248,7 @@ class EffectCalled(Entry, frozen=True, kw_only=True):
 
 
 class Charged(Entry, frozen=True, kw_only=True):
-    """A handler made its effect outside, in a step that has this key."""
+    """A handler had its effect outside, in a step that has this key."""
 
     region: str
     subscription: str
@@ -257,7 +257,7 @@ class Charged(Entry, frozen=True, kw_only=True):
 
 
 class AttemptBegan(Entry, frozen=True, kw_only=True):
-    """Events are in the hands of a handler."""
+    """A handler was given events."""
 
     region: str
     subscription: str
@@ -268,7 +268,7 @@ class AttemptBegan(Entry, frozen=True, kw_only=True):
 
 
 class AttemptEnded(Entry, frozen=True, kw_only=True):
-    """The handler returned (error is empty), or raised. An attempt without an end is one that crashed."""
+    """A handler returned (`error` is empty) or raised. An attempt without this entry crashed."""
 
     region: str
     subscription: str
@@ -278,7 +278,7 @@ class AttemptEnded(Entry, frozen=True, kw_only=True):
 
 
 class RunEnded(Entry, frozen=True, kw_only=True):
-    """An invocation ended by itself: how many of its items come again."""
+    """An invocation ended by itself. `failed`: how many of its items come again."""
 
     function: str
     items: int
@@ -286,7 +286,7 @@ class RunEnded(Entry, frozen=True, kw_only=True):
 
 
 class Crashed(Entry, frozen=True, kw_only=True):
-    """A process is gone, or its function `raised` an error of that name."""
+    """A process died, or its function `raised` an error of that name."""
 
     reason: str
     raised: str = ""
@@ -300,7 +300,7 @@ class Called(Entry, frozen=True, kw_only=True):
 
 
 class Happened(Entry, frozen=True, kw_only=True):
-    """Something that the plan foresaw: a Region lost, a link cut, a clock moved, an operator's deed."""
+    """A planned happening took place: a Region lost, a link cut, a clock moved, an operator's action."""
 
     what: str
     about: str = ""
@@ -308,7 +308,7 @@ class Happened(Entry, frozen=True, kw_only=True):
 
 
 class Tampered(Entry, frozen=True, kw_only=True):
-    """Somebody changed what is stored, behind the fabric's back."""
+    """Somebody changed stored data behind the fabric's back."""
 
     what: str
     region: str
@@ -317,7 +317,7 @@ class Tampered(Entry, frozen=True, kw_only=True):
 
 
 class Backfilled(Entry, frozen=True, kw_only=True):
-    """A backfill into `region`, which began with the same actor's `backfill_begins`, ended."""
+    """A backfill into `region` ended. It had begun with the `backfill_begins` of the same actor."""
 
     region: str
     source: str
@@ -325,7 +325,7 @@ class Backfilled(Entry, frozen=True, kw_only=True):
 
 
 class Found(Entry, frozen=True, kw_only=True):
-    """A finding of reconciliation."""
+    """Reconciliation reported a finding."""
 
     region: str
     lane: str
@@ -337,7 +337,7 @@ class Found(Entry, frozen=True, kw_only=True):
 
 
 class Gauged(Entry, frozen=True, kw_only=True):
-    """A pass of reconciliation told a gauge of a subscription."""
+    """A pass of reconciliation reported a gauge of a subscription."""
 
     region: str
     subscription: str
@@ -350,7 +350,7 @@ class Healed(Entry, frozen=True, kw_only=True):
 
 
 class LaneEnd(msgspec.Struct, frozen=True):
-    """Where a lane of a Region's log ends, and how many records it holds."""
+    """The end of a lane in a Region's log, and the number of its records."""
 
     region: str
     lane: str
@@ -360,7 +360,7 @@ class LaneEnd(msgspec.Struct, frozen=True):
 
 
 class Ended(Entry, frozen=True, kw_only=True):
-    """The simulation is over. `quiet`: it came to rest; `waiting`: messages in queues and timers."""
+    """The simulation is over. `quiet`: it came to rest. `waiting`: number of messages in queues and timers."""
 
     steps: int
     quiet: bool
@@ -380,19 +380,19 @@ AnyEntry = (
 
 
 class History(msgspec.Struct):
-    """One run: what was planned, and what came of it. Entries are in the order in which they took effect."""
+    """One run: its plan, and what happened. Entries are in the order in which they took effect."""
 
     plan: Plan
     entries: list[AnyEntry]
 
     def encode(self) -> bytes:
-        """One line of JSON for the plan, then one an entry."""
+        """Return the plan as one line of JSON, then one line for each entry."""
         encode = msgspec.json.encode
         return b"\n".join([encode(self.plan), *(encode(entry) for entry in self.entries)]) + b"\n"
 
     @classmethod
     def decode(cls, text: bytes) -> "History":
-        """The history that `encode` wrote; msgspec.MsgspecError for anything else."""
+        """Return the history that `encode` wrote. msgspec.MsgspecError for anything else."""
         first, *rest = text.splitlines()
         kinds: Any = AnyEntry
         return cls(

@@ -1,9 +1,9 @@
-"""Owns a hunt: many seeds in several processes, each outcome yielded as it comes; none of them outlives the hunt.
+"""A hunt: tries many seeds in several processes, and yields each outcome as it comes. No process outlives the hunt.
 
-    hunt ── seed 17 ──> worker ── outcome ──> whoever iterates
+    hunt ── seed 17 ──> worker ── outcome ──> the caller
          <── idle ─────          a worker that dies or does not end in time is replaced, and its seed has failed
 
-An outcome depends on its seed alone, whatever the number of workers and whoever else runs; their order does.
+An outcome depends on its seed alone, not on the number of workers or on what else runs; the order of outcomes does.
 """
 
 import re
@@ -15,13 +15,13 @@ from eventfabric.testing.simulation.trial import Outcome
 from eventfabric.testing.simulation.worker import LostError, Worker, ready
 
 SEED_SECONDS_MAX: Final = 300.0
-"""After which a seed is given up: the longest take some seconds, and their number of steps is bounded."""
+"""Time after which a seed is given up. The longest take some seconds, and their number of steps is bounded."""
 _RANGE: Final = re.compile(r"([0-9]+)(?:(\.\.)([0-9]*))?")
 Try = Callable[[int], Outcome]
 
 
 def seed_range(text: str) -> tuple[int, int | None]:
-    """The first and last seed of "0..99", "17", or "5.." (None: no end); ValueError."""
+    """Parse "0..99", "17", or "5.." (None: no end) into the first and last seed. ValueError."""
     found = _RANGE.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is no range of seeds: 0..99, 17, or 5.. with --minutes")
@@ -42,9 +42,9 @@ def hunt(
     stop: Callable[[], bool] = lambda: False,
     seed_seconds_max: float = SEED_SECONDS_MAX,
 ) -> Generator[Outcome, None, None]:
-    """Yield what comes of each seed. `try_seed` must be importable by name, or a functools.partial of such.
+    """Yield the outcome of each seed. `try_seed` must be importable by name, or a functools.partial of such.
 
-    `stop` is asked before each seed: once it is true, those that run are waited for, and no other begins.
+    `stop` is called before each seed: once it returns True, no seed is begun, and those that run are awaited.
     """
     left = iter(seeds)
     running = dict[Worker, int]()
@@ -83,5 +83,5 @@ def _outcome(worker: Worker, seed: int, seed_seconds_max: float) -> Outcome:
 
 
 def lost_outcome(seed: int, lost: LostError) -> Outcome:
-    """What came of a seed whose process is no more."""
+    """Return the outcome of a seed whose process was lost."""
     return Outcome(seed, broke=lost.broke, error=f"it {lost.why}", ended=False)

@@ -1,4 +1,4 @@
-"""Keeps what fails: its plan, shrunk, with the history and the picture of that, in a folder a seed."""
+"""Keeps failures: the plan, shrunk, with its history and picture, in one folder for each seed."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
@@ -18,12 +18,12 @@ from eventfabric.testing.simulation.verdict import Result, Verdict
 
 Trial = Callable[[Plan], tuple[Outcome, History]]
 KEPT_MAX = 8
-"""Of one hunt: a defect that shows in every other seed is not kept a thousand times."""
+"""Most failures that one hunt keeps, since a defect may show in every other seed."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a seed. `verdicts` and `history`: of the kept plan. `runs`: in which it was shrunk, or 0."""
+    """Files kept of a seed. `verdicts`, `history`: those of the kept plan. `runs`: spent on shrinking, or 0."""
 
     seed: int
     folder: Path
@@ -36,22 +36,22 @@ class Kept:
 
     @property
     def plan(self) -> Path:
-        """The plan, which `--plan` replays."""
+        """Path of the plan, which `--plan` replays."""
         return self.folder / "plan.json"
 
     @property
     def shown(self) -> frozenset[str]:
-        """Names of what is wrong, as the kept plan shows it."""
+        """Names of the checkers that the kept plan fails."""
         return frozenset(one.checker for one in self.verdicts if one.result is Result.INVALID)
 
     @property
     def picture(self) -> Path:
-        """The picture of its history."""
+        """Path of the picture of its history."""
         return self.folder / "timeline.html"
 
 
 def chosen(failures: Seq[Outcome]) -> list[Outcome]:
-    """Failures that are worth keeping: one of each kind, then others, up to KEPT_MAX."""
+    """Return failures worth keeping: one of each kind, then others, up to KEPT_MAX."""
     in_order = sorted(failures, key=lambda one: one.seed)
     kinds = {one.signature: one for one in reversed(in_order)}
     first = sorted(kinds.values(), key=lambda one: one.seed)
@@ -59,7 +59,7 @@ def chosen(failures: Seq[Outcome]) -> list[Outcome]:
 
 
 def as_it_was(outcome: Outcome, plan: Plan, folder: Path) -> Kept:
-    """Write down the plan of what failed, and nothing else."""
+    """Write down the plan of a failure, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = Kept(outcome.seed, folder, size_before=plan.size, size=plan.size)
     kept.plan.write_bytes(text_of(plan))
@@ -78,14 +78,15 @@ def keep(
     wanted: frozenset[str] = frozenset(),
     stop: Callable[[], bool] = lambda: False,
 ) -> Kept:
-    """Shrink the plan of what failed, in so many runs and until `stop`, and write it down.
+    """Shrink the plan of a failure, in at most `runs_max` runs and until `stop`, and write it down.
 
-    `trial`: what comes of a plan. `wanted`: what the plan is to show in the end; default all that it does.
+    `trial`: runs a plan, and returns its outcome and history. `wanted`: the signature that the plan must show in the
+    end; default: all of its own.
     """
-    # First of all: whatever ends this process while it shrinks, the plan is there.
+    # Write the plan first, so that it is kept even if this process ends while shrinking.
     kept = as_it_was(outcome, plan, folder)
     if not outcome.ended:
-        # Tried again, it would take another process with it, or this one.
+        # Running it again could take this process, or another one, down with it.
         return kept
     shrunk = Shrunk(plan, 0, is_minimal=True)
     if shrinks:
@@ -93,7 +94,7 @@ def keep(
         def shows(other: Plan) -> bool:
             return (wanted or outcome.signature) <= trial(other)[0].signature
 
-        # Of handlers that decide by chance it may not show again.
+        # If handlers decide by chance, the failure may not show again.
         with suppress(NotShownError):
             shrunk = shrink(plan, shows, ways=ways, runs_max=runs_max, stop=stop)
     found, history = trial(shrunk.plan)
@@ -109,7 +110,7 @@ def keep(
 
 
 def write(outcome: Outcome, history: History, folder: Path) -> Kept:
-    """Write down a plan, what came of it, and its picture."""
+    """Write down a plan, its history and verdicts, and the picture."""
     folder.mkdir(parents=True, exist_ok=True)
     size = history.plan.size
     kept = Kept(outcome.seed, folder, outcome.verdicts, size, size, history=history)
@@ -120,5 +121,5 @@ def write(outcome: Outcome, history: History, folder: Path) -> Kept:
 
 
 def text_of(plan: Plan) -> bytes:
-    """A plan as JSON that people can read and change."""
+    """Return a plan as JSON that people can read and change."""
     return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"

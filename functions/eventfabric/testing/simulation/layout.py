@@ -1,4 +1,4 @@
-"""Owns where things stand in a picture of a history: a row an actor, a column an entry, idle time drawn together."""
+"""Layout of a history's picture: a row for each actor, a column for each entry, idle time compressed."""
 
 import re
 from itertools import pairwise
@@ -13,7 +13,7 @@ from eventfabric.testing.simulation.marks import label_of, symbol_of
 
 ROW_HEIGHT: Final = 28
 MARK_Y: Final = 18
-"""Of a row: above it there is room for a label."""
+"""Position of marks in a row; above it there is room for a label."""
 GROUP_HEIGHT: Final = 18
 SPAN_HEIGHT: Final = 16
 LABEL_CHARACTER: Final = 5.2
@@ -26,14 +26,14 @@ _MARGIN: Final = 16.0
 _LABEL_MAX: Final = 40
 _ROLES: Final = ("producer", "relay", "deliver", "timer", "reconcile", "replication")
 _NUMBERED: Final = ("producer", "relay", "deliver")
-"""Roles whose number tells one of several apart; others' only says when somebody began."""
+"""Roles whose number distinguishes actors. For other roles, it only says when the actor began."""
 _SPANS: Final = {
     "region_loss": "region_return", "cut": "join", "outage": "outage_end", "silence": "silence_end", "pause": "resume",
 }  # fmt: skip
 
 
 class Row(msgspec.Struct):
-    """An actor through all its processes. `y`: its upper edge."""
+    """One actor, through all its processes. `y`: its upper edge."""
 
     name: str
     region: str
@@ -41,7 +41,7 @@ class Row(msgspec.Struct):
 
 
 class Span(msgspec.Struct):
-    """Something that went on for a while."""
+    """Something that lasted for a while."""
 
     what: str
     text: str
@@ -52,7 +52,7 @@ class Span(msgspec.Struct):
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """An attempt. `entry`: with which it began; `outcome`: handled, raised, or crashed where it never ended."""
+    """An attempt. `entry`: number of its first entry. `outcome`: handled, raised, or crashed if it never ended."""
 
     row: Row
     begin: float
@@ -62,7 +62,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 class Layout:
-    """Of one history. `x`: each entry's column; `row_of`: each actor's row; `width` and `height`: of the whole."""
+    """The layout of one history. `x`: each entry's column; `row_of`: each actor's row; `width`, `height`: in all."""
 
     def __init__(self, of: History) -> None:
         self._of = of
@@ -79,7 +79,7 @@ class Layout:
         self.begins = self._begins()
 
     def _stack(self) -> float:
-        """Give every row its place: those of no Region first, then Region by Region."""
+        """Give every row its place: first those without a Region, then Region by Region. Return the height."""
         y, region = float(self.span_lanes * SPAN_HEIGHT), ""
         self.rows = list({id(row): row for row in self.row_of.values()}.values())
         self.rows.sort(key=lambda row: _standing(row, self._of.plan.regions))
@@ -93,7 +93,7 @@ class Layout:
         return y
 
     def _labels(self) -> dict[int, str]:
-        """The labels for which there is room, by entry."""
+        """Return the labels for which there is room, by entry."""
         free: dict[int, float] = {}
         found: dict[int, str] = {}
         for number, entry in enumerate(self._of.entries):
@@ -105,7 +105,7 @@ class Layout:
         return found
 
     def _begins(self) -> list[tuple[int, str]]:
-        """Where another process of an actor begins: its first entry, and its number."""
+        """Return where another process of an actor begins: its first entry, and its number."""
         last: dict[int, str] = {}
         found: list[tuple[int, str]] = []
         for number, entry in enumerate(self._of.entries):
@@ -117,7 +117,7 @@ class Layout:
 
 
 def _columns(entries: list[AnyEntry]) -> tuple[list[float], list[tuple[float, float]]]:
-    """Each entry's x, and the stretches in which nothing happened: in order, with little room for idle time."""
+    """Return each entry's x, in order, and the stretches without entries, for which there is only little room."""
     unit = next((width for most, width in _COLUMNS if len(entries) <= most), _COLUMN_MIN)
     x, columns, idle = _MARGIN, list[float](), list[tuple[float, float]]()
     for before, entry in pairwise([None, *entries]):
@@ -151,14 +151,14 @@ def _rows(of: History) -> dict[str, Row]:
 
 
 def _standing(row: Row, regions: tuple[str, ...]) -> tuple[int, int, str]:
-    """Rows of no Region come first, the world before all; then Region by Region, in the order of an event's way."""
+    """Return a row's sort key: the world, other rows without a Region, then Region by Region, as events travel."""
     region = regions.index(row.region) + 1 if row.region else 0
     role = row.name.partition(" ")[0]
     return region, _ROLES.index(role) if role in _ROLES else -1 if role == "world" else len(_ROLES), row.name
 
 
 def _spans(of: History, x: list[float]) -> list[Span]:
-    """What went on for a while: until its end is told, or all faults end. Those at the same time lie side by side."""
+    """Return what lasted for a while: until its end is noted, or all faults end. Simultaneous spans do not overlap."""
     open_: dict[tuple[str, str], Span] = {}
     found: list[Span] = []
     for number, entry in enumerate(of.entries):
@@ -194,7 +194,7 @@ def _lay(spans: list[Span]) -> None:
 
 
 def _bars(entries: list[AnyEntry], x: list[float], row_of: dict[str, Row]) -> list[Bar]:
-    """Every attempt with its end, which the same process tells; a process that died told none."""
+    """Return every attempt with its end, which the same process notes. A process that died notes none."""
     begun: dict[str, int] = {}
     last: dict[str, int] = {entry.actor: number for number, entry in enumerate(entries)}
     found: list[Bar] = []

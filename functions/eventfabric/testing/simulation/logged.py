@@ -1,4 +1,4 @@
-"""Owns what a history says of a fabric's log, and of whom its events are for."""
+"""The log as a history shows it, and the subscriptions for which its events are."""
 
 from functools import cached_property
 
@@ -10,7 +10,7 @@ from eventfabric.testing.simulation.plan import PlannedSubscription
 
 
 class Logged(msgspec.Struct, frozen=True):
-    """One event as the log of its origin holds it; `entry`: where the history tells of its append."""
+    """One event in the log of its origin. `entry`: number of the history's entry for its append."""
 
     id: str
     key: str
@@ -22,7 +22,7 @@ class Logged(msgspec.Struct, frozen=True):
 
 
 class Log:
-    """The log of a whole fabric, and the groups of Regions that hand out each lane of it."""
+    """The log of a whole fabric, and the groups of Regions that deliver its lanes."""
 
     def __init__(self, of: History) -> None:
         self.plan = of.plan
@@ -48,14 +48,14 @@ class Log:
         return {one.name: one for one in self.plan.subscriptions}
 
     def group(self, subscription: str, region: str) -> str:
-        """Name who hands out a lane together: the Regions among which it is handed over, or each by itself."""
+        """Return the group that delivers a lane: "" for the Regions that hand it over, else the Region itself."""
         return region if self.subscriptions[subscription].deliver == "everywhere" else ""
 
     def groups(self, subscription: str) -> list[str]:
-        """Every such group."""
+        """Return every such group."""
         return list(self.plan.regions) if self.subscriptions[subscription].deliver == "everywhere" else [""]
 
     def wants(self, subscription: str, one: Logged) -> bool:
-        """Tell whether a subscription is to be handed an event."""
+        """Tell if a subscription is to be handed an event."""
         types = self.subscriptions[subscription].types
         return not types or one.type in types

@@ -1,4 +1,4 @@
-"""Owns a simulated machine: it lives until it dies, others run while it waits, and its clock is its own."""
+"""A simulated machine: it lives until it dies, others run while it waits, and it has its own clock."""
 
 import asyncio
 import os
@@ -14,9 +14,9 @@ _BASE_LATENCY_SECONDS = 0.004
 
 
 class Machine:
-    """One machine of a Region. `is_dead`: it makes no effect any more, whatever its code still tries.
+    """One machine of a Region. `is_dead`: it has no effect any more, whatever its code still tries.
 
-    `environment`: what its code is to find in the environment, where that is not only the fabric's own.
+    `environment`: variables that its code must find, if it runs more than the fabric's own code.
     """
 
     def __init__(self, world: World, name: str, region: str) -> None:
@@ -33,18 +33,18 @@ class Machine:
         world.processes.append(self)
 
     def tell(self, kind: type[history.Entry], **about: object) -> None:
-        """Note what happened here."""
+        """Note in the history what happened here."""
         self.world.note(kind, self.name, **about)
 
     def die(self, reason: str) -> None:
-        """End the process where it stands: raises SimulatedCrash."""
+        """End the process at once: note it, and raise SimulatedCrash."""
         if not self.is_dead:
             self.is_dead = True
             self.tell(history.Crashed, reason=reason)
         raise SimulatedCrash(reason)
 
     def breathe(self, seconds: float) -> None:
-        """Let others run for so long. SimulatedCrash where the process did not survive that."""
+        """Let others run for `seconds`. SimulatedCrash if the process did not survive that."""
         if not self.is_dead and self.environment:
             self._pause_own_code(seconds)
         elif not self.is_dead:
@@ -55,7 +55,7 @@ class Machine:
             self.die("its time was up")
 
     def _pause_own_code(self, seconds: float) -> None:
-        """Others run in this thread meanwhile: somebody's own code finds its event loop and environment again."""
+        """Pause while others run in this thread, and restore the event loop and environment of the project's code."""
         loop = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
         try:
@@ -65,15 +65,15 @@ class Machine:
             os.environ.update(self.environment)
 
     def draws(self, fault: str) -> bool:
-        """Whether a fault happens here and now."""
+        """Tell if a fault happens now."""
         rate = self.world.rate(fault)
         return rate > 0 and self.random.random() < rate
 
     def latency_seconds(self) -> float:
-        """How long one call takes."""
+        """Draw the duration of one call."""
         return _BASE_LATENCY_SECONDS * (0.25 + self.random.expovariate(1.0)) * self.world.plan.slowness
 
     def tears(self) -> bool:
-        """Say whether reads see a transaction of this machine item by item now."""
+        """Tell if reads are to see this machine's next transaction item by item."""
         rate = self.world.rate("torn")
         return rate > 0 and self.torn.random() < rate

@@ -1,4 +1,4 @@
-"""Owns how each kind of entry is drawn and told in a picture of a history: its symbol, its short label, its text."""
+"""Marks in a history's picture: the symbol, short label and full text of each kind of entry."""
 
 from typing import Final
 
@@ -10,14 +10,14 @@ from eventfabric.testing.simulation.schedule import START_MS
 
 
 class Symbol(msgspec.Struct, frozen=True):
-    """A mark. `shape`: an SVG path about 0,0, of about 12 by 12; `tone`: the classes that colour it."""
+    """A mark. `shape`: an SVG path around 0,0, of about 12 by 12; `tone`: the classes that colour it."""
 
     name: str
     meaning: str
     shape: str
     tone: str
     is_slight: bool = False
-    """Whether it is one of many that matter little: it takes less room."""
+    """True for frequent marks of little importance; they take less room."""
 
 
 _SQUARE: Final = "M-4,-4H4V4H-4Z"
@@ -83,7 +83,7 @@ _PLAIN: Final[dict[type[history.Entry], str]] = {
 
 
 def symbol_of(entry: AnyEntry) -> Symbol:
-    """How an entry is drawn."""
+    """Return the symbol of an entry."""
     return SYMBOLS.get(_name(entry), SYMBOLS["other"])
 
 
@@ -116,7 +116,7 @@ def _name(entry: AnyEntry) -> str:
 
 
 def label_of(entry: AnyEntry) -> str:
-    """What is written beside a mark where there is room; empty where the mark is enough."""
+    """Return the text to write beside a mark if there is room; empty if the mark is enough."""
     match entry:
         case history.Asked():
             return " ".join(entry.ids)
@@ -147,7 +147,7 @@ def label_of(entry: AnyEntry) -> str:
 
 
 def text_of(entry: AnyEntry, number: int) -> str:
-    """An entry in full: a line for when and who, then one for each field that says something."""
+    """Return an entry in full: a line for its time and actor, then one for each field that says something."""
     about = msgspec.structs.asdict(entry)
     about.pop("at_ms"), about.pop("actor")
     head = f"{time_of(entry.at_ms)}  {type(entry).__name__}  by {entry.actor}  (entry {number})"
@@ -165,7 +165,7 @@ def _told(value: object) -> str:
 
 
 def time_of(at_ms: int) -> str:
-    """Time since the simulation began: seconds, and from a minute on minutes, hours and days too."""
+    """Return the time since the simulation began: in seconds, and from a minute on also in minutes, hours and days."""
     seconds, ms = divmod(at_ms - START_MS, 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,7 +1,7 @@
-"""A record of an origin's lane is lost, and an operator mends that: puts it back from a backup, or skips it.
+"""A record is lost in a lane of its origin, and an operator repairs that: restores it from a backup, or skips it.
 
-    number 0    put back            2    put back from a backup that is wrong at first, which is refused
-           1    skipped             3    put back behind a pass of reconciliation, which may have found it elsewhere
+    number 0    restored            2    restored from a backup that is wrong at first, which is refused
+           1    skipped             3    restored after a pass of reconciliation, which may have found it elsewhere
 
 A happening's `what` is the name of a function here.
 """
@@ -31,7 +31,7 @@ _TRY_SECONDS: Final = 45.0
 
 
 def lose_record(world: World, happening: Happening) -> None:
-    """Delete a record within one of the Region's own lanes; an operator hears of it later, and mends that."""
+    """Delete a record within one of the Region's own lanes; an operator hears of it later, and repairs it."""
     table = world.cloud.regions[happening.region].table(world.topology.stream(world.plan.stream).table.name)
     items = _within(table, happening.region)
     if not items:
@@ -45,7 +45,7 @@ def lose_record(world: World, happening: Happening) -> None:
     )  # fmt: skip
     table.apply(table.plan("Delete", {"Key": {PK: item[PK], SK: item[SK]}}))
     world.look("tamperer")
-    if happening.number != _SKIPPED:  # which is tried at once, while another Region may still have it
+    if happening.number != _SKIPPED:  # a skip is tried at once, while another Region may have the record
         world.schedule.pause(happening.seconds)
     if happening.number == _AFTER_A_PASS and happening.region not in world.lost:
         reconcile_in(world, happening.region, full=True)
@@ -56,7 +56,7 @@ def lose_record(world: World, happening: Happening) -> None:
 
 
 def _mend(world: World, happening: Happening, backup: "Backup", record: Record) -> bool:
-    """Try once; whether nothing is left to do."""
+    """Try once. Return True if nothing is left to do."""
     place, stream = (record.lane, record.sequence), world.plan.stream
     with operator(world, happening) as (_, operations):
         if happening.number == _SKIPPED:
@@ -75,14 +75,14 @@ def _mend(world: World, happening: Happening, backup: "Backup", record: Record) 
 
 
 def _stands(world: World, happening: Happening, record: Record) -> bool:
-    """Tell if something stands there again: what was put back, the skip, or what reconciliation found elsewhere."""
+    """Tell if something is there again: the restored record, the skip, or what reconciliation found elsewhere."""
     log = world.cloud.log(world.topology, world.plan.stream, happening.region)
     page = log.read(record.lane, record.sequence, records_max=1)
     return bool(page.records) and page.records[0].sequence == record.sequence
 
 
 class Backup:
-    """The log as it was, and all that was appended since."""
+    """The log as it was, with everything appended since."""
 
     def __init__(self, world: World, happening: Happening) -> None:
         self._log: MemoryLog = world.cloud.log(world.topology, world.plan.stream, happening.region)
@@ -92,7 +92,7 @@ class Backup:
         self._kept = [record_item.from_item(item) for item in table.items if is_record(item)]
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
-        """As `ports.Log.read`."""
+        """See ports.Log."""
         later = self._log.read(lane, start, records_max=records_max).records
         found = {
             one.sequence: one for one in (*later, *self._kept) if one.lane == lane and one.sequence >= start
@@ -101,14 +101,14 @@ class Backup:
 
 
 class WrongBackup:
-    """A backup in which one record is another, made to continue the one before it."""
+    """A backup in which one record is forged so that it continues the one before it."""
 
     def __init__(self, backup: Backup, record: Record) -> None:
         self._backup = backup
         self._record = record
 
     def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
-        """As `ports.Log.read`."""
+        """See ports.Log."""
         page = self._backup.read(lane, start, records_max=records_max, before=before)
         records: list[Record] = []
         for one in page.records:
@@ -120,7 +120,7 @@ class WrongBackup:
 
 
 def _within(table: MemoryTable, region: str) -> list[Item]:
-    """The records of a Region's own lanes that have others before and behind them."""
+    """Return the records of a Region's own lanes that have others before and after them."""
     lanes: dict[str, list[Item]] = {}
     for item in table.items:
         if is_record(item) and str(item[PK]["S"]).startswith(f"{region}/"):

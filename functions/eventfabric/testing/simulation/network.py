@@ -10,7 +10,7 @@ _LATE_SECONDS: Final = (5.0, 40.0, 200.0)
 
 
 class Courier:
-    """Takes the changes of one table from one Region to another. Tables are not equally late."""
+    """Takes the changes of one table from one Region to another. Some tables are later than others."""
 
     def __init__(self, world: World, link: Link) -> None:
         self._world = world
@@ -20,7 +20,7 @@ class Courier:
         self._is_late = world.rate("lag") > 0 and world.random.random() < 0.5
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to copy."""
         self._world.schedule.spawn(self._name, self._run)
 
     def _run(self) -> None:
@@ -32,7 +32,7 @@ class Courier:
                 world.schedule.wait(f"changes/{self._source}")
             else:
                 world.schedule.pause(self._lag_seconds())
-                # Some changes at a time: what stands behind them, in other items, may well be there before.
+                # Only some changes at a time: later changes of other items may arrive before earlier ones.
                 link.pass_on(world.random.randint(1, 8), world.random.randrange)
                 world.look(self._name)
 

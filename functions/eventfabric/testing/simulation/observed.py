@@ -1,4 +1,4 @@
-"""What is noted at a process's ports: when it read a lane's state, and what its handler was given."""
+"""Observed ports of a process: they note when it read a lane's state, and what its handler was given."""
 
 from collections.abc import Sequence as Seq
 from typing import Any
@@ -15,7 +15,7 @@ from eventfabric.testing.simulation.machine import Machine
 
 
 class ObservedLedger(MemoryLedger):
-    """A ledger whose reads of lanes are noted at the moment at which they take place."""
+    """A ledger that notes each read of a lane at the moment at which it takes place."""
 
     def __init__(self, process: Machine, region: str, requests: Requests) -> None:
         world = process.world
@@ -42,7 +42,7 @@ class ObservedLedger(MemoryLedger):
 
 
 class ObservedHandler:
-    """ports.Handler: notes what was handed out, and what became of it."""
+    """A ports.Handler that notes which events were handed out, and the outcome."""
 
     def __init__(self, inner: Handler, process: Machine) -> None:
         self._inner = inner
@@ -64,8 +64,8 @@ class ObservedHandler:
         process.tell(history.AttemptBegan, number=attempt.number, code=process.world.code, **about)
         try:
             writes = self._inner.attempt(events, attempt)
-        except Exception as error:  # whatever it raised is noted, and the fabric's to judge
-            process.breathe(0.0)  # a process that died in it does not hear of it
+        except Exception as error:  # any error is noted, and passed on to the fabric
+            process.breathe(0.0)  # if the process died in the attempt, it notes nothing more
             process.tell(history.AttemptEnded, error=type(error).__name__, **about)
             raise
         process.breathe(0.0)

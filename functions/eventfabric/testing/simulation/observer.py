@@ -1,4 +1,4 @@
-"""Turns the changes of tables into entries of the history: the truth, whatever callers were answered."""
+"""Turns the changes of tables into entries of the history: what is true, whatever callers were answered."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,19 +32,19 @@ from eventfabric.wire.keys import (
 from eventfabric.wire.payload_codec import unpack
 
 EFFECTS = "effects"
-"""The table in which handlers of exactly-once subscriptions count their effects: `id` is subscription/event."""
+"""Table in which handlers of exactly-once subscriptions count their effects. `id` is subscription/event."""
 FOREIGN = "foreign"
-"""An attribute by which what the fabric did not write is told apart; no decoder looks at it."""
+"""Attribute that marks what the fabric did not write. No decoder looks at it."""
 Told = tuple[type[history.Entry], dict[str, Any]]
 
 
 def is_foreign(item: Item | None) -> bool:
-    """Tell an item that somebody else put there, or changed."""
+    """Tell if somebody else put this item there, or changed it."""
     return item is not None and FOREIGN in item
 
 
 class Observer:
-    """Reads what is new in one table. `shared`: all Regions write it, so nothing in it is a copy."""
+    """Reads what is new in one table. `shared`: all Regions write the same table, so nothing in it is a copy."""
 
     def __init__(self, table: MemoryTable, kind: str, *, shared: bool) -> None:
         self.table = table
@@ -52,12 +52,12 @@ class Observer:
         self._shared = shared
         self._seen = 0
         self._own: dict[tuple[Any, ...], Item] = {}
-        """What the fabric wrote last where somebody else has written over it since."""
+        """The fabric's last version of each item that somebody else has overwritten since."""
         self.is_foreign_news = False
-        """Tells whether the last look saw something change that the fabric did not write, of which nothing is told."""
+        """Set by `news`: somebody else changed something, which is not reported."""
 
     def news(self) -> list[Told]:
-        """What changed since the last look, parked keys before the cursor that was written with them."""
+        """Return the changes since the last call, parked keys before the cursor that was written with them."""
         changes = self.table.stream.changes
         self.is_foreign_news = False
         if len(changes) == self._seen:
@@ -81,7 +81,7 @@ class Observer:
         return told
 
     def _own_part(self, change: Change) -> Change | None:
-        """The change from what the fabric wrote last to what it writes now; None where somebody else alone did it."""
+        """Return the change from the fabric's last version to its new one; None if only others changed the item."""
         if is_foreign(change.new):
             if change.old is not None and not is_foreign(change.old):
                 self._own[change.key] = change.old
@@ -102,7 +102,7 @@ class Observer:
             and change.old.get("d") == change.new.get("d")
             and change.old["c"] == change.new["c"]
         ):
-            return []  # its expiry was put off
+            return []  # only its expiry was postponed
         record = record_item.from_item(change.new)
         events = unpack(record)
         copied = not self._shared and region_of_log_item(change.keys) != change.region
@@ -125,7 +125,7 @@ class Observer:
         if is_owner(kind) and item is not None:
             owner = owner_item.from_item(item)
             if not owner.epoch:
-                return []  # a first delivery hands nothing over
+                return []  # a first owner takes over from nobody
             return [(
                 history.HandedOver,
                 {

@@ -1,4 +1,4 @@
-"""What operators do while a fabric works, with what people use: sdk.operations.
+"""Actions of operators while a fabric works, through the API that people use: sdk.operations.
 
 A happening's `what` is the name of a function here, or in happenings.py.
 """
@@ -22,21 +22,21 @@ from eventfabric.testing.simulation.process import Process
 from eventfabric.testing.simulation.world import World
 
 _DRAINED: Final = 3
-"""By a happening's number, from 0 to 3: a handover that waits for what the other Region still has."""
+"""Number of a happening (0 to 3) for which a handover first waits for the other Region to finish."""
 
 SET_ASIDE: Final = ("far_tail", "unreadable", "divergence")
-"""Findings of a lane with an item that may not be the lane's own."""
+"""Findings of lanes with an item that may not belong there."""
 
 
 def tell(world: World, happening: Happening, outcome: str = "done", *, what: str = "") -> None:
-    """Note that it happened, and with which outcome."""
+    """Note that the happening took place, and its outcome."""
     about = " ".join(part for part in (happening.region, happening.other) if part)
     world.note(history.Happened, "world", what=what or happening.what, about=about, outcome=outcome)
 
 
 @contextmanager
 def operator(world: World, happening: Happening) -> Iterator[tuple[Process, Operations]]:
-    """Somebody at work in a Region. What goes wrong ends it, and nothing more."""
+    """Provide a process and the operations for an operator in a Region. An error ends the operator's work only."""
     process = Process(world, f"{happening.what} {happening.region} {world.schedule.steps}", happening.region)
     try:
         yield process, Operations(world.topology, happening.region, process.ports)
@@ -45,7 +45,7 @@ def operator(world: World, happening: Happening) -> Iterator[tuple[Process, Oper
 
 
 def redrive(world: World, happening: Happening) -> None:
-    """An operator redrives every dead letter of a subscription."""
+    """Redrive every dead letter of a subscription."""
     with operator(world, happening) as (process, operations):
         dead = operations.dead_letters(_name(world, happening))
         letters = list(dead.find())
@@ -56,7 +56,7 @@ def redrive(world: World, happening: Happening) -> None:
 
 
 def discard(world: World, happening: Happening) -> None:
-    """An operator discards a subscription's first dead letter."""
+    """Discard a subscription's first dead letter."""
     with operator(world, happening) as (process, operations):
         dead = operations.dead_letters(_name(world, happening))
         letter = next(dead.find(), None)
@@ -67,7 +67,7 @@ def discard(world: World, happening: Happening) -> None:
 
 
 def discard_all(world: World, happening: Happening) -> None:
-    """An operator discards all that waits behind a subscription's first dead letter, too."""
+    """Discard a subscription's first dead letter together with everything that waits behind it."""
     with operator(world, happening) as (process, operations):
         dead = operations.dead_letters(_name(world, happening))
         letter = next(dead.find(), None)
@@ -78,7 +78,7 @@ def discard_all(world: World, happening: Happening) -> None:
 
 
 def decide_paused(world: World, happening: Happening) -> None:
-    """A Region gets its lanes back while it is paused, and somebody decides dead letters before it takes them over."""
+    """Give a Region its lanes back while it is paused, and decide about dead letters before it takes the lanes over."""
     failover(world, replace(happening, region=happening.other, other=happening.region, number=0))
     world.schedule.pause(happening.seconds / 4)
     names = range(len(world.plan.subscriptions))
@@ -96,7 +96,7 @@ def decide_paused(world: World, happening: Happening) -> None:
 
 
 def edit(world: World, happening: Happening) -> None:
-    """An operator redrives a subscription's first dead letter with another event in its place."""
+    """Redrive a subscription's first dead letter with another event in its place."""
     with operator(world, happening) as (process, operations):
         dead = operations.dead_letters(_name(world, happening))
         letter = next(dead.find(), None)
@@ -109,7 +109,7 @@ def edit(world: World, happening: Happening) -> None:
 
 
 def prove(world: World, happening: Happening) -> None:
-    """An operator has it proven what a subscription handled."""
+    """Prove what a subscription handled."""
     with operator(world, happening) as (process, operations):
         for prover in operations.provers(_name(world, happening)):
             for lane in prover.lanes:
@@ -131,19 +131,19 @@ def _decided(process: Process, letter: DeadLetter, action: str) -> None:
 
 
 def replay(world: World, happening: Happening) -> None:
-    """An operator replays a subscription from a sequence on."""
+    """Replay a subscription from a sequence on."""
     _replay(world, happening, Sequence(happening.number))
 
 
 def replay_from_start(world: World, happening: Happening) -> None:
-    """An operator replays a subscription whose cursors stand ahead of a table that was made anew."""
+    """Replay a subscription whose cursors are ahead of a table that was created anew."""
     _replay(world, happening, Sequence(0))
 
 
 def _replay(world: World, happening: Happening, start: Sequence) -> None:
     with operator(world, happening) as (process, operations):
         name = _name(world, happening)
-        # Noted before: what is handed out again from now on may be because of it.
+        # Noted first: whatever is handed out again from now on may be due to the replay.
         process.tell(history.Happened, what="replay_begins", about=f"{happening.region} {name}")
         one = operations.replay(name)
         plans = one.plan(AtSequence(start))
@@ -153,7 +153,7 @@ def _replay(world: World, happening: Happening, start: Sequence) -> None:
 
 
 def pause(world: World, happening: Happening) -> None:
-    """An operator pauses a subscription for a while."""
+    """Pause a subscription for a while."""
     name = _name(world, happening)
     with operator(world, happening) as (_, operations):
         operations.pause(name, "simulated")
@@ -165,7 +165,7 @@ def pause(world: World, happening: Happening) -> None:
 
 
 def failover(world: World, happening: Happening) -> None:
-    """A Region takes over what another delivers; drained now and then, where the other answers."""
+    """Take over what another Region delivers. Sometimes drain first, if the other Region answers."""
     with operator(world, happening) as (process, operations):
         tell(world, happening, "begins")
         one = operations.failover(happening.other)
@@ -179,7 +179,7 @@ def failover(world: World, happening: Happening) -> None:
 
 
 def failback(world: World, happening: Happening) -> None:
-    """A Region takes back what is its own."""
+    """Take back what is a Region's own."""
     with operator(world, happening) as (_, operations):
         tell(world, happening, "begins")
         for one in operations.failback():
@@ -188,7 +188,7 @@ def failback(world: World, happening: Happening) -> None:
 
 
 def backfill(world: World, happening: Happening) -> None:
-    """An operator copies what a Region's log lacks from another's."""
+    """Copy what a Region's log lacks from another Region's."""
     if world.plan.durability != "replicated":
         return
     with operator(world, happening) as (process, operations):
@@ -203,7 +203,7 @@ def backfill(world: World, happening: Happening) -> None:
 
 
 def quarantine(world: World, happening: Happening) -> None:
-    """An operator sets aside whatever reconciliation reports of the Region's own lanes, as far as that is allowed."""
+    """Set aside, as far as allowed, every item that reconciliation reports of the Region's own lanes."""
     reported = {
         (found.lane, found.sequence): None
         for found in world.entries

@@ -1,7 +1,7 @@
-"""Owns how a plan gets plainer: the parts that can be left out of it, and the values that can be made ordinary.
+"""Ways to simplify a plan: the parts that can be left out, and the values that can be made ordinary.
 
-Every way keeps a plan that can be run: lanes stay powers of two, names that are gone are named nowhere, and no
-durability asks for more Regions than there are.
+Every way yields a plan that can run: the number of lanes stays a power of two, removed names are used nowhere, and no
+durability needs more Regions than there are.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,11 +27,11 @@ _ORDINARY: Final[dict[str, Any]] = {
     "shards": 1, "lanes": 1, "slowness": 1.0, "failover": False, "retention_days": 0, "express": False,
     "clones": False,
 }  # fmt: skip
-"""A plan's own values at their plainest."""
+"""Plainest values of a plan's own fields."""
 
 
 class Part:
-    """Things of a plan, in an order. `without`: the plan without some of them, or None where it needs them."""
+    """A part of a plan: things in an order. `without`: returns the plan without some of them; None: it needs them."""
 
     def __init__(self, count: Callable[[Plan], int], without: Callable[[Plan, range], Plan | None]) -> None:
         self.count = count
@@ -40,14 +40,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Ways:
-    """The ways in which plans of a kind get plainer. `parts`: what can be left out, the largest first."""
+    """The ways to simplify plans of a kind. `parts`: what can be left out, largest first."""
 
     parts: tuple[Part, ...]
     plainer: Callable[[Plan], Iterator[Plan]]
 
 
 def plainer(plan: Plan) -> Iterator[Plan]:
-    """Plans in which one thing is more ordinary."""
+    """Yield plans in which one thing is more ordinary."""
     for name, value in _ORDINARY.items():
         if getattr(plan, name) != value:
             yield replace(plan, **{name: value})
@@ -79,7 +79,7 @@ def _plainer_subscription(one: PlannedSubscription) -> Iterator[PlannedSubscript
 
 
 def plainer_conducts(plan: Plan) -> Iterator[Plan]:
-    """Plans in which an event goes wrong less often."""
+    """Yield plans in which one event goes wrong less often."""
     for number, event in enumerate(_events(plan)):
         for conduct in _plainer_conduct(event.conduct):
             yield _mapped(plan, {number: replace(event, conduct=conduct)})
@@ -152,7 +152,7 @@ def _without_subscriptions(plan: Plan, gone: range) -> Plan | None:
 
 
 def _without_producers(plan: Plan, gone: range) -> Plan | None:
-    """Their calls are another's."""
+    """Leave out producers, and give their calls to the first one left."""
     left = _cut(plan.producers, gone)
     if not left:
         return None
@@ -182,7 +182,7 @@ def _events(plan: Plan) -> list[PlannedEvent]:
 
 
 def _mapped(plan: Plan, changed: dict[int, PlannedEvent] | dict[int, None]) -> Plan:
-    """The plan with other events in the place of some, by their number in the plan; None: with none there."""
+    """Replace some events of the plan, by their number in it; None: leave the event out."""
     numbers, publishes = count(), list[Publish]()
     for publish in plan.publishes:
         events = [changed.get(next(numbers), event) for event in publish.events]
@@ -219,4 +219,4 @@ PRODUCERS: Final = Part(lambda plan: len(plan.producers), _without_producers)
 ALL: Final = Ways(
     (HAPPENINGS, PUBLISHES, RATES, SUBSCRIPTIONS, REGIONS, EVENTS, CONDUCTS, PRODUCERS), plainer
 )
-"""Of a plan that decides everything, the fabric too."""
+"""For plans that decide everything, including the fabric itself."""

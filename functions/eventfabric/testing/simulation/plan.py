@@ -1,4 +1,4 @@
-"""Owns the plan of a simulation: everything that a seed decides before it begins, as plain data that can be shrunk."""
+"""The plan of a simulation: everything that a seed decides before it begins, as plain data that can be shrunk."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import msgspec
 
 
 class Conduct(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What handlers do with one event, until the code is mended: of each attempt that is made of it.
+    """Behaviour of handlers with one event, until the code is mended, over all attempts at the event.
 
-    `crashes` times the process dies, `hangs` times nothing comes back in time, `fails` times it raises; then, with
-    `permanent`, it raises what no attempt can mend.
+    The first `crashes` attempts kill the process, the next `hangs` do not return in time, the next `fails` raise. With
+    `permanent`, all later attempts raise an error that no attempt can mend.
     """
 
     crashes: int = 0
@@ -19,7 +19,7 @@ class Conduct(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_fine(self) -> bool:
-        """Whether the first attempt handles it."""
+        """Tell if the first attempt handles the event."""
         return self == FINE
 
 
@@ -60,7 +60,7 @@ class Happening(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A subscription, by what matters of its definition. `steps`: its handler makes an effect outside, in a step."""
+    """The relevant parts of a subscription's definition. `steps`: its handler has an effect outside, in a step."""
 
     name: str
     guarantee: str = "at_least_once"
@@ -81,10 +81,10 @@ class PlannedSubscription(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is simulated. `producers`: the Region of each; `failover`: whether they go to other Regions.
+    """A plan of one simulation. `producers`: the Region of each. `failover`: producers may turn to other Regions.
 
-    `clones`: all processes of a Region's producers are copies of one, and draw the same random numbers. `bounds`: those
-    of limits.py that are smaller than they are, so that a few events come to them.
+    `clones`: all processes of a Region's producers are copies of one process, and draw the same random numbers.
+    `bounds`: values of limits.py that are smaller than usual, so that a few events reach them.
     """
 
     seed: int
@@ -107,7 +107,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     bounds: dict[str, int] = {}
 
     def rate(self, fault: str) -> float:
-        """How often a fault happens, as a share of what it can hit."""
+        """Return how often a fault happens, as a share of the calls that it can hit."""
         return self.rates.get(fault, 0.0)
 
     @property
@@ -117,7 +117,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def size(self) -> int:
-        """How much there is in it; of two plans that show the same, the smaller one is kept."""
+        """Size of the plan. Of two plans that show the same failure, the smaller one is kept."""
         events = sum(len(publish.events) + 1 for publish in self.publishes)
         consumers = sum(one.consumers + 2 for one in self.subscriptions)
         return (

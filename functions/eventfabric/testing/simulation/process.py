@@ -1,4 +1,4 @@
-"""Owns a process: the ports of a machine, on which every call is a turn of the schedule and may fail by the seed."""
+"""A process: a machine with ports, on which every call is a turn of the schedule and may fail as the seed decides."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
@@ -18,7 +18,7 @@ from eventfabric.wire.doorbell import Doorbell
 
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 1.0
-"""How long a call waits for a reply that does not come."""
+"""Time that a call waits for a reply that does not come."""
 _TORN_SECONDS: Final = (0.01, 0.8)
 _SLOW_SECONDS: Final = (0.5, 90.0)
 _STALL_SECONDS: Final = (600.0, 1500.0)
@@ -31,7 +31,7 @@ _FAULTS: Final = (
 
 
 class Process(Machine):
-    """A machine of a Region that runs code of the fabric, by these ports."""
+    """A machine that runs code of the fabric, on the ports of its Region."""
 
     def __init__(self, world: World, name: str, region: str) -> None:
         super().__init__(world, name, region)
@@ -58,7 +58,7 @@ class Process(Machine):
 
 
 class Calls(Faults):
-    """The calls of one process to one Region."""
+    """Calls of one process to one Region."""
 
     def __init__(self, process: Process, region: str) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Calls(Faults):
         self._region = region
 
     def call(self, name: str, effect: Callable[[], T]) -> T:
-        """Take a turn, then make the call, or fail it."""
+        """Wait for a turn, then make the call, or fail it."""
         process, world = self._process, self._process.world
         process.breathe(process.latency_seconds())
         fault = self._drawn(name)
@@ -88,7 +88,7 @@ class Calls(Faults):
                 process.tell(history.Called, call=name, fault="late reply")
                 process.breathe(process.random.uniform(*_SLOW_SECONDS))
             return result
-        with suppress(Exception):  # a refusal is a reply, and nobody hears it either
+        with suppress(Exception):  # even a refusal is lost: the caller hears no reply at all
             effect()
         world.look(process.name)
         if fault is Fault.CRASH_AFTER:
@@ -101,7 +101,7 @@ class Calls(Faults):
         if process.draws("slow"):
             process.breathe(process.random.uniform(*_SLOW_SECONDS))
         if process.draws("stall"):
-            # The machine stands still for longer than anybody waits for it, and then goes on.
+            # The machine freezes for longer than anybody waits for it, and then goes on.
             process.is_stalled = True
             process.tell(history.Called, call="", fault="stall")
             process.breathe(process.random.uniform(*_STALL_SECONDS))
@@ -116,7 +116,7 @@ class Calls(Faults):
 
 
 class _Resent(Faults):
-    """Requests below a call, which an adapter sends again by itself."""
+    """Requests within a call, which an adapter sends again by itself."""
 
     def __init__(self, process: Process, region: str) -> None:
         super().__init__()
@@ -129,14 +129,14 @@ class _Resent(Faults):
             return self._torn(effect) if name == "transact" else effect()
         process.tell(history.Called, call=name, fault="resend")
         if process.random.random() < 0.5:
-            with suppress(Exception):  # nobody hears of a refusal either
+            with suppress(Exception):  # even a refusal is lost
                 effect()
             world.look(process.name)
         process.breathe(process.latency_seconds())
         raise OutcomeUnknownError(name, "simulated: no reply to a request")
 
     def _torn(self, effect: Callable[[], T]) -> T:
-        """Make a transaction of which others see a part first, if the seed says so."""
+        """Make a transaction; if the seed decides so, others see only a part of it at first."""
         process, world = self._process, self._process.world
         if not process.tears():
             return effect()
@@ -148,7 +148,7 @@ class _Resent(Faults):
             return some
 
         def meanwhile() -> None:
-            world.look(process.name)  # before whoever reads next would be taken for the writer
+            world.look(process.name)  # note it now, or the next reader would count as its writer
             process.breathe(process.torn.uniform(*_TORN_SECONDS))
 
         region.tear = Tear(hides, meanwhile)
@@ -159,7 +159,7 @@ class _Resent(Faults):
 
 
 class SimulatedDoorbells:
-    """Doorbells that get lost after they were accepted, or come late; whoever waits for them is woken."""
+    """Doorbells that get lost after they were accepted, or arrive late. They wake the pollers that wait for them."""
 
     def __init__(self, process: Process, inner: Doorbells, region: str) -> None:
         self._process = process
@@ -187,7 +187,7 @@ class SimulatedDoorbells:
             return kept
         try:
             return self._inner.ring(subscription, kept)
-        finally:  # also where nobody hears that it was sent
+        finally:  # also if the sender hears no reply
             process.world.schedule.wake(f"queue/{self._region}/{subscription}")
 
     def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:

@@ -1,4 +1,4 @@
-"""Producers in the simulation: they publish through the SDK, and note what they were told of each event."""
+"""Producers in the simulation: they publish through the SDK, and note what they were told about each event."""
 
 from collections.abc import Iterable
 from itertools import count
@@ -25,7 +25,7 @@ _TIMEOUT_SECONDS = 20.0
 
 
 class Producer:
-    """One producer of a Region, with its calls in the order of their time; a crash loses the call, not the rest."""
+    """One producer of a Region, which makes its calls in the order of time. A crash loses one call, not the rest."""
 
     def __init__(self, world: World, number: int) -> None:
         self._world = world
@@ -57,7 +57,7 @@ class Producer:
 
     def _process(self) -> tuple[Process, Fabric]:
         world = self._world
-        # A copy goes on with the random numbers of the process that it is a copy of.
+        # A clone goes on with the random numbers of the process that it is a copy of.
         copied = SeededEntropy(crc32(f"{world.plan.seed} {self._region}".encode()))
         process = Process(world, f"{self._name}#{next(self._numbers)}", self._region)
         others = [name for name in world.plan.regions if name != self._region] if world.plan.failover else []
@@ -128,7 +128,7 @@ class Producer:
                 first = publish()
             except IndeterminateTransactionError:
                 continue
-            # Somebody who forgot that it is published publishes it again: it is the same event.
+            # A producer that forgot that the event is published publishes it again: it is the same event.
             return publish() if self._world.random.random() < 0.3 else first
         return publish()
 

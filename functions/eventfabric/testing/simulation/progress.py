@@ -1,4 +1,4 @@
-"""Says how far a hunt is, on standard error: a bar on a terminal, else a line now and then."""
+"""Shows the progress of a hunt on standard error: a bar on a terminal, else a line now and then."""
 
 import sys
 import time
@@ -16,18 +16,18 @@ LINE_SECONDS = 15.0
 
 
 class Progress(Protocol):
-    """Whoever says how far it is."""
+    """A display of progress."""
 
     def step(self, outcome: Outcome) -> None:
-        """A seed is done."""
+        """Count a seed that is done."""
 
     def say(self, text: str) -> None:
-        """Something else."""
+        """Show any other text."""
 
 
 @contextmanager
 def progress(seeds: int | None, *, jobs: int, profile: str) -> Iterator[Progress]:
-    """For as long as it lasts."""
+    """Provide a display of progress while the block runs."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         wanted = "until time is up" if seeds is None else f"seeds: {seeds}"
@@ -52,7 +52,7 @@ class _Count:
         self.failures = 0
 
     def add(self, outcome: Outcome) -> str | None:
-        """The line that tells of a failure."""
+        """Count an outcome. Return the line that reports its failure, if it failed."""
         self.seeds += 1
         if not outcome.signature:
             return None

@@ -1,4 +1,4 @@
-"""Runs one plan: a phase in which everything may fail, then one in which nothing does and everything must drain."""
+"""Runs one plan: first a phase in which everything may fail, then one in which nothing does and all must drain."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,22 +20,22 @@ from eventfabric.testing.simulation.subscribers import handler_for
 from eventfabric.testing.simulation.world import World
 
 STEPS_MAX: Final = 240_000
-"""Turns of the phase with faults."""
+"""Most turns of the phase with faults."""
 DRAIN_STEPS_MAX: Final = 120_000
-"""Turns in which everything must have drained once nothing fails any more."""
+"""Most turns in which everything must drain once nothing fails any more."""
 _ROUND_SECONDS: Final = limits.UNRUNG_SECONDS + 100
 _ROUNDS_MIN: Final = 2
 _ROUNDS_MAX: Final = 12
-"""Passes of reconciliation: enough for a replica to be found stalled twice, and for what follows from that."""
+"""Most passes of reconciliation: enough to find a replica stalled twice, and to follow that up."""
 
 
 def simulate(plan: Plan) -> History:
-    """What comes of a plan; the same plan gives the same history, byte for byte."""
+    """Simulate a plan, and return its history. The same plan gives the same history, byte for byte."""
     return simulate_in(World(plan, handlers=handler_for))
 
 
 def simulate_in(world: World) -> History:
-    """What comes of the plan of a world that is new."""
+    """Simulate the plan of a new world, and return its history."""
     with exits.apart(), _bounded(world.plan.bounds):
         try:
             quiet, why = _run(world)
@@ -49,7 +49,7 @@ def simulate_in(world: World) -> History:
 
 
 def _replay_ahead(world: World, entries: Iterable[history.AnyEntry]) -> bool:
-    """Have operators replay what stands ahead of a table that was made anew; False where nothing does."""
+    """Let operators replay subscriptions ahead of a table that was created anew. Return True if there are any."""
     if not any(one.what == "made_anew" for one in world.plan.happenings):
         return False
     names = [one.name for one in world.plan.subscriptions]
@@ -66,7 +66,7 @@ def _replay_ahead(world: World, entries: Iterable[history.AnyEntry]) -> bool:
 
 @contextmanager
 def _bounded(bounds: Mapping[str, int]) -> Iterator[None]:
-    """Have some of the library's bounds be smaller for a while; ValueError for what is no bound."""
+    """Lower some of the library's bounds for a while. ValueError for a name that is no bound."""
     before = {name: getattr(limits, name, None) for name in bounds}
     for name, bound in bounds.items():
         if not isinstance(before[name], int):
@@ -96,7 +96,7 @@ def _run(world: World) -> tuple[bool, str]:
             before = len(world.entries)
             world.schedule.now_us += _ROUND_SECONDS * 1_000_000
             for region in world.plan.regions:
-                # The first one verifies all anew, what was verified before somebody changed it, too.
+                # The first pass verifies everything anew, even what was verified before somebody changed it.
                 world.schedule.spawn(f"reconcile {region}", reconcile_in, world, region, full=number == 0)
             world.schedule.run(steps_max=DRAIN_STEPS_MAX)
             if _set_aside(world, world.entries[before:]) | _replay_ahead(world, world.entries[before:]):
@@ -109,13 +109,13 @@ def _run(world: World) -> tuple[bool, str]:
 
 
 def _is_mending(entries: Iterable[history.AnyEntry]) -> bool:
-    """Whether a pass found what a later one mends, or mended something."""
+    """Tell if a pass repaired something, or found something that a later one repairs."""
     lasting = ("dead", "divergence", "expires_soon", "expired_unread", "stale_owner")
     return any(isinstance(one, history.Found) and one.finding not in lasting for one in entries)
 
 
 def _set_aside(world: World, entries: Iterable[history.AnyEntry]) -> bool:
-    """Have operators set aside what a pass reported of their Regions' own lanes; False where it reported nothing."""
+    """Let operators set aside items that a pass reported in their Regions' own lanes. Return True if it did."""
     regions = {
         one.region
         for one in entries
@@ -148,7 +148,7 @@ def _start(world: World) -> None:
 
 
 def _heal(world: World) -> None:
-    """Nothing fails from now on: Regions are back, links joined, handlers mended, what was paused goes on."""
+    """End all faults: Regions are back, links joined, handlers mended, and what was paused goes on."""
     world.healed = world.is_mended = True
     world.down.clear()
     world.silent.clear()
@@ -166,7 +166,7 @@ def _heal(world: World) -> None:
 
 
 def _redrive(world: World) -> None:
-    """Every dead letter once more, now that nothing fails but by itself."""
+    """Redrive every dead letter once more, now that nothing fails by the simulation's doing."""
     for region in world.plan.regions:
         for number in range(len(world.plan.subscriptions)):
             again = Happening(0.0, "redrive", region, number=number)

@@ -1,7 +1,7 @@
-"""Owns simulated time and who runs: actors are greenlets that pause, wait and are woken; one seed, one schedule.
+"""Simulated time and turns: actors are greenlets that pause, wait and are woken. One seed gives one schedule.
 
     pause(0.2) ── go on 0.2 s later ────────────────┐
-    wait("queue", until 30 s) ── woken, or 30 s ────┴──> the actor that is due next runs, ties by lot
+    wait("queue", until 30 s) ── woken, or 30 s ────┴──> the actor that is due next runs, ties are drawn
 
 Knows nothing of fabrics. Time stands still while an actor runs, and jumps to whatever is due next.
 """
@@ -34,7 +34,7 @@ class StepsExceededError(Exception):
 
 
 class Schedule:
-    """Runs actors one at a time. `now_us`: simulated microseconds since 1970; `steps`: turns that were taken."""
+    """Runs actors one at a time. `now_us`: simulated microseconds since 1970. `steps`: turns taken so far."""
 
     def __init__(self, random: Random) -> None:
         self.now_us = START_MS * 1000
@@ -49,18 +49,18 @@ class Schedule:
 
     @property
     def current(self) -> Actor:
-        """The actor that runs."""
+        """The actor that is running."""
         return self._actors[getcurrent()]
 
     def spawn(self, name: str, run: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Actor:
-        """A new actor, which begins as soon as it may. What it raises ends the whole simulation."""
+        """Make a new actor, which begins as soon as possible. An exception in it ends the whole simulation."""
 
         def body() -> None:
             try:
                 run(*args, **kwargs)
             except GreenletExit:
                 return
-            except BaseException as error:  # an actor's own fault; said where the simulation was started
+            except BaseException as error:  # an error of the actor itself, raised again by `run`
                 self._failure = error
             finally:
                 self._actors.pop(actor.let, None)
@@ -71,12 +71,12 @@ class Schedule:
         return actor
 
     def pause(self, seconds: float) -> None:
-        """Go on so many seconds later."""
+        """Let others run, and go on `seconds` later."""
         self._push(self.current, seconds)
         self._hub.switch()
 
     def wait(self, channel: str, *, until_us: int | None = None) -> None:
-        """Go on when somebody wakes the channel, or at a time."""
+        """Let others run, and go on when the channel is woken, or at a time."""
         actor = self.current
         self._waiting[channel][actor] = None
         if until_us is not None:
@@ -87,7 +87,7 @@ class Schedule:
         self._waiting[channel].pop(actor, None)
 
     def wake(self, channel: str, *, after_seconds: float = 0.0) -> None:
-        """Have all who wait on a channel go on."""
+        """Let all who wait on a channel go on."""
         waiting = self._waiting.get(channel)
         if waiting:
             self._waiting[channel] = {}
@@ -95,12 +95,12 @@ class Schedule:
                 self._push(actor, after_seconds)
 
     def run(self, *, until_us: int | None = None, steps_max: int) -> None:
-        """Let actors run until nothing is due (before a time). StepsExceededError; whatever an actor raised."""
+        """Run actors until none is due (before `until_us`). StepsExceededError, and any exception of an actor."""
         steps_end = self.steps + steps_max
         while self._due and (until_us is None or self._due[0][0] <= until_us):
             at_us, _, _, actor, turn = heappop(self._due)
             if turn != actor.turn or actor.let.dead:
-                continue  # it was woken, or ended, before
+                continue  # it was woken before, or has ended
             if self.steps >= steps_end:
                 raise StepsExceededError(f"{steps_max} steps, and {actor.name} is still to go on")
             self.now_us = max(self.now_us, at_us)
@@ -112,7 +112,7 @@ class Schedule:
             self.now_us = max(self.now_us, until_us)
 
     def close(self) -> None:
-        """End all actors where they stand."""
+        """End all actors where they are."""
         for actor in list(self._actors.values()):
             while not actor.let.dead:
                 actor.let.throw(GreenletExit)
@@ -132,11 +132,11 @@ class SimulatedTime:
         self._schedule = schedule
 
     def now_ms(self) -> int:
-        """Simulated milliseconds since 1970."""
+        """Return simulated milliseconds since 1970."""
         return self._schedule.now_us // 1000
 
     def steady_ms(self) -> int:
-        """The same: nobody sets it."""
+        """Return simulated milliseconds since 1970, which nobody sets."""
         return self._schedule.now_us // 1000
 
     def sleep(self, seconds: float) -> None:
@@ -145,18 +145,18 @@ class SimulatedTime:
 
 
 class ProcessClock:
-    """ports.Clock of one machine: `skew_ms` ahead of the simulation's time, and moved now and then."""
+    """A ports.Clock of one machine: `skew_ms` ahead of simulated time, and sometimes moved."""
 
     def __init__(self, schedule: Schedule, skew_ms: int) -> None:
         self.skew_ms = skew_ms
         self._schedule = schedule
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970, as this machine takes them to be."""
+        """Return milliseconds since 1970 by this machine's clock."""
         return self._schedule.now_us // 1000 + self.skew_ms
 
     def steady_ms(self) -> int:
-        """Simulated milliseconds: nobody sets this one."""
+        """Return simulated milliseconds, which nobody sets."""
         return self._schedule.now_us // 1000
 
     def sleep(self, seconds: float) -> None:

@@ -1,8 +1,9 @@
-"""Shrinks a plan that shows something to a smaller one that still shows it: delta debugging, greedy, to a fixpoint.
+"""Shrinks a plan that shows a failure to a smaller one that still shows it: delta debugging, greedy, to a fixpoint.
 
-Pure: what a plan shows is for a predicate to say, which is asked a bounded number of times. Parts go first in large
-pieces and then one by one; what is left is made as plain as can be. A candidate that no longer shows it may only have
-drawn another schedule: once nothing more goes with the plan's own seed, others are tried for each candidate.
+Pure: a predicate tells if a plan shows the failure, and is called a bounded number of times. Parts are dropped in large
+pieces first, and then one by one; the rest is made as plain as possible. A candidate that no longer shows the failure
+may only have drawn another schedule: once nothing more can be dropped with the plan's own seed, other seeds are tried
+for each candidate.
 """
 
 from collections.abc import Callable
@@ -21,11 +22,11 @@ Told = Callable[[Plan, int], None]
 
 
 class NotShownError(ValueError):
-    """The plan does not show what is to be shown."""
+    """The plan does not show the failure."""
 
 
 class Shrunk(msgspec.Struct, frozen=True):
-    """The smallest plan that was found. `runs`: how often the predicate was asked; `is_minimal`: nothing more goes."""
+    """The smallest plan found. `runs`: calls of the predicate. `is_minimal`: nothing more can be dropped."""
 
     plan: Plan
     runs: int
@@ -42,9 +43,10 @@ def shrink(
     tell: Told = lambda plan, runs: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Shrunk:
-    """A minimal plan that `shows`, as the plan does; NotShownError.
+    """Return a minimal plan that `shows` the failure, like the given one. NotShownError if that does not show it.
 
-    `tell`: each step, as it is made. `stop`: asked before each run but the first; once it is true, none is made.
+    `tell` is called with each step. `stop` is called before each run but the first: once it returns True, no more runs
+    are made.
     """
     search = _Search(plan, shows, ways, runs_max, tell, stop)
     if not search.shows(plan):
@@ -58,11 +60,11 @@ def shrink(
 
 
 class _OutOfRunsError(Exception):
-    """The predicate was asked as often, or for as long, as it may be."""
+    """The predicate may not be called again: the number of runs, or the time, is used up."""
 
 
 class _Search:
-    """`plan` is the smallest one so far, and shows it."""
+    """A search. `plan` is the smallest plan so far that shows the failure."""
 
     def __init__(
         self, plan: Plan, shows: Shows, ways: Ways, runs_max: int, tell: Told, stop: Callable[[], bool]
@@ -77,7 +79,7 @@ class _Search:
         self._known: dict[bytes, bool] = {}
 
     def shows(self, plan: Plan) -> bool:
-        """What the predicate says, which is asked once of each plan; _OutOfRunsError."""
+        """Return the predicate's answer for a plan, calling it once for each plan. _OutOfRunsError."""
         text = msgspec.json.encode(plan)
         if text not in self._known:
             if self.runs >= self._runs_max or (self.runs and self._stop()):
@@ -97,7 +99,7 @@ class _Search:
                 pass
 
     def _drop(self, part: Part, other_seeds: tuple[int, ...]) -> None:
-        """Leave out stretches of a part: the whole, its halves, quarters, and single ones."""
+        """Drop stretches of a part: the whole, its halves, quarters, and so on down to single ones."""
         size = part.count(self.plan)
         while size:
             start = 0

@@ -1,4 +1,4 @@
-"""Items and messages that somebody else put among the fabric's own: each may cost its own lane, and nothing more.
+"""Items and messages put among the fabric's own by somebody else: each may cost its own lane, and nothing more.
 
     far item, junk at a lane's end    set aside by an operator once reconciliation has reported it, see operators.py
     spoiled cursor, parked key, marks, place     put right by an operator at the end of the faults
@@ -27,11 +27,11 @@ _DIGITS: Final = 200
 _GARBAGE_MAX: Final = 40
 _GARBAGE_SECONDS: Final = 8.0
 _LASTS_SECONDS: Final = 90 * 86_400
-"""An expiry of somebody else's, far beyond that of the stream's own records."""
+"""Lifetime of a foreign item, far beyond that of the stream's own records."""
 
 
 def far_item(world: World, happening: Happening) -> None:
-    """Put a record far behind the end of a lane, as a program with another idea of sequences would."""
+    """Put a record far behind the end of a lane, like a program with another notion of sequences."""
     lasts = world.plan.retention_days and happening.number % 2
     expiry = {"x": {"N": str(world.time.now_ms() // 1000 + _LASTS_SECONDS)}} if lasts else {}
     _put_behind(world, happening, _FAR + happening.number, _record(world, happening) | expiry)
@@ -45,12 +45,12 @@ def junk_item(world: World, happening: Happening) -> None:
 
 
 def record_at_the_end(world: World, happening: Happening) -> None:
-    """Put a record at a lane's end that does not continue what stands before it."""
+    """Put a record at a lane's end that does not continue the record before it."""
     _put_behind(world, happening, 0, _record(world, happening))
 
 
 def strange_lane(world: World, happening: Happening) -> None:
-    """Put an item into the log's table whose lane is none: its index has 200 digits, or its Region is no Region."""
+    """Put an item with an invalid lane into the log's table: an index of 200 digits, or a name that is no Region."""
     table, random = _log_of(world, happening.region), _random(world, happening)
     name = random.choice(
         (f"{happening.region}/0.{'9' * _DIGITS}", "nowhere/0.0", f"{happening.region}/0", "lane")
@@ -61,7 +61,7 @@ def strange_lane(world: World, happening: Happening) -> None:
 
 
 def garbage(world: World, happening: Happening) -> None:
-    """Send what is no doorbell to a subscription's queue or timers, in a group of its own or a lane's."""
+    """Send messages that are no doorbells to a subscription's timers, or to its queue in groups of their own."""
     random, region = _random(world, happening), happening.region
     name = world.plan.subscriptions[happening.number % len(world.plan.subscriptions)].name
     stream, lane = world.plan.stream, f'"origin": "{region}", "lane"'
@@ -90,7 +90,7 @@ def garbage(world: World, happening: Happening) -> None:
 
 
 def spoil_state(world: World, happening: Happening) -> None:
-    """Change a cursor, a parked key, marks or a lane's place to what cannot be read, until the faults end."""
+    """Make a cursor, a parked key, marks or a lane's place unreadable until the faults end."""
     random, region = _random(world, happening), happening.region
     table = world.cloud.regions[region].table(world.topology.ledger_of(world.plan.stream).name)
     items = [item for item in table.items if _is_state(item, region) and not is_foreign(item)]
@@ -106,8 +106,8 @@ def spoil_state(world: World, happening: Happening) -> None:
 
 
 def mend_state(world: World) -> None:
-    """Have an operator put all spoilt state back as it was, which nobody could have changed meanwhile."""
-    for table, item in reversed(world.spoilt):  # what the fabric wrote over is as it should be
+    """Restore all spoilt state, as an operator would. Nobody could have changed it meanwhile."""
+    for table, item in reversed(world.spoilt):  # what the fabric has overwritten is correct
         if any(is_foreign(one) and (one[PK], one[SK]) == (item[PK], item[SK]) for one in table.items):
             table.apply(table.plan("Put", {"Item": item}))
             world.look("tamperer")
@@ -115,7 +115,7 @@ def mend_state(world: World) -> None:
 
 
 def _is_state(item: Item, region: str) -> bool:
-    """Tell what one lane's delivery, or the memory of one pass, depends on."""
+    """Tell if an item is state on which one lane's delivery, or one pass of reconciliation, depends."""
     try:
         writer, kind = ledger_region_and_kind(item)
     except (KeyError, ValueError):
@@ -125,13 +125,13 @@ def _is_state(item: Item, region: str) -> bool:
 
 
 def _lane_of_state(item: Item) -> str:
-    """The lane that an item of state belongs to; empty for marks, which are of no lane alone."""
+    """Return the lane that an item of state belongs to; empty for marks, which cover several lanes."""
     parts = str(item[PK]["S"]).split("/")
     return "/".join(parts[2:]) if len(parts) == 4 else ""
 
 
 def _put_behind(world: World, happening: Happening, distance: int, about: Item) -> None:
-    """Put an item so far behind the end of one of the Region's own lanes, unless something stands there."""
+    """Put an item `distance` behind the end of one of the Region's own lanes, unless an item is there."""
     region, random = happening.region, _random(world, happening)
     table = _log_of(world, region)
     lane = Lane.parse(f"{region}/0.{random.randrange(world.plan.lanes)}")
@@ -148,7 +148,7 @@ def _put_behind(world: World, happening: Happening, distance: int, about: Item) 
 
 
 def _record(world: World, happening: Happening) -> Item:
-    """All attributes of a record of one event, but its key; its chain is nobody's."""
+    """Return all attributes of a record of one event except its key, with a random chain."""
     random = _random(world, happening)
     return {
         "n": {"N": "1"}, "c": {"B": random.randbytes(16)}, "b": {"B": random.randbytes(16)},
@@ -165,7 +165,7 @@ _BEYOND_BOUNDS: Final = (
     _beyond("t", {"NS": ["1"]}), _beyond("c", {"B": b""}), _beyond("b", {"S": "text"}),
     _beyond("m", {"S": f"us-east-1/0.{'9' * _DIGITS}/0"}), _beyond("x", {"N": str(limits.SEQUENCE_MAX * 4)}),
 )  # fmt: skip
-"""Of a record: what no version writes, and no reader may stumble over."""
+"""Attributes of a record that no version writes, and that must not break any reader."""
 
 
 def _foreign(happening: Happening) -> Item:

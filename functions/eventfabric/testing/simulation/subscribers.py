@@ -1,4 +1,4 @@
-"""The simulation's own handlers: each event is handled, fails, crashes or hangs as the plan says."""
+"""The simulation's own handlers: each event is handled, fails, crashes or hangs as planned."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,24 +14,24 @@ _HANG_SECONDS = 200.0
 
 
 class RefusedForGood(Exception):
-    """What no attempt can mend: declared permanent."""
+    """An error that no attempt can mend: declared permanent."""
 
 
 class DownstreamDown(Exception):
-    """What is downstream does not answer, whichever event asks."""
+    """The system downstream does not answer, for any event."""
 
 
 class FailedForNow(Exception):
-    """What another attempt may mend."""
+    """An error that another attempt may mend."""
 
 
 def stand_in(event: Event, delivery: Delivery) -> None:
-    """Stands in the definition; each process brings a handler of its own."""
+    """Placeholder in the definition: each process brings a handler of its own."""
     raise NotImplementedError
 
 
 def handler_for(process: Machine, name: str) -> Callable[..., Any]:
-    """A subscription's handler on one machine."""
+    """Return a subscription's handler for one machine."""
     batch = process.world.subscription(name).batch
     handling = _Handling(process, name)
 
@@ -60,7 +60,7 @@ class _Handling:
         self._transactional = world.subscription(name).guarantee == "exactly_once"
 
     def handle(self, event: Event, delivery: Delivery) -> None:
-        """One event, as planned."""
+        """Handle one event as planned."""
         process, world, id_ = self._process, self._process.world, str(event.id)
         if self._name in world.down:
             raise DownstreamDown
@@ -84,7 +84,7 @@ class _Handling:
             delivery.transaction.update(EFFECTS, row, "ADD n :one", values={":one": 1})
 
     def _charge(self, event: Event, delivery: Delivery) -> None:
-        """An effect outside of it all, which can be asked whether it happened; the process may die at any point."""
+        """Have an effect outside, in a step that can be verified. The process may die at any point."""
         process, world = self._process, self._process.world
         with delivery.once("charge", event=event, verify=lambda step: step.key in world.charges) as step:
             if not step.done:

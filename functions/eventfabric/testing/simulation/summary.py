@@ -1,4 +1,4 @@
-"""Owns the sums over a hunt: what was said how often, what took place, and which seeds failed."""
+"""Totals of a hunt: how often each verdict was given, what took place, and which seeds failed."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ KINDS: Final = ("faults", "happenings", "findings")
 
 @dataclass
 class Summary:
-    """Of many outcomes; in whichever order they come, it is the same."""
+    """Totals of many outcomes, which do not depend on their order."""
 
     profile: str
     seconds: float = 0.0
@@ -25,7 +25,7 @@ class Summary:
     planned: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
-        """One more seed."""
+        """Add the outcome of one seed."""
         self.seeds += 1
         self.entries += outcome.entries
         self.said.update((one.checker, one.result.value) for one in outcome.verdicts)
@@ -39,10 +39,10 @@ class Summary:
 
     @property
     def rate(self) -> float:
-        """Seeds a second."""
+        """Seeds per second."""
         return self.seeds / self.seconds if self.seconds else 0.0
 
     @property
     def checkers(self) -> list[str]:
-        """By name."""
+        """Names of all checkers, sorted."""
         return sorted({checker for checker, _ in self.said})

@@ -1,4 +1,4 @@
-"""Records lost or changed behind the fabric's back, and tables made anew: what reconciliation and people put right.
+"""Records lost or changed behind the fabric's back, and tables created anew; reconciliation and people repair them.
 
 A happening's `what` is the name of a function here.
 """
@@ -17,7 +17,7 @@ from eventfabric.wire.keys import Item, is_record
 
 
 def lose_copy(world: World, happening: Happening) -> None:
-    """Somebody deletes a record of a Region's copy of another's lane."""
+    """Delete a record of a Region's copy of another Region's lane."""
     found = _a_copy(world, happening)
     if found is not None:
         table, item = found
@@ -27,7 +27,7 @@ def lose_copy(world: World, happening: Happening) -> None:
 
 
 def change_copy(world: World, happening: Happening) -> None:
-    """Somebody changes a record of a Region's copy of another's lane."""
+    """Change a record of a Region's copy of another Region's lane."""
     found = _a_copy(world, happening)
     if found is not None:
         table, item = found
@@ -38,14 +38,14 @@ def change_copy(world: World, happening: Happening) -> None:
 
 
 def _a_copy(world: World, happening: Happening) -> tuple[MemoryTable, Item] | None:
-    """A record of another Region's lane; None where there is none."""
+    """Return a record of another Region's lane, with its table; None if there is none."""
     table = world.cloud.regions[happening.region].table(world.log_table)
     copies = _copies(world, happening.region)
     return (table, copies[happening.number % len(copies)]) if copies else None
 
 
 def _copies(world: World, region: str) -> list[Item]:
-    """The records of other Regions' lanes in a Region; none where all share one table."""
+    """Return the records of other Regions' lanes in a Region; none if all share one table."""
     if world.plan.durability == "quorum":
         return []
     table = world.cloud.regions[region].table(world.log_table)
@@ -60,7 +60,7 @@ def _tampered(world: World, what: str, region: str, item: Item) -> None:
 
 
 def hole(world: World, happening: Happening) -> None:
-    """A record is lost as it comes to a replica, and no other Region answers; then one does that can fill the hole."""
+    """Lose a record as it arrives in a replica while no other Region answers; then let all but its origin answer."""
     region, known = happening.region, len(_copies(world, happening.region))
     while len(_copies(world, region)) <= known:
         world.schedule.wait(f"changes/{region}")
@@ -83,13 +83,13 @@ def _origin_of(item: Item) -> str:
 
 
 def made_anew(world: World, happening: Happening) -> None:
-    """The log's table is made anew under a ledger that knows its lanes from before: cursors stand ahead of them."""
+    """Create the log's table anew under a ledger that remembers its lanes: cursors are ahead of them."""
     region, ahead = happening.region, 1 + 3 * happening.number
     if any(
         str(one["pk"]["S"]).startswith(f"{region}/")
         for one in world.cloud.regions[region].table(world.log_table).items
     ):
-        return  # too late: something stands there already
+        return  # too late: something is there already
     ledger = world.cloud.ledger(world.topology, region)
     for subscription in world.topology.subscriptions_in(region):
         for index in range(world.plan.lanes):

@@ -1,6 +1,6 @@
-"""Draws a history: one HTML file that needs nothing else, a row an actor, a mark an entry, anomalies on top.
+"""Draws a history as one self-contained HTML file: a row for each actor, a mark for each entry, anomalies on top.
 
-Time goes from left to right in the order in which things took effect; idle time takes little room, and the time is
+Time goes from left to right in the order in which things took effect. Idle time takes little room, and the time is
 written along the axis.
 """
 
@@ -35,7 +35,7 @@ _WHOLE: Final = (history.Healed, history.Ended)
 
 
 def timeline(of: History, verdicts: list[Verdict], *, error: str = "") -> str:
-    """The picture, as HTML. `error`: the traceback of a simulator that did not come to the history's end."""
+    """Return the picture as HTML. `error`: traceback, if the simulator failed before the end of the history."""
     title = escape(f"{of.plan.profile}, seed {of.plan.seed}")
     page = [
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>',
@@ -132,7 +132,7 @@ def _chart(of: History, verdicts: list[Verdict]) -> Iterator[str]:
 
 
 def _axis(of: History, layout: Layout, width: float, anomalies: list[Anomaly]) -> Iterator[str]:
-    """The anomalies' texts, each in the first line where it finds room, and below them the time."""
+    """Yield the anomalies' texts, each in the first line with room for it, and below them the time."""
     lines: list[float] = []
     texts: list[str] = []
     for one in sorted(anomalies, key=lambda one: one.entry):
@@ -165,7 +165,7 @@ def _names(layout: Layout) -> Iterator[str]:
 
 
 def _ground(of: History, layout: Layout, width: float) -> Iterator[str]:
-    """What lies under the marks: stripes, idle time, Regions lost, what went on, and attempts."""
+    """Yield the background: stripes, idle time, lost Regions, spans, and the ends of phases."""
     for number, row in enumerate(layout.rows):
         if number % 2:
             yield f'<rect class="stripe" y="{row.y:g}" width="{width:.0f}" height="{ROW_HEIGHT}"/>'
@@ -215,7 +215,7 @@ def _marks(of: History, layout: Layout) -> Iterator[str]:
 
 
 def _rings(of: History, layout: Layout, anomalies: list[Anomaly]) -> Iterator[str]:
-    """Every anomaly's entry, ringed, with a line up to its text."""
+    """Yield a ring around every anomaly's entry, with a line up to its text."""
     for one in anomalies:
         x, y = layout.x[one.entry], layout.row_of[of.entries[one.entry].actor].y + MARK_Y
         yield (

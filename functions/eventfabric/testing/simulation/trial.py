@@ -1,4 +1,4 @@
-"""Tries one plan: its history, what is said of that, what took place. A simulator that fails is an outcome, too."""
+"""Tries one plan: runs it, judges its history, and counts what took place. A failing simulator is an outcome, too."""
 
 import logging
 import traceback
@@ -18,14 +18,14 @@ from eventfabric.testing.simulation.verdict import Result, Verdict
 from eventfabric.testing.simulation.world import World
 
 Judge = Callable[[History], Iterable[Verdict]]
-"""Says what is right and wrong in a history."""
+"""Judges a history: returns the verdicts of all checkers."""
 _NOT_YET: Final = "begins"
 _IN_A_CALL: Final = ("before ", "after ")
-"""Why a process is gone that a fault of a call ended: the fault is told by itself."""
+"""Beginnings of reasons for crashes that a fault of a call caused. Such a fault is counted by itself."""
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """How often things took place; by name."""
+    """Numbers of times that things took place, by name."""
 
     faults: dict[str, int]
     happenings: dict[str, int]
@@ -33,30 +33,30 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of a seed. `error`: the traceback of a simulator that failed; then no checker was asked."""
+    """Result of a seed. `error`: traceback, if the simulator failed; then no checker was called."""
 
     seed: int
     verdicts: tuple[Verdict, ...] = ()
     tally: Tally = Tally({}, {}, {})
     planned: tuple[str, ...] = ()
-    """The faults that had a rate: some of them leave no trace in a history."""
+    """Faults that had a rate. Some of them leave no trace in a history."""
     entries: int = 0
     broke: str = ""
-    """What the simulator raised, and in which function; empty where it came to its end."""
+    """Error that the simulator raised, with the function that raised it; empty if it came to its end."""
     error: str = ""
     ended: bool = True
-    """Whether the process that tried it went on; where not, nobody may try it in a process that matters."""
+    """True if the process that tried the seed lived on; if not, trying it again could kill any other process."""
 
     @property
     def signature(self) -> frozenset[str]:
-        """Names of what is wrong: the checkers that failed, or how the simulator did; empty where all is well."""
+        """Names of the checkers that failed, or of the simulator's own failure; empty if all is well."""
         if self.broke:
             return frozenset({self.broke})
         return frozenset(one.checker for one in self.verdicts if one.result is Result.INVALID)
 
 
 def tried(plan: Plan, verdicts: Judge) -> tuple[Outcome, History]:
-    """Run a plan with stand-ins for handlers, and judge its history: as far as it came, where the simulator failed."""
+    """Run a plan with the simulation's handlers, and judge its history, which is incomplete if the simulator fails."""
     kept = History(plan, [])
     try:
         with silence():
@@ -64,20 +64,20 @@ def tried(plan: Plan, verdicts: Judge) -> tuple[Outcome, History]:
             kept = History(plan, world.entries)
             kept = simulate_in(world)
             said = tuple(verdicts(kept))
-    except Exception as error:  # whatever it is: of thousands of seeds, the others go on
+    except Exception as error:  # one of thousands of seeds may fail in any way; the others go on
         return failed(error, kept), kept
     return Outcome(plan.seed, said, tally(kept.entries), planned(plan), len(kept.entries)), kept
 
 
 def failed(error: Exception, kept: History) -> Outcome:
-    """Outcome of a simulator that raised."""
+    """Return the outcome of a simulator that raised."""
     text = "".join(traceback.format_exception(error))
     plan, told = kept.plan, tally(kept.entries)
     return Outcome(plan.seed, (), told, planned(plan), len(kept.entries), _place(error), text)
 
 
 def planned(plan: Plan) -> tuple[str, ...]:
-    """The faults that have a rate."""
+    """Return the faults that have a rate."""
     return tuple(sorted(name for name, rate in plan.rates.items() if rate > 0))
 
 
@@ -103,7 +103,7 @@ def tally(entries: Iterable[history.AnyEntry]) -> Tally:
 
 
 def _fault(entry: history.Called) -> str:
-    """A fault by its kind: what is told of doorbells names the lane, too."""
+    """Return the kind of a fault, without the lane that doorbells' faults name."""
     kind = entry.fault.partition(" for ")[0]
     return (
         f"doorbell {kind}" if entry.call == "doorbells.ring" and kind in ("lost", "late", "refused") else kind
@@ -111,19 +111,19 @@ def _fault(entry: history.Called) -> str:
 
 
 def _reason(entry: history.Crashed) -> str:
-    """Why a process is gone, or an invocation was for nothing, without the place."""
+    """Return why a process died, or an invocation failed, without the details."""
     kind, separator, _ = entry.reason.partition(": ")
     return f"raised {kind}" if separator else kind.partition(" at ")[0]
 
 
 def _place(error: Exception) -> str:
-    """What was raised, and where: without line numbers and messages, by which two of the same would differ."""
+    """Return the error and its function, without line number and message, which vary between equal failures."""
     return f"{type(error).__name__} in {traceback.extract_tb(error.__traceback__)[-1].name}"
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Log nothing meanwhile: nobody reads what a thousand simulated processes say."""
+    """Log nothing meanwhile: nobody reads the logs of a thousand simulated processes."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

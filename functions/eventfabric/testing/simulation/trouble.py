@@ -1,4 +1,4 @@
-"""What services refuse: conflicts now and then, tables and partitions throttled for hours, queues out of reach."""
+"""Refusals of services: occasional conflicts, tables and partitions throttled for hours, unreachable queues."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ from eventfabric.testing.simulation.plan import Plan
 _READS: Final = ("GetItem", "Query")
 _FAULTS: Final = {CONFLICT: "conflict", THROTTLE: "no capacity", DENIED: "denied", KEY_DENIED: "key denied"}
 THROTTLED_SHARE: Final = 0.7
-"""Of the calls to a throttled table or partition: those that it refuses."""
+"""Share of the calls to a throttled table or partition that are refused."""
 
 
 @dataclass(frozen=True)
 class Denial:
-    """What may not be done any more in one Region: to tables, by writes alone or at all, to some partitions or to all.
+    """Calls that are denied in one Region: to some tables, writes only or all calls, for some partitions or all.
 
-    `part`: stands in the keys of these partitions.
+    `part`: text in the keys of these partitions; empty: all.
     """
 
     region: str
@@ -30,30 +30,30 @@ class Denial:
     part: str = ""
 
     def is_of(self, table: MemoryTable, action: str, key: tuple[Any, ...]) -> bool:
-        """Tell whether it covers a call."""
+        """Tell if it covers a call."""
         if self.writes_only and action in _READS:
             return False
         return (table.region, table.name in self.tables) == (self.region, True) and self.part in str(key[0])
 
 
 class Fabric(Protocol):
-    """The fabric whose services these are, as far as it matters here; see world.World."""
+    """The part of the simulated fabric that is needed here; see world.World."""
 
     plan: Plan
     healed: bool
     is_calm: bool
 
     def rate(self, fault: str) -> float:
-        """How often a fault happens now."""
+        """Return how often a fault happens now."""
         ...
 
     def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
-        """Write an entry of the history."""
+        """Add an entry to the history."""
         ...
 
 
 class Trouble:
-    """What the services of one fabric refuse at this moment. Nothing of it has an effect, and all of it passes."""
+    """Refusals of one fabric's services at this moment. Refused calls have no effect, and all refusals end."""
 
     def __init__(self, world: Fabric) -> None:
         self._world = world
@@ -63,7 +63,7 @@ class Trouble:
         self._away: list[tuple[str, str]] = []
 
     def refuser_of(self, table: MemoryTable) -> Refuser:
-        """Decide for a table which of its calls are refused."""
+        """Return a function that decides which of a table's calls are refused."""
 
         def refuse(action: str, key: tuple[Any, ...]) -> str | None:
             world = self._world
@@ -89,7 +89,7 @@ class Trouble:
 
     @contextmanager
     def throttling(self, table: MemoryTable, partition: str) -> Iterator[None]:
-        """Throttle a table, or (where it is named) one partition of it."""
+        """Throttle a table, or one partition of it (empty: all)."""
         throttled = (table.region, table.name, partition)
         self._throttled.append(throttled)
         try:
@@ -99,7 +99,7 @@ class Trouble:
 
     @contextmanager
     def denying(self, denial: Denial) -> Iterator[None]:
-        """Refuse what a denial names, for good as far as anybody can tell."""
+        """Deny calls. To the caller, a denial looks permanent."""
         self._denied.append(denial)
         try:
             yield
@@ -108,7 +108,7 @@ class Trouble:
 
     @contextmanager
     def away(self, region: str, queue: str) -> Iterator[None]:
-        """Have the doorbells' or timers' queues of a Region take and give nothing; or the `replies` of both be lost."""
+        """Make a Region's `doorbells` or `timers` queues unreachable, or lose the `replies` of both."""
         self._away.append((region, queue))
         try:
             yield
@@ -116,5 +116,5 @@ class Trouble:
             self._away.remove((region, queue))
 
     def is_away(self, region: str, queue: str) -> bool:
-        """Say whether a Region's `doorbells` or `timers` are out of reach, or the `replies` of both."""
+        """Tell if a Region's `doorbells` or `timers` queues are unreachable, or the `replies` of both are lost."""
         return not self._world.healed and (region, queue) in self._away

@@ -1,4 +1,4 @@
-"""Owns what a checker says of a history."""
+"""Verdicts of checkers on a history."""
 
 from enum import StrEnum
 from typing import Final
@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 
 ANOMALIES_MAX: Final = 5
-"""Of one checker, told of one history."""
+"""Most anomalies that one checker reports of one history."""
 
 
 class Result(StrEnum):
-    """What a checker found. `unknown`: this history cannot tell."""
+    """Result of a checker. `unknown`: this history cannot tell."""
 
     VALID = "valid"
     INVALID = "invalid"
@@ -18,14 +18,14 @@ class Result(StrEnum):
 
 
 class Anomaly(msgspec.Struct, frozen=True):
-    """One thing that must not be: what, and the entry of the history at which it shows."""
+    """One violation, and the number of the history's entry that shows it."""
 
     what: str
     entry: int
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What one checker says of a history."""
+    """Verdict of one checker on a history."""
 
     checker: str
     result: Result
@@ -33,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def verdict(checker: str, anomalies: list[Anomaly], *, unknown: bool = False) -> Verdict:
-    """Give a verdict: invalid with any anomaly, else valid, or unknown."""
+    """Make a verdict: invalid if there is any anomaly, else valid or unknown."""
     if anomalies:
         return Verdict(checker, Result.INVALID, tuple(anomalies[:ANOMALIES_MAX]))
     return Verdict(checker, Result.UNKNOWN if unknown else Result.VALID)

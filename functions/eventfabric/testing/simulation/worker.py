@@ -1,9 +1,9 @@
-"""Owns processes beside this one that do what they are given, one thing at a time, and may die or hang of it.
+"""Worker processes: each does one task at a time, and may die or hang because of it.
 
-    give ── a function ──> worker ── what it returned ──> answer
+    give ── a function ──> worker ── its result ──> answer
                            it died, or takes too long ──> LostError
 
-None of them outlives whoever began it.
+No worker outlives the process that started it.
 """
 
 import os
@@ -25,15 +25,15 @@ R = TypeVar("R")
 _JOIN_SECONDS: Final = 10.0
 _TELL_SECONDS: Final = 2.0
 _ASKED: Final = signal.SIGUSR1
-# Begun anew and not forked: no lock and no thread of whoever begins it comes along.
+# Spawned, not forked, so that a worker inherits no locks and threads.
 _CONTEXT: Final = get_context("spawn")
 
 doing: ContextVar[str] = ContextVar("eventfabric_doing", default="")
-"""What is under way, in words for people: told where it is given up."""
+"""The task under way, in words for people; reported if it is given up."""
 
 
 class LostError(Exception):
-    """A worker did not come back. `broke`: how, in two words; `why`: what it did, as the rest of a sentence."""
+    """A worker was lost. `broke`: how, in two words; `why`: what it did, as the rest of a sentence."""
 
     def __init__(self, broke: str, why: str) -> None:
         super().__init__(f"{broke}: it {why}")
@@ -43,13 +43,13 @@ class LostError(Exception):
 
 @dataclass(frozen=True)
 class _Late:
-    """Says what is under way in a worker that takes too long."""
+    """Answer of a worker that takes too long: what it is doing."""
 
     doing: str
 
 
 class Worker:
-    """A process that does one thing at a time. Once it was lost, it is of no more use."""
+    """A process that does one task at a time. Once lost, it cannot be used again."""
 
     def __init__(self) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
@@ -60,14 +60,14 @@ class Worker:
         theirs.close()
 
     def give(self, task: Callable[[], object]) -> None:
-        """Have it do something: a function that can be imported by name, or a functools.partial of such."""
+        """Give it a task: a function that can be imported by name, or a functools.partial of such."""
         self.since = time.monotonic()
-        # One that is gone is told of when it is asked for the answer.
+        # If the worker is gone, `answer` reports that.
         with suppress(BrokenPipeError, ConnectionResetError):
             self.pipe.send(task)
 
     def answer(self, seconds_max: float) -> Any:
-        """What came of it. LostError: it died, or has not answered yet."""
+        """Return the task's result. LostError: the worker died, or has not answered in time."""
         try:
             found = self.pipe.recv() if self.pipe.poll() else self._told_late()
         except (EOFError, ConnectionResetError):
@@ -80,24 +80,24 @@ class Worker:
         return found
 
     def _told_late(self) -> Any:
-        """What it says when it is asked why it takes so long; an answer that came meanwhile is one."""
+        """Ask a late worker what it is doing; return that, or its result if that has come meanwhile."""
         if self._process.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, _ASKED)
         try:
             return self.pipe.recv() if self.pipe.poll(_TELL_SECONDS) else _Late("")
-        except (EOFError, ConnectionResetError):  # asked before it knew what that means, it died of it
+        except (EOFError, ConnectionResetError):  # asked before it could handle the signal, it died of it
             return _Late("")
 
     def end(self) -> None:
-        """Have the process be gone: it keeps nothing, so it may go at any point."""
+        """Kill the process. It holds nothing, so it may end at any point."""
         self.pipe.close()
         self._process.kill()
         self._process.join(_JOIN_SECONDS)
 
 
 class Aside:
-    """Does one thing after the other in a worker; where one is lost, the next has a new worker. For `with`."""
+    """Does one task after the other in a worker, and starts a new worker if one is lost. Use it with `with`."""
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
@@ -111,7 +111,7 @@ class Aside:
         self._end()
 
     def do(self, task: Callable[[], R], *, seconds_max: float) -> R:
-        """What the task returns, which must be importable by name; LostError."""
+        """Return the result of the task, which must be importable by name. LostError."""
         worker = self._worker = self._worker or Worker()
         worker.give(task)
         ready([worker], seconds_max)
@@ -130,7 +130,7 @@ class Aside:
 
 @contextmanager
 def ends_in_order() -> Iterator[None]:
-    """While SIGTERM ends this process as an exit does: with all that has begun undone. For the main thread."""
+    """Let SIGTERM end this process in an orderly way, with all cleanup, like an exit. For the main thread."""
 
     def end(number: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -144,7 +144,7 @@ def ends_in_order() -> Iterator[None]:
 
 
 def ready(workers: Seq[Worker], seconds_max: float) -> list[Worker]:
-    """Wait for workers that answered or died, or whose time is up."""
+    """Wait for any worker. Return those that answered, died, or ran out of time."""
     patience = min(one.since for one in workers) + seconds_max - time.monotonic()
     answered = wait([one.pipe for one in workers], max(0.0, patience))
     late = time.monotonic() - seconds_max
@@ -152,11 +152,11 @@ def ready(workers: Seq[Worker], seconds_max: float) -> list[Worker]:
 
 
 def _work(pipe: Connection) -> None:
-    """A worker's life: until its pipe is closed, at the latest by the end of whoever began it."""
+    """Do tasks until the pipe is closed, or the parent process ends."""
     answers = False
 
     def tell(*_: object) -> None:
-        # In the middle of an answer, it would be part of that.
+        # In the middle of an answer, it would corrupt that.
         if not answers:
             with suppress(OSError):
                 pipe.send(_Late(doing.get()))
@@ -174,7 +174,7 @@ def _work(pipe: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """Be gone once whoever began this process is, in whatever way that went: what is done here may never end."""
+    """End this process once its parent has ended in any way, since a task here may never end."""
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -183,8 +183,8 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """What is begun here never sees Ctrl-C, which a terminal sends to all at once: its parent ends it."""
-    # Begun with the first process, it would have the signal unblocked again.
+    """Keep Ctrl-C, which a terminal sends to all processes at once, from those started here: their parent ends them."""
+    # If it were started with the first process, it would unblock the signal again.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

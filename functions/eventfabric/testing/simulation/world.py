@@ -1,4 +1,4 @@
-"""Owns the simulated fabric: its cloud, who reaches whom, how often what fails, and the history that it makes."""
+"""The simulated fabric: its cloud, which Regions reach each other, the rates of faults, and the resulting history."""
 
 from collections.abc import Callable, Iterable
 from random import Random
@@ -21,11 +21,11 @@ from eventfabric.wire.keys import Item, is_record
 
 PERMANENT = "eventfabric.testing.simulation.subscribers:RefusedForGood"
 _STALE_MS = 1_500
-"""How old what a read may show is that does not ask for consistency."""
+"""Time by which eventually consistent reads lag behind."""
 
 
 def definition_of(plan: Plan) -> str:
-    """The definition of a plan's fabric, as TOML."""
+    """Return the definition of a plan's fabric, as TOML."""
     regions = ", ".join(f'"{region}"' for region in plan.regions)
     retention = f"retention_days = {plan.retention_days}" if plan.retention_days else ""
     subscriptions = "\n".join(_subscription(one, plan) for one in plan.subscriptions)
@@ -70,7 +70,7 @@ def _subscription(one: PlannedSubscription, plan: Plan) -> str:
 
 
 class Running(Protocol):
-    """A machine, as far as what befalls its Region befalls it; see machine.Machine."""
+    """The part of a machine that is affected by what happens to its Region; see machine.Machine."""
 
     name: str
     region: str
@@ -81,9 +81,9 @@ class Running(Protocol):
 class World:
     """One simulated fabric.
 
-    `healed`: nothing fails any more. `is_calm`: nothing fails for a moment. `lost`: the Regions that are gone for now.
-    `silent`: those whose services do what they are asked, or not, and give no reply. `down`: subscriptions whose
-    downstream is.
+    `healed`: nothing fails any more. `is_calm`: nothing fails for a moment. `lost`: Regions that are gone for now.
+    `silent`: Regions whose services give no reply, whether they do what they are asked or not. `down`: subscriptions
+    whose downstream system is down.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class World:
         handlers: Callable[[Any, str], Callable[..., Any]],
         redrives: bool = False,
     ) -> None:
-        """A world in which nothing has happened yet.
+        """Make a world in which nothing has happened yet.
 
         Args:
-            plan: what will.
-            topology: of somebody's own fabric, which the plan must fit.
-            handlers: makes the handler of a machine for a subscription.
-            redrives: whether dead letters are redriven once faults have ended.
+            plan: what is going to happen.
+            topology: of a project's own fabric, which the plan must fit.
+            handlers: makes the handler of a subscription for a machine.
+            redrives: True to redrive dead letters once faults have ended.
         """
         self.plan = plan
         self.redrives = redrives
@@ -123,7 +123,7 @@ class World:
         self.shards = dict.fromkeys(plan.regions, plan.shards)
         self.attempts: dict[tuple[str, str], int] = {}
         self.charges: dict[str, int] = {}
-        """How often each step took effect, by the step's key."""
+        """Number of times that each step took effect, by the step's key."""
         self.spoilt: list[tuple[MemoryTable, Item]] = []
         """Items of state as they were before somebody made them unreadable."""
         self.trouble = Trouble(self)
@@ -149,21 +149,21 @@ class World:
             if name in kinds
         }
         shared = self.plan.durability == "quorum"
-        # Of one transaction, the handler's rows are told first and the cursor last.
+        # Within one transaction, the handler's rows are noted first and the cursor last.
         told_first = sorted(tables.values(), key=lambda one: ("effects", "log", "ledger").index(one[1]))
         return [Observer(table, kind, shared=shared) for table, kind in told_first]
 
     def deploy_settings(self, plan: Plan) -> None:
-        """Have functions that start from now on find other settings; tables, queues and names stay."""
+        """Deploy other settings for functions that start from now on. Tables, queues and names stay."""
         self.topology = Topology(parse_definition(definition_of(plan)))
 
     def note(self, kind: type[history.Entry], actor: str, **about: object) -> None:
-        """Write an entry of the history."""
+        """Add an entry to the history."""
         entry = kind(at_ms=self.time.now_ms(), actor=actor, **cast(Any, about))
         self.entries.append(cast(history.AnyEntry, entry))
 
     def look(self, actor: str) -> None:
-        """Note what changed in the tables, and wake who waits for that."""
+        """Note what changed in the tables, and wake the actors that wait for it."""
         for observer in self._observers:
             told = observer.news()
             for kind, about in told:
@@ -176,36 +176,36 @@ class World:
             self.schedule.wake(f"changes/{name}")
 
     def rate(self, fault: str) -> float:
-        """How often a fault happens now."""
+        """Return how often a fault happens now."""
         return 0.0 if self.healed or self.is_calm else self.plan.rate(fault)
 
     def skew_ms(self, region: str, random: Random) -> int:
-        """How far a new machine's clock is off."""
+        """Return how far a new machine's clock is off."""
         return self._skews.get(region, 0) + round(random.gauss(0, 1000) * self.plan.rate("skew"))
 
     def move_clock(self, region: str, by_ms: int) -> None:
-        """Move the clocks of a Region's machines, those that are made later too."""
+        """Move the clocks of a Region's machines, including machines that start later."""
         self._skews[region] = self._skews.get(region, 0) + by_ms
         for process in self.processes:
             if process.region == region:
                 process.clock.skew_ms += by_ms
 
     def reaches(self, region: str, other: str) -> bool:
-        """Whether a call from a Region to another gets there."""
+        """Tell if a call from a Region gets through to another."""
         return region == other or not ({region, other} & self.lost or {region, other} in self._cuts)
 
     def answers(self, region: str, other: str) -> bool:
-        """Whether a call from a Region to another gets there: where none does, replication may go on all the same."""
+        """Tell if a call from a Region gets an answer from another. If not, replication may still go on."""
         is_mute = not self.healed and frozenset((region, other)) in self._mute
         return self.reaches(region, other) and not is_mute
 
     def mute(self, region: str, others: Iterable[str]) -> None:
-        """Have no call between a Region and these others get there from now on, and calls to and from all else do."""
+        """Block calls between a Region and these others from now on; calls between it and all others get through."""
         self._mute = {pair for pair in self._mute if region not in pair}
         self._mute |= {frozenset((region, other)) for other in others}
 
     def lose(self, region: str) -> None:
-        """A Region is gone: its processes die, nothing leaves or enters it."""
+        """Lose a Region: its processes die, nothing leaves or enters it."""
         self.lost.add(region)
         for process in self.processes:
             if process.region == region:
@@ -213,18 +213,18 @@ class World:
         self._set_links()
 
     def return_of(self, region: str) -> None:
-        """The Region is back, with all that it had stored."""
+        """Bring a Region back, with everything that it had stored."""
         self.lost.discard(region)
         self._set_links()
         self.schedule.wake(f"region/{region}")
 
     def cut(self, region: str, other: str) -> None:
-        """Cut two Regions from each other: no call gets there, and replication stands still."""
+        """Cut two Regions off from each other: calls do not get through, and replication stands still."""
         self._cuts.add(frozenset((region, other)))
         self._set_links()
 
     def join(self, region: str, other: str) -> None:
-        """The opposite of `cut`."""
+        """Undo `cut`."""
         self._cuts.discard(frozenset((region, other)))
         self._set_links()
 
@@ -234,7 +234,7 @@ class World:
         self.schedule.wake("links")
 
     def ring_later(self, region: str, subscription: str, doorbell: Doorbell, seconds: float) -> None:
-        """Have a doorbell that was sent arrive late."""
+        """Let a doorbell that was sent arrive late."""
 
         def arrive() -> None:
             self.schedule.pause(seconds)
@@ -245,15 +245,15 @@ class World:
 
     @property
     def log_table(self) -> str:
-        """The name of the log's table."""
+        """Name of the log's table."""
         return self.topology.stream(self.plan.stream).table.name
 
     def subscription(self, name: str) -> PlannedSubscription:
-        """What is planned for a subscription."""
+        """Return the plan of a subscription."""
         return next(one for one in self.plan.subscriptions if one.name == name)
 
     def ends(self) -> tuple[history.LaneEnd, ...]:
-        """Where every lane ends, in every Region's log."""
+        """Return the end of every lane in every Region's log."""
         found: list[history.LaneEnd] = []
         for region in self.plan.regions:
             log = self.cloud.log(self.topology, self.plan.stream, region)
@@ -274,7 +274,7 @@ class World:
         return tuple(found)
 
     def circuits(self) -> dict[str, str]:
-        """Every circuit that is not closed."""
+        """Return every circuit that is not closed."""
         found: dict[str, str] = {}
         for subscription in self.topology.subscriptions.values():
             for region in subscription.regions:
@@ -285,7 +285,7 @@ class World:
         return found
 
     def waiting(self) -> int:
-        """Messages in queues and timers."""
+        """Return the number of messages in queues and timers."""
         return sum(
             len(self.cloud.queue(self.topology, name, region))
             + len(self.cloud.timers(self.topology, name, region))

@@ -1,11 +1,11 @@
-"""Mends moto where it differs from AWS, so that nothing else in the local fabric has to know.
+"""Corrects moto where it differs from AWS, so that nothing else in the local fabric has to know.
 
-Owns every patch of moto. Nothing outside this package may patch moto, and nothing in here may know
-what the fabric is. Each fix has a pair of tests (tests/local/test_moto_fixes.py): one shows that plain
-moto still has the fault, one that the fix removes it. docs/decisions/0002 tells why it is done here.
+Holds every patch of moto. Nothing outside this package may patch moto, and nothing in here may know what the fabric is.
+Each fix has a pair of tests (tests/local/test_moto_fixes.py): one shows that plain moto still has the fault, one that
+the fix removes it. docs/decisions/0002 says why it is done here.
 
-Moto's own event source mappings never fire while the fixes are applied: the local fabric drives its
-handlers itself, by the rules of the real pollers.
+Moto's own event source mappings never fire while the fixes are applied: the local fabric drives its handlers itself, by
+the rules of the real pollers.
 """
 
 import os
@@ -26,12 +26,12 @@ _only_once = threading.Lock()
 
 @contextmanager
 def applied(*, now: Callable[[], float]) -> Iterator[None]:
-    """Patch moto until the block ends; enter it before any queue or table is made, and before clients are.
+    """Patch moto until the block ends. Enter it before any queue, table or client is created.
 
-    `now` is the local clock in seconds since the epoch, frozen or moved as the caller likes: visibility,
-    delay, deduplication, retention, transaction tokens and the times in stream records follow it. It works
-    for `mock_aws` and for `ThreadedMotoServer` in this process. RuntimeError when already applied: there
-    is one moto a process, and it can follow one clock only.
+    `now` is the local clock in seconds since 1970, frozen or moved as the caller likes: visibility, delay,
+    deduplication, retention, transaction tokens and the times in stream records follow it. It works for
+    `mock_aws` and for `ThreadedMotoServer` in this process. RuntimeError if already applied: a process has one
+    moto, which can follow only one clock.
     """
     if not _only_once.acquire(blocking=False):
         raise RuntimeError("the moto fixes are applied already; leave that block first")
@@ -47,7 +47,7 @@ def applied(*, now: Callable[[], float]) -> Iterator[None]:
 
 
 def client_config() -> Config:
-    """What a client needs that is made outside of `applied`: moto cannot route account-id endpoints."""
+    """Return the configuration for clients that are made outside `applied`: moto cannot route account-id endpoints."""
     return Config(account_id_endpoint_mode="disabled")
 
 

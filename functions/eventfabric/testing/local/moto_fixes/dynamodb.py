@@ -1,6 +1,6 @@
-"""Makes a write of moto's DynamoDB all or nothing, its stream honest, its transactions and queries quick.
+"""Makes writes of moto's DynamoDB all or nothing, its streams correct, its transactions and queries fast.
 
-Owns the patches of tables, stream shards and transactions. Must not evaluate expressions: moto does.
+Holds the patches of tables, stream shards and transactions. Does not evaluate expressions: moto does.
 """
 
 import copy
@@ -30,11 +30,11 @@ TRANSACTION_BYTES = 4 * 1024 * 1024
 KEPT_ITERATORS = 10_000
 
 _Change = tuple[StreamShard, Item | None, Item | None]
-"""Where to record it, the item before, the item after."""
+"""The shard that is to record the change, the item before, and the item after."""
 
 
 def install(patches: ExitStack, *, now: Callable[[], float]) -> None:
-    """Patch moto's DynamoDB and DynamoDB Streams. Tables made before this are right, but slow to query."""
+    """Patch moto's DynamoDB and DynamoDB Streams. Tables created before this work, but their queries are slow."""
 
     def utcnow() -> datetime:
         return datetime.fromtimestamp(now(), UTC).replace(tzinfo=None)  # moto wants it naive
@@ -47,7 +47,7 @@ def install(patches: ExitStack, *, now: Callable[[], float]) -> None:
 
 
 class _Writes:
-    """Invariant: a write that fails leaves items and streams as they were."""
+    """Undoes failed writes. Invariant: a write that fails leaves items and streams as they were."""
 
     def __init__(self) -> None:
         self._pending: list[_Change] | None = None
@@ -71,7 +71,7 @@ class _Writes:
     def update_item(
         self, backend: DynamoDBBackend, table_name: str, key: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        # Moto creates the item before it knows that the update works, and records the creation as well.
+        # Moto creates the item before it knows if the update succeeds, and records the creation as well.
         with self._all_or_nothing([(backend.get_table(table_name), key)]):
             return self._plain_update(backend, table_name, key, *args, **kwargs)
 
@@ -93,7 +93,7 @@ class _Writes:
     @contextmanager
     def _all_or_nothing(self, touched: list[tuple[Table, dict[str, Any]]]) -> Iterator[None]:
         with LOCK:
-            if self._pending is not None:  # an update inside a transaction, which takes back all or none
+            if self._pending is not None:  # an update in a transaction, which undoes everything
                 yield
                 return
             before = [_Before(table, names) for table, names in touched if _has_key(table, names)]
@@ -112,7 +112,7 @@ class _Writes:
 
 
 class _Before:
-    """One item as it was. A copy, because moto updates items in place."""
+    """One item as it was before a write. A copy, because moto updates items in place."""
 
     def __init__(self, table: Table, attributes: dict[str, Any]) -> None:
         self._table = table
@@ -135,7 +135,7 @@ def _has_key(table: Table, attributes: dict[str, Any]) -> bool:
 
 @contextmanager
 def _tables_not_copied() -> Iterator[None]:
-    """Moto copies the whole table once an item, to be able to go back. `_Writes` goes back instead."""
+    """Keep moto from copying the whole table for each item of a transaction; `_Writes` undoes changes instead."""
     Table.__deepcopy__ = lambda table, memo: table  # type: ignore[attr-defined]
     try:
         yield
@@ -144,7 +144,7 @@ def _tables_not_copied() -> Iterator[None]:
 
 
 def _one_record_an_item(changes: list[_Change]) -> list[_Change]:
-    """Join the changes of each item: moto makes an item by an update in two, AWS in one."""
+    """Merge the changes of each item: if an update creates an item, moto makes two changes, and AWS makes one."""
     joined: dict[Any, _Change] = {}
     for shard, old, new in changes:
         either = new if new is not None else old
@@ -166,7 +166,7 @@ def _record(shard: StreamShard, old: Item | None, new: Item | None) -> None:
 
 
 class _Tokens:
-    """Client request tokens: a transaction done under a token is not done again for ten minutes."""
+    """Client request tokens: a transaction that was done with a token is not done again for ten minutes."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -196,11 +196,11 @@ class _Tokens:
                 raise MockValidationException("The aggregate size of the items exceeds 4 MB")
             result: ActionResult = self._plain(handler)
             if token is not None:
-                done[token] = (self._now(), digest)  # only what succeeded: a cancelled one may be tried again
+                done[token] = (self._now(), digest)  # only after success: a cancelled one may be tried again
             return result
 
     def _done(self, backend: DynamoDBBackend) -> OrderedDict[str, tuple[float, bytes]]:
-        # Kept in the backend, because moto's reset must forget it and because each Region has its own.
+        # Kept in the backend, because moto's reset must forget it and each Region has its own.
         done: OrderedDict[str, tuple[float, bytes]] = vars(backend).setdefault("_tokens_done", OrderedDict())
         while done and self._now() - next(iter(done.values()))[0] >= TOKEN_SECONDS:
             done.popitem(last=False)
@@ -208,7 +208,7 @@ class _Tokens:
 
 
 def _bytes_of(item: dict[str, Any]) -> int:
-    """Of a Put the item counts, of the others the key."""
+    """Return the size of the item of a Put, or of the key of any other action."""
     operation = next(iter(item.values()))
     attributes: dict[str, Any] = operation.get("Item") or operation.get("Key") or {}
     return sum(len(name.encode()) + DynamoType(value).size() for name, value in attributes.items())
@@ -273,7 +273,7 @@ _QUERY_PARAMETERS = {"consistent_read", "filter_expression", "hash_key_condition
 
 def _install_iterator_bound(patches: ExitStack) -> None:
     def get_records(backend: DynamoDBStreamsBackend, *args: Any, **kwargs: Any) -> Any:
-        # Each read leaves a new iterator; AWS ends them after 15 minutes, moto never.
+        # Each read leaves a new iterator; AWS expires them after 15 minutes, moto never.
         while len(backend.shard_iterators) > KEPT_ITERATORS:
             del backend.shard_iterators[next(iter(backend.shard_iterators))]
         return plain_get_records(backend, *args, **kwargs)

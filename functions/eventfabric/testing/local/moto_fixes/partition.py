@@ -1,7 +1,7 @@
-"""The items of one partition key in the order of their sort keys, so that a query reads only its answer.
+"""Items of one partition key in the order of their sort keys, so that a query reads only what it returns.
 
-Owns that order. Must not evaluate conditions: `select` only leaves out items that a query cannot return or
-need; moto's own query then runs on what is left.
+Maintains that order. Does not evaluate conditions: `select` only leaves out items that a query can neither return nor
+need, and moto's own query then runs on the rest.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -13,7 +13,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 
 _first = itemgetter(0)
 
-# Moto's names of the comparisons, by the bound that they set. A prefix has no upper bound here: moto tests it.
+# Moto's names of the comparisons, by the bound that they set. A prefix has no upper bound: moto tests it.
 _FROM = {"=", "EQ", ">=", "GE", "BETWEEN", "BEGINS_WITH"}
 _AFTER = {">", "GT"}
 _BEFORE = {"<", "LT"}
@@ -22,7 +22,7 @@ _EXACT = (_FROM | _AFTER | _BEFORE | _UP_TO | {None}) - {"BEGINS_WITH"}
 
 
 class OrderedPartition(dict[DynamoType, Item]):
-    """Invariant: `_order` lists (value, key) of every key, ascending by value."""
+    """A partition in order. Invariant: `_order` lists (value, key) of every key, ascending by value."""
 
     def __init__(self, items: Iterable[tuple[DynamoType, Item]] = ()) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class OrderedPartition(dict[DynamoType, Item]):
     def select(
         self, comparison: str | None, values: list[Any], *, start: Any, limit: int | None, forward: bool
     ) -> dict[DynamoType, Item]:
-        """The items in the range and past `start`, and no more than `limit` and one."""
+        """Return the items in the range and past `start`: at most `limit` + 1."""
         low, high = 0, len(self._order)
         if comparison in _FROM:
             low = bisect_left(self._order, values[0], key=_first)
@@ -61,7 +61,7 @@ class OrderedPartition(dict[DynamoType, Item]):
         if start is not None and not forward:
             high = min(high, bisect_left(self._order, start, key=_first))
         if limit and comparison in _EXACT:
-            # One more than asked for: moto gives a LastEvaluatedKey only when it sees that there is more.
+            # One more than asked for: moto returns a LastEvaluatedKey only if it sees that there is more.
             if forward:
                 high = min(high, low + limit + 1)
             else:

@@ -1,14 +1,14 @@
-"""Owns how an attribute of moto is replaced and put back; must not know which ones are."""
+"""Replaces an attribute of moto and restores it later; does not know which attributes."""
 
 from contextlib import ExitStack
 from typing import Any
 
 
 def replace(patches: ExitStack, owner: Any, name: str, replacement: Any) -> Any:
-    """Set `owner.name` until `patches` closes; returns what was there.
+    """Set `owner.name` until `patches` closes. Return the previous value.
 
-    KeyError where moto no longer defines the name on `owner` itself: a fix that silently patches nothing
-    would be worse than none.
+    KeyError if moto no longer defines the name on `owner` itself: a fix that silently patches nothing would be
+    worse than none.
     """
     before = vars(owner)[name]
     setattr(owner, name, replacement)

@@ -1,7 +1,7 @@
 """A queue with the semantics of SQS, standard and FIFO, in place of moto's.
 
-Owns what is stored, what is in flight and what was sent twice. Must not know HTTP: moto's responses parse
-and answer, `sqs.py` calls this. A send, receive or delete costs O(log messages), whatever is stored.
+Keeps the stored messages, those in flight, and the deduplication ids. Knows nothing of HTTP: moto's responses parse and
+answer, `sqs.py` calls this. A send, receive or delete costs O(log messages), however many are stored.
 """
 
 import base64
@@ -23,30 +23,30 @@ SEQUENCE_NUMBER_STEP = 256
 
 
 def now_millis() -> int:
-    """The local clock in whole milliseconds; whole, so that a due time reached exactly is reached."""
+    """Return the local clock in whole milliseconds, so that a time that is reached exactly counts as reached."""
     return round(now_seconds() * 1000)
 
 
 def now_seconds() -> float:
-    """The local clock, as `sqs.install` gives it to moto."""
+    """Return the local clock, as `sqs.install` gives it to moto."""
     seconds: float = vars(moto_sqs)["unix_time"]()
     return seconds
 
 
 class StaleReceiptHandle(ReceiptHandleIsInvalid):
-    """A handle that was good once.
+    """A receipt handle that is no longer valid.
 
-    A call for one message says InvalidParameterValue; a batch says ReceiptHandleIsInvalid, as the base does.
+    A call for one message reports InvalidParameterValue; a batch reports ReceiptHandleIsInvalid, like the base class.
     """
 
     def __init__(self, handle: str, reason: str) -> None:
-        # Past the base class, which takes no message.
+        # Skip the base class, whose __init__ takes no message.
         text = f"Value {handle} for parameter ReceiptHandle is invalid. Reason: {reason}"
         SQSException.__init__(self, "InvalidParameterValue", text)
 
 
 class LocalMessage(moto_sqs.Message):
-    """A message; `due_millis` is when it becomes available, None while it is."""
+    """A message. `due_millis` is the time at which it becomes available; None: it is available."""
 
     order = -1
     due_millis: int | None = None
@@ -61,19 +61,21 @@ class _Sent:
 
 
 class LocalQueue(moto_sqs.Queue):
-    """Invariant: a lane (a message group; in a standard queue each message alone) hands out only the unbroken
-    run of available messages at its head, so nothing overtakes a message that is in flight or delayed.
+    """A queue made of lanes: one for each message group; in a standard queue, one for each message.
+
+    Invariant: a lane hands out only the unbroken run of available messages at its head, so that nothing overtakes a
+    message that is in flight or delayed.
     """
 
     def __init__(self, name: str, region: str, account_id: str, **kwargs: Any) -> None:
-        self._nonce = mock_random.uuid4().hex[:12]  # a queue made again must not know the old one's handles
+        self._nonce = mock_random.uuid4().hex[:12]  # not the nonce of a deleted queue of the same name
         self._next_order = 0
         self._sent_once: OrderedDict[tuple[str | None, str], _Sent] = OrderedDict()
         self.forget_messages()
         super().__init__(name, region, account_id, **kwargs)
 
     def forget_messages(self) -> None:
-        """PurgeQueue. Deduplication outlives it, as it outlives a delete."""
+        """Delete all messages (PurgeQueue). Deduplication ids stay known, as they do after a delete."""
         self._stored: OrderedDict[int, LocalMessage] = OrderedDict()
         self._lanes: dict[str, OrderedDict[int, LocalMessage]] = {}
         self._ready: list[tuple[int, str]] = []  # heap of (head's order, lane); stale entries are skipped
@@ -84,7 +86,7 @@ class LocalQueue(moto_sqs.Queue):
     # -- sending ------------------------------------------------------------------------------------------
 
     def send(self, message: LocalMessage, *, delay_seconds: int) -> None:
-        """Store the message, or give it the identity of the earlier one of which it is a duplicate."""
+        """Store the message; or, if it is a duplicate, give it the identity of the earlier one."""
         now = now_millis()
         message.sent_timestamp = now
         if self.fifo_queue and message.deduplication_id is not None:
@@ -100,7 +102,7 @@ class LocalQueue(moto_sqs.Queue):
             self._put(message, due=now + delay_seconds * 1000 if delay_seconds else None)
 
     def add_message(self, message: moto_sqs.Message) -> None:
-        """Take a dead letter: it keeps group, deduplication id and count of receives; no deduplication."""
+        """Store a dead letter, which keeps its group, deduplication id and receive count. It is not deduplicated."""
         assert isinstance(message, LocalMessage)
         if self.fifo_queue:
             message.sent_timestamp = now_millis()  # only a FIFO queue restarts the retention
@@ -134,7 +136,7 @@ class LocalQueue(moto_sqs.Queue):
     # -- receiving ----------------------------------------------------------------------------------------
 
     def take(self, count: int, *, visibility_timeout_seconds: int) -> list[LocalMessage]:
-        """Receive up to `count` messages: as many of one lane as there are, oldest head first."""
+        """Receive up to `count` messages: as many as possible of one lane, the lane with the oldest head first."""
         now = now_millis()
         self._settle(now)
         taken: list[LocalMessage] = []
@@ -194,7 +196,7 @@ class LocalQueue(moto_sqs.Queue):
             heapq.heappush(self._ready, (head.order, lane_name))
 
     def _settle(self, now: int) -> None:
-        """Let the clock do its work: messages become visible again, delays end, retention runs out."""
+        """Apply the passing of time: messages become visible again, delays end, retention runs out."""
         while self._timers and self._timers[0][0] <= now:
             due, order = heapq.heappop(self._timers)
             message = self._stored.get(order)
@@ -207,7 +209,7 @@ class LocalQueue(moto_sqs.Queue):
     # -- with a receipt handle ----------------------------------------------------------------------------
 
     def delete_message(self, receipt_handle: str) -> None:
-        """Delete by handle; success where it is gone already. A FIFO queue refuses a handle that expired."""
+        """Delete a message by its handle; do nothing if it is gone. A FIFO queue refuses an expired handle."""
         self._settle(now_millis())
         message = self._message_of(receipt_handle)
         if message is None:
@@ -218,7 +220,7 @@ class LocalQueue(moto_sqs.Queue):
         self._remove(message)
 
     def change_visibility(self, receipt_handle: str, visibility_timeout_seconds: int) -> None:
-        """Set the time left from now; 0 gives the message back at once. Only for a message in flight."""
+        """Set the remaining invisible time, from now; 0 makes it visible at once. Only for a message in flight."""
         now = now_millis()
         self._settle(now)
         message = self._message_of(receipt_handle)
@@ -234,7 +236,7 @@ class LocalQueue(moto_sqs.Queue):
         self._hide(message, now, visibility_timeout_seconds)
 
     def _message_of(self, receipt_handle: str) -> LocalMessage | None:
-        """The handle names its message, so that nothing need be kept about messages that were deleted."""
+        """Return the message that a handle names. Handles name it by order, so deleted messages need no memory."""
         try:
             nonce, order, _ = base64.urlsafe_b64decode(receipt_handle.encode()).decode().split(" ")
         except (ValueError, binascii.Error):

@@ -1,7 +1,7 @@
-"""Serialises all of moto's work behind one lock, and stops it from remembering every object it ever made.
+"""Serialises all of moto's work with one lock, and keeps moto from remembering every object that it ever made.
 
-Owns the lock. Moto's backends are plain dictionaries without locks: under threads, transactions lose
-updates and FIFO queues break order. The fabric's own threads meet here, and only here.
+Holds the lock. Moto's backends are plain dictionaries without locks: with threads, transactions would lose updates and
+FIFO queues would break order. The fabric's own threads meet here, and only here.
 """
 
 import threading
@@ -16,14 +16,14 @@ from moto.core.utils import convert_to_flask_response
 from eventfabric.testing.local.moto_fixes.patching import replace
 
 LOCK = threading.RLock()
-"""Held by a request from its first look at a backend to its answer. Re-entrant, for moto calls itself."""
+"""Held by a request from its first access to a backend until its answer. Re-entrant, since moto calls itself."""
 
 ARRIVALS = threading.Condition(LOCK)
-"""Told when a queue got a message. Waiting on it lets other requests in: a long poll stops nobody."""
+"""Notified when a queue gets a message. Waiting on it releases the lock: a long poll blocks nobody."""
 
 
 def install(patches: ExitStack) -> None:
-    """Patch the one way in of each mode: the botocore stubber in process, the Flask view in the server."""
+    """Patch the single entry point of each mode: the botocore stubber in process, the Flask view in the server."""
 
     def process_request(self: BotocoreStubber, request: AWSPreparedRequest) -> Any:
         with LOCK:
@@ -34,7 +34,7 @@ def install(patches: ExitStack) -> None:
             return plain_answer(self, args, **kwargs)
 
     def new_untracked(cls: type[BaseModel], *_args: object, **_kwargs: object) -> BaseModel:
-        # Moto lists every instance for its dashboard, copies of items included, and never drops one.
+        # Moto lists every instance for its dashboard, including copies of items, and never drops one.
         return object.__new__(cls)
 
     plain_process_request = replace(patches, BotocoreStubber, "process_request", process_request)

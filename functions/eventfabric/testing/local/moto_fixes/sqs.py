@@ -1,6 +1,6 @@
 """Puts `LocalQueue` under moto's SQS backend, and makes moto's SQS follow the local clock.
 
-Owns the backend's methods that touch messages. Must not decide what a queue does: that is queue.py.
+Holds the backend's methods that touch messages. Does not decide what a queue does: that is queue.py.
 """
 
 import copy
@@ -21,11 +21,11 @@ from eventfabric.testing.local.moto_fixes.queue import LocalMessage, LocalQueue,
 from eventfabric.testing.local.moto_fixes.serial import ARRIVALS, LOCK
 
 CLOCK_CHECK_SECONDS = 0.02
-"""How often a long poll looks whether the local clock has brought a message back."""
+"""Interval at which a long poll checks if the local clock has made a message available."""
 
 
 def install(patches: ExitStack, *, now: Callable[[], float]) -> None:
-    """Patch moto's SQS. Queues made before this cannot be used: they are moto's own."""
+    """Patch moto's SQS. Queues created before this cannot be used: they are moto's own."""
 
     def unix_time(moment: datetime | None = None) -> float:
         return now() if moment is None else moto_utils.unix_time(moment)
@@ -60,7 +60,7 @@ def _validate_message(
     group_id: str | None = None,
     validate_group_id: bool = True,
 ) -> None:
-    # Moto's own reads queue.attributes, which counts the messages, up to three times a send.
+    # Moto's own check reads queue.attributes, which counts the messages, up to three times for each send.
     if queue.fifo_queue:
         if not group_id:
             raise MissingParameter("MessageGroupId")
@@ -122,7 +122,7 @@ def _receive_message(
 ) -> list[moto_sqs.Message]:
     with LOCK:
         queue = _local_queue(backend, queue_name)
-        # A poll ends by whichever clock gets there first: the local one may be frozen, or jump an hour.
+        # A poll ends by the clock that gets there first: the local one may be frozen, or jump by an hour.
         ends = time.monotonic() + wait_seconds_timeout
         ends_locally = now_seconds() + wait_seconds_timeout
         while True:
