@@ -1,1 +1,1 @@
-"""The deployment: what a definition becomes in an account, as CDK stacks. It names nothing that topology does not."""
+"""The deployment of a definition, as CDK stacks. All names of resources come from the topology."""

@@ -1,9 +1,12 @@
 """The CDK app, `python -m infra.app`: reads a definition, checks it, stages the functions and declares the stacks.
 
-Context: `definition` (path, default infra/fabric.toml), `account`, `code_signing_config` (ARNs, one for each Region,
-with commas between them), `platform` (that of the wheels: `lambda`, or `host` for emulators that run functions on this
-machine), `streams_again` (anything new: the streams of tables are looked up again). What is wrong is said in one
-message, before any stack is made.
+Problems are reported in one message, before any stack is made. Context values:
+
+    definition           path of the definition; default: infra/fabric.toml
+    account              AWS account to deploy to
+    code_signing_config  ARNs, one for each Region, separated by commas
+    platform             platform of the wheels: `lambda`, or `host` for emulators that run functions on this machine
+    streams_again        any new value makes the deployment look up the tables' DynamoDB streams again
 """
 
 import json
@@ -31,14 +34,14 @@ BUILD = ROOT / "build"
 
 @dataclass(frozen=True)
 class Staged:
-    """The functions' code: a folder, and the hash of its content."""
+    """The staged code of the functions: a folder, and the hash of its content."""
 
     path: Path
     hash: str
 
 
 def main() -> int:
-    """Synthesise; 1 and a message on standard error where the definition cannot be deployed."""
+    """Synthesise the app. If the definition cannot be deployed: a message on standard error, and exit code 1."""
     choose_node()
     import aws_cdk as cdk
 
@@ -47,7 +50,7 @@ def main() -> int:
 
     app = cdk.App(analytics_reporting=False, context=context())
     path = Path(str(app.node.try_get_context("definition") or ROOT / "infra" / "fabric.toml"))
-    # Synthesis copies what is staged into the assembly, where it can be looked at.
+    # A temporary folder is enough: synthesis copies the staged code into the assembly, where it can be inspected.
     with TemporaryDirectory(prefix="eventfabric-functions-") as folder:
         try:
             read = read_definition(path)
@@ -57,7 +60,7 @@ def main() -> int:
             functions = next((one for one in handler_folders(path) if one.is_dir()), LIBRARY)
             platform = platform_named(app.node.try_get_context("platform") or "lambda")
             wheels = unpacked_wheels(functions, cache=BUILD / "wheels", platform=platform)
-            # Looked up where they will be: what only this machine has is not in the zip.
+            # Handlers are looked up among the files of the zip: what only this machine has would be missing in Lambda.
             definition = read_definition(path, check_handlers=True, search_path=[functions, wheels])
             target = Path(folder, definition.fabric.name)
             staged = Staged(target, stage(definition, functions=functions, target=target, wheels=wheels))
@@ -71,7 +74,7 @@ def main() -> int:
 
 
 def declare(app: "cdk.App", definition: Definition, staged: Staged) -> Any:
-    """All stacks of the definition, held against the AwsSolutions rules; a FabricStacks."""
+    """Declare all stacks of the definition, and check them against the AwsSolutions rules. Returns a FabricStacks."""
     import aws_cdk as cdk
     import cdk_nag
 
@@ -91,7 +94,7 @@ def declare(app: "cdk.App", definition: Definition, staged: Staged) -> Any:
 
 
 def context() -> dict[str, Any]:
-    """That of cdk.json, so that whoever synthesises without the CDK's command line gets the same."""
+    """Read the context of cdk.json, so that synthesis without the CDK's command line gives the same result."""
     context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
     return context
 

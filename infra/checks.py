@@ -1,6 +1,4 @@
-"""Owns what may not be asked of an account, beyond what a definition may not say: which Regions there are, and what of
-one Region is of no use in another.
-"""
+"""Checks of what an AWS account would refuse, although the definition is valid: Regions and code signing configs."""
 
 import re
 from collections.abc import Iterator
@@ -12,16 +10,17 @@ from eventfabric.errors import DefinitionError, Problem
 
 
 def check_regions(definition: Definition, *, where: str) -> None:
-    """DefinitionError lists every Region into which the definition cannot be deployed."""
+    """Refuse Regions into which the definition cannot be deployed. DefinitionError lists all of them."""
     problems = list(_unknown(definition))
     if problems:
         raise DefinitionError(problems, where=where)
 
 
 def signing_configs(given: object, definition: Definition) -> dict[str, str]:
-    """The code signing configs of the context, by Region; none, or one for each, since Lambda takes none of another.
+    """Parse the code signing configs of the context, by Region. There must be none, or one for each Region.
 
-    `given`: ARNs, as a list or as one text with commas between them. DefinitionError.
+    A function takes only a config of its own Region. `given` are ARNs, as a list or as a text with commas between them.
+    Raises DefinitionError.
     """
     texts = given.split(",") if isinstance(given, str) else given or []
     arns = [str(one).strip() for one in texts] if isinstance(texts, list | tuple) else [str(texts)]

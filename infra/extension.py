@@ -1,4 +1,4 @@
-"""The sample's own resources: the tables that the shop's handlers write, and what each handler may do with them."""
+"""The sample's own resources: the tables that the shop's handlers write, and the permissions that handlers need."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -12,7 +12,7 @@ HANDLERS = {
     "shop-shipping": ("shop-labels", "PutItem"),
     "shop-analytics": ("shop-facts", "BatchWriteItem"),
 }
-"""By function: its handler's table, and the one thing that it does there. See functions/subscribers."""
+"""For each function, the table of its handler and the one action that it needs there. See functions/subscribers."""
 
 
 class ShopTables(cdk.Stack):
@@ -35,7 +35,7 @@ class ShopTables(cdk.Stack):
 
 
 def extend(stacks: FabricStacks) -> None:
-    """Make the tables before each Region's cell, and let the handlers use them."""
+    """Create the tables before the cell of each Region, and allow the handlers to use them."""
     for region, cell in stacks.cells.items():
         own = ShopTables(stacks.app, f"shop-tables-{region}", env=stacks.env(region))
         cell.add_stack_dependency(own, "handlers write to tables that are there")

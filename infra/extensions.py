@@ -1,7 +1,7 @@
-"""Owns where a user's own resources come in: `extension.py` beside the definition, with `extend(stacks)`.
+"""Extensions: a user's own resources, declared by `extend(stacks)` in the file `extension.py` beside the definition.
 
-It is called once, when all stacks of the fabric are declared: it may make stacks of its own, grant a function what its
-handler needs, and set what else a function is to have. It must not change what the fabric itself declares.
+`extend` is called once, after all stacks of the fabric are declared. It may create stacks of its own, grant a function
+what its handler needs, and set further properties of a function. It must not change what the fabric itself declares.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ FUNCTION = "extend"
 
 
 class ExtensionError(EventFabricError):
-    """There is an extension beside the definition, and it cannot be called."""
+    """The extension beside the definition cannot be called."""
 
 
 def extension_beside(definition: Path) -> Callable[[FabricStacks], None]:
-    """What to call with the stacks: the extension beside the definition, or nothing; ExtensionError.
+    """Load the extension beside the definition; if there is none, return a function that does nothing.
 
-    What the extension raises itself goes on as it is, with its traceback.
+    Raises ExtensionError. Exceptions of the extension itself are not caught, so that they keep their traceback.
     """
     path = definition.resolve().parent / FILE
     if not path.is_file():

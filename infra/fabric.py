@@ -1,4 +1,4 @@
-"""Owns how a topology becomes the stacks of an app, and in which order they are deployed."""
+"""The stacks of a fabric, made from its topology, and the order in which they are deployed."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from infra.stacks.watch import WatchStack
 
 
 class FabricStacks:
-    """All stacks of a fabric. Order: every Region's keys, then the logs, the cells, and what watches them."""
+    """All stacks of a fabric, deployed in this order: the keys of every Region, the logs, the cells, the watches."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class FabricStacks:
             for region in topology.regions
         }
         for region, watch in self.watches.items():
-            watch.add_stack_dependency(self.cells[region], "what is not there yet is not watched")
+            watch.add_stack_dependency(self.cells[region], "alarms watch what the cell has created")
         for log in self.logs.values():
             for key in self.keys.values():
                 log.add_stack_dependency(key, "a replica is encrypted with its Region's key")
@@ -68,5 +68,5 @@ class FabricStacks:
         cdk.Tags.of(app).add("eventfabric", name)
 
     def env(self, region: str) -> cdk.Environment:
-        """Where the stacks of a Region go."""
+        """The environment, account and Region, of a Region's stacks."""
         return cdk.Environment(account=self._account, region=region)

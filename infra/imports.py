@@ -1,7 +1,7 @@
-"""Owns that what the user's handlers import is in the zip: looked for in the staged folder; nothing is run.
+"""Check that everything which the user's handlers import is in the zip. Reads the staged folder; runs nothing.
 
-A package that only this machine has would be missed by the function, at each of its invocations. What a `try` with an
-`except ImportError` imports may be missing, and so may what is imported for type checkers alone.
+A package that only this machine has would make every invocation of the function fail. Imports in a `try` with an
+`except ImportError`, and imports for type checkers alone, may be missing.
 """
 
 import ast
@@ -20,9 +20,9 @@ _ALLOWED = "what stands in functions/, or in a requirements.txt there or in a fo
 
 
 def check_imports(definition: Definition, target: Path, *, functions: Path, where: str) -> None:
-    """DefinitionError naming each handler that the folder `target` lacks, and each import of it.
+    """Raise DefinitionError if the folder `target` lacks a handler, or something that a handler imports.
 
-    `functions`: the user's folder, which says what of `target` is the user's.
+    `functions` is the user's folder; by it, the user's modules in `target` are told from others.
     """
     zip_of = _Zip(target, functions)
     problems: list[Problem] = []
@@ -42,14 +42,14 @@ def check_imports(definition: Definition, target: Path, *, functions: Path, wher
 
 
 class _Zip:
-    """What the staged folder has, and what of it is the user's."""
+    """The content of the staged folder, and the names of the user's modules in it."""
 
     def __init__(self, target: Path, functions: Path) -> None:
         self._path = [str(target)]
         self._own = {path.stem for path in functions.iterdir() if path.name not in OURS}
 
     def lacks(self, reference: str, wanted: Wanted) -> Iterator[str]:
-        """Why what is referred to cannot be used there, in words."""
+        """Say in words why a reference cannot be used in the zip. Yields nothing if it can."""
         module, _, name = reference.partition(":")
         if _is_standard(module):
             return
@@ -63,7 +63,10 @@ class _Zip:
             yield "pydantic tells which of several classes its payload is, and the zip lacks that"
 
     def _missing_from(self, module: str) -> Iterator[tuple[str, str]]:
-        """Each import of a module, or of what it imports of the user's, that leads nowhere; by whom."""
+        """Yield each import that the zip lacks, preceded by the module that imports it.
+
+        The module itself is checked, and all of the user's modules that it imports.
+        """
         waiting, seen = [module], set[str]()
         while waiting:
             importer = waiting.pop()
@@ -81,7 +84,7 @@ class _Zip:
                     waiting += [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
     def _imports(self, module: str) -> Iterator[tuple[str, bool]]:
-        """What a module imports; whether that may be a value of a module rather than one itself."""
+        """Yield the modules that a module imports, each with True if it may be a value within a module instead."""
         tree = self._tree(module)
         if tree is None:
             return
@@ -93,7 +96,7 @@ class _Zip:
                 yield from ((f"{base}.{alias.name}", True) for alias in node.names if alias.name != "*")
 
     def _base(self, module: str, node: ast.ImportFrom) -> str:
-        """The module from which something is imported, in full."""
+        """Full name of the module that an import statement imports from."""
         if not node.level:
             return node.module or ""
         spec = self._spec(module)
@@ -103,7 +106,7 @@ class _Zip:
         return ".".join([*kept, *([node.module] if node.module else [])])
 
     def _is_one_of_several(self, module: str, name: str) -> bool:
-        """Whether a handler's payload is one of several classes that msgspec cannot tell apart."""
+        """Tell if a handler's payload is one of several classes that msgspec cannot tell apart."""
         function = self._definition_of(module, name)
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             return False
@@ -111,7 +114,7 @@ class _Zip:
         hint = parameters[0].annotation if parameters else None
         if isinstance(hint, ast.Constant) and isinstance(hint.value, str):
             hint = ast.parse(hint.value, mode="eval").body
-        if isinstance(hint, ast.Name):  # an alias of its own
+        if isinstance(hint, ast.Name):  # it may be an alias that the module defines
             hint = next((node.value for node in self._assignments(module, hint.id)), hint)
         if hint is None:
             return False
@@ -131,7 +134,7 @@ class _Zip:
                 yield node
 
     def _definition_of(self, module: str, name: str) -> ast.stmt | None:
-        """Where a module defines a name, or the user's module from which it has it."""
+        """Find the definition of a name in a module, or in the user's module from which it is imported."""
         tree = self._tree(module)
         for node in tree.body if tree is not None else []:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
@@ -155,7 +158,7 @@ class _Zip:
 
 
 def _surely_imported(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Imports, wherever they stand, but those that may fail and those that never run."""
+    """Yield all imports, at any depth, except those that may fail and those that never run."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node

@@ -1,4 +1,4 @@
-"""Owns how an exception from the AwsSolutions rules is written down: the rule, and the reason, beside the construct."""
+"""Exceptions from the AwsSolutions rules: each is written down with its reason, beside the construct that needs it."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from constructs import IConstruct
 
 
 def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
-    """Accept findings of these rules (such as `IAM5[Resource::*]`) below the construct, each for its reason."""
+    """Accept findings of these rules (such as `IAM5[Resource::*]`) in a construct, each for its reason."""
     cdk.Validations.of(construct).acknowledge(
         *(
             cdk.Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason=reason)

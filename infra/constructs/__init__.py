@@ -1,1 +1,1 @@
-"""Small constructs, one for each thing that stacks are made of."""
+"""Small constructs of which the stacks are made, one for each kind of resource."""

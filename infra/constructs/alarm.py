@@ -1,4 +1,4 @@
-"""Alarms and objectives as `eventfabric.deployment.alarms` declares them; decides nothing."""
+"""Alarms and objectives, exactly as `eventfabric.deployment.alarms` declares them."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _GOOD_MINUTE = "p99"
 
 
 class FabricAlarm(Construct):
-    """One alarm; `topics` are told when it goes off, and when it is over."""
+    """One alarm. `topics` are notified when it goes off and when it ends."""
 
     def __init__(self, scope: Construct, id: str, alarm: Alarm, *, topics: Sequence[str]) -> None:
         super().__init__(scope, id)
@@ -41,7 +41,7 @@ class FabricAlarm(Construct):
 
 
 class FabricObjective(Construct):
-    """One service level objective, counted in good minutes."""
+    """One service level objective, measured by its share of good minutes."""
 
     def __init__(self, scope: Construct, id: str, objective: Objective) -> None:
         super().__init__(scope, id)

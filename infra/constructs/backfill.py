@@ -29,7 +29,7 @@ _TRACE = ("GetSamplingRules", "GetSamplingTargets", "PutTelemetryRecords", "PutT
 
 
 class BackfillMachine(Construct):
-    """`eventfabric.deployment.state_machine` for the backfill function of the stack's Region."""
+    """The state machine of `eventfabric.deployment.state_machine`, for the backfill function of the stack's Region."""
 
     def __init__(self, scope: Construct, id: str, *, name: str, function: lambda_.IFunction) -> None:
         super().__init__(scope, id)
@@ -43,12 +43,12 @@ class BackfillMachine(Construct):
             roles=[role],
             statements=[
                 _allow(["lambda:InvokeFunction"], function.function_arn),
-                # A distributed map starts executions of its own machine.
+                # A distributed map starts executions of its own state machine.
                 _allow(
                     ["states:StartExecution"],
                     arn_of(stack, Resource("states", stack.region, f"stateMachine:{name}")),
                 ),
-                # Runs have the machine's name, those that a map starts the map's behind it.
+                # ARNs of executions contain the machine's name; those that a map starts have the map's name behind it.
                 _allow(
                     ["states:DescribeExecution", "states:StopExecution"],
                     arn_of(stack, runs),
@@ -71,7 +71,7 @@ class BackfillMachine(Construct):
             "Machine",
             state_machine_name=name,
             role_arn=role.role_arn,
-            # Not by `to_json_string`: it takes out every null, and a null says that a result is not kept.
+            # Not `to_json_string`, which removes every null: here a null means that a result is not kept.
             definition_string=json.dumps(
                 backfill_state_machine(function.function_arn, partition=stack.partition)
             ),
@@ -94,7 +94,9 @@ class BackfillMachine(Construct):
             {
                 "IAM5[Resource::*]": "Log deliveries and X-Ray have no resources that a policy could name.",
                 **{
-                    wildcard_rule(stack, one): "Runs get their names when they start; the machine's is named."
+                    wildcard_rule(
+                        stack, one
+                    ): "Executions get names when they start; the machine's name is fixed."
                     for one in (runs, maps)
                 },
             },

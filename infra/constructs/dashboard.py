@@ -1,4 +1,4 @@
-"""The dashboard of a fabric: one page for all Regions, from how long deliveries take down to what they cost."""
+"""The dashboard of a fabric: one page for all Regions, from the latency of deliveries down to their cost."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ Line = list[Any]
 
 
 class FabricDashboard(Construct):
-    """Named as the fabric."""
+    """The dashboard of a fabric, which has the fabric's name."""
 
     def __init__(self, scope: Construct, id: str, topology: Topology) -> None:
         super().__init__(scope, id)
@@ -38,12 +38,12 @@ class FabricDashboard(Construct):
         )
         metrics = sum(len(widget["properties"].get("metrics", ())) for widget in body["widgets"])
         if metrics > METRICS_MAX:
-            told = f"the dashboard has {metrics} metrics; CloudWatch allows {METRICS_MAX:,}"
+            told = f"the dashboard has {metrics} metrics, but CloudWatch allows at most {METRICS_MAX:,}"
             Annotations.of(self).add_warning_v2("eventfabric:dashboard", told)
 
 
 def body_of(topology: Topology) -> dict[str, Any]:
-    """As CloudWatch keeps it: rows of widgets, a heading above each."""
+    """Make the dashboard's body in CloudWatch's form: rows of widgets, each below a heading."""
     widgets, y = list[dict[str, Any]](), 0
     for heading, row in _Page(topology).rows():
         widgets.append(
@@ -70,7 +70,7 @@ def _line(series: Series, region: str, stat: str, label: str, **more: Any) -> Li
 
 @dataclass(frozen=True)
 class _Page:
-    """What stands on the page."""
+    """The content of the page."""
 
     topology: Topology
 
@@ -89,7 +89,7 @@ class _Page:
                 [
                     self._graph("Oldest undelivered event (s)", oldest),
                     self._graph("Events handled", self._own(handled, "Sum")),
-                    self._graph("Attempts that failed", self._own(failed, "Sum")),
+                    self._graph("Failed attempts", self._own(failed, "Sum")),
                     self._graph("Parked keys, open circuits", self._own(waiting, "Maximum")),
                     self._graph("Dead-letter queues", self._dead()),
                 ],
@@ -99,20 +99,20 @@ class _Page:
             "Doorbells",
             [
                 self._graph("Rung by the relay", self._own(rung, "Sum")),
-                self._graph("Nothing new behind them", duplicate),
+                self._graph("Already delivered (duplicates)", duplicate),
                 self._graph("Relay behind the stream (ms)", self._relay()),
             ],
         )
         yield (
             "Replication and reconciliation",
             [
-                self._graph("Lanes behind, stalled, without an answer", self._own(lanes, "Maximum")),
+                self._graph("Lanes behind, stalled, unreachable", self._own(lanes, "Maximum")),
                 self._graph("ReplicationLatency (ms)", self._replication()),
-                self._graph("Findings to look at", self._own([Metric.FINDINGS_ALARMED], "Maximum")),
+                self._graph("Findings that need a person", self._own([Metric.FINDINGS_ALARMED], "Maximum")),
             ],
         )
         yield (
-            "What costs",
+            "Cost",
             [
                 self._graph("DynamoDB write units", self._units("ConsumedWriteCapacityUnits")),
                 self._graph("DynamoDB read units", self._units("ConsumedReadCapacityUnits")),
@@ -140,7 +140,7 @@ class _Page:
         return self._graph(f"{one.name} (ms)", lines)
 
     def _own(self, metrics: Iterable[Metric], stat: str) -> Iterator[Line]:
-        """Metrics of the fabric, for each Region of what they are of."""
+        """Make lines for the fabric's own metrics, for each stream or subscription and each of its Regions."""
         streams = [(one.name, one.definition.regions) for one in self.topology.streams.values()]
         subscriptions = [(one.name, one.regions) for one in self.topology.subscriptions.values()]
         for metric in metrics:
@@ -180,8 +180,8 @@ class _Page:
                 yield _line(of(table), region, "Sum", f"{table.name} {region}")
 
     def _requests(self, region: str) -> dict[str, Any]:
-        """A graph of its own for each Region: one takes 500 metrics."""
-        return self._graph(f"SQS requests in {region}, nearly", self._sums(self._queues(region)))
+        """Make the graph of a Region. Each Region has its own, because a graph can have at most 500 metrics."""
+        return self._graph(f"SQS requests in {region} (approximate)", self._sums(self._queues(region)))
 
     def _queues(self, region: str) -> Iterator[tuple[str, str, list[Series], str]]:
         for one in self.topology.subscriptions_in(region):
@@ -197,7 +197,10 @@ class _Page:
                 yield f"{function.name} {region}", region, series, f"{{}}*{gigabytes:g}/1000"
 
     def _sums(self, parts: Iterable[tuple[str, str, list[Series], str]]) -> Iterator[Line]:
-        """Lines that are computed of hidden ones: label, Region, the hidden series, and the formula over their ids."""
+        """Make lines that are computed from hidden ones.
+
+        Each part is a label, a Region, the hidden series, and a formula into which their ids are filled in.
+        """
         count = 0
         name: Callable[[int], str] = "m{}".format
         for label, region, series, formula in parts:

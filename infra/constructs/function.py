@@ -1,4 +1,4 @@
-"""A Lambda function as topology declares it, with a role that may do what permissions declare, and nothing else."""
+"""A Lambda function as the topology declares it, whose role has the permissions that are declared, and no others."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ LOG_DAYS = logs.RetentionDays.THREE_MONTHS
 
 
 class FabricFunction(Construct):
-    """One function of one Region; its log group is its own, and goes with it."""
+    """One function of one Region, with a log group of its own that is deleted with it."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class FabricFunction(Construct):
             timeout=Duration.seconds(function.timeout_seconds),
             memory_size=function.memory_megabytes,
             log_group=log_group_of(self, function.name),
-            # SQS and the function may invoke each other more often than Lambda takes for a mistake.
+            # SQS and the function may invoke each other so often that Lambda would take it for an endless loop.
             recursive_loop=lambda_.RecursiveLoop.ALLOW
             if function.may_recur
             else lambda_.RecursiveLoop.TERMINATE,
@@ -64,14 +64,14 @@ class FabricFunction(Construct):
         )
 
     def grant(self, statement: Statement) -> None:
-        """Let the function do one thing more, such as what a handler of yours does with tables of its own."""
+        """Allow the function something more, such as what your handler does with tables of its own."""
         stack = Stack.of(self)
         self.role.add_to_policy(policy_statement(stack, statement))
         acknowledge(self.role, reasons(stack, [statement]))
 
 
 def log_group_of(scope: Construct, function_name: str) -> logs.LogGroup:
-    """The log group that Lambda writes to."""
+    """Make the log group that Lambda writes to."""
     return logs.LogGroup(
         scope,
         "Logs",
@@ -82,7 +82,7 @@ def log_group_of(scope: Construct, function_name: str) -> logs.LogGroup:
 
 
 def logging_role(scope: Construct, function_name: str) -> iam.Role:
-    """A role for Lambda that may write the function's own log."""
+    """Make a role for Lambda that may write the function's own log."""
     stack = Stack.of(scope)
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log = Resource("logs", stack.region, f"log-group:/aws/lambda/{function_name}:*")

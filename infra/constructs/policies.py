@@ -1,4 +1,4 @@
-"""Statements of `eventfabric.deployment.permissions` as IAM writes them; decides nothing."""
+"""IAM policies, exactly as `eventfabric.deployment.permissions` declares them."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,17 +9,17 @@ from aws_cdk import aws_iam as iam
 from eventfabric.deployment.permissions import Resource, Statement
 
 MANAGED_POLICY_CHARACTERS_MAX = 6_144
-"""Of a managed policy's text; what CDK adds around the statements is well below the rest."""
+"""IAM's limit for the text of a managed policy. _ROOM leaves enough for what the CDK adds around the statements."""
 _ROOM = MANAGED_POLICY_CHARACTERS_MAX - 200
 
 
 def arn_of(stack: Stack, resource: Resource) -> str:
-    """A resource's ARN in the stack's account, whichever that will be."""
+    """Make a resource's ARN in the stack's account, which may be known only at deployment."""
     return resource.arn(partition=stack.partition, account=stack.account)
 
 
 def policy_statement(stack: Stack, statement: Statement) -> iam.PolicyStatement:
-    """One statement."""
+    """Make the IAM statement."""
     return iam.PolicyStatement(
         actions=list(statement.actions),
         resources=[arn_of(stack, resource) for resource in statement.resources],
@@ -28,7 +28,7 @@ def policy_statement(stack: Stack, statement: Statement) -> iam.PolicyStatement:
 
 
 def reasons(stack: Stack, statements: Iterable[Statement]) -> dict[str, str]:
-    """Why resources of the statements are not named in full, by the rule that asks."""
+    """Map each cdk-nag rule about a wildcard to the reason why the statements need that wildcard."""
     return {
         wildcard_rule(stack, resource): statement.wildcard
         for statement in statements
@@ -38,13 +38,13 @@ def reasons(stack: Stack, statements: Iterable[Statement]) -> dict[str, str]:
 
 
 def wildcard_rule(stack: Stack, resource: Resource) -> str:
-    """The finding of a resource that ends with `*`, as cdk-nag writes it."""
+    """Name the finding about a resource that ends with `*`, in cdk-nag's form."""
     account = "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account
     return f"IAM5[Resource::{resource.arn(partition='<AWS::Partition>', account=account)}]"
 
 
 def in_policies(statements: Iterable[Statement]) -> Iterator[list[Statement]]:
-    """The statements in as many groups as managed policies are needed for them."""
+    """Split the statements into groups, each of which fits into one managed policy."""
     group: list[Statement] = []
     for statement in statements:
         if group and sum(map(_characters, group)) + _characters(statement) > _ROOM:

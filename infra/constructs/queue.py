@@ -1,4 +1,4 @@
-"""Queues, each with a dead-letter queue that takes from it alone."""
+"""Queues, each with a dead-letter queue that accepts messages from it alone."""
 
 from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_kms as kms
@@ -11,11 +11,11 @@ from infra.nag import acknowledge
 DEAD_LETTER_DAYS = 14
 DOORBELL_DAYS = 4
 _DATA_KEY_HOURS = 1
-"""How long SQS uses one data key: a call of KMS an hour and queue, not one a message."""
+"""Time for which SQS reuses a data key: one call to KMS for each hour and queue, instead of one for each message."""
 
 
 class DoorbellQueue(Construct):
-    """The queue of a subscription, or its timers. It holds doorbells only, so nothing is lost with it."""
+    """The queue of a subscription, or of its timers. It holds only doorbells, so losing it loses no event."""
 
     def __init__(
         self, scope: Construct, id: str, queue: QueueTopology | TimerQueueTopology, *, key: kms.IKey
@@ -41,7 +41,7 @@ class DoorbellQueue(Construct):
 
 
 class FailureQueue(Construct):
-    """A queue that only takes what Lambda gave up on: a dead-letter queue by use, with no source of its own."""
+    """A queue for records that Lambda gave up on. It serves an event source mapping, so it has no source queue."""
 
     def __init__(self, scope: Construct, id: str, name: str, *, key: kms.IKey) -> None:
         super().__init__(scope, id)
@@ -49,9 +49,7 @@ class FailureQueue(Construct):
             self, "Dead", name, key=key, fifo=False, keep_days=DEAD_LETTER_DAYS, visibility_seconds=30,
             allows=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
         )  # fmt: skip
-        acknowledge(
-            self.queue, {"SQS3": "It is a dead-letter queue: of an event source mapping, not of a queue."}
-        )
+        acknowledge(self.queue, {"SQS3": "It is itself a dead-letter queue, of an event source mapping."})
 
 
 def _queue(

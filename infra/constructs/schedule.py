@@ -7,7 +7,7 @@ from constructs import Construct
 
 
 class FunctionSchedule(Construct):
-    """A pass that fails is not repeated: the next one comes."""
+    """A schedule of a function. A failed invocation is not repeated, because the next one comes soon."""
 
     def __init__(
         self, scope: Construct, id: str, *, name: str, function: lambda_.IFunction, minutes: int

@@ -1,7 +1,7 @@
-"""The ARN of a table's DynamoDB stream in the Region of the stack, found when the stack is deployed.
+"""The ARN of a table's DynamoDB stream in the stack's Region, looked up when the stack is deployed.
 
-A stream's ARN ends with the time at which it was switched on, which each Region decides for itself, so nothing in a
-template of another Region can name it.
+A stream's ARN ends with the time at which it was enabled, which differs from Region to Region, so no template can
+contain it.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ _TIMEOUT_MINUTES = 5
 
 
 class StreamArns(Construct):
-    """Finds the stream ARNs of these tables; `of` each."""
+    """A custom resource that looks up the stream ARNs of these tables; `of` gives that of one table."""
 
     def __init__(self, scope: Construct, id: str, *, name: str, tables: list[TableTopology]) -> None:
         super().__init__(scope, id)
@@ -53,10 +53,10 @@ class StreamArns(Construct):
         acknowledge(self._function, {"L1": "The runtime of all functions of the fabric."})
 
     def of(self, table: TableTopology) -> str:
-        """The ARN, as a token.
+        """Look up the ARN of a table's stream; returns a token.
 
-        CloudFormation asks again only where a property changes. A table that was made anew or restored under its name
-        has another stream: whoever did that deploys with a new value of the context `streams_again`.
+        CloudFormation looks again only if a property changes. A table that was recreated, or restored under its name,
+        has another stream: then deploy with a new value of the context `streams_again`.
         """
         given = self.node.try_get_context("streams_again")
         again = {} if given is None else {"Again": str(given)}

@@ -1,4 +1,4 @@
-"""A table that must not be lost: one global table, however many Regions it is in."""
+"""A table that must not be lost: a global table, even if it is in only one Region."""
 
 from aws_cdk import CfnTag, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -10,10 +10,10 @@ RECOVERY_DAYS = 35
 
 
 class FabricTable(Construct):
-    """Retained and protected in every Region, recoverable to any second, encrypted with the fabric's keys.
+    """A table retained and protected in every Region, recoverable to any second, encrypted with the fabric's keys.
 
-    As CloudFormation's own resource, since CDK's construct refuses Region sets of strongly consistent tables that
-    DynamoDB takes.
+    It is CloudFormation's own resource, because the CDK's construct refuses sets of Regions that DynamoDB accepts for
+    strongly consistent tables.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ def _attribute(name: str, kind: str) -> dynamodb.CfnGlobalTable.AttributeDefinit
 def _replica(
     stack: Stack, region: str, key_alias: str, fabric: str
 ) -> dynamodb.CfnGlobalTable.ReplicaSpecificationProperty:
-    """What is never synchronised between replicas is said for each of them."""
+    """Specify one replica: the settings that DynamoDB does not synchronise between replicas."""
     of = dynamodb.CfnGlobalTable
     return of.ReplicaSpecificationProperty(
         region=region,
@@ -65,7 +65,7 @@ def _replica(
         point_in_time_recovery_specification=of.PointInTimeRecoverySpecificationProperty(
             point_in_time_recovery_enabled=True, recovery_period_in_days=RECOVERY_DAYS
         ),
-        # By its alias: a reference between Regions would tie the stacks of all Regions together.
+        # The key is named by its alias: references between Regions would tie the stacks of all Regions together.
         sse_specification=of.ReplicaSSESpecificationProperty(
             kms_master_key_id=f"arn:{stack.partition}:kms:{region}:{stack.account}:{key_alias}"
         ),

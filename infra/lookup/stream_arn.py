@@ -1,6 +1,6 @@
-"""Answers CloudFormation: the stream ARN of a table in this Region.
+"""A custom resource's function: tells CloudFormation the stream ARN of a table in this Region.
 
-It is deployed inline, so it imports nothing of ours and stays below 4,096 characters.
+It is deployed inline, so it imports nothing of the fabric and stays below 4,096 characters.
 """
 
 import json
@@ -11,17 +11,17 @@ from typing import Any
 import boto3
 
 _PATIENCE_SECONDS = 30
-"""Of each invocation, kept for the answer."""
+"""Part of each invocation's time that is kept for the answer."""
 
 
 def handle(event: dict[str, Any], context: Any) -> None:
-    """Answer a request in any case: without an answer the stack waits until its time is up."""
+    """Answer a request in any case: without an answer, the stack waits until its time-out."""
     table = event["ResourceProperties"]["TableName"]
     answer = {"Status": "SUCCESS", "PhysicalResourceId": table}
     try:
         if event["RequestType"] != "Delete":
             answer["Data"] = {"StreamArn": stream_arn(table, context)}
-    except Exception as error:  # whatever it is, CloudFormation must hear of it
+    except Exception as error:  # CloudFormation must hear of any error
         answer |= {"Status": "FAILED", "Reason": f"stream of table {table}: {error}"}
     for name in ("StackId", "RequestId", "LogicalResourceId"):
         answer[name] = event[name]
@@ -33,7 +33,7 @@ def handle(event: dict[str, Any], context: Any) -> None:
 
 
 def stream_arn(table: str, context: Any) -> str:
-    """The ARN, once the table, a new replica perhaps, is active here and has one."""
+    """Wait until the table, which may be a new replica, is active here and has a stream, and return its ARN."""
     client = boto3.client("dynamodb")
     while True:
         try:

@@ -1,1 +1,1 @@
-"""Four kinds of stack: keys, a cell and a watch in each Region, the log in the home Region."""
+"""Four kinds of stacks: keys, a cell and a watch in each Region, and the log in the home Region."""

@@ -1,4 +1,4 @@
-"""A cell: all that one Region needs to relay, deliver, retry, reconcile and fill itself; equal in every Region.
+"""A cell: everything that one Region needs to relay, deliver, retry, reconcile and backfill; the same in every Region.
 
 It holds no data. Its resources find tables and keys by name, so that no cell refers to another stack.
 """
@@ -25,7 +25,7 @@ from infra.constructs.stream_arn import StreamArns
 
 
 class CellStack(cdk.Stack):
-    """The cell of one Region. `functions`: its functions by name, for extensions to grant them what else they need."""
+    """The cell of one Region. `functions` has its functions by name, so that extensions can grant them more."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class CellStack(cdk.Stack):
         return made.function
 
     def _deliver(self, subscription: SubscriptionTopology) -> None:
-        """Doorbells of a subscription to its function, and its timers to the timer function."""
+        """Connect a subscription's doorbells to its function, and its timers to the timer function."""
         doorbells = DoorbellQueue(self, f"Doorbells-{subscription.name}", subscription.queue, key=self._key)
         timers = DoorbellQueue(self, f"Timers-{subscription.name}", subscription.timers, key=self._key)
         function = self._function(
@@ -92,7 +92,7 @@ class CellStack(cdk.Stack):
             )
 
     def _relay(self) -> None:
-        """Each stream table's DynamoDB stream to the relay."""
+        """Connect the DynamoDB stream of each stream's table to the relay."""
         failed = FailureQueue(self, "RelayDead", self.topology.relay_dead_name, key=self._key)
         relay = self._function("Relay", self.topology.relay_function(self._home))
         tables = [stream.table for stream in self.topology.streams_in(self._home)]
@@ -104,7 +104,7 @@ class CellStack(cdk.Stack):
                 "Mapping",
                 function_name=relay.function_name,
                 event_source_arn=arns.of(table),
-                starting_position="TRIM_HORIZON",  # LATEST would miss what is published meanwhile
+                starting_position="TRIM_HORIZON",  # LATEST would miss what is published during the deployment
                 batch_size=limits.RELAY_BATCH_MAX,
                 bisect_batch_on_function_error=True,
                 function_response_types=["ReportBatchItemFailures"],
@@ -115,15 +115,15 @@ class CellStack(cdk.Stack):
                         destination=failed.queue.queue_arn
                     )
                 ),
-                # Records never change; what expires is no news.
+                # Only inserts matter: records never change, and nothing has to be rung when they expire.
                 filter_criteria=lambda_.CfnEventSourceMapping.FilterCriteriaProperty(
                     filters=[lambda_.CfnEventSourceMapping.FilterProperty(pattern='{"eventName":["INSERT"]}')]
                 ),
             )
 
     def _upkeep(self) -> None:
-        """What runs on a schedule or on demand."""
-        # The next pass comes soon, and finds what a failed one left; one that waited for longer is in its way.
+        """Declare reconciliation, which runs on a schedule, and backfills, which run on demand."""
+        # No retries: the next pass comes soon and finds what a failed one left; a delayed pass would be in its way.
         reconcile = self._function(
             "Reconcile",
             self.topology.reconcile_function(self._home),

@@ -1,4 +1,4 @@
-"""The key of a Region. A stack of its own: tables of all Regions need it before they are made."""
+"""The key of a Region. It has a stack of its own, because the tables of all Regions need it before they are created."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
@@ -8,7 +8,7 @@ from eventfabric.topology import Topology
 
 
 class KeyStack(cdk.Stack):
-    """One customer key, retained, under the alias by which everything else finds it."""
+    """One customer key, retained, with the alias by which everything else finds it."""
 
     def __init__(self, scope: Construct, id: str, topology: Topology, *, env: cdk.Environment) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""The tables: every stream's log, and the ledgers. All that a fabric could lose is in this stack and the keys'."""
+"""The tables: the logs of all streams, and the ledgers. All data of a fabric is in this stack and that of the keys."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -12,9 +12,9 @@ from infra.nag import acknowledge
 
 
 class LogStack(cdk.Stack):
-    """The tables that are deployed from one Region, and the policies of their streams' publishers and operators.
+    """The tables that are deployed from one Region, and the policies for publishers and operators of their streams.
 
-    A global table belongs to one stack in one of its Regions: the fabric's home, or its first where it is not there.
+    A global table belongs to one stack in one of its Regions: the home Region if the table is there, else its first.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class LogStack(cdk.Stack):
                 self._policies(f"{stream.table.name}-operator", operator(topology, stream))
 
     def _policies(self, name: str, statements: list[Statement]) -> None:
-        """One managed policy, or a few, for users to attach to roles of theirs."""
+        """Make the managed policy, or several if one is too long, that users attach to their roles."""
         for number, group in enumerate(in_policies(statements), 1):
             suffix = "" if number == 1 else f"-{number}"
             policy = iam.ManagedPolicy(
@@ -53,5 +53,5 @@ class LogStack(cdk.Stack):
 
 
 def owning_region(topology: Topology, table: TableTopology) -> str:
-    """The Region whose log stack has the table."""
+    """Choose the Region whose log stack contains the table."""
     return topology.home if topology.home in table.regions else table.regions[0]

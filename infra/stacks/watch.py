@@ -1,7 +1,7 @@
-"""What watches a Region: alarms, objectives, and in the home Region the dashboard of all.
+"""The watch of a Region: alarms, objectives, and in the home Region the dashboard of all Regions.
 
-A stack of its own, and the last: it refers to nothing but names, so that it can be left out where a target has no such
-resources, and deployed anew without touching what runs.
+It is a stack of its own, and deployed last. It refers only to names, so that it can be left out where a target has no
+such resources, and deployed again without touching anything that runs.
 """
 
 import aws_cdk as cdk
@@ -14,7 +14,7 @@ from infra.constructs.dashboard import FabricDashboard
 
 
 class WatchStack(cdk.Stack):
-    """The watch of one Region. Alarms tell the topics of the definition that are in it; nobody, where there is none."""
+    """The watch of one Region. Its alarms notify those topics of the definition that are in the Region."""
 
     def __init__(self, scope: Construct, id: str, topology: Topology, *, env: cdk.Environment) -> None:
         region = env.region

@@ -1,1 +1,1 @@
-"""The acceptance test: a fabric deployed by the CDK's command line, published to, broken, redeployed and destroyed."""
+"""The acceptance test: deploys a fabric with the CDK's command line, publishes, breaks, redeploys and destroys it."""

@@ -1,6 +1,6 @@
-"""Owns the command line of the acceptance test, `scripts/e2e`: which target, what is printed, what is left behind.
+"""The command line of the acceptance test, `scripts/e2e`.
 
-Exit code 0: all holds; 1: something does not, or could not be tested; 2: the arguments are no good; 130: interrupted.
+Exit codes: 0 all checks hold; 1 a check fails, or could not be made; 2 wrong arguments; 130 interrupted.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from scripts.acceptance.scenario import Report, Scenario
 from scripts.acceptance.target import ENDPOINTS, AcceptanceError, Target
 
 _EXAMPLE = """examples:
-  scripts/e2e                                 on an emulator of its own, with IAM enforced: no account, no Docker
+  scripts/e2e                                 starts an emulator that enforces IAM: no account, no Docker
   scripts/e2e --account --regions eu-west-1,eu-central-1
-                                              in the account of your AWS profile: it costs a few cents
+                                              in the account of your AWS profile; costs a few cents
   scripts/e2e --endpoint http://127.0.0.1:4566
 """
 
@@ -67,7 +67,7 @@ def main(arguments: Seq[str] | None = None) -> int:
 def _parsed(arguments: Seq[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/e2e",
-        description="Deploy a fabric with the CDK, publish, break it, redeploy, destroy; check what must hold.",
+        description="Deploy a fabric with the CDK, publish, break it, redeploy and destroy it; check what must hold.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -84,7 +84,7 @@ def _parsed(arguments: Seq[str] | None) -> argparse.Namespace:
         "--patience",
         type=float,
         metavar="SECONDS",
-        help="to wait for deliveries; default: 60, in an account 600",
+        help="time to wait for deliveries; default: 60, in an account 600",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     chosen = parser.parse_args(arguments)
@@ -115,13 +115,13 @@ def _run(
         try:
             scenario.run()
         except (AcceptanceError, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-            left = "" if emulator else f"\nWhat is left of it in the account is named {name}."
+            left = "" if emulator else f"\nResources that are left in the account are named {name}."
             raise AcceptanceError(f"{error}{left}") from error
     return scenario.report
 
 
 def _given(endpoint: str | None) -> Target:
-    """The account, or the endpoint, of the user's own credentials; AcceptanceError where nobody answers."""
+    """Use the account, or the endpoint, of the user's credentials. Raises AcceptanceError if it does not answer."""
     environment = {} if endpoint is None else dict.fromkeys(ENDPOINTS, endpoint)
     try:
         account = (

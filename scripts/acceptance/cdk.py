@@ -1,4 +1,4 @@
-"""Owns how the test calls the CDK's command line."""
+"""Calls of the CDK's command line."""
 
 import shlex
 import subprocess
@@ -12,7 +12,7 @@ from scripts.install import ROOT, InstallError
 
 
 class Cdk:
-    """The pinned command line on the Node that comes with the CDK's library, on one project and one target."""
+    """The pinned command line, on the Node that comes with the CDK's library, for one project and one target."""
 
     def __init__(self, target: Target, definition: Path, folder: Path, tell: Callable[[str], None]) -> None:
         self._target, self._definition, self._folder, self._tell = target, definition, folder, tell
@@ -22,13 +22,13 @@ class Cdk:
             raise AcceptanceError(str(error)) from error
 
     def bootstrap(self, regions: list[str]) -> None:
-        """Prepare the Regions, as each account is once; what is already there stays."""
+        """Bootstrap the Regions, which every account needs once. Existing resources stay."""
         self._run(
             ["bootstrap", *(f"aws://{self._target.account}/{region}" for region in regions), "--app", ""]
         )
 
     def deploy(self, *stacks: str) -> None:
-        """Deploy stacks by pattern, or all."""
+        """Deploy the stacks that match the patterns, or all stacks."""
         self._run(["deploy", *(stacks or ["--all"]), *self._app(), "--require-approval", "never"])
 
     def destroy(self) -> None:
@@ -49,7 +49,7 @@ class Cdk:
     def _run(self, arguments: list[str]) -> None:
         environment = {
             **self._target.process_environment(),
-            # It keeps what it knows of accounts in its home.
+            # The command line caches what it knows about accounts in this folder.
             "CDK_HOME": str(self._folder / "cdk-home"),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "NO_COLOR": "1",
@@ -67,7 +67,7 @@ class Cdk:
                 for line in process.stdout:
                     lines.append(line.rstrip())
                     self._tell(line.strip())
-            except BaseException:  # an interruption, too: it would wait for the process to end
+            except BaseException:  # also an interruption: otherwise Popen would wait for the process to end
                 process.kill()
                 raise
         if process.returncode != 0:

@@ -1,4 +1,4 @@
-"""Owns what is done beside `cdk deploy` because the emulator is not AWS. On AWS none of it is needed, or done."""
+"""Steps beside `cdk deploy` that make up for differences between the emulator and AWS. On AWS, none is made."""
 
 import json
 from typing import Any
@@ -11,12 +11,12 @@ BATCHES = {
     "sqs:DeleteMessage": "sqs:DeleteMessageBatch",
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
 }
-"""IAM has no actions for batches: who may send one message may send ten. The emulator asks for actions of their own."""
+"""IAM has no separate actions for batches: who may send one message may send ten. The emulator requires them."""
 POLICY = "emulator-batches"
 
 
 def add_replicas(target: Target, topology: Topology, home: str) -> list[str]:
-    """Its CloudFormation drops the replicas of global tables; `update_table` makes them. Returns what it did."""
+    """Create the replicas of global tables, which the emulator's CloudFormation leaves out. Returns what was done."""
     if not target.is_emulator:
         return []
     done = []
@@ -35,7 +35,7 @@ def _missing(client: Any, table: TableTopology, home: str) -> list[str]:
 
 
 def allow_batches(target: Target, region: str, prefix: str) -> None:
-    """Whatever role may send, delete or hide one message may do so with ten."""
+    """Allow every role that may send, delete or hide a message to do so in batches."""
     if not target.is_emulator:
         return
     iam = target.client("iam", region)

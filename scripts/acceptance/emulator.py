@@ -1,7 +1,7 @@
-"""Owns the emulator: its environment, its process, its certificate, and what it does not do like AWS.
+"""The emulator: its environment, its process and its certificate.
 
-It is the PyPI package `ministack`, in an environment of its own, on loopback, over TLS, with IAM enforced. Functions
-run in processes of the Python that it runs on itself, so their zip is staged for this machine.
+It is the PyPI package `ministack`, in its own environment, on loopback, over TLS, with IAM enforced. It runs functions
+in processes of its own Python, so their zip is staged for this machine.
 """
 
 import gc
@@ -32,7 +32,7 @@ HEALTH = "/_ministack/health"
 
 
 class Emulator:
-    """One emulator with its state in a folder; it can be stopped and started again with it."""
+    """An emulator that keeps its state in a folder, so that it can be stopped and started again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -44,13 +44,13 @@ class Emulator:
 
     @property
     def target(self) -> Target:
-        """Where it listens, as its root user."""
+        """The emulator as a target, with the credentials of its root user."""
         url = f"https://127.0.0.1:{self._port}"
         trusted = str(self._certificate)
         return Target(
             {
                 "AWS_ENDPOINT_URL": url,
-                # Host names of buckets do not resolve on loopback.
+                # Bucket names as host names do not resolve on loopback.
                 "AWS_ENDPOINT_URL_S3": url,
                 "AWS_ACCESS_KEY_ID": ROOT_KEY,
                 "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
@@ -63,7 +63,7 @@ class Emulator:
         )
 
     def start(self) -> None:
-        """Start it and wait until it answers; AcceptanceError."""
+        """Start the emulator and wait until it answers. Raises AcceptanceError."""
         state = self._folder / "state"
         state.mkdir(exist_ok=True)
         temporary = self._folder / "tmp"
@@ -99,7 +99,7 @@ class Emulator:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Kill it, and the processes of its functions, which are of its group."""
+        """Kill the emulator, and the processes of its functions, which are in its process group."""
         if self._process is None:
             return
         with suppress(ProcessLookupError):
@@ -108,9 +108,9 @@ class Emulator:
         self._process = None
 
     def restart(self) -> None:
-        """Stop it and start it again with its state; AcceptanceError where it did not write its state in time."""
+        """Stop the emulator and start it with its state. Raises AcceptanceError if it does not write that in time."""
         assert self._process is not None
-        # It waits for its clients to say that they are done, at most half a minute.
+        # The emulator waits up to half a minute for its clients to close their connections.
         gc.collect()
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -119,14 +119,14 @@ class Emulator:
         path = self._folder / "state" / "lambda.json"
         if not path.is_file():
             raise AcceptanceError(f"the emulator did not write its state within {STATE_SECONDS} s")
-        # It keeps how far mappings have read DynamoDB streams, but not the streams: they would read nothing more.
+        # It saves how far mappings have read DynamoDB streams, but not the streams, so they would read nothing more.
         state = json.loads(path.read_text())
         state["payload"]["dynamodb_stream_positions"] = {}
         path.write_text(json.dumps(state))
         self.start()
 
     def keep_log(self) -> None:
-        """Where its last words can be read when its folder is gone: build/e2e.log."""
+        """Copy the emulator's log to build/e2e.log, where it can be read after the folder is deleted."""
         if self.log.is_file():
             shutil.copyfile(self.log, ROOT / "build" / "e2e.log")
 
@@ -141,7 +141,7 @@ class Emulator:
 
 
 def _environment() -> Path:
-    """The Python of the emulator's environment; AcceptanceError."""
+    """Install the emulator's environment if needed, and return its Python. Raises AcceptanceError."""
     pip = ["{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
     try:
         folder = installed(
@@ -164,7 +164,7 @@ def _free_port() -> int:
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for loopback, with the authority that signed it, and its key."""
+    """Make a certificate for loopback, with the authority that signed it, and its private key."""
     authority = trustme.CA()
     made = authority.issue_cert("127.0.0.1", "localhost")
     certificate, key = folder / "certificate.pem", folder / "key.pem"

@@ -1,4 +1,4 @@
-"""Owns one deployed fabric: its project folder, what was published to it, and what its handlers noted."""
+"""A deployed fabric: its project folder, the events published to it, and the events that its handlers noted."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ ADDED = "added.toml"
 
 @dataclass
 class DeployedFabric:
-    """The project in `folder`, filled in, and what is expected of it."""
+    """A fabric deployed from the project in `folder`, and the events that its handlers should have noted."""
 
     target: Target
     folder: Path
@@ -30,7 +30,7 @@ class DeployedFabric:
     home: str
     away: str
     placed: dict[str, dict[str, list[int]]] = field(default_factory=lambda: defaultdict(dict))
-    """By Region and key: the numbers of the events that were published as Placed, in order."""
+    """For each Region and key, the numbers of the published events of type Placed, in order."""
 
     @classmethod
     def make(cls, target: Target, folder: Path, name: str, regions: tuple[str, str]) -> "DeployedFabric":
@@ -46,27 +46,27 @@ class DeployedFabric:
 
     @property
     def definition(self) -> Path:
-        """Its definition."""
+        """Path of the fabric's definition."""
         return self.folder / "infra" / "fabric.toml"
 
     @property
     def topology(self) -> Topology:
-        """What the definition becomes."""
+        """The topology of the fabric's definition."""
         return Topology(read_definition(self.definition))
 
     @property
     def regions(self) -> tuple[str, str]:
-        """Home and the other."""
+        """The home Region and the other one."""
         return self.home, self.away
 
     def add_subscription(self) -> None:
-        """One more subscription in the definition."""
+        """Add one more subscription to the definition."""
         self.definition.write_text(self.definition.read_text() + (self.definition.parent / ADDED).read_text())
 
     def publish(
         self, publisher: Person, region: str, keys: list[str], count: int, *, type: str = "Placed"
     ) -> None:
-        """From a process of the publisher: `count` events a key; AcceptanceError."""
+        """Publish `count` events of each key, from a process of the publisher. Raises AcceptanceError."""
         known = self.placed[region]
         first = max((len(known.get(key, [])) for key in keys), default=0)
         command = [
@@ -84,7 +84,10 @@ class DeployedFabric:
                 known.setdefault(key, []).extend(range(first, first + count))
 
     def run(self, module: list[str], person: Person, *, codes: tuple[int, ...] = (0,)) -> str:
-        """A Python module in a process of somebody's; its standard output. AcceptanceError for another exit code."""
+        """Run a Python module in a process of a person, and return its standard output.
+
+        Raises AcceptanceError if the exit code is not one of `codes`.
+        """
         ran = subprocess.run(
             [sys.executable, "-m", *module], env=self.target.process_environment(person.credentials),
             capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL, check=False, timeout=600,
@@ -96,13 +99,13 @@ class DeployedFabric:
         return ran.stdout
 
     def command(self, person: Person, region: str, *arguments: str, codes: tuple[int, ...] = (0,)) -> Any:
-        """What the command line answers somebody, as JSON."""
+        """Run a command of `eventfabric` as a person, and return its JSON."""
         options = ["--definition", str(self.definition), "--region", region, "--json"]
         answer = self.run(["eventfabric.cli.main", *arguments, *options], person, codes=codes)
         return json.loads(answer)
 
     def seen(self, region: str) -> dict[str, list[Any]]:
-        """What handlers noted in a Region, by subscription and key."""
+        """Read the events that handlers noted in a Region, by subscription and key."""
         client = self.target.client("dynamodb", region)
         pages = client.get_paginator("scan").paginate(TableName=f"{self.name}-seen", ConsistentRead=True)
         return {
@@ -112,7 +115,7 @@ class DeployedFabric:
         }
 
     def expected(self, region: str, subscription: str) -> dict[str, list[str]]:
-        """What a subscription should have noted of Placed events: `everywhere` all, others those of the Region."""
+        """List the Placed events that a subscription should have noted: `everywhere` all, others the Region's own."""
         origins = self.regions if subscription == "everywhere" else (region,)
         return {
             f"{subscription}/{key}": [str(number) for number in numbers]
@@ -121,7 +124,7 @@ class DeployedFabric:
         }
 
     def wrong(self, subscriptions: tuple[str, ...]) -> list[str]:
-        """Where what was noted is not what was published, once and in order."""
+        """Describe each difference between the events noted and the events published, once and in order."""
         problems = []
         for region in self.regions:
             seen = self.seen(region)
@@ -132,7 +135,7 @@ class DeployedFabric:
         return problems
 
     def invoke(self, region: str, function: str, event: Mapping[str, Any]) -> dict[str, Any]:
-        """A deployed function's answer; AcceptanceError where it fails."""
+        """Invoke a deployed function and return its answer. Raises AcceptanceError if it fails."""
         client = self.target.client("lambda", region)
         answer = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
         body = answer["Payload"].read()
@@ -142,7 +145,7 @@ class DeployedFabric:
         return found
 
     def last_words(self, region: str, function: str) -> str:
-        """The end of a function's log."""
+        """Read the end of a function's log."""
         client = self.target.client("logs", region)
         group = f"/aws/lambda/{function}"
         streams = client.describe_log_streams(logGroupName=group)["logStreams"]
@@ -163,7 +166,7 @@ def _difference(found: list[str], wanted: list[str]) -> str:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether a condition comes true in time; asked again and again, as there is nothing that would tell."""
+    """Poll a condition until it is true or the time is over; returns whether it became true."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:

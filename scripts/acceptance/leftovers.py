@@ -1,4 +1,4 @@
-"""Owns what is left of a fabric in an account: finding it, and deleting what is retained on purpose."""
+"""Leftovers of a fabric in an account: finding them, and deleting those that are retained on purpose."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +14,7 @@ REPLICA_SECONDS = 1200
 
 
 def leftovers(target: Target, regions: tuple[str, ...], fabric: str) -> set[str]:
-    """Everything of a fabric that is there, as `Region kind name`."""
+    """List all existing resources of a fabric, as `Region kind name`."""
     found = {f"{regions[0]} {kind} {name}" for kind, name in _of_account(target, regions[0], fabric)}
     for region in regions:
         found |= {f"{region} {kind} {name}" for kind, name in _of_region(target, region, fabric)}
@@ -22,13 +22,13 @@ def leftovers(target: Target, regions: tuple[str, ...], fabric: str) -> set[str]
 
 
 def retained(fabric: DeployedFabric) -> set[str]:
-    """What `cdk destroy` leaves on purpose: tables and keys, which hold events."""
+    """List the resources that `cdk destroy` leaves on purpose: tables, which contain events, and their keys."""
     tables = {f"{region} table {table.name}" for table in fabric.topology.tables for region in table.regions}
     return tables | {f"{region} key alias {fabric.topology.key_alias}" for region in fabric.regions}
 
 
 def delete_retained(fabric: DeployedFabric) -> None:
-    """Delete the tables with all their replicas, and the keys after the shortest delay that KMS has."""
+    """Delete the tables with all replicas, and schedule the deletion of the keys after the shortest delay of KMS."""
     for table in fabric.topology.tables:
         for region in table.regions:
             _delete_protection(fabric.target.client("dynamodb", region), table.name)

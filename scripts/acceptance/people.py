@@ -1,4 +1,4 @@
-"""Owns the roles in which the test publishes and operates: only the managed policies that the log stack made."""
+"""Roles of the people in the test, a publisher and an operator: they have only managed policies of the log stack."""
 
 import json
 import time
@@ -10,12 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from scripts.acceptance.target import Person, Target
 
 PATIENCE_SECONDS = 60
-"""IAM tells its news to the other services within seconds."""
+"""Time to wait for a new role: IAM's changes reach other services within seconds."""
 
 
 @contextmanager
 def person(target: Target, region: str, name: str, policies: list[str]) -> Iterator[Person]:
-    """A role of that name with those policies (their names), and its credentials; deleted afterwards."""
+    """Create a role with the named policies, and yield it with credentials. It is deleted afterwards."""
     iam = target.client("iam", region)
     whoami = target.client("sts", region).get_caller_identity()["Arn"]
     partition = whoami.split(":")[1]
@@ -45,7 +45,7 @@ def person(target: Target, region: str, name: str, policies: list[str]) -> Itera
 
 
 def assume(target: Target, region: str, arn: str) -> dict[str, str]:
-    """Credentials of a role."""
+    """Assume a role and return its credentials."""
     sts = target.client("sts", region)
     until = time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -1,6 +1,7 @@
-"""A producer of its own process: `python -m scripts.acceptance.publish DEFINITION REGION TYPE FIRST COUNT KEYS`.
+"""A producer in its own process: `python -m scripts.acceptance.publish DEFINITION REGION TYPE FIRST COUNT KEYS`.
 
-Publishes COUNT events with rising numbers, in turn for each of the comma-separated KEYS; prints one line a receipt.
+Publishes COUNT events with rising numbers for each of the comma-separated KEYS, the keys taking turns. Prints each
+receipt on a line.
 """
 
 import json
@@ -10,7 +11,7 @@ from eventfabric import Fabric
 
 
 def main() -> None:
-    """Publish one after the other, so that the order of each key is that of the numbers."""
+    """Publish one event after the other, so that the events of a key are in the order of their numbers."""
     definition, region, type_, first, count, keys = sys.argv[1:]
     fabric = Fabric.from_definition(definition, region=region)
     names = keys.split(",")

@@ -1,6 +1,6 @@
-"""Owns the order of things: deploy, publish, look, break, redeploy, destroy; and what must hold at each.
+"""The scenario of the acceptance test: deploy, publish, check, break, redeploy, destroy; and what must hold after each.
 
-A check that fails is noted and the next one goes on; a step that cannot be done at all ends the run.
+A check that fails is noted, and the run continues. A step that cannot be done at all ends the run.
 """
 
 import json
@@ -28,12 +28,12 @@ KEYS = 4
 SUBSCRIPTIONS = ("exact", "everywhere", "troubled")
 DENIED = ("AccessDenied", "AccessDeniedException")
 BY_KEY = ("read a subscription's state", "write another Region's lanes", "another subscription's state")
-"""What only a condition on partition keys refuses."""
+"""Calls that are refused only by a condition on partition keys."""
 
 
 @dataclass
 class Check:
-    """Something that must hold: `problem` is empty where it does."""
+    """Something that must hold. `problem` is empty if it does."""
 
     name: str
     problem: str = ""
@@ -41,23 +41,23 @@ class Check:
 
 @dataclass
 class Report:
-    """What was checked, and how long each step took, in seconds."""
+    """The checks that were made, and how long each step took, in seconds."""
 
     checks: list[Check] = field(default_factory=list)
     steps: dict[str, float] = field(default_factory=dict)
     made_up_for: list[str] = field(default_factory=list)
-    """What was done beside the deployment, as the emulator does not."""
+    """Things done beside the deployment, because the emulator does not do them."""
     not_checked: list[str] = field(default_factory=list)
-    """What could not be, and why."""
+    """Checks that could not be made, and why."""
 
     @property
     def ok(self) -> bool:
-        """Whether there were checks, and all hold."""
+        """True if there were checks, and all hold."""
         return bool(self.checks) and not any(check.problem for check in self.checks)
 
 
 class Scenario:
-    """One run on one target. `tell` takes what happens, a line at a time."""
+    """One run on one target. `tell` is called with what happens, line by line."""
 
     def __init__(
         self, target: Target, fabric: DeployedFabric, folder: Path, tell: Callable[[str], None],
@@ -86,7 +86,7 @@ class Scenario:
         return self._fabric.topology
 
     def run(self) -> None:
-        """All of it."""
+        """Run the whole scenario."""
         with ExitStack() as people:
             self._deploy()
             with self._step("people"):
@@ -115,7 +115,7 @@ class Scenario:
         self._destroy()
 
     def _policies(self, *names: str) -> list[str]:
-        """Those policies, and their continuations where one is not long enough."""
+        """List the managed policies of these names, and the policies that continue those which are too long."""
         iam = self._target.client("iam", self._fabric.home)
         pages = iam.get_paginator("list_policies").paginate(Scope="Local")
         there = [policy["PolicyName"] for page in pages for policy in page["Policies"]]
@@ -172,7 +172,7 @@ class Scenario:
                 "ExpressionAttributeValues": {":pk": {"S": "orders/troubled"}},
             }
             here, away = ({"pk": {"S": f"{region}/0.0"}, "sk": {"N": "0"}} for region in self._fabric.regions)
-            # Were it allowed, it would do nothing.
+            # Even if the write were allowed, this condition would keep it from changing anything.
             never = {"ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(pk)"}
             for what, call in {
                 "read a subscription's state": lambda: dynamodb.query(TableName=f"{name}-ledger", **query),
@@ -220,7 +220,7 @@ class Scenario:
             topology = self._topology
             for region in self._fabric.regions:
                 answer = self._fabric.invoke(region, topology.reconcile_function(region).name, {})
-                # The poisonous event waits for somebody where it was published.
+                # The poisonous event is a dead letter in the Region where it was published.
                 wanted = {"dead": 1} if region == self._fabric.home else {}
                 found = answer["findings"]
                 self._check(
@@ -230,7 +230,7 @@ class Scenario:
             self._check("a backfill ends well", self._backfill())
 
     def _backfill(self) -> str:
-        """Run the state machine of the Region that is copied into; why it did not end well."""
+        """Run the state machine of the target Region. Returns why it did not end well, or an empty text."""
         away = self._fabric.away
         client = self._target.client("stepfunctions", away)
         wanted = self._topology.backfill_machine_name
@@ -255,10 +255,10 @@ class Scenario:
     def _restart(self, emulator: Emulator, publisher: Person) -> None:
         """Stop the emulator with all its state, start it again, and go on."""
         with self._step("restart"):
-            # A message that a killed function held comes back when its visibility timeout is over: in 12 minutes.
+            # Before, the queues must be empty: a message that a killed function held comes back only after 12 minutes.
             self._check("the queues run empty", "" if self._is_quiet() else "messages are left")
             emulator.restart()
-            # It forgets who assumed which role.
+            # The emulator forgets who assumed which role.
             publisher.credentials = assume(self._target, self._fabric.home, publisher.arn)
             for region in self._fabric.regions:
                 self._fabric.publish(publisher, region, self._keys(region), 2)
@@ -267,7 +267,7 @@ class Scenario:
             )
 
     def _is_quiet(self) -> bool:
-        """Whether no queue holds a message, in time."""
+        """Wait until no queue contains a message; False if that takes too long."""
         queues = [
             (self._target.client("sqs", region), queue.name)
             for region in self._fabric.regions
@@ -314,7 +314,7 @@ class Scenario:
 
 
 def _answer(call: Callable[[], Any]) -> str:
-    """What AWS says to a call."""
+    """Make a call, and return the error code that AWS answers, or "allowed"."""
     try:
         call()
     except ClientError as error:
@@ -323,7 +323,7 @@ def _answer(call: Callable[[], Any]) -> str:
 
 
 def _unproven(proof: Any) -> str:
-    """What a proof leaves open."""
+    """Describe the lanes that are not proven; an empty text if all are."""
     if proof["proven"] and proof["lanes"]:
         return ""
     return json.dumps([lane for lane in proof["lanes"] if not lane["proven"]])[:600] or "no lane at all"

@@ -1,4 +1,4 @@
-"""Owns where a fabric is deployed to: an account, or an endpoint that behaves like one."""
+"""The target of a deployment: an account, or an endpoint that behaves like one."""
 
 import os
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
 
 class AcceptanceError(Exception):
-    """A step could not be done at all, so what comes after it cannot be tested."""
+    """A step could not be done at all, so the steps after it cannot be tested."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to deploy, and as whom: `environment` is added to that of every process that talks to it."""
+    """A place to deploy to, and credentials. `environment` is added to that of every process that talks to it."""
 
     environment: Mapping[str, str]
     account: str
     is_emulator: bool = False
-    """The emulator of this folder, or another of its kind: what it does not do like AWS is made up for."""
+    """True for the emulator of `emulator.py`, or another of its kind, whose differences from AWS are made up for."""
 
     def session(self, credentials: Mapping[str, str] | None = None) -> Session:
-        """The deployer's, or somebody else's."""
+        """Make a session with the deployer's credentials, or with those given."""
         found = {**self.environment, **(credentials or {})}
         return Session(
             aws_access_key_id=found.get("AWS_ACCESS_KEY_ID"),
@@ -33,7 +33,7 @@ class Target:
         )
 
     def client(self, service: Any, region: str, credentials: Mapping[str, str] | None = None) -> Any:
-        """A client of the deployer, or of somebody else."""
+        """Make a client with the deployer's credentials, or with those given."""
         return self.session(credentials).client(
             service,
             region_name=region,
@@ -42,9 +42,9 @@ class Target:
         )
 
     def process_environment(self, credentials: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment of a process that talks to the target, as the deployer or as somebody else.
+        """Make the environment of a process that talks to the target, as the deployer or with the credentials given.
 
-        Somebody else has no profile and no other credentials than those.
+        With credentials, the process inherits no AWS profile and no other credentials.
         """
         inherited = dict(os.environ)
         if credentials is not None:
@@ -54,7 +54,7 @@ class Target:
 
 @dataclass
 class Person:
-    """A role that may do what some managed policies allow, and nothing else; made for the test, and deleted."""
+    """A role that has some managed policies and no other permissions. Made for the test, and deleted afterwards."""
 
     name: str
     arn: str

@@ -1,4 +1,4 @@
-"""Benchmarks against an endpoint that answers at once. Exit code 1: a target was missed."""
+"""The command line of the benchmarks, `scripts/bench`. Exit code 1: a target was missed."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -27,7 +27,7 @@ from scripts.install import ROOT
 
 
 class Benchmark(StrEnum):
-    """What can be measured."""
+    """The benchmarks that can be chosen."""
 
     PUBLISH = "publish"
     DELIVER = "deliver"
@@ -64,17 +64,21 @@ _BENCHES: dict[Benchmark, Callable[..., Section]] = {
 
 def main(
     what: Annotated[list[Benchmark] | None, typer.Argument(help="Default: all of them.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: rougher figures, sooner.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer rounds: faster, with rougher figures.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Write docs/performance.md anew; with all.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Rewrite docs/performance.md; only with all.")
+    ] = False,
 ) -> None:
-    """Measure what the client costs, and what failures do, beside the alternatives, in one run.
+    """Measure the cost of the client and the effects of failures, next to alternatives, in one run.
 
     Examples: scripts/bench publish --quick; scripts/bench all --write
     """
     wanted = list(_BENCHES) if not what or Benchmark.ALL in what else what
     if write and len(wanted) < len(_BENCHES):
-        raise typer.BadParameter("--write goes with all")
+        raise typer.BadParameter("--write needs all")
     pin_to_one_core()
     console = Console()
     sections = []

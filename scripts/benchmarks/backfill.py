@@ -1,4 +1,4 @@
-"""Backfill and proof: one worker that copies a lane record by record, and the walk that proves one."""
+"""Backfill and proof: a worker that copies a lane record by record, and the walk that proves a lane."""
 
 from collections import Counter
 from functools import partial
@@ -24,11 +24,11 @@ from scripts.benchmarks.null_endpoint import REGION, NullEndpoint, session
 _ELSEWHERE = Region("eu-west-1")
 _NOTHING = b'{"Items":[],"Count":0}'
 _PUT_MILLISECONDS = 5
-"""What a conditional put takes in its own Region, about."""
+"""Approximate time of a conditional put in its own Region."""
 
 
 class Copying:
-    """A slice of one page of records of RECORD_EVENTS events, of which the target has none."""
+    """A slice of one page of records of RECORD_EVENTS events. The target has none of them."""
 
     def __init__(self) -> None:
         self.source, self.target = NullEndpoint(), NullEndpoint()
@@ -53,7 +53,7 @@ class Copying:
         )
 
     def copy(self, times: int) -> int:
-        """Copy the slice so often, each time as if nothing had been copied; returns the events."""
+        """Copy the slice `times` times, each time as if nothing had been copied. Returns the number of events."""
         for _ in range(times):
             progress = SliceProgress(self._slice, self._slice.start, self.tail.sequence)
             if not self._copier.copy(progress).progress.done:
@@ -61,7 +61,7 @@ class Copying:
         return times * self.tail.sequence
 
     def copy_unseen(self, times: int) -> int:
-        """Read the page and write it elsewhere, 25 items a call, over whatever is there; returns the events."""
+        """Read the page and write it elsewhere, 25 items a call, over existing items. Returns the number of events."""
         for _ in range(times):
             items = self._here.query(
                 TableName="bench-orders",
@@ -74,7 +74,7 @@ class Copying:
         return times * self.tail.sequence
 
     def prove(self, times: int) -> int:
-        """Walk it as a proof does; returns the events."""
+        """Walk the lane as a proof does. Returns the number of events."""
         for _ in range(times):
             trail = Trail(self._log, LANE, expired_ms=None)
             for _record in trail.walk(self.tail.sequence):
@@ -90,7 +90,7 @@ class Copying:
 
 
 def bench(*, quick: bool) -> Section:
-    """Times both; `quick` takes fewer rounds."""
+    """Time backfill, copying without checks, and proof. `quick` takes fewer rounds."""
     rounds, times = (2, 2) if quick else (5, 10)
     copying = Copying()
     figures = compare(
@@ -113,7 +113,7 @@ def bench(*, quick: bool) -> Section:
         figures,
         [
             Target("backfill, a worker", figures[0].events_per_second, 20_000, "events/s", at_least=True),
-            # To look whether it still runs, twice; to read both logs; to note how far it is.
+            # Checking twice that the backfill still runs; reading both logs; recording the progress.
             Target("calls beside the puts, a slice of a page", calls, 5, "calls"),
         ],
         [

@@ -1,4 +1,4 @@
-"""Codecs: what storing an event costs, by layout and compression, on four shapes of events."""
+"""Codecs: the cost of storing an event, by layout and compression, for four kinds of events."""
 
 import sys
 from collections.abc import Callable
@@ -34,14 +34,14 @@ _encode_json = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class Shape:
-    """A record's worth of events of one kind."""
+    """The events of one record, all of one kind."""
 
     name: str
     rows: Seq[Row]
 
 
 def shapes() -> list[Shape]:
-    """The sample's orders; orders of 256 bytes; telemetry of 90; documents of 10 KB, of words."""
+    """Make the sample's orders, orders of 256 bytes, telemetry of 90 bytes, and documents of 10 KB of words."""
     random = Random(1)
     words = [
         "".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=random.randint(3, 9))) for _ in range(2_000)
@@ -93,7 +93,7 @@ def _of_rows(rows: Seq[Row]) -> bytes:
 
 
 def bench(*, quick: bool) -> Section:
-    """Times encoding and compression, and reading back; `quick` takes fewer rounds."""
+    """Time encoding with compression, and reading back. `quick` takes fewer rounds."""
     rounds, times = (2, 2) if quick else (5, 10)
     table = [["events", "layout", "bytes an event", "of them under zstd 1", "us to store", "us to read"]]
     worst = 0.0
@@ -135,7 +135,7 @@ def bench(*, quick: bool) -> Section:
 
 
 def _stored(make: Callable[[], bytes], name: str) -> bytes:
-    # `pack` compresses by itself.
+    # `pack`, which makes the columns, compresses by itself.
     return make() if name.endswith("columns") else zstd.compress(make(), _LEVEL)
 
 

@@ -1,4 +1,4 @@
-"""Cost: dollars for a million events, predicted, beside what others would charge for the same."""
+"""Cost: predicted dollars for a million events, next to what alternatives would cost."""
 
 import msgspec
 
@@ -17,11 +17,11 @@ LANES = 64
 HANDLER_SECONDS = 0.005
 _FUNCTION_GB = 0.5
 _BATCH = 10
-"""Messages that a queue hands to a function at once, at most, and that a producer sends at once."""
+"""Maximum number of messages in a request to a queue, and in an invocation of a function."""
 
 
 def topology(regions: int = 1, lanes: int = LANES) -> Topology:
-    """One stream, one subscription."""
+    """Make the topology of one stream with one subscription."""
     names = [REGION, "eu-west-1", "ap-south-1"][:regions]
     listed = ", ".join(f'"{name}"' for name in names)
     durability = "regional" if regions == 1 else "replicated"
@@ -41,7 +41,7 @@ def topology(regions: int = 1, lanes: int = LANES) -> Topology:
 
 
 def stored_bytes(batch: int) -> float:
-    """What an event of DATA_BYTES takes in a record of so many."""
+    """Compute the bytes that an event of DATA_BYTES takes in a record of `batch` events."""
     encode = msgspec.json.Encoder().encode
     suffixes: list[str] = []
     while len(suffixes) < batch:
@@ -55,7 +55,7 @@ def stored_bytes(batch: int) -> float:
 
 
 def ours(batch: int, *, regions: int = 1, lanes: int = LANES, per_second: float = EVENTS_PER_SECOND) -> float:
-    """Dollars for a million events."""
+    """Compute the fabric's dollars for a million events."""
     of = topology(regions, lanes)
     load = Load.steady(
         per_second,
@@ -68,24 +68,24 @@ def ours(batch: int, *, regions: int = 1, lanes: int = LANES, per_second: float 
 
 
 def _function_dollars(batch: float) -> float:
-    """A function for a million events, so many at once, with the same work for each."""
+    """Compute a function's dollars for a million events in batches, with the same handler time for each event."""
     return Prices.INVOCATION.dollars(1e6 / batch) + Prices.FUNCTION_SECOND.dollars(
         1e6 * HANDLER_SECONDS * _FUNCTION_GB
     )
 
 
 def _idempotency_dollars() -> float:
-    """Powertools Idempotency: in progress and done, each a write."""
+    """Compute the dollars of Powertools Idempotency for a million events: two writes each, in progress and done."""
     return Prices.WRITE_UNIT.dollars(2e6)
 
 
 def alternatives() -> dict[str, float]:
-    """Dollars for a million events of 256 bytes to one subscriber that handles each once."""
+    """Compute each alternative's dollars for a million events of 256 bytes to one subscriber that handles each once."""
     queue = Prices.STANDARD_QUEUE_REQUEST
-    fifo = Prices.QUEUE_REQUEST.dollars(3e6 / _BATCH)  # sent, received, deleted, ten at once
+    fifo = Prices.QUEUE_REQUEST.dollars(3e6 / _BATCH)  # sent, received and deleted, ten at once
     function = _function_dollars(_BATCH) + _idempotency_dollars()
     return {
-        # A rule's target is sent to one event at a time.
+        # A rule sends its target one event at a time.
         "EventBridge + SQS + Powertools Idempotency": Prices.BUS_EVENT.dollars(1e6) + queue.dollars(1e6 + 2e6 / _BATCH)
         + function,
         "SNS FIFO + SQS FIFO + Idempotency": Prices.TOPIC_PUBLISH.dollars(1e6) + Prices.TOPIC_DELIVERY.dollars(1e6)
@@ -97,7 +97,7 @@ def alternatives() -> dict[str, float]:
 
 
 def bench(*, quick: bool) -> Section:
-    """Works them out: nothing is timed."""
+    """Compute the costs. Nothing is timed, so `quick` changes nothing."""
     others = alternatives()
     bus = others["EventBridge + SQS + Powertools Idempotency"]
     batches = {batch: ours(batch) for batch in (1, 10, 100, 500)}

@@ -1,4 +1,4 @@
-"""Delivery: the deliver function as Lambda calls it, an empty handler, a lane that has records of 100 events."""
+"""Delivery: the deliver function as Lambda calls it, with an empty handler and a lane of records of 100 events."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -64,7 +64,7 @@ LANE = Lane(Region(REGION), GENERATION_FIRST, LaneIndex(7))
 
 
 class LambdaContext:
-    """As much of Lambda's context as the function reads."""
+    """The part of Lambda's context that the function reads."""
 
     def get_remaining_time_in_millis(self) -> int:
         return 60_000
@@ -75,11 +75,11 @@ def handle_one(event: Event, delivery: Delivery) -> None:
 
 
 def handle_many(events: list[Event], delivery: Delivery) -> None:
-    """A handler that does nothing, a record at a time."""
+    """A handler of several events that does nothing."""
 
 
 class LaneRun:
-    """A lane with some records of RECORD_EVENTS events, and a function that was rung for it."""
+    """A lane with records of RECORD_EVENTS events, and a function that was rung for it."""
 
     def __init__(
         self,
@@ -119,8 +119,8 @@ class LaneRun:
             self._ledger = _answer_with([item])
 
     def run(self, times: int) -> int:
-        """Invoke the function, each time as if nothing had been delivered; returns the events handled."""
-        with using(self._runtime), redirect_stdout(StringIO()):  # the metrics are written there
+        """Invoke the function, each time as if nothing had been delivered. Returns the number of events handled."""
+        with using(self._runtime), redirect_stdout(StringIO()):  # metrics go to standard output
             for _ in range(times):
                 if handle(self._event, LambdaContext())["batchItemFailures"]:  # type: ignore[arg-type]  # what is read of it
                     raise AssertionError("the lane run failed")
@@ -135,7 +135,7 @@ class LaneRun:
 
 
 def bench(*, quick: bool) -> Section:
-    """Times delivery; `quick` takes fewer rounds."""
+    """Time delivery, next to Powertools. `quick` takes fewer rounds."""
     rounds, times = (2, 2) if quick else (5, 10)
     lane_runs = {
         f"a page of {PAGE_RECORDS} records, one event at a time": LaneRun(PAGE_RECORDS, handle_one),
@@ -188,7 +188,7 @@ def bench(*, quick: bool) -> Section:
 
 
 class Guarded:
-    """A function on a FIFO queue as Powertools has it: ten messages at once, each an event and handled once."""
+    """The alternative: a function on a FIFO queue with Powertools. Ten messages at once, each an event handled once."""
 
     def __init__(self) -> None:
         self.endpoint = NullEndpoint()
@@ -212,7 +212,7 @@ class Guarded:
         }  # fmt: skip
 
     def run(self, times: int) -> int:
-        """Invoke the function so often; returns the events handled."""
+        """Invoke the function `times` times. Returns the number of events handled."""
         for _ in range(times):
             answer = process_partial_response(
                 event=self._event, record_handler=self._record_handler, processor=self._processor,
@@ -228,7 +228,10 @@ class Guarded:
 
 
 def writes_ratio(record_events: int) -> float:
-    """Writes an event beyond the handler's: a lane run of one record, beside Powertools Idempotency."""
+    """Divide the writes per event of a lane run of one record by those of Powertools Idempotency.
+
+    Writes of the handler itself do not count.
+    """
     lane_run = LaneRun(1, handle_one, record_events=record_events)
     ours = _calls(lane_run)["PutItem"] / lane_run.events
     guarded = Guarded()
@@ -237,13 +240,13 @@ def writes_ratio(record_events: int) -> float:
 
 
 def _calls(lane_run: LaneRun) -> Counter[str]:
-    """The calls of one lane run of a warm function, which has read its circuit in the last few seconds."""
+    """Count the calls of one lane run, in a warm function that has read its circuit in the last few seconds."""
     found = []
     for _ in range(4):
         lane_run.endpoint.calls.clear()
         lane_run.run(1)
         found.append(Counter(lane_run.endpoint.calls))
-    # On a busy machine a few seconds may pass in between, after which the circuit is read once more.
+    # On a busy machine, a few seconds may pass between the runs, after which the circuit is read again.
     return min(found, key=Counter.total)
 
 
@@ -258,7 +261,7 @@ def _message(doorbell: Doorbell) -> dict[str, Any]:
 
 
 def page_of(records: int, record_events: int) -> bytes:
-    """DynamoDB's answer to a Query of the lane: a chain of records, as the SDK appends them."""
+    """Make DynamoDB's answer to a Query of the lane: a chain of records, as the SDK appends them."""
     tail = EMPTY_TAIL
     items: list[Item] = []
     data = payloads(records * record_events)
@@ -283,5 +286,5 @@ def page_of(records: int, record_events: int) -> bytes:
 
 
 def _answer_with(items: Seq[Item]) -> bytes:
-    """DynamoDB's answer to a Query."""
-    return msgspec.json.encode({"Items": items, "Count": len(items)})  # bytes become Base64, as there
+    """Make DynamoDB's answer to a Query."""
+    return msgspec.json.encode({"Items": items, "Count": len(items)})  # bytes become Base64, as in DynamoDB

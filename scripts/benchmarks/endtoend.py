@@ -1,5 +1,6 @@
-"""End to end, on moto and on the emulator: the same events from their producer to a handler, the fabric's way and by
-what else there is. On moto the fabric is the local fabric; on the emulator, its functions run in this process.
+"""End to end, on moto and on the emulator: the same events from producer to handler, by the fabric and alternatives.
+
+On moto, the fabric is the local fabric. On the emulator, its functions run in this process.
 """
 
 import logging
@@ -44,7 +45,7 @@ from scripts.benchmarks.null_endpoint import REGION
 from scripts.benchmarks.publish import keys, payloads
 
 BATCH = 10
-"""Messages of a request, and of an invocation: as many as SQS and EventBridge allow."""
+"""Messages in a request, and in an invocation: the most that SQS and EventBridge allow."""
 _DEFINITION = f"""
 [fabric]
 name = "bench"
@@ -59,7 +60,7 @@ handler = "nobody:nothing"
 
 @dataclass(frozen=True)
 class Flow:
-    """A way from the producer to the handler. `run`: sends so many events, and ends when all were handled."""
+    """A way from the producer to the handler. `run` sends a number of events, and returns when all were handled."""
 
     name: str
     run: Callable[[int], None]
@@ -67,7 +68,7 @@ class Flow:
 
 
 class Flows:
-    """The flows of one place; `handled` counts the events that came to the handler since the last run."""
+    """The flows on moto or on the emulator. `handled` counts the events that the handler got in the current run."""
 
     def __init__(self, session: boto3.Session, endpoint_url: str | None = None) -> None:
         self.handled = 0
@@ -75,18 +76,18 @@ class Flows:
         self.items = list(zip(keys(), payloads(2_048), strict=True))
 
     def handle(self, event: Event, delivery: Delivery) -> None:
-        """The fabric's handler."""
+        """Handle an event of the fabric."""
         self.handled += 1
 
     def others(self) -> list[Flow]:
-        """The alternatives."""
+        """Make the flows of the alternatives."""
         return [
             self._by_queue("SQS FIFO + Powertools Idempotency", fifo=True, by_bus=False),
             self._by_queue("EventBridge + SQS + Powertools Idempotency", fifo=False, by_bus=True),
         ]
 
     def of_the_local_fabric(self, fabric: LocalFabric) -> Flow:
-        """The fabric's, on moto."""
+        """Make the fabric's flow on moto."""
 
         def run(events: int) -> None:
             with fabric.region(REGION).publisher("orders", linger_ms=60_000) as publisher:
@@ -96,7 +97,7 @@ class Flows:
         return Flow("eventfabric", run, fabric.meter)
 
     def of_the_fabric(self) -> Flow:
-        """The fabric's, on what answers at the endpoint: its doorbells ring from the producer."""
+        """Make the fabric's flow on the endpoint. Only the producer rings doorbells."""
         topology, meter = Topology(parse_definition(_DEFINITION)), Meter()
         clients = Clients(REGION, session=self.session, endpoint_url=self.endpoint_url)
         provision(topology, clients)
@@ -180,7 +181,7 @@ class Flows:
         sqs.send_message_batch(QueueUrl=queue, Entries=entries)
 
     def _guarded(self, dynamodb: Any, table: str) -> Callable[[list[dict[str, Any]]], None]:
-        """What Lambda does with a batch of messages, and Powertools with each."""
+        """Make a consumer of message batches that works like Lambda with Powertools Idempotency."""
         config = IdempotencyConfig(event_key_jmespath="messageId")
         store = DynamoDBPersistenceLayer(table_name=table, boto3_client=dynamodb)
         guard: Any = idempotent_function(
@@ -211,7 +212,7 @@ class Flows:
 
 
 def _records(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Messages of SQS as Lambda hands them over."""
+    """Convert messages of SQS to the form in which Lambda passes them to a function."""
     return [
         {"messageId": one["MessageId"], "receiptHandle": one["ReceiptHandle"], "body": one["Body"],
          "attributes": one["Attributes"], "eventSource": "aws:sqs"}
@@ -220,7 +221,7 @@ def _records(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _drain(sqs: Any, queue: str, consume: Callable[[list[dict[str, Any]]], None]) -> None:
-    """What Lambda does with a queue, until that is empty."""
+    """Consume a queue as Lambda does, until it is empty."""
     while messages := sqs.receive_message(
         QueueUrl=queue, MaxNumberOfMessages=BATCH, AttributeNames=["All"]
     ).get("Messages"):
@@ -262,12 +263,12 @@ def _on_the_emulator() -> Iterator[tuple[Flows, list[Flow]]]:
 
 
 def bench_on_moto(*, quick: bool) -> Section:
-    """Times all of it, moto included; `quick` sends fewer events."""
+    """Time everything, including moto. `quick` sends fewer events."""
     return _bench("moto, whose CPU is included", _on_moto, quick=quick, cpu_bound=5)
 
 
 def bench_on_the_emulator(*, quick: bool) -> Section:
-    """Times what this process does, and counts what it asks of the emulator; `quick` sends fewer events."""
+    """Time this process, and count its calls to the emulator. `quick` sends fewer events."""
     return _bench("the emulator, whose CPU is not included", _on_the_emulator, quick=quick, cpu_bound=10)
 
 

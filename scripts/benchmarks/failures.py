@@ -1,8 +1,8 @@
-"""One poison event, 100 of its key behind it, 100 other keys beside it: here, and on SQS FIFO with Powertools Batch.
+"""One poison event, 100 events of its key behind it, 100 other keys: on eventfabric, and on SQS FIFO with Powertools.
 
-Both run on moto under one clock that only the driver moves, by the rules of SQS and Lambda: batches of ten, a queue
-that gives up after three receives, a visibility timeout of 30 seconds where it can be chosen. Counts and simulated
-seconds, no CPU.
+Both run on moto with a clock that only the driver moves, by the rules of SQS and Lambda: batches of ten, a queue that
+gives up after three receives, a visibility timeout of 30 seconds if it can be chosen. Results are counts and simulated
+seconds, not CPU.
 """
 
 import json
@@ -39,7 +39,7 @@ handler = "nobody:nothing"
 
 @dataclass
 class Shop:
-    """A handler, and what it handled when. `mended`: the poison is one no more."""
+    """A handler, with the events that it handled and when. Once it is `mended`, it handles the poison event, too."""
 
     now: Callable[[], float]
     mended: bool = False
@@ -53,7 +53,7 @@ class Shop:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the events."""
+    """The result for one of the two systems."""
 
     innocent_dead: int
     overtook: int
@@ -63,13 +63,13 @@ class Outcome:
 
 
 def workload(*, poison: bool) -> list[tuple[str, str]]:
-    """Key and name of each event, in the order of publishing."""
+    """List key and name of each event, in the order of publishing."""
     behind = [(POISON_KEY, f"{POISON_KEY}-{number}") for number in range(0 if poison else 1, BEHIND + 1)]
     return behind + [(f"other-{number}", f"other-{number}-0") for number in range(OTHERS)]
 
 
 def eventfabric(*, poison: bool) -> Outcome:
-    """On a local fabric."""
+    """Run the scenario on a local fabric."""
     clock = LocalClock()
     shop = Shop(lambda: seconds_of(clock))
 
@@ -90,7 +90,7 @@ def eventfabric(*, poison: bool) -> Outcome:
 
 
 def powertools(*, poison: bool) -> Outcome:
-    """On an SQS FIFO queue whose message group is the key, with Powertools' SqsFifoPartialProcessor."""
+    """Run the scenario on an SQS FIFO queue whose message groups are keys, with Powertools' SqsFifoPartialProcessor."""
     clock = LocalClock()
     with moto_fixes.applied(now=lambda: seconds_of(clock)), mock_aws():
         sqs = boto3.Session("none", "none").client(
@@ -120,7 +120,7 @@ def _queue(sqs: Any, dead_url: str) -> str:
 
 
 def _drain(sqs: Any, url: str, shop: Shop, clock: LocalClock) -> None:
-    """What Lambda's poller does with a FIFO queue until nothing comes any more."""
+    """Consume a FIFO queue as Lambda's poller does, until no more messages come."""
     processor = SqsFifoPartialProcessor()
     idle = 0
     while idle <= RECEIVES:
@@ -151,7 +151,7 @@ def _drain(sqs: Any, url: str, shop: Shop, clock: LocalClock) -> None:
 
 
 def _redrive(sqs: Any, dead_url: str, url: str) -> set[str]:
-    """Move the dead letters back, as the console's redrive does; returns which they were."""
+    """Move the dead letters back, as the console's redrive does. Returns their names."""
     dead: set[str] = set()
     while True:
         messages = sqs.receive_message(
@@ -187,7 +187,7 @@ def _judged(
 
 
 def bench(*, quick: bool) -> Section:
-    """The scenario on both; `quick` changes nothing, since nothing is timed."""
+    """Run the scenario on both. Nothing is timed, so `quick` changes nothing."""
     ours, theirs = eventfabric(poison=True), powertools(poison=True)
     ours_added = ours.others_last_seconds - eventfabric(poison=False).others_last_seconds
     theirs_added = theirs.others_last_seconds - powertools(poison=False).others_last_seconds

@@ -1,4 +1,4 @@
-"""Growth: how each cost grows with the batch, the lanes, the keys, the Regions and the log."""
+"""Growth of each cost with the size of batches and the number of lanes, keys, Regions and records."""
 
 from functools import partial
 from math import ceil, log2
@@ -15,7 +15,7 @@ RECORDS = (100, 1_000, 10_000, 100_000, 1_000_000)
 
 
 def bench(*, quick: bool) -> Section:
-    """Measures what is CPU; works out what are prices and reads."""
+    """Measure CPU, and compute prices and reads. `quick` takes fewer rounds."""
     load = Load(records_per_lane=1)
     rounds, events = (1, 2_000) if quick else (3, 10_000)
     by_batch = compare(

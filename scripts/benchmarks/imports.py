@@ -1,4 +1,4 @@
-"""Imports: what a cold start pays for the function modules, and a producer for the SDK, beside boto3 alone."""
+"""Imports: the time that a cold start needs for function modules, and a producer for the SDK, next to boto3 alone."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ _TIMED = "from time import perf_counter as now; started = now(); import {}; prin
 
 
 def bench(*, quick: bool) -> Section:
-    """Times imports; `quick` starts fewer interpreters."""
+    """Time imports in new interpreters. `quick` starts fewer of them."""
     best_ms = dict.fromkeys(_MODULES, float("inf"))
     for _ in range(3 if quick else 10):
         for module in _MODULES:

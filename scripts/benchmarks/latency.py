@@ -1,4 +1,4 @@
-"""End to end, in simulated time: from publish to handler, with express and without, beside a FIFO queue alone."""
+"""Latency from publish to handler, in simulated time: with express, without it, and of a FIFO queue alone."""
 
 from scripts.benchmarks.measure import Section, Target
 from scripts.benchmarks.simulated import Arrivals, Seen, end_to_end, fifo_alone, percentile
@@ -8,7 +8,7 @@ _SHARES = (0.5, 0.9, 0.99)
 
 
 def bench(*, quick: bool) -> Section:
-    """Simulates; `quick` for fewer seconds."""
+    """Simulate the three. `quick` simulates fewer seconds."""
     arrivals = Arrivals.at_rate(PER_SECOND, 4 if quick else 30)
     found = {
         "eventfabric, express": end_to_end(arrivals, express=True, lanes=LANES, producers=PRODUCERS),

@@ -1,4 +1,4 @@
-"""How things are timed: CPU of this process on one core, contenders in turns, the best round of each."""
+"""Timing: CPU of this process on one core, contenders taking turns, the best round of each."""
 
 import gc
 import os
@@ -10,7 +10,7 @@ from time import process_time
 
 @dataclass(frozen=True)
 class Contender:
-    """Something to time; `run` returns how many events it handled."""
+    """Something to time. `run` returns the number of events that it handled."""
 
     name: str
     run: Callable[[], int]
@@ -18,7 +18,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Figure:
-    """What one contender costs."""
+    """The measured cost of one contender."""
 
     name: str
     cpu_us_per_event: float
@@ -30,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Target:
-    """A bound that a measured figure keeps or not."""
+    """A bound for a measured figure, which is kept or missed."""
 
     name: str
     measured: float
@@ -45,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Plot:
-    """How something grows: lines through points (x, y). `file`: the name of its picture."""
+    """A plot of growth: lines through points (x, y). `file` is the name of its picture."""
 
     file: str
     title: str
@@ -56,30 +56,30 @@ class Plot:
 
 @dataclass(frozen=True)
 class Section:
-    """What one benchmark found."""
+    """The results of one benchmark."""
 
     title: str
     figures: list[Figure]
     targets: list[Target]
     notes: list[str]
     table: list[list[str]] = field(default_factory=list)
-    """Rows side by side, the head first, where there are no figures."""
+    """Rows of a table, the heading first, for benchmarks without figures."""
     plots: list[Plot] = field(default_factory=list)
 
 
 def pin_to_one_core() -> None:
-    """Stay on one core, where the system lets us, so that threads do not run beside each other."""
+    """Pin this process to one core, if the system allows it, so that threads do not run in parallel."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def compare(contenders: Seq[Contender], *, rounds: int) -> list[Figure]:
-    """Each contender's best round. They take turns, so that what else the machine does meets all of them."""
+    """Measure each contender's best round. They take turns, so that other load on the machine affects all of them."""
     best = [float("inf")] * len(contenders)
     gc.collect()
-    gc.freeze()  # the events to come are many, and no contender's to walk over
+    gc.freeze()  # the prepared events are many, and no contender should pay for garbage collection of them
     for contender in contenders:
-        contender.run()  # connections, caches and branch predictors warm
+        contender.run()  # warms connections, caches and branch predictors
     for _ in range(rounds):
         for index, contender in enumerate(contenders):
             gc.collect()

@@ -1,6 +1,6 @@
-"""An AWS that answers at once, in this process: what is left of a call is what the client costs.
+"""An endpoint in this process that answers at once, so that only the client's own cost of a call remains.
 
-Requests are built, signed and parsed as always; only the socket is missing.
+Requests are built and signed, and replies are parsed, as always; only the socket is missing.
 """
 
 from binascii import crc32
@@ -16,12 +16,12 @@ REGION = "us-east-1"
 
 
 def session() -> boto3.Session:
-    """Credentials that sign, and open nothing."""
+    """Make a session with credentials that can sign requests, but give access to nothing."""
     return boto3.Session("none", "none", region_name=REGION)
 
 
 class _Body:
-    """As much of urllib3's response as botocore reads."""
+    """The part of urllib3's response that botocore reads."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -31,19 +31,19 @@ class _Body:
 
 
 class NullEndpoint:
-    """Answers the clients that it is attached to and counts their calls by operation."""
+    """Answers the clients that it is attached to, and counts their calls by operation."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
 
     def client(self, service: str, answer: bytes | Callable[[bytes], bytes]) -> Any:
-        """A client of a service; `answer` is every reply's body, or makes it from the request's."""
+        """Make a client of a service. `answer` is the body of every reply, or makes it from the request's body."""
         client = session().client(service)  # type: ignore[call-overload]
         self.attach(client, answer)
         return client
 
     def attach(self, client: Any, answer: bytes | Callable[[bytes], bytes]) -> None:
-        """Answer for a client that exists."""
+        """Answer the calls of an existing client."""
 
         def before_send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
             target = request.headers.get("X-Amz-Target", b"")

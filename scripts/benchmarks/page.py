@@ -1,4 +1,4 @@
-"""The page: docs/performance.md and its pictures, written from what a run of all benchmarks found."""
+"""The page docs/performance.md and its pictures, written from the results of all benchmarks."""
 
 import platform
 from collections.abc import Sequence as Seq
@@ -13,7 +13,7 @@ from scripts.benchmarks.measure import Figure, Plot, Section
 PAGE = Path("docs/performance.md")
 PICTURES = Path("docs/performance")
 _FOUND = Path(__file__).with_name("found.md")
-"""What profiles showed and what was changed: kept by hand, and taken into the page as it is."""
+"""A part of the page that is written by hand: what profiles showed, and what was changed because of it."""
 
 _HEAD = """# Performance
 
@@ -27,7 +27,7 @@ target that is missed makes the command fail.
 
 
 def write(sections: Seq[Section], root: Path, *, quick: bool) -> None:
-    """Write the page anew, and every picture; `quick`: as the page then says, of fewer rounds."""
+    """Write the page and every picture. With `quick`, the page says that there were fewer rounds."""
     how = " --quick" if quick else ""
     parts = [_HEAD.format(quick=how, python=platform.python_version(), boto3=boto3.__version__)]
     (root / PICTURES).mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ def _table(rows: Seq[Seq[str]]) -> str:
 
 
 def _picture(plot: Plot) -> str:
-    """Both axes logarithmic: what grows in proportion is a straight line that rises as one."""
+    """Draw a plot as SVG. Both axes are logarithmic, so proportional growth is a straight line with slope 1."""
     chart = pygal.XY(
         title=plot.title, x_title=plot.x, y_title=plot.y, logarithmic=True, xrange=None, style=CleanStyle,
         disable_xml_declaration=True, js=[], width=760, height=420, legend_at_bottom=True, no_prefix=True,

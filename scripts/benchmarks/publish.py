@@ -1,4 +1,4 @@
-"""Publishing: the SDK beside boto3's EventBridge, SQS FIFO and Kinesis; a single publish beside a bare put_item."""
+"""Publishing: the SDK next to boto3's EventBridge, SQS FIFO and Kinesis, and a single publish next to a put_item."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _NOTHING_THERE = b'{"Items":[],"Count":0}'
 
 
 def payloads(number: int) -> list[dict[str, Any]]:
-    """Make orders of about DATA_BYTES bytes as JSON, no two alike: random ids and amounts, and words by chance."""
+    """Make orders of about DATA_BYTES bytes of JSON, all different: random ids, amounts and words."""
     random = Random(7)
     words = ["".join(random.choices(ascii_lowercase, k=random.randint(2, 9))) for _ in range(2_000)]
     made: list[dict[str, Any]] = []
@@ -51,7 +51,7 @@ def payloads(number: int) -> list[dict[str, Any]]:
 
 
 def keys() -> list[str]:
-    """Keys in an order that fills all lanes evenly, so that every record gets its BATCH_EVENTS."""
+    """List keys in an order that fills all lanes evenly, so that every record gets BATCH_EVENTS events."""
     by_lane: list[list[str]] = [[] for _ in range(LANES)]
     for number in count():
         key = f"customer-{number}"
@@ -64,7 +64,7 @@ def keys() -> list[str]:
 
 
 def fabric_at(endpoint: NullEndpoint, clients: Clients, *, lanes: int) -> Fabric:
-    """A fabric with the stream `orders`, whose log is always empty."""
+    """Make a fabric with the stream `orders`, whose log is always empty."""
     endpoint.attach(clients.dynamodb, _NOTHING_THERE)
     definition = f'[fabric]\nname = "bench"\nregions = ["{REGION}"]\n[streams.orders]\nlanes = {lanes}\n'
     return Fabric(
@@ -77,7 +77,7 @@ def fabric_at(endpoint: NullEndpoint, clients: Clients, *, lanes: int) -> Fabric
 
 
 class Load:
-    """The same events for every contender."""
+    """A load that gives every contender the same events."""
 
     def __init__(self, records_per_lane: int) -> None:
         self.endpoint = NullEndpoint()
@@ -88,7 +88,7 @@ class Load:
         self.keys = keys()
         self.data = payloads(
             self.records * BATCH_EVENTS
-        )  # an event of its own each: repeated ones compress to nothing
+        )  # all events differ, because repeated ones would compress to nothing
         self.items = list(zip(cycle(self.keys), self.data, strict=False))
 
     def publish_packed(self) -> int:
@@ -107,7 +107,7 @@ class Load:
         return events
 
     def publish_in_batches(self, batch: int, events: int) -> int:
-        """In records of so many, of one lane."""
+        """Publish in records of `batch` events, in one lane."""
         key = self.keys[0]
         with self.fabric.publisher("orders", linger_ms=60_000, events_max=batch) as publisher:
             for index in range(events):
@@ -115,7 +115,7 @@ class Load:
         return events
 
     def publish_of_keys(self, keys: int, events: int) -> int:
-        """In records of BATCH_EVENTS, of so many keys in all lanes."""
+        """Publish in records of BATCH_EVENTS events, with this number of keys, in all lanes."""
         with self.fabric.publisher("orders", linger_ms=60_000, events_max=BATCH_EVENTS) as publisher:
             for index in range(events):
                 key = f"customer-{index * 7_919 % keys}"
@@ -123,7 +123,7 @@ class Load:
         return events
 
     def write_units(self) -> tuple[int, float]:
-        """Write units of a record of BATCH_EVENTS, and the KiB that its events are under zstd."""
+        """Compute the write units of a record of BATCH_EVENTS events, and the size of its compressed events in KiB."""
         outgoing = self.fabric._stream("orders")
         rows = [
             outgoing.encode(self.keys[0], "OrderPlaced", data, None, None, None, None).row()
@@ -160,7 +160,7 @@ class Load:
 
 
 def bench(*, quick: bool) -> Section:
-    """Times publishing; `quick` takes fewer rounds."""
+    """Time publishing. `quick` takes fewer rounds."""
     load = Load(records_per_lane=1 if quick else 4)
     rounds, few = (2, 500) if quick else (5, 2_000)
     packed, one_by_one, eventbridge, sqs, kinesis, sns = compare(_packed(load, few), rounds=rounds)
@@ -169,7 +169,7 @@ def bench(*, quick: bool) -> Section:
             Contender("eventfabric: publish", partial(load.publish_singly, few // 8)),
             Contender("boto3: put_item of the same event", partial(load.put_bare, few // 8)),
         ],
-        rounds=4 * rounds,  # short ones, so that the best of either met nothing else on the machine
+        rounds=4 * rounds,  # many short rounds, so that the best of each is undisturbed by other load
     )
     figures = [packed, one_by_one, kinesis, eventbridge, sqs, sns, single, bare]
     units, kibibytes = load.write_units()

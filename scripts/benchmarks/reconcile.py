@@ -1,4 +1,4 @@
-"""Reconciliation: a pass over a lane's new records beside what people write themselves, a comparison item by item."""
+"""Reconciliation: a pass over a lane's new records, next to what people write themselves, comparing item by item."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ _ELSEWHERE = Region("eu-west-1")
 
 
 class Reconciling:
-    """A lane that both Regions have alike: a page of records of RECORD_EVENTS events, its newest first where asked."""
+    """A lane that is the same in two Regions: a page of records of RECORD_EVENTS events."""
 
     def __init__(self) -> None:
         self._page = page_of(PAGE_RECORDS, RECORD_EVENTS)
@@ -37,7 +37,7 @@ class Reconciling:
         self.verified = self._replica.examine(LANE, Mark()).mark
 
     def examine(self, times: int, mark: Mark) -> int:
-        """Pass over the lane so often, verified up to the mark; returns the events it holds."""
+        """Make `times` passes over the lane, which is verified up to the mark. Returns the number of its events."""
         for _ in range(times):
             examined = self._replica.examine(LANE, mark)
             if examined.findings or examined.mark != self.verified:
@@ -45,7 +45,7 @@ class Reconciling:
         return times * PAGE_RECORDS * RECORD_EVENTS
 
     def compare_items(self, times: int) -> int:
-        """Read both tables, and compare each item with its like; returns the events."""
+        """Read both tables, and compare them item by item. Returns the number of events."""
         for _ in range(times):
             here, there = (
                 {
@@ -63,7 +63,7 @@ class Reconciling:
         return times * PAGE_RECORDS * RECORD_EVENTS
 
     def calls(self, mark: Mark) -> Counter[str]:
-        """Of one pass."""
+        """Count the calls of one pass."""
         self.endpoint.calls.clear()
         self.examine(1, mark)
         return Counter(self.endpoint.calls)
@@ -73,7 +73,7 @@ class Reconciling:
 
 
 def bench(*, quick: bool) -> Section:
-    """Times a pass; `quick` takes fewer rounds."""
+    """Time a pass. `quick` takes fewer rounds."""
     rounds, times = (2, 2) if quick else (5, 10)
     lane = Reconciling()
     figures = compare(

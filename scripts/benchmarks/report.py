@@ -1,4 +1,4 @@
-"""How benchmarks are told: tables for people, JSON for programs."""
+"""Output of the benchmarks: tables for people, JSON for programs."""
 
 import json
 import platform
@@ -13,7 +13,7 @@ from scripts.benchmarks.measure import Section
 
 
 def as_json(sections: Seq[Section]) -> str:
-    """Everything that was measured, on one line."""
+    """Encode everything that was measured as JSON, on one line."""
     return json.dumps(
         {
             "python": platform.python_version(),
@@ -28,7 +28,7 @@ def as_json(sections: Seq[Section]) -> str:
 
 
 def print_tables(sections: Seq[Section], console: Console) -> None:
-    """A table of figures and one of targets for each section."""
+    """Print a table of figures and one of targets for each section."""
     for section in sections:
         console.rule(section.title, align="left", style="dim")
         if section.figures:

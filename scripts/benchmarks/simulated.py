@@ -1,8 +1,8 @@
-"""A fabric in simulated time: the real SDK and functions on memory, each call as slow as the service is said to be.
+"""A fabric in simulated time: the real SDK and functions in memory, with calls as slow as the services are known to be.
 
-Where the figures of the services come from: FIFO queues and table streams, from publish to function, as measured by
-others in 2022 ("Serverless Messaging: Latency Compared", bitesizedserverless.com); DynamoDB's puts and reads are the
-few milliseconds of its own pages (aws.amazon.com/dynamodb). A distribution is log-normal through its two points.
+Sources of the figures: for FIFO queues and table streams, from publish to function, measurements of 2022 ("Serverless
+Messaging: Latency Compared", bitesizedserverless.com); for DynamoDB's puts and reads, the few milliseconds that its own
+pages give (aws.amazon.com/dynamodb). A distribution is log-normal through its two points.
 """
 
 from collections import defaultdict
@@ -46,26 +46,26 @@ _LOGGER = Logger(service="bench", stream=StringIO(), level=CRITICAL)
 
 @dataclass(frozen=True)
 class Latency:
-    """How long something takes: half of the time at most `p50_ms`, 99 times of 100 at most `p99_ms`."""
+    """A distribution of times: 50% of them are at most `p50_ms`, 99% at most `p99_ms`."""
 
     p50_ms: float
     p99_ms: float
 
     def seconds(self, random: Random) -> float:
-        """One draw."""
+        """Draw a time from the distribution."""
         return random.lognormvariate(log(self.p50_ms), log(self.p99_ms / self.p50_ms) / 2.326) / 1000
 
 
 _POLL_SECONDS = 0.25
 _STREAM_FUNCTION = Latency(213 - 125, 552 - 125)
-"""From a table's stream to a function, without the wait for one of four polls a second, which the figure includes."""
+"""From a table's stream to a function. The wait for one of four polls a second, part of the source's figure, is not."""
 PUT, QUERY = Latency(5, 12), Latency(3, 9)
 FIFO = Latency(28, 645)
 _OF_CALLS = {"log.append": PUT, "ledger.commit": PUT}
 
 
 class _Slow(Faults):
-    """Calls of ports that take their time, by which the others run meanwhile."""
+    """Delays calls of ports by simulated time, in which others run."""
 
     def __init__(self, schedule: Schedule, random: Random) -> None:
         super().__init__()
@@ -77,19 +77,19 @@ class _Slow(Faults):
 
 
 class Pickups:
-    """When a FIFO queue's messages come to a function: a group's are picked up together, and none overtakes another.
+    """Times at which a FIFO queue's messages reach a function. Messages of a group never overtake each other.
 
-    What is sent while a pickup of its group is on its way comes with it.
+    A message that is sent while a pickup of its group is on its way is picked up with it.
     """
 
     def __init__(self, schedule: Schedule, seed: int) -> None:
-        """Each group has draws of its own, so that another load of the same groups meets the same pickups."""
+        """Each group has its own random numbers, so that another load of the same groups meets the same pickups."""
         self._schedule, self._seed = schedule, seed
         self._at_us: defaultdict[str, int] = defaultdict(int)
         self._randoms: dict[str, Random] = {}
 
     def delay_seconds(self, group: str) -> float:
-        """How long a message of a group that is sent now takes."""
+        """Delay of a message that is sent to a group now."""
         now_us = self._schedule.now_us
         if self._at_us[group] <= now_us:
             random = self._randoms.setdefault(group, Random(f"{self._seed} {group}"))
@@ -98,7 +98,7 @@ class Pickups:
 
 
 class _Bells:
-    """ports.Doorbells whose doorbells come to the function a while later."""
+    """A ports.Doorbells whose doorbells reach the function after a delay."""
 
     def __init__(self, world: "SimulatedFabric", inner: Doorbells) -> None:
         self._world, self._inner = world, inner
@@ -106,7 +106,7 @@ class _Bells:
 
     def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
         for bell in doorbells:
-            if bell.deduplication_id not in self._sent:  # a queue drops a second one as it is sent
+            if bell.deduplication_id not in self._sent:  # a queue drops duplicates when they are sent
                 self._sent.add(bell.deduplication_id)
                 delay = self._world.pickups.delay_seconds(bell.group)
                 self._world.later(delay, partial(self._come, subscription, bell))
@@ -131,23 +131,23 @@ class _Bells:
 
 @dataclass
 class Seen:
-    """When each event was published, and when it came to the handler; microseconds."""
+    """Times in microseconds at which each event was published, and reached the handler."""
 
     published_us: dict[str, int] = field(default_factory=dict)
     handled_us: dict[str, int] = field(default_factory=dict)
 
     def latencies_ms(self) -> list[float]:
-        """Of each event that was handled, sorted."""
+        """List the latencies of all events that were handled, sorted."""
         return sorted((at - self.published_us[id_]) / 1000 for id_, at in self.handled_us.items())
 
 
 class SimulatedFabric:
-    """One stream, one subscription, one Region; a warm function for as many lanes as ask at once."""
+    """One stream, one subscription, one Region, and a number of warm functions."""
 
     def __init__(
         self, *, lanes: int, express: bool, functions: int, relays: bool = True, seed: int = 1
     ) -> None:
-        """`relays`: whether there is a relay, too."""
+        """If `relays` is False, there is no relay, and only producers ring."""
         self.random = Random(seed)
         self.schedule = Schedule(Random(seed))
         self.seen = Seen()
@@ -190,7 +190,7 @@ class SimulatedFabric:
             self.schedule.spawn(f"deliver {number}", self._poll, self._runtime("all"))
 
     def producer(self) -> Fabric:
-        """A producer of its own."""
+        """Make a producer."""
         return Fabric(
             self.topology, REGION, clock=self._clock, entropy=self._ports.entropy,
             log_of=lambda stream, region: self._ports.log_of(stream),
@@ -198,14 +198,14 @@ class SimulatedFabric:
         )  # fmt: skip
 
     def publish(self, fabric: Fabric, key: str, number: int) -> None:
-        """Publish one event, in the time that this takes."""
+        """Publish one event, which takes simulated time."""
         id_ = f"event-{number}"
         self.seen.published_us[id_] = self.schedule.now_us
         with suppress(EventFabricError):
             fabric.publish("orders", key=key, type="Placed", id=id_)
 
     def later(self, seconds: float, call: Callable[[], object]) -> None:
-        """Do something that long from now."""
+        """Call something after a delay."""
 
         def wait() -> None:
             self.schedule.pause(seconds)
@@ -214,12 +214,12 @@ class SimulatedFabric:
         self.schedule.spawn("later", wait)
 
     def wake_one(self) -> None:
-        """Have an idle function look at the queue."""
+        """Wake an idle function, which then polls the queue."""
         if self._idle:
             self.schedule.wake(self._idle.pop())
 
     def run(self) -> Seen:
-        """Until nothing is left to do."""
+        """Run until nothing is left to do."""
 
         def end() -> None:
             while len(self.seen.handled_us) < len(self.seen.published_us) or self._producing:
@@ -232,7 +232,7 @@ class SimulatedFabric:
         return self.seen
 
     def produce(self, events: Callable[[Fabric], object]) -> None:
-        """A producer of its own that does so."""
+        """Start a producer that publishes as `events` says."""
 
         def run() -> None:
             try:
@@ -268,7 +268,7 @@ class SimulatedFabric:
         self.seen.handled_us.setdefault(str(event.id), self.schedule.now_us)
 
     def _relay_records(self) -> None:
-        """One shard's poller: what a poll finds is rung for, and the next poll comes after that."""
+        """Poll a shard, and ring later for what each poll finds."""
         while not self._is_over:
             changes = self._stream.take(limits.RELAY_BATCH_MAX, lambda most: 0)
             if len(changes) < limits.RELAY_BATCH_MAX:
@@ -300,13 +300,13 @@ class SimulatedFabric:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Events that come by chance at a rate: when, in microseconds from the start, and of which key."""
+    """Events that come at random: for each, the time in microseconds from the start, and the key."""
 
     events: Seq[tuple[int, str]]
 
     @classmethod
     def at_rate(cls, per_second: float, seconds: float) -> "Arrivals":
-        """The same for the same rate and time, always."""
+        """Draw arrivals at a rate. The same rate and time always give the same arrivals."""
         random, at_us, found = Random(2), 0.0, list[tuple[int, str]]()
         for _ in range(int(per_second * seconds)):
             at_us += 1e6 * random.expovariate(per_second)
@@ -315,7 +315,7 @@ class Arrivals:
 
 
 def end_to_end(arrivals: Arrivals, *, express: bool, lanes: int, producers: int) -> Seen:
-    """Each event published by one of so many producers, a call at a time in each."""
+    """Simulate the arrivals on a fabric. The producers share the events, and each makes one call at a time."""
     world = SimulatedFabric(lanes=lanes, express=express, functions=lanes)
     begin_us = world.schedule.now_us
 
@@ -331,7 +331,7 @@ def end_to_end(arrivals: Arrivals, *, express: bool, lanes: int, producers: int)
 
 
 def fifo_alone(arrivals: Arrivals, *, groups: int) -> Seen:
-    """The same events, each a message of a FIFO queue itself, the same keys in the same groups."""
+    """Simulate the arrivals on a FIFO queue alone: each event is a message, with the same keys in the same groups."""
     schedule, seen = Schedule(Random(1)), Seen()
     pickups, begin_us = Pickups(schedule, 1), schedule.now_us
 
@@ -348,7 +348,7 @@ def fifo_alone(arrivals: Arrivals, *, groups: int) -> Seen:
 
 
 def lane_throughput(lanes: int) -> float:
-    """Events a second, handled, where each lane has a producer that publishes one event after another."""
+    """Simulate lanes with a producer each, which publishes one event after another. Returns events handled a second."""
     world = SimulatedFabric(lanes=lanes, express=True, functions=lanes, relays=False)
     keys = _keys(lanes)
     begin_us, numbers = world.schedule.now_us, count()
@@ -369,7 +369,7 @@ def lane_throughput(lanes: int) -> float:
 
 
 def _keys(lanes: int) -> list[str]:
-    """A key for each lane."""
+    """Find a key for each lane."""
     found: dict[int, str] = {}
     for number in count():
         key = f"customer-{number}"
@@ -380,5 +380,5 @@ def _keys(lanes: int) -> list[str]:
 
 
 def percentile(values: Seq[float], share: float) -> float:
-    """Of sorted values."""
+    """Pick a percentile from sorted values."""
     return values[min(len(values) - 1, int(share * len(values)))]

@@ -1,4 +1,4 @@
-"""Throughput, in simulated time: how much more as many more lanes carry, each with a producer that never rests."""
+"""Throughput in simulated time, by the number of lanes, each with a producer that publishes without pause."""
 
 from scripts.benchmarks.measure import Section, Target
 from scripts.benchmarks.simulated import lane_throughput
@@ -7,7 +7,7 @@ LANES = (1, 4, 16, 64, 256, 1024)
 
 
 def bench(*, quick: bool) -> Section:
-    """Simulates; `quick` up to 64 lanes."""
+    """Simulate. `quick` stops at 64 lanes."""
     rates = {lanes: lane_throughput(lanes) for lanes in LANES if not quick or lanes <= 64}
     most = max(rates)
     share = (rates[most] / most) / (rates[4] / 4)

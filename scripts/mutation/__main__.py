@@ -1,5 +1,6 @@
-"""Mutation testing: small changes of the code, one at a time; each is killed by a test, or survives. Exit code 1: too
-many survive.
+"""Mutation testing: small changes of the code, one at a time. Each is killed by a test, or survives.
+
+Exit code 1: too many survive.
 """
 
 import os
@@ -27,16 +28,18 @@ PROGRESS_SECONDS = 60
 
 def main(
     paths: Annotated[list[str] | None, typer.Argument(help="Files or folders; default: all.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes at once.")] = os.cpu_count() or 1,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Try again all that has a verdict.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Try survivors again by all tests.")] = False,
-    report: Annotated[bool, typer.Option("--report", help="Try nothing; print what is known.")] = False,
-    write: Annotated[Path | None, typer.Option(help="Write the page of survivors there too.")] = None,
+    workers: Annotated[int, typer.Option(help="Number of processes.")] = os.cpu_count() or 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Ignore known verdicts, and try everything.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Try survivors again, with all tests.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Try nothing; print known verdicts.")] = False,
+    write: Annotated[Path | None, typer.Option(help="Also write a page of survivors to this file.")] = None,
 ) -> None:
-    """Mutate the protocol, its stored formats, adapters and handlers; say which mutants no test of these kills.
+    """Mutate the protocol, its stored formats, adapters and handlers, and list the mutants that no test kills.
 
-    Stop it at any time: verdicts are kept in build/mutation, and the next run goes on. A verdict holds until its
-    function changes; that a mutant survived, until a test file changes that runs its line.
+    You can stop it at any time: verdicts are kept in build/mutation, and the next run continues. A verdict holds until
+    its function changes. The verdict that a mutant survived holds until a test file changes that runs its line.
 
     Examples: scripts/mutate functions/eventfabric/services/publishing; nice scripts/mutate --write docs/mutants.md
     """
@@ -60,7 +63,7 @@ def main(
 
 
 def _generated(files: Seq[str]) -> list[Mutant]:
-    """The mutants of these files; InstallError."""
+    """Generate the mutants of these files. Raises InstallError."""
     pip = ["{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
     tool = installed(
         "mutation",
@@ -75,10 +78,10 @@ def _generated(files: Seq[str]) -> list[Mutant]:
 
 
 def _try(mutants: Seq[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool, again: bool) -> None:
-    """Try the mutants whose fate is not known; SuiteError."""
+    """Try the mutants whose fate is not known. Raises SuiteError."""
     from scripts.mutation.judge import Judge
 
-    # The code of this very folder, wherever the environment's installed package points to.
+    # Test the code of this folder, even if the environment has another one installed.
     sys.path.insert(0, str(ROOT / "functions"))
     if fresh:
         verdicts.forget(mutants)
@@ -93,14 +96,14 @@ def _try(mutants: Seq[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool,
         progress.step(verdict)
 
     left = [one for one in mutants if (known := verdicts.of(one)) is None or known.fate not in DEAD]
-    # In no order of their own, so that what is known when somebody stops it is a fair sample.
+    # In random order, so that the known verdicts are a fair sample whenever somebody stops the run.
     Random(len(mutants)).shuffle(left)
     progress.say(f"{len(mutants)} mutants, {len(left)} of them to try")
     Judge(found, known=verdicts.of, tell=tell, workers=workers).run(left)
 
 
 class _Progress:
-    """Says on standard error how far it is; pytest, which runs around it, takes the usual one."""
+    """Reports progress on a copy of standard error, because pytest captures the usual one."""
 
     def __init__(self, mutants: int) -> None:
         self._out = os.dup(2)

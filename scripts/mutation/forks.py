@@ -1,4 +1,4 @@
-"""Owns the processes that run tests on a mutant: how many at once, how long, and how each ended."""
+"""Processes that run tests on a mutant: how many at once, for how long, and how each ended."""
 
 import os
 import resource
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from scripts.mutation.mutants import Fate
 
-# A test may use so many times the processor time that it took, and at least this much, before it counts as looping.
+# A test counts as looping after this many times its usual processor time, but not before this many seconds of it.
 CPU_FACTOR, CPU_SECONDS_MIN = 30, 5.0
 SILENT_SECONDS_MAX = 300.0
 MEMORY_BYTES_MAX = 3 * 2**30
@@ -21,25 +21,25 @@ Job = TypeVar("Job")
 
 
 class Wire:
-    """The child's end: says which test it begins and how it ended, and lives as long as its processor time lasts."""
+    """The child's end of the pipe: reports which test begins, and limits the test's processor time."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
 
     def begin(self, test: str, seconds: float) -> None:
-        """A test begins that took so much processor time."""
-        # Ends the process by SIGPROF: nothing in it can catch that, or be busy elsewhere.
+        """Report that a test begins, which normally takes this much processor time."""
+        # The timer ends the process by SIGPROF, which works whatever the process is doing.
         signal.setitimer(signal.ITIMER_PROF, max(CPU_SECONDS_MIN, CPU_FACTOR * seconds))
         os.write(self._pipe, f"{test}\n".encode())
 
     def passed(self) -> None:
-        """All tests passed."""
+        """Report that all tests passed."""
         os.write(self._pipe, b"passed\n")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended, at which test."""
+    """The end of a child, and the test at which it ended."""
 
     fate: Fate
     by: str
@@ -56,7 +56,7 @@ class _Child(Generic[Job]):
 def run_forked(
     jobs: Iterator[Job], child: Callable[[Job, Wire], None], workers: int
 ) -> Iterator[tuple[Job, Ended]]:
-    """Run each job in a fork of this process, so many at once; yield them as they end."""
+    """Run each job in a fork of this process, with `workers` at once, and yield the jobs as they end."""
     running: dict[int, _Child[Job]] = {}
     try:
         while True:

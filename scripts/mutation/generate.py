@@ -1,7 +1,7 @@
-"""Owns how mutants are made: mutmut's operators, at every place of the files named. Prints one JSON object a line.
+"""Generation of mutants: applies mutmut's operators everywhere in the files named. Prints one JSON object a line.
 
-Runs by itself in the environment that has mutmut. mutmut's own runner is not used: it mutates neither properties nor
-defaults nor constants, chooses tests by function, and wants the code in a folder `src`.
+It runs as a script in the environment that has mutmut. mutmut's own runner is not used, because it does not mutate
+properties, defaults or constants, chooses tests by function, and requires the code to be in a folder `src`.
 """
 
 import json
@@ -15,7 +15,7 @@ import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators
 
-# What says nothing to the running program, and (as in mutmut) calls of which every other argument is nonsense.
+# Not mutated: code without effect at run time, and (as in mutmut) calls for which any other argument is nonsense.
 _SILENT = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom)
 _SILENT_NAMES = {"__all__", "__slots__"}
 _SILENT_CALLS = {"len", "isinstance", "cast"}
@@ -24,7 +24,7 @@ _HEADED = (cst.BaseCompoundStatement, cst.MatchCase, cst.ExceptHandler)
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a walk is: the outermost function or else statement (`unit`), and the statement that holds the node."""
+    """The position of a walk: the outermost function, or else statement (`unit`), and the statement around the node."""
 
     names: tuple[str, ...] = ()
     function: str = ""
@@ -69,7 +69,7 @@ class _File:
             start, end = self._span(node)
             for mutated in operator(node):
                 text = self.module.code_for_node(mutated)
-                if isinstance(node, cst.Match):  # rendered as if it stood at the margin
+                if isinstance(node, cst.Match):  # libcst renders it without its indentation
                     margin = "\n" + " " * self._lines[node].start.column
                     text = text.rstrip("\n").replace("\n", margin)
                 yield {

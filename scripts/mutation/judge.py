@@ -1,8 +1,8 @@
-"""Owns the trial of mutants: each in a process of its own, by the tests that run its lines, until one fails.
+"""Trials of mutants: each in its own process, by the tests that run its lines, until one fails.
 
-Most mutants stand within a function. Then the tests are collected once, and each fork only puts the mutated code into
-the functions that exist. What stands outside (defaults, constants, fields) takes effect at import: such a mutant gets
-a process that imports everything anew.
+Most mutants are inside a function. For those, tests are collected once, and each fork only replaces the code of the
+existing functions. Mutants outside of functions (defaults, constants, fields) take effect at import: for those, a
+process imports everything again.
 """
 
 import gc
@@ -33,10 +33,10 @@ class _Trial:
 
 
 class Judge:
-    """Tries mutants and tells each verdict as it falls.
+    """Tries mutants and reports each verdict at once.
 
-    Tests that killed a mutant of the same function go first, then the quickest: most mutants fall to the first or
-    second test.
+    Tests that killed a mutant of the same function are run first, then the quickest: the first or second test kills
+    most mutants.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Judge:
         self._kills: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
 
     def run(self, mutants: Seq[Mutant]) -> None:
-        """Try these mutants."""
+        """Try the mutants."""
         within = [one for one in mutants if one.function]
         left: list[Mutant] = [one for one in mutants if not one.function]
         if within:
@@ -63,7 +63,7 @@ class Judge:
             self._note(trial, ended)
 
     def _try_within(self, mutants: Seq[Mutant], suite: Suite) -> list[Mutant]:
-        """Try mutants of functions; returns those whose functions were not found."""
+        """Try mutants of functions. Returns those whose functions were not found."""
         functions = Functions()
         not_found: list[Mutant] = []
 
@@ -81,7 +81,7 @@ class Judge:
             suite.run_until_failure(trial.tests, self._baseline.seconds, wire)
 
         gc.collect()
-        gc.freeze()  # the forks share what is here, as long as nobody walks over it
+        gc.freeze()  # forks share this memory, as long as the garbage collector does not touch it
         for trial, ended in run_forked(trials(), child, self._workers):
             self._note(trial, ended)
         return not_found
@@ -123,7 +123,7 @@ def _file(test: str) -> str:
 
 
 class Functions:
-    """The functions of this process that mutants may stand in."""
+    """The functions of this process that may contain mutants."""
 
     def __init__(self) -> None:
         folders = tuple(str(ROOT / folder) for folder in FOLDERS)
@@ -133,7 +133,7 @@ class Functions:
                 self._known[_name(one.__code__)].append(one)
 
     def mutated(self, mutant: Mutant) -> list[tuple[FunctionType, CodeType]]:
-        """The functions that hold a mutant, each with its mutated code; empty where that cannot be put in."""
+        """List the functions that contain a mutant, each with its mutated code; empty if it cannot be put in place."""
         module = compile(mutant.source(), str(ROOT / mutant.path), "exec", dont_inherit=True)
         return [
             (function, code)
@@ -156,7 +156,7 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
 
 
 class _Mutated(importlib.machinery.SourceFileLoader):
-    """Loads one module from mutated source."""
+    """Loads a module from mutated source."""
 
     def __init__(self, mutant: Mutant) -> None:
         super().__init__(mutant.module, str(ROOT / mutant.path))

@@ -1,4 +1,4 @@
-"""Owns what a mutant is, what became of it, and the file that remembers it."""
+"""Mutants, their verdicts, and the file in which verdicts are kept."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -19,16 +19,16 @@ KEPT = ROOT / "build" / "mutation"
 
 
 class Fate(StrEnum):
-    """What became of a mutant."""
+    """The fate of a mutant."""
 
     KILLED = "killed"
     LOOPED = "looped"
-    """A test used up many times the processor time that it needs: the mutant loops. Counts as killed."""
+    """A test used many times its usual processor time: the mutant loops. Counts as killed."""
     STUCK = "stuck"
-    """A test did nothing at all for very long: the mutant waits for ever. Counts as killed."""
+    """A test did nothing for a very long time: the mutant waits forever. Counts as killed."""
     SURVIVED = "survived"
     UNTESTED = "untested"
-    """No test runs the line."""
+    """No test runs the mutated line."""
 
 
 DEAD = frozenset({Fate.KILLED, Fate.LOOPED, Fate.STUCK})
@@ -36,7 +36,7 @@ DEAD = frozenset({Fate.KILLED, Fate.LOOPED, Fate.STUCK})
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one file. `function` is the outermost one that holds it, empty where it is in none."""
+    """One change of one file. `function` is the outermost function that contains it, or empty."""
 
     path: str
     operator: str
@@ -51,7 +51,7 @@ class Mutant:
 
     @cached_property
     def id(self) -> str:
-        """The same for the same change of the same function, wherever that stands in its file."""
+        """Identity of the mutant. It depends on the function and the change, but not on the function's place."""
         begin, end = self.unit
         unit = source_of(self.path)[begin:end].decode()
         said = (self.path, self.function, unit, self.start - begin, self.end - begin, self.replacement)
@@ -59,16 +59,16 @@ class Mutant:
 
     @property
     def module(self) -> str:
-        """The name that the mutated file is imported by."""
+        """Name by which the mutated file is imported."""
         return self.path.removeprefix("functions/").removesuffix(".py").replace("/", ".")
 
     def source(self) -> bytes:
-        """The file with the change made."""
+        """Make the changed content of the file."""
         before = source_of(self.path)
         return before[: self.start] + self.replacement.encode() + before[self.end :]
 
     def change(self) -> tuple[str, str]:
-        """What the change replaces by what, on one line each, with the rest of its line for the smallest."""
+        """Show the code before and after the change, whole lines at least, each joined into one line."""
         before, after = source_of(self.path), self.source()
         begin = before.rfind(b"\n", 0, self.start) + 1
         grown = len(after) - len(before)
@@ -78,7 +78,7 @@ class Mutant:
 
 @cache
 def source_of(path: str) -> bytes:
-    """A file as it was when the run began."""
+    """Read a file once, so that it stays as it was when the run began."""
     return (ROOT / path).read_bytes()
 
 
@@ -88,7 +88,7 @@ def _flat(code: bytes) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant, by which test; and of a survivor, which test files were tried, as they were."""
+    """The fate of a mutant, and the test that decided it. For a survivor: digests of the test files that were tried."""
 
     id: str
     fate: Fate
@@ -97,7 +97,7 @@ class Verdict:
 
 
 class Verdicts:
-    """What is known of mutants, kept in one file that only grows; the last word on a mutant holds."""
+    """Known verdicts, kept in a file that only grows. The last verdict on a mutant counts."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -108,24 +108,24 @@ class Verdicts:
                 self._known[found["id"]] = Verdict(**{**found, "fate": Fate(found["fate"])})
 
     def of(self, mutant: Mutant) -> Verdict | None:
-        """What is known of a mutant."""
+        """Look up the verdict on a mutant, or None."""
         return self._known.get(mutant.id)
 
     def add(self, verdict: Verdict) -> None:
-        """Remember a verdict, at once."""
+        """Keep a verdict, and write it to the file at once."""
         self._known[verdict.id] = verdict
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(verdict)) + "\n")
 
     def forget(self, mutants: Iterable[Mutant]) -> None:
-        """Know nothing of these any more."""
+        """Forget the verdicts on these mutants in this run."""
         for mutant in mutants:
             self._known.pop(mutant.id, None)
 
 
 def parsed(lines: str) -> list[Mutant]:
-    """The mutants that the generator printed."""
+    """Parse the mutants that the generator printed."""
     return [_mutant(json.loads(line)) for line in lines.splitlines()]
 
 
@@ -134,7 +134,7 @@ def _mutant(found: dict[str, Any]) -> Mutant:
 
 
 def files_under(paths: Seq[str]) -> list[str]:
-    """The Python files of these paths that are mutated, relative to the repository; ValueError for one that is not."""
+    """List the Python files to mutate, relative to the repository. ValueError for a path that is never mutated."""
     files: set[str] = set()
     for path in paths or FOLDERS:
         full = (ROOT / path).resolve()

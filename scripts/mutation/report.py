@@ -1,4 +1,4 @@
-"""Owns how verdicts are told: the figures, and the survivors with the reason why each may live."""
+"""Reports of verdicts: the figures, and the survivors with the reason why each may survive."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ _NONE = "No reason is known: a gap of the tests, or nobody has looked yet."
 
 @dataclass(frozen=True)
 class Reason:
-    """Why some survivors may live. All that is given must match: regular expressions, found anywhere."""
+    """A reason why some mutants may survive. The other fields are regular expressions, and all must match somewhere."""
 
     why: str
     path: str = ""
@@ -26,14 +26,14 @@ class Reason:
     after: str = ""
 
     def holds(self, mutant: Mutant, before: str, after: str) -> bool:
-        """Whether it is the reason of a mutant, which replaces `before` by `after`."""
+        """Tell if the reason applies to a mutant, which replaces `before` by `after`."""
         said = [mutant.path, mutant.function, mutant.operator, before, after]
         wanted = [self.path, self.function, self.operator, self.before, self.after]
         return all(re.search(pattern, text) for pattern, text in zip(wanted, said, strict=True))
 
 
 def reasons() -> list[Reason]:
-    """What is written down; the first that holds counts."""
+    """Read the reasons from their file. The first one that applies to a mutant counts."""
     with REASONS.open("rb") as file:
         found = tomllib.load(file)["reason"]
     return [
@@ -44,7 +44,7 @@ def reasons() -> list[Reason]:
 
 
 def survivors(known: Known) -> str:
-    """Each mutant that no test killed, by its reason: where, and what it replaces by what."""
+    """List each mutant that no test killed, grouped by reasons: where it is, and what it replaces by what."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     written = reasons()
     for mutant, verdict in known:
@@ -63,7 +63,7 @@ def survivors(known: Known) -> str:
 
 
 def _cut(text: str, other: str, most: int = 100) -> str:
-    """The part of a long line where it is not as the other."""
+    """Cut a long line to the part around its first difference from the other."""
     same = next((at for at, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)
     start = max(0, min(same - most // 2, len(text) - most))
     cut = text[start : start + most]
@@ -71,7 +71,7 @@ def _cut(text: str, other: str, most: int = 100) -> str:
 
 
 def figures(known: Known) -> str:
-    """How many of each fate, by package, as a table."""
+    """Make a table with the number of mutants of each fate, for each package."""
     rows = ["| package | mutants | killed | looped or stuck | survived | untested | share killed |"]
     rows.append("|---|---:|---:|---:|---:|---:|---:|")
     packages = [*FOLDERS, ""]
@@ -88,7 +88,7 @@ def figures(known: Known) -> str:
 
 
 def page(known: Known, mutants: int) -> str:
-    """docs/mutants.md."""
+    """Make the page docs/mutants.md."""
     left = "" if len(known) == mutants else f"\n{mutants - len(known):,} more mutants have no verdict yet.\n"
     return f"{_HEAD}\n{figures(known)}\n{left}\n{survivors(known)}\n"
 

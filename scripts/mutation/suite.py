@@ -1,7 +1,7 @@
-"""Owns the tests that judge: what a pytest session of them is, what each costs, and which lines each runs.
+"""The tests that judge mutants: a pytest session of them, the cost of each, and the lines that each runs.
 
-Nothing in them is left to chance: no plugin but our own and Hypothesis', which draws the same few examples each time
-and does not look for the smallest that fails.
+Nothing is left to chance. There are no plugins but our own and that of Hypothesis, which draws the same few examples
+each time and does not shrink failing ones.
 """
 
 import json
@@ -30,16 +30,16 @@ SUITES = (
 )
 SEEDED = "tests/simulation"
 NO_JUDGES = "test_ctrl_c_"
-"""Begin the names of tests of processes that they start: no mutant is in those, and signals are ours to send here."""
+"""Prefix of tests that do not judge: they start processes, which contain no mutants, and send signals to them."""
 EXAMPLES_MAX = 40
-# A survivor costs the time of all tests that run its line. So of a test with many cases (seeds, above all) only as
-# many judge as take this long together, picked by no pattern; and of one that takes longer, one case, up to a bound.
-# Elsewhere each case is one that somebody thought of.
+# A survivor costs the time of all tests that run its line. So if a test has many cases (above all, seeds), only so many
+# cases judge as take this long together, chosen without a pattern. A case that takes too long by itself never judges.
+# The limit is lower for seeds: elsewhere, somebody thought of each case.
 TEST_SECONDS_MAX = 3.0
 SEEDED_TEST_SECONDS_MAX = 0.5
 CASE_SECONDS_MAX = 1.0
 MEASURED_SECONDS_MAX = 300.0
-"""Of one test while the tests are measured: the longest hunt takes a minute."""
+"""Time limit of a test while tests are measured. The longest takes a minute."""
 
 
 class SuiteError(Exception):
@@ -48,9 +48,10 @@ class SuiteError(Exception):
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the tests do without any mutant.
+    """Measurements of the tests without any mutant.
 
-    `seconds`: processor time of each test that judges; `lines`: for each file and line, which of `tests` run it.
+    `seconds` is the processor time of each test that judges. `lines` says for each file and line which of `tests` run
+    it, by their indexes.
     """
 
     seconds: dict[str, float]
@@ -58,7 +59,7 @@ class Baseline:
     lines: dict[str, dict[str, list[int]]]
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """The tests that a mutant may fail, quickest first: of a line in no function, all that run its file."""
+        """List the tests that may kill a mutant, quickest first. For a line outside of functions: all of its file."""
         lines = self.lines.get(mutant.path, {})
         if mutant.function:
             within = range(mutant.first_line, mutant.last_line + 1)
@@ -69,13 +70,13 @@ class Baseline:
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """Of each file of tests, as it is."""
+        """Digests of all files of tests."""
         files = {test.partition("::")[0] for test in self.tests}
         return {file: sha256((ROOT / file).read_bytes()).hexdigest()[:12] for file in files}
 
 
 class _Part(TypedDict):
-    """What one process measured, as it writes it."""
+    """Measurements of one process, in the form in which it writes them."""
 
     seconds: dict[str, float]
     failed: list[str]
@@ -83,7 +84,7 @@ class _Part(TypedDict):
 
 
 class Suite:
-    """A pytest session whose tests are run one by one, by name, as `run` asks."""
+    """A pytest session whose tests are run one by one, by name, when `run` asks for them."""
 
     def __init__(self, run: Callable[["Suite"], None]) -> None:
         self._run = run
@@ -92,18 +93,18 @@ class Suite:
 
     @property
     def tests(self) -> Seq[str]:
-        """The names of all."""
+        """Names of all tests."""
         return list(self._items)
 
     def passes(self, test: str) -> bool:
-        """Run one test."""
+        """Run one test, and tell if it passed."""
         self._failed = False
         item = self._items[test]
         item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
         return not self._failed
 
     def run_until_failure(self, tests: Seq[str], seconds: dict[str, float], wire: Wire) -> None:
-        """Run tests until one fails; the wire hears of each, and whether all passed. Unknown ones are left out."""
+        """Run tests until one fails. Reports each on the wire, and whether all passed. Unknown tests are left out."""
         for test in tests:
             if test in self._items:
                 wire.begin(test, seconds[test])
@@ -112,20 +113,20 @@ class Suite:
         wire.passed()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Hook."""
+        """Implement a hook of pytest."""
         for item in items:
             if not item.name.startswith(NO_JUDGES):
                 _calm(item)
                 self._items[item.nodeid] = item
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Hook, in place of pytest's own."""
-        if not session.testsfailed:  # else not all could be collected
+        """Replace pytest's own loop over the tests."""
+        if not session.testsfailed:  # otherwise some tests could not be collected
             self._run(self)
         return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Hook."""
+        """Implement a hook of pytest."""
         self._failed |= report.failed
 
 
@@ -144,7 +145,7 @@ def _calm(item: pytest.Item) -> None:
 
 
 def session(paths: Seq[str], run: Callable[[Suite], None]) -> None:
-    """Collect the tests of these paths, and call `run` with them unless that fails."""
+    """Collect the tests of these paths, and call `run` with them unless the collection fails."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     plugins = ["-p_hypothesis_pytestplugin", "-peventfabric.pytest_plugin"]
     options = [f"--rootdir={ROOT}", *plugins, "-pno:cacheprovider", "-pno:terminal"]
@@ -152,7 +153,7 @@ def session(paths: Seq[str], run: Callable[[Suite], None]) -> None:
 
 
 def baseline(workers: int) -> Baseline:
-    """Measured, or as it was measured on the very same files; SuiteError where a test fails."""
+    """Measure the tests, or load the measurements of exactly the same files. Raises SuiteError if a test fails."""
     kept = KEPT / f"baseline-{_digest()}.json"
     if kept.exists():
         return Baseline(**json.loads(kept.read_text(encoding="utf-8")))
@@ -181,7 +182,7 @@ def baseline(workers: int) -> Baseline:
 
 
 def _measure(suite: Suite, tests: Seq[Seq[str]], into: Path, wire: Wire) -> None:
-    """Run of each test as many cases as judge, then once more, slower, to see which lines they run."""
+    """Run the cases that will judge, once to time them, and once more, slowly, to record the lines that they run."""
     seconds: dict[str, float] = {}
     failed = []
 
@@ -233,7 +234,7 @@ def _joined(parts: Seq[_Part]) -> Baseline:
 
 
 def _cases_of_tests(cases: Seq[str]) -> list[list[str]]:
-    """The cases of each test, in an order without a pattern: cases repeat in patterns."""
+    """Group the cases by test, in an order without a pattern, because neighbouring cases are alike."""
     in_order = sorted(cases, key=lambda case: (_test(case), sha256(case.encode()).digest()))
     return [list(group) for _, group in groupby(in_order, _test)]
 

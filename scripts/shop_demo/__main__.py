@@ -1,7 +1,7 @@
-"""Owns the demo: a load through a whole local fabric, with faults if wanted, and a verdict on what came of it.
+"""The demo: sends a load through a whole local fabric, with faults if wanted, and checks the result.
 
-Real handlers, real functions, two Regions, no AWS account. Exit code 0: every promise was kept; 1: one was not;
-2: the arguments or the file are no good.
+Real handlers, real functions, two Regions, no AWS account. Exit codes: 0 every promise was kept; 1 one was broken;
+2 wrong arguments, or a file that cannot be used.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from scripts.shop_demo.report import as_json, print_report
 from scripts.shop_demo.run import run
 
 _EXAMPLE = """examples:
-  scripts/demo                        the sample events through the sample definition
-  scripts/demo --chaos --seed 7       the same under faults; the deliveries must come out the same
+  scripts/demo                        sends the sample events through the sample definition
+  scripts/demo --chaos --seed 7       the same with faults; the deliveries must be the same
   scripts/demo --events mine.jsonl    your own CloudEvents, one JSON object a line
 """
 
@@ -30,17 +30,20 @@ def main(arguments: Seq[str] | None = None) -> int:
     """Run the demo from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="scripts/demo",
-        description="A load through a whole local fabric: two Regions, real functions, no AWS account.",
+        description="Send a load through a whole local fabric: two Regions, real functions, no AWS account.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--events", type=Path, default=Path("infra/sample/events.jsonl"), help="CloudEvents, one a line"
+        "--events",
+        type=Path,
+        default=Path("infra/sample/events.jsonl"),
+        help="file of CloudEvents, one a line",
     )
     parser.add_argument(
         "--key-from",
         metavar="subject|id|source|/POINTER",
-        help="where the key of each line stands: an attribute, or a JSON pointer into its data; default: partitionkey, "
+        help="attribute that holds the key of each event, or JSON pointer to it in the data; default: partitionkey, "
         "else subject",
     )
     parser.add_argument(
@@ -51,7 +54,7 @@ def main(arguments: Seq[str] | None = None) -> int:
         action="store_true",
         help="lose, repeat and delay doorbells, crash functions, cut Regions apart",
     )
-    parser.add_argument("--seed", type=int, default=0, help="decides the faults; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the faults; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     chosen = parser.parse_args(arguments)
     logging.getLogger("botocore").setLevel(logging.ERROR)

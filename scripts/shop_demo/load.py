@@ -1,4 +1,4 @@
-"""Owns the load of the demo: events from a file, each to the Region of its key, with deliveries running in between."""
+"""The load of the demo: events from a file, each published in the Region of its key, while deliveries run."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
@@ -17,21 +17,21 @@ from eventfabric.topology import StreamTopology
 from eventfabric.wire.cloudevent import KeyRule
 
 CHUNK_EVENTS = 50
-"""Events that are published before deliveries get their turn."""
+"""Number of events that are published before deliveries get their turn."""
 STEPS = 3
-"""Turns that deliveries get between two chunks: they keep up, and never quite catch up."""
+"""Number of turns that deliveries get between two chunks: enough to keep up, but not to catch up."""
 
 
 @dataclass
 class Input:
-    """A file's events, and what is wrong with its other lines."""
+    """The events of a file, and the errors of its malformed lines."""
 
     events: list[Event] = field(default_factory=list)
     malformed: list[MalformedCloudEventError] = field(default_factory=list)
 
 
 def read_events(path: Path, *, key_rule: KeyRule | None = None) -> Input:
-    """The CloudEvents of a file, one a line; bad lines are kept with `file:line`. `key_rule`: where keys stand."""
+    """Read the CloudEvents of a file, one a line, and the errors of bad lines. `key_rule` says where keys are."""
     found = Input()
     with path.open("rb") as file:
         for _, event in read_cloudevents(file, name=str(path), key_rule=key_rule):
@@ -43,7 +43,7 @@ def read_events(path: Path, *, key_rule: KeyRule | None = None) -> Input:
 
 
 def region_of(key: str, regions: Seq[str]) -> str:
-    """Where a key's events are published: always in one Region, so that its order has one origin."""
+    """Choose the Region for a key's events: always the same one, so that their order has a single origin."""
     return regions[blake2b(key.encode(), digest_size=8).digest()[-1] % len(regions)]
 
 
@@ -55,10 +55,10 @@ def publish_all(
     faults: Rates | None,
     on_chunk: Callable[[int], None],
 ) -> list[tuple[Event, Receipt]]:
-    """Publish in chunks, with a step of everything else after each; returns what was acknowledged.
+    """Publish in chunks, with a step of everything else after each. Returns the acknowledged events.
 
-    With `faults` they run all the while, the first two Regions are apart for the middle third, and the clock is
-    moved on with every chunk, so that what a crash left invisible comes back during the load.
+    With `faults`, these happen all the time, the first two Regions are cut apart for the middle third, and the clock
+    advances with every chunk, so that messages which a crash left invisible come back during the load.
     """
     regions = [region for region in fabric.regions if region in stream.definition.regions]
     fabric.chaos.rates = faults or Rates()

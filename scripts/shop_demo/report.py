@@ -1,4 +1,4 @@
-"""Owns how a demo run is told: progress while it runs, tables or JSON at its end. Decides nothing."""
+"""Output of the demo: progress while it runs, and tables or JSON at its end."""
 
 import json
 from collections import Counter
@@ -27,13 +27,14 @@ _COUNTS = (
     "out of order",
     "lag",
 )
-_ESTIMATE = f"""* On-demand prices of {PRICES_DATE}, us-east-1: table writes (replicas too), table reads, queue requests
-  (polls of empty queues too), invocations. Not in it: function time, storage, transfer, the handlers' own calls."""
+_ESTIMATE = f"""* On-demand prices of {PRICES_DATE}, us-east-1, of table writes (with replicas), table reads, queue
+  requests (with polls of empty queues) and invocations. Not included: function time, storage, transfer, and the
+  calls of handlers."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What the fabric asked of AWS up to a moment."""
+    """The calls that the fabric has made to AWS up to a moment, and their cost."""
 
     calls: dict[str, int]
     units: dict[str, int]
@@ -41,7 +42,7 @@ class Cost:
 
     @classmethod
     def of(cls, fabric: LocalFabric) -> "Cost":
-        """Of a fabric so far, its invocations included."""
+        """Compute the cost of a fabric so far, including its invocations."""
         units = Counter(fabric.meter.units)
         units[Prices.INVOCATION] = fabric.invocations
         dollars = sum(price.dollars(count) for price, count in units.items())
@@ -50,7 +51,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a run found; `problems` is empty for a good one."""
+    """The results of a run. `problems` is empty if everything is right."""
 
     events: int
     malformed: Seq[str]
@@ -65,17 +66,17 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether the fabric kept its promises."""
+        """True if the fabric kept its promises."""
         return not self.problems
 
     @property
     def dollars_per_million_events(self) -> float:
-        """Of the estimate."""
+        """The estimated cost of a million events."""
         return self.cost.dollars / self.events * 1_000_000 if self.events else 0.0
 
 
 def as_json(report: Report) -> str:
-    """The report as one JSON object."""
+    """Encode the report as one JSON object."""
     rows: list[dict[str, Any]] = []
     for row in report.rows:
         fields = {name: value for name, value in vars(row).items() if name != "latencies_ms"}
@@ -103,7 +104,7 @@ def as_json(report: Report) -> str:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """The report as tables, and the verdict as the last line."""
+    """Print the report as tables, and the verdict as the last line."""
     for name in dict.fromkeys(row.subscription for row in report.rows):
         console.print(_deliveries(name, [row for row in report.rows if row.subscription == name]))
     for row in report.rows:
@@ -114,8 +115,8 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_ESTIMATE, soft_wrap=True)
     if report.chaos is not None:
         told = ", ".join(f"{count} {name}" for name, count in report.chaos.items())
-        console.print(f"Faults (seed {report.seed}): {told}; Regions apart for the middle third.")
-        console.print(f"Afterwards {report.rung_again} lagging cursors were rung again.")
+        console.print(f"Faults (seed {report.seed}): {told}; Regions cut apart for the middle third.")
+        console.print(f"Afterwards, {report.rung_again} lagging cursors were rung again.")
     per_second = report.events / report.publish_seconds if report.publish_seconds else 0.0
     console.print(
         f"{report.events:,} events published in {report.publish_seconds:.1f} s ({per_second:,.0f}/s, deliveries "
@@ -151,16 +152,16 @@ def _deliveries(name: str, rows: Seq[Row]) -> Table:
 
 
 def _decided(row: Row) -> str:
-    """What a handler decided, which is no problem of the fabric."""
+    """Describe the events that a handler refused, which is not a problem of the fabric."""
     errors = ", ".join(f"{count:,} {error}" for error, count in sorted(row.dead.items()))
     return (
         f"{row.subscription} in {row.region}: its handler refused {errors}; {row.waiting:,} events of the same keys "
-        "wait behind. That is its decision: a dead letter is not missing."
+        "wait behind them. That is the handler's decision: dead letters do not count as missing."
     )
 
 
 def _latencies(report: Report) -> Table:
-    waits = "; the clock skips over time-outs, and they count" if report.chaos is not None else ""
+    waits = "; includes time-outs, over which the clock skips" if report.chaos is not None else ""
     table = _table(f"Append to handled, milliseconds{waits}")
     table.add_column("subscription")
     for title in ("Region", "p50", "p99"):
@@ -184,7 +185,7 @@ def _calls(report: Report) -> Table:
 
 
 class Live:
-    """Progress of a run: bars on a terminal, now and then a plain line elsewhere."""
+    """Progress of a run: bars on a terminal, otherwise a plain line now and then."""
 
     def __init__(self, console: Console, fabric: LocalFabric, total: int) -> None:
         self._console, self._fabric, self._total = console, fabric, total
@@ -207,7 +208,7 @@ class Live:
             self._progress.stop()
 
     def show(self, published: int) -> None:
-        """Tell how far everything is."""
+        """Show how far everything is."""
         counts = {"published": published}
         for name in self._fabric.topology.subscriptions:
             for region in self._fabric.regions:

@@ -57,7 +57,7 @@ def run(
             state.settle(fabric)
             rung_again = state.ring_lagging(fabric, stream, lanes) if faults and rings_again else 0
             live.show(len(given.events))
-        cost = Cost.of(fabric)  # before the comparison, which reads a lot
+        cost = Cost.of(fabric)  # before the comparison, whose reads must not count
         tails = state.tails(fabric, stream, lanes)
         published = state.published_of(fabric, stream, acknowledged)
         rows = state.rows(fabric, stream, published, tails)
@@ -83,7 +83,7 @@ def _charges(
     acknowledged: Seq[tuple[Event, Receipt]],
     published: Seq[Published],
 ) -> list[str]:
-    """Compare the charges of the sample's billing, where it is in the definition, with the orders that it took."""
+    """Compare the charges of the sample's billing, if the definition has it, with the orders that it handled."""
     billing = [s for s in stream.subscriptions if s.definition.handler == BILLING_HANDLER]
     expected: defaultdict[str, list[str]] = defaultdict(list)
     for subscription in billing:
@@ -96,7 +96,7 @@ def _charges(
 
 
 def _orders_of(event: Event) -> list[str]:
-    """The order of an event, if it holds one: a file of somebody's may hold anything."""
+    """Read the order from an event, if it has one: a user's own file may contain anything."""
     data = event.data
     order = data.get("order") if isinstance(data, dict) else None
     return [order] if isinstance(order, str) else []

@@ -1,4 +1,4 @@
-"""Owns what the demo reads out of a local fabric: tails, cursors, the shop's rows; and the ring for lanes that lag."""
+"""The state of the demo's local fabric: tails, cursors and the shop's rows; and ringing again for lanes that lag."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ _ROUNDS_MAX = 10
 
 
 def charges(fabric: LocalFabric) -> dict[str, dict[str, int]]:
-    """How often each order was charged, by the rows of each Region."""
+    """Count how often each order was charged, by the rows of each Region."""
     found: dict[str, dict[str, int]] = {}
     for region in fabric.regions:
         pages = fabric.client("dynamodb", region).get_paginator("scan").paginate(TableName=tables.CHARGES)
@@ -33,7 +33,7 @@ def charges(fabric: LocalFabric) -> dict[str, dict[str, int]]:
 
 
 def tails(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) -> dict[str, dict[Lane, Tail]]:
-    """The tail of each lane, as the log of each Region has it."""
+    """Read the tail of each lane from the log of each Region."""
     wanted = sorted(set(lanes))
     regions = [region for region in fabric.regions if region in stream.definition.regions]
     logs = {region: fabric.ports(region).log_of(stream) for region in regions}
@@ -43,7 +43,7 @@ def tails(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) ->
 def standings(
     fabric: LocalFabric, stream: StreamTopology, tails_of: Mapping[str, Mapping[Lane, Tail]]
 ) -> Iterator[tuple[str, LaneStanding]]:
-    """Every subscription in every Region, lane by lane of those that it delivers there."""
+    """Yield, for every subscription and Region, the standing of each lane that is delivered there."""
     for subscription in stream.subscriptions:
         for region, of_region in tails_of.items():
             ledger = fabric.ports(region).ledger
@@ -52,7 +52,7 @@ def standings(
 
 
 def settle(fabric: LocalFabric) -> None:
-    """End the faults, send what they held back, and let everything drain."""
+    """End the faults, release what they held back, and let everything drain."""
     fabric.chaos.rates = Rates()
     fabric.faults.heal()
     fabric.settle(timers=True)
@@ -61,7 +61,7 @@ def settle(fabric: LocalFabric) -> None:
 
 
 def ring_lagging(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[Lane]) -> int:
-    """Ring for every cursor that is behind its lane until none is; returns how often."""
+    """Ring for every cursor that is behind its lane, until none is. Returns the number of rings."""
     lanes, rung = set(lanes), 0
     for _ in range(_ROUNDS_MAX):
         lagging: defaultdict[str, list[LaneStanding]] = defaultdict(list)
@@ -80,7 +80,7 @@ def ring_lagging(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[La
 def published_of(
     fabric: LocalFabric, stream: StreamTopology, acknowledged: Seq[tuple[Event, Receipt]]
 ) -> list[Published]:
-    """What was acknowledged, with the time of its record; an event that its log does not hold keeps the time 0."""
+    """Add to each acknowledged event the time of its record, or 0 if the log does not have the event."""
     appended_ms: dict[Place, int] = {}
     for lane in {receipt.lane for _, receipt in acknowledged}:
         log, start = fabric.ports(lane.origin).log_of(stream), Sequence(0)
@@ -102,9 +102,9 @@ def published_of(
 def decided(
     fabric: LocalFabric, subscription: SubscriptionTopology, region: str, published: Seq[Published]
 ) -> Decided:
-    """What a subscription will not handle in a Region before somebody decides again.
+    """Find the events that a subscription does not handle in a Region until a person decides about them.
 
-    Behind a dead letter waits what came later of its key in its lane, where the subscription keeps the order of keys.
+    These are dead letters, and, if the subscription keeps the order of keys, later events of the same key and lane.
     """
     letters = fabric.subscription(subscription.name).dead_letters(region)
     dead = {Place(one.lane, one.parked.first.sequence): one.parked.failure for one in letters}
@@ -128,7 +128,7 @@ def rows(
     published: Seq[Published],
     tails_of: Mapping[str, Mapping[Lane, Tail]],
 ) -> list[Row]:
-    """One row a subscription and Region that deliver anything."""
+    """Make a row of the report for each subscription and Region."""
     behind: defaultdict[tuple[str, str], int] = defaultdict(int)
     for region, standing in standings(fabric, stream, tails_of):
         behind[standing.subscription.name, region] += standing.lag
@@ -152,6 +152,6 @@ def rows(
 
 
 def wants(subscription: SubscriptionTopology, event: Published, region: str) -> bool:
-    """Whether a subscription must deliver an event in a Region: its filter and its ownership."""
+    """Tell if a subscription must deliver an event in a Region, by its filter and by who delivers that origin."""
     types = subscription.definition.types
     return subscription.delivers(event.place.lane.origin, region) and (types is None or event.type in types)

@@ -1,4 +1,4 @@
-"""Owns the verdict on a run: what was published against what each subscription handled. Pure: it reads no service."""
+"""The verdict on a run: compares the published events with those that each subscription handled. Calls no service."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ _DIGEST_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an event stands in the log: its identity, whatever its id says."""
+    """Place of an event in the log, which identifies it even if ids repeat."""
 
     lane: Lane
     sequence: int
@@ -23,7 +23,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """An event that `publish` acknowledged; `appended_ms`: when its record was written, in ms since 1970."""
+    """An event that `publish` acknowledged. `appended_ms`: when its record was written, in ms since 1970."""
 
     place: Place
     id: str
@@ -34,13 +34,13 @@ class Published:
 
 @dataclass(frozen=True)
 class Decided:
-    """What a subscription decided not to handle in a Region: dead letters, and what waits behind them."""
+    """Events that a subscription decided not to handle in a Region: dead letters, and what waits behind them."""
 
     dead: Mapping[Place, str] = field(default_factory=dict)
-    """With the type of the error."""
+    """Dead letters, with the type of their error."""
     waiting: frozenset[Place] = frozenset()
     undecided: int = 0
-    """Dead letters that no handler failed at: those are the fabric's."""
+    """Number of dead letters at which no handler failed: these are faults of the fabric."""
 
     def __contains__(self, place: object) -> bool:
         return place in self.dead or place in self.waiting
@@ -48,7 +48,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class Row:
-    """What one subscription did in one Region with the events that it had to deliver there."""
+    """The results of one subscription in one Region, for the events that it had to deliver there."""
 
     subscription: str
     region: str
@@ -63,7 +63,7 @@ class Row:
     duplicate_doorbells: int = 0
     lag: int = 0
     dead: Mapping[str, int] = field(default_factory=dict)
-    """Dead letters, by the type of their error: the handler's decision, and no problem of the fabric."""
+    """Number of dead letters for each type of error: decisions of the handler, not problems of the fabric."""
     waiting: int = 0
     """Events that wait in order behind a dead letter of their key."""
     undecided: int = 0
@@ -71,7 +71,7 @@ class Row:
 
     @property
     def problems(self) -> list[str]:
-        """What must not be, in words."""
+        """Descriptions of everything that is wrong."""
         found = [
             (self.missing, "missing"),
             (self.unexpected, "delivered that it should not have"),
@@ -99,9 +99,9 @@ def row_of(
     lag: int = 0,
     decided: Decided = NOTHING_DECIDED,
 ) -> Row:
-    """Compare; `expected` are the events that match the subscription's filter and that the Region owns.
+    """Compare the expected events, which match the subscription's filter and its Region, with those handled.
 
-    An event is handled, or decided (dead, or behind a dead one of its key), or missing.
+    Each event is either handled, or decided (dead, or waiting behind a dead one of its key), or missing.
     """
     wanted = {event.place: event for event in expected}
     seen: set[Place] = set()
@@ -147,7 +147,7 @@ def row_of(
 
 
 def _digest(ids: Mapping[str, Seq[str]]) -> str:
-    """Of every key's ids in the order in which they were first handled; equal for two runs that delivered the same."""
+    """Compute a digest of each key's ids in the order of their first handling. Equal for equal deliveries."""
     digest = blake2b(digest_size=_DIGEST_BYTES)
     for key in sorted(ids):
         digest.update("\0".join([key, *ids[key], "\n"]).encode())
@@ -157,9 +157,7 @@ def _digest(ids: Mapping[str, Seq[str]]) -> str:
 def charge_problems(
     expected: Mapping[str, Iterable[str]], charges: Mapping[str, Mapping[str, int]]
 ) -> list[str]:
-    """What is wrong with the charge rows: orders that each Region must have charged, once for each time that they were
-    placed, against its rows' counts.
-    """
+    """Describe what is wrong with the charges. A Region must charge an order once for each time it was placed."""
     problems = []
     for region, orders in expected.items():
         wanted, rows = Counter(orders), charges.get(region, {})
@@ -175,7 +173,7 @@ def charge_problems(
 
 
 def replica_problems(tails: Mapping[str, Mapping[Lane, Tail]]) -> list[str]:
-    """The lanes whose tail (sequence and chain) is not the same in every Region."""
+    """Describe each lane whose tail (sequence and chain) is not the same in every Region."""
     regions = list(tails)
     lanes = sorted({lane for of_region in tails.values() for lane in of_region})
     unequal = [
@@ -187,5 +185,5 @@ def replica_problems(tails: Mapping[str, Mapping[Lane, Tail]]) -> list[str]:
 
 
 def percentile(values: Seq[int], share: float) -> int:
-    """The value that `share` of the values do not exceed; 0 of none."""
+    """Find the value that a share of the values does not exceed; 0 if there are no values."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0

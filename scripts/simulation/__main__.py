@@ -1,7 +1,7 @@
-"""Owns the command line of the simulator, `scripts/simulate`: which plans are tried, and what is said of them.
+"""The command line of the simulator, `scripts/simulate`.
 
-Exit code 0: no checker found anything; 1: one did, or the simulator failed; 2: the arguments are no good;
-130: interrupted.
+Exit codes: 0 no checker found anything; 1 a checker found something, or the simulator failed; 2 wrong arguments;
+130 interrupted.
 """
 
 import datetime
@@ -30,7 +30,7 @@ FOUND, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Seq[str] | None = None) -> int:
-    """Simulate from the command line; returns the exit code."""
+    """Run the simulator from the command line. Returns the exit code."""
     asked = parsed(arguments)
     try:
         if asked.regression:
@@ -91,7 +91,7 @@ def _kept(asked: Arguments, outcome: Outcome) -> Kept:
 
 
 def _replay(asked: Arguments, plan: Plan) -> int:
-    """A saved plan once more, with its history and its picture."""
+    """Run a saved plan again, and write its history and its picture."""
     outcome, history = tried(plan)
     summary = Summary(plan.profile)
     summary.add(outcome)
@@ -104,7 +104,7 @@ def _replay(asked: Arguments, plan: Plan) -> int:
 
 
 def _regression(asked: Arguments) -> int:
-    """Put a plan on the list, and say whether it is mended."""
+    """Add a plan to the list of regressions, and say whether it still fails."""
     plan = asked.plan or PROFILES[asked.profile].plan(asked.first)
     today = datetime.datetime.now(datetime.UTC).date()
     file = regressions.add(

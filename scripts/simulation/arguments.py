@@ -1,4 +1,4 @@
-"""Owns what may be asked of `scripts/simulate`; anything else is one clear line and exit code 2."""
+"""The arguments of `scripts/simulate`. Wrong ones end it with one clear line and exit code 2."""
 
 import argparse
 import os
@@ -18,9 +18,9 @@ from tests.simulation.profiles import PROFILES
 OUT = Path("build/simulation")
 _DEFAULT_LAST = 199
 _EXAMPLES = """examples:
-  scripts/simulate --seeds 0..999                    a thousand fabrics, decided by their seeds
-  scripts/simulate --seeds 100000.. --minutes 30     as many as there is time for
-  scripts/simulate --seeds 17..17 --profile default  one of them again, shrunk and drawn if anything is wrong
+  scripts/simulate --seeds 0..999                    a thousand fabrics, one for each seed
+  scripts/simulate --seeds 100000.. --minutes 30     as many fabrics as there is time for
+  scripts/simulate --seeds 17..17 --profile default  one of them again; if it fails, it is shrunk and drawn
   scripts/simulate --plan build/simulation/default-17/plan.json
   scripts/simulate --regression late_copy --seeds 17..17 --reason "what was wrong and is mended"
 
@@ -30,7 +30,7 @@ profiles:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is asked. `last`: None where only time ends it; `plan`: a saved one to be replayed."""
+    """The parsed arguments. `last` is None if only time ends the run; `plan` is a saved plan to run again."""
 
     profile: str
     first: int
@@ -46,7 +46,7 @@ class Arguments:
 
     @property
     def count(self) -> int | None:
-        """How many seeds; None where nobody knows."""
+        """Number of seeds; None if only time ends the run."""
         return None if self.last is None else self.last - self.first + 1
 
 
@@ -57,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parsed(arguments: Seq[str] | None) -> Arguments:
-    """The arguments; SystemExit."""
+    """Parse the arguments. Raises SystemExit."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.plan is not None and (given.seeds is not None or given.minutes is not None):
@@ -71,7 +71,7 @@ def parsed(arguments: Seq[str] | None) -> Arguments:
     if given.regression and given.plan is None and (given.seeds is None or first != last):
         parser.error("--regression needs one seed (--seeds 17..17) or --plan")
     try:
-        # Before the hunt, which may take hours.
+        # Now, and not after the hunt, which may take hours.
         given.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"--out {given.out}: {error.strerror}")
@@ -99,9 +99,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--seeds", type=_seeds, metavar="A..B", help=f"both included; default: 0..{_DEFAULT_LAST}")
+    add("--seeds", type=_seeds, metavar="A..B", help=f"seeds, both included; default: 0..{_DEFAULT_LAST}")
     add("--profile", type=_profile, default="default", metavar="NAME", help="default: %(default)s")
-    add("--minutes", type=_minutes, metavar="M", help="begin no seed after so long; then A.. has no end")
+    add("--minutes", type=_minutes, metavar="M", help="start no seed after M minutes; A.. then needs no end")
     add("--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="processes; default: one a core")
     add("--json", action="store_true", help="print the summary as JSON")
     add(
@@ -117,9 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         "--regression",
         type=_name,
         metavar="NAME",
-        help="keep the plan of the seed, or of --plan, as a test",
+        help="keep the plan of the seed, or of --plan, as a regression test of this name",
     )
-    add("--reason", default="", metavar="TEXT", help="of a regression: what was wrong")
+    add("--reason", default="", metavar="TEXT", help="with --regression: what was wrong")
     return parser
 
 

@@ -1,6 +1,6 @@
-"""Owns the list of plans that failed once: tests/simulation/regressions.toml, with each plan in a file beside it.
+"""The list of plans that failed once: tests/simulation/regressions.toml, and a folder beside it with the plans.
 
-The plan itself is kept, and not its seed alone: what a seed draws changes with its profile.
+The plan itself is kept, not only its seed, because a seed gives another plan when its profile changes.
 """
 
 import datetime
@@ -18,11 +18,11 @@ LIST = ROOT / "tests" / "simulation" / "regressions.toml"
 
 
 class RegressionError(Exception):
-    """The list does not take it, or is no good."""
+    """The list cannot be read, or does not accept a plan."""
 
 
 class Regression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A plan that failed. `seed`: with which it was found, in its profile as that was then."""
+    """A plan that failed. `seed` is the one that found it, with the profile as it was then."""
 
     name: str
     profile: str
@@ -36,7 +36,7 @@ class _List(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def regressions(path: Path = LIST) -> tuple[Regression, ...]:
-    """All of them; RegressionError."""
+    """Read the list. Raises RegressionError."""
     try:
         return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _List).regression
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
@@ -44,7 +44,7 @@ def regressions(path: Path = LIST) -> tuple[Regression, ...]:
 
 
 def plan_of(name: str, path: Path = LIST) -> Plan:
-    """The plan of one; RegressionError."""
+    """Read the plan of a regression. Raises RegressionError."""
     try:
         return msgspec.json.decode(_file(name, path).read_bytes(), type=Plan)
     except (OSError, msgspec.MsgspecError) as error:
@@ -52,7 +52,7 @@ def plan_of(name: str, path: Path = LIST) -> Plan:
 
 
 def add(name: str, plan: Plan, *, seed: int, reason: str, path: Path, today: datetime.date) -> Path:
-    """Put a plan on the list: where it is; RegressionError."""
+    """Add a plan to the list, and return the plan's file. Raises RegressionError."""
     if any(one.name == name for one in regressions(path)):
         raise RegressionError(f"{path} has a regression {name!r}; choose another name")
     file = _file(name, path)

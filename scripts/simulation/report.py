@@ -1,4 +1,4 @@
-"""Owns how a hunt is told: what each checker said, what took place and how often, and each failure with what to do."""
+"""Reports of a hunt: the results of the checkers, how often what took place, and each failure with what to do."""
 
 import json
 from collections.abc import Sequence as Seq
@@ -16,12 +16,12 @@ _WIDTH_MIN = 100
 
 
 def again(profile: str, seed: int) -> str:
-    """The command that tries a seed again."""
+    """Make the command that tries a seed again."""
     return f"scripts/simulate --seeds {seed}..{seed} --profile {profile}"
 
 
 def print_summary(summary: Summary) -> None:
-    """The tables, on standard output."""
+    """Print the tables of a hunt."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH_MIN)
@@ -51,7 +51,7 @@ def print_summary(summary: Summary) -> None:
 
 
 def print_failure(outcome: Outcome, profile: str, kept: Kept | None) -> None:
-    """One seed that failed, and what to do about it."""
+    """Print a seed that failed, and what to do about it."""
     print(f"\nseed {outcome.seed}: {', '.join(sorted(outcome.signature))}")
     _print_what(outcome)
     print(f"  again:   {again(profile, outcome.seed)}")
@@ -60,7 +60,7 @@ def print_failure(outcome: Outcome, profile: str, kept: Kept | None) -> None:
 
 
 def print_plan(outcome: Outcome, kept: Kept) -> None:
-    """What came of a saved plan."""
+    """Print the result of a saved plan."""
     for result in (Result.VALID, Result.UNKNOWN):
         names = [one.checker for one in outcome.verdicts if one.result is result]
         print(f"{result.value}: {', '.join(names) or 'none'}")
@@ -87,7 +87,7 @@ def _print_kept(kept: Kept) -> None:
 
 
 def as_json(summary: Summary, kept: Seq[Kept], *, interrupted: bool) -> str:
-    """All of it, as one JSON document."""
+    """Encode everything as one JSON document."""
     of_seed = {one.seed: one for one in kept}
     document = {
         "profile": summary.profile,

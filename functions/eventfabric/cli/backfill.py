@@ -1,4 +1,4 @@
-"""`eventfabric backfill`: copy what a Region's log lacks; look at it, cancel it, let it go on."""
+"""`eventfabric backfill`: copy what a Region's log lacks; show, cancel and resume backfills."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,23 +22,26 @@ if TYPE_CHECKING:
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="As `backfill` and `backfill show` tell it.")]
-Rate = Annotated[float | None, typer.Option(help="Events a second at most, of all workers together.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="The backfill's id, as `backfill` and `backfill show` print it.")
+]
+Rate = Annotated[float | None, typer.Option(help="Limit, in events a second, for all workers together.")]
 Workers = Annotated[
-    int | None, typer.Option(min=1, max=1_000, help="Slices that are copied at once; default 8.")
+    int | None, typer.Option(min=1, max=1_000, help="Slices to copy at the same time. Default: 8.")
 ]
 FromProfile = Annotated[
-    str | None, typer.Option("--from-profile", help="The profile by which the source is read, if another.")
+    str | None,
+    typer.Option("--from-profile", help="AWS profile for reading the source. Default: that of --profile."),
 ]
 FromEndpoint = Annotated[
-    str | None, typer.Option("--from-endpoint-url", help="The endpoint of the source, if another.")
+    str | None, typer.Option("--from-endpoint-url", help="Endpoint of the source, if it is a different one.")
 ]
 _COLUMNS = ("lane", "slices", "done", "missing", "copied records", "copied events", "failure")
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a command was told that the fabric is, and the source."""
+    """Options that say how to reach the fabric, and the source of a backfill."""
 
     access: Access
     from_profile: str | None = None
@@ -53,11 +56,11 @@ class _Place:
         from_profile: FromProfile = None,
         from_endpoint_url: FromEndpoint = None,
     ) -> "_Place":
-        """As the options say."""
+        """Make it from the options. Raises typer.BadParameter."""
         return cls(Access.of(definition, profile, endpoint_url), from_profile, from_endpoint_url)
 
     def backfiller(self, target: str, source: str) -> "Backfiller":
-        """Of a target, copying from a source."""
+        """Make the backfiller of a target Region that copies from a source Region."""
         connection = self.access.to(target)
         if self.from_profile is None and self.from_endpoint_url is None:
             return connection.operations().backfills
@@ -75,7 +78,7 @@ class _Place:
         )  # fmt: skip
 
     def find(self, backfill_id: str) -> "tuple[Backfiller, Backfill]":
-        """A backfill by its id, whichever Region it goes into; UnknownNameError."""
+        """Find a backfill by its id, in whichever Region it copies into. Raises UnknownNameError."""
         topology = self.access.to(None).topology
         known: list[str] = []
         unreachable: list[PortError] = []
@@ -101,26 +104,26 @@ def backfill(
     context: typer.Context,
     *,
     stream: Annotated[
-        str | None, typer.Option(help="The stream; needed where the fabric has several.")
+        str | None, typer.Option(help="Name of the stream; required if the fabric has several.")
     ] = None,
-    source: Annotated[str | None, typer.Option("--from", help="The Region to copy from.")] = None,
-    target: Annotated[str | None, typer.Option("--to", help="The Region to copy into.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Region to copy from.")] = None,
+    target: Annotated[str | None, typer.Option("--to", help="Region to copy into.")] = None,
     lanes: Annotated[
         list[str] | None,
-        typer.Option(metavar="LANE[@START-END]", help="Only this lane, or part of it; may be repeated."),
+        typer.Option(metavar="LANE[@START-END]", help="Only this lane, or part of it. May be repeated."),
     ] = None,
     rate: Rate = None,
     workers: Workers = None,
     slice_events: Annotated[
-        int | None, typer.Option("--slice-events", min=1, help="Events of one slice, about.")
+        int | None, typer.Option("--slice-events", min=1, help="Approximate number of events in a slice.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing; copy nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is missing; copy nothing.")] = False,
     place: _Place,
     json: Json = False,
 ) -> None:
-    """Copy what a Region's log lacks from another's, verified record by record; nothing is overwritten.
+    """Copy the records that a Region's log lacks from another Region. Each is verified; nothing is overwritten.
 
-    It can be interrupted, repeated, and run twice at once.
+    A backfill can be interrupted, repeated, and run twice at the same time.
 
     Example: eventfabric backfill --stream orders --from us-east-1 --to eu-west-1 --rate 20000 --dry-run
     """
@@ -130,7 +133,7 @@ def backfill(
     from eventfabric.services.backfill.request import Wanted, ranges_of
 
     if source is None or target is None:
-        raise typer.BadParameter("say --from and --to, or one of: resume, cancel, show")
+        raise typer.BadParameter("give --from and --to, or one of: resume, cancel, show")
     name = place.access.to(target).stream(stream).name
     wanted = Wanted(name, source, ranges_of(lanes or ()), rate, workers or BACKFILL_WORKERS, slice_events)
     backfiller = place.backfiller(target, source)
@@ -150,7 +153,7 @@ def resume(
     place: _Place,
     json: Json = False,
 ) -> None:
-    """Go on with a backfill that was interrupted, cancelled or left incomplete.
+    """Continue a backfill that was interrupted, cancelled or left incomplete.
 
     Example: eventfabric backfill resume 20261114t093000-ab12
     """
@@ -161,7 +164,7 @@ def resume(
 @app.command()
 @grouped
 def cancel(backfill_id: Id, *, access: Access, json: Json = False) -> None:
-    """Have a backfill's workers stop, wherever they run. What is copied stays.
+    """Stop the workers of a backfill, wherever they run. Records that were copied stay.
 
     Example: eventfabric backfill cancel 20261114t093000-ab12
     """
@@ -170,19 +173,21 @@ def cancel(backfill_id: Id, *, access: Access, json: Json = False) -> None:
     if json:
         show_json(_backfill_json(now))
     else:
-        say(f"{now.id} is {now.state.value}; `eventfabric backfill resume {now.id}` goes on with it")
+        say(f"{now.id} is {now.state.value}; `eventfabric backfill resume {now.id}` continues it")
 
 
 @app.command()
 @grouped
 def show(
     *,
-    backfill_id: Annotated[str | None, typer.Argument(metavar="ID", help="Default: list all.")] = None,
+    backfill_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The backfill's id. Default: list all backfills.")
+    ] = None,
     access: Access,
     region: RegionName = None,
     json: Json = False,
 ) -> None:
-    """List backfills, or show how far one is, lane by lane.
+    """List all backfills, or show the progress of one, lane by lane.
 
     Example: eventfabric backfill show 20261114t093000-ab12
     """
@@ -196,14 +201,16 @@ def show(
         show_json([_backfill_json(one) for one in every])
     else:
         rows = [(one.id, one.stream, one.source, one.target, one.state.value, one.by) for one in every]
-        show_table(f"as {connection.region} sees them", ("id", "stream", "from", "to", "state", "by"), rows)
+        show_table(
+            f"backfills known in {connection.region}", ("id", "stream", "from", "to", "state", "by"), rows
+        )
 
 
 def _run(backfiller: "Backfiller", begun: "Backfill", *, as_json: bool) -> None:
-    """Copy until it is done, with progress on a terminal; however it ends, say how to go on."""
+    """Copy until the backfill is done, with progress on a terminal. If it is not completed, say how to continue it."""
     from eventfabric.sdk.backfill import run_backfill
 
-    go_on = f"`eventfabric backfill resume {begun.id}` goes on with it"
+    go_on = f"`eventfabric backfill resume {begun.id}` continues it"
     try:
         if not as_json:
             say(f"backfill {begun.id}: {begun.stream}, {begun.source} to {begun.target}")
@@ -223,7 +230,7 @@ def _run(backfiller: "Backfiller", begun: "Backfill", *, as_json: bool) -> None:
 
 @contextmanager
 def _progress() -> "Iterator[tuple[Callable[[list[SliceProgress]], None], Callable[[SliceProgress], None]]]":
-    """What tells of slices as they are planned, and of each page that is copied; from any thread."""
+    """Show progress on a terminal. Yields a callback for planned slices and one for copied pages, for any thread."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -259,7 +266,7 @@ def _preview(backfiller: "Backfiller", wanted: "Wanted", *, as_json: bool) -> No
     if as_json:
         show_json({"dry_run": True, "missing": missing, "lanes": _lanes_json(lanes)})
     else:
-        show_table(f"what {backfiller.target} lacks", _COLUMNS, _rows(lanes))
+        show_table(f"missing in {backfiller.target}", _COLUMNS, _rows(lanes))
         say(f"{missing:,} events of {len(lanes):,} lanes would be copied from {wanted.source}")
     if any(lane.failures for lane in lanes.values()):
         raise typer.Exit(1)

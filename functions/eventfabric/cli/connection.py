@@ -1,4 +1,4 @@
-"""The options by which a command finds its fabric, and what it gets for them."""
+"""The options by which a command finds its fabric, and the connection that they give."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,23 +21,26 @@ if TYPE_CHECKING:
 Definition = Annotated[
     Path | None,
     typer.Option(
-        "--definition", help="The definition; else EVENTFABRIC_DEFINITION, infra/fabric.toml or fabric.toml."
+        "--definition",
+        help="Definition file. Default: EVENTFABRIC_DEFINITION, infra/fabric.toml or fabric.toml.",
     ),
 ]
 RegionName = Annotated[
     str | None,
-    typer.Option("--region", help="The Region; else AWS_REGION or the profile's, else the fabric's first."),
+    typer.Option(
+        "--region", help="Region. Default: AWS_REGION or the profile's Region, else the fabric's first."
+    ),
 ]
-Profile = Annotated[str | None, typer.Option("--profile", help="The profile of the AWS configuration.")]
+Profile = Annotated[str | None, typer.Option("--profile", help="Profile of your AWS configuration.")]
 Endpoint = Annotated[
-    str | None, typer.Option("--endpoint-url", help="Another endpoint than AWS, such as a local fabric's.")
+    str | None, typer.Option("--endpoint-url", help="Endpoint to use instead of AWS, such as a local fabric.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @dataclass(frozen=True)
 class Access:
-    """How a command was told to reach the fabric, in whichever Region."""
+    """Options that say how to reach the fabric, in any of its Regions."""
 
     definition: Path | None
     profile: str | None
@@ -47,12 +50,12 @@ class Access:
     def of(
         cls, definition: Definition = None, profile: Profile = None, endpoint_url: Endpoint = None
     ) -> "Access":
-        """As the options say; typer.BadParameter."""
+        """Make it from the options. Raises typer.BadParameter."""
         _check_endpoint(endpoint_url)
         return cls(definition, profile, endpoint_url)
 
     def to(self, region: str | None) -> "Connection":
-        """The connection to a Region; None: as the environment says. DefinitionError, WrongRegionError."""
+        """Connect to a Region; None: the one that the environment names. DefinitionError, WrongRegionError."""
         import boto3
 
         from eventfabric.definition.file import read_definition
@@ -72,7 +75,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Connection:
-    """One Region of the fabric that a command was pointed at."""
+    """A connection to one Region of a fabric."""
 
     topology: "Topology"
     region: str
@@ -88,11 +91,11 @@ class Connection:
         profile: Profile = None,
         endpoint_url: Endpoint = None,
     ) -> "Connection":
-        """The connection; DefinitionError, WrongRegionError."""
+        """Connect as the options say. Raises DefinitionError, WrongRegionError."""
         return Access.of(definition, profile, endpoint_url).to(region)
 
     def fabric(self) -> "Fabric":
-        """The SDK, connected."""
+        """The SDK, connected to the Region."""
         from eventfabric.sdk.fabric import Fabric
 
         return Fabric.from_definition(
@@ -106,7 +109,7 @@ class Connection:
         return aws_ports(self.topology, self._clients)
 
     def operations(self) -> "Operations":
-        """What operators do."""
+        """The operations of operators in the Region."""
         from eventfabric.sdk.operations import Operations
 
         return Operations(self.topology, self.region, self.ports())
@@ -137,7 +140,7 @@ class Connection:
         return Clients(self.region, session=self._session, endpoint_url=self.endpoint_url)
 
     def stream(self, name: str | None) -> "StreamTopology":
-        """The stream of that name, or the only one; UnknownNameError, WrongRegionError."""
+        """Find the stream of that name, or the only one. Raises UnknownNameError, WrongRegionError."""
         from eventfabric.errors import UnknownNameError
 
         streams = self.topology.streams
@@ -151,7 +154,7 @@ class Connection:
 
 
 def _check_endpoint(url: str | None) -> None:
-    """Refuse what botocore would refuse later, with a ValueError that nobody catches."""
+    """Refuse a URL that botocore would refuse later, with a ValueError that nobody catches."""
     if url is None:
         return
     from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
@@ -160,7 +163,7 @@ def _check_endpoint(url: str | None) -> None:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and parts.port != 0
         valid = valid and (is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url))
-    except ValueError:  # the port is no number, or a bracket is missing
+    except ValueError:  # the port is not a number, or a bracket is missing
         valid = False
     if not valid:
         raise typer.BadParameter(f"--endpoint-url {url!r}: allowed: http://host:port")

@@ -1,4 +1,4 @@
-"""`eventfabric cost`: what AWS will charge for a stream under a load, before any of it is deployed."""
+"""`eventfabric cost`: predict what AWS charges for a stream under a load, before anything is deployed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,22 +11,31 @@ from eventfabric.cli.output import say, show_json, show_table
 if TYPE_CHECKING:
     from eventfabric.deployment.cost import Prediction
 
-Rate = Annotated[float, typer.Option("--events-per-second", min=1e-6, max=1e6, help="Published, evenly.")]
-Bytes = Annotated[int, typer.Option("--event-bytes", min=1, max=256_000, help="Of an event's data, as JSON.")]
-Batch = Annotated[int, typer.Option(min=1, max=1_000, help="Events of a lane in one record.")]
+Rate = Annotated[
+    float, typer.Option("--events-per-second", min=1e-6, max=1e6, help="Events published, at an even rate.")
+]
+Bytes = Annotated[
+    int, typer.Option("--event-bytes", min=1, max=256_000, help="Size of an event's data, as JSON.")
+]
+Batch = Annotated[int, typer.Option(min=1, max=1_000, help="Events in one record.")]
 Ratio = Annotated[
     float,
     typer.Option(
-        min=0.01, max=1, help="What compression leaves of a record of 512 bytes or more; see --sample."
+        min=0.01, max=1, help="Compressed size / size, for records of 512 bytes or more; see --sample."
     ),
 ]
 Sample = Annotated[
     Path | None,
-    typer.Option(help="CloudEvents, a line each: packed, to see what they take in place of --event-bytes."),
+    typer.Option(
+        help="File of CloudEvents, one JSON object a line. Their packed size replaces --event-bytes and --ratio."
+    ),
 ]
-HandlerMs = Annotated[float, typer.Option(min=0, max=900_000, help="Of your handler, for an event.")]
+HandlerMs = Annotated[
+    float,
+    typer.Option(min=0, max=900_000, help="Time that your handler needs for an event, in milliseconds."),
+]
 _ROW_BYTES = 110
-"""Of an event beside its data: the attributes that an event of ours has."""
+"""Size of an event's attributes beside its data, for an event that the SDK made."""
 
 
 def cost(
@@ -41,10 +50,10 @@ def cost(
     definition: Definition = None,
     json: Json = False,
 ) -> None:
-    """Predict dollars per million events and per month, part by part. Asks nothing of AWS.
+    """Predict the cost per million events and per month, part by part, in US dollars. Makes no calls to AWS.
 
-    Prices are one table in eventfabric/deployment/prices.py, with its date and sources. Storage, logs, metrics, keys
-    and transfer between Regions are not in it.
+    Prices are in eventfabric/deployment/prices.py, with their date and sources. Storage, logs, metrics, keys and
+    transfer between Regions are not included.
 
     Example: eventfabric cost --events-per-second 500 --batch 100
 
@@ -81,7 +90,7 @@ def cost(
 
 
 def _measured(path: Path, batch: int) -> float:
-    """Bytes an event of the file takes in records of so many; typer.BadParameter."""
+    """Measure the bytes that an event of the file takes in records of `batch` events. Raises typer.BadParameter."""
     from eventfabric.model.event import Event
     from eventfabric.sdk.cloudevents_file import read_cloudevents
     from eventfabric.wire.batch import split_rows
@@ -94,7 +103,7 @@ def _measured(path: Path, batch: int) -> float:
         for number, event in read_cloudevents(file, name=str(path)):
             if not isinstance(event, Event):
                 raise typer.BadParameter(f"--sample: line {number}: {event}")
-            # As an id of ours, which compresses less well than most.
+            # An id like those that the SDK makes, which compress less well than most.
             rows.append(stored(event, id=f"0197{number:032x}", time=2**50 + number, source="/"))
     if not rows:
         raise typer.BadParameter(f"--sample: {path} holds no event")
@@ -130,9 +139,9 @@ def _show(one: "Prediction") -> None:
         (line.part, line.what, line.price.unit, round(line.count), f"{line.dollars:.4f}")
         for line in one.lines
     ]
-    show_table(f"{one.stream}, for a million events", ("part", "what", "unit", "count", "US dollars"), rows)
+    show_table(f"{one.stream}, per million events", ("part", "what", "unit", "count", "US dollars"), rows)
     say(
-        f"{one.stream}: ${one.dollars_per_million:,.3f} a million events, ${one.dollars_per_month:,.2f} a month at "
-        f"{one.load.events_per_second:g} events/s, of it ${one.idle_dollars_per_month:,.2f} for queues that are polled "
-        f"whatever comes; prices of {PRICES_DATE}, us-east-1"
+        f"{one.stream}: ${one.dollars_per_million:,.3f} per million events; ${one.dollars_per_month:,.2f} a month at "
+        f"{one.load.events_per_second:g} events/s, including ${one.idle_dollars_per_month:,.2f} for polling the queues "
+        f"even if nothing is published; prices of {PRICES_DATE}, us-east-1"
     )

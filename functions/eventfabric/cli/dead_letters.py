@@ -1,4 +1,4 @@
-"""`eventfabric dead-letters`: list, show, redrive, discard and export what will not be tried again by itself."""
+"""`eventfabric dead-letters`: list, show, redrive, discard and export events that are not retried by themselves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,27 +19,32 @@ if TYPE_CHECKING:
     from eventfabric.model.event import Event
     from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters, Wanted
 
-app = typer.Typer(no_args_is_help=True, help="Events that will not be tried again by themselves.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Dead letters: events that failed for good, and are not retried until you redrive or discard them.",
+)
 
 Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
 Place = Annotated[
-    str, typer.Argument(metavar="LANE@SEQUENCE", help="Where the event stands, as `list` tells it.")
+    str, typer.Argument(metavar="LANE@SEQUENCE", help="Place of the event in the log, as `list` prints it.")
 ]
-Key = Annotated[str | None, typer.Option(help="Only of this key.")]
+Key = Annotated[str | None, typer.Option(help="Only this key.")]
 Type = Annotated[str | None, typer.Option("--type", help="Only events of this type.")]
-ErrorType = Annotated[str | None, typer.Option("--error", help="Only of errors whose type contains this.")]
+ErrorType = Annotated[str | None, typer.Option("--error", help="Only error types whose name contains this.")]
 OlderThan = Annotated[
     int | None,
-    typer.Option("--older-than", min=0, help="Only what failed last this many seconds ago, or earlier."),
+    typer.Option(
+        "--older-than", min=0, help="Only events whose last failure was at least this many seconds ago."
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
-Rate = Annotated[float, typer.Option(min=0.01, help="Dead letters a second, at most.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
+Rate = Annotated[float, typer.Option(min=0.01, help="Limit, in dead letters a second.")]
 _COLUMNS = ("event", "key", "type", "error", "attempts", "crashes", "waiting behind", "last")
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which dead letters; all where no option says otherwise."""
+    """Options that choose dead letters or parked keys; without any of them, all are chosen."""
 
     wanted: "Wanted"
 
@@ -47,7 +52,7 @@ class Filter:
     def of(
         cls, key: Key = None, type_: Type = None, error: ErrorType = None, older_than: OlderThan = None
     ) -> "Filter":
-        """As the options say; SettingError."""
+        """Make the filter from the options. Raises SettingError."""
         from eventfabric.services.operations.dead_letters import Wanted
 
         if error == "":
@@ -64,7 +69,7 @@ def list_(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """List dead letters, lane by lane.
+    """List the dead letters of a subscription in a Region, lane by lane.
 
     Example: eventfabric dead-letters list billing --error CardRefused
     """
@@ -86,7 +91,7 @@ def show(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Show a dead letter with its event, and why it failed.
+    """Show a dead letter: the event, and why it failed.
 
     Example: eventfabric dead-letters show billing us-east-1/0.17@42
     """
@@ -100,15 +105,18 @@ def show(
 def redrive(
     subscription: Subscription,
     *,
-    place: Annotated[str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only this one.")] = None,
+    place: Annotated[
+        str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only the dead letter at this place.")
+    ] = None,
     edited: Annotated[
         Path | None,
-        typer.Option(help="A file with a CloudEvent to handle in place of this one; both stay on record."),
+        typer.Option(help="File with a CloudEvent to handle instead of this event. Both stay on record."),
     ] = None,
     unsettled: Annotated[
         bool,
         typer.Option(
-            "--unsettled", help="Also where a step is in doubt, as for a handler that has verify= now."
+            "--unsettled",
+            help="Also redrive events with a step in doubt: the handler has verify= by now, and asks for itself.",
         ),
     ] = False,
     filter: Filter,
@@ -117,7 +125,9 @@ def redrive(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Have dead letters tried again, and then what waits behind them, in order.
+    """Retry dead letters, and then deliver the events that wait behind them, in order.
+
+    Without LANE@SEQUENCE or an option that chooses, all dead letters of the subscription in the Region are redriven.
 
     Example: eventfabric dead-letters redrive billing --error TimeoutError --rate 5 --dry-run
     """
@@ -140,7 +150,7 @@ def redrive(
     _each("redriven", chosen, redrive_one, rate=rate, dry_run=dry_run, as_json=json)
     if operations.circuit(subscription).state == "paused" and not json:
         say(
-            f"{subscription} is paused: nothing is tried before `eventfabric subscriptions resume {subscription}`"
+            f"{subscription} is paused: nothing is delivered until `eventfabric subscriptions resume {subscription}`"
         )
 
 
@@ -149,12 +159,15 @@ def redrive(
 def discard(
     subscription: Subscription,
     *,
-    place: Annotated[str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only this one.")] = None,
+    place: Annotated[
+        str | None, typer.Argument(metavar="LANE@SEQUENCE", help="Only the dead letter at this place.")
+    ] = None,
     filter: Filter,
     all_waiting: Annotated[
         bool,
         typer.Option(
-            "--all-waiting", help="Drop all that waits behind them, too, instead of having it tried."
+            "--all-waiting",
+            help="Also discard the events that wait behind them, instead of delivering these.",
         ),
     ] = False,
     rate: Rate = 10.0,
@@ -162,10 +175,10 @@ def discard(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Drop dead letters, and have what waits behind them tried. Who dropped what stays on record.
+    """Drop dead letters for good, and deliver the events that wait behind them. Who dropped what stays on record.
 
-    With --all-waiting, what waits in their keys is dropped with them; `prove` lists every such event. It is all of a
-    key up to the lane's cursor: what a lane that is behind (`eventfabric lanes`) comes to later is delivered.
+    With --all-waiting, the events that wait in the same keys are discarded as well; `prove` lists each of them. That
+    covers a key up to the lane's cursor: events which a lagging lane (`eventfabric lanes`) reaches later are delivered.
 
     Example: eventfabric dead-letters discard billing --key order-17 --all-waiting --dry-run
     """
@@ -197,7 +210,7 @@ def export(
     filter: Filter,
     connection: Connection,
 ) -> None:
-    """Print dead letters with their events, a JSON object a line.
+    """Print dead letters with their events, one JSON object a line.
 
     Example: eventfabric dead-letters export billing > dead.jsonl
     """
@@ -226,7 +239,7 @@ def _at(letters: "DeadLetters", place: str) -> "DeadLetter":
     for letter in letters.find(unreadable=left_out):
         if (letter.lane, letter.parked.first.sequence) == wanted:
             return letter
-    complain(f"{place} is no dead letter of {letters.subscription}")
+    complain(f"{place} is not a dead letter of {letters.subscription}")
     raise typer.Exit(1)
 
 
@@ -234,10 +247,11 @@ def _each(
     done: str, chosen: "list[DeadLetter]", act: "Callable[[DeadLetter], None]", *, rate: float,
     dry_run: bool, as_json: bool, waiting: str = "waiting behind them", last_first: bool = False,
 ) -> None:  # fmt: skip
-    """Act on each, at a rate, with progress; what could not be acted on is said, and the rest goes on.
+    """Act on each dead letter, at a rate, with progress. Failures are reported, and the other letters are done.
 
-    `act` changes nothing with `dry_run`, but refuses what it would refuse. `waiting`: what becomes of the events behind
-    them. `last_first`: for what takes letters away, since the others of a lane are read anew without its first.
+    With `dry_run`, `act` changes nothing but refuses what it would refuse otherwise. `waiting` says in words what
+    happens to the events behind them. `last_first` is for actions that remove letters: after the first letter of a
+    lane is gone, the others would have to be read again.
     """
     from rich.progress import track
 
@@ -271,7 +285,7 @@ def _each(
 
 
 def _behind(letters: "list[DeadLetter]") -> str:
-    """How many events wait behind them; with a plus where more do than their keys list."""
+    """Count the events that wait behind the letters; a plus means that more wait than their keys list."""
     more = any(letter.parked.rest for letter in letters)
     return f"{sum(letter.parked.behind for letter in letters):,}{'+' if more else ''}"
 

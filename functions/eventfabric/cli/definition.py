@@ -1,4 +1,4 @@
-"""`eventfabric definition`: check one, and its JSON Schema for editors."""
+"""`eventfabric definition`: check a definition, and print the JSON Schema that editors use."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +14,17 @@ app = typer.Typer(no_args_is_help=True, help="Check a definition, or print its J
 @app.command()
 def check(
     path: Annotated[
-        Path | None, typer.Argument(help="The definition; else where the SDK would find it.")
+        Path | None,
+        typer.Argument(
+            help="Definition file. Default: EVENTFABRIC_DEFINITION, infra/fabric.toml or fabric.toml."
+        ),
     ] = None,
     handlers: Annotated[
-        bool, typer.Option(help="Look the handlers up, too (in the source; nothing is run).")
+        bool, typer.Option(help="Check that the handlers exist, by reading their source; nothing is run.")
     ] = True,
     json: Json = False,
 ) -> None:
-    """Say everything that is wrong with a definition: where, what was found, what is allowed.
+    """List everything that is wrong with a definition: where, what was found, what is allowed.
 
     Example: eventfabric definition check infra/fabric.toml
     """

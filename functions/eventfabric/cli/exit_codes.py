@@ -1,4 +1,4 @@
-"""Owns the exit codes: what a script may learn from how a command ended."""
+"""The exit codes: what a script can learn from how a command ended."""
 
 from typing import Final
 
@@ -30,12 +30,11 @@ DEFECT: Final = 70
 INTERRUPTED: Final = 130
 CLOSED_PIPE: Final = 141
 
-HELP: Final = f"""Exit codes: 0 done, and so; {NOT_SO} not so, or not all of it could be done (the message says what);
-{BAD_INPUT} the question is wrong: arguments, files, names; {STUCK} of `prove`: all is proven, and a lane is stuck;
-{SKIPPED} of `prove`: all is proven that is there, and events are lost that were skipped;
-{NO_ANSWER} a service gave no answer or denied one, so that nothing is known; {INTERRUPTED} interrupted;
-{CLOSED_PIPE} whoever read the output has gone; {DEFECT} a defect of this program
-(EVENTFABRIC_TRACEBACK=1 shows where)."""
+HELP: Final = f"""Exit codes: 0 success; {NOT_SO} a negative result, or only part could be done (the message says what);
+{BAD_INPUT} wrong arguments, files or names; {NO_ANSWER} a service gave no answer or denied one, so nothing is known;
+{STUCK} only of `prove`: everything is proven, but a lane is stuck; {SKIPPED} only of `prove`: everything that is there
+is proven, but lost events were skipped; {DEFECT} a defect of this program (EVENTFABRIC_TRACEBACK=1 shows where);
+{INTERRUPTED} interrupted; {CLOSED_PIPE} the reader of the output has gone."""
 
 _WRONG_QUESTIONS: Final = (
     BackfillError,
@@ -52,11 +51,11 @@ _WRONG_QUESTIONS: Final = (
     WrongRegionError,
 )
 _WRAPPED: Final = (AppendError, ContendedTransactionError, IndeterminateTransactionError)
-"""What a write ends with when its time is up: the last failure of a service is its cause."""
+"""Errors of a write whose time is up. Their cause is the last failure of a service."""
 
 
 def code_of(error: BaseException) -> int:
-    """The exit code of an error that ends a command."""
+    """Choose the exit code for an error that ends a command."""
     if isinstance(error, _WRONG_QUESTIONS) or type(error).__name__ == "ProfileNotFound":
         return BAD_INPUT
     if isinstance(error, OSError) and error.filename is not None:
@@ -74,5 +73,5 @@ def is_no_answer(error: BaseException | None) -> bool:
 
 
 def is_botocore(error: BaseException | None) -> bool:
-    """Tell if it is one of botocore's own errors: known by name, so that --help need not import it."""
+    """Tell if it is one of botocore's own errors: by the module's name, so that --help need not import botocore."""
     return type(error).__module__.startswith("botocore")

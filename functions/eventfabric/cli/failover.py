@@ -1,4 +1,4 @@
-"""`eventfabric failover` and `failback`: who delivers the lanes of a Region."""
+"""`eventfabric failover` and `failback`: change which Region delivers the lanes of another."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,22 +24,23 @@ _COLUMNS = (
     "handled again",
 )
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Report how ready it is; change nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Report how ready the handover is; change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Drain = Annotated[
     bool,
     typer.Option(
         "--drain/--no-drain",
-        help="Let the source end and replicate first, so that nothing is handled twice; not where it does not answer.",
+        help="First let the source finish and replicate, so that no event is handled twice. "
+        "Skipped if the source does not answer.",
     ),
 ]
-Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+Reason = Annotated[str, typer.Option(help="Reason, kept on record.")]
 
 
 @grouped
 def failover(
-    source: Annotated[str, typer.Option("--from", help="The Region that is to deliver no more.")],
-    target: Annotated[str, typer.Option("--to", help="The Region that is to deliver in its place.")],
+    source: Annotated[str, typer.Option("--from", help="Region that must stop delivering.")],
+    target: Annotated[str, typer.Option("--to", help="Region that delivers instead.")],
     *,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -48,7 +49,10 @@ def failover(
     access: Access,
     json: Json = False,
 ) -> None:
-    """Have another Region deliver what one delivers, and show before how ready it is and what is handled twice.
+    """Have one Region deliver everything that another one delivers now.
+
+    Shows first, for each subscription, what waits, what is not replicated yet, and what would be handled twice; then
+    asks for confirmation.
 
     Example: eventfabric failover --from us-east-1 --to eu-west-1 --dry-run
     """
@@ -58,7 +62,7 @@ def failover(
 
 @grouped
 def failback(
-    region: Annotated[str, typer.Argument(help="The Region that is to deliver its own lanes again.")],
+    region: Annotated[str, typer.Argument(help="Region that delivers its own lanes again.")],
     *,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -67,7 +71,7 @@ def failback(
     access: Access,
     json: Json = False,
 ) -> None:
-    """Have a Region deliver again what is its own by the definition, whoever does now.
+    """Have a Region deliver everything that the definition assigns to it, whichever Region delivers it now.
 
     Example: eventfabric failback us-east-1
     """
@@ -81,36 +85,36 @@ def _run(
     ready = [(one, one.readiness()) for one in failovers]
     found = [each for _, some in ready for each in some]
     if not found:
-        complain("nothing is to be handed over: the source delivers nothing of what the target could")
+        complain("nothing to hand over: the source delivers no lanes that the target could deliver")
         raise typer.Exit(1)
     for each in found:
         for unread in each.unreadable:
             complain(unread)
     if not as_json:
-        show_table("what would be handed over", _COLUMNS, [_row(each) for each in found])
+        show_table("to be handed over", _COLUMNS, [_row(each) for each in found])
     if dry_run:
         if as_json:
             show_json({"dry_run": True, "readiness": [_json(each) for each in found]})
         return
     if not yes:
         if as_json:
-            raise typer.BadParameter("--json goes with --dry-run or --yes")
-        typer.confirm("Hand over?", abort=True)
+            raise typer.BadParameter("--json needs --dry-run or --yes")
+        typer.confirm("Hand these lanes over?", abort=True)
     written = []
     for one, some in ready:
         answers = all(each.behind is not None for each in some)
         if drains and answers:
-            with stderr.status("waiting for the source to end and to be replicated"):
+            with stderr.status("waiting until the source has finished and everything is replicated"):
                 one.drain(_sleep())
         written += one.hand_over(reason)
         if drains and answers:
-            with stderr.status("waiting for the source to see the handover"):
+            with stderr.status("waiting until the source sees the handover"):
                 one.release(_sleep())
     if as_json:
         handed = [{"origin": o.origin, "owner": o.region, "epoch": o.epoch} for o in written]
         show_json({"dry_run": False, "readiness": [_json(each) for each in found], "handed_over": handed})
     else:
-        say(f"{len(written)} handovers written; every lane is rung")
+        say(f"{len(written)} handovers written; every lane was rung")
 
 
 def _sleep() -> "Callable[[float], None]":

@@ -1,4 +1,4 @@
-"""`eventfabric lanes`: tail, cursor and lag of every lane, and another ring for those that lag."""
+"""`eventfabric lanes`: show tail, cursor and lag of every lane, ring lanes that lag, and repair a lane by hand."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +23,7 @@ _READERS = 16
 
 
 app = typer.Typer()
-Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+Reason = Annotated[str, typer.Option(help="Reason, kept on record.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -34,11 +34,13 @@ def lanes(
     stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
     subscription: Annotated[str | None, typer.Option(help="Only this subscription.")] = None,
     lagging: Annotated[bool, typer.Option("--lagging", help="Only lanes that lag.")] = False,
-    ring: Annotated[bool, typer.Option("--ring", help="Ring the lanes that lag again.")] = False,
+    ring: Annotated[bool, typer.Option("--ring", help="Ring again for every lane that lags.")] = False,
     connection: Connection,
     json: Json = False,
 ) -> None:
     """Show tail, cursor and lag of the lanes that have events, as one Region sees them.
+
+    Tail: the end of the log. Cursor: the next event to deliver. Lag: events in between, not delivered yet.
 
     Example: eventfabric lanes --subscription billing --lagging
 
@@ -86,17 +88,19 @@ def lanes(
 @app.command("quarantine")
 @grouped
 def quarantine(
-    stream: Annotated[str, typer.Argument(help="The stream.")],
-    place: Annotated[str, typer.Argument(metavar="LANE@SEQUENCE", help="Where the item stands.")],
+    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    place: Annotated[str, typer.Argument(metavar="LANE@SEQUENCE", help="Place of the item in the log.")],
     *,
     reason: Reason = "",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be set aside; change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be set aside, and why; change nothing.")
     ] = False,
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Set aside an item that does not belong to its lane, on record; in the lane's own Region.
+    """Set aside an item that does not belong to its lane. It is kept, on record.
+
+    Run it in the Region in which the lane is written; the lane's name begins with it.
 
     Example: eventfabric lanes quarantine orders us-east-1/0.17@1099511627776 --dry-run
     """
@@ -112,29 +116,31 @@ def quarantine(
 @app.command("restore")
 @grouped
 def restore(
-    stream: Annotated[str, typer.Argument(help="The stream.")],
-    lane: Annotated[str, typer.Argument(help="The lane, such as us-east-1/0.17.")],
+    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    lane: Annotated[str, typer.Argument(help="Lane, such as us-east-1/0.17.")],
     *,
-    sequence: Annotated[int, typer.Option(min=0, help="The first sequence of the record.")],
+    sequence: Annotated[int, typer.Option(min=0, help="First sequence of the record.")],
     from_table: Annotated[
-        str | None, typer.Option("--from-table", help="A table restored to a point in time, in this Region.")
+        str | None,
+        typer.Option("--from-table", help="Copy: a table restored to a point in time, in the same Region."),
     ] = None,
     from_export: Annotated[
         Path | None,
-        typer.Option("--from-export", help="A file that DynamoDB exported: lines of JSON, or .gz."),
+        typer.Option("--from-export", help="Copy: a data file of a DynamoDB export, lines of JSON, or .gz."),
     ] = None,
     reason: Reason = "",
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say what would be put back, and what proves it; change nothing."),
+        typer.Option("--dry-run", help="Show what would be put back, and what proves it; change nothing."),
     ] = False,
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Put back one record of a lane that is lost or was changed, on record; in the lane's own Region.
+    """Put back, from a copy, one record of a lane that was lost or changed. This stays on record.
 
-    It is verified against the record before it and those behind it. Nothing that continues the lane is overwritten; a
-    record that is wrong is set aside. From there it replicates to every Region.
+    The record is verified against the record before it and those behind it. Nothing that continues the lane is
+    overwritten; a wrong record in its place is set aside and kept. The record then replicates to every Region. Run it
+    in the Region in which the lane is written; the lane's name begins with it.
 
     Example: eventfabric lanes restore orders us-east-1/0.17 --sequence 42 --from-table shop-orders-restored --dry-run
     """
@@ -147,28 +153,29 @@ def restore(
         about = {"stream": stream, "place": place, "events": count, "proof": what.proof}
         show_json({**about, "replaces": what.replaces or None, "restored": not dry_run})
         return
-    said = f", in the place of one that {what.replaces}" if what.replaces else ""
+    said = f", in place of a record that {what.replaces}" if what.replaces else ""
     say(f"{place} {'would be' if dry_run else 'is'} restored, {count:,} events{said}: {what.proof}")
 
 
 @app.command("skip")
 @grouped
 def skip(
-    stream: Annotated[str, typer.Argument(help="The stream.")],
-    lane: Annotated[str, typer.Argument(help="The lane, such as us-east-1/0.17.")],
+    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    lane: Annotated[str, typer.Argument(help="Lane, such as us-east-1/0.17.")],
     *,
-    sequence: Annotated[int, typer.Option(min=0, help="The first sequence that is missing.")],
+    sequence: Annotated[int, typer.Option(min=0, help="First sequence that is missing.")],
     reason: Reason = "",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the lane would go on past; change nothing.")
+        bool, typer.Option("--dry-run", help="Show which events would be skipped; change nothing.")
     ] = False,
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Have a lane go on past records that are lost for good, on record; in the lane's own Region.
+    """Let a lane continue past records that are lost for good. Their events are never delivered. CANNOT BE UNDONE.
 
-    Refused while any Region has them, or does not answer. It cannot be taken back: `prove` lists what was skipped, and
-    ends with 5, for as long as the log keeps it.
+    Refused while any Region still has one of the records, or does not answer. It stays on record: `prove` lists what
+    was skipped, and ends with 5, for as long as the log keeps it. Run it in the Region in which the lane is written;
+    the lane's name begins with it.
 
     Example: eventfabric lanes skip orders us-east-1/0.17 --sequence 42 --dry-run
     """
@@ -179,7 +186,7 @@ def skip(
         about = {"stream": stream, "place": place, "events": gap.events, "goes_on_at": gap.until.sequence}
         show_json({**about, "skipped": not dry_run})
     else:
-        would = "would go on" if dry_run else "goes on"
+        would = "would continue" if dry_run else "continues"
         say(f"{lane} {would} at {gap.until.sequence}: {gap.events:,} events from {sequence} on are skipped")
 
 
@@ -200,15 +207,18 @@ def _copy(connection: Connection, table: str | None, export: Path | None) -> "Co
         return connection.table(table)
     if export is not None and table is None:
         return ExportFile(export)
-    raise typer.BadParameter("say one of --from-table and --from-export")
+    raise typer.BadParameter("give either --from-table or --from-export")
 
 
 @app.command("mended")
 @grouped
 def mended(
-    stream: Annotated[str, typer.Argument(help="The stream.")], *, connection: Connection, json: Json = False
+    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    *,
+    connection: Connection,
+    json: Json = False,
 ) -> None:
-    """List what operators did to the lanes of a stream: set aside, restored or skipped, where, by whom and why.
+    """List what operators set aside, restored or skipped in the lanes of a stream: where, by whom and why.
 
     Example: eventfabric lanes mended orders
     """
@@ -229,7 +239,7 @@ def mended(
 def _standings(
     ports: "Ports", stream: "StreamTopology", subscription: str | None, unreadable: list[str]
 ) -> "list[LaneStanding]":
-    """Every lane's standing; why lanes cannot be read is added to `unreadable`."""
+    """Look where every lane stands. Reasons why lanes cannot be read are added to `unreadable`."""
     from eventfabric.services.lanes.standing import Standings
     from eventfabric.services.lanes.tails import lanes_of, tails_of
     from eventfabric.services.operations.survey import survey

@@ -1,4 +1,4 @@
-"""`eventfabric local`: the local fabric as a server."""
+"""`eventfabric local`: run a fabric on this machine, as a server."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -17,21 +17,23 @@ app = typer.Typer(no_args_is_help=True, help="Run a fabric on this machine.")
 @app.command()
 def up(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 chooses a free one.")
     ] = 4599,
     deliver: Annotated[
-        bool, typer.Option(help="Run the functions; without, tables and queues only fill.")
+        bool,
+        typer.Option(help="Run the functions. Without them, nothing is delivered: tables and queues fill."),
     ] = True,
     setup: Annotated[
         str | None,
         typer.Option(
-            metavar="MODULE:FUNCTION", help="Called with the fabric first, to make your own tables."
+            metavar="MODULE:FUNCTION",
+            help="Function to call first, with the fabric, to create your own tables.",
         ),
     ] = None,
     definition: Definition = None,
     json: Json = False,
 ) -> None:
-    """Run the fabric on this machine until Ctrl-C, so that the AWS CLI or any SDK can look at its tables and queues.
+    """Run the fabric on this machine until Ctrl-C. The AWS CLI and any SDK can use its tables and queues.
 
     Example: eventfabric local up --port 4599 --setup subscribers.tables:make
 
@@ -51,10 +53,10 @@ def up(
             show_json({"endpoint_url": endpoint_url, "regions": list(fabric.regions)})
             return
         say(f"fabric {fabric.topology.fabric} at {endpoint_url}")
-        say(f"Regions {', '.join(fabric.regions)}; any credentials will do; Ctrl-C ends it")
+        say(f"Regions {', '.join(fabric.regions)}; any credentials work; Ctrl-C stops it")
 
     path = definition or definition_path()
-    # As on Lambda, where the project's functions are on the path.
+    # On Lambda, the project's functions are on the path, too.
     sys.path[:0] = [str(folder) for folder in handler_folders(path) if folder.is_dir()]
     serve(
         path,

@@ -1,4 +1,4 @@
-"""The entry point: the commands, and one clear sentence with an exit code for whatever goes wrong."""
+"""The entry point of `eventfabric`: its commands. Whatever goes wrong ends in one clear sentence and an exit code."""
 
 import os
 import sys
@@ -42,7 +42,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Publish events and see what became of them.",
+    help="Publish events, see what became of them, and operate a fabric.",
     epilog=HELP,
 )
 app.command()(publish)
@@ -69,7 +69,7 @@ def version(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Publish events and see what became of them."""
+    """Publish events, see what became of them, and operate a fabric."""
     if show_version:
         from importlib.metadata import version as version_of
 
@@ -81,9 +81,10 @@ def version(
 
 
 def main() -> None:
-    """Run; never a traceback for what a user or the network did."""
+    """Run the command line. A mistake of the user or a failure of the network never ends in a traceback."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a key may hold what a terminal's encoding lacks
+        # A key may contain characters that the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except SystemExit as ended:
@@ -93,12 +94,12 @@ def main() -> None:
         sys.exit(CLOSED_PIPE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except Exception as error:  # the last place where anything can be said of it
+    except Exception as error:  # the last place where an error can be reported
         _end(error)
 
 
 def _closed_by_reader() -> int | None:
-    """The exit code where typer found, as it showed help, that nobody reads: it exchanges the output then."""
+    """Return CLOSED_PIPE if nobody read the help that typer printed: typer then replaces standard output."""
     if type(sys.stdout).__name__ != "PacifyFlushWrapper":
         return None
     let_go_of_output()
@@ -106,7 +107,7 @@ def _closed_by_reader() -> int | None:
 
 
 def _end(error: Exception) -> NoReturn:
-    """End with one complaint, and the code that goes with the error."""
+    """Print one complaint, and exit with the code of the error."""
     expected = isinstance(error, EventFabricError | OSError | UnicodeEncodeError) or is_botocore(error)
     if os.environ.get("EVENTFABRIC_TRACEBACK"):
         raise error
@@ -115,7 +116,10 @@ def _end(error: Exception) -> NoReturn:
     elif expected:
         complain(str(error))
     else:
-        complain(f"a defect: {type(error).__name__}: {error}; EVENTFABRIC_TRACEBACK=1 shows where")
+        complain(
+            f"a defect of this program: {type(error).__name__}: {error}; "
+            "run it again with EVENTFABRIC_TRACEBACK=1 to see where"
+        )
     sys.exit(code_of(error) if expected else DEFECT)
 
 

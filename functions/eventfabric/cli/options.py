@@ -1,4 +1,4 @@
-"""Options that commands share: a parameter of a command may stand for a group of them, declared once."""
+"""Groups of options that commands share: a parameter of a command may stand for a whole group, declared once."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -9,7 +9,7 @@ import typer
 
 
 def unless_subcommand(command: Callable[..., None]) -> Callable[..., None]:
-    """Make a command the callback of its group: it runs where no command of the group was named."""
+    """Make a command the callback of its group, which runs if no command of the group is named."""
     own = signature(command)
 
     @wraps(command)
@@ -24,7 +24,7 @@ def unless_subcommand(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with each parameter whose class has `of` replaced by the options that `of` takes.
+    """Replace each parameter whose class has a method `of` by the options that `of` takes.
 
         @app.command()
         @grouped

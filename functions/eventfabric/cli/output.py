@@ -1,7 +1,8 @@
-"""How the command line speaks: tables and sentences for people, JSON for programs, one sentence for a failure.
+"""Output of the command line: tables and sentences for people, JSON for programs, one sentence for a failure.
 
-Keys, types, ids, headers and errors are whatever a producer or a handler chose. All text passes `safe` or `_json_text`
-on its way out: nothing in it can move a terminal's cursor, turn its direction, pass for another line, or hide.
+Keys, types, ids, headers and errors contain whatever a producer or a handler chose. All text passes `safe` or
+`_json_text` on its way out, so that nothing in it can move the terminal's cursor, change the direction of writing,
+imitate another line, or be invisible.
 """
 
 import os
@@ -18,7 +19,7 @@ from rich.text import Text
 
 
 class ClosedPipeError(Exception):
-    """Nobody reads the output any more."""
+    """The reader of the output has gone."""
 
 
 class _Output(Console):
@@ -26,7 +27,7 @@ class _Output(Console):
         raise ClosedPipeError
 
 
-# Neither markup nor the names of emojis: brackets and colons in a key mean nothing.
+# Without markup and names of emojis: brackets and colons in a key are only text.
 stdout = _Output(markup=False, highlight=False, emoji=False)
 stderr = Console(stderr=True, markup=False, highlight=False, emoji=False)
 _PIPE_COLUMNS = 100_000
@@ -34,10 +35,10 @@ _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
 def safe(text: str, *, keep: str = "") -> str:
-    """Text as a terminal may get it: what is not printable is escaped as Python escapes it, but for `keep`.
+    """Escape every character that is not printable, as Python does, except those in `keep`.
 
-    Those are control characters, marks of direction, characters without width, lone surrogates, and spaces and line
-    ends other than " ".
+    Not printable are control characters, direction marks, characters without width, lone surrogates, and all spaces
+    and line ends other than " ".
     """
     if text.isprintable():
         return text
@@ -49,37 +50,37 @@ def _python_escape(character: str) -> str:
 
 
 def say(message: str) -> None:
-    """Print a sentence for people, unwrapped, at once."""
+    """Print a sentence for people, unwrapped and unbuffered."""
     _put(safe(message))
 
 
 def say_lines(text: str) -> None:
-    """Print lines that hold nothing of a producer's, such as a page of help."""
+    """Print lines that contain no text of a producer, such as a page of help."""
     _put(safe(text, keep="\n"))
 
 
 def show_json(value: Any) -> None:
-    """Print a value for programs, on one line, at once. JSON text within it (msgspec.Raw) goes out to the letter."""
+    """Print a value for programs, on one line, unbuffered. JSON text in it (msgspec.Raw) is printed unchanged."""
     _put(_json_text(value))
 
 
 def show_document(value: Any) -> None:
-    """Print a value for people, as JSON on many lines. JSON text within it (msgspec.Raw) keeps each number's digits."""
+    """Print a value for people, as indented JSON. JSON text in it (msgspec.Raw) keeps all digits of its numbers."""
     import msgspec
 
     text = _json_text(value)
-    with suppress(RecursionError):  # nested too deep to be laid out
+    with suppress(RecursionError):  # nested too deeply to be indented
         text = msgspec.json.format(text, indent=2)
     stdout.print(JSONHighlighter()(Text(text)), soft_wrap=True)
 
 
 def _json_text(value: Any) -> str:
-    """JSON on one line, escaped where a character is not printable, or the output's encoding may lack it."""
+    """Encode as JSON on one line, escaping what is not printable and what the output's encoding may lack."""
     import msgspec
 
-    # In JSON an end of line or a tab stands between tokens only, so this changes no value.
+    # In JSON, raw line ends and tabs occur only between tokens, so this changes no value.
     text = msgspec.json.encode(value).decode().replace("\r", " ").replace("\n", " ").replace("\t", " ")
-    if not text.isprintable():  # within strings only, where an escape is the same value
+    if not text.isprintable():  # only within strings, where an escape means the same
         text = "".join(one if one.isprintable() else _json_escape(one) for one in text)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text if encoding.lower() == "utf-8" else _NOT_ASCII.sub(lambda one: _json_escape(one[0]), text)
@@ -91,7 +92,7 @@ def _json_escape(character: str) -> str:
 
 
 def show_table(title: str, columns: Seq[str], rows: Seq[Seq[object]]) -> None:
-    """Print a table for people; numbers stand to the right. The first column is never folded, and in a pipe none is."""
+    """Print a table for people, numbers aligned right. The first column is never folded; in a pipe, no column is."""
     table = Table(title=safe(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
@@ -105,28 +106,28 @@ def show_table(title: str, columns: Seq[str], rows: Seq[Seq[object]]) -> None:
 
 
 def complain(message: str) -> None:
-    """Say on standard error what is wrong."""
-    # Errors that list problems have lines; none of them can pass for a complaint of its own.
+    """Print on standard error what is wrong."""
+    # Some errors list problems on several lines: indented, none can be taken for a complaint of its own.
     said = safe(message, keep="\n").replace("\n", "\n  ")
-    with suppress(BrokenPipeError):  # nobody reads that either
+    with suppress(BrokenPipeError):  # nobody reads standard error either
         print(f"eventfabric: {said}", file=sys.stderr)
 
 
 def left_out(error: Exception) -> None:
-    """Say that something cannot be read, and is left out: the rest is gone through all the same."""
+    """Report that something cannot be read and is left out, while the rest is still shown."""
     complain(f"left out: {error}")
 
 
 def let_go_of_output() -> None:
-    """Have what is still unwritten go nowhere: at its end the interpreter would complain that it cannot be written."""
-    with suppress(AttributeError, OSError, ValueError):  # no descriptor stands behind it
+    """Discard output that is still buffered: otherwise Python complains at exit that it cannot be written."""
+    with suppress(AttributeError, OSError, ValueError):  # standard output has no descriptor
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
 
 
 def _put(line: str) -> None:
-    """Print at once: who reads from a pipe may be waiting for it. ClosedPipeError."""
+    """Print without buffering, because the reader of a pipe may be waiting. Raises ClosedPipeError."""
     try:
         print(line, flush=True)
     except BrokenPipeError as error:

@@ -1,4 +1,4 @@
-"""`eventfabric parked`: the keys that a subscription has set aside, tried again or waiting for somebody."""
+"""`eventfabric parked`: list the keys that a subscription has set aside, because an event of theirs failed."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,16 +14,20 @@ from eventfabric.model.parked import ParkedState
 if TYPE_CHECKING:
     from eventfabric.services.operations.parked_keys import ParkedKey
 
-app = typer.Typer(no_args_is_help=True, help="Keys whose events wait, because an earlier one failed.")
+app = typer.Typer(
+    no_args_is_help=True, help="Parked keys: an event failed, and later events of its key wait."
+)
 
 Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
-State = Annotated[ParkedState | None, typer.Option(help="Only keys that are tried again, or only dead ones.")]
+State = Annotated[
+    ParkedState | None, typer.Option(help="Only keys that are being retried, or only dead ones.")
+]
 _COLUMNS = ("event", "key", "state", "type", "error", "attempts", "crashes", "waiting behind", "last", "due")
 
 
 @app.callback()
 def parked() -> None:
-    """Keys whose events wait, because an earlier one failed."""
+    """Parked keys: an event failed, and later events of its key wait."""
 
 
 @app.command("list")
@@ -36,11 +40,12 @@ def list_(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """List parked keys, lane by lane: where the first event stands, why it failed, and when it is tried again.
+    """List parked keys, lane by lane: the place of the event that failed, why it failed, and when it is retried.
 
-    Reads the state of each lane, and none of the log.
+    Reads only the state of each lane, not the log.
 
     Example: eventfabric parked list billing --state retrying
+
     Example: eventfabric parked list billing --error TimeoutError --json
     """
     now_ms = connection.ports().clock.now_ms()
@@ -57,7 +62,7 @@ def list_(
     more = any(one.parked.rest for one in found)
     behind = f"{sum(one.parked.behind for one in found):,}{'+' if more else ''}"
     say(
-        f"{len(found) - dead:,} keys are tried again, {dead:,} are dead, {behind} events waiting behind them, "
+        f"{len(found) - dead:,} keys are being retried, {dead:,} are dead, {behind} events waiting behind them, "
         f"in {connection.region}"
     )
 
@@ -79,11 +84,11 @@ def _row(one: "ParkedKey", now_ms: int) -> tuple[object, ...]:
 
 
 def _due(one: "ParkedKey", now_ms: int) -> str:
-    """When it is tried again, and whether that should have been."""
+    """Say when the key is retried, and how long that is overdue."""
     if one.parked.state is ParkedState.DEAD:
         return ""
     if one.parked.attempting:
-        return "is being tried"
+        return "being attempted now"
     late_seconds = (now_ms - one.parked.due_ms) // 1000
     return _time(one.parked.due_ms) + (f", {late_seconds:,} s ago" if late_seconds > 0 else "")
 

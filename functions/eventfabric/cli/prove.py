@@ -1,4 +1,4 @@
-"""`eventfabric prove`: that what subscriptions handled is the log, and what they did not handle of it, and why."""
+"""`eventfabric prove`: prove that subscriptions handled exactly the log, and list what they did not handle, and why."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from eventfabric.services.proof.prove import Prover, Watch
 
 _READERS = 8
-_COLUMNS = ("subscription", "lane", "from", "up to", "of", "events", "except", "proven")
+_COLUMNS = ("subscription", "lane", "from", "up to", "tail", "events", "exceptions", "proven")
 
 
 @grouped
 def prove(
     *,
     subscription: Annotated[
-        str | None, typer.Argument(metavar="[SUBSCRIPTION]", help="Default: all.")
+        str | None, typer.Argument(metavar="[SUBSCRIPTION]", help="Name of the subscription. Default: all.")
     ] = None,
     stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
     lane: Annotated[
-        str | None, typer.Option("--lane", help="Only this lane, as `eventfabric lanes` tells it.")
+        str | None, typer.Option("--lane", help="Only this lane, such as us-east-1/0.17.")
     ] = None,
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Prove, lane by lane, that a subscription handled exactly the log up to its cursor, but for what is listed.
+    """Prove, lane by lane, that a subscription handled exactly the log up to its cursor, except the events listed.
 
-    Reads the whole log up to the cursors and computes every link anew: a record that was changed, removed or inserted
-    before a cursor is found. Of a log whose head has expired it proves what is kept. Ends with 0 where all is proven, 1
-    where something is not, 2 where the question is wrong, 4 where all is proven but a lane is stuck: what comes next
-    cannot be delivered, 5 where all is proven that is there, but events are lost that an operator had
-    skipped. 3 where a service gave no answer or denied one, 141 where whoever read the output has gone:
-    then nothing is said of the log.
+    Reads the whole log up to the cursors and computes every link of the chain again, so it finds any record that was
+    changed, removed or inserted before a cursor. If the oldest records have expired, it proves what is kept.
+
+    Exit codes: 0 everything is proven; 1 something is not proven; 2 wrong arguments; 3 a service gave no answer or
+    denied one, so nothing is known; 4 everything is proven, but a lane is stuck: its next event cannot be delivered;
+    5 everything that is there is proven, but an operator skipped lost events; 141 the reader of the output has gone.
 
     Example: eventfabric prove billing --region us-east-1
 
@@ -95,13 +95,13 @@ def _proofs(prover: "Prover") -> "list[LaneProof]":
                 proofs += found
                 advance()
         finally:
-            stopped.set()  # after an interruption, or a failure of one, the others stop at their next record
+            stopped.set()  # after an interruption or a failure, the other lanes stop at their next record
     return proofs
 
 
 @contextmanager
 def _progress(prover: "Prover") -> "Iterator[tuple[Watch, partial[None]]]":
-    """What is told of events that are verified, from any thread; and of a lane that is done."""
+    """Show progress on a terminal. Yields two callbacks: for verified events, from any thread, and finished lanes."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     done = TextColumn("lanes, {task.fields[events]:,} events")
@@ -121,7 +121,7 @@ def _progress(prover: "Prover") -> "Iterator[tuple[Watch, partial[None]]]":
 
 def _show(region: str, proofs: "list[LaneProof]") -> None:
     if not proofs:
-        say(f"nothing was handled yet, of what {region} delivers")
+        say(f"nothing to prove: none of the events that {region} delivers was handled yet")
         return
     show_table(region, _COLUMNS, [_row(proof) for proof in proofs])
     exceptions = [_sentence(proof, one) for proof in proofs for one in proof.exceptions]
@@ -130,18 +130,16 @@ def _show(region: str, proofs: "list[LaneProof]") -> None:
     proven = [proof for proof in proofs if proof.is_proven]
     events = sum(proof.events for proof in proven)
     say(
-        f"{len(proven):,} of {len(proofs):,} proven: handled exactly the log, {events:,} events, "
-        f"except {len(exceptions):,}"
+        f"{len(proven):,} of {len(proofs):,} lanes proven: exactly the log was handled, {events:,} events, "
+        f"exceptions: {len(exceptions):,}"
     )
     skipped = sum(proof.skipped for proof in proofs)
     if skipped:
-        say(f"{skipped:,} events are lost and were skipped: nothing says whether they were handled")
+        say(f"{skipped:,} events are lost and were skipped: nobody can say if they were handled")
     stuck = [proof for proof in proofs if proof.stuck]
     if stuck:
         behind = sum(proof.waiting for proof in stuck)
-        say(
-            f"{len(stuck):,} of {len(proofs):,} stuck: {behind:,} events cannot be delivered from where they stand"
-        )
+        say(f"{len(stuck):,} of {len(proofs):,} lanes stuck: {behind:,} events wait and cannot be delivered")
 
 
 def _row(proof: "LaneProof") -> tuple[object, ...]:
@@ -161,9 +159,9 @@ def _verdict(proof: "LaneProof") -> str:
         return f"no, {proof.wrong.kind.value} at {proof.wrong.sequence}: {proof.wrong.detail}"
     said = "yes"
     if proof.start:
-        said += ", it began there" if proof.start == proof.cursor.began else ", what is before has expired"
+        said += ", it began there" if proof.start == proof.cursor.began else ", what was before has expired"
     if proof.cursor.is_replay:
-        said += f"; is handed out again up to {proof.cursor.replay_until}"
+        said += f"; a replay delivers again up to {proof.cursor.replay_until}"
     if proof.waiting:
         said += f"; {proof.waiting:,} events wait, the first since {_time(proof.waits_since_ms)}"
     if proof.stuck is not None:
@@ -176,7 +174,7 @@ def _time(ms: int) -> str:
 
 
 def _sentence(proof: "LaneProof", one: "Exempt") -> str:
-    """One line an exception, to be searched for, however wide the terminal is."""
+    """Describe an exception on one line, however narrow the terminal, so that it can be searched for."""
     from eventfabric.model.proof import ExceptionKind
 
     when = f", {_time(one.at_ms)}" if one.at_ms else ""

@@ -1,4 +1,4 @@
-"""`eventfabric publish`: one event from arguments, or a file of CloudEvents."""
+"""`eventfabric publish`: publish one event from arguments, or a file of CloudEvents."""
 
 import os
 import sys
@@ -35,28 +35,34 @@ _STANDARD_INPUT = Path("-")
 def publish(
     stream: Annotated[str, typer.Argument(help="Name of the stream.")],
     *,
-    key: Annotated[str | None, typer.Option(help="The key whose order the event belongs to.")] = None,
-    type: Annotated[str | None, typer.Option(help="What happened.")] = None,
-    data: Annotated[str | None, typer.Option(help="The payload, as JSON.")] = None,
-    data_file: Annotated[Path | None, typer.Option(help="A file with the payload, as JSON.")] = None,
-    id: Annotated[str | None, typer.Option(help="The event's id; else a new UUIDv7.")] = None,
-    header: Annotated[list[str] | None, typer.Option(help="name=value; may be given again.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Key of the event: events of one key are delivered in order.")
+    ] = None,
+    type: Annotated[str | None, typer.Option(help="Type of the event, such as OrderPlaced.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data of the event, as JSON.")] = None,
+    data_file: Annotated[Path | None, typer.Option(help="File with the data, as JSON.")] = None,
+    id: Annotated[str | None, typer.Option(help="Id of the event. Default: a new UUIDv7.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(help="Header of the event, as name=value. May be repeated.")
+    ] = None,
     events: Annotated[
-        Path | None, typer.Option(help="A file of CloudEvents, JSON on each line; - is standard input.")
+        Path | None, typer.Option(help="File of CloudEvents, one JSON object a line; - is standard input.")
     ] = None,
     key_from: Annotated[
         str | None,
         typer.Option(
             metavar="subject|id|source|/POINTER",
-            help="Where the key of each line stands: an attribute, or a JSON pointer into its data. Default: "
+            help="With --events: attribute that holds the key, or JSON pointer to it in the data. Default: "
             "partitionkey, else subject.",
         ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Publish nothing if a line is malformed.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="With --events: publish nothing if any line is malformed.")
+    ] = False,
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Publish an event, or a file of CloudEvents.
+    """Publish an event, or a file of CloudEvents. Malformed lines of a file are reported; the others are published.
 
     Example: eventfabric publish orders --key customer-17 --type PaymentReceived --data '{"order": "A-1"}'
 
@@ -66,14 +72,16 @@ def publish(
     """
     if events is not None:
         if any(value is not None for value in (key, type, data, data_file, id, header)):
-            raise typer.BadParameter("--events takes all from the file; drop the event's other options")
+            raise typer.BadParameter(
+                "--events takes everything from the file: remove the options of a single event"
+            )
         from eventfabric.wire.cloudevent import KeyRule
 
         key_rule = None if key_from is None else KeyRule.parse(key_from)
         _publish_file(connection.fabric(), stream, events, key_rule=key_rule, strict=strict, as_json=json)
         return
     if strict or key_from is not None:
-        raise typer.BadParameter("--strict and --key-from go with --events")
+        raise typer.BadParameter("--strict and --key-from need --events")
     if key is None or type is None:
         raise typer.BadParameter("give --key and --type, or --events")
     payload, headers = _payload(data, data_file), _headers(header)
@@ -85,7 +93,7 @@ def publish(
 
 
 class _Outcome:
-    """What became of a file's events; the bad lines are named as they are met."""
+    """Result of publishing a file. Malformed lines are reported as they are met."""
 
     def __init__(self) -> None:
         self.published = 0
@@ -127,7 +135,7 @@ def _publish_file(
         _opened(path) as file,
         Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress,
     ):
-        # A pipe knows neither its size nor its place.
+        # A pipe has neither a size nor a position.
         sized = file.seekable() and path != _STANDARD_INPUT
         task = progress.add_task("events", total=path.stat().st_size if sized else None)
         lines: Iterable[tuple[int, Event | MalformedCloudEventError]] = read_cloudevents(
@@ -156,7 +164,7 @@ def _publish_file(
 def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
     if path != _STANDARD_INPUT:
         return path.open("rb")
-    if sys.stdin is None:  # as Python leaves it where the descriptor is closed
+    if sys.stdin is None:  # Python's way to say that the descriptor is closed
         raise typer.BadParameter("--events -: standard input is closed")
     return nullcontext(sys.stdin.buffer)
 
@@ -164,19 +172,19 @@ def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
 def _all_or_none(
     lines: "Iterable[tuple[int, Event | MalformedCloudEventError]]", outcome: _Outcome, *, as_json: bool
 ) -> "list[tuple[int, Event | MalformedCloudEventError]]":
-    """All lines, if all are good."""
+    """Read all lines, and return them only if all are good."""
     checked = list(lines)
     for _, found in checked:
         if isinstance(found, MalformedCloudEventError):
             outcome.reject("", found)
     if outcome.malformed:
-        complain(f"nothing is published: {outcome.malformed} of {len(checked)} lines are malformed")
+        complain(f"nothing was published: {outcome.malformed} of {len(checked)} lines are malformed")
         outcome.report(as_json=as_json)
     return checked
 
 
 def _payload(data: str | None, data_file: Path | None) -> Any:
-    """The JSON text that was given, to be published to the letter; InvalidEventError, typer.BadParameter."""
+    """Read the JSON text of the data, which is published unchanged. InvalidEventError, typer.BadParameter."""
     import msgspec
 
     from eventfabric.model.payload import checked_json

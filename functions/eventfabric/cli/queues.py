@@ -1,4 +1,4 @@
-"""`eventfabric queues`: doorbells that no function could answer."""
+"""`eventfabric queues`: redrive doorbells that no function could answer."""
 
 from typing import Annotated
 
@@ -8,19 +8,26 @@ from eventfabric.cli.connection import Connection, Json
 from eventfabric.cli.options import grouped
 from eventfabric.cli.output import complain, say, show_json
 
-app = typer.Typer(no_args_is_help=True, help="Look at dead-letter queues; redrive them.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Dead-letter queues, which hold doorbells (and no events) that no function could answer.",
+)
 
 
 @app.command()
 @grouped
 def redrive(
     *,
-    subscription: Annotated[str | None, typer.Argument(help="Only of this subscription.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what is there; change nothing.")] = False,
+    subscription: Annotated[
+        str | None, typer.Argument(help="Only the queues of this subscription. Default: all.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the doorbells; change nothing.")] = False,
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Ring again for the doorbells in dead-letter queues, and empty these. Doorbells carry no events: nothing was lost.
+    """Ring again for every doorbell in dead-letter queues, and empty the queues.
+
+    Doorbells carry no events, so no event was lost. Fix first what kept the function from answering them.
 
     Example: eventfabric queues redrive billing --dry-run
     """
@@ -38,8 +45,9 @@ def redrive(
     else:
         for name, left in waiting.items():
             rung = "" if dry_run else f"{redriven[name]:,} doorbells rung again, "
-            say(f"{name}: {rung}{left:,} {'doorbells wait' if dry_run else 'left, about'}")
+            say(f"{name}: {rung}{left:,} {'doorbells wait' if dry_run else 'left (approximately)'}")
     if not dry_run and any(waiting.values()):
         complain(
-            "what is left is no doorbell, or just came: run it again in half a minute, and look at what stays"
+            "messages are left that just arrived, or are not doorbells: run this again in 30 seconds, and look at what "
+            "stays in the queue"
         )

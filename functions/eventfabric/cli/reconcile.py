@@ -1,4 +1,4 @@
-"""`eventfabric reconcile`: one pass over the streams of a Region."""
+"""`eventfabric reconcile`: make one pass of reconciliation over the streams of a Region."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,9 @@ _COLUMNS = ("finding", "stream", "lane", "subscription", "sequence", "what", "re
 def reconcile(
     *,
     stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Repair what is safe to repair.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair what is safe to repair. Default: only report.")
+    ] = False,
     full: Annotated[
         bool,
         typer.Option("--full", help="Verify the whole log again, not only what is new since the last pass."),
@@ -26,9 +28,9 @@ def reconcile(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Look for holes, divergence, lost doorbells, stuck keys and cursors that are not where they should be.
+    """Check logs and cursors of a Region, and report missing or wrong records, lost doorbells and stuck keys.
 
-    Ends with 1 where something is left that somebody is to look at.
+    docs/regions.md explains each finding. The exit code is 1 if a finding is left that needs a person.
 
     Example: eventfabric reconcile --stream orders --repair
     """
@@ -47,7 +49,7 @@ def reconcile(
         if found:
             show_table(connection.region, _COLUMNS, [_row(finding) for finding in found])
         repaired = sum(finding.is_repaired for finding in found)
-        say(f"{len(found):,} findings, {repaired:,} repaired, {alarms:,} for somebody to look at")
+        say(f"{len(found):,} findings, {repaired:,} repaired, {alarms:,} need a person")
     if alarms:
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""`eventfabric subscriptions replay`: hand events of the past out again, or to another subscription."""
+"""`eventfabric subscriptions replay`: deliver events of the past again, or to another subscription."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,17 +24,20 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="SEQUENCE|TIME",
-        help="From this sequence of each lane on, or from what was published at this time (2026-11-01T00:00:00Z).",
+        help="Where to begin: a sequence, in each lane, or a time of publishing such as 2026-11-01T00:00:00Z.",
     ),
 ]
-Key = Annotated[str | None, typer.Option(help="Only the events of this key.")]
+Key = Annotated[str | None, typer.Option(help="Only events of this key.")]
 Into = Annotated[
-    str | None, typer.Option(help="Hand them to this subscription of the same stream instead, from there on.")
+    str | None,
+    typer.Option(
+        help="Deliver to this other subscription of the same stream instead; it then goes on with newer events."
+    ),
 ]
-LaneName = Annotated[
-    str | None, typer.Option("--lane", help="Only this lane, as `eventfabric lanes` tells it.")
+LaneName = Annotated[str | None, typer.Option("--lane", help="Only this lane, such as us-east-1/0.17.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be delivered again; change nothing.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be handed out; change nothing.")]
 
 
 @grouped
@@ -49,7 +52,7 @@ def replay(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Move the cursors of one subscription in one Region back, so that it handles events again; nobody else does.
+    """Have a subscription handle events again, by moving its cursors in one Region back. Others are not affected.
 
     Example: eventfabric subscriptions replay billing --from 2026-11-01T00:00:00Z --dry-run
 
@@ -77,21 +80,22 @@ def replay(
         })  # fmt: skip
     else:
         show_table(one.target.name, _COLUMNS, [_row(plan) for plan in shown])
-        verb = "would be handed out" if dry_run else "are handed out"
+        verb = "would be delivered" if dry_run else "will be delivered"
         say(f"{events:,} events of {len(shown):,} lanes {verb} again")
         if unrung:
             say(
-                f"{unrung:,} lanes could not be rung: they go on with their next event, or `eventfabric lanes --ring`"
+                f"{unrung:,} lanes could not be rung: they start with their next event, "
+                "or now with `eventfabric lanes --ring`"
             )
         circuit = operations.circuit(one.target.name)
         if circuit.state.value != "closed":
-            say(f"{one.target.name} is {circuit.state.value}: they wait until it goes on")
+            say(f"{one.target.name} is {circuit.state.value}: the events wait until its deliveries go on")
     if failed:
         raise typer.Exit(1)
 
 
 def parsed_start(text: str | None) -> "Start | None":
-    """The place that --from names; SettingError."""
+    """Parse the value of --from. Raises SettingError."""
     from eventfabric.model.start import parse_start
 
     if text is None:
@@ -103,7 +107,7 @@ def parsed_start(text: str | None) -> "Start | None":
 
 
 def parsed_lane(text: str | None) -> "Lane | None":
-    """The lane that --lane names; SettingError."""
+    """Parse the value of --lane. Raises SettingError."""
     from eventfabric.model.identity import Lane
 
     try:
@@ -113,7 +117,7 @@ def parsed_lane(text: str | None) -> "Lane | None":
 
 
 def _carried_out(one: "Replay", plans: "list[LanePlan]") -> "tuple[list[LaneReplayed], list[str]]":
-    """Lane after lane, with progress; what could not be done is said, and the rest goes on."""
+    """Carry out the plans lane by lane, with progress. Lanes that fail are reported, and the others are done."""
     from rich.progress import track
 
     done: list[LaneReplayed] = []
@@ -133,7 +137,7 @@ def _row(plan: "LanePlan") -> tuple[object, ...]:
 
 
 def _as_json(plan: "LanePlan") -> dict[str, Any]:
-    """`parked_keys`: those that are set aside for it, or whose waiting events come with it."""
+    """Describe a plan. `parked_keys` counts keys that it parks, and parked keys whose events it delivers again."""
     of_key = [change.after.first.sequence for change in plan.changes if change.after and not change.before]
     return {
         "lane": str(plan.lane),

@@ -1,4 +1,4 @@
-"""`eventfabric show`: an event or a record of the log, decoded and verified."""
+"""`eventfabric show`: show an event or a record of the log, decoded and verified."""
 
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -23,20 +23,25 @@ _SEQUENCE_END = 2**63
 @grouped
 def show(
     event: Annotated[
-        str, typer.Argument(metavar="LANE@SEQUENCE|ID", help="us-east-1/0.17@42, or an event's id.")
+        str,
+        typer.Argument(
+            metavar="LANE@SEQUENCE|ID", help="Place of the event, such as us-east-1/0.17@42, or its id."
+        ),
     ],
     *,
     stream: Annotated[
-        str | None, typer.Option(help="The stream; needed where the fabric has several.")
+        str | None, typer.Option(help="Name of the stream; required if the fabric has several.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="The source that gave the id; else any source's.", show_default=False)
+        str | None, typer.Option(help="Source of the id. Default: any source.", show_default=False)
     ] = None,
-    record: Annotated[bool, typer.Option("--record", help="The whole record that holds the event.")] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Show the whole record that contains the event.")
+    ] = False,
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Show an event as a CloudEvent, or its record, decoded. An id is looked for in the whole log.
+    """Show an event as a CloudEvent, or the record that contains it. To find an id, the whole log is read.
 
     Example: eventfabric show us-east-1/0.17@42 --stream orders
 
@@ -58,7 +63,7 @@ class _Found(NamedTuple):
     event: "Event"
     record: "Record"
     chain_holds: bool | None
-    """None where the record before it has expired."""
+    """None if the record before it has expired."""
 
 
 def _find(log: "Log", stream: "StreamTopology", wanted: str, source: str | None) -> _Found | None:
@@ -77,7 +82,7 @@ def _find(log: "Log", stream: "StreamTopology", wanted: str, source: str | None)
 
 
 def _place(stream: "StreamTopology", wanted: str) -> "tuple[Lane, int]":
-    """The lane and sequence that `wanted` names; WrongRegionError, typer.BadParameter."""
+    """Parse the place that `wanted` names. Raises WrongRegionError, typer.BadParameter."""
     from eventfabric.errors import WrongRegionError
     from eventfabric.model.identity import Lane
     from eventfabric.services.lanes.tails import lanes_of
@@ -102,7 +107,7 @@ def _place(stream: "StreamTopology", wanted: str) -> "tuple[Lane, int]":
 def _at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:
     from eventfabric.limits import RECORD_EVENTS_MAX
 
-    # Far enough back to hold the record's first event, and the record before it, for its chain.
+    # Far enough back to contain the record's first event, and the record before it, whose chain is needed.
     for found in _events(log, lane, max(0, sequence - 2 * RECORD_EVENTS_MAX)):
         if found.event.sequence == sequence:
             return found
@@ -112,7 +117,7 @@ def _at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:
 
 
 def _events(log: "Log", lane: "Lane", start: int) -> "Iterator[_Found]":
-    """The events of the records that begin at `start` or later."""
+    """Yield the events of all records that begin at `start` or later."""
     from eventfabric.limits import PAGE_RECORDS_MAX
     from eventfabric.model.identity import Sequence
     from eventfabric.model.record import EMPTY_TAIL

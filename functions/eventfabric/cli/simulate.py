@@ -1,4 +1,4 @@
-"""`eventfabric simulate`: which effects of your own handlers are not idempotent?"""
+"""`eventfabric simulate`: find effects of your own handlers that are not idempotent."""
 
 import os
 import time
@@ -22,33 +22,52 @@ _CORES = os.cpu_count() or 1
 
 Events = Annotated[
     Path | None,
-    typer.Option(help="Published: CloudEvents, a line each; else sample/events.jsonl beside the definition."),
+    typer.Option(
+        help="File of CloudEvents to publish, one JSON object a line. Default: sample/events.jsonl beside the "
+        "definition."
+    ),
 ]
 Setup = Annotated[
     str | None,
     typer.Option(
         metavar="MODULE:FUNCTION",
-        help="Called before each run, with `regions` and `client(service, region)`, to make your own tables.",
+        help="Function to call before each run, with an object that has `regions` and `client(service, region)`, to "
+        "create your own tables.",
     ),
 ]
-Only = Annotated[list[str] | None, typer.Option(help="Only this one; may be given again. Default: all.")]
-Seeds = Annotated[str | None, typer.Option(metavar="A..B", help=f"Both included; default: {_SEEDS}.")]
-Minutes = Annotated[
-    float | None, typer.Option(min=0.01, help="Begin no seed after so long; then `--seeds A..` has no end.")
+Only = Annotated[
+    list[str] | None, typer.Option(help="Only this subscription. May be repeated. Default: all.")
 ]
-Jobs = Annotated[int, typer.Option(min=1, help="Processes; default: one a core.")]
+Seeds = Annotated[
+    str | None, typer.Option(metavar="A..B", help=f"Range of seeds to try, both included. Default: {_SEEDS}.")
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01, help="Start no new seed after so many minutes. With it, `--seeds A..` needs no end."
+    ),
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Number of processes. Default: one for each core.")]
 Failover = Annotated[
-    bool, typer.Option("--failover", help="Hand lanes over between Regions, too: that may repeat any effect.")
+    bool,
+    typer.Option(
+        "--failover", help="Also hand lanes over between Regions. That may repeat effects of any guarantee."
+    ),
 ]
 Replay = Annotated[
-    bool, typer.Option("--replay", help="Replay, too: that repeats what does not look at delivery.is_replay.")
+    bool,
+    typer.Option(
+        "--replay", help="Also replay. That repeats effects unless handlers check delivery.is_replay."
+    ),
 ]
 SeedSeconds = Annotated[
-    float, typer.Option(min=1.0, help="Give up a seed after so long; the run without faults, too.")
+    float, typer.Option(min=1.0, help="Give up a seed, or the run without faults, after so many seconds.")
 ]
-KeptPlan = Annotated[Path | None, typer.Option(help="Run one plan again that was kept.")]
-Out = Annotated[Path, typer.Option(help="Where failures are kept, each with its picture.")]
-Shrink = Annotated[bool, typer.Option(help="Look for a shorter schedule that shows it.")]
+KeptPlan = Annotated[
+    Path | None, typer.Option(help="Run the plan in this file again, which an earlier run kept.")
+]
+Out = Annotated[Path, typer.Option(help="Folder in which failures are kept, each with its picture.")]
+Shrink = Annotated[bool, typer.Option(help="Look for a shorter schedule that shows the failure.")]
 
 
 def simulate(
@@ -68,12 +87,13 @@ def simulate(
     definition: Definition = None,
     json: Json = False,
 ) -> None:
-    """Run your own handlers under crashes, lost replies and repeated doorbells: which effects are not idempotent?
+    """Run your handlers under crashes, lost replies and repeated doorbells, to find effects that are not idempotent.
 
-    The whole fabric runs in memory, what handlers call of AWS on moto. What they call by other means is called: put
-    fakes there, which say what happens with eventfabric.simulation.effect. Each run is held against runs of the same
-    events without faults: what handlers called, and what stands in their tables and buckets. Ends with 0 where no
-    effect differs, 1 where one does, 2 where nothing could be tried as it was asked.
+    The whole fabric runs in memory, and calls to AWS go to moto. Calls by any other means are really made: replace
+    them by fakes, which report each effect to eventfabric.simulation.effect. Each run is compared with runs of the
+    same events without faults: what the handlers called, and what is in their tables and buckets.
+
+    Exit codes: 0 no effect differs; 1 one does; 2 nothing was tried: wrong arguments, or handlers fail without faults.
 
     Example: eventfabric simulate --definition infra/fabric.toml --setup subscribers.tables:make
 
@@ -86,7 +106,7 @@ def simulate(
     from eventfabric.testing.idempotency.project import Project
 
     path = definition or definition_path()
-    read_definition(path)  # what is wrong with it comes before what depends on it
+    read_definition(path)  # report its problems before those of what depends on it
     project = Project(
         str(path),
         str(_sample(events, path)),
@@ -142,7 +162,7 @@ def _as_given(
     replay: bool,
     out: Path,
 ) -> tuple[str, ...]:
-    """The command with what a plan needs to be run again as it was."""
+    """Put together the command that runs a plan again with the same options."""
     subscriptions = [("--subscription", name) for name in subscription or ()]
     valued = [("--definition", definition), ("--events", events), ("--setup", setup), *subscriptions]
     valued.append(("--out", out if out != OUT else None))
@@ -211,9 +231,11 @@ def _show(report: "HandlersReport") -> None:
         (name, same, differs, unknown, _verdict(name, same, differs, unknown))
         for name, same, differs, unknown in report.effects
     ]
-    show_table("Effects, in seeds", ("effect", "as without faults", "not so", "cannot tell", ""), rows)
+    show_table(
+        "Effects, number of seeds", ("effect", "same as without faults", "different", "cannot tell", ""), rows
+    )
     say(
-        "attempts that repeated one: "
+        "attempts that repeated an earlier one: "
         + ", ".join(f"{name} {times:,}" for name, times in report.repeated.items())
     )
     judged = {
@@ -221,7 +243,7 @@ def _show(report: "HandlersReport") -> None:
     }
     for name in report.names:
         if name not in judged:
-            say(f"{name}: no effect was judged, so nothing is known of it")
+            say(f"{name}: no effect was judged, so nothing is known about it")
     for line in report.lines():
         say(line)
     say(
@@ -238,5 +260,5 @@ def _verdict(name: str, same: int, differs: int, unknown: int) -> str:
         return "NEVER ENDS"
     if differs:
         return "NOT IDEMPOTENT"
-    seen = "idempotent, where it could be judged" if unknown else "idempotent, as far as was seen"
+    seen = "idempotent, where it could be judged" if unknown else "idempotent, as far as could be seen"
     return seen if same else "not judged"

@@ -1,4 +1,4 @@
-"""`eventfabric steps`: effects outside that nobody knows the outcome of."""
+"""`eventfabric steps`: show and settle steps, the effects that handlers have outside DynamoDB."""
 
 import os
 from typing import TYPE_CHECKING, Annotated
@@ -15,16 +15,19 @@ from eventfabric.model.payload import checked_json
 if TYPE_CHECKING:
     from eventfabric.model.step import StepKey, StepState
 
-app = typer.Typer(no_args_is_help=True, help="Look at the steps of handlers; settle those that are in doubt.")
-Subscription = Annotated[str, typer.Argument(help="Whose step it is.")]
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Steps: effects outside DynamoDB that a handler makes once. Show them; settle those in doubt.",
+)
+Subscription = Annotated[str, typer.Argument(help="Name of the subscription whose handler makes the step.")]
 EventName = Annotated[
-    str, typer.Argument(metavar="EVENT", help="The event's id, or its place, LANE@SEQUENCE.")
+    str, typer.Argument(metavar="EVENT", help="Id of the event, or its place, LANE@SEQUENCE.")
 ]
 Source = Annotated[
     str | None,
-    typer.Option(help="The source that gave the id.", show_default="the fabric's own for the stream"),
+    typer.Option(help="Source of the event's id.", show_default="the fabric's own for the stream"),
 ]
-Step = Annotated[str, typer.Argument(help="The name that the handler gave to delivery.once().")]
+Step = Annotated[str, typer.Argument(help="Name of the step, as the handler gives it to delivery.once().")]
 
 
 @app.command("show")
@@ -38,10 +41,12 @@ def show(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Say whether a step happened: done, in doubt, never begun, or released, so that it may begin again.
+    """Show the state of a step: done, in doubt, never begun, or released (it may begin again).
 
     Example: eventfabric steps show billing 01970c2e-6f0a-7b53-a3a5-3bb0e6c1f3aa charge
+
     Example: eventfabric steps show billing us-east-1/0.17@42 charge
+
     Example: eventfabric steps show billing A-1 charge --source /checkout
     """
     operations = connection.operations()
@@ -64,17 +69,23 @@ def settle(
     event: EventName,
     step: Step,
     happened: Annotated[
-        bool, typer.Option("--done/--not-done", help="Whether the other side has it.", show_default=False)
+        bool,
+        typer.Option(
+            "--done/--not-done", help="What the other system says: it happened, or not.", show_default=False
+        ),
     ],
     *,
     result: Annotated[
-        str | None, typer.Option(help="What step.result is to be, as JSON (with --done).")
+        str | None, typer.Option(help="With --done: the value of step.result, as JSON.")
     ] = None,
     source: Source = None,
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Say whether a step that is in doubt happened. Then redrive its dead letter.
+    """Record whether a step in doubt has happened. Then redrive its dead letter.
+
+    A step is in doubt after the process died in the middle of it. Ask the other system first: the dead letter's
+    message contains the idempotency key that it was given.
 
     Example: eventfabric steps settle billing 01970c2e-6f0a-7b53-a3a5-3bb0e6c1f3aa charge --done --result '"ch_1"'
     """
@@ -93,8 +104,8 @@ def settle(
     if json:
         show_json({**_named(key), "happened": happened})
     else:
-        became = "done" if happened else "not done, it may begin again"
-        say(f"{step} of {key.event_id}: {became}; redrive the event now")
+        became = "done" if happened else "not done, so it may begin again"
+        say(f"{step} of {key.event_id}: {became}; now redrive the event")
 
 
 def _word(state: "StepState | None") -> str:

@@ -1,4 +1,4 @@
-"""`eventfabric subscriptions`: whether deliveries run; pause and resume them by hand; replay."""
+"""`eventfabric subscriptions`: show whether deliveries run and where; pause, resume and replay."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eventfabric.model.owner import Owner, Standing
     from eventfabric.topology import SubscriptionTopology
 
-app = typer.Typer(no_args_is_help=True, help="Look at subscriptions; pause, resume and replay them.")
+app = typer.Typer(no_args_is_help=True, help="Show subscriptions; pause, resume and replay them.")
 app.command()(replay)
 
 Subscription = Annotated[str, typer.Argument(help="Name of the subscription.")]
@@ -30,7 +30,7 @@ def list_(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Show which subscriptions deliver in a Region: whether and why not, and whose lanes, since when.
+    """Show the subscriptions of a Region: whether they deliver, why not, since when, and events of which origins.
 
     Example: eventfabric subscriptions list
     """
@@ -75,7 +75,7 @@ def _row(subscription: "SubscriptionTopology", standing: "Standing", region: str
 
 
 def _handovers(subscription: "SubscriptionTopology", standing: "Standing") -> Iterator[str]:
-    """One line for each origin whose lanes were handed over, to be searched for however wide the terminal is."""
+    """Yield one line for each origin whose lanes were or must be handed over, however narrow the terminal is."""
     for origin, owner in _owners(subscription, standing).items():
         if owner is not None and owner.epoch:
             home = "again " if owner.region == subscription.owner(origin) else ""
@@ -86,8 +86,8 @@ def _handovers(subscription: "SubscriptionTopology", standing: "Standing") -> It
             )
         elif owner is not None and (wanted := subscription.owner(origin)) not in (None, owner.region):
             yield (
-                f"{subscription.name}: events of {origin} are delivered by {owner.region}, which began with them, and "
-                f"by the definition they are {wanted}'s: `eventfabric failback {wanted}` hands them over"
+                f"{subscription.name}: events of {origin} are delivered by {owner.region}, which began with them; the "
+                f"definition assigns them to {wanted}: `eventfabric failback {wanted}` hands them over"
             )
 
 
@@ -96,11 +96,11 @@ def _handovers(subscription: "SubscriptionTopology", standing: "Standing") -> It
 def pause(
     subscription: Subscription,
     *,
-    reason: Annotated[str, typer.Option(help="Why; shown by `subscriptions list`.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason, shown by `subscriptions list`.")] = "",
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Stop the deliveries of a subscription in a Region until `resume`. Its events wait in the log.
+    """Stop the deliveries of a subscription in a Region until you resume them. Its events wait in the log.
 
     Example: eventfabric subscriptions pause billing --reason "card provider migrates"
     """
@@ -116,7 +116,7 @@ def resume(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Let the deliveries of a subscription go on, paused or with an open circuit; every lane is rung.
+    """Resume the deliveries of a subscription that is paused, or whose circuit is open. Every lane is rung.
 
     Example: eventfabric subscriptions resume billing
     """
@@ -126,7 +126,7 @@ def resume(
 
 def _told(subscription: str, switched: bool, done: str, as_json: bool) -> None:
     if not switched:
-        complain(f"{subscription} is not {done}: somebody else switched it at the same time; try again")
+        complain(f"{subscription} is not {done}: somebody else changed it at the same time; try again")
         raise typer.Exit(1)
     if as_json:
         show_json({"subscription": subscription, "state": done})

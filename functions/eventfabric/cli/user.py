@@ -1,11 +1,11 @@
-"""Who runs a command, for what goes on record."""
+"""The name of whoever runs a command, for records of what operators did."""
 
 import os
 from getpass import getuser
 
 
 def user_name() -> str:
-    """By name where the user has one; in a container there may be none."""
+    """The user's name, or the number if the user has no name, as in some containers."""
     try:
         return getuser()
     except (KeyError, OSError):

@@ -1,1 +1,1 @@
-"""The definition: what a fabric is declared to be, how that is read from a file, checked and explained."""
+"""The definition of a fabric: its schema, and reading it from a file, checking it and documenting it."""

@@ -1,7 +1,7 @@
-"""Owns the rules between keys of a definition (a subscription's stream exists); must not judge one key alone.
+"""Rules that relate several keys of a definition, such as that a subscription's stream exists.
 
-The rules read the file's raw tables, not a validated definition, so that they report beside the problems of
-single keys. A value that is wrong by itself is unknown here: one mistake makes one problem.
+The rules read the raw tables of the file instead of a validated definition, so that their problems are reported
+together with those of single keys. A value that is wrong by itself counts as unknown here: one mistake, one problem.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,20 +21,20 @@ from eventfabric.definition.schema import (
 )
 
 Path: TypeAlias = tuple[str | int, ...]
-"""Keys and list places from the top of the file to a value."""
+"""Keys and list positions that lead from the top of the file to a value."""
 
 QUORUM_REGION_SETS = (
     frozenset({"us-east-1", "us-east-2", "us-west-2"}),
     frozenset({"eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1"}),
     frozenset({"ap-northeast-1", "ap-northeast-2", "ap-northeast-3"}),
 )
-"""Strongly consistent global tables stay within one of these (AWS documentation of DynamoDB, 2026)."""
+"""Sets of Regions; a strongly consistent global table must stay in one of them (AWS's DynamoDB documentation, 2026)."""
 
 _TABLES = {"fabric": FabricSection, "streams": Stream, "subscriptions": Subscription}
 
 
 class Broken(NamedTuple):
-    """A rule that a definition breaks: where, what was found, what is allowed."""
+    """A broken rule: where, what was found, what is allowed."""
 
     path: Path
     found: str
@@ -42,13 +42,13 @@ class Broken(NamedTuple):
 
 
 class Facts:
-    """What the file says, with defaults; None stands for no value and for one that is wrong by itself."""
+    """Values of the file, or their defaults. None stands for no value, and for one that is wrong by itself."""
 
     def __init__(self, raw: Mapping[str, object], wrong: frozenset[Path]) -> None:
         self._raw, self._wrong = raw, wrong
 
     def names(self, section: str) -> tuple[str, ...]:
-        """Names of the tables in a section."""
+        """List the names of the tables in a section."""
         tables = self._raw.get(section)
         return tuple(tables) if isinstance(tables, dict) else ()
 
@@ -65,7 +65,7 @@ class Facts:
         return tuple(str(item) for item in value) if isinstance(value, list | tuple) else None
 
     def regions(self, stream: str | None) -> tuple[str, ...] | None:
-        """Regions of a stream, the fabric's if it names none; None if they, or the stream, are unknown."""
+        """Regions of a stream, or of the fabric if the stream names none; None if these or the stream are unknown."""
         if stream is None or stream not in self.names("streams"):
             return None
         own = self.texts("streams", stream, "regions")
@@ -95,7 +95,7 @@ def _default(path: Sequence[str]) -> object:
 
 
 def broken_rules(facts: Facts) -> Iterator[Broken]:
-    """Every rule between keys that the definition breaks."""
+    """Yield every rule between keys that the definition breaks."""
     yield from _fabric(facts)
     for name in facts.names("streams"):
         yield from _stream(facts, name)
@@ -119,7 +119,7 @@ def _fabric(facts: Facts) -> Iterator[Broken]:
 
 
 def _alarm_actions(facts: Facts, regions: Sequence[str] | None) -> Iterator[Broken]:
-    """CloudWatch tells only topics of the alarm's own Region: a Region without one would fall silent unnoticed."""
+    """Check that each Region has a topic: CloudWatch notifies only topics in the alarm's Region, and else nobody."""
     path: Path = ("fabric", "alarm_actions")
     topics = facts.texts("fabric", "alarm_actions")
     yield from _duplicates(path, topics)
@@ -162,7 +162,7 @@ def _stream(facts: Facts, name: str) -> Iterator[Broken]:
 
 
 def impossible_quorums(facts: Facts) -> Iterator[Broken]:
-    """Every quorum stream whose three Regions AWS makes no strongly consistent table of."""
+    """Yield every quorum stream for whose three Regions AWS offers no strongly consistent table."""
     for name in facts.names("streams"):
         regions = facts.regions(name) or ()
         if facts.text("streams", name, "durability") != "quorum" or len(set(regions)) != QUORUM_REGIONS:
@@ -227,7 +227,7 @@ def _delivering_region(facts: Facts, name: str, stream: str | None) -> Iterator[
 
 
 def broken_references(facts: Facts, search_path: Sequence[str]) -> Iterator[Broken]:
-    """Every handler or exception type that the code on `search_path` lacks; nothing is imported."""
+    """Yield every handler or exception type that does not exist on `search_path`. Nothing is imported."""
     for name in facts.names("subscriptions"):
         handler = facts.text("subscriptions", name, "handler")
         lack = handler and missing(handler, wanted="function", search_path=search_path)
@@ -248,7 +248,7 @@ def _duplicates(path: Path, values: Sequence[str] | None) -> Iterator[Broken]:
 
 
 def one_of(found: str, names: Sequence[str]) -> str:
-    """The names that are allowed, and before them the one that was probably meant."""
+    """List the names that are allowed, preceded by the one that was probably meant."""
     close = get_close_matches(found, names, n=1)
     return (f"did you mean {close[0]}? " if close else "") + (_list(names) or "there are none")
 

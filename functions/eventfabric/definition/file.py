@@ -1,6 +1,6 @@
-"""Owns reading a definition from TOML: validation, defaults, and one error that lists all that is wrong.
+"""Reading a definition from TOML: validation, defaults, and a single error that lists everything that is wrong.
 
-It imports pydantic, which functions in Lambda do not have: they get `schema.to_json` of what was read here.
+It imports pydantic, which functions in Lambda do not have: they get what `schema.to_json` makes of the result.
 """
 
 import json
@@ -30,10 +30,10 @@ _SECTIONS: Final = ("fabric", "streams", "subscriptions")
 def read_definition(
     path: str | Path, *, check_handlers: bool = False, search_path: Sequence[str | Path] | None = None
 ) -> Definition:
-    """The resolved definition in a TOML file; DefinitionError lists all that is wrong with it.
+    """Read and resolve the definition in a TOML file. DefinitionError lists everything that is wrong with it.
 
-    With `check_handlers`, handlers and exception types must exist on `search_path` (default: the folder
-    `functions` beside the file's own folder or beside the file, then `sys.path`); they are looked up, never imported.
+    With `check_handlers`, handlers and exception types must exist on `search_path` (default: the folder `functions`
+    beside the file's own folder or beside the file, then `sys.path`). They are looked up, never imported.
     """
     file = Path(path)
     try:
@@ -55,15 +55,15 @@ def read_definition(
 
 
 def handler_folders(path: str | Path) -> list[Path]:
-    """Where a project keeps its handlers, as its definition file lies: first the likely one."""
+    """List the folders in which the project of a definition file may keep its handlers, the likelier one first."""
     folder = Path(path).resolve().parent
     return [folder.parent / "functions", folder / "functions"]
 
 
 def parse_definition(text: str, *, where: str = "<text>") -> Definition:
-    """The resolved definition in a TOML text; DefinitionError lists all that is wrong with it, at `where`.
+    """Parse and resolve a definition. DefinitionError lists everything that is wrong with it, at `where`.
 
-    What an account would refuse of it is not asked: Regions may be any.
+    Regions may be any: what an AWS account would refuse is not checked.
     """
     return _parse(text, where=where, search_path=None, of_account=False)
 
@@ -73,7 +73,7 @@ def _parse(text: str, *, where: str, search_path: Sequence[str] | None, of_accou
     broken: list[checks.Broken] = list(_stray_names(raw))
     definition: Definition | None = None
     try:
-        # As JSON and strictly: lists may then become tuples, but nothing else is converted.
+        # Validated as JSON, in strict mode: then lists become tuples, but nothing else is converted.
         definition = _ADAPTER.validate_json(json.dumps(_with_names(raw), default=_foreign))
     except ValidationError as error:
         broken += _broken_keys(raw, error)
@@ -104,12 +104,12 @@ def _tables(text: str, where: str) -> dict[str, object]:
         number = int(line[1]) if line else text.count("\n") + 1
         problem = Problem(position or "the file", f"a syntax error ({reason})", "TOML 1.0")
         raise DefinitionError([problem], where=f"{where}:{number}") from error
-    except ValueError as error:  # a number of more digits than Python reads
+    except ValueError as error:  # a number has more digits than Python reads
         raise DefinitionError([Problem("the file", str(error), _PLAIN)], where=where) from error
 
 
 def _bounded(raw: dict[str, object]) -> dict[str, object]:
-    """The tables, if they are as flat, and their numbers as small, as any that a definition takes; ValueError."""
+    """Return the tables, unless depth or numbers go beyond what a definition can contain. Raises ValueError."""
     level: list[object] = [raw]
     for _ in range(_LEVELS_MAX):
         inner: list[object] = []
@@ -127,7 +127,7 @@ def _bounded(raw: dict[str, object]) -> dict[str, object]:
 
 
 def _named(raw: Mapping[str, object]) -> Iterator[tuple[str, str, dict[str, object]]]:
-    """Section, name and content of each table that has a name."""
+    """Yield section, name and content of each table that has a name."""
     for section in _SECTIONS[1:]:
         tables = raw.get(section)
         for name, table in tables.items() if isinstance(tables, dict) else ():
@@ -136,7 +136,7 @@ def _named(raw: Mapping[str, object]) -> Iterator[tuple[str, str, dict[str, obje
 
 
 def _with_names(raw: Mapping[str, object]) -> dict[str, object]:
-    """The tables as the dataclasses want them: each knows its own name."""
+    """Add to each table its own name, as the dataclasses need it."""
     filled: dict[str, object] = dict(raw)
     for section, name, table in _named(raw):
         tables = filled[section]
@@ -153,7 +153,7 @@ def _stray_names(raw: Mapping[str, object]) -> Iterator[checks.Broken]:
 
 
 def _foreign(value: object) -> object:
-    """A TOML date or time, which no key takes: a shape that no key takes either."""
+    """Replace a TOML date or time, which no key allows, by a JSON value that no key allows either."""
     return [[str(value)]]
 
 
@@ -171,7 +171,7 @@ def _resolved(definition: Definition) -> Definition:
     return replace(definition, streams=streams, subscriptions=subscriptions)
 
 
-# --- what is wrong with one key, in words ---
+# --- problems of single keys, in words ---
 
 
 def _broken_keys(raw: Mapping[str, object], error: ValidationError) -> Iterator[checks.Broken]:
@@ -180,7 +180,7 @@ def _broken_keys(raw: Mapping[str, object], error: ValidationError) -> Iterator[
     seen: set[checks.Path] = set()
     for detail in details:
         path = detail["loc"]
-        # pydantic counts a list's items after it dropped the wrong ones: only the items are wrong then.
+        # pydantic counts a list's items without the wrong ones. Then the list is not too short: only items are wrong.
         miscounted = detail["type"] == "too_short" and any(
             other[: len(path)] == path != other for other in paths
         )
@@ -219,7 +219,7 @@ def _dotted(path: checks.Path) -> str:
 
 
 def _place(raw: Mapping[str, object], path: checks.Path) -> tuple[int, ...]:
-    """Where in the file a path is: problems are listed as one reads. What a table lacks comes after it."""
+    """Sort key that lists problems in the order of the file. A key that a table lacks comes at the table's end."""
     places: list[int] = []
     table: object = raw
     for key in path:

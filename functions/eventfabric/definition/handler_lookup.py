@@ -1,7 +1,7 @@
-"""Owns finding a function or a class by `package.module:name`; must not import it: that would run it.
+"""Lookup of a function or class by `package.module:name`, without importing it, because that would run it.
 
-It answers what it can see in the source. What only running could tell (a star import, a compiled module) it
-believes.
+The answer is what the source shows. If only running the code could tell (a star import, a compiled module), the
+reference is believed.
 """
 
 import ast
@@ -13,11 +13,11 @@ from typing import Literal
 
 Wanted = Literal["function", "class"]
 Kind = Literal["function", "class", "value", "anything"]
-"""How a module binds a name; `value` covers imports too, `anything` a module whose source cannot tell."""
+"""Kinds of names in a module. `value` includes imports; `anything` stands for a module whose source cannot tell."""
 
 
 def missing(reference: str, *, wanted: Wanted, search_path: Sequence[str]) -> str | None:
-    """Why `reference` is not what is `wanted`, in words; None if it is, or if only running could tell."""
+    """Say in words why `reference` is not what is `wanted`; None if it is, or if only running the code could tell."""
     module, _, name = reference.partition(":")
     spec, absent = find_module(module, search_path)
     if spec is None:
@@ -35,7 +35,7 @@ def missing(reference: str, *, wanted: Wanted, search_path: Sequence[str]) -> st
 
 
 def find_module(module: str, search_path: Sequence[str]) -> tuple[ModuleSpec | None, str]:
-    """The spec of a module, or None and the name that is absent; imports no package on the way."""
+    """Find the spec of a module, without importing its packages. If there is none: None and the name that is absent."""
     path: Sequence[str] | None = list(search_path)
     spec: ModuleSpec | None = None
     parts = module.split(".")
@@ -53,14 +53,14 @@ def find_module(module: str, search_path: Sequence[str]) -> tuple[ModuleSpec | N
 
 
 def _bindings(spec: ModuleSpec) -> dict[str, Kind]:
-    """Names that the module binds at its top level, conditional blocks included."""
+    """List the names that a module binds at its top level, including those in conditional blocks."""
     if spec.origin is None or not spec.origin.endswith(".py"):
         return _standard_bindings(spec)
     return dict(_bound(ast.parse(Path(spec.origin).read_bytes(), spec.origin).body))
 
 
 def _standard_bindings(spec: ModuleSpec) -> dict[str, Kind]:
-    """Of a module without source: what is loaded of the interpreter's own, else anything."""
+    """List the names in a module without source: for a loaded built-in module its own, otherwise anything."""
     if spec.name in sys.builtin_module_names and spec.name in sys.modules:
         return {
             name: "class" if isinstance(value, type) else "function"
@@ -73,7 +73,7 @@ def _bound(statements: Sequence[ast.stmt]) -> Iterator[tuple[str, Kind]]:
     for statement in statements:
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                # A decorator may return anything: it is believed to keep the shape.
+                # A decorator may return anything; it is trusted to return a function again.
                 yield name, "function"
             case ast.ClassDef(name=name):
                 yield name, "class"

@@ -1,6 +1,6 @@
-"""Owns what the definition's annotations say of its file, in words, JSON Schema and a page; must read no file.
+"""Documentation of the definition, generated from the schema's annotations: words, JSON Schema and a page.
 
-`python -m eventfabric.definition.reference SCHEMA PAGE` writes the schema and the page anew.
+It reads no definition. `python -m eventfabric.definition.reference SCHEMA PAGE` writes the schema and the page.
 """
 
 import json
@@ -31,7 +31,7 @@ from eventfabric.definition.schema import (
 )
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-"""Keys and list places from the top of the file to a value."""
+"""Keys and list positions that lead from the top of the file to a value."""
 
 _TABLES: Final[Sequence[tuple[str, type]]] = (
     ("fabric", FabricSection),
@@ -55,7 +55,7 @@ class Key:
 
 
 def keys(kind: object) -> list[Key]:
-    """Keys of the table that an annotation describes; a name that is the table's own is none."""
+    """List the keys of the table that an annotation describes, without `name`, which the table's heading gives."""
     table = _bare(kind)
     if not (isinstance(table, type) and is_dataclass(table)):
         return []
@@ -70,7 +70,7 @@ def keys(kind: object) -> list[Key]:
 
 
 def _marks(annotation: object) -> tuple[object, ...]:
-    """Metadata of an annotation, that of the type beside None included."""
+    """Collect the metadata of an annotation, including that of the type beside None."""
     if get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
         return (*_marks(inner), *marks)
@@ -79,7 +79,7 @@ def _marks(annotation: object) -> tuple[object, ...]:
 
 
 def _bare(annotation: object) -> object:
-    """The type itself, without metadata and without None."""
+    """Strip an annotation of its metadata and of None."""
     if get_origin(annotation) is Annotated:
         return _bare(get_args(annotation)[0])
     some = _unless_none(annotation)
@@ -94,12 +94,12 @@ def _unless_none(annotation: object) -> object:
 
 
 def annotation_at(path: KeyPath) -> object:
-    """The annotation of what stands at a path."""
+    """Find the annotation of the value at a path."""
     annotation: object = Definition
     for key in path:
         kind = _bare(annotation)
         if get_origin(kind) is dict:
-            # pydantic says (name, "[key]") where the name itself is wrong.
+            # pydantic reports (name, "[key]") if the name itself is wrong.
             annotation = get_args(kind)[0 if path[-1] == "[key]" else 1]
         elif get_origin(kind) is tuple:
             annotation = get_args(kind)[0]
@@ -109,7 +109,7 @@ def annotation_at(path: KeyPath) -> object:
 
 
 def allowed(annotation: object) -> str:
-    """What is allowed there, in words."""
+    """Describe in words the values that an annotation allows."""
     kind, marks = _bare(annotation), _marks(annotation)
     for mark in marks:
         match mark:
@@ -134,7 +134,7 @@ def allowed(annotation: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of the file as the file would write it, cut where it is long."""
+    """Write a value of the file as the file would, shortened if it is long."""
     match value:
         case dict():
             return "a table" if value else "an empty table"
@@ -148,7 +148,7 @@ def shown(value: object) -> str:
 
 
 def json_schema() -> dict[str, object]:
-    """JSON Schema 2020-12 of the file, for editors."""
+    """Make the JSON Schema 2020-12 of the file, for editors."""
     schema = _tidy(TypeAdapter(Definition).json_schema())
     assert isinstance(schema, dict)
     for _, table in _TABLES:
@@ -166,7 +166,7 @@ def json_schema() -> dict[str, object]:
 
 
 def _tidy(node: object) -> object:
-    """Pydantic's schema without what TOML does not have (null), and without noise."""
+    """Remove from pydantic's schema what TOML does not have (null), and noise."""
     if isinstance(node, list):
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):
@@ -185,12 +185,12 @@ def _tidy(node: object) -> object:
 
 
 def schema_text() -> str:
-    """The schema as it is kept in a file."""
+    """Format the schema as it is kept in a file."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def definition_page() -> str:
-    """The reference page of the file, in Markdown: each key, what is allowed, its default and its meaning."""
+    """Make the reference page in Markdown: each key, what it allows, its default and its meaning."""
     lines = [_PAGE_HEAD]
     for heading, table in _TABLES:
         lines += [f"\n## `[{heading}]`\n", "| key | allowed | default | meaning |", "|---|---|---|---|"]
@@ -216,27 +216,29 @@ _ENDINGS: Final = ", ".join(f"`{ending}`" for ending in RESERVED_SUBSCRIPTION_EN
 _PAGE_HEAD: Final = f"""\
 # The definition
 
-One TOML file says what a fabric is: its streams, its subscriptions, and where they run. Everything but the
-names has a default. [infra/fabric.toml](../infra/fabric.toml) is a sample, and
-[infra/fabric.schema.json](../infra/fabric.schema.json) tells editors what this page tells people. Both are
-generated: `python -m eventfabric.definition.reference infra/fabric.schema.json docs/definition.md`.
+One TOML file defines a fabric: its streams, its subscriptions, and where they run. Most keys have a default.
+[infra/fabric.toml](../infra/fabric.toml) is a sample. [infra/fabric.schema.json](../infra/fabric.schema.json)
+tells editors what this page tells people. The schema and this page are generated:
+`python -m eventfabric.definition.reference infra/fabric.schema.json docs/definition.md`.
 
-A definition that is wrong is refused with every problem at once: where, what was found, what is allowed.
+A definition with problems is refused. The error lists all of them: where, what was found, what is allowed.
 
-A stream or subscription is named by its table: {allowed(annotation_at(("streams", "x", "[key]")))}.
+The name of a stream or subscription is that of its table: {allowed(annotation_at(("streams", "x", "[key]")))}.
 
 Rules between keys:
 
-- A subscription's `stream` is in the file. A stream's Regions are the fabric's, and each Region of the fabric
-  has a stream.
-- `durability = "quorum"` takes exactly three Regions, no `retention_days` and no `exactly_once` subscription:
-  the tables that it uses have neither expiry nor transactions. `durability = "regional"` takes exactly one.
-- `region` goes with `deliver = "one"`, and is a Region of the stream.
-- `alarm_actions` are in Regions of the fabric, and where there are any, each Region has one.
+- A subscription's `stream` must be in the file. A stream's Regions must be Regions of the fabric, and each
+  Region of the fabric must have a stream.
+- `durability = "quorum"` requires exactly three Regions, and allows neither `retention_days` nor an
+  `exactly_once` subscription: the tables that it uses have no expiry and no transactions.
+  `durability = "regional"` requires exactly one Region.
+- `region` is allowed only with `deliver = "one"`, and must be a Region of the stream.
+- `alarm_actions` must be in Regions of the fabric. If there are any, each Region must have one.
 - A subscription without a table `slo` has no objective.
-- Lists hold each value once; `backoff_max_seconds` is at least `backoff_seconds`.
-- `{_RESERVED}` names no stream, and no subscription's name ends in {_ENDINGS}: the fabric uses those itself.
-- Handlers and exception types exist: looked up in the source when the fabric is deployed, never imported."""
+- Lists contain each value once. `backoff_max_seconds` is at least `backoff_seconds`.
+- No stream may be called `{_RESERVED}`, and no subscription's name may end in {_ENDINGS}: the fabric uses those itself.
+- Handlers and exception types must exist. When the fabric is deployed, they are looked up in the source, never
+  imported."""
 
 
 if __name__ == "__main__":

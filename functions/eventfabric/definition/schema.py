@@ -1,7 +1,7 @@
-"""Owns what a fabric is: streams and subscriptions, resolved, with every default and bound; reads no file.
+"""The schema of a definition: streams and subscriptions, with every default and bound. Reads no file.
 
-It ships to Lambda, so it must import fast: no pydantic here. The markers below carry documentation and bounds
-to pydantic and JSON Schema by duck typing; `definition_file` reads, checks and explains a definition.
+It ships to Lambda, so it must import quickly and does without pydantic. The markers below give documentation and
+bounds to pydantic and JSON Schema by duck typing. `definition.file` reads, and `definition.checks` checks a definition.
 """
 
 import re
@@ -15,16 +15,16 @@ from annotated_types import Interval, Len, Predicate
 from eventfabric.limits import LANES_DEFAULT, LANES_MAX, NAME_CHARACTERS_MAX, TYPE_CHARACTERS_MAX
 
 RESERVED_STREAM_NAMES: Final = ("ledger",)
-"""Tables `<fabric>-<name>` that are the fabric's own."""
+"""The fabric has tables `<fabric>-<name>` of its own with these names."""
 RESERVED_SUBSCRIPTION_ENDINGS: Final = ("backfill", "dead", "lookup", "reconcile", "relay", "timer", "timers")
-"""Queues and functions `<fabric>-<subscription>-<ending>` are the fabric's own."""
+"""The fabric has queues and functions of its own whose names end like this."""
 QUORUM_REGIONS: Final = 3
 """A strongly consistent global table has exactly three Regions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doc:
-    """What a key means; `default` says in words a default that no constant can say."""
+    """The meaning of a key, in words. `default` describes a default that no constant can express."""
 
     text: str
     default: str | None = None
@@ -38,12 +38,12 @@ class Doc:
 
 @dataclass(frozen=True, slots=True)
 class FromKey:
-    """The value is the key of the table, so the file has no such key."""
+    """Marks a field whose value is the name of its table, so the file has no key for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A text that a regular expression describes to machines, and `says` to people."""
+    """The form of a text: `regex` describes it to machines, and `says` to people."""
 
     regex: str
     says: str
@@ -56,7 +56,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class PowersOfTwo:
-    """The powers of two up to `most`, in a schema."""
+    """Allows the powers of two up to `most`, listed one by one in the JSON Schema."""
 
     most: int
 
@@ -67,7 +67,7 @@ class PowersOfTwo:
 
 
 def is_power_of_two(number: int) -> bool:
-    """Whether doubling 1 some times gives it."""
+    """Tell if a number is a power of two."""
     return number > 0 and number & (number - 1) == 0
 
 
@@ -76,18 +76,18 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_time_ms(text: str) -> int | None:
-    """The first whole millisecond since 1970 that is not before an RFC 3339 time; None where it is none."""
+    """Convert an RFC 3339 time to milliseconds since 1970, rounded up; None if the text is not such a time."""
     if not re.fullmatch(_RFC_3339, text, re.ASCII):
         return None
     try:
-        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)  # which must have a date there, too
+        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)  # fails if UTC has no such date
         return -((_EPOCH - moment) // timedelta(milliseconds=1))
     except (ValueError, OverflowError):
         return None
 
 
 def is_start(text: str) -> bool:
-    """Whether a subscription may begin there."""
+    """Tell if a text is a valid `start` of a subscription."""
     return text in ("earliest", "latest") or parse_time_ms(text) is not None
 
 
@@ -138,7 +138,7 @@ Deliver: TypeAlias = Literal["origin", "everywhere", "one"]
 
 
 class _Table:
-    """A table of the file: no other keys than its fields, and no value that must be converted first."""
+    """A table of the file. It takes no keys but its fields, and no values that would have to be converted."""
 
     __slots__ = ()
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
@@ -152,93 +152,104 @@ class FabricSection(_Table):
     regions: Annotated[
         Regions,
         Doc(
-            "Regions of the fabric. The first is its home, from which tables that span Regions are deployed."
+            "Regions of the fabric. The first is the home Region, from which tables that span Regions are deployed."
         ),
     ]
     alarm_actions: Annotated[
         tuple[TopicArn, ...],
         Doc(
-            "SNS topics that are told of every alarm, and of its end. An alarm tells those of its own Region.",
-            default="nobody is told",
+            "SNS topics that are notified when an alarm goes off and when it ends. An alarm notifies the topics in its "
+            "own Region.",
+            default="nobody is notified",
         ),
     ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream(_Table):
-    """A named append-only log. Invariant, once read: `regions` is not empty, and the fabric has them all."""
+    """A named append-only log. Invariant, once read: `regions` is not empty, and all are Regions of the fabric."""
 
     name: Annotated[str, FromKey()]
     regions: Annotated[
         Regions,
-        Doc("Regions in which the stream can be published to and read.", default="the fabric's Regions"),
+        Doc(
+            "Regions in which events can be published to the stream and read.", default="the fabric's Regions"
+        ),
     ] = ()
     durability: Annotated[
         Durability,
         Doc(
-            'What an accepted event survives. "regional": one Region holds it. "replicated": the others get '
-            'it a moment later. "quorum": exactly three Regions, and no accepted event is lost with one of them.'
+            'Where an accepted event is stored. "regional": in one Region. "replicated": in one Region, and a moment '
+            'later in the others. "quorum": in exactly three Regions; losing any one of them loses no accepted event.'
         ),
     ] = "replicated"
     lanes: Annotated[
         Annotated[int, Interval(ge=1, le=LANES_MAX), Predicate(is_power_of_two), PowersOfTwo(LANES_MAX)],
-        Doc("Lanes per Region, among which keys are spread; more lanes carry more appends at the same time."),
+        Doc(
+            "Lanes per Region, among which keys are distributed. More lanes allow more appends at the same time."
+        ),
     ] = LANES_DEFAULT
     retention_days: Annotated[
         Annotated[int, Interval(ge=1, le=3650)] | None,
-        Doc("Days after which records expire.", default="records are kept for ever"),
+        Doc("Days after which records expire.", default="records are kept forever"),
     ] = None
     express: Annotated[
         bool,
         Doc(
-            "Whether producers ring the doorbells of what they publish themselves, at once, rather than leave it all "
-            "to the relay, which sees it a quarter of a second later. Costs a request to each queue."
+            "true: a producer rings the doorbells of its events itself, at once, which costs a request to each queue. "
+            "false: only the relay rings, which sees the events about a quarter of a second later."
         ),
     ] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry(_Table):
-    """What happens to an event whose attempt failed."""
+    """Retries of an event whose attempt failed."""
 
     immediate: Annotated[
         Annotated[int, Interval(ge=0, le=10)],
-        Doc("Tries at once, after the first attempt and before the key is parked."),
+        Doc("Retries that follow the first attempt at once, before the key is parked."),
     ] = 2
     attempts: Annotated[
         Annotated[int, Interval(ge=1, le=100)],
-        Doc("Failed attempts of one event after which it is a dead letter and its key waits for a redrive."),
+        Doc(
+            "Failed attempts after which an event is a dead letter, and its key waits for a redrive or discard."
+        ),
     ] = 8
     backoff_seconds: Annotated[
         Annotated[float, Interval(ge=0.05, le=900)],
-        Doc("Upper bound of the first wait, in seconds; it doubles with every attempt."),
+        Doc(
+            "Upper bound of the wait before the first retry of a parked key, in seconds. It doubles each time."
+        ),
     ] = 1.0
     backoff_max_seconds: Annotated[
         Annotated[float, Interval(ge=0.05, le=900)], Doc("Upper bound of every wait, in seconds.")
     ] = 900.0
     permanent: Annotated[
         tuple[Reference, ...],
-        Doc("Exception types, as package.module:Name, that no further attempt can mend: dead at once."),
+        Doc(
+            "Exception types, as package.module:Name, that no retry can help: the event is a dead letter at once."
+        ),
     ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker(_Table):
-    """When to stop attempting, because what is downstream seems to be down."""
+    """Conditions under which deliveries stop, because a system that the handler calls seems to be down."""
 
     failure_ratio: Annotated[
         Annotated[float, Interval(ge=0.01, le=1)],
-        Doc("Share of attempts that fail, from which on deliveries stop."),
+        Doc("Share of attempts that fail, at which deliveries stop."),
     ] = 0.5
     parked_keys: Annotated[
         Annotated[int, Interval(ge=1, le=1000)],
-        Doc("Parked keys of one lane, from which on deliveries stop."),
+        Doc("Number of parked keys in one lane, at which deliveries stop."),
     ] = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slo(_Table):
-    """How fast deliveries are to be, and how often they may be slower: a service level objective in each Region."""
+    """A service level objective in each Region: how fast deliveries must be, and how often they may be slower."""
 
     latency_ms: Annotated[
         Annotated[int, Interval(ge=1, le=86_400_000)],
@@ -246,9 +257,11 @@ class Slo(_Table):
     ]
     on_time_ratio: Annotated[
         Annotated[float, Interval(ge=0.5, le=0.9999)],
-        Doc("Share of the minutes with deliveries that are to be good."),
+        Doc("Share of the minutes with deliveries that must be good."),
     ] = 0.99
-    days: Annotated[Annotated[int, Interval(ge=1, le=90)], Doc("The last so many days are counted.")] = 28
+    days: Annotated[
+        Annotated[int, Interval(ge=1, le=90)], Doc("Number of past days over which minutes are counted.")
+    ] = 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +272,7 @@ class Subscription(_Table):
     stream: Annotated[Name, Doc("Name of the stream.")]
     types: Annotated[
         Annotated[tuple[EventType, ...], Len(1)] | None,
-        Doc("Types of the events to deliver; others are stepped over.", default="all types"),
+        Doc("Types of the events to deliver. Events of other types are passed over.", default="all types"),
     ] = None
     handler: Annotated[
         HandlerReference, Doc("The function that handles an event, as package.module:function.")
@@ -267,19 +280,22 @@ class Subscription(_Table):
     guarantee: Annotated[
         Guarantee,
         Doc(
-            '"at_most_once": commit, then attempt. "at_least_once": attempt, then commit. '
-            '"exactly_once": the DynamoDB writes of the handler and the cursor commit in one transaction.'
+            '"at_most_once": commit the cursor, then call the handler. "at_least_once": call the handler, then commit. '
+            '"exactly_once": the handler\'s DynamoDB writes and the cursor commit in one transaction.'
         ),
     ] = "at_least_once"
     order: Annotated[
         Order,
-        Doc('"key": the events of a key in order, others wait behind a failed one. "none": none waits.'),
+        Doc(
+            '"key": events of a key are delivered in order, and later ones wait behind one that failed. "none": no '
+            "event waits for another."
+        ),
     ] = "key"
     deliver: Annotated[
         Deliver,
         Doc(
-            'Who delivers. "origin": each Region what was published in it. "everywhere": every Region every '
-            'event. "one": one Region every event.'
+            'Which Region delivers. "origin": each Region, the events published in it. "everywhere": every Region, all '
+            'events. "one": one Region, all events.'
         ),
     ] = "origin"
     region: Annotated[
@@ -289,50 +305,54 @@ class Subscription(_Table):
     concurrency: Annotated[
         Annotated[int, Interval(ge=1, le=64)],
         Doc(
-            "Keys whose events a function attempts at the same time, of one lane or of several; a key's own events "
-            "never are."
+            "Number of keys whose events a function attempts at the same time, in one lane or several. Events of the "
+            "same key are never attempted at the same time."
         ),
     ] = 1
     start: Annotated[
         BeginsAt,
         Doc(
-            'Where it begins. "earliest": with the oldest event that is kept. "latest": with what is published from '
-            "its first doorbell in a Region on. A time: with what was published then or later."
+            'Where a new subscription begins. "earliest": with the oldest event that is kept. "latest": with events '
+            "published from its first doorbell in a Region on. A time: with events published then or later."
         ),
     ] = "earliest"
     on_late: Annotated[
         OnLate,
         Doc(
-            "What to do with an event that comes late: one of its key that was published later, in another Region, "
-            'is handled already. "deliver": hand it out, with `event.late`. "reconcile": to the second function '
-            'of the handler. "dead_letter": set it aside for somebody.'
+            "How to treat a late event: a later event of its key, from another Region, was handled before it. "
+            '"deliver": call the handler, with `event.late`. "reconcile": call the handler\'s second function. '
+            '"dead_letter": make it a dead letter, for a person to decide.'
         ),
     ] = "deliver"
     on_expired: Annotated[
         OnExpired,
         Doc(
-            'What to do where records expired before they were delivered. "halt": stop there, until somebody looks. '
-            '"skip": go on with the oldest that is kept; how many are skipped is counted and logged.'
+            'What to do if records expired before they were delivered. "halt": stop there, until a person acts. '
+            '"skip": go on with the oldest record that is kept; the number of skipped events is counted and logged.'
         ),
     ] = "halt"
     replay: Annotated[
         bool,
         Doc(
-            "Whether an operator may have it handed events again. false: what it did must not be done twice."
+            "true: an operator may replay events to the subscription. false: its effects must not be repeated."
         ),
     ] = True
-    retry: Annotated[Retry, Doc("What happens to an event whose attempt failed.")] = Retry()
+    retry: Annotated[Retry, Doc("Retries of an event whose attempt failed.")] = Retry()
     breaker: Annotated[
-        Breaker, Doc("When to stop attempting, because what is downstream seems to be down.")
+        Breaker,
+        Doc(
+            "Conditions under which deliveries stop, because a system that the handler calls seems to be down."
+        ),
     ] = Breaker()
     slo: Annotated[
-        Slo | None, Doc("How fast deliveries are to be, and how often they may be slower.", default="none")
+        Slo | None,
+        Doc("Objective: how fast deliveries must be, and how often they may be slower.", default="none"),
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition(_Table):
-    """A whole fabric, resolved: no value is left to be looked up elsewhere."""
+    """A whole fabric, resolved: every value is filled in, and nothing has to be looked up elsewhere."""
 
     fabric: Annotated[FabricSection, Doc("The fabric as a whole.")]
     streams: Annotated[
@@ -344,14 +364,14 @@ class Definition(_Table):
 
 
 def to_json(definition: Definition) -> bytes:
-    """The resolved definition as it ships to Lambda: equal definitions give equal bytes."""
+    """Encode a resolved definition for shipping to Lambda. Equal definitions give equal bytes."""
     import msgspec
 
     return msgspec.json.encode(definition, order="sorted")
 
 
 def from_json(data: bytes) -> Definition:
-    """What `to_json` wrote; trusted, so only its shape is checked. Raises `msgspec.DecodeError`."""
+    """Decode what `to_json` encoded. It is trusted: only its shape is checked. Raises `msgspec.DecodeError`."""
     import msgspec
 
     return msgspec.json.decode(data, type=Definition)

@@ -1,1 +1,1 @@
-"""What is declared of a deployment: alarms, permissions, cost and the state machine; never in Lambda."""
+"""Declarations of a deployment, as data: alarms, permissions, cost and the state machine. Not shipped to Lambda."""

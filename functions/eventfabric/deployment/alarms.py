@@ -1,11 +1,13 @@
-"""What is watched in each Region: every alarm, and every objective, declared once.
+"""The alarms and objectives of each Region, declared once as data.
 
-The deployment makes them, the runbook has a section for each, and tests compare all three. Pure; it names metrics that
-`telemetry` declares or that AWS keeps, and resources by the names that `topology` gives them.
+The deployment creates them, docs/runbook.md has a section for each, and tests compare the three. Nothing here calls
+AWS: metrics are those of `telemetry` or of AWS itself, and resources have the names that `topology` gives them.
 
-    delay     the oldest undelivered event, the relay's lag, throttles, the objective: deliveries go on, late
-    outage    an open circuit, functions that fail, what is refused, a Region that does not answer: they do not
-    for good  dead letters, dead-letter queues, findings: they go on, and somebody is needed for the rest
+The first word of an alarm's description says what happens to deliveries:
+
+    Delay    deliveries continue, but late: the oldest undelivered event, the relay's lag, throttles, the objective
+    Outage   something is not delivered until its cause is gone: an open circuit, failing functions, refused calls
+    (else)   deliveries continue, and a person must deal with what was set aside: dead letters, findings
 """
 
 import re
@@ -27,27 +29,27 @@ from eventfabric.topology import (
 
 RUNBOOK: Final = "docs/runbook.md"
 DELAYED_SECONDS: Final = 900
-"""Age of an undelivered event that is an alarm: reconciliation has rung for it again before that."""
+"""Age of an undelivered event that raises an alarm. Reconciliation has rung for the event again before that."""
 RELAY_LATE_MILLISECONDS: Final = 60_000
 BURN_WINDOW_MINUTES: Final = 60
 BURN_SHARE: Final = 0.02
-"""Of an objective's budget for all its days: burnt within the window, that is an alarm."""
+"""Share of an objective's whole error budget that raises an alarm if it burns within BURN_WINDOW_MINUTES."""
 _PASS_SECONDS: Final = 60 * RECONCILE_MINUTES
 _AGAIN_PERIODS: Final = 6
-"""Periods of which two with errors are an alarm: a doorbell that failed comes after its visibility at the latest."""
+"""Periods in which two errors raise an alarm: a failed doorbell comes again within them, after its time-out."""
 assert _AGAIN_PERIODS * _PASS_SECONDS >= limits.VISIBILITY_TIMEOUT_SECONDS + 2 * _PASS_SECONDS
 _HOUR_PERIODS: Final = 3600 // _PASS_SECONDS
 
 
 class Missing(StrEnum):
-    """What is taken for the data that a period lacks."""
+    """CloudWatch's treatment of a period without data."""
 
     FINE = "notBreaching"
-    """Nothing happened: AWS tells of no message where there is none, of no error where nothing was invoked."""
+    """No data means that nothing happened: AWS reports no errors for a function that nobody invoked."""
     BAD = "breaching"
-    """Silence is what the alarm is for."""
+    """No data is the problem that the alarm is for."""
     AS_BEFORE = "ignore"
-    """A gauge stands as it was last told: no pass, no news. That none came is an alarm of its own."""
+    """The alarm keeps its state: a gauge is reported by each pass of reconciliation, and a missing pass has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When an alarm goes off: `datapoints` of `periods` are at the threshold, or beyond. `ending`: of its name.
+    """The condition of an alarm: `datapoints` of the last `periods` are at the threshold or beyond it.
 
-    `means` says it in a line, `section` is the runbook's that says what to do.
+    `ending` ends the alarm's name, `means` describes it in one or two sentences, and `section` is the heading in the
+    runbook that says what to do.
     """
 
     ending: str
@@ -76,7 +79,7 @@ class Rule:
     periods: int = 1
     datapoints: int = 1
     is_below: bool = False
-    """Whether it goes off below the threshold."""
+    """If True, the alarm goes off below the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +92,13 @@ class Alarm:
 
     @property
     def description(self) -> str:
-        """What it means, and where it is said what to do."""
+        """The alarm's meaning, and a link to the runbook section that says what to do."""
         return f"{self.rule.means} See {RUNBOOK}#{anchor(self.rule.section)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A service level objective of a subscription in a Region: a minute is good if the p99 of `series` is in time."""
+    """A service level objective of a subscription in a Region. A minute is good if the p99 of `series` is in time."""
 
     name: str
     description: str
@@ -104,12 +107,15 @@ class Objective:
 
     @property
     def goal_percent(self) -> float:
-        """Share of the minutes that are to be good, in percent."""
+        """Share of minutes that must be good, in percent."""
         return round(100 * self.slo.on_time_ratio, 4)
 
     @property
     def burn_rate_max(self) -> float:
-        """How many times as fast as is allowed its budget may burn for an hour; never more than can be."""
+        """Burn rate over one hour that raises the alarm; 1 uses up the budget in exactly `slo.days`.
+
+        Capped below the highest rate that is possible, so that the alarm can always go off.
+        """
         share = max(1.0, BURN_SHARE * self.slo.days * 24 * 60 / BURN_WINDOW_MINUTES)
         return round(min(share, 0.9 / (1 - self.slo.on_time_ratio)), 2)
 
@@ -119,7 +125,8 @@ _OF_SUBSCRIPTION: Final = (
         Metric.OLDEST_UNDELIVERED,
         Rule(
             "delayed",
-            f"Delay: an event waits for more than {DELAYED_SECONDS // 60} minutes, and nothing has delivered it.",
+            f"Delay: the oldest undelivered event has waited for more than {DELAYED_SECONDS // 60} minutes. "
+            "It is still in the log: no event is lost.",
             "Deliveries are late",
             Missing.AS_BEFORE,
             threshold=DELAYED_SECONDS,
@@ -131,7 +138,8 @@ _OF_SUBSCRIPTION: Final = (
         Metric.CIRCUIT_OPEN,
         Rule(
             "circuit-open",
-            "Outage: what is downstream of the handler seems to be down; nothing but probes is attempted.",
+            "Outage: so many events fail that a system which the handler calls is probably down. Deliveries are "
+            f"stopped, except for one probe every {limits.CIRCUIT_PROBE_SECONDS} seconds; events wait in the log.",
             "A circuit is open",
             Missing.AS_BEFORE,
             period_seconds=60,
@@ -141,7 +149,7 @@ _OF_SUBSCRIPTION: Final = (
         Metric.KEYS_RETRYING,
         Rule(
             "keys-failing",
-            "Keys fail and have been tried again for a quarter of an hour; other keys go on.",
+            "For 15 minutes there have been keys whose events fail and are retried. Other keys are delivered.",
             "Keys keep failing",
             Missing.AS_BEFORE,
             periods=3,
@@ -152,7 +160,8 @@ _OF_SUBSCRIPTION: Final = (
         Metric.KEYS_DEAD,
         Rule(
             "dead-letters",
-            "Events will not be tried again by themselves; their keys wait for somebody.",
+            "At least one event is a dead letter: it failed for good and is not retried until someone redrives or "
+            "discards it. Later events of its key wait behind it.",
             "Dead letters",
             Missing.AS_BEFORE,
         ),
@@ -161,7 +170,8 @@ _OF_SUBSCRIPTION: Final = (
         Metric.DELIVERIES_BLOCKED,
         Rule(
             "blocked",
-            "Outage: something is refused for a reason that does not pass by itself: denied, missing, undecodable.",
+            "Outage: a lane has stopped, or AWS refuses calls of this function, for a reason that does not go away "
+            "by itself: a missing permission, table or key, a quota, or a record that cannot be read.",
             "Deliveries are blocked",
             Missing.FINE,
             statistic="Sum",
@@ -172,7 +182,8 @@ _OF_SUBSCRIPTION: Final = (
 )
 _REPAIRS: Final = Rule(
     "repairs",
-    "Delay: pass after pass, reconciliation has to do what doorbells, timers or replication should have done.",
+    "Delay: reconciliation had to repair something in 3 passes within the last hour. Doorbells, timers or replication "
+    "do not work as they should, so events arrive late.",
     "Reconciliation has to repair",
     Missing.FINE,
     statistic="Sum",
@@ -181,13 +192,14 @@ _REPAIRS: Final = Rule(
 )
 _STALLED: Final = Rule(
     "stalled",
-    "Replication from another Region stands still; reconciliation copies what is missing.",
+    "Replication from another Region has stopped. Reconciliation copies the missing records instead, so events of "
+    "that Region arrive late.",
     "Replication stands still",
     Missing.AS_BEFORE,
 )
 _UNREACHABLE: Final = Rule(
     "unreachable",
-    "Outage: another Region of the stream does not answer.",
+    "Outage: another Region of this stream has not answered two passes of reconciliation in a row.",
     "A Region does not answer",
     Missing.AS_BEFORE,
     periods=2,
@@ -195,7 +207,8 @@ _UNREACHABLE: Final = Rule(
 )
 _UNVERIFIED: Final = Rule(
     "unverified",
-    "Doubt: passes of reconciliation do not get through the log again; what was removed from it is found late.",
+    f"Part of this stream's log was last verified more than {limits.ROUND_LATE_SECONDS // 86_400} days ago, because "
+    "reconciliation cannot keep up. Deliveries continue, but a record that someone removed would be noticed late.",
     "The log is not verified again",
     Missing.FINE,
     threshold=limits.ROUND_LATE_SECONDS,
@@ -204,37 +217,40 @@ _UNVERIFIED: Final = Rule(
 )
 _FINDINGS: Final = Rule(
     "findings",
-    "Reconciliation found what it cannot or must not repair.",
+    "Reconciliation found a problem that it cannot or must not repair; `eventfabric reconcile` lists it.",
     "Findings to look at",
     Missing.AS_BEFORE,
 )
 _NOT_RECONCILED: Final = Rule(
     "not-reconciled",
-    "No pass of reconciliation came to its end: nothing is repaired, and the alarms that it feeds are blind.",
+    "No pass of reconciliation has completed for 15 minutes. Lost doorbells are not repaired, and the alarms that "
+    "depend on reconciliation do not change: age of events, keys, circuits, replication, findings.",
     "No pass of reconciliation",
     Missing.BAD,
     statistic="Sum",
-    periods=3,  # and not one of 15 minutes: where the last period lacks data, CloudWatch takes the one before for it
+    periods=3,  # not one of 15 minutes: where the latest period has no data yet, CloudWatch uses the one before it
     datapoints=3,
     is_below=True,
 )
 _DOORBELLS_DEAD: Final = Rule(
     "doorbells-dead",
-    "Outage of a function or a lane: doorbells were received too often. No event is lost with them.",
+    "Outage: a doorbell was received many times without success, because the function cannot start or a lane is "
+    "stopped. A doorbell carries no events, so no event is lost.",
     "Messages in a dead-letter queue",
     Missing.FINE,
     period_seconds=60,
 )
 _RELAY_DEAD: Final = Rule(
     "relay-dead",
-    "The relay gave up on a stretch of a stream; reconciliation rings for it. No event is lost with it.",
+    "The relay gave up on part of a table's DynamoDB stream after retrying for an hour. Reconciliation rings for the "
+    "events in it, which arrive late; no event is lost.",
     "The relay is late or gave up",
     Missing.FINE,
     period_seconds=60,
 )
 _RELAY_LATE: Final = Rule(
     "relay-late",
-    "Delay: the relay is a minute behind what is published.",
+    "Delay: the relay is more than a minute behind what is published, so deliveries start late.",
     "The relay is late or gave up",
     Missing.FINE,
     threshold=RELAY_LATE_MILLISECONDS,
@@ -244,7 +260,7 @@ _RELAY_LATE: Final = Rule(
 )
 _FAILS: Final = Rule(
     "fails",
-    "Outage: invocations of the function end in errors, again and again: it cannot start, or crashes.",
+    "Outage: invocations of this function keep ending in errors. It cannot start, or it crashes.",
     "A function fails",
     Missing.FINE,
     statistic="Sum",
@@ -253,7 +269,7 @@ _FAILS: Final = Rule(
 )
 _THROTTLED: Final = Rule(
     "throttled",
-    "Delay: Lambda refuses invocations of the function for want of concurrency.",
+    "Delay: Lambda refuses invocations of this function because no concurrency is left for it.",
     "A function is throttled",
     Missing.FINE,
     statistic="Sum",
@@ -262,7 +278,8 @@ _THROTTLED: Final = Rule(
 )
 _RECURSION: Final = Rule(
     "recursion-stopped",
-    "Lambda took retries for an endless loop and stopped the function: its RecursiveLoop must be Allow.",
+    "Lambda mistook retries for an endless loop and drops invocations of this function. Set its RecursiveLoop to "
+    "Allow, as the deployment does.",
     "Recursion was stopped",
     Missing.FINE,
     statistic="Sum",
@@ -271,7 +288,7 @@ _RECURSION: Final = Rule(
 
 
 def alarms_of(topology: Topology, region: str) -> list[Alarm]:
-    """Every alarm of a Region."""
+    """List every alarm of a Region."""
     return [
         *_of_the_region(topology, region),
         *(alarm for stream in topology.streams_in(region) for alarm in _of_stream(stream)),
@@ -285,11 +302,11 @@ def alarms_of(topology: Topology, region: str) -> list[Alarm]:
 
 
 def objectives_of(topology: Topology, region: str) -> list[Objective]:
-    """The objectives of the subscriptions that a Region delivers by the definition."""
+    """List the objectives of the subscriptions that, by the definition, a Region delivers."""
     return [
         Objective(
             f"{topology.fabric}-{one.name}-latency",
-            f"Deliveries of {one.name} within {one.definition.slo.latency_ms} ms, from append to commit.",
+            f"{one.name}: events are delivered within {one.definition.slo.latency_ms} ms, from append to commit.",
             of_metric(topology.fabric, Metric.DELIVERY_LATENCY, one.name),
             one.definition.slo,
         )
@@ -299,27 +316,27 @@ def objectives_of(topology: Topology, region: str) -> list[Objective]:
 
 
 def topics_in(topology: Topology, region: str) -> list[str]:
-    """The topics that alarms of a Region tell."""
+    """List the SNS topics that the alarms of a Region notify."""
     return [arn for arn in topology.definition.fabric.alarm_actions if arn.split(":")[3] == region]
 
 
 def of_metric(fabric: str, metric: Metric, of: str) -> Series:
-    """A metric of the fabric, of a stream or subscription."""
+    """One of the fabric's own metrics, for the stream or subscription named `of`."""
     return Series(NAMESPACE, metric, (("fabric", fabric), (metric.dimension, of)))
 
 
 def of_function(function: FunctionTopology, name: str) -> Series:
-    """A metric of Lambda's."""
+    """A metric that Lambda keeps of a function."""
     return Series("AWS/Lambda", name, (("FunctionName", function.name),))
 
 
 def of_queue(queue: str, name: str) -> Series:
-    """A metric of a queue's."""
+    """A metric that SQS keeps of a queue."""
     return Series("AWS/SQS", name, (("QueueName", queue),))
 
 
 def anchor(heading: str) -> str:
-    """Under which a heading of a page in Markdown is linked to."""
+    """Turn a heading of a Markdown page into the fragment that links to it."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
@@ -364,13 +381,14 @@ def _of_function(function: FunctionTopology) -> Iterator[Alarm]:
 
 
 def _burning(objective: Objective) -> Alarm:
-    """The objective's budget burns so fast that somebody should look before it is gone."""
+    """Make the alarm that warns before the error budget of an objective is used up."""
     dimensions = (("SloName", objective.name), ("BurnRateWindowMinutes", str(BURN_WINDOW_MINUTES)))
     rule = Rule(
         "burning",
-        f"Delay: within an hour, {BURN_SHARE:.0%} of the time burnt by which deliveries may miss their objective.",
+        f"Delay: {BURN_SHARE:.0%} of the error budget burned within one hour, because deliveries are slower than the "
+        "objective.",
         "An objective is being missed",
-        Missing.FINE,  # nothing was delivered, so nothing was late
+        Missing.FINE,  # no data: nothing was delivered, so nothing was late
         threshold=objective.burn_rate_max,
         period_seconds=60,
         periods=5,

@@ -1,15 +1,15 @@
-"""Cost: what AWS will charge for a stream under a load, part by part, from the definition alone. Pure.
+"""Cost: a prediction of what AWS charges for a stream under a load, part by part, from the definition alone.
 
-A record passes these, and each is a line of the prediction:
+A record passes these parts, and each is a line of the prediction:
 
     publish   put the record, in every Region that keeps the stream
     express   the producer's doorbell to the queue of each subscription         (unless `express = false`)
-    relay     a function's invocation for the records that one poll of the table's stream found; its doorbells
-    queue     doorbells received and deleted, up to ten at once; idle queues are polled as well
-    deliver   an invocation; the lane's state, its log and, every few seconds, the standing read; one cursor written
-    handler   the time of the function, the subscription's own work included
+    relay     an invocation for the records that one poll of the table's stream finds; its doorbells
+    queue     doorbells received and deleted, up to ten at once; empty queues are polled as well
+    deliver   an invocation; reads of the lane's state, its log and, every few seconds, the standing; a cursor write
+    handler   the time of the function, including the subscription's own work
 
-Where records come faster than one after another, one poll, request or run serves several: see `Load`.
+If records come faster than one can be processed, one poll, request or run serves several: see `Load`.
 """
 
 from collections.abc import Iterable
@@ -21,50 +21,50 @@ from eventfabric.deployment.prices import LAMBDA_SECONDS_PER_MONTH, Prices
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
 
 STREAM_POLLS_PER_SECOND = 4.0
-"""Of a shard of a table's stream, by Lambda: docs.aws.amazon.com/lambda/latest/dg/with-ddb.html."""
+"""Lambda's polls of each shard of a table's stream: docs.aws.amazon.com/lambda/latest/dg/with-ddb.html."""
 IDLE_POLLS_PER_SECOND = 5 / 20
-"""Of a queue that Lambda watches: five pollers, 20 s each (docs.aws.amazon.com/lambda/latest/dg/with-sqs.html)."""
+"""Lambda's polls of each queue: five pollers, 20 s each (docs.aws.amazon.com/lambda/latest/dg/with-sqs.html)."""
 RUN_OVERHEAD_SECONDS = 0.020
-"""Of a lane run: three round trips to DynamoDB, at the few milliseconds that each takes."""
+"""Time of a lane run without its handler: three round trips to DynamoDB of a few milliseconds each."""
 SEND_SECONDS = 0.010
-"""Of a request to a queue, during which doorbells for the next one gather."""
+"""Time of a request to a queue. Doorbells that come meanwhile share the next request."""
 _RECORD_OVERHEAD_BYTES = 120
-"""Keys, chain, batch id, clock and types of a record, beside its payload."""
+"""Size of a record's keys, chain, batch id, clock and types, beside its payload."""
 _QUERY_UNIT_BYTES, _WRITE_UNIT_BYTES = 4096, 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a stream has to carry in one Region.
+    """The load of a stream in one Region.
 
-    `event_bytes`: of an event as it is stored, compressed among its like. The rest says how much goes together;
-    `steady` derives it from a rate.
+    `event_bytes` is the size of an event as it is stored, compressed together with others. The other values say how
+    much is processed together; `steady` derives them from a rate.
     """
 
     events_per_second: float
     event_bytes: float
     events_per_record: float = 1.0
     records_per_poll: float = 1.0
-    """Records that one poll of the table's stream finds; one invocation of the relay."""
+    """Records that one poll of the table's stream finds, and one invocation of the relay handles."""
     express_per_request: float = 1.0
-    """Doorbells that a producer's request carries."""
+    """Doorbells in one request of a producer."""
     doorbells_per_batch: float = 1.0
     """Lanes that one invocation of a deliver function runs."""
     records_per_run: float = 1.0
     """Records of a lane that one run delivers."""
     runs_per_standing: float = 1.0
-    """Runs of one process for one read of the subscription's standing."""
+    """Runs of one process for each read of the subscription's standing."""
     polls_per_standing: float = 1.0
-    """Invocations of another Region's relay for one such read."""
+    """Invocations of another Region's relay for each such read."""
     handler_seconds: float = 0.005
-    """For an event, in the subscription's own code."""
+    """Time that the subscription's own code takes for an event."""
 
     @classmethod
     def steady(
         cls, events_per_second: float, event_bytes: float, *, lanes: int, events_per_record: float = 1.0,
         handler_seconds: float = 0.005,
     ) -> "Load":  # fmt: skip
-        """Records that come evenly, in lanes that are equally busy."""
+        """Derive a load from a rate, for records that come evenly, in lanes that are equally busy."""
         records = events_per_second / events_per_record
         per_lane = records / lanes
         run_seconds = RUN_OVERHEAD_SECONDS + handler_seconds * events_per_record
@@ -83,24 +83,24 @@ class Load:
 
 
 def _found(per_second: float) -> float:
-    """What a poll finds that finds something, of records that come by chance."""
+    """Expected number of records that a poll finds if it finds any, for records that come at random."""
     expected = per_second / STREAM_POLLS_PER_SECOND
     return expected / (1 - exp(-expected)) if expected > 1e-6 else 1.0
 
 
 def _gathered(per_second: float, seconds: float) -> float:
-    """What goes together where the next waits for so long until the last is done."""
+    """Number of items that are processed together, if those that come while one is processed wait for it."""
     return 1 + per_second * seconds
 
 
 def _processes(runs_per_second: float, batch: float, run_seconds: float) -> float:
-    """Warm processes that so many runs keep busy, a batch of lanes one after another in each."""
+    """Number of warm processes that so many runs keep busy, each with a batch of lanes, one after another."""
     return max(1.0, runs_per_second * run_seconds / batch)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One part of the bill: `count` of a price's unit for a million events."""
+    """A line of the bill: `count` units of a price for a million events."""
 
     part: str
     what: str
@@ -109,13 +109,13 @@ class Line:
 
     @property
     def dollars(self) -> float:
-        """For a million events."""
+        """Cost of the line for a million events."""
         return self.price.dollars(self.count)
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a stream costs. `idle_dollars_per_month`: whether or not anything is published."""
+    """The predicted cost of a stream. `idle_dollars_per_month` is paid even if nothing is published."""
 
     stream: str
     load: Load
@@ -124,27 +124,27 @@ class Prediction:
 
     @property
     def dollars_per_million(self) -> float:
-        """For a million events, without what is paid for idle queues."""
+        """Cost of a million events, without polling idle queues."""
         return sum(line.dollars for line in self.lines)
 
     @property
     def dollars_per_month(self) -> float:
-        """At the load's rate, all day."""
+        """Cost of a month at the load's rate, day and night."""
         events = self.load.events_per_second * LAMBDA_SECONDS_PER_MONTH
         return self.dollars_per_million * events / 1_000_000 + self.idle_dollars_per_month
 
     def count(self, price: Prices) -> float:
-        """How much of a unit a million events take."""
+        """Count the units of a price that a million events take."""
         return sum(line.count for line in self.lines if line.price is price)
 
 
 def predict(
     topology: Topology, stream: StreamTopology, load: Load, *, origin: str | None = None
 ) -> Prediction:
-    """What a stream costs for what is published in one Region, all Regions' parts of it included.
+    """Predict the cost of the events that are published in one Region, including what they cost in all Regions.
 
-    Function time is that of the memory that the functions are given; storage, transfer between Regions, logs, metrics
-    and keys are not in it. WrongRegionError: the stream is not in `origin`.
+    Function time is priced by the memory that the functions have. Storage, transfer between Regions, logs, metrics and
+    keys are not included. Raises WrongRegionError if the stream is not in `origin`.
     """
     region = stream.check_region(origin or stream.definition.regions[0])
     records = 1_000_000 / load.events_per_record

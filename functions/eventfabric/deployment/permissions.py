@@ -1,7 +1,7 @@
-"""What each function, and each person, may do: exact actions on exact resources, by the part of the keys they need.
+"""Permissions of each function and each kind of person: exact actions, on exact resources and partition keys.
 
-The deployment renders it as IAM policies, the local fabric holds every call of a function against it, and tests compare
-both. Pure; it names what the adapters in `aws/` call, and nothing that they do not.
+The deployment renders them as IAM policies, the local fabric checks every call of a function against them, and tests
+compare both. They contain exactly what the adapters in `aws/` call.
 
     log      partitions `<origin>/...` (records) and `once/<origin>/...` (notes of ids published once)
     ledger   partitions `<stream>/<subscription>`, `<stream>/<subscription>/...`, `<stream>/marks/...`, `backfill...`
@@ -33,23 +33,23 @@ _RING = ("GetQueueUrl", "SendMessage")
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """An AWS resource of the account; `name` is what follows the account in its ARN, and may end with `*`."""
+    """An AWS resource of the account. `name` is the part of its ARN behind the account, and may end with `*`."""
 
     service: str
     region: str
     name: str
 
     def arn(self, *, partition: str, account: str) -> str:
-        """Its ARN in an account."""
+        """Make the resource's ARN in an account."""
         return f"arn:{partition}:{self.service}:{self.region}:{account}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Something that is allowed, and `why`. Only what begins a partition key with one of `leading_keys`, if any.
+    """Something that is allowed, and `why`.
 
-    `alias`: of KMS keys only one that has this alias, and only on behalf of DynamoDB and SQS. `wildcard`: why a
-    resource ends with `*`, where one does.
+    With `leading_keys`, only items are allowed whose partition key matches one of them. With `alias`, only the KMS key
+    that has this alias is, and only on behalf of DynamoDB and SQS. `wildcard` says why a resource ends with `*`.
     """
 
     why: str
@@ -61,7 +61,7 @@ class Statement:
 
     @property
     def conditions(self) -> dict[str, dict[str, list[str]]]:
-        """As IAM writes them: operator, key, values."""
+        """The statement's conditions in the form of IAM: operator, key, values."""
         if self.alias is not None:
             regions = sorted({resource.region for resource in self.resources})
             through = [
@@ -76,7 +76,7 @@ class Statement:
         return {}
 
     def allows(self, action: str, resource: Resource, keys: Collection[str] = ()) -> bool:
-        """Whether it allows a call, of DynamoDB on items with these partition keys."""
+        """Tell if the statement allows a call. `keys`: partition keys of the items, for a call of DynamoDB."""
         return (
             action in self.actions
             and any(_matches(resource, allowed) for allowed in self.resources)
@@ -85,7 +85,7 @@ class Statement:
 
 
 def of_function(topology: Topology, function: FunctionTopology) -> list[Statement]:
-    """What a function of a Region may do; not what its subscription's handler does on its own."""
+    """Permissions of a function, without those that its subscription's handler needs for its own resources."""
     region = function.environment[ENVIRONMENT_REGION]
     match function.entry:
         case found if found == RELAY_ENTRY:
@@ -105,11 +105,11 @@ def of_function(topology: Topology, function: FunctionTopology) -> list[Statemen
 
 
 def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
-    """What a producer of a stream may do: append in each Region, confirm there what another has, read the log, ring.
+    """Permissions of a producer: append in each Region, confirm there what another Region has, read the log, ring.
 
-    A confirmation (`acks=2`) puts the record of another Region's lane, as its replication does. Notes of ids published
-    once are each Region's own. Of the ledger only how far reconciliation has seen the lanes, for where the log alone
-    leaves doubt.
+    A confirmation (`acks=2`) writes a record of another Region's lane, as replication does. Notes of ids published once
+    belong to one Region each. Of the ledger, a producer may read only how far reconciliation has seen the lanes, for
+    cases of doubt that the log alone cannot resolve.
     """
     origins = stream.definition.regions
     appends = [
@@ -123,7 +123,7 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
     ]
     looks = [
         Statement(
-            f"look how far the lanes of {region} were seen",
+            f"look up how far the lanes of {region} were seen",
             _dynamodb("Query"),
             (_table(topology.ledger_of(stream.name), region),),
             leading_keys=(f"{stream.name}/marks/{region}",),
@@ -140,7 +140,7 @@ def publisher(topology: Topology, stream: StreamTopology) -> list[Statement]:
 
 
 def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
-    """What the command line does for a stream: look, redrive, replay, reconcile, backfill, fail over, prove."""
+    """Permissions of an operator: all that the command line does with a stream, from `show` to `failover`."""
     regions, ledger = stream.definition.regions, topology.ledger_of(stream.name)
     queues = [q for s in stream.subscriptions for q in (s.queue.name, s.timers.name)]
     dead = [q for s in stream.subscriptions for q in (s.queue.dead_letter_name, s.timers.dead_letter_name)]
@@ -158,7 +158,7 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
             _dynamodb("Query"),
             tuple(Resource("dynamodb", region, f"table/{stream.table.name}-restored*") for region in regions),
             leading_keys=_lanes(stream),
-            wildcard="Who restores a table names it; its name is to begin with the table's own and '-restored'.",
+            wildcard="Whoever restores a table names it; the name must begin with the table's own and '-restored'.",
         ),
         Statement(
             "see and change the state of the stream's subscriptions",
@@ -187,7 +187,7 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
 def is_allowed(
     statements: Iterable[Statement], action: str, resource: Resource, keys: Collection[str] = ()
 ) -> bool:
-    """Whether a call is allowed by any of them."""
+    """Tell if any of the statements allows a call."""
     return any(statement.allows(action, resource, keys) for statement in statements)
 
 
@@ -201,7 +201,7 @@ def _relay(topology: Topology, region: str) -> list[Statement]:
             wildcard="A stream's name is the time at which it was switched on.",
         ),
         Statement(
-            "say for which stretch it gave up",
+            "report which part of a stream it gave up on",
             ("sqs:SendMessage",),
             (Resource("sqs", region, topology.relay_dead_name),),
         ),
@@ -221,7 +221,7 @@ def _deliver(topology: Topology, subscription: SubscriptionTopology, region: str
     name = f"{stream.name}/{subscription.name}"
     statements = [
         _sqs(
-            "take its doorbells, and put them off",
+            "receive its doorbells, and delay them",
             (*_TAKE, "ChangeMessageVisibility", *_RING),
             [subscription.queue.name],
             [region],
@@ -254,7 +254,7 @@ def _timer(topology: Topology, region: str) -> list[Statement]:
         return []
     return [
         _sqs(
-            "take doorbells whose time has come, and put them off",
+            "receive doorbells that are due, and delay them",
             (*_TAKE, "GetQueueUrl", "ChangeMessageVisibility"),
             [one.timers.name for one in subscriptions],
             [region],
@@ -335,7 +335,7 @@ def _lanes(stream: StreamTopology) -> tuple[str, ...]:
 
 
 def _key(topology: Topology, regions: Sequence[str]) -> Statement:
-    """Tables and queues are encrypted with a key of the fabric's: who uses them uses it, through them."""
+    """Permission to use the fabric's KMS key, through the tables and queues that are encrypted with it."""
     return Statement(
         "read and write what is encrypted",
         tuple(f"kms:{name}" for name in ("Decrypt", "DescribeKey", "GenerateDataKey")),

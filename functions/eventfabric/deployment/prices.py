@@ -1,6 +1,6 @@
-"""What AWS charges for what the fabric uses: one table, dated, with its sources. On demand, us-east-1, US dollars.
+"""AWS's prices for everything that the fabric uses, with date and sources. On demand, us-east-1, US dollars.
 
-Other Regions differ by up to about half; nothing here knows of free tiers, savings plans or enterprise discounts.
+Other Regions differ by up to about half. Free tiers, savings plans and enterprise discounts are not considered.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LAMBDA_SECONDS_PER_MONTH: Final = 730 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars for a million of something; `source`: where AWS says so."""
+    """Dollars for a million units. `source` is AWS's page with the price."""
 
     unit: str
     dollars_per_million: float
@@ -21,31 +21,31 @@ class Price:
 
 
 class Prices(Enum):
-    """Everything that is paid for."""
+    """Everything that AWS charges for, and the prices of alternatives to compare with."""
 
     WRITE_UNIT = Price("write unit", 0.625, "aws.amazon.com/dynamodb/pricing/on-demand")
-    """1 KiB put into a table, in each Region that has it; twice that in a transaction."""
+    """1 KiB written to a table, charged in each Region that has it; a transaction costs twice as much."""
     READ_UNIT = Price("read unit", 0.125, "aws.amazon.com/dynamodb/pricing/on-demand")
-    """4 KiB read consistently."""
+    """4 KiB read with strong consistency."""
     QUEUE_REQUEST = Price("queue request", 0.50, "aws.amazon.com/sqs/pricing")
-    """Of a FIFO queue: up to ten messages of 64 KiB together sent, received or deleted."""
+    """A request to a FIFO queue that sends, receives or deletes up to ten messages, of 64 KiB together."""
     INVOCATION = Price("invocation", 0.20, "aws.amazon.com/lambda/pricing")
     FUNCTION_SECOND = Price("GB-second", 13.3334, "aws.amazon.com/lambda/pricing")
-    """Of a function on arm64, and of each GB of its memory."""
+    """A second of a function on arm64, for each GB of its memory."""
     BUS_EVENT = Price("bus event", 1.00, "aws.amazon.com/eventbridge/pricing")
     """EventBridge: a custom event of up to 64 KiB."""
     STANDARD_QUEUE_REQUEST = Price("standard queue request", 0.40, "aws.amazon.com/sqs/pricing")
     STREAM_RECORD = Price("25 KiB put", 0.014, "aws.amazon.com/kinesis/data-streams/pricing")
-    """Kinesis, provisioned: a payload unit put; its shards cost 0.015 dollars an hour each."""
+    """Kinesis, provisioned: a payload unit put. Each shard costs 0.015 dollars an hour in addition."""
     TOPIC_PUBLISH = Price("topic publish", 0.30, "aws.amazon.com/sns/pricing")
-    """SNS FIFO: a message published; the deliveries of one cost TOPIC_DELIVERY."""
+    """SNS FIFO: a message published. Each delivery of it costs TOPIC_DELIVERY in addition."""
     TOPIC_DELIVERY = Price("topic delivery", 0.01, "aws.amazon.com/sns/pricing")
 
     @property
     def unit(self) -> str:
-        """What one of it is."""
+        """Name of one unit."""
         return self.value.unit
 
     def dollars(self, count: float) -> float:
-        """For so many."""
+        """Price of so many units."""
         return count * self.value.dollars_per_million / 1_000_000

@@ -1,25 +1,25 @@
-"""The state machine that drives a backfill on AWS, in Amazon States Language. Pure; holds no name but what it is given.
+"""The state machine that drives a backfill on AWS, in Amazon States Language.
 
     Begin ──> Plan ──> Copy: a Map over the slices ──> more to plan? ──> Finish ──> complete?
                 ^          each: copy until done          │ yes
                 └─────────────────────────────────────────┘
 
-Start it with what is asked for, `{"stream": "orders", "source": "us-east-1", "workers": 16}` (also `lanes`, `rate` and
-`slice_events`), or with `{"backfill": ID}` to go on with one. The Map is a distributed one: its slices have histories
-of their own, where one history of 25,000 events would bound the backfill.
+Start it with a request, `{"stream": "orders", "source": "us-east-1", "workers": 16}` (also `lanes`, `rate` and
+`slice_events`), or with `{"backfill": ID}` to resume one. The Map is a distributed one, so that each slice has an
+execution history of its own: a single history may have only 25,000 entries.
 """
 
 from typing import Any, Final
 
 _RETRIES: Final = 8
 _HOPELESS: Final = ["BackfillError", "UnknownNameError", "WrongRegionError"]
-"""Asking again changes nothing."""
+"""Errors for which a retry is useless."""
 
 State = dict[str, Any]
 
 
 def backfill_state_machine(function_arn: str, *, partition: str = "aws") -> State:
-    """The definition, for the function of the Region that is copied into."""
+    """Make the state machine's definition, for the backfill function of the target Region."""
 
     def task(payload: State, selected: State, **others: Any) -> State:
         return {
@@ -33,7 +33,7 @@ def backfill_state_machine(function_arn: str, *, partition: str = "aws") -> Stat
 
     running = {"backfill": "backfill", "workers": "workers", "more": "more"}
     return {
-        "Comment": "Copies what a Region's log lacks from another Region's.",
+        "Comment": "Copies the records that a Region's log lacks from another Region.",
         "StartAt": "Begin",
         "States": {
             "Begin": task(
@@ -79,7 +79,7 @@ def backfill_state_machine(function_arn: str, *, partition: str = "aws") -> Stat
             "Incomplete": {
                 "Type": "Fail",
                 "Error": "Incomplete",
-                "Cause": "Some slices could not be copied: eventfabric backfill show says which, and why.",
+                "Cause": "Some slices could not be copied. `eventfabric backfill show ID` says which, and why.",
             },
             "Ended": {"Type": "Succeed"},
         },
@@ -87,7 +87,7 @@ def backfill_state_machine(function_arn: str, *, partition: str = "aws") -> Stat
 
 
 def _copying(task: Any) -> State:
-    """One slice: as many invocations as it takes. What fails for good is left to the end, where it is told."""
+    """States that copy one slice, in as many invocations as it takes. A slice that fails is reported at the end."""
     return {
         "Copy slice": task(
             {"action": "copy", "backfill.$": "$.backfill", "lane.$": "$.lane", "start.$": "$.start"},
@@ -101,7 +101,7 @@ def _copying(task: Any) -> State:
             "Choices": [{"Variable": "$.copied.done", "BooleanEquals": True, "Next": "Leave slice"}],
             "Default": "Copy slice",
         },
-        # The Map's output has a bound, and nobody reads it.
+        # The output of a Map is limited in size, and nothing reads it.
         "Leave slice": {"Type": "Pass", "Result": {}, "End": True},
     }
 

@@ -1,4 +1,4 @@
-"""The one table that the acceptance test's handlers write, in each Region; it goes with the stacks."""
+"""The table that the acceptance test's handlers write, one in each Region. It is deleted with the stacks."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -11,7 +11,7 @@ WRITERS = ("exact", "everywhere", "troubled", "nosy", "others", "added")
 
 
 def extend(stacks: FabricStacks) -> None:
-    """Make the table before each Region's cell, and let the handlers write it."""
+    """Create the table before the cell of each Region, and allow the handlers to write to it."""
     fabric = stacks.topology.fabric
     for region, cell in stacks.cells.items():
         own = cdk.Stack(stacks.app, f"{fabric}-seen-{region}", env=stacks.env(region))

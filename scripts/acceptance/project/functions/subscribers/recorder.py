@@ -1,4 +1,4 @@
-"""Handlers that note every event that they are handed, in that order: one list for each key of a subscription."""
+"""Handlers that note every event that they are given, in order: one list for each subscription and key."""
 
 import os
 from functools import cache
@@ -19,7 +19,7 @@ _APPEND = "SET events = list_append(if_not_exists(events, :none), :one)"
 
 
 class Unacceptable(Exception):
-    """No further attempt can mend it: declared permanent in the definition."""
+    """Retrying is useless: the definition declares this exception permanent."""
 
 
 @subscriber
@@ -37,7 +37,7 @@ def write(event: Event, delivery: Delivery) -> None:
 
 @subscriber
 def stumble(event: Event, delivery: Delivery) -> None:
-    """Refuse what is poisonous for good, and what is flaky the first two times."""
+    """Refuse poisonous events for good, and flaky events the first two times."""
     if event.type == "Poison":
         raise Unacceptable("poison")
     if event.type == "Flaky" and delivery.attempt < 3:
@@ -47,7 +47,7 @@ def stumble(event: Event, delivery: Delivery) -> None:
 
 @subscriber
 def probe(event: Event, delivery: Delivery) -> None:
-    """Try what this function may not do, and note what it is told."""
+    """Try calls that this function has no permission for, and note the answers."""
     attempts: dict[str, tuple[str, dict[str, Any]]] = {
         "another stream's log": ("query", _query(f"{FABRIC}-other", f"{REGION}/0.0")),
         "another subscription's state": ("query", _query(f"{FABRIC}-ledger", f"orders/exact/{REGION}/0.0")),
