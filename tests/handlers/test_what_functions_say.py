@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from eventfabric.definition_file import parse_definition
 from eventfabric.errors import LastingError
 from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
 from eventfabric.runtime.metrics import EmfTelemetry
@@ -105,7 +106,7 @@ def library_logger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("eventfabric"), "propagate", True)
 
 
-def settings(**more: str | None) -> Settings:
+def settings(**more: object) -> Settings:
     return Settings(**{**SETTINGS, **more})  # type: ignore[arg-type]  # by name
 
 
@@ -120,14 +121,18 @@ def test_a_function_s_runtime_is_what_its_settings_say() -> None:
     runtime.side_by_side_of(3)([lambda: busy.wait(20)] * 3)
 
 
-@pytest.mark.parametrize("function", ["shop-relay", ""])
+@pytest.mark.parametrize("has_name", [True, False])
 def test_a_function_s_lines_are_one_each_and_name_it_or_its_fabric(
-    function: str, capfd: pytest.CaptureFixture[str]
+    has_name: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    name = f"f{uuid4().hex[:8]}"  # a logger that is kept writes where it first wrote
+    definition = parse_definition(
+        f'[fabric]\nname = "{"shop" if has_name else name}"\nregions = ["{US}"]\n[streams.orders]\n'
+    )
     root = logging.StreamHandler(sys.stdout)  # as Lambda has one
     logging.getLogger().addHandler(root)
     try:
-        runtime = deployed(settings(function=function))
+        runtime = deployed(settings(function=name if has_name else "", definition=definition))
         logging.getLogger("eventfabric.any").warning("by the library")
         runtime.logger.warning("by the function")
         runtime.telemetry.add(Metric.DOORBELLS_FAILED, of="orders")
@@ -135,10 +140,9 @@ def test_a_function_s_lines_are_one_each_and_name_it_or_its_fabric(
     finally:
         logging.getLogger().removeHandler(root)
     library, own, metrics = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    name = function or "shop"
     assert (library["message"], library["service"]) == ("by the library", name)
     assert (own["message"], own["service"]) == ("by the function", name)
-    assert (metrics["fabric"], metrics["stream"]) == ("shop", "orders")
+    assert (metrics["fabric"], metrics["stream"]) == ("shop" if has_name else name, "orders")
 
 
 def test_a_refused_call_of_either_client_is_told(capfd: pytest.CaptureFixture[str]) -> None:
