@@ -32,9 +32,10 @@ from eventfabric.ports import Doorbells, Ports
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.ledger_commit import Refusal
-from tests.unit.endpoint import Answer, endpoint, error, reply
+from tests.unit.endpoint import Answer, endpoint, error, reply, request_of
 from tests.unit.test_decoders_fuzzed import BACKFILL, ITEMS, KEY, LANE, RECORD, SLICE
 
+SESSION: Final = boto3.Session("local", "local")
 US: Final = Region("us-east-1")
 EU: Final = Region("eu-west-1")
 ORDERS: Final = StreamName("orders")
@@ -103,7 +104,7 @@ CALLS: Final[dict[str, tuple[str, Callable[[Ports], object]]]] = {
 
 
 def clients_at(url: str) -> Clients:
-    return Clients(US, session=boto3.Session("local", "local"), endpoint_url=url)
+    return Clients(US, session=SESSION, endpoint_url=url)
 
 
 def log(ports: Ports) -> Any:
@@ -229,12 +230,9 @@ def asks(into: list[dict[str, Any]], *answers: dict[str, Any]) -> Answer:
     left = list(answers)
 
     def answer(connection: socket) -> None:
-        head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
-        if not head:
+        body = request_of(connection)
+        if not body:
             return  # it only wakes the server
-        length = int(head.lower().partition(b"content-length:")[2].split()[0])
-        while len(body) < length:
-            body += connection.recv(65536)
         into.append(json.loads(body))
         connection.sendall(reply(json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()))
 

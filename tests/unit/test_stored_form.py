@@ -118,9 +118,12 @@ def test_an_event_is_said_to_be_where_the_record_has_none() -> None:
         assert "lost" in raised.value.reason or "ends at 1" in raised.value.reason
 
 
+def request() -> CommitRequest:
+    return CommitRequest("t", KEY, US, START, START, parked=(), settled=(), token=TOKEN, now_ms=1)
+
+
 def cancelled(*codes: str) -> object:
-    request = CommitRequest("t", KEY, US, START, START, parked=(), settled=(), token=TOKEN, now_ms=1)
-    return request.outcome([Refusal(code, "m", None) for code in (*codes, "None")], len(codes))
+    return request().outcome([Refusal(code, "m", None) for code in (*codes, "None")], len(codes))
 
 
 def test_of_a_cancelled_transaction_a_busy_write_is_told_before_a_refused_one() -> None:
@@ -128,9 +131,11 @@ def test_of_a_cancelled_transaction_a_busy_write_is_told_before_a_refused_one() 
     assert cancelled("None", refused) == WriteRefused(1, refused, "m")
     assert cancelled(refused, busy) == WriteRefused(1, busy, "m", is_busy=True)
     assert cancelled(refused, refused) == WriteRefused(0, refused, "m")
-    with pytest.raises(ThrottledError, match="without a reason") as raised:
+    with pytest.raises(ThrottledError, match="commit: cancelled without a reason"):
         cancelled("None")
-    assert raised.value.operation == "commit"
+    busy_state = [Refusal("None", "", None), Refusal(busy, "", None)]
+    with pytest.raises(ThrottledError, match=f"commit: None, {busy}"):
+        request().outcome(busy_state, 1)
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
@@ -171,3 +176,11 @@ def test_a_lane_s_place_is_read_wherever_it_stands_among_the_newest() -> None:
         assert recent.records == (RECORD,)
         assert recent.place == RECORD.tail
         assert (list(recent.unreadable), recent.more) == ([7], True)
+
+
+def test_a_step_s_token_is_another_at_another_moment_and_of_other_random_bytes() -> None:
+    random, other = bytes(range(step_item.OWNER_BYTES)), bytes(step_item.OWNER_BYTES)
+    tokens = {step_item.token_of(bits, now_ms) for bits in (random, other) for now_ms in (2**40, 2**40 + 1)}
+    assert len(tokens) == 4
+    assert {len(token) for token in tokens} == {step_item.OWNER_BYTES}
+    assert step_item.token_of(other, 0) == other
