@@ -76,6 +76,7 @@ def test_a_message_that_is_no_doorbell_of_the_subscription_fails_alone_and_is_co
         {"attributes": None, "receiptHandle": ""},
         {"attributes": {"ApproximateReceiveCount": "many"}},
         {"attributes": {"ApproximateReceiveCount": "-1"}},
+        {"attributes": {"ApproximateReceiveCount": "1" * 10}},
         {"attributes": []},
     ],
     ids=str,

@@ -11,7 +11,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.identity import Sequence
 from eventfabric.model.record import Intervention
 from eventfabric.wire import cursor_item, intervention_item, record_item, step_item
-from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes
+from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes, split_rows
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import once_key
 from eventfabric.wire.ledger_commit import CommitRequest, Refusal
@@ -108,6 +108,36 @@ def test_an_image_of_no_events_is_no_record() -> None:
     image = {**ITEMS["record"][0], "n": {"N": "0"}}
     with pytest.raises(UndecodableMessageError, match="found 0, allowed: a whole number from 1"):
         from_stream_record({"eventName": "INSERT", "dynamodb": {"NewImage": image}})
+
+
+def test_an_image_without_a_place_in_its_stream_is_at_none() -> None:
+    image = ITEMS["record"][0]
+    for change, position in (({"NewImage": image}, ""), ({"NewImage": image, "SequenceNumber": "7"}, "7")):
+        found = from_stream_record({"eventName": "INSERT", "dynamodb": change})
+        assert found is not None
+        assert (found.position, found.lane, found.tail) == (position, LANE, RECORD.tail.sequence)
+    with pytest.raises(UndecodableMessageError, match="no change of an item"):
+        from_stream_record({"eventName": "INSERT"})
+
+
+def test_a_record_whose_end_no_reader_could_count_is_refused() -> None:
+    last = {**ITEMS["record"][0], "sk": {"N": str(limits.SEQUENCE_MAX)}}
+    with pytest.raises(UndecodableRecordError) as raised:
+        record_item.from_item(last)
+    found, allowed = f"{limits.SEQUENCE_MAX}", f"a tail of at most {limits.SEQUENCE_MAX}"
+    assert raised.value.reason == f"attribute sk: found {found}, allowed: {allowed}"
+
+
+def test_a_decision_is_kept_as_long_as_it_says() -> None:
+    assert ITEMS["won"][0]["expiration"] == {"N": "5"}
+
+
+def test_a_type_that_a_record_has_takes_no_more_room_for_types() -> None:
+    most = limits.RECORD_TYPES_MAX
+    rows = [(f"id{at}", f"type{at % most}", *ROW[2:]) for at in range(most + 9)]
+    assert [len(list(part)) for part in split_rows(rows)] == [most + 9]
+    more = [*rows, ("other", "another", *ROW[2:]), ("last", "type0", *ROW[2:])]
+    assert [len(list(part)) for part in split_rows(more)] == [most + 9, 2]
 
 
 def test_an_event_is_said_to_be_where_the_record_has_none() -> None:
