@@ -18,8 +18,6 @@ from eventfabric.aws.region import aws_ports
 from eventfabric.aws.system import SystemEntropy
 from eventfabric.definition_file import parse_definition
 from eventfabric.errors import LastingError, PortError
-from eventfabric.memory.clock import MemoryClock
-from eventfabric.memory.entropy import SeededEntropy
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.commit import SameItemTwice
 from eventfabric.model.cursor import START
@@ -297,20 +295,6 @@ def test_what_is_set_aside_is_put_elsewhere_whole_before_it_is_deleted() -> None
     }
     assert put["Item"]["pk"] != stood["pk"]
     assert delete["Key"] == {"pk": {"S": str(LANE)}, "sk": {"N": "4"}}
-
-
-def test_the_ports_of_another_region_ask_there_and_ones_own_are_the_same() -> None:
-    ports: Any = aws_ports(
-        TOPOLOGY, clients_at("http://127.0.0.1:1"), clock=MemoryClock(), entropy=SeededEntropy(1)
-    )
-    assert ports.at(US) is ports
-    there: Any = ports.at(EU)
-    assert there is ports.at(EU)
-    assert (there.ledger.region, there.outbox._client.meta.region_name) == (EU, EU)
-    assert (there.clock, there.entropy) == (ports.clock, ports.entropy)
-    assert there.backfills._region == EU
-    assert ports.ledger.acting_for(EU).region == EU
-    assert ports.ledger.region == US
 
 
 BELLS: Final = [Doorbell(ORDERS, LANE, Sequence(number)) for number in (1, 2, 3)]
