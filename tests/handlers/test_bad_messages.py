@@ -89,6 +89,14 @@ def test_a_message_without_what_is_read_of_it_fails_alone(changed: dict[str, Any
     assert world.seen == ["1"]
 
 
+def test_a_message_that_says_nothing_of_earlier_ones_is_the_first() -> None:
+    world = World()
+    receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
+    honest = json.dumps({"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1})
+    assert deliver(world, message(1, honest, attributes=None)) == []
+    assert world.seen == ["1"]
+
+
 def test_a_timer_of_a_queue_that_is_not_ours_fails_alone() -> None:
     world = World()
     strange = message(1, eventSourceARN="arn:aws:sqs:us-east-1:123456789012:other")

@@ -77,6 +77,8 @@ class World:
         self.fail_on = fail_on
         self.crash_on = crash_on
         self.logs = StringIO()
+        # One that is kept, by its name, writes where it first wrote.
+        self.logger = Logger(service=f"test-{uuid4()}", stream=self.logs, level=logging.INFO)
         self.telemetry = telemetry or NoTelemetry()
         self.fabric = Fabric(
             self.topology,
@@ -113,7 +115,7 @@ class World:
                 steps_of=lambda stream: self.cloud.steps(self.topology, stream.name, US),
             ),
             telemetry=self.telemetry,
-            logger=Logger(service=f"test-{id(self)}", stream=self.logs, level=logging.INFO),
+            logger=self.logger,
             handlers={"all": self.handle},
             side_by_side_of=self.side_by_side_of,
         )

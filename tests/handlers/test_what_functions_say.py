@@ -117,8 +117,9 @@ def test_a_function_s_runtime_is_what_its_settings_say() -> None:
     assert runtime.owns_process
     assert runtime.streams is not None
     assert runtime.ports.outbox._client.meta.endpoint_url == SETTINGS["endpoint_url"]
-    busy = Barrier(3)
-    runtime.side_by_side_of(3)([lambda: busy.wait(20)] * 3)
+    busy, at_once = Barrier(3), runtime.side_by_side_of(3)
+    at_once([lambda: busy.wait(20)] * 3)
+    assert at_once._pool._max_workers == 3
 
 
 @pytest.mark.parametrize("has_name", [True, False])

@@ -15,7 +15,6 @@ from eventfabric import limits
 from eventfabric.aws.clients import CONFIG, Clients, cancellation
 from eventfabric.aws.dead_queues import DeadQueues
 from eventfabric.aws.region import aws_ports
-from eventfabric.aws.system import SystemEntropy
 from eventfabric.definition_file import parse_definition
 from eventfabric.errors import LastingError, PortError
 from eventfabric.model.circuit import Circuit
@@ -30,7 +29,7 @@ from eventfabric.ports import Doorbells, Ports
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.ledger_commit import Refusal
-from tests.unit.endpoint import Answer, endpoint, error, reply, request_of
+from tests.unit.endpoint import Answer, endpoint, error, reply, request
 from tests.unit.test_decoders_fuzzed import BACKFILL, ITEMS, KEY, LANE, RECORD, SLICE
 
 SESSION: Final = boto3.Session("local", "local")
@@ -228,7 +227,7 @@ def asks(into: list[dict[str, Any]], *answers: dict[str, Any]) -> Answer:
     left = list(answers)
 
     def answer(connection: socket) -> None:
-        body = request_of(connection)
+        _, body = request(connection)
         if not body:
             return  # it only wakes the server
         into.append(json.loads(body))
@@ -372,10 +371,3 @@ def test_writes_of_one_item_twice_are_told_apart_from_other_refusals() -> None:
             except PortError as refusal:
                 outcome = refusal
         assert isinstance(outcome, SameItemTwice) is is_twice
-
-
-def test_random_bytes_are_never_given_twice_and_never_fewer_than_asked_for() -> None:
-    entropy = SystemEntropy()
-    given = [entropy.bytes(count) for count in (16, 1, 5_000, 16, 16)]
-    assert [len(one) for one in given] == [16, 1, 5_000, 16, 16]
-    assert len({*given}) == 5

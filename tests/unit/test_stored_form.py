@@ -10,7 +10,7 @@ from eventfabric.model.commit import Write, WriteRefused
 from eventfabric.model.cursor import START
 from eventfabric.model.identity import Sequence
 from eventfabric.model.record import Intervention
-from eventfabric.wire import cursor_item, intervention_item, record_item, step_item
+from eventfabric.wire import cursor_item, fields, intervention_item, record_item, step_item
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes, split_rows
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import once_key
@@ -18,7 +18,7 @@ from eventfabric.wire.ledger_commit import CommitRequest, Refusal
 from eventfabric.wire.payload_codec import measured, unpack_at, unpack_measured
 from eventfabric.wire.stream_record import from_stream_record
 from eventfabric.wire.transaction_bounds import bytes_of
-from tests.unit.test_decoders_fuzzed import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US
+from tests.unit.test_decoders_fuzzed import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US, items
 
 FORMS: Final = {
     "aside": "b:B c:B d:B h:N m:S n:N pk:S qb:S qt:N qw:S sk:N t:SS x:N",
@@ -46,8 +46,19 @@ FORMS: Final = {
 
 @pytest.mark.parametrize("kind", FORMS)
 def test_an_item_has_the_attributes_that_all_versions_know(kind: str) -> None:
-    item = ITEMS[kind][0]
+    item = items()[kind][0]
     assert " ".join(f"{name}:{''.join(item[name])}" for name in sorted(item)) == FORMS[kind]
+
+
+def test_an_item_without_a_key_is_named_so_that_it_is_seen() -> None:
+    keys: list[tuple[Any, str]] = [
+        ({}, "?"),
+        ({"pk": {}}, "?"),
+        ({"pk": {"S": "a"}, "sk": {"N": "1"}}, "a 1"),
+        (None, "?"),
+    ]
+    for item, text in keys:
+        assert fields.key_text(item) == text
 
 
 def test_an_item_is_as_large_as_dynamodb_counts_it() -> None:
@@ -129,7 +140,7 @@ def test_a_record_whose_end_no_reader_could_count_is_refused() -> None:
 
 
 def test_a_decision_is_kept_as_long_as_it_says() -> None:
-    assert ITEMS["won"][0]["expiration"] == {"N": "5"}
+    assert items()["won"][0]["expiration"] == {"N": "5"}
 
 
 def test_a_type_that_a_record_has_takes_no_more_room_for_types() -> None:
@@ -201,8 +212,8 @@ def test_what_events_take_in_memory_is_their_content_and_so_much_an_event_and_a_
 def test_a_lane_s_place_is_read_wherever_it_stands_among_the_newest() -> None:
     place, record = ITEMS["place"][0], ITEMS["record"][0]
     broken = {**record, "sk": {"N": "7"}, "n": {"N": "0"}}
-    for items in ([place, broken, record], [broken, record, place], [record, place, broken]):
-        recent = record_item.recent(items, more=True)
+    for newest in ([place, broken, record], [broken, record, place], [record, place, broken]):
+        recent = record_item.recent(newest, more=True)
         assert recent.records == (RECORD,)
         assert recent.place == RECORD.tail
         assert (list(recent.unreadable), recent.more) == ([7], True)

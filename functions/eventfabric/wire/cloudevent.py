@@ -152,9 +152,7 @@ def from_cloudevent(
     return _event(cloudevent, payload, where, key_rule)
 
 
-def _event(
-    values: Mapping[str, Any], payload: Payload | None, where: str, key_rule: KeyRule | None
-) -> Event:
+def _event(values: Mapping[str, Any], payload: Payload | None, where: str, key_rule: KeyRule | None) -> Event:
     problems: list[Problem] = []
     if values.get("specversion") != "1.0":
         problems.append(Problem("specversion", repr(values.get("specversion")), "'1.0'"))

@@ -202,8 +202,6 @@ def _value(item: Item, name: str, kind: str) -> object:
 def _problem(value: object, path: str) -> str | None:
     """The path of the first value that is beyond its bounds; None where there is none."""
     match value:
-        case bool() | str() | None:
-            return None
         case int():
             most = limits.MILLISECONDS_MAX if path.endswith("_ms") else limits.SEQUENCE_MAX
             return None if 0 <= value <= most else path
