@@ -19,14 +19,27 @@ from eventfabric.definition_file import parse_definition
 from eventfabric.errors import UndecodableItemError
 from eventfabric.memory.clock import MemoryClock
 from eventfabric.memory.entropy import SeededEntropy
+from eventfabric.model.commit import CommitOutcome, RaceLost
 from eventfabric.model.cursor import START
 from eventfabric.model.identity import Sequence
 from eventfabric.model.parked import ParkedChange
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell, from_body, to_body
 from tests.unit.endpoint import Answer, endpoint, reply, request
-from tests.unit.test_adapters import EU, NOTHING, ORDERS, SESSION, TOPOLOGY, URL, US, asks, clients_at, page
-from tests.unit.test_decoders_fuzzed import ITEMS, KEY, LANE, PARKED
+from tests.unit.test_adapters import (
+    EU,
+    NOTHING,
+    ORDERS,
+    SESSION,
+    TOPOLOGY,
+    URL,
+    US,
+    asks,
+    base64,
+    clients_at,
+    page,
+)
+from tests.unit.test_decoders_fuzzed import ITEMS, KEY, LANE, PARKED, items
 
 
 def test_the_ports_of_another_region_ask_there_and_ones_own_are_the_same() -> None:
@@ -73,6 +86,49 @@ def test_random_bytes_are_never_given_twice_and_never_fewer_than_asked_for() -> 
     given = [entropy.bytes(count) for count in (16, 1, 100_000, 16, 16)]
     assert [len(one) for one in given] == [16, 1, 100_000, 16, 16]
     assert len({*given}) == 5
+
+
+REFUSED: Final = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
+
+
+def commits_in_order(*answers: dict[str, Any] | None) -> tuple[CommitOutcome, list[list[str]]]:
+    """What a commit of one parked key comes to where these items refuse its writes, and what it sent."""
+    sent: list[list[str]] = []
+    left = list(answers)
+
+    def answer(connection: socket) -> None:
+        head, body = request(connection)
+        if not body:
+            return  # it only wakes the server
+        asked = json.loads(body)
+        verb = head.partition(b"DynamoDB_20120810.")[2].split()[0].decode()
+        sent.append([verb, (asked.get("Item") or asked["Key"])["sk"]["S"].partition("/")[0]])
+        refusing = left.pop(0) if left else None
+        if refusing is None:
+            connection.sendall(reply(b"{}"))
+        else:
+            refusal = {"__type": REFUSED, "message": "m", "Item": refusing}
+            connection.sendall(reply(json.dumps(refusal).encode(), status=400))
+
+    with endpoint(answer) as url:
+        ledger = aws_ports(QUORUM, clients_at(url)).ledger
+        return ledger.commit(KEY, START, START, parked=[ParkedChange(None, PARKED)]), sent
+
+
+def test_of_a_commit_item_by_item_a_cursor_in_the_way_tells_that_the_keys_are_written() -> None:
+    others = json.loads(json.dumps(items()["cursor"][0], default=base64))
+    assert commits_in_order(others) == (RaceLost(), [["PutItem", "us-east-1"]])
+    outcome, sent = commits_in_order(None, None, others)
+    assert outcome == RaceLost(is_beside_written=True)
+    assert [verb for verb, _ in sent] == ["PutItem"] * 3
+
+
+def test_of_a_commit_item_by_item_a_key_in_the_way_has_what_was_written_taken_back() -> None:
+    others = json.loads(json.dumps(items()["parked"][0], default=base64))
+    outcome, sent = commits_in_order(None, others)
+    assert outcome == RaceLost()
+    assert [verb for verb, _ in sent][:2] == ["PutItem"] * 2
+    assert {verb for verb, _ in sent[2:]} <= {"DeleteItem"}
 
 
 def test_a_list_of_backfills_tells_of_those_that_cannot_be_read_and_leaves_them_out() -> None:
