@@ -167,6 +167,7 @@ def test_cancelled_under_way_the_rest_is_left_and_another_execution_goes_on() ->
             "event.lane: found '" + "x" * 79 + ", allowed: <origin>/<generation>.<index>",
         ),
         ({"action": "dance"}, "Invalid value 'dance'"),
+        ({"action": "dance"}, "allowed: see eventfabric.state_machine"),
         ({}, "missing required field `action`"),
     ],
 )
