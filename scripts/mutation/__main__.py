@@ -98,6 +98,7 @@ def _try(mutants: Seq[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool,
     left = [one for one in mutants if (known := verdicts.of(one)) is None or known.fate not in DEAD]
     # In random order, so that the known verdicts are a fair sample whenever somebody stops the run.
     Random(len(mutants)).shuffle(left)
+    left.sort(key=lambda one: verdicts.of(one) is None)  # what survived first: were tests written for it?
     progress.say(f"{len(mutants)} mutants, {len(left)} of them to try")
     Judge(found, known=verdicts.of, tell=tell, workers=workers).run(left)
 

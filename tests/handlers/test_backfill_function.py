@@ -162,7 +162,12 @@ def test_cancelled_under_way_the_rest_is_left_and_another_execution_goes_on() ->
         ),
         ({"action": "begin", "name": "n", "asked": {**ASKED, "rat": 5}}, "unknown field `rat`"),
         ({"action": "begin", "name": "n", "asked": {**ASKED, "workers": "3"}}, "Expected `int`"),
+        (
+            {"action": "copy", "backfill": "b", "lane": "x" * 99, "start": 0},
+            "event.lane: found '" + "x" * 79 + ", allowed: <origin>/<generation>.<index>",
+        ),
         ({"action": "dance"}, "Invalid value 'dance'"),
+        ({"action": "dance"}, "allowed: see eventfabric.deployment.state_machine"),
         ({}, "missing required field `action`"),
     ],
 )

@@ -76,6 +76,7 @@ def test_a_message_that_is_no_doorbell_of_the_subscription_fails_alone_and_is_co
         {"attributes": None, "receiptHandle": ""},
         {"attributes": {"ApproximateReceiveCount": "many"}},
         {"attributes": {"ApproximateReceiveCount": "-1"}},
+        {"attributes": {"ApproximateReceiveCount": "1" * 10}},
         {"attributes": []},
     ],
     ids=str,
@@ -85,6 +86,14 @@ def test_a_message_without_what_is_read_of_it_fails_alone(changed: dict[str, Any
     receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
     honest = json.dumps({"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1})
     assert deliver(world, message(1, **changed), message(2, honest)) == ["m1"]
+    assert world.seen == ["1"]
+
+
+def test_a_message_that_says_nothing_of_earlier_ones_is_the_first() -> None:
+    world = World()
+    receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
+    honest = json.dumps({"stream": "orders", "origin": US, "lane": receipt.lane.local, "tail": 1})
+    assert deliver(world, message(1, honest, attributes=None)) == []
     assert world.seen == ["1"]
 
 

@@ -1,5 +1,7 @@
 """Owns what the deliver function counts as blocked: what stops a lane until somebody mends it, and nothing else."""
 
+import json
+
 from aws_lambda_powertools import Logger
 
 from eventfabric.telemetry import Metric
@@ -26,6 +28,10 @@ def test_a_lane_that_stops_at_a_record_nobody_can_decode_is_blocked() -> None:
     table.write("Put", {"Item": {**table.items[0], "c": {"B": b"short"}}})
     assert len(world.deliver()) == 1
     assert telemetry.sums[Metric.DELIVERIES_BLOCKED] == telemetry.sums[Metric.LANES_STOPPED] == 1
+    line = next(line for line in map(json.loads, world.logs.getvalue().splitlines()) if "outcome" in line)
+    assert (line["message"], line["subscription"], line["outcome"]) == ("a lane stopped", "all", "stopped")
+    assert (line["lane"], line["tail"]) == (table.items[0]["pk"]["S"], 1)
+    assert (line["error_type"], line["exception_name"]) == ("UndecodableRecordError",) * 2
 
 
 def test_an_event_that_fails_and_a_call_that_is_throttled_block_nothing() -> None:

@@ -117,6 +117,12 @@ def refusing(most: int) -> SideBySide:
     return refuse
 
 
+def test_where_nothing_is_made_at_the_same_time_one_deliverer_has_all_the_memory() -> None:
+    world = World(topology=topology(4))
+    assert len(world.runtime("all").deliverers) == 1
+    assert len(Watching(4).runtime("all").deliverers) == 4
+
+
 def test_without_concurrency_lanes_come_one_after_another() -> None:
     world = Watching(1, side_by_side_of=refusing)
     world.publish(*keys_of_lanes(6))

@@ -7,9 +7,9 @@ import pytest
 from eventfabric import limits
 from eventfabric.model.identity import Sequence, StreamName
 from eventfabric.runtime.deliver import _with_end
-from eventfabric.testing.memory.faults import Fault, Faults, Rule
+from eventfabric.testing.memory.faults import Fault, Faults, Rule, nth
 from eventfabric.wire.doorbell import Doorbell, from_body, to_body
-from tests.handlers.test_functions import TOPOLOGY, US, World
+from tests.handlers.test_functions import TOPOLOGY, US, Context, World
 
 MOMENT_MS = 1000 * limits.LANE_AGAIN_SECONDS
 
@@ -63,6 +63,22 @@ def test_without_timers_the_queue_is_rung_at_once_for_what_passes_by_itself_alon
     world, bell = published(Faults(lambda *call: without_timers(*call) or fails(*call)))
     failed = world.deliver(bodies=(to_body(bell),))
     assert (len(world.queue.bodies), len(failed)) == (rung, 1 - rung)
+
+
+def test_out_of_time_without_timers_or_queue_the_doorbell_comes_again() -> None:
+    world, bell = published(Faults(each(Fault.LOST_REQUEST, "doorbells.ring")))
+    assert world.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == []
+    assert timer(world).failing_ms
+    world.faults.rules.append(each(Fault.LOST_REQUEST, "doorbells.ring_later"))
+    assert world.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == [to_body(bell)]
+
+
+def test_out_of_time_the_queue_is_rung_at_once_where_no_timer_can_be_had() -> None:
+    without_timers = each(Fault.LOST_REQUEST, "doorbells.ring_later")
+    busy_once = nth(1, Fault.LOST_REQUEST, name="doorbells.ring")
+    world, bell = published(Faults(lambda *call: without_timers(*call) or busy_once(*call)))
+    assert world.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == []
+    assert len(world.queue.bodies) == 1
 
 
 def failed_at(ended: int) -> tuple[int, int]:

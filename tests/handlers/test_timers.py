@@ -100,3 +100,11 @@ def test_what_is_no_doorbell_comes_again_soon_so_that_it_is_found_before_it_expi
     due_ms = timers.next_due_ms()
     assert due_ms is not None
     assert due_ms - world.clock.now_ms() == 1_000 * limits.REFUSED_AGAIN_SECONDS
+
+
+def test_what_is_no_doorbell_and_what_cannot_be_rung_both_come_again() -> None:
+    world = World(faults=failing(Fault.THROTTLED, "doorbells.ring"))
+    timers = timers_of(world, "{}", to_body(bell(0, 1)), to_body(bell(1, 1)))
+    ring(world, timers)
+    assert len(timers) == 3
+    assert len(world.queue) == 0

@@ -5,22 +5,28 @@ import logging
 import sys
 from collections import Counter
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from threading import Barrier
 from typing import Any, Final
 from uuid import uuid4
 
 import pytest
 
-from eventfabric.errors import LastingError
+import handlers.deliver
+from eventfabric.definition.file import parse_definition
+from eventfabric.errors import HandlerError, LastingError, UndecodableMessageError
 from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
 from eventfabric.runtime.metrics import EmfTelemetry
-from eventfabric.runtime.wiring import deployed
+from eventfabric.runtime.threads import Threads
+from eventfabric.runtime.wiring import deployed, using
 from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric
+from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.wire.doorbell import Doorbell
 from tests.handlers.test_bad_messages import BAD, deliver, message, ring_timers
-from tests.handlers.test_functions import TOPOLOGY, US, World
+from tests.handlers.test_functions import TOPOLOGY, US, Context, World
 from tests.unit.endpoint import endpoint, error
 
 SETTINGS: Final = {
@@ -105,7 +111,7 @@ def library_logger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("eventfabric"), "propagate", True)
 
 
-def settings(**more: str | None) -> Settings:
+def settings(**more: object) -> Settings:
     return Settings(**{**SETTINGS, **more})  # type: ignore[arg-type]  # by name
 
 
@@ -116,18 +122,23 @@ def test_a_function_s_runtime_is_what_its_settings_say() -> None:
     assert runtime.owns_process
     assert runtime.streams is not None
     assert runtime.ports.outbox._client.meta.endpoint_url == SETTINGS["endpoint_url"]
-    busy = Barrier(3)
-    runtime.side_by_side_of(3)([lambda: busy.wait(20)] * 3)
+    busy, at_once = Barrier(3), runtime.side_by_side_of(3)
+    at_once([lambda: busy.wait(20)] * 3)
+    assert at_once._pool._max_workers == 3
 
 
-@pytest.mark.parametrize("function", ["shop-relay", ""])
+@pytest.mark.parametrize("has_name", [True, False])
 def test_a_function_s_lines_are_one_each_and_name_it_or_its_fabric(
-    function: str, capfd: pytest.CaptureFixture[str]
+    has_name: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    name = f"f{uuid4().hex[:8]}"  # a logger that is kept writes where it first wrote
+    definition = parse_definition(
+        f'[fabric]\nname = "{"shop" if has_name else name}"\nregions = ["{US}"]\n[streams.orders]\n'
+    )
     root = logging.StreamHandler(sys.stdout)  # as Lambda has one
     logging.getLogger().addHandler(root)
     try:
-        runtime = deployed(settings(function=function))
+        runtime = deployed(settings(function=name if has_name else "", definition=definition))
         logging.getLogger("eventfabric.any").warning("by the library")
         runtime.logger.warning("by the function")
         runtime.telemetry.add(Metric.DOORBELLS_FAILED, of="orders")
@@ -135,10 +146,9 @@ def test_a_function_s_lines_are_one_each_and_name_it_or_its_fabric(
     finally:
         logging.getLogger().removeHandler(root)
     library, own, metrics = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    name = function or "shop"
     assert (library["message"], library["service"]) == ("by the library", name)
     assert (own["message"], own["service"]) == ("by the function", name)
-    assert (metrics["fabric"], metrics["stream"]) == ("shop", "orders")
+    assert (metrics["fabric"], metrics["stream"]) == ("shop" if has_name else name, "orders")
 
 
 def test_a_refused_call_of_either_client_is_told(capfd: pytest.CaptureFixture[str]) -> None:
@@ -155,3 +165,89 @@ def test_a_refused_call_of_either_client_is_told(capfd: pytest.CaptureFixture[st
         ("denied", "GetQueueUrl", "AccessDeniedException"),
     ]
     assert (told[-1]["subscription"], told[-1]["CallsDenied"]) == ("all", [2.0])
+
+
+def test_metrics_go_where_the_process_began_to_write_whatever_a_handler_puts_there(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runtime = deployed(settings(subscription="all", function=f"kept-{uuid4()}"))
+    monkeypatch.setattr(sys, "stdout", StringIO())
+    runtime.telemetry.add(Metric.EVENTS_HANDLED)
+    runtime.flush()
+    assert json.loads(capfd.readouterr().out)["EventsHandled"] == [1.0]
+
+
+def test_a_function_loads_the_handler_of_its_subscription_and_others_load_none() -> None:
+    runtime = replace(World().runtime("all"), handlers={})
+    with pytest.raises(HandlerError, match=r"subscribers\.any"):
+        runtime.load()
+    replace(runtime, subscription=None).load()
+
+
+def test_calls_side_by_side_have_the_context_of_whoever_makes_them() -> None:
+    trace, seen = ContextVar[str]("trace"), list[str]()
+    trace.set("t1")
+    Threads(2)([lambda: seen.append(trace.get("none"))] * 2)
+    assert seen == ["t1", "t1"]
+
+
+def test_a_dead_letter_names_the_version_of_the_code_that_failed() -> None:
+    world = World(fail_on="1")
+    world.fabric.publish("orders", key="a", type="Placed", id="1")
+    world.relay()
+    (bell,) = [message.event() for message in world.queue.receive()]
+    with using(replace(world.runtime("all"), code_version="7")):
+        handlers.deliver.handle({"Records": [bell]}, Context())  # type: ignore[arg-type]
+    (parked,) = [item for item in world.cloud.regions[US].table("shop-ledger").items if "q" in item]
+    assert json.loads(parked["f"]["S"])["code_version"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        ({}, "found no records"),
+        ([], "found no records"),
+        ({"Records": {}}, "found no records"),
+        ({"Records": [{"messageId": ""}]}, "found a message without an id"),
+        ({"Records": [7]}, "found a message without an id"),
+    ],
+)
+def test_an_event_of_no_queue_is_refused_as_such(event: Any, found: str) -> None:
+    with (
+        using(World().runtime("all")),
+        pytest.raises(UndecodableMessageError, match=f"{found}, allowed: an event of an SQS queue"),
+    ):
+        handlers.deliver.handle(event, Context())  # type: ignore[arg-type]
+
+
+def test_a_stream_record_that_is_not_the_log_s_is_told_with_the_reason() -> None:
+    world = World()
+    world.fabric.publish("orders", key="a", type="Placed")
+
+    def elsewhere(record: dict[str, Any]) -> None:
+        record["dynamodb"]["NewImage"]["pk"] = {"S": "mars-north-1/0.1"}
+
+    assert world.relay(elsewhere) == {"batchItemFailures": []}
+    (line,) = said(world)
+    assert (line["level"], line["message"]) == ("ERROR", "a stream record is not the log's")
+    assert line["reason"].endswith("found lane mars-north-1/0.1, allowed: one of us-east-1")
+
+
+def test_doorbells_that_could_not_be_sent_are_told_with_their_place_in_the_stream() -> None:
+    world = World(faults=Faults(lambda name, *_: Fault.LOST_REQUEST if name == "doorbells.ring" else None))
+    world.fabric.publish("orders", key="a", type="Placed")
+    answer = world.relay()
+    (line,) = said(world)
+    assert (line["level"], line["message"]) == ("WARNING", "doorbells could not be sent and come again")
+    assert line["positions"] == [failure["itemIdentifier"] for failure in answer["batchItemFailures"]] != []
+
+
+def test_a_lane_that_is_rung_again_is_told_with_the_reason() -> None:
+    world = World(faults=Faults(lambda name, *_: Fault.THROTTLED if name == "ledger.state" else None))
+    receipt = world.fabric.publish("orders", key="a", type="Placed")
+    world.relay()
+    world.deliver()
+    (line,) = said(world)
+    assert (line["level"], line["message"]) == ("WARNING", "a lane is rung again")
+    assert (line["subscription"], line["lane"], line["tail"]) == ("all", str(receipt.lane), 1)
+    assert line["reason"].startswith("ledger.state: ")

@@ -10,7 +10,7 @@ from eventfabric.aws.dead_queues import DeadQueues
 from eventfabric.definition.file import parse_definition
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.local.fabric import LocalFabric
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, to_body
+from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body, to_body
 
 US = "us-east-1"
 DEFINITION = f"""
@@ -67,6 +67,10 @@ def test_all_doorbells_are_rung_though_the_first_answer_was_empty(fabric: LocalF
     assert queues.count(subscription) == 3
     assert queues.redrive(subscription) == 3
     assert (queues.count(subscription), min(client.waits)) == (0, 1)
+    live = fabric.client("sqs", US)
+    url = live.get_queue_url(QueueName="shop-all.fifo")["QueueUrl"]
+    found = live.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert {from_body(one["Body"]).again for one in found} == {ports.clock.now_ms()}
 
 
 def test_what_is_in_somebodys_hands_is_counted_too(fabric: LocalFabric) -> None:

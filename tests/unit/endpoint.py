@@ -38,6 +38,15 @@ def error(code: str, message: str = "m", *, status: int = 400) -> bytes:
     return reply(body.encode(), status=status)
 
 
+def request(connection: socket) -> tuple[bytes, bytes]:
+    """Head and body of the request, read to its end: what is closed with a part unread takes its reply back."""
+    head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length:")[2].split()[:1]
+    while length and len(body) < int(length[0]) and (more := connection.recv(65536)):
+        body += more
+    return head, body
+
+
 @contextmanager
 def endpoint(*answers: bytes | Answer) -> Iterator[str]:
     """The address of a server that gives one answer a connection; the last one again and again."""
@@ -50,7 +59,7 @@ def endpoint(*answers: bytes | Answer) -> Iterator[str]:
                 if callable(answer):
                     answer(connection)
                     return
-                connection.recv(65536)
+                request(connection)
                 connection.sendall(answer)
             except OSError:
                 return  # the client hung up

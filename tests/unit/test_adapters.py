@@ -15,7 +15,6 @@ from eventfabric import limits
 from eventfabric.aws.clients import CONFIG, Clients, cancellation
 from eventfabric.aws.dead_queues import DeadQueues
 from eventfabric.aws.region import aws_ports
-from eventfabric.aws.system import SystemEntropy
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import LastingError, PortError
 from eventfabric.model.circuit import Circuit
@@ -27,14 +26,13 @@ from eventfabric.model.owner import Owner
 from eventfabric.model.record import Intervention
 from eventfabric.model.step import StepKey
 from eventfabric.ports import Doorbells, Ports
-from eventfabric.testing.memory.clock import MemoryClock
-from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.ledger_commit import Refusal
-from tests.unit.endpoint import Answer, endpoint, error, reply
+from tests.unit.endpoint import Answer, endpoint, error, reply, request
 from tests.unit.test_decoders_fuzzed import BACKFILL, ITEMS, KEY, LANE, RECORD, SLICE
 
+SESSION: Final = boto3.Session("local", "local")
 US: Final = Region("us-east-1")
 EU: Final = Region("eu-west-1")
 ORDERS: Final = StreamName("orders")
@@ -103,7 +101,7 @@ CALLS: Final[dict[str, tuple[str, Callable[[Ports], object]]]] = {
 
 
 def clients_at(url: str) -> Clients:
-    return Clients(US, session=boto3.Session("local", "local"), endpoint_url=url)
+    return Clients(US, session=SESSION, endpoint_url=url)
 
 
 def log(ports: Ports) -> Any:
@@ -229,12 +227,9 @@ def asks(into: list[dict[str, Any]], *answers: dict[str, Any]) -> Answer:
     left = list(answers)
 
     def answer(connection: socket) -> None:
-        head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
-        if not head:
+        _, body = request(connection)
+        if not body:
             return  # it only wakes the server
-        length = int(head.lower().partition(b"content-length:")[2].split()[0])
-        while len(body) < length:
-            body += connection.recv(65536)
         into.append(json.loads(body))
         connection.sendall(reply(json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()))
 
@@ -299,20 +294,6 @@ def test_what_is_set_aside_is_put_elsewhere_whole_before_it_is_deleted() -> None
     }
     assert put["Item"]["pk"] != stood["pk"]
     assert delete["Key"] == {"pk": {"S": str(LANE)}, "sk": {"N": "4"}}
-
-
-def test_the_ports_of_another_region_ask_there_and_ones_own_are_the_same() -> None:
-    ports: Any = aws_ports(
-        TOPOLOGY, clients_at("http://127.0.0.1:1"), clock=MemoryClock(), entropy=SeededEntropy(1)
-    )
-    assert ports.at(US) is ports
-    there: Any = ports.at(EU)
-    assert there is ports.at(EU)
-    assert (there.ledger.region, there.outbox._client.meta.region_name) == (EU, EU)
-    assert (there.clock, there.entropy) == (ports.clock, ports.entropy)
-    assert there.backfills._region == EU
-    assert ports.ledger.acting_for(EU).region == EU
-    assert ports.ledger.region == US
 
 
 BELLS: Final = [Doorbell(ORDERS, LANE, Sequence(number)) for number in (1, 2, 3)]
@@ -390,10 +371,3 @@ def test_writes_of_one_item_twice_are_told_apart_from_other_refusals() -> None:
             except PortError as refusal:
                 outcome = refusal
         assert isinstance(outcome, SameItemTwice) is is_twice
-
-
-def test_random_bytes_are_never_given_twice_and_never_fewer_than_asked_for() -> None:
-    entropy = SystemEntropy()
-    given = [entropy.bytes(count) for count in (16, 1, 5_000, 16, 16)]
-    assert [len(one) for one in given] == [16, 1, 5_000, 16, 16]
-    assert len({*given}) == 5

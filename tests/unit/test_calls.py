@@ -1,5 +1,6 @@
 """Calls to a service: a reply is checked for what it must hold, and no call takes longer than it may."""
 
+from contextlib import suppress
 from pathlib import Path
 from socket import socket
 from threading import Event as Flag
@@ -9,11 +10,14 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
     ReadTimeoutError,
 )
 
@@ -25,7 +29,13 @@ from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.aws.log import AwsLog
 from eventfabric.aws.system import SystemClock, SystemEntropy
 from eventfabric.deadline import call_within, seconds_left
-from eventfabric.errors import IndeterminateAppendError, OutcomeUnknownError, ThrottledError
+from eventfabric.errors import (
+    IndeterminateAppendError,
+    LastingError,
+    OutcomeUnknownError,
+    RefusedError,
+    ThrottledError,
+)
 from eventfabric.model.identity import Lane, Sequence, StreamName
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.services.publishing.append import Appender
@@ -34,12 +44,13 @@ from tests.simulation.world import batch_of, event
 from tests.unit.endpoint import Answer, endpoint, error, reply
 
 REGION = "us-east-1"
+SESSION = boto3.Session("local", "local")
 LANE = Lane.parse(f"{REGION}/0.0")
 PUT = {"TableName": "t", "Item": {"pk": {"S": "a"}}}
 
 
 def clients(url: str) -> Clients:
-    return Clients(REGION, session=boto3.Session("local", "local"), endpoint_url=url)
+    return Clients(REGION, session=SESSION, endpoint_url=url)
 
 
 def put(url: str) -> Any:
@@ -87,6 +98,8 @@ def test_a_reply_of_the_service_is_returned() -> None:
         reply(b"{}").replace(b"x-amz-crc32", b"x-some-sum"),
         reply(b'{"Attributes":{"a":{"S":"1"}', length=100),
         reply(b'{"Attributes":{}}', length=40),
+        reply(b'{"Attributes":1'),
+        reply(b'"Attributes":{}}'),
         reply(b"", status=302),
         reply(b"<html>no such page</html>", status=404, request_id=False),
         reply(b'{"__type":"X#ConditionalCheckFailedException"}', status=400, request_id=False),
@@ -99,6 +112,8 @@ def test_a_reply_of_the_service_is_returned() -> None:
         "no sum",
         "cut",
         "short",
+        "no end",
+        "no begin",
         "redirect",
         "404 of a proxy",
         "error of a proxy",
@@ -228,6 +243,44 @@ def test_a_peer_that_drips_does_not_hold_a_call_past_its_time(answer: Answer) ->
         with pytest.raises(OutcomeUnknownError), named_failures("put"):
             call_within(0.6, lambda: dynamodb.put_item(TableName="t", Item=item))
         assert monotonic() - began < 0.6 + 1.5
+
+
+def keeps_silent(connection: socket) -> None:
+    connection.recv(65536)
+    connection.settimeout(20)
+    with suppress(OSError):
+        connection.recv(1)  # until the client hangs up
+
+
+@pytest.mark.parametrize("answer", [keeps_silent, b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"])
+def test_a_read_has_its_own_time_out_within_that_of_the_call(answer: bytes | Answer) -> None:
+    config, began = Config(read_timeout=0.2, retries={"total_max_attempts": 1}), monotonic()
+    stalls = answer if callable(answer) else begins(answer)
+    with endpoint(stalls) as url:
+        impatient = Clients(REGION, session=SESSION, endpoint_url=url, config=config, call_seconds_max=15)
+        with pytest.raises(OutcomeUnknownError), named_failures("put"):
+            impatient.dynamodb.put_item(**PUT)  # type: ignore[arg-type]  # a plain dict
+    assert monotonic() - began < 8
+
+
+def begins(first: bytes) -> Answer:
+    """Sends this, and no more."""
+
+    def answer(connection: socket) -> None:
+        connection.recv(65536)
+        connection.sendall(first)
+        keeps_silent(connection)
+
+    return answer
+
+
+def test_what_was_never_sent_is_refused_and_says_why() -> None:
+    with pytest.raises(RefusedError, match="wrong") as refused, named_failures("put"):
+        raise ParamValidationError(report="wrong")
+    assert refused.value.operation == "put"
+    with pytest.raises(LastingError, match="Unable to locate credentials") as denied, named_failures("put"):
+        raise NoCredentialsError
+    assert (denied.value.operation, denied.value.cause) == ("put", "denied")
 
 
 def test_an_append_ends_in_its_time_though_the_reply_drips() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 import boto3
@@ -11,8 +12,9 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from eventfabric.aws.causes import cause_of, tell_refusals
-from eventfabric.aws.clients import Clients
+from eventfabric.aws.clients import Clients, named_failures
 from eventfabric.aws.doorbells import AwsDoorbells
+from eventfabric.errors import PortError
 from eventfabric.model.identity import Sequence, StreamName
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime
@@ -125,6 +127,23 @@ def test_a_function_counts_it_by_cause_and_says_it(
     [blob] = counted
     assert blob["_aws"]["CloudWatchMetrics"][0]["Namespace"] == NAMESPACE
     assert (blob["CallsWithoutKey"], blob["DeliveriesBlocked"], blob["subscription"]) == ([1], [1], "billing")
+
+
+def test_a_key_that_may_not_be_used_is_told_from_a_table_that_may_not_be_read() -> None:
+    for message, cause in (("KMS key access denied", Meaning.KEY_UNUSABLE), ("no", Meaning.DENIED)):
+        with heard_at(error("AccessDeniedException", message)) as (clients, heard):
+            with pytest.raises(ClientError):
+                clients.dynamodb.get_item(TableName="t", Key={"pk": {"S": "a"}})
+            assert heard == [(cause, "GetItem", "AccessDeniedException")]
+
+
+def test_an_error_without_a_code_is_told_to_nobody_and_has_an_unknown_outcome() -> None:
+    responses: list[Any] = [{}, {"Error": {}}, {"Error": {"Message": "m"}}]
+    for response in responses:
+        with pytest.raises(PortError) as raised, named_failures("put"):
+            raise ClientError(response, "PutItem")
+        assert raised.value.operation == "put"
+        assert not raised.value.no_effect or not raised.value.retryable
 
 
 def test_doorbells_that_reach_nobody_are_told_by_what_failed(caplog: pytest.LogCaptureFixture) -> None:

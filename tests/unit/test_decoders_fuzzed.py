@@ -112,61 +112,70 @@ SKIP: Final = skip_at(
 )
 
 Decode = Callable[[Item], object]
-ITEMS: Final[dict[str, tuple[Item, Decode]]] = {
-    "aside": (
-        intervention_item.to_item(
-            Intervention(LANE, Sequence(4), "me", "far", 1), record_item.to_item(RECORD)
+
+
+def items() -> dict[str, tuple[Item, Decode]]:
+    """Make a good item of each kind, with what decodes it."""
+    return {
+        "aside": (
+            intervention_item.to_item(
+                Intervention(LANE, Sequence(4), "me", "far", 1), record_item.to_item(RECORD)
+            ),
+            lambda item: intervention_item.from_item(item, LANE),
         ),
-        lambda item: intervention_item.from_item(item, LANE),
-    ),
-    "place": (place_item.put(LANE, RECORD.tail)["Item"], place_item.from_item),
-    "recent": (record_item.to_item(RECORD), lambda item: record_item.recent([item], more=False)),
-    "record": (record_item.to_item(RECORD), record_item.from_item),
-    "skip": (record_item.to_item(SKIP), record_item.from_item),
-    "cursor": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.from_item),
-    "cursor with a roster": (
-        cursor_item.to_item(KEY, US, LISTED, token=TOKEN, now_ms=1),
-        lambda item: state_of([item]),
-    ),
-    "state": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), lambda item: state_of([item])),
-    "token": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.token_of),
-    "parked": (parked_item.to_item(KEY, US, PARKED, token=TOKEN), parked_item.from_item),
-    "parked with a rest": (
-        parked_item.to_item(KEY, US, replace(PARKED, rest=Rest(Sequence(8), Sequence(9))), token=TOKEN),
-        parked_item.from_item,
-    ),
-    "discarded with what waited": (
-        settled_item.to_item(
-            KEY, US, Settled(Sequence(4), "discarded", FAILURE, 1, "me", dropped=DROPPED, expires_seconds=9)
+        "place": (place_item.put(LANE, RECORD.tail)["Item"], place_item.from_item),
+        "recent": (record_item.to_item(RECORD), lambda item: record_item.recent([item], more=False)),
+        "record": (record_item.to_item(RECORD), record_item.from_item),
+        "skip": (record_item.to_item(SKIP), record_item.from_item),
+        "cursor": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.from_item),
+        "cursor with a roster": (
+            cursor_item.to_item(KEY, US, LISTED, token=TOKEN, now_ms=1),
+            lambda item: state_of([item]),
         ),
-        settled_item.from_item,
-    ),
-    "settled": (
-        settled_item.to_item(KEY, US, Settled(Sequence(4), "edited", FAILURE, 1, "me", b"r")),
-        settled_item.from_item,
-    ),
-    "won": (won_item.to_item(Decided(KEY, DECISION, 5), token=TOKEN), won_item.from_item),
-    "circuit": (circuit_item.to_item(STREAM, BILLING, US, Circuit(version=1)), circuit_item.from_item),
-    "owner": (owner_item.to_item(STREAM, BILLING, Owner(US, US, 1, US, version=1)), owner_item.from_item),
-    "standing": (
-        owner_item.to_item(STREAM, BILLING, Owner(US, US, 1, US, version=1)),
-        lambda item: owner_item.standing_of([item], US),
-    ),
-    "start": (start_item.to_item(STREAM, BILLING, US, HybridTime(5)), start_item.from_item),
-    "marks": (
-        marks_item.changed_items(STREAM, US, US, Marks(), MARKS)[0][0],
-        lambda item: marks_item.from_items([item]),
-    ),
-    "cursors of marks": (
-        marks_item.changed_items(STREAM, US, US, Marks(), MARKS)[1][0],
-        lambda item: marks_item.from_items([item]),
-    ),
-    "backfill": (backfill_item.to_item(BACKFILL), backfill_item.from_item),
-    "slice": (backfill_item.slice_to_item("b1", SLICE), backfill_item.slice_from_item),
-    "step": (step_item.begun("k", US, owner=5, expires_seconds=9), step_item.from_item),
-    "once": (once_item.to_item(RECORD, ROW), once_item.place_of),
-    "once compared": (once_item.to_item(RECORD, ROW), lambda item: once_item.differing(item, ROW)),
-}
+        "state": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), lambda item: state_of([item])),
+        "token": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.token_of),
+        "parked": (parked_item.to_item(KEY, US, PARKED, token=TOKEN), parked_item.from_item),
+        "parked with a rest": (
+            parked_item.to_item(KEY, US, replace(PARKED, rest=Rest(Sequence(8), Sequence(9))), token=TOKEN),
+            parked_item.from_item,
+        ),
+        "discarded with what waited": (
+            settled_item.to_item(
+                KEY,
+                US,
+                Settled(Sequence(4), "discarded", FAILURE, 1, "me", dropped=DROPPED, expires_seconds=9),
+            ),
+            settled_item.from_item,
+        ),
+        "settled": (
+            settled_item.to_item(KEY, US, Settled(Sequence(4), "edited", FAILURE, 1, "me", b"r")),
+            settled_item.from_item,
+        ),
+        "won": (won_item.to_item(Decided(KEY, DECISION, 5), token=TOKEN), won_item.from_item),
+        "circuit": (circuit_item.to_item(STREAM, BILLING, US, Circuit(version=1)), circuit_item.from_item),
+        "owner": (owner_item.to_item(STREAM, BILLING, Owner(US, US, 1, US, version=1)), owner_item.from_item),
+        "standing": (
+            owner_item.to_item(STREAM, BILLING, Owner(US, US, 1, US, version=1)),
+            lambda item: owner_item.standing_of([item], US),
+        ),
+        "start": (start_item.to_item(STREAM, BILLING, US, HybridTime(5)), start_item.from_item),
+        "marks": (
+            marks_item.changed_items(STREAM, US, US, Marks(), MARKS)[0][0],
+            lambda item: marks_item.from_items([item]),
+        ),
+        "cursors of marks": (
+            marks_item.changed_items(STREAM, US, US, Marks(), MARKS)[1][0],
+            lambda item: marks_item.from_items([item]),
+        ),
+        "backfill": (backfill_item.to_item(BACKFILL), backfill_item.from_item),
+        "slice": (backfill_item.slice_to_item("b1", SLICE), backfill_item.slice_from_item),
+        "step": (step_item.begun("k", US, owner=5, expires_seconds=9), step_item.from_item),
+        "once": (once_item.to_item(RECORD, ROW), once_item.place_of),
+        "once compared": (once_item.to_item(RECORD, ROW), lambda item: once_item.differing(item, ROW)),
+    }
+
+
+ITEMS: Final = items()
 NUMBERS: Final = st.one_of(
     st.integers(-(2**70), 2**70).map(str),
     st.sampled_from(["", "-0", "1.5", "1E+30", "1_0", " 5 ", "٣", "NaN", "9" * 5000, str(2**64), str(2**53)]),

@@ -269,6 +269,7 @@ CASES: Final[dict[str, tuple[str, dict[str, Any], str, str]]] = {
         "c",
         "3 bytes",
     ),
+    "a text for a chain": ("cursor", {"c": {"B": "x"}}, "c", "str"),
     "a flag that is none": ("cursor", {"g": {"BOOL": "x"}}, "g", "str"),
     "a backfill of another key": (
         "backfill",

@@ -25,5 +25,5 @@ def test_a_write_that_alone_is_refused_is_named_by_its_number() -> None:
 
 
 def test_a_record_that_cannot_be_written_is_nobody_elses_refusal() -> None:
-    with pytest.raises(RefusedError, match="ItemCollectionSizeLimitExceeded"):
+    with pytest.raises(RefusedError, match=r"^append: ItemCollectionSizeLimitExceeded: "):
         outcome_of([Refusal("ItemCollectionSizeLimitExceeded"), NONE], 1)

@@ -97,3 +97,10 @@ def test_a_value_that_this_version_does_not_write_is_undecodable_and_the_error_s
 
 def test_attributes_of_a_later_version_are_left_alone() -> None:
     assert record_item.from_item({**item(), "future": {"S": "?"}}) == record_item.from_item(item())
+
+
+@pytest.mark.parametrize("sort_key", [{"N": "five"}, {"N": "1" * 20}, {}, {"S": "5"}])
+def test_a_record_without_a_sequence_is_told_at_none(sort_key: dict[str, str]) -> None:
+    with pytest.raises(UndecodableRecordError) as raised:
+        record_item.from_item({**item(), "sk": sort_key, "n": {"N": "0"}})
+    assert raised.value.sequence == (5 if sort_key == {"S": "5"} else -1)

@@ -10,15 +10,15 @@ from eventfabric.model.commit import Write, WriteRefused
 from eventfabric.model.cursor import START
 from eventfabric.model.identity import Sequence
 from eventfabric.model.record import Intervention
-from eventfabric.wire import cursor_item, intervention_item, record_item, step_item
-from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes
+from eventfabric.wire import cursor_item, fields, intervention_item, record_item, step_item
+from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes, split_rows
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import once_key
 from eventfabric.wire.ledger_commit import CommitRequest, Refusal
 from eventfabric.wire.payload_codec import measured, unpack_at, unpack_measured
 from eventfabric.wire.stream_record import from_stream_record
 from eventfabric.wire.transaction_bounds import bytes_of
-from tests.unit.test_decoders_fuzzed import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US
+from tests.unit.test_decoders_fuzzed import ITEMS, KEY, LANE, RECORD, ROW, SKIP, TOKEN, US, items
 
 FORMS: Final = {
     "aside": "b:B c:B d:B h:N m:S n:N pk:S qb:S qt:N qw:S sk:N t:SS x:N",
@@ -46,8 +46,19 @@ FORMS: Final = {
 
 @pytest.mark.parametrize("kind", FORMS)
 def test_an_item_has_the_attributes_that_all_versions_know(kind: str) -> None:
-    item = ITEMS[kind][0]
+    item = items()[kind][0]
     assert " ".join(f"{name}:{''.join(item[name])}" for name in sorted(item)) == FORMS[kind]
+
+
+def test_an_item_without_a_key_is_named_so_that_it_is_seen() -> None:
+    keys: list[tuple[Any, str]] = [
+        ({}, "?"),
+        ({"pk": {}}, "?"),
+        ({"pk": {"S": "a"}, "sk": {"N": "1"}}, "a 1"),
+        (None, "?"),
+    ]
+    for item, text in keys:
+        assert fields.key_text(item) == text
 
 
 def test_an_item_is_as_large_as_dynamodb_counts_it() -> None:
@@ -110,6 +121,36 @@ def test_an_image_of_no_events_is_no_record() -> None:
         from_stream_record({"eventName": "INSERT", "dynamodb": {"NewImage": image}})
 
 
+def test_an_image_without_a_place_in_its_stream_is_at_none() -> None:
+    image = ITEMS["record"][0]
+    for change, position in (({"NewImage": image}, ""), ({"NewImage": image, "SequenceNumber": "7"}, "7")):
+        found = from_stream_record({"eventName": "INSERT", "dynamodb": change})
+        assert found is not None
+        assert (found.position, found.lane, found.tail) == (position, LANE, RECORD.tail.sequence)
+    with pytest.raises(UndecodableMessageError, match="no change of an item"):
+        from_stream_record({"eventName": "INSERT"})
+
+
+def test_a_record_whose_end_no_reader_could_count_is_refused() -> None:
+    last = {**ITEMS["record"][0], "sk": {"N": str(limits.SEQUENCE_MAX)}}
+    with pytest.raises(UndecodableRecordError) as raised:
+        record_item.from_item(last)
+    found, allowed = f"{limits.SEQUENCE_MAX}", f"a tail of at most {limits.SEQUENCE_MAX}"
+    assert raised.value.reason == f"attribute sk: found {found}, allowed: {allowed}"
+
+
+def test_a_decision_is_kept_as_long_as_it_says() -> None:
+    assert items()["won"][0]["expiration"] == {"N": "5"}
+
+
+def test_a_type_that_a_record_has_takes_no_more_room_for_types() -> None:
+    most = limits.RECORD_TYPES_MAX
+    rows = [(f"id{at}", f"type{at % most}", *ROW[2:]) for at in range(most + 9)]
+    assert [len(list(part)) for part in split_rows(rows)] == [most + 9]
+    more = [*rows, ("other", "another", *ROW[2:]), ("last", "type0", *ROW[2:])]
+    assert [len(list(part)) for part in split_rows(more)] == [most + 9, 2]
+
+
 def test_an_event_is_said_to_be_where_the_record_has_none() -> None:
     for record, sequence in ((SKIP, SKIP.sequence), (RECORD, Sequence(RECORD.tail.sequence))):
         with pytest.raises(UndecodableRecordError) as raised:
@@ -118,9 +159,12 @@ def test_an_event_is_said_to_be_where_the_record_has_none() -> None:
         assert "lost" in raised.value.reason or "ends at 1" in raised.value.reason
 
 
+def request() -> CommitRequest:
+    return CommitRequest("t", KEY, US, START, START, parked=(), settled=(), token=TOKEN, now_ms=1)
+
+
 def cancelled(*codes: str) -> object:
-    request = CommitRequest("t", KEY, US, START, START, parked=(), settled=(), token=TOKEN, now_ms=1)
-    return request.outcome([Refusal(code, "m", None) for code in (*codes, "None")], len(codes))
+    return request().outcome([Refusal(code, "m", None) for code in (*codes, "None")], len(codes))
 
 
 def test_of_a_cancelled_transaction_a_busy_write_is_told_before_a_refused_one() -> None:
@@ -128,9 +172,11 @@ def test_of_a_cancelled_transaction_a_busy_write_is_told_before_a_refused_one() 
     assert cancelled("None", refused) == WriteRefused(1, refused, "m")
     assert cancelled(refused, busy) == WriteRefused(1, busy, "m", is_busy=True)
     assert cancelled(refused, refused) == WriteRefused(0, refused, "m")
-    with pytest.raises(ThrottledError, match="without a reason") as raised:
+    with pytest.raises(ThrottledError, match="commit: cancelled without a reason"):
         cancelled("None")
-    assert raised.value.operation == "commit"
+    busy_state = [Refusal("None", "", None), Refusal(busy, "", None)]
+    with pytest.raises(ThrottledError, match=f"commit: None, {busy}"):
+        request().outcome(busy_state, 1)
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
@@ -166,8 +212,16 @@ def test_what_events_take_in_memory_is_their_content_and_so_much_an_event_and_a_
 def test_a_lane_s_place_is_read_wherever_it_stands_among_the_newest() -> None:
     place, record = ITEMS["place"][0], ITEMS["record"][0]
     broken = {**record, "sk": {"N": "7"}, "n": {"N": "0"}}
-    for items in ([place, broken, record], [broken, record, place], [record, place, broken]):
-        recent = record_item.recent(items, more=True)
+    for newest in ([place, broken, record], [broken, record, place], [record, place, broken]):
+        recent = record_item.recent(newest, more=True)
         assert recent.records == (RECORD,)
         assert recent.place == RECORD.tail
         assert (list(recent.unreadable), recent.more) == ([7], True)
+
+
+def test_a_step_s_token_is_another_at_another_moment_and_of_other_random_bytes() -> None:
+    random, other = bytes(range(step_item.OWNER_BYTES)), bytes(step_item.OWNER_BYTES)
+    tokens = {step_item.token_of(bits, now_ms) for bits in (random, other) for now_ms in (2**40, 2**40 + 1)}
+    assert len(tokens) == 4
+    assert {len(token) for token in tokens} == {step_item.OWNER_BYTES}
+    assert step_item.token_of(other, 0) == other

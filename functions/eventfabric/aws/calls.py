@@ -14,8 +14,6 @@ from typing import Any, Final, Protocol
 
 from botocore.exceptions import (
     BotoCoreError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
     HTTPClientError,
 )
 
@@ -77,8 +75,8 @@ class Calls:
         context: dict[str, Any], **_: object,
     ) -> None:  # fmt: skip
         if response_dict is None:
-            never_sent = isinstance(exception, ConnectTimeoutError | EndpointConnectionError)
-            if never_sent or not isinstance(exception, HTTPClientError):
+            # A connection that could not be made is none of these, and nothing was sent.
+            if not isinstance(exception, HTTPClientError):
                 return
         elif response_dict["status_code"] < _SERVER_ERROR:
             return

@@ -62,7 +62,7 @@ class AwsDoorbells:
                 return [bell for one in doorbells for bell in self._send(subscription, [one])]
             sent = {success["Id"] for success in answer.get("Successful", ())}
             failed = [doorbell for index, doorbell in enumerate(doorbells) if str(index) not in sent]
-            refused = answer.get("Failed", ())
+            refused = answer.get("Failed")
             if refused:
                 _tell("ring", subscription, ", ".join(sorted({failure["Code"] for failure in refused})))
         return failed

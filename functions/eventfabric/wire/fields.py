@@ -206,8 +206,6 @@ def _value(item: Item, name: str, kind: str) -> object:
 def _problem(value: object, path: str) -> str | None:
     """Return the path of the first value that is beyond its bounds, or None."""
     match value:
-        case bool() | str() | None:
-            return None
         case int():
             most = limits.MILLISECONDS_MAX if path.endswith("_ms") else limits.SEQUENCE_MAX
             return None if 0 <= value <= most else path
