@@ -147,7 +147,7 @@ def _calm(item: pytest.Item) -> None:
 def session(paths: Seq[str], run: Callable[[Suite], None]) -> None:
     """Collect the tests of these paths, and call `run` with them unless the collection fails."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    plugins = ["-p_hypothesis_pytestplugin", "-peventfabric.pytest_plugin"]
+    plugins = ["-p_hypothesis_pytestplugin", "-peventfabric.testing.pytest_plugin"]
     options = [f"--rootdir={ROOT}", *plugins, "-pno:cacheprovider", "-pno:terminal"]
     pytest.main([*options, *(str(ROOT / path) for path in paths)], plugins=[Suite(run)])
 
