@@ -117,7 +117,7 @@ BUGS = [
         "commit before handle",
         "every subscription commits first, as one that may lose events",
         "eventfabric.services.delivery.pages:Pages.__init__",
-        'definition.guarantee == "at_most_once"',
+        'context.subscription.definition.guarantee == "at_most_once"',
         "True",
         by="lost_event",
         seed=1,

@@ -12,6 +12,7 @@ from eventfabric.model.cursor import START
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import BatchId
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, record_at
+from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
 from eventfabric.ports import Attempt, Write
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.wire.payload_codec import measured, pack_columns, unpack_measured
@@ -72,7 +73,7 @@ def test_a_records_events_take_no_more_memory_than_is_said_and_no_record_more_th
     unpack_measured(record)  # what is made once
     tracemalloc.start()
     try:
-        stretch = Stretch(START, [record], None)
+        stretch = Stretch(START, [record], EVERYTHING)
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -97,7 +98,7 @@ def test_a_stretch_ends_where_its_events_fill_the_memory_that_it_has_and_says_th
     records = world.records()
     size = unpack_measured(records[0])[1]
     for room, taken in ((1, 1), (size, 1), (size + 1, 2), (4 * size + 1, 5), (10 * size, 5)):
-        stretch = Stretch(START, records, None, memory_bytes=room)
+        stretch = Stretch(START, records, EVERYTHING, memory_bytes=room)
         assert (len(stretch.records), stretch.cut) == (taken, taken < 5)
         assert (stretch.end, len(stretch.events)) == (20 * taken, 20 * taken)
         assert (stretch.stop, stretch.hole) == (None, False)
@@ -107,11 +108,11 @@ def test_only_events_that_are_wanted_fill_the_memory() -> None:
     world = World()
     for number in range(6):
         world.put(*(of_many(f"{number}-{n}", "viewed" if n else "paid") for n in range(20)))
-    records, paid = world.records(), frozenset({"paid"})
+    records, paid = world.records(), SubscriptionFilter(frozenset({"paid"}))
     one = measured(Stretch(START, records[:1], paid).events)
     stretch = Stretch(START, records, paid, memory_bytes=3 * one)
     assert (len(stretch.events), len(stretch.records), stretch.cut) == (3, 3, True)
-    passed = Stretch(START, records, frozenset({"lost"}), memory_bytes=1)
+    passed = Stretch(START, records, SubscriptionFilter(frozenset({"lost"})), memory_bytes=1)
     assert (passed.end, passed.cut) == (120, False)
 
 

@@ -17,11 +17,12 @@ from eventfabric.copies import when_forked
 from eventfabric.errors import NoThreadError, PortError
 from eventfabric.model.identity import Lane, Region, StreamName
 from eventfabric.model.record import Record
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.sdk import exits
 from eventfabric.sdk.waiting import Flag
 from eventfabric.sdk.workers import Workers
-from eventfabric.topology import StreamTopology
+from eventfabric.topology import StreamTopology, SubscriptionTopology
 from eventfabric.wire.doorbell import Doorbell
 
 _log = getLogger("eventfabric")
@@ -37,6 +38,7 @@ class Express:
         self._doorbells_of = doorbells_of
         self._clock = clock
         self._has_threads = has_threads
+        self._filters: dict[str, SubscriptionFilter] = {}
         self._begin()
         when_forked(self._begin)
 
@@ -51,16 +53,20 @@ class Express:
         lane = record.lane
         bell: Doorbell | None = None
         for subscription in stream.subscriptions:
-            types = subscription.definition.types
-            if subscription.delivers(lane.origin, lane.origin) and (
-                types is None or not record.types.isdisjoint(types)
-            ):
+            delivers = subscription.delivers(lane.origin, lane.origin)
+            if delivers and self._filter(subscription).may_want(record):
                 bell = bell or Doorbell(StreamName(stream.name), lane, record.tail.sequence)
                 ringer = self._ringers.get((lane.origin, subscription.name))
                 if ringer is None:
                     ringer = self._add(lane.origin, subscription.name)
                 if ringer.take(bell):
                     self._run(ringer)
+
+    def _filter(self, subscription: SubscriptionTopology) -> SubscriptionFilter:
+        found = self._filters.get(subscription.name)
+        if found is None:
+            found = self._filters[subscription.name] = SubscriptionFilter.of(subscription.definition)
+        return found
 
     def hurry(self) -> None:
         """Do nothing: no doorbell waits to be sent with others."""

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from eventfabric import limits
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.identity import Region
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.handed_out import HandedOut
@@ -32,6 +33,7 @@ class VisitContext:
     """The ports and services of a visit."""
 
     subscription: SubscriptionTopology
+    filter: SubscriptionFilter
     region: Region
     log: Log
     ledger: Ledger

@@ -20,6 +20,7 @@ from eventfabric.model.circuit import CircuitState
 from eventfabric.model.commit import RaceLost
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, Page
 from eventfabric.services.delivery.begin import Beginning, Beginnings, has_begun
 from eventfabric.services.delivery.breaker import Breaker
@@ -102,6 +103,7 @@ class Deliverer:
         self._ended_at: dict[Lane, int] = {}
         self._context = VisitContext(
             subscription=subscription,
+            filter=SubscriptionFilter.of(subscription.definition),
             region=region,
             log=log,
             ledger=ledger,

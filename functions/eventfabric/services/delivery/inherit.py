@@ -32,6 +32,7 @@ from eventfabric.model.parked import (
 )
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.model.roster import digest_of_id
+from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
 from eventfabric.ports import Log
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.services.delivery.stretch import Stretch
@@ -100,8 +101,7 @@ class _Heir:
         self._log = log
         self._stepped_over = stepped_over
         self._now_ms = now_ms
-        types = subscription.definition.types
-        self._types = None if types is None else frozenset(types)
+        self._filter = SubscriptionFilter.of(subscription.definition)
         self._kept: Kept | None = kept_in(
             lane, region, retention_seconds=subscription.retention_seconds, now_ms=now_ms
         )
@@ -164,8 +164,8 @@ class _Heir:
         """
         sought = _Sought(set(retrying), set(dead))
         # First with today's filter, which skips most records. A key may have been parked under another one.
-        for types in (self._types, None):
-            if not self._look_for(sought, kept, types):
+        for filter in (self._filter, EVERYTHING):
+            if not self._look_for(sought, kept, filter):
                 return None
             if sought.is_over:
                 break
@@ -177,7 +177,7 @@ class _Heir:
             for name, one in sought.found.items()
         }
 
-    def _look_for(self, sought: "_Sought", kept: Collection[str], types: frozenset[str] | None) -> bool:
+    def _look_for(self, sought: "_Sought", kept: Collection[str], filter: SubscriptionFilter) -> bool:
         """Read the log from the first waiting event on. Return False if it does not tell, or is too long."""
         end, records_left = self._cursor.sequence, limits.TAKEOVER_RECORDS_MAX
         cursor = self._at(self._low.base, self._low.sequence)
@@ -187,7 +187,7 @@ class _Heir:
                 return False
             records = self._log.read(self._lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX).records
             records_left -= max(1, len(records))
-            stretch = Stretch(cursor, records, types, self._stepped_over)
+            stretch = Stretch(cursor, records, filter, self._stepped_over)
             for at, event in enumerate(stretch.events):
                 place = stretch.place(at)
                 for name in (key_parking_id(event.key), event_parking_id(place.sequence)):

@@ -152,7 +152,7 @@ class Lateness:
         """Remember the last event of each key in a record."""
         if record.time <= known.since:
             return
-        types = self._in.subscription.definition.types
+        wants = self._in.filter.wants
         try:
             events = unpack(record)
         except UndecodableRecordError:  # reported where that lane is delivered
@@ -160,11 +160,7 @@ class Lateness:
         for event in events:
             sequence = event.sequence or Sequence(0)
             before = known.last.get(event.key)
-            if (
-                (types is None or event.type in types)
-                and sequence < end
-                and (before is None or before.time <= record.time)
-            ):
+            if wants(event) and sequence < end and (before is None or before.time <= record.time):
                 known.last[event.key] = Later(
                     record.time, record.lane, record.sequence, sequence, event.id or "", event.type
                 )

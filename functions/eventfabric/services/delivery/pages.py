@@ -58,9 +58,7 @@ class Pages:
         self._doorbell = doorbell
         self._ahead = ahead
         self._memory_bytes = memory_bytes
-        definition = context.subscription.definition
-        self._commits_first = definition.guarantee == "at_most_once"
-        self._types = None if definition.types is None else frozenset(definition.types)
+        self._commits_first = context.subscription.definition.guarantee == "at_most_once"
 
     def deliver(self) -> LaneResult | RaceLost:
         """Deliver what is due and what is new, until the lane's log ends, or something ends the run before."""
@@ -124,7 +122,7 @@ class Pages:
     def _stretch(self, page: Page) -> Stretch:
         visit = self._visit
         return Stretch(
-            visit.cursor, page.records, self._types, visit.stepped_over, memory_bytes=self._memory_bytes
+            visit.cursor, page.records, self._in.filter, visit.stepped_over, memory_bytes=self._memory_bytes
         )
 
     def _hand_out(self, stretch: Stretch) -> Ended | None:

@@ -43,8 +43,6 @@ class Refill:
         self._stepped_over = stepped_over
         self._deadline_ms = deadline_ms
         self._records_left = limits.WAITING_RECORDS_MAX
-        types = context.subscription.definition.types
-        self._types = None if types is None else frozenset(types)
 
     def fill(self, parked: Parked, end: Sequence, settle: Settle) -> Parked | Absent | RaceLost | None:
         """List the next events of a key that lists none, of those before `end`. None if no other waits.
@@ -86,11 +84,11 @@ class Refill:
         records = self._in.log.read(self._lane, cursor.base, records_max=most, before=end).records
         # A read without records counts too, so that the reads of a visit are bounded.
         self._records_left -= max(1, len(records))
-        stretch = Stretch(cursor, records, self._types, self._stepped_over)
+        stretch = Stretch(cursor, records, self._in.filter, self._stepped_over)
         if not stretch.noted:
             return stretch
         # The cursor has passed these batches, so each was decided about. Read which way.
-        return settle(stretch.noted) or Stretch(cursor, records, self._types, self._stepped_over)
+        return settle(stretch.noted) or Stretch(cursor, records, self._in.filter, self._stepped_over)
 
     def _places(self, stretch: Stretch, rest: Rest, key: str, end: Sequence) -> list[Place]:
         """Return the places of the key's events in a stretch."""

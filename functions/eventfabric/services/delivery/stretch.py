@@ -13,6 +13,7 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import BatchId, Sequence, sequences_from
 from eventfabric.model.parked import Place
 from eventfabric.model.record import Record
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.wire.payload_codec import measured, unpack, unpack_measured
 
 
@@ -30,7 +31,7 @@ class Stretch:
         self,
         cursor: Cursor,
         records: Seq[Record],
-        types: frozenset[str] | None,
+        filter: SubscriptionFilter,
         stepped_over: Collection[BatchId] = (),
         *,
         memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
@@ -68,8 +69,8 @@ class Stretch:
                     record.lane, record.sequence, "does not extend the chain verified before it"
                 )
                 break
-            # A record without a wanted type is verified, but need not be unpacked.
-            if types is None or not types.isdisjoint(record.types):
+            # A record without a wanted event is verified, but need not be unpacked.
+            if filter.may_want(record):
                 if self._memory_left <= 0:
                     self.cut = True
                     break
@@ -81,7 +82,7 @@ class Stretch:
                     self.noted.append(record)
                 try:
                     if record.batch_id not in stepped_over:
-                        self._take(record, types)
+                        self._take(record, filter)
                 except LogError as error:
                     self.stop = error
                     break
@@ -91,19 +92,19 @@ class Stretch:
         if self.replay and self.end > cursor.replay_until:
             self.end, self.cut = cursor.replay_until, True
 
-    def _take(self, record: Record, types: frozenset[str] | None) -> None:
+    def _take(self, record: Record, filter: SubscriptionFilter) -> None:
         """Add the wanted events of a record, without those before the start or after the end of a replay."""
         events, memory_bytes = unpack_measured(record)
         base = record.sequence
         skipped = max(0, self.start.sequence - base)
         end = min(len(events), self.start.replay_until - base) if self.replay else len(events)
-        if types is None and not skipped and end == len(events):
+        if filter.wants_all and not skipped and end == len(events):
             self.events += events
             self.sequences += sequences_from(base, len(events))
             self.keys += [event.key for event in events]
             self._memory_left -= memory_bytes
             return
-        wanted = [index for index in range(skipped, end) if types is None or events[index].type in types]
+        wanted = filter.wanted(events, skipped, end)
         taken = [events[index] for index in wanted]
         self.events += taken
         self.sequences += [Sequence(base + index) for index in wanted]

@@ -27,6 +27,7 @@ from eventfabric.model.owner import Owner
 from eventfabric.model.parked import REPLAYED, Failure, Parked, ParkedChange, ParkedState, Place, Rest
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
 from eventfabric.services.delivery.retry import first_version, parking_id
 from eventfabric.services.delivery.stretch import Stretch
@@ -127,8 +128,7 @@ class Replay:
         self._clock = clock
         self._entropy = entropy
         self._owners: dict[Region, Owner | None] = {}
-        types = self.target.definition.types
-        self._types = None if types is None else frozenset(types)
+        self._filter = SubscriptionFilter.of(self.target.definition)
 
     def plan(
         self,
@@ -164,7 +164,7 @@ class Replay:
         if not readable:
             raise ReplayRefusedError(plans[0].unreadable)
         self._check(readable, asked, each)
-        return list(each(self._counted, plans)) if counts and self._types is not None else plans
+        return list(each(self._counted, plans)) if counts and not self._filter.wants_all else plans
 
     def carry_out(self, plan: LanePlan) -> LaneReplayed:
         """Carry the plan of one lane out, and ring the lane.
@@ -337,7 +337,7 @@ class Replay:
         while cursor.is_replay:
             page = self._log.read(lane, cursor.base, records_max=limits.PAGE_RECORDS_MAX)
             stepped_over = {record.batch_id for record in page.records if copies.where(record)}
-            stretch = Stretch(cursor, page.records, self._types, stepped_over)
+            stretch = Stretch(cursor, page.records, self._filter, stepped_over)
             yield stretch
             if stretch.stop is not None:
                 raise stretch.stop

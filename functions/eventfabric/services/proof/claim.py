@@ -17,6 +17,7 @@ from eventfabric.model.parked import REPLAYED, Dropped, Parked, ParkedState, Pla
 from eventfabric.model.proof import ExceptionKind, Exempt, ExemptRange, LaneProof
 from eventfabric.model.record import UNKNOWN_CHAIN, Record, SkippedBy, is_pin
 from eventfabric.model.slice import Seam
+from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
 from eventfabric.services.proof.trail import Trail
 from eventfabric.wire.payload_codec import unpack
 
@@ -38,7 +39,7 @@ class Claim:
         *,
         sees_from: Region,
         exceptions: Iterable[Exempt | ExemptRange] = (),
-        types: frozenset[str] | None = None,
+        filter: SubscriptionFilter = EVERYTHING,
         elsewhere: Callable[[Record], str] = lambda record: "",
     ) -> None:
         """`elsewhere`: returns where a record's batch is delivered, if that is not here."""
@@ -55,7 +56,7 @@ class Claim:
                 each.append(one)
         self._due = deque(sorted(each, key=lambda one: one.sequence))
         self._found: list[Exempt] = []
-        self._types = types
+        self._filter = filter
         self._elsewhere = elsewhere
         self._first: Sequence | None = None
         self._is_partial = cursor.sequence > cursor.base
@@ -199,8 +200,7 @@ class Claim:
                     Exempt(ExceptionKind.ELSEWHERE, Sequence(record.sequence + at), why, 0), record, events
                 )
                 for at, event in enumerate(events)
-                if record.sequence + at < self._cursor.sequence
-                and (self._types is None or event.type in self._types)
+                if record.sequence + at < self._cursor.sequence and self._filter.wants(event)
             ]
 
     def _except_skip(self, record: Record) -> None:
@@ -219,7 +219,7 @@ class Claim:
         found: dict[Sequence, Exempt] = {}
         for at, event in enumerate(events if ranges else ()):
             sequence = Sequence(record.sequence + at)
-            if sequence >= self._cursor.sequence or not (self._types is None or event.type in self._types):
+            if sequence >= self._cursor.sequence or not self._filter.wants(event):
                 continue
             for one in ranges:
                 if one.key == event.key and one.since <= sequence < one.until:

@@ -20,6 +20,7 @@ from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.record import EMPTY_TAIL, Intervention
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Ports
 from eventfabric.services.lanes.batch_copies import BatchCopies
 from eventfabric.services.lanes.locate import kept_in
@@ -173,15 +174,16 @@ class Prover:
         if not (cursor.version or stood_at or self._begins_here(subscription, lane)):
             return None
         alone = region if owner is None else None
-        types = subscription.definition.types
+        parked, settled = state.parked.get(region, {}).values(), ledger.settled(key, by=alone)
         claim = Claim(
-            key, region, cursor, sees_from=self._region,
-            exceptions=exceptions_of(
-                state.parked.get(region, {}).values(), ledger.settled(key, by=alone), end=cursor.sequence
-            ),
-            types=None if types is None else frozenset(types),
+            key,
+            region,
+            cursor,
+            sees_from=self._region,
+            exceptions=exceptions_of(parked, settled, end=cursor.sequence),
+            filter=SubscriptionFilter.of(subscription.definition),
             elsewhere=BatchCopies(ledger, key, state, alone).where,
-        )  # fmt: skip
+        )
         if stood_at:
             claim.contradict_back(stood_at)
         return claim

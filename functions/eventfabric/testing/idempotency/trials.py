@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from eventfabric.definition.file import handler_folders, read_definition
-from eventfabric.definition.schema import Definition
+from eventfabric.definition.schema import Definition, Subscription
 from eventfabric.errors import HandlersFailError, SettingError
 from eventfabric.model.event import Event
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.sdk.cloudevents_file import read_cloudevents
 from eventfabric.sdk.delivery import Delivery
 from eventfabric.sdk.subscriber import Subscriber, load_handler
@@ -103,15 +104,15 @@ class HandlerTrials:
             for stream in topology.streams.values()
             if any(one.name in names for one in stream.subscriptions)
         ]
-        self._check_sample([topology.subscription(name).definition.types for name in names], names, sample)
+        self._check_sample([topology.subscription(name).definition for name in names], sample)
         self.names = tuple(names)
 
-    def _check_sample(self, types: Seq[tuple[str, ...] | None], names: Seq[str], sample: Seq[Event]) -> None:
-        for name, wanted in zip(names, types, strict=True):
-            if not any(wanted is None or event.type in wanted for event in sample):
-                allowed = "one of " + ", ".join(wanted) if wanted else "any"
+    def _check_sample(self, subscriptions: Seq[Subscription], sample: Seq[Event]) -> None:
+        for one in subscriptions:
+            if not any(map(SubscriptionFilter.of(one).wants, sample)):
+                allowed = "one of " + ", ".join(one.types) if one.types else "any"
                 types_found = sorted({event.type for event in sample})
-                raise SettingError(f"events for subscription {name}", types_found, f"types: {allowed}")
+                raise SettingError(f"events for subscription {one.name}", types_found, f"types: {allowed}")
 
     def check(self) -> None:
         """Run a part of the sample without faults. HandlersFailError if a handler fails all the same."""

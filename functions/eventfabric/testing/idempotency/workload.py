@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from eventfabric import limits
 from eventfabric.definition.schema import Subscription
 from eventfabric.model.event import Event
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.drawing import Draw, Profile
 from eventfabric.testing.simulation.history import History
@@ -74,10 +75,8 @@ class Workload(Draw):
         super().__init__(profile, Random())
         self._stream = stream
         self._wanting = tuple(subscriptions)
-        wanted = [one.types for one in subscriptions]
-        self._events = [
-            event for event in events if any(types is None or event.type in types for types in wanted)
-        ]
+        self._filters = [SubscriptionFilter.of(one) for one in subscriptions]
+        self._events = [event for event in events if any(one.wants(event) for one in self._filters)]
 
     def plan(self, seed: int) -> Plan:
         """Return the plan of a seed, always the same one."""
@@ -104,9 +103,9 @@ class Workload(Draw):
         self._random.shuffle(keys)
         kept = [event for key in keys for event in self._events if event.key == key]
         chosen = kept[:most]
-        for types in (one.types for one in self._wanting):
-            if types is not None and not any(event.type in types for event in chosen):
-                key = next(event.key for event in kept if event.type in types)
+        for filter in self._filters:
+            if not any(map(filter.wants, chosen)):
+                key = next(event.key for event in kept if filter.wants(event))
                 chosen += [event for event in kept if event.key == key]
         return self._plan(0, self._publishing([_planned(n, one, FINE) for n, one in enumerate(chosen, 1)]))
 
