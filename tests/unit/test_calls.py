@@ -41,7 +41,7 @@ from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.services.publishing.append import Appender
 from eventfabric.wire.doorbell import Doorbell
 from tests.simulation.world import batch_of, event
-from tests.unit.endpoint import Answer, endpoint, error, reply
+from tests.unit.endpoint import Answer, endpoint, error, reply, request
 
 REGION = "us-east-1"
 SESSION = boto3.Session("local", "local")
@@ -272,6 +272,18 @@ def begins(first: bytes) -> Answer:
         keeps_silent(connection)
 
     return answer
+
+
+def test_what_users_write_is_validated_before_it_is_sent() -> None:
+    odd: Any = {"Put": {"TableName": "t", "Item": {"pk": {"S": 5}}}}
+    sent: list[bytes] = []
+
+    def answer(connection: socket) -> None:
+        sent.append(request(connection)[1])
+
+    with endpoint(answer) as url, pytest.raises(RefusedError, match="Invalid type"), named_failures("commit"):
+        clients(url).dynamodb.transact_write_items(TransactItems=[odd])
+    assert not any(sent)
 
 
 def test_what_was_never_sent_is_refused_and_says_why() -> None:

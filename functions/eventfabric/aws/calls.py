@@ -29,7 +29,9 @@ _MEMBERS: Final[Mapping[str, frozenset[str]]] = {
 }
 """Members that a successful reply of an operation holds beside what every reply does."""
 _OF_CONDITIONS: Final = frozenset({"ConditionalCheckFailedException", "TransactionCanceledException"})
-"""Refusals that show the item there, by which a writer can tell if an earlier try of its own took effect."""
+"""Refusals that show what stands there, by which a writer knows whether an earlier try of its own landed."""
+_OF_USERS: Final = frozenset({"TransactWriteItems"})
+"""Operations whose requests hold what a user wrote: the writes of a handler, or of a producer's transaction."""
 _UNANSWERED: Final = "eventfabric_unanswered"
 _REDIRECTION: Final = 300
 _SERVER_ERROR: Final = 500
@@ -53,7 +55,8 @@ class Calls:
         self._seconds_max = seconds_max
         self._has_checksums = client.meta.service_model.service_name == "dynamodb"
         bounded_http.bound(client)
-        # botocore has no hook before it parses. The session shares its factory among all clients.
+        # botocore has no hook before it parses. The session shares its factory among clients, users' own as well.
+        client._serializer = _Serializer(client._serializer)
         endpoint = client._endpoint
         endpoint._response_parser_factory = _GuardedParsers(endpoint._response_parser_factory)
         # Around all tries of a call. botocore's events would do, but each of their handlers costs every call.
@@ -106,6 +109,23 @@ class Calls:
         code = parsed["Error"].get("Code", "")
         if parsed["ResponseMetadata"]["HTTPStatusCode"] < _SERVER_ERROR and code not in _OF_CONDITIONS:
             raise UnprovenReplyError(operation=model.name, reason=f"{code}, and an earlier try had no reply")
+
+
+class _Serializer:
+    """Serializes requests, and validates those that hold what a user wrote.
+
+    All others are made by typed code. To hold each of their values against the service's model, as botocore does, would
+    cost a tenth of a call; see docs/performance.md.
+    """
+
+    def __init__(self, validating: Any) -> None:
+        self._validating = validating
+        self._plain = getattr(validating, "_serializer", validating)
+
+    def serialize_to_request(self, parameters: Any, model: Any) -> Any:
+        """See botocore.serialize.Serializer."""
+        chosen = self._validating if model.name in _OF_USERS else self._plain
+        return chosen.serialize_to_request(parameters, model)
 
 
 class _GuardedParsers:
