@@ -41,7 +41,7 @@ def main(
     You can stop it at any time: verdicts are kept in build/mutation, and the next run continues. A verdict holds until
     its function changes. The verdict that a mutant survived holds until a test file changes that runs its line.
 
-    Examples: scripts/mutate functions/eventfabric/services/publishing; nice scripts/mutate --write docs/mutants.md
+    Examples: scripts/mutate functions/eventfabric/wire; nice scripts/mutate --write scripts/mutation/survivors.md
     """
     try:
         mutants = _generated(files_under(paths or []))

@@ -88,14 +88,15 @@ def figures(known: Known) -> str:
 
 
 def page(known: Known, mutants: int) -> str:
-    """Make the page docs/mutants.md."""
+    """Make the page scripts/mutation/survivors.md."""
     left = "" if len(known) == mutants else f"\n{mutants - len(known):,} more mutants have no verdict yet.\n"
     return f"{_HEAD}\n{figures(known)}\n{left}\n{survivors(known)}\n"
 
 
 _HEAD = """# Mutants
 
-Written by `scripts/mutate --write docs/mutants.md`. mutmut's operators change the packages below, one place at a time;
-the tests of `tests/unit`, `contract`, `handlers` and `simulation` that run the changed line are to fail.
+Written by `scripts/mutate --write scripts/mutation/survivors.md`. mutmut's operators change the packages below, one
+place at a time; the tests of `tests/unit`, `contract`, `handlers` and `simulation` that run the changed line are to
+fail.
 `scripts/mutate --help` says how to go on with a run; `scripts/mutation/reasons.toml` holds the reasons below.
 """
