@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import BatchId, Sequence
 from eventfabric.model.proof import LaneProof
-from tests.simulation.world import LANE, World
+from eventfabric.model.record import Batch, record_at
+from eventfabric.services.delivery.lane_result import Outcome
+from tests.simulation.world import LANE, World, event
 from tests.unit.failing import Failing, named, world_of
 from tests.unit.proving import proof, proofs
 from tests.unit.test_reconcile import change, healthy, kinds, log_table, record_items, remove
@@ -53,6 +55,18 @@ def test_a_record_that_was_changed_is_why_a_lane_is_stuck() -> None:
     change(world, -1, d=record_items(world)[0]["d"])
     world.deliver()
     assert stuck(proof(world)) == (FindingKind.DIVERGENCE, 12)
+
+
+def test_a_record_that_the_subscription_does_not_want_is_in_nobody_s_way_whatever_it_holds() -> None:
+    world = healthy(types=["placed"])
+    later_version = Batch(BatchId(b"n" * 16), 1, frozenset({"other"}), b"\xff of a later version")
+    tail, now_ms = world.origin_log.tail(LANE), world.clock.now_ms()
+    world.origin_log.append(record_at(tail, LANE, later_version, now_ms=now_ms, retention_seconds=None))
+    found = proof(world)
+    assert (found.is_proven, found.waiting, found.stuck) == (True, 1, None)
+    world.put(event("c2"))
+    assert world.deliver().outcome is Outcome.DELIVERED
+    assert proof(world).waiting == 0
 
 
 def test_a_record_that_nobody_can_decode_is_why_a_lane_is_stuck_though_it_is_the_newest() -> None:

@@ -113,12 +113,18 @@ class Prover:
         definition = next(one.definition for one, _ in self._standings if one.name == proof.subscription)
         lane, now_ms = proof.lane, self._ports.clock.now_ms()
         known = self._marks[lane.origin]
+        retention_seconds = self.stream.retention_seconds
         ahead = ahead_of(
-            LaneKey(proof.stream, proof.subscription, lane), proof.cursor,
-            known.of(lane.index), log=self._log, region=self._region,
-            kept=kept_in(lane, self._region, retention_seconds=self.stream.retention_seconds, now_ms=now_ms),
-            skips_expired=definition.on_expired == "skip", now_ms=now_ms,
-        )  # fmt: skip
+            LaneKey(proof.stream, proof.subscription, lane),
+            proof.cursor,
+            known.of(lane.index),
+            wanted=SubscriptionFilter.of(definition),
+            log=self._log,
+            region=self._region,
+            kept=kept_in(lane, self._region, retention_seconds=retention_seconds, now_ms=now_ms),
+            skips_expired=definition.on_expired == "skip",
+            now_ms=now_ms,
+        )
         return replace(proof, tail=ahead.tail, waits_since_ms=ahead.since_ms, stuck=ahead.stuck)
 
     def interventions(self) -> list[Intervention]:

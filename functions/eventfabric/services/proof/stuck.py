@@ -9,6 +9,7 @@ from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import Region, Sequence
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
+from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Log
 from eventfabric.services.lanes.locate import Kept, has_expired, skip_over
 from eventfabric.wire.payload_codec import unpack
@@ -28,6 +29,7 @@ def ahead_of(
     cursor: Cursor,
     mark: Mark,
     *,
+    wanted: SubscriptionFilter,
     log: Log,
     region: Region,
     kept: Kept | None,
@@ -44,7 +46,7 @@ def ahead_of(
         tail = Sequence(error.sequence + 1)  # the newest record cannot be read, but has at least one event
     if cursor.sequence >= tail:
         return Ahead(tail)
-    record, wrong = _next(log, key, cursor)
+    record, wrong = _next(log, key, cursor, wanted)
     if record is not None and record.sequence > cursor.base:
         expired = kept is not None and has_expired(log, key.lane, cursor.base, record, kept)
         if expired and skips_expired:
@@ -65,13 +67,15 @@ def ahead_of(
     return Ahead(tail, since_ms, stuck)
 
 
-def _next(log: Log, key: LaneKey, cursor: Cursor) -> tuple[Record | None, tuple[FindingKind, str] | None]:
+def _next(
+    log: Log, key: LaneKey, cursor: Cursor, wanted: SubscriptionFilter
+) -> tuple[Record | None, tuple[FindingKind, str] | None]:
     """Return the record at the cursor, or else the first after it, and why that cannot be delivered from there."""
     record = None
     try:
         page = log.read(key.lane, cursor.base, records_max=1)
         record = page.records[0] if page.records else None
-        if record is not None:
+        if record is not None and wanted.may_want(record):  # delivery passes over any other without a look
             unpack(record)
     except LogError as error:
         return record, (FindingKind.DIVERGENCE, error.reason)
