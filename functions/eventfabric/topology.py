@@ -263,9 +263,11 @@ class Topology:
     def relay_function(self, region: str) -> FunctionTopology:
         """Return the function that a Region's stream tables invoke."""
         return FunctionTopology(
-            f"{self.fabric}-relay", RELAY_ENTRY, {ENVIRONMENT_REGION: region},
+            f"{self.fabric}-relay",
+            RELAY_ENTRY,
+            {ENVIRONMENT_REGION: region},
             memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES_SMALL,
-        )  # fmt: skip
+        )
 
     def deliver_function(self, subscription: str, region: str) -> FunctionTopology:
         """Return the function that a subscription's queue invokes in a Region."""
@@ -277,23 +279,30 @@ class Topology:
     def timer_function(self, region: str) -> FunctionTopology:
         """Return the function that a Region's timer queues invoke."""
         return FunctionTopology(
-            f"{self.fabric}-timer", TIMER_ENTRY, {ENVIRONMENT_REGION: region},
-            memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES_SMALL, may_recur=True,
-        )  # fmt: skip
+            f"{self.fabric}-timer",
+            TIMER_ENTRY,
+            {ENVIRONMENT_REGION: region},
+            memory_megabytes=limits.FUNCTION_MEMORY_MEGABYTES_SMALL,
+            may_recur=True,
+        )
 
     def backfill_function(self, region: str) -> FunctionTopology:
         """Return the function that copies what a Region's logs lack, as a state machine asks it to."""
         return FunctionTopology(
-            f"{self.fabric}-backfill", BACKFILL_ENTRY, {ENVIRONMENT_REGION: region},
+            f"{self.fabric}-backfill",
+            BACKFILL_ENTRY,
+            {ENVIRONMENT_REGION: region},
             timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
-        )  # fmt: skip
+        )
 
     def reconcile_function(self, region: str) -> FunctionTopology:
         """Return the function that runs reconciliation over a Region's streams, on a schedule."""
         return FunctionTopology(
-            f"{self.fabric}-reconcile", RECONCILE_ENTRY, {ENVIRONMENT_REGION: region},
+            f"{self.fabric}-reconcile",
+            RECONCILE_ENTRY,
+            {ENVIRONMENT_REGION: region},
             timeout_seconds=limits.FUNCTION_TIMEOUT_SECONDS_MAX,
-        )  # fmt: skip
+        )
 
     def functions(self, region: str) -> list[FunctionTopology]:
         """Return all functions of a Region."""

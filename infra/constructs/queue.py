@@ -27,17 +27,27 @@ class DoorbellQueue(Construct):
             self, "Source", f"arn:{stack.partition}:sqs:{stack.region}:{stack.account}:{queue.name}"
         )
         self.dead = _queue(
-            self, "Dead", queue.dead_letter_name, key=key, fifo=fifo, keep_days=DEAD_LETTER_DAYS,
+            self,
+            "Dead",
+            queue.dead_letter_name,
+            key=key,
+            fifo=fifo,
+            keep_days=DEAD_LETTER_DAYS,
             visibility_seconds=queue.visibility_timeout_seconds,
             allows=sqs.RedriveAllowPolicy(
                 redrive_permission=sqs.RedrivePermission.BY_QUEUE, source_queues=[source]
             ),
-        )  # fmt: skip
+        )
         self.queue = _queue(
-            self, "Queue", queue.name, key=key, fifo=fifo, keep_days=DOORBELL_DAYS,
+            self,
+            "Queue",
+            queue.name,
+            key=key,
+            fifo=fifo,
+            keep_days=DOORBELL_DAYS,
             visibility_seconds=queue.visibility_timeout_seconds,
             dead=sqs.DeadLetterQueue(queue=self.dead, max_receive_count=queue.receive_count_max),
-        )  # fmt: skip
+        )
 
 
 class FailureQueue(Construct):
@@ -46,16 +56,30 @@ class FailureQueue(Construct):
     def __init__(self, scope: Construct, id: str, name: str, *, key: kms.IKey) -> None:
         super().__init__(scope, id)
         self.queue = _queue(
-            self, "Dead", name, key=key, fifo=False, keep_days=DEAD_LETTER_DAYS, visibility_seconds=30,
+            self,
+            "Dead",
+            name,
+            key=key,
+            fifo=False,
+            keep_days=DEAD_LETTER_DAYS,
+            visibility_seconds=30,
             allows=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
-        )  # fmt: skip
+        )
         acknowledge(self.queue, {"SQS3": "It is itself a dead-letter queue, of an event source mapping."})
 
 
 def _queue(
-    scope: Construct, id: str, name: str, *, key: kms.IKey, fifo: bool, keep_days: int, visibility_seconds: int,
-    dead: sqs.DeadLetterQueue | None = None, allows: sqs.RedriveAllowPolicy | None = None,
-) -> sqs.Queue:  # fmt: skip
+    scope: Construct,
+    id: str,
+    name: str,
+    *,
+    key: kms.IKey,
+    fifo: bool,
+    keep_days: int,
+    visibility_seconds: int,
+    dead: sqs.DeadLetterQueue | None = None,
+    allows: sqs.RedriveAllowPolicy | None = None,
+) -> sqs.Queue:
     return sqs.Queue(
         scope,
         id,

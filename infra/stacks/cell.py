@@ -65,9 +65,15 @@ class CellStack(cdk.Stack):
         event_age_minutes: int | None = None,
     ) -> lambda_.Function:
         made = FabricFunction(
-            self, id, function, of_function(self.topology, function),
-            code=self._code, signing=self._signing, retries=retries, event_age_minutes=event_age_minutes,
-        )  # fmt: skip
+            self,
+            id,
+            function,
+            of_function(self.topology, function),
+            code=self._code,
+            signing=self._signing,
+            retries=retries,
+            event_age_minutes=event_age_minutes,
+        )
         self.functions[function.name] = made
         return made.function
 

@@ -89,9 +89,13 @@ class Emulator:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(self._python), "-m", "ministack.app"],
-                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         until = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:

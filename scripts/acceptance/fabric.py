@@ -89,9 +89,15 @@ class DeployedFabric:
         Raises AcceptanceError if the exit code is not one of `codes`.
         """
         ran = subprocess.run(
-            [sys.executable, "-m", *module], env=self.target.process_environment(person.credentials),
-            capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL, check=False, timeout=600,
-        )  # fmt: skip
+            [sys.executable, "-m", *module],
+            env=self.target.process_environment(person.credentials),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=600,
+        )
         if ran.returncode not in codes:
             raise AcceptanceError(
                 f"{' '.join(module[:2])} as {person.name}: ended with {ran.returncode}: {ran.stderr[-1500:]}"

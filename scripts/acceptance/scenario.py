@@ -60,9 +60,15 @@ class Scenario:
     """One run on one target. `tell` is called with what happens, line by line."""
 
     def __init__(
-        self, target: Target, fabric: DeployedFabric, folder: Path, tell: Callable[[str], None],
-        *, emulator: Emulator | None = None, patience_seconds: float,
-    ) -> None:  # fmt: skip
+        self,
+        target: Target,
+        fabric: DeployedFabric,
+        folder: Path,
+        tell: Callable[[str], None],
+        *,
+        emulator: Emulator | None = None,
+        patience_seconds: float,
+    ) -> None:
         self._target, self._fabric, self._tell, self._emulator = target, fabric, tell, emulator
         self._cdk = Cdk(target, fabric.definition, folder, tell)
         self._patience_seconds = patience_seconds

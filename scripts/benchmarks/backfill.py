@@ -43,9 +43,13 @@ class Copying:
         self.target.attach(there, self._answer)
         self._log = AwsLog(here, "bench-orders")
         self._copier = SliceCopier(
-            "b", source=self._log, target=AwsLog(there, "bench-orders"),
-            backfills=AwsBackfills(there, "bench-ledger", _ELSEWHERE), clock=SystemClock(), entropy=SystemEntropy(),
-        )  # fmt: skip
+            "b",
+            source=self._log,
+            target=AwsLog(there, "bench-orders"),
+            backfills=AwsBackfills(there, "bench-ledger", _ELSEWHERE),
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+        )
         last = self._log.read(LANE, EMPTY_TAIL.sequence, records_max=PAGE_RECORDS).records[-1]
         self.tail: Tail = last.tail
         self._slice = Slice(
@@ -121,4 +125,4 @@ def bench(*, quick: bool) -> Section:
             "a copy that looks at nothing writes 25 items a call, over what is there too, and finds no wrong record",
             f"where a put takes {_PUT_MILLISECONDS} ms, a worker copies {behind_aws:,.0f} events/s; workers add up",
         ],
-    )  # fmt: skip
+    )

@@ -47,10 +47,15 @@ def shapes() -> list[Shape]:
         "".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=random.randint(3, 9))) for _ in range(2_000)
     ]
     telemetry = [
-        {"device": f"dev-{random.randrange(500):04d}", "t": 1_790_000_000 + n, "temp": round(random.gauss(21, 3), 2),
-         "hum": round(100 * random.random(), 1), "ok": True}
+        {
+            "device": f"dev-{random.randrange(500):04d}",
+            "t": 1_790_000_000 + n,
+            "temp": round(random.gauss(21, 3), 2),
+            "hum": round(100 * random.random(), 1),
+            "ok": True,
+        }
         for n in range(500)
-    ]  # fmt: skip
+    ]
     documents = [
         {
             "id": n,
@@ -64,9 +69,11 @@ def shapes() -> list[Shape]:
             event.data for _, event in read_cloudevents(file, name="sample") if isinstance(event, Event)
         ]
     given = {
-        "the sample": sample[:500], "orders, 256 B": payloads(500), "telemetry, 90 B": telemetry,
+        "the sample": sample[:500],
+        "orders, 256 B": payloads(500),
+        "telemetry, 90 B": telemetry,
         "documents, 10 KB": documents,
-    }  # fmt: skip
+    }
     return [Shape(name, _rows(data, random)) for name, data in given.items()]
 
 
@@ -75,17 +82,27 @@ def _rows(data: Seq[Any], random: Random) -> list[Row]:
     while len(ids) < len(data):
         ids += [uuid7_prefix(_NOW_MS) + suffix for suffix in uuid7_suffixes(random.randbytes(10))]
     return [
-        (ids[n], "OrderPlaced", f"customer-{random.randrange(32)}", 1_000 * _NOW_MS + n, "/shop/orders", {}, 1,
-         _encode_json(one))
+        (
+            ids[n],
+            "OrderPlaced",
+            f"customer-{random.randrange(32)}",
+            1_000 * _NOW_MS + n,
+            "/shop/orders",
+            {},
+            1,
+            _encode_json(one),
+        )
         for n, one in enumerate(data)
-    ]  # fmt: skip
+    ]
 
 
 def _json_lines(rows: Seq[Row]) -> bytes:
     return b"\n".join(
-        _encode_json({"id": id_, "type": type_, "key": key, "time": time, "source": source, "data": Raw(content)})
+        _encode_json(
+            {"id": id_, "type": type_, "key": key, "time": time, "source": source, "data": Raw(content)}
+        )
         for id_, type_, key, time, source, _, _, content in rows
-    )  # fmt: skip
+    )
 
 
 def _of_rows(rows: Seq[Row]) -> bytes:
@@ -119,9 +136,15 @@ def bench(*, quick: bool) -> Section:
             sizes[name] = len(stored)
             read = f"{figures[-1].cpu_us_per_event:.2f}" if name.endswith("columns") else ""
             table.append(
-                [shape.name, name, f"{plain / count:,.0f}", f"{len(stored) / count:,.1f}",
-                 f"{figure.cpu_us_per_event:.2f}", read]
-            )  # fmt: skip
+                [
+                    shape.name,
+                    name,
+                    f"{plain / count:,.0f}",
+                    f"{len(stored) / count:,.1f}",
+                    f"{figure.cpu_us_per_event:.2f}",
+                    read,
+                ]
+            )
         worst = max(worst, sizes["MessagePack columns"] / sizes["MessagePack rows"])
     return Section(
         "codec, records of 500 events or as many as fit",

@@ -47,10 +47,18 @@ def stored_bytes(batch: int) -> float:
     while len(suffixes) < batch:
         suffixes += uuid7_suffixes(len(suffixes).to_bytes(10, "big"))
     rows: list[Row] = [
-        (uuid7_prefix(1_790_000_000_000) + suffixes[n], "OrderPlaced", f"customer-{n % 32}", 1_790_000_000_000_000 + n,
-         "/bench/orders", {}, 1, encode(data))
+        (
+            uuid7_prefix(1_790_000_000_000) + suffixes[n],
+            "OrderPlaced",
+            f"customer-{n % 32}",
+            1_790_000_000_000_000 + n,
+            "/bench/orders",
+            {},
+            1,
+            encode(data),
+        )
         for n, data in enumerate(payloads(batch))
-    ]  # fmt: skip
+    ]
     return len(pack(rows)) / batch
 
 
@@ -86,14 +94,19 @@ def alternatives() -> dict[str, float]:
     function = _function_dollars(_BATCH) + _idempotency_dollars()
     return {
         # A rule sends its target one event at a time.
-        "EventBridge + SQS + Powertools Idempotency": Prices.BUS_EVENT.dollars(1e6) + queue.dollars(1e6 + 2e6 / _BATCH)
+        "EventBridge + SQS + Powertools Idempotency": Prices.BUS_EVENT.dollars(1e6)
+        + queue.dollars(1e6 + 2e6 / _BATCH)
         + function,
-        "SNS FIFO + SQS FIFO + Idempotency": Prices.TOPIC_PUBLISH.dollars(1e6) + Prices.TOPIC_DELIVERY.dollars(1e6)
-        + Prices.QUEUE_REQUEST.dollars(2e6 / _BATCH) + function,
+        "SNS FIFO + SQS FIFO + Idempotency": Prices.TOPIC_PUBLISH.dollars(1e6)
+        + Prices.TOPIC_DELIVERY.dollars(1e6)
+        + Prices.QUEUE_REQUEST.dollars(2e6 / _BATCH)
+        + function,
         "SQS FIFO + Idempotency": fifo + function,
-        "Kinesis + Idempotency": Prices.STREAM_RECORD.dollars(1e6) + 0.015 / 3600 * 1e6 / EVENTS_PER_SECOND
-        + _function_dollars(100) + _idempotency_dollars(),
-    }  # fmt: skip
+        "Kinesis + Idempotency": Prices.STREAM_RECORD.dollars(1e6)
+        + 0.015 / 3600 * 1e6 / EVENTS_PER_SECOND
+        + _function_dollars(100)
+        + _idempotency_dollars(),
+    }
 
 
 def bench(*, quick: bool) -> Section:
@@ -112,8 +125,13 @@ def bench(*, quick: bool) -> Section:
         "cost",
         [],
         [
-            Target("EventBridge + SQS + Idempotency / records of 100, handler apart",
-                   (bus - handler) / (batches[100] - handler), 15, "times", at_least=True),
+            Target(
+                "EventBridge + SQS + Idempotency / records of 100, handler apart",
+                (bus - handler) / (batches[100] - handler),
+                15,
+                "times",
+                at_least=True,
+            ),
             Target("single events / EventBridge + SQS + Idempotency", batches[1] / bus, 1.1, "times"),
         ],
         [
@@ -122,4 +140,4 @@ def bench(*, quick: bool) -> Section:
             f"{DATA_BYTES} bytes of data take {stored_bytes(100):.0f} in records of 100, {stored_bytes(1):.0f} alone",
         ],
         table,
-    )  # fmt: skip
+    )

@@ -205,19 +205,24 @@ class Guarded:
         self._processor = SqsFifoPartialProcessor()
         self._event = {
             "Records": [
-                {**_message(Doorbell(StreamName("orders"), LANE, Sequence(n + 1))), "messageId": str(n),
-                 "body": msgspec.json.encode(data).decode()}
+                {
+                    **_message(Doorbell(StreamName("orders"), LANE, Sequence(n + 1))),
+                    "messageId": str(n),
+                    "body": msgspec.json.encode(data).decode(),
+                }
                 for n, data in enumerate(payloads(limits.DOORBELL_BATCH_MAX))
             ]
-        }  # fmt: skip
+        }
 
     def run(self, times: int) -> int:
         """Invoke the function `times` times. Returns the number of events handled."""
         for _ in range(times):
             answer = process_partial_response(
-                event=self._event, record_handler=self._record_handler, processor=self._processor,
+                event=self._event,
+                record_handler=self._record_handler,
+                processor=self._processor,
                 context=LambdaContext(),  # type: ignore[arg-type]  # what is read of it
-            )  # fmt: skip
+            )
             if answer["batchItemFailures"]:
                 raise AssertionError("a message failed")
         return times * len(self._event["Records"])

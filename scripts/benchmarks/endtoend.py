@@ -105,13 +105,22 @@ class Flows:
             meter.watch(client)
         ports = aws_ports(topology, clients)
         runtime = Runtime(
-            topology=topology, region=Region(REGION), subscription="all", ports=ports, telemetry=NoTelemetry(),
-            logger=Logger(service="bench", stream=StringIO(), level=logging.CRITICAL), handlers={"all": self.handle},
-        )  # fmt: skip
+            topology=topology,
+            region=Region(REGION),
+            subscription="all",
+            ports=ports,
+            telemetry=NoTelemetry(),
+            logger=Logger(service="bench", stream=StringIO(), level=logging.CRITICAL),
+            handlers={"all": self.handle},
+        )
         fabric = Fabric(
-            topology, REGION, log_of=lambda stream, region: ports.log_of(stream), clock=ports.clock,
-            entropy=ports.entropy, doorbells_of=lambda region: ports.doorbells,
-        )  # fmt: skip
+            topology,
+            REGION,
+            log_of=lambda stream, region: ports.log_of(stream),
+            clock=ports.clock,
+            entropy=ports.entropy,
+            doorbells_of=lambda region: ports.doorbells,
+        )
         queue = clients.sqs.get_queue_url(QueueName=topology.subscription("all").queue.name)["QueueUrl"]
 
         def consume(messages: list[dict[str, Any]]) -> None:
@@ -158,9 +167,13 @@ class Flows:
         return client
 
     def _through_a_queue(
-        self, send: Callable[[list[tuple[str, str]]], None], sqs: Any, queue: str,
-        consume: Callable[[list[dict[str, Any]]], None], events: int,
-    ) -> None:  # fmt: skip
+        self,
+        send: Callable[[list[tuple[str, str]]], None],
+        sqs: Any,
+        queue: str,
+        consume: Callable[[list[dict[str, Any]]], None],
+        events: int,
+    ) -> None:
         items = [(key, msgspec.json.encode(data).decode()) for key, data in islice(self.items, events)]
         for start in range(0, events, BATCH):
             send(items[start : start + BATCH])
@@ -214,10 +227,15 @@ class Flows:
 def _records(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Convert messages of SQS to the form in which Lambda passes them to a function."""
     return [
-        {"messageId": one["MessageId"], "receiptHandle": one["ReceiptHandle"], "body": one["Body"],
-         "attributes": one["Attributes"], "eventSource": "aws:sqs"}
+        {
+            "messageId": one["MessageId"],
+            "receiptHandle": one["ReceiptHandle"],
+            "body": one["Body"],
+            "attributes": one["Attributes"],
+            "eventSource": "aws:sqs",
+        }
         for one in messages
-    ]  # fmt: skip
+    ]
 
 
 def _drain(sqs: Any, queue: str, consume: Callable[[list[dict[str, Any]]], None]) -> None:
@@ -273,8 +291,12 @@ def bench_on_the_emulator(*, quick: bool) -> Section:
 
 
 def _bench(
-    where: str, place: Callable[[], AbstractContextManager[tuple[Flows, list[Flow]]]], *, quick: bool, cpu_bound: float
-) -> Section:  # fmt: skip
+    where: str,
+    place: Callable[[], AbstractContextManager[tuple[Flows, list[Flow]]]],
+    *,
+    quick: bool,
+    cpu_bound: float,
+) -> Section:
     events, rounds = (200, 1) if quick else (1_000, 3)
     with place() as (flows, ways):
 

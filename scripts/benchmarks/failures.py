@@ -133,11 +133,19 @@ def _drain(sqs: Any, url: str, shop: Shop, clock: LocalClock) -> None:
             continue
         idle = 0
         records = [
-            {"messageId": m["MessageId"], "body": m["Body"], "attributes": m["Attributes"],
-             "eventSource": "aws:sqs", "receiptHandle": m["ReceiptHandle"], "messageAttributes": {},
-             "md5OfBody": "", "eventSourceARN": "", "awsRegion": REGION}
+            {
+                "messageId": m["MessageId"],
+                "body": m["Body"],
+                "attributes": m["Attributes"],
+                "eventSource": "aws:sqs",
+                "receiptHandle": m["ReceiptHandle"],
+                "messageAttributes": {},
+                "md5OfBody": "",
+                "eventSourceARN": "",
+                "awsRegion": REGION,
+            }
             for m in messages
-        ]  # fmt: skip
+        ]
         processor.raise_on_entire_batch_failure = False
         answer = process_partial_response(
             event={"Records": records},

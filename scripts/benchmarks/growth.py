@@ -28,33 +28,72 @@ def bench(*, quick: bool) -> Section:
     by_keys = compare(
         [Contender(f"{keys}", partial(load.publish_of_keys, keys, events)) for keys in KEYS], rounds=rounds
     )
-    bus = cost.alternatives()["EventBridge + SQS + Powertools Idempotency"]
     plots = [
         Plot(
-            "cpu-batch", "CPU to publish an event", "events in a record", "microseconds",
+            "cpu-batch",
+            "CPU to publish an event",
+            "events in a record",
+            "microseconds",
             {"publisher": [(b, f.cpu_us_per_event) for b, f in zip(BATCHES, by_batch, strict=True)]},
         ),
         Plot(
-            "cpu-keys", "CPU to publish an event, records of 500", "keys", "microseconds",
+            "cpu-keys",
+            "CPU to publish an event, records of 500",
+            "keys",
+            "microseconds",
             {"publisher": [(k, f.cpu_us_per_event) for k, f in zip(KEYS, by_keys, strict=True)]},
         ),
+        *_computed(),
+    ]
+    return Section(
+        "growth",
+        [],
+        [],
+        ["reads of the log are counted by tests/performance and tests/unit, and worked out here"],
+        _table(plots),
+        plots,
+    )
+
+
+def _computed() -> list[Plot]:
+    """Draw what is worked out by prices and by counts of reads."""
+    bus = cost.alternatives()["EventBridge + SQS + Powertools Idempotency"]
+    return [
         Plot(
-            "cost-batch", "A million events of 256 bytes", "events in a record", "US dollars",
+            "cost-batch",
+            "A million events of 256 bytes",
+            "events in a record",
+            "US dollars",
             {
                 "eventfabric": [(batch, cost.ours(batch)) for batch in BATCHES],
                 "EventBridge + SQS + Idempotency": [(batch, bus) for batch in (BATCHES[0], BATCHES[-1])],
             },
         ),
         Plot(
-            "cost-lanes", "A million events, 500 a second, by lanes", "lanes", "US dollars",
-            {f"records of {batch}": [(lanes, cost.ours(batch, lanes=lanes)) for lanes in LANES] for batch in (1, 100)},
+            "cost-lanes",
+            "A million events, 500 a second, by lanes",
+            "lanes",
+            "US dollars",
+            {
+                f"records of {batch}": [(lanes, cost.ours(batch, lanes=lanes)) for lanes in LANES]
+                for batch in (1, 100)
+            },
         ),
         Plot(
-            "cost-regions", "A million events, by Regions that keep them", "Regions", "US dollars",
-            {f"records of {batch}": [(n, cost.ours(batch, regions=n)) for n in (1, 2, 3)] for batch in (1, 100)},
+            "cost-regions",
+            "A million events, by Regions that keep them",
+            "Regions",
+            "US dollars",
+            {
+                f"records of {batch}": [(n, cost.ours(batch, regions=n)) for n in (1, 2, 3)]
+                for batch in (1, 100)
+            },
         ),
         Plot(
-            "reads-log", "Reads of the log, by what a lane holds", "records of the lane", "reads",
+            "reads-log",
+            "Reads of the log, by what a lane holds",
+            "records of the lane",
+            "reads",
             {
                 "append, deliver: a run": [(records, 1) for records in RECORDS],
                 "reconcile: a pass, nothing new": [(records, 1) for records in RECORDS],
@@ -62,7 +101,11 @@ def bench(*, quick: bool) -> Section:
                 "prove": [(records, ceil(records / limits.PAGE_RECORDS_MAX)) for records in RECORDS],
             },
         ),
-    ]  # fmt: skip
+    ]
+
+
+def _table(plots: list[Plot]) -> list[list[str]]:
+    """Return where each line of the plots begins and ends."""
     table = [["what", "from", "to", "costs", "to"]]
     for plot in plots:
         for name, points in plot.lines.items():
@@ -76,11 +119,4 @@ def bench(*, quick: bool) -> Section:
                     f"{to_y:,.3g}",
                 ]
             )
-    return Section(
-        "growth",
-        [],
-        [],
-        ["reads of the log are counted by tests/performance and tests/unit, and worked out here"],
-        table,
-        plots,
-    )
+    return table

@@ -57,10 +57,14 @@ def _rows(figures: Seq[Figure]) -> list[list[str]]:
 
 def _targets(section: Section) -> list[list[str]]:
     return [["target", "measured", "bound", ""]] + [
-        [target.name, f"{target.measured:,.2f} {target.unit}", f"{'>=' if target.at_least else '<='} {target.bound:,g}",
-         "kept" if target.kept else "**missed**"]
+        [
+            target.name,
+            f"{target.measured:,.2f} {target.unit}",
+            f"{'>=' if target.at_least else '<='} {target.bound:,g}",
+            "kept" if target.kept else "**missed**",
+        ]
         for target in section.targets
-    ]  # fmt: skip
+    ]
 
 
 def _table(rows: Seq[Seq[str]]) -> str:
@@ -71,10 +75,21 @@ def _table(rows: Seq[Seq[str]]) -> str:
 def _picture(plot: Plot) -> str:
     """Draw a plot as SVG. Both axes are logarithmic, so proportional growth is a straight line with slope 1."""
     chart = pygal.XY(
-        title=plot.title, x_title=plot.x, y_title=plot.y, logarithmic=True, xrange=None, style=CleanStyle,
-        disable_xml_declaration=True, js=[], width=760, height=420, legend_at_bottom=True, no_prefix=True,
-        x_labels=sorted({x for points in plot.lines.values() for x, _ in points}), truncate_legend=-1,
-    )  # fmt: skip
+        title=plot.title,
+        x_title=plot.x,
+        y_title=plot.y,
+        logarithmic=True,
+        xrange=None,
+        style=CleanStyle,
+        disable_xml_declaration=True,
+        js=[],
+        width=760,
+        height=420,
+        legend_at_bottom=True,
+        no_prefix=True,
+        x_labels=sorted({x for points in plot.lines.values() for x, _ in points}),
+        truncate_legend=-1,
+    )
     for name, points in plot.lines.items():
         chart.add(name, points)
     return str(chart.render(is_unicode=True)) + "\n"

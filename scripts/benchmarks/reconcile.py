@@ -30,10 +30,16 @@ class Reconciling:
         for client in (self._here, self._there):
             self.endpoint.attach(client, self._answer)
         self._replica = Replica(
-            StreamName("orders"), _ELSEWHERE, log=AwsLog(self._there, "bench-orders"),
-            elsewhere=lambda region: AwsLog(self._here, "bench-orders"), regions=[Region(REGION), _ELSEWHERE],
-            expires=False, now_ms=SystemClock().now_ms(), repairs=True, clock=SystemClock(),
-        )  # fmt: skip
+            StreamName("orders"),
+            _ELSEWHERE,
+            log=AwsLog(self._there, "bench-orders"),
+            elsewhere=lambda region: AwsLog(self._here, "bench-orders"),
+            regions=[Region(REGION), _ELSEWHERE],
+            expires=False,
+            now_ms=SystemClock().now_ms(),
+            repairs=True,
+            clock=SystemClock(),
+        )
         self.verified = self._replica.examine(LANE, Mark()).mark
 
     def examine(self, times: int, mark: Mark) -> int:
@@ -99,7 +105,7 @@ def bench(*, quick: bool) -> Section:
             "a comparison reads all of both tables each time; a pass reads the end of each, and what is new once",
             "what a comparison cannot see: that both tables lack or changed the same; each record's chain tells that",
         ],
-    )  # fmt: skip
+    )
 
 
 def _ratio(one: Figure, other: Figure) -> float:

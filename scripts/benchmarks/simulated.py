@@ -170,14 +170,16 @@ class SimulatedFabric:
         self._cloud = MemoryCloud.of(self.topology, clock=self._clock, entropy=entropy)
         slow, cloud, topology = _Slow(self.schedule, self.random), self._cloud, self.topology
         self._ports = Ports(
-            clock=self._clock, entropy=entropy,
+            clock=self._clock,
+            entropy=entropy,
             log_of=lambda stream: slow.log(cloud.log(topology, stream.name, REGION)),
             ledger=slow.ledger(cloud.ledger(topology, REGION)),
             doorbells=_Bells(self, cloud.doorbells(topology, REGION)),
             outbox=slow.outbox(cloud.outbox(REGION)),
             steps_of=lambda stream: cloud.steps(topology, stream.name, REGION),
-            backfills=cloud.backfills(topology, REGION), at=lambda region: self._ports,
-        )  # fmt: skip
+            backfills=cloud.backfills(topology, REGION),
+            at=lambda region: self._ports,
+        )
         self._queue = cloud.queue(topology, "all", REGION)
         self._relay = self._runtime(None)
         self._stream = cloud.regions[REGION].table(topology.stream("orders").table.name).stream.reader()
@@ -192,10 +194,14 @@ class SimulatedFabric:
     def producer(self) -> Fabric:
         """Make a producer."""
         return Fabric(
-            self.topology, REGION, clock=self._clock, entropy=self._ports.entropy,
+            self.topology,
+            REGION,
+            clock=self._clock,
+            entropy=self._ports.entropy,
             log_of=lambda stream, region: self._ports.log_of(stream),
-            doorbells_of=lambda region: self._ports.doorbells, parallel_lanes=0,
-        )  # fmt: skip
+            doorbells_of=lambda region: self._ports.doorbells,
+            parallel_lanes=0,
+        )
 
     def publish(self, fabric: Fabric, key: str, number: int) -> None:
         """Publish one event, which takes simulated time."""
@@ -245,10 +251,15 @@ class SimulatedFabric:
 
     def _runtime(self, subscription: str | None) -> Runtime:
         return Runtime(
-            topology=self.topology, region=REGION, subscription=subscription, ports=self._ports,
-            telemetry=NoTelemetry(), logger=_LOGGER, handlers={"all": self._handle},
+            topology=self.topology,
+            region=REGION,
+            subscription=subscription,
+            ports=self._ports,
+            telemetry=NoTelemetry(),
+            logger=_LOGGER,
+            handlers={"all": self._handle},
             side_by_side_of=lambda most: self._side_by_side,
-        )  # fmt: skip
+        )
 
     def _side_by_side(self, calls: Seq[Callable[[], None]]) -> None:
         left, channel = len(calls), f"calls {next(self._numbers)}"

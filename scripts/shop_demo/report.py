@@ -145,8 +145,17 @@ def _deliveries(name: str, rows: Seq[Row]) -> Table:
         table.add_column(title, justify="right")
     table.add_column("digest", no_wrap=True)
     for row in rows:
-        numbers = (row.published, row.delivered, row.repeated, row.duplicate_doorbells, row.missing,
-                   sum(row.dead.values()), row.waiting, row.out_of_order, row.lag)  # fmt: skip
+        numbers = (
+            row.published,
+            row.delivered,
+            row.repeated,
+            row.duplicate_doorbells,
+            row.missing,
+            sum(row.dead.values()),
+            row.waiting,
+            row.out_of_order,
+            row.lag,
+        )
         table.add_row(row.region, *(f"{number:,}" for number in numbers), row.digest[:8])
     return table
 

@@ -80,9 +80,7 @@ class Row:
             (self.lag, "not yet behind the cursors"),
             (self.undecided, "dead letters that no handler failed at"),
         ]
-        return [
-            f"{self.subscription} in {self.region}: {count} {what}" for count, what in found if count
-        ]  # fmt: skip
+        return [f"{self.subscription} in {self.region}: {count} {what}" for count, what in found if count]
 
 
 NOTHING_DECIDED = Decided()

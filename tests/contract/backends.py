@@ -135,9 +135,12 @@ class MemoryBackend:
         self.ledger: Ledger = self.another_ledger()
         self.doorbells: Doorbells = MemoryDoorbells(self._region, queue_name, timers_name)
         self.steps: Steps = MemorySteps(
-            self._region, LEDGER_TABLE, retention_seconds=RETENTION_SECONDS, entropy=self._entropy,
+            self._region,
+            LEDGER_TABLE,
+            retention_seconds=RETENTION_SECONDS,
+            entropy=self._entropy,
             requests=self._requests,
-        )  # fmt: skip
+        )
         self.backfills: Backfills = MemoryBackfills(self._region, LEDGER_TABLE, requests=self._requests)
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:
@@ -204,9 +207,13 @@ class AwsBackend:
         self.ledger: Ledger = self.another_ledger()
         self.doorbells: Doorbells = AwsDoorbells(self._sqs, queue_name, timers_name)
         self.steps: Steps = AwsSteps(
-            self._dynamodb, LEDGER_TABLE, HOME, retention_seconds=RETENTION_SECONDS, clock=clock,
+            self._dynamodb,
+            LEDGER_TABLE,
+            HOME,
+            retention_seconds=RETENTION_SECONDS,
+            clock=clock,
             entropy=self._entropy,
-        )  # fmt: skip
+        )
         self.backfills: Backfills = AwsBackfills(self._dynamodb, LEDGER_TABLE, HOME)
 
     def another_ledger(self, in_order: frozenset[str] = frozenset()) -> Ledger:

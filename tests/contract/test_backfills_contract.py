@@ -24,9 +24,17 @@ def seam(sequence: int) -> Seam:
 
 
 MADE = Backfill(
-    ID, StreamName("orders"), AWAY, HOME, (LaneRange(lane(1)), LaneRange(lane(2), Sequence(5), Sequence(9))),
-    1000.0, 4, None, "☃", 1_790_000_000_000,
-)  # fmt: skip
+    ID,
+    StreamName("orders"),
+    AWAY,
+    HOME,
+    (LaneRange(lane(1)), LaneRange(lane(2), Sequence(5), Sequence(9))),
+    1000.0,
+    4,
+    None,
+    "☃",
+    1_790_000_000_000,
+)
 
 
 def progress(index: int = 1, start: int = 0, *, at: int | None = None) -> SliceProgress:

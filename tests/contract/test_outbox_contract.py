@@ -55,8 +55,12 @@ def test_a_lanes_events_in_several_records_become_durable_with_the_writes(backen
         (f"e{number}", number + 1) for number in range(4)
     ]
     assert [event.id for record in records(backend) for event in unpack(record)] == [
-        "before", "e0", "e1", "e2", "e3",
-    ]  # fmt: skip
+        "before",
+        "e0",
+        "e1",
+        "e2",
+        "e3",
+    ]
     assert [record.count for record in records(backend)] == [1] * 5
     assert backend.get(OWN_TABLE, {"id": {"S": "a"}}) is not None
 

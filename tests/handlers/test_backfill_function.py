@@ -50,9 +50,13 @@ class Function:
     def __call__(self, event: dict[str, Any]) -> Any:
         self.events.append(event)
         runtime = Runtime(
-            topology=self.world.topology, region=TARGET, subscription=None, ports=self.world.ports(),
-            telemetry=NoTelemetry(), logger=Logger(service="test", stream=StringIO()),
-        )  # fmt: skip
+            topology=self.world.topology,
+            region=TARGET,
+            subscription=None,
+            ports=self.world.ports(),
+            telemetry=NoTelemetry(),
+            logger=Logger(service="test", stream=StringIO()),
+        )
         context: Any = Context(self.world, self.world.clock.now_ms() + self.seconds * 1000)
         with using(runtime):
             answer = handlers.backfill.handle(json.loads(json.dumps(event)), context)
@@ -83,8 +87,12 @@ def test_the_state_machine_copies_every_slice_and_says_what_was_done() -> None:
     execution = function.run(ASKED)
     assert world.items(TARGET) == world.items(SOURCE)
     assert function.output == {
-        "backfill": "execution-1", "state": "done", "slices": 6, "slices_done": 6, "copied_events": 6_000
-    }  # fmt: skip
+        "backfill": "execution-1",
+        "state": "done",
+        "slices": 6,
+        "slices_done": 6,
+        "copied_events": 6_000,
+    }
     assert execution.map_sizes == [(0, 3), (6, 3)]
     assert (function.count("copy"), execution.entered[-1]) == (6, "Ended")
     (backfill,) = world.backfiller().all()

@@ -33,10 +33,12 @@ BAD: dict[str, str] = {
 
 def message(number: int, body: object = HONEST, **changed: object) -> dict[str, Any]:
     whole: dict[str, Any] = {
-        "messageId": f"m{number}", "receiptHandle": f"r{number}", "body": body,
+        "messageId": f"m{number}",
+        "receiptHandle": f"r{number}",
+        "body": body,
         "attributes": {"ApproximateReceiveCount": "1"},
         "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:shop-all-timers",
-    }  # fmt: skip
+    }
     return {name: value for name, value in {**whole, **changed}.items() if value is not None}
 
 
@@ -183,16 +185,21 @@ STEPS = st.fixed_dictionaries(
         "backfill": st.just("b1") | JSON,
         "lane": st.sampled_from(["us-east-1/0.1", "us-east-1/0.9999", "x"]) | JSON,
         "start": st.integers(-1, 2**64) | JSON,
-        "more": st.sampled_from(["plan us-east-1/0.1 4", "plan x y", "stored us-east-1/0.1 " + "9" * 5000]) | JSON,
+        "more": st.sampled_from(["plan us-east-1/0.1 4", "plan x y", "stored us-east-1/0.1 " + "9" * 5000])
+        | JSON,
         "asked": st.fixed_dictionaries(
             {},
             optional={
-                "stream": st.just("orders") | JSON, "source": st.just(US) | JSON, "lanes": st.lists(JSON, max_size=2),
-                "workers": JSON, "rate": JSON, "slice_events": JSON,
+                "stream": st.just("orders") | JSON,
+                "source": st.just(US) | JSON,
+                "lanes": st.lists(JSON, max_size=2),
+                "workers": JSON,
+                "rate": JSON,
+                "slice_events": JSON,
             },
         ),
     },
-)  # fmt: skip
+)
 
 
 def events(records: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

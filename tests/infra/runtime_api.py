@@ -119,9 +119,12 @@ def started(entry: str, zip_folder: Path, environment: Mapping[str, str], log: P
     with log.open("wb") as output:
         process = subprocess.Popen(
             command(_RUN.format(entry=entry), zip_folder, runtime_client()),
-            cwd=zip_folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            cwd=zip_folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
             env={**environment, "AWS_LAMBDA_RUNTIME_API": api.address},
-        )  # fmt: skip
+        )
     try:
         yield Started(api, process, log)
     finally:

@@ -76,10 +76,11 @@ def behind(tmp_path: Path) -> Iterator[Behind]:
     with local_up(tmp_path, "--no-deliver", "--definition", str(DEFINITION)) as url:
         clients = Clients(HOME, session=session, endpoint_url=url)
         clients.dynamodb.create_table(
-            TableName="shop-charges", BillingMode="PAY_PER_REQUEST",
+            TableName="shop-charges",
+            BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        )  # fmt: skip
+        )
         fabric = Fabric.from_definition(DEFINITION, region=HOME, session=session, endpoint_url=url)
         order = Event(key="customer-1", type="OrderPlaced", data=ORDER)
         [receipt] = fabric.publish_many("orders", [order])

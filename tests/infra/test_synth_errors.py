@@ -48,14 +48,18 @@ class Project:
         given = {"definition": str(self.definition), **context}
         return subprocess.run(
             [sys.executable, "-m", "infra.app"],
-            cwd=folder, capture_output=True, text=True, check=False, timeout=300,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
             env={
                 **os.environ,
                 "PYTHONPATH": str(ROOT),
                 "CDK_OUTDIR": str(self.folder / "cdk.out"),
                 "CDK_CONTEXT_JSON": json.dumps(given),
             },
-        )  # fmt: skip
+        )
 
     def refused(self, **context: object) -> str:
         """The one message with which a synthesis ends that changes nothing."""

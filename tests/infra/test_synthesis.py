@@ -51,14 +51,18 @@ def synthesised(project: Path, *, seed: int) -> dict[str, bytes]:
     Random(seed).shuffle(environment)
     ran = subprocess.run(
         [*without_network(), sys.executable, "-c", REFUSING],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
         env={
             **dict(environment),
             "PYTHONHASHSEED": str(seed),
             "CDK_OUTDIR": str(project / "cdk.out"),
             "CDK_CONTEXT_JSON": f'{{"definition": "{definition}"}}',
         },
-    )  # fmt: skip
+    )
     assert ran.returncode == 0, ran.stderr
     return {path.name: path.read_bytes() for path in (project / "cdk.out").glob("*.template.json")}
 

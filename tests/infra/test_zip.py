@@ -162,8 +162,13 @@ def imported(module: str, folder: Path) -> tuple[dict[str, Path], Path]:
     function = topology.deliver_function("billing", topology.home)
     ran = subprocess.run(
         command(_REPORT.format(module=module), folder),
-        cwd=folder, env=environment(function, folder), capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment(function, folder),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert ran.returncode == 0, ran.stderr
     files, stdlib = json.loads(ran.stdout.splitlines()[-1])
     return {name: Path(file) for name, file in files.items()}, Path(stdlib)

@@ -101,16 +101,28 @@ class Shop:
         found, ports = self.topology.subscription("billing"), self.ports
         standings = Standings(found, ledger=ports.ledger, clock=ports.clock)
         breaker = Breaker(
-            found, lanes=[LANE], standings=standings, doorbells=ports.doorbells, clock=ports.clock,
+            found,
+            lanes=[LANE],
+            standings=standings,
+            doorbells=ports.doorbells,
+            clock=ports.clock,
             telemetry=NoTelemetry(),
-        )  # fmt: skip
+        )
         log = ports.log_of(self.topology.stream("orders"))
         policy = RetryPolicy(found.definition, entropy=ports.entropy)
         deliverer = Deliverer(
-            found, region=ports.ledger.region, log=log, ledger=ports.ledger, doorbells=ports.doorbells,
-            handler=self.recorder, policy=policy, standings=standings, breaker=breaker, clock=ports.clock,
+            found,
+            region=ports.ledger.region,
+            log=log,
+            ledger=ports.ledger,
+            doorbells=ports.doorbells,
+            handler=self.recorder,
+            policy=policy,
+            standings=standings,
+            breaker=breaker,
+            clock=ports.clock,
             telemetry=NoTelemetry(),
-        )  # fmt: skip
+        )
         bell = Doorbell(self.key.stream, LANE, ANY_TAIL)
         assert deliverer.deliver(bell, deadline_ms=ports.clock.now_ms() + 60_000).done
 

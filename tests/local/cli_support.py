@@ -40,9 +40,12 @@ def local_up(folder: Path, *options: str) -> Iterator[str]:
     with errors.open("wb") as err:
         server = subprocess.Popen(
             [sys.executable, "-m", "eventfabric.cli.main", "local", "up", "--port", "0", "--json", *options],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=err, text=True,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=err,
+            text=True,
             env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
-        )  # fmt: skip
+        )
     assert server.stdout is not None
     try:
         # Its standard output is a pipe: the line must come without the server's end.

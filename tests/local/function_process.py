@@ -82,9 +82,13 @@ class FunctionProcess:
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 [*command, self._topology.entry, str(self._topology.timeout_seconds)],
-                cwd=ROOT, env=self._environment, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=self._environment,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
 
     def _end(self, grace_seconds: float) -> int:
         """End the process, if it does not end by itself first; its exit code."""

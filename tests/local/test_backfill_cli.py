@@ -60,9 +60,12 @@ def test_an_interrupted_backfill_says_how_to_go_on_and_goes_on(
     at = ("--endpoint-url", endpoint)
     asked = ["backfill", "--from", US, "--to", EU, "--workers", "2", "--rate", "5", *at]
     process = subprocess.Popen(
-        [sys.executable, "-m", "eventfabric.cli.main", *asked], cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "eventfabric.cli.main", *asked],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout is not None
     backfill = process.stdout.readline().split()[1].rstrip(":")
     process.send_signal(signal.SIGINT)
@@ -98,7 +101,10 @@ def test_tables_that_are_not_replicated_are_joined(
     ("asked", "told"),
     [
         (("--from", US, "--to", US), "which is the target too"),
-        (("--from", "mars-1", "--to", EU), "stream orders is not in Region mars-1; it is in: us-east-1, eu-west-1"),
+        (
+            ("--from", "mars-1", "--to", EU),
+            "stream orders is not in Region mars-1; it is in: us-east-1, eu-west-1",
+        ),
         (("--from", US, "--to", "mars-1"), "fabric shop is not in Region mars-1"),
         (("--from", US, "--to", EU, "--stream", "returns"), "no stream is named 'returns'"),
         (("--from", US, "--to", EU, "--lanes", "us-east-1/0.64"), "us-east-1/0.0 to us-east-1/0.63"),
@@ -108,7 +114,7 @@ def test_tables_that_are_not_replicated_are_joined(
         (("--from", US), "give --from and --to"),
         (("resume", "nobody"), "no backfill is named 'nobody'"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_done_is_refused_with_the_facts(
     cli: CommandLine, endpoint: str, asked: tuple[str, ...], told: str
 ) -> None:

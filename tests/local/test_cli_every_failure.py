@@ -240,8 +240,12 @@ def test_a_real_pipe_that_is_closed_leaves_no_word_behind(arguments: tuple[str, 
     os.close(read)
     ran = subprocess.run(
         [sys.executable, "-m", "eventfabric.cli.main", *arguments],
-        cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     os.close(write)
     assert (ran.returncode, ran.stderr) == (exit_codes.CLOSED_PIPE, "")
 

@@ -67,8 +67,12 @@ def simulate(*options: str, cwd: Path = ROOT) -> Ran:
     environment = {name: value for name, value in os.environ.items() if name != "AWS_DEFAULT_REGION"}
     ended = subprocess.run(
         [sys.executable, "-m", "eventfabric.cli.main", "simulate", *options],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     return Ran(ended.returncode, ended.stdout, ended.stderr)
 
 
@@ -180,9 +184,19 @@ def test_a_module_that_exits_as_it_is_imported_is_a_wrong_question(project: Path
 
 def test_the_command_that_replays_a_plan_is_the_one_that_found_it(project: Path) -> None:
     asked = (
-        "--definition", "infra/fabric.toml", "--events", "infra/sample/events.jsonl", "--setup",
-        "subscribers.mailer:make", "--subscription", "mailer", "--out", "my build", "--failover", "--replay",
-    )  # fmt: skip
+        "--definition",
+        "infra/fabric.toml",
+        "--events",
+        "infra/sample/events.jsonl",
+        "--setup",
+        "subscribers.mailer:make",
+        "--subscription",
+        "mailer",
+        "--out",
+        "my build",
+        "--failover",
+        "--replay",
+    )
     ran = simulate(*asked, "--seeds", "0..9", "--jobs", "1", "--no-shrink", cwd=project)
     command = replay_of(ran)
     assert command[:-2] == ["eventfabric", "simulate", *asked]
@@ -239,9 +253,12 @@ def test_ctrl_c_tells_what_is_known_by_then(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "eventfabric.cli.main", "simulate", "--setup", "subscribers.tables:make"]
     running = subprocess.Popen(
         [*command, "--seeds", "0..", "--minutes", "10", "--jobs", "1", "--json", "--out", str(tmp_path)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-    )  # fmt: skip
+    )
     assert running.stderr is not None
     for line in running.stderr:
         if "seeds, " in line and not line.startswith("profile"):
@@ -265,8 +282,12 @@ def test_sigterm_to_the_command_alone_leaves_no_process_behind(project: Path) ->
     )
     running = subprocess.Popen(
         [sys.executable, "-m", "eventfabric.cli.main", "simulate", "--setup", "subscribers.mailer:make"],
-        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         assert running.stderr is not None
         assert any("HANGS" in line for line in running.stderr)

@@ -70,9 +70,13 @@ def test_the_prediction_is_what_the_local_fabric_counts(regions: int, per_record
         topology = fabric.topology
     assert handled == ROUNDS * LANES * per_record
     load = Load(
-        events_per_second=1, event_bytes=len(record.payload) / per_record, events_per_record=per_record,
-        records_per_poll=LANES, doorbells_per_batch=LANES, runs_per_standing=LANES,
-    )  # fmt: skip
+        events_per_second=1,
+        event_bytes=len(record.payload) / per_record,
+        events_per_record=per_record,
+        records_per_poll=LANES,
+        doorbells_per_batch=LANES,
+        runs_per_standing=LANES,
+    )
     found = predict(topology, topology.stream("orders"), load)
     for price, count in counted.items():
         predicted = found.count(price) / 1_000_000 * handled

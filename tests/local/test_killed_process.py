@@ -128,20 +128,25 @@ def world(folder: Path) -> Iterator[World]:
         file = folder / "handled"
         function = FunctionProcess(
             topology.deliver_function("all", US),
-            definition=resolved, endpoint_url=url, log=folder / "function.log",
+            definition=resolved,
+            endpoint_url=url,
+            log=folder / "function.log",
             environment={HANDLED_FILE: str(file)},
-        )  # fmt: skip
+        )
         stack.enter_context(function)
         clients = Clients(US, session=session, endpoint_url=url)
         queue = topology.subscription("all").queue.name
         # A pump does nothing with a function but invoke it.
         impatient = cast(Function, Impatient(function, clients, queue))
         yield World(
-            topology, clients,
+            topology,
+            clients,
             Fabric.from_definition(toml, region=US, session=session, endpoint_url=url),
             Operations.from_definition(toml, region=US, session=session, endpoint_url=url),
-            function, QueuePump(impatient, clients, queue, RunningClock()), file,
-        )  # fmt: skip
+            function,
+            QueuePump(impatient, clients, queue, RunningClock()),
+            file,
+        )
 
 
 def events_of_many_keys_and_one_poison() -> list[Event]:

@@ -42,9 +42,13 @@ handler = "subscribers.billing:charge"
 # Keys whose events are of lane 0, and of lane 1.
 KEYS = [next(k for k in "abcdefgh" if lane_index(k, 2) == index) for index in (0, 1)]
 DEAD = Parked(
-    f"k/{KEYS[0]}", KEYS[0], ParkedState.DEAD, (Place(Sequence(2), Sequence(2)),), 0,
+    f"k/{KEYS[0]}",
+    KEYS[0],
+    ParkedState.DEAD,
+    (Place(Sequence(2), Sequence(2)),),
+    0,
     Failure("shop:CardRefused", "", "", "", 8, 0, 5, 1_790_000_000_000),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +110,21 @@ def test_all_is_proven_lane_by_lane_with_what_is_excepted(cli: CommandLine, serv
         ("audit", "us-east-1/0.1", 0, 6),
     ]
     assert [one["exceptions"] for one in ran.json["lanes"]] == [
-        [{
-            "kind": "dead", "sequence": 2, "event": "e4", "key": KEYS[0], "why": "shop:CardRefused, 8 attempts",
-            "at_ms": 1_790_000_000_000, "by": "", "events": 1,
-        }], [], [],
-    ]  # fmt: skip
+        [
+            {
+                "kind": "dead",
+                "sequence": 2,
+                "event": "e4",
+                "key": KEYS[0],
+                "why": "shop:CardRefused, 8 attempts",
+                "at_ms": 1_790_000_000_000,
+                "by": "",
+                "events": 1,
+            }
+        ],
+        [],
+        [],
+    ]
 
 
 def test_in_words(cli: CommandLine, server: tuple[str, ...]) -> None:
@@ -144,8 +158,11 @@ def test_a_tampered_log_is_not_proven_and_the_others_are(cli: CommandLine, serve
     assert (ran.code, ran.json["proven"]) == (1, False)
     first, *others = ran.json["lanes"]
     assert (first["proven"], first["events"], first["wrong"]["kind"], first["wrong"]["sequence"]) == (
-        False, 0, "divergence", 3,
-    )  # fmt: skip
+        False,
+        0,
+        "divergence",
+        3,
+    )
     assert all(one["proven"] for one in others)
     with tampered(server, "us-east-1/0.1", 4):
         ran = cli.run("prove", *server)

@@ -119,8 +119,12 @@ def test_a_replay_says_first_what_it_would_hand_out_and_then_does(fabric: Fabric
         [],
     )
     assert would["lanes"][0] == {
-        "lane": "us-east-1/0.0", "from": 1, "until": ends[0], "events": ends[0] - 1, "parked_keys": 0,
-    }  # fmt: skip
+        "lane": "us-east-1/0.0",
+        "from": 1,
+        "until": ends[0],
+        "events": ends[0] - 1,
+        "parked_keys": 0,
+    }
     assert "would be delivered again" in fabric.cli.run(*command, "--dry-run").out
     assert (fabric.cursors("billing"), fabric.cursors("paid")) == before
 

@@ -67,9 +67,13 @@ def test_a_step_in_doubt_is_a_dead_letter_until_somebody_settles_it(happened: bo
 def steps(cli: CommandLine, endpoint: str) -> AwsSteps:
     clients = Clients("us-east-1", endpoint_url=endpoint)
     return AwsSteps(
-        clients.dynamodb, "shop-ledger", Region("us-east-1"), retention_seconds=None, clock=SystemClock(),
+        clients.dynamodb,
+        "shop-ledger",
+        Region("us-east-1"),
+        retention_seconds=None,
+        clock=SystemClock(),
         entropy=SystemEntropy(),
-    )  # fmt: skip
+    )
 
 
 def test_a_step_is_shown_and_settled_by_hand(cli: CommandLine, steps: AwsSteps, endpoint: str) -> None:

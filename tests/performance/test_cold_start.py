@@ -36,8 +36,11 @@ def counted(module: str) -> dict[str, Any]:
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
     ran = subprocess.run(
         [sys.executable, "-c", _COUNTED.format(module=module)],
-        capture_output=True, text=True, check=True, env=environment,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
 

@@ -65,8 +65,11 @@ def test_a_publisher_packs_five_hundred_events_into_one_round_trip() -> None:
 def test_the_benchmark_counts_the_same_and_says_so_to_programs() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "scripts.benchmarks", "deliver", "--quick", "--json"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     report = json.loads(ran.stdout)
     assert ran.returncode == (0 if report["ok"] else 1)
     targets = {target["name"]: target for target in report["sections"][0]["targets"]}

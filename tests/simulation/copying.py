@@ -68,9 +68,11 @@ class Copying:
         for _ in range(records):
             self._batches += 1
             batch = Batch(
-                BatchId(self._batches.to_bytes(16, "big")), events, frozenset({"placed"}),
+                BatchId(self._batches.to_bytes(16, "big")),
+                events,
+                frozenset({"placed"}),
                 bytes([65 + self._batches % 26]) * events,
-            )  # fmt: skip
+            )
             record = record_at(
                 tail, to, batch, now_ms=self.clock.now_ms(), retention_seconds=self.stream.retention_seconds
             )

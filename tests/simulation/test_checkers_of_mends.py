@@ -26,8 +26,17 @@ def lost() -> Hand:
 def skipped(hand: Hand, *, count: int = 1) -> Hand:
     """The lane goes on past its first events."""
     return hand.tell(
-        h.Appended, region=HOME, lane=LANE, sequence=0, ids=(), keys=(), types=(), chain="s", batch="s", skipped=count
-    )  # fmt: skip
+        h.Appended,
+        region=HOME,
+        lane=LANE,
+        sequence=0,
+        ids=(),
+        keys=(),
+        types=(),
+        chain="s",
+        batch="s",
+        skipped=count,
+    )
 
 
 def gone_everywhere() -> Hand:

@@ -24,9 +24,14 @@ from tests.simulation.world import STREAM, SUBSCRIPTION, Recorder, World, event,
 LANES = [lane(0), lane(1)]
 ALL_FAULTS = tuple(Fault)
 OF_PORTS = (
-    "log.read", "ledger.state", "ledger.commit", "ledger.standing", "ledger.switch", "doorbells.ring",
+    "log.read",
+    "ledger.state",
+    "ledger.commit",
+    "ledger.standing",
+    "ledger.switch",
+    "doorbells.ring",
     "doorbells.ring_later",
-)  # fmt: skip
+)
 ATTEMPTS = 4
 ROUNDS_MAX = 300
 

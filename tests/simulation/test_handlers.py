@@ -99,9 +99,12 @@ def test_what_commits_with_the_cursor_may_add_up(guarantee: str) -> None:
 def test_a_replay_is_found_only_by_who_asks_for_it() -> None:
     def found(*, replay: bool) -> set[str]:
         of = HandlerTrials(
-            definition("exactly_once"), events=EVENTS, setup=wrong_handlers.make, replay=replay,
+            definition("exactly_once"),
+            events=EVENTS,
+            setup=wrong_handlers.make,
+            replay=replay,
             handlers={"taker": wrong_handlers.adds_up_in_the_transaction},
-        )  # fmt: skip
+        )
         return set().union(*(of.try_seed(seed).signature for seed in range(SEEDS_MAX)))
 
     assert found(replay=False) == set()
@@ -328,9 +331,11 @@ def test_trying_handlers_leaves_them_as_they_are() -> None:
     handler = wrong_handlers.with_late
     before = (handler.function, handler.when_late and handler.when_late.function, handler.batch)
     of = HandlerTrials(
-        definition(more='on_late = "reconcile"'), events=EVENTS, handlers={"taker": handler},
+        definition(more='on_late = "reconcile"'),
+        events=EVENTS,
+        handlers={"taker": handler},
         setup=wrong_handlers.make,
-    )  # fmt: skip
+    )
     for seed in range(3):
         assert of.try_seed(seed).signature == frozenset()
     assert (handler.function, handler.when_late and handler.when_late.function, handler.batch) == before
@@ -353,10 +358,14 @@ def test_handlers_find_the_samples_source_time_and_headers(tmp_path: Path) -> No
 
     sample = [
         Event(
-            id="s", key="k", type="placed", source="/shop", time="2026-01-05T08:00:06+00:00",
+            id="s",
+            key="k",
+            type="placed",
+            source="/shop",
+            time="2026-01-05T08:00:06+00:00",
             headers={"tenant": "t1"},
         )
-    ]  # fmt: skip
+    ]
     run_here(
         HandlerTrials(definition(), events=sample, handlers={"taker": take}), range(1), out=tmp_path
     ).check()

@@ -34,17 +34,23 @@ def test_what_goes_by_order_of_arrival_is_not_blamed(
 
 def test_a_dead_letter_that_another_region_took_over_and_handled_is_none() -> None:
     of = HandlerTrials(
-        definition(regions=2), events=EVENTS, handlers={"taker": wrong_handlers.charges_by_key},
-        setup=wrong_handlers.make, failover=True,
-    )  # fmt: skip
+        definition(regions=2),
+        events=EVENTS,
+        handlers={"taker": wrong_handlers.charges_by_key},
+        setup=wrong_handlers.make,
+        failover=True,
+    )
     assert of.try_seed(DEAD_AND_HANDED_OVER).signature == frozenset()
 
 
 def found_where_two_regions_handle_an_event(handler: Callable[..., Any]) -> frozenset[str]:
     of = HandlerTrials(
-        definition(regions=2), events=EVENTS, handlers={"taker": handler}, setup=wrong_handlers.make,
+        definition(regions=2),
+        events=EVENTS,
+        handlers={"taker": handler},
+        setup=wrong_handlers.make,
         failover=True,
-    )  # fmt: skip
+    )
     outcome, kept = of.tried(of.plan(HANDED_OVER))
     tried = {
         (entry.events[0].id, entry.region)

@@ -143,11 +143,16 @@ def test_the_smallest_of_what_several_seeds_shrink_to_is_kept(tmp_path: Path) ->
     assert len(report.summary.failures) > 2
     alone = [
         keep(
-            one, of.plan(one.seed), tmp_path / f"alone-{one.seed}", shrinks=True, trial=of.tried, ways=WAYS,
+            one,
+            of.plan(one.seed),
+            tmp_path / f"alone-{one.seed}",
+            shrinks=True,
+            trial=of.tried,
+            ways=WAYS,
             wanted=frozenset({EFFECT}),
         ).size
         for (rivals, _) in worth_keeping(report.summary.failures, lambda seed: of.plan(seed).size)
         for one in rivals
-    ]  # fmt: skip
+    ]
     (kept,) = report.kept
     assert kept.size == min(alone)

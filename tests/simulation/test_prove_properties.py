@@ -67,9 +67,14 @@ class Story:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    counts=logs, which=st.floats(0, 1, exclude_max=True), change=st.sampled_from(sorted(CHANGES)),
-    by=st.integers(1, 90), rechained=st.booleans(), moved=st.booleans(), replayed=st.none() | st.floats(0, 1),
-)  # fmt: skip
+    counts=logs,
+    which=st.floats(0, 1, exclude_max=True),
+    change=st.sampled_from(sorted(CHANGES)),
+    by=st.integers(1, 90),
+    rechained=st.booleans(),
+    moved=st.booleans(),
+    replayed=st.none() | st.floats(0, 1),
+)
 def test_any_change_of_any_record_is_found(
     counts: list[int],
     which: float,
@@ -106,10 +111,12 @@ def test_any_change_of_any_record_is_found(
 
 @settings(max_examples=150, deadline=None)
 @given(
-    counts=st.lists(st.integers(1, 5), min_size=2, max_size=12), one=st.floats(0, 1, exclude_max=True),
-    other=st.floats(0, 1, exclude_max=True), replayed=st.none() | st.floats(0, 1),
+    counts=st.lists(st.integers(1, 5), min_size=2, max_size=12),
+    one=st.floats(0, 1, exclude_max=True),
+    other=st.floats(0, 1, exclude_max=True),
+    replayed=st.none() | st.floats(0, 1),
     how=st.sampled_from(["removed", "swapped", "doubled", "in between"]),
-)  # fmt: skip
+)
 def test_a_record_that_is_gone_or_stands_elsewhere_is_found(
     counts: list[int], one: float, other: float, how: str, replayed: float | None
 ) -> None:

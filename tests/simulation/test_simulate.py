@@ -26,13 +26,29 @@ from tests.simulation.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
 BAD = (
-    ["--seeds", "5..3"], ["--seeds", "x"], ["--seeds", "5.."], ["--seeds", "-1..3"], ["--profile", "nope"],
-    ["--jobs", "0"], ["--jobs", "1.5"], ["--minutes", "-1"], ["--minutes", "nan"], ["--minutes", "soon"],
-    ["--plan", "no such file"], ["--plan", "README.md"], ["--plan", "tests"], ["--regression", "x"],
-    ["--reason", "x"], ["--regression", "x", "--reason", "y"], ["--regression", "X-1", "--reason", "y"],
-    ["--regression", "x", "--reason", "y", "--seeds", "0..1"], ["--what"], ["7"], ["--out", "README.md"],
+    ["--seeds", "5..3"],
+    ["--seeds", "x"],
+    ["--seeds", "5.."],
+    ["--seeds", "-1..3"],
+    ["--profile", "nope"],
+    ["--jobs", "0"],
+    ["--jobs", "1.5"],
+    ["--minutes", "-1"],
+    ["--minutes", "nan"],
+    ["--minutes", "soon"],
+    ["--plan", "no such file"],
+    ["--plan", "README.md"],
+    ["--plan", "tests"],
+    ["--regression", "x"],
+    ["--reason", "x"],
+    ["--regression", "x", "--reason", "y"],
+    ["--regression", "X-1", "--reason", "y"],
+    ["--regression", "x", "--reason", "y", "--seeds", "0..1"],
+    ["--what"],
+    ["7"],
+    ["--out", "README.md"],
     ["--out", "README.md/below", "--plan", "tests/simulation/regressions/copy_in_a_changed_lane.json"],
-)  # fmt: skip
+)
 
 
 def never(of: History) -> list[Verdict]:

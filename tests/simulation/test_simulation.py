@@ -60,10 +60,32 @@ def test_every_fault_and_happening_takes_place() -> None:
         "refused",
     }
     happenings = {
-        "region_loss", "silence", "cut", "clock", "outage", "deploy", "mend", "split", "reconcile", "days_pass",
-        "lose_copy", "redrive", "discard", "edit", "prove", "replay", "pause", "failover", "failback", "backfill",
-        "throttled", "no_timers", "no_doorbells", "settings", "days_apart",
-    }  # fmt: skip
+        "region_loss",
+        "silence",
+        "cut",
+        "clock",
+        "outage",
+        "deploy",
+        "mend",
+        "split",
+        "reconcile",
+        "days_pass",
+        "lose_copy",
+        "redrive",
+        "discard",
+        "edit",
+        "prove",
+        "replay",
+        "pause",
+        "failover",
+        "failback",
+        "backfill",
+        "throttled",
+        "no_timers",
+        "no_doorbells",
+        "settings",
+        "days_apart",
+    }
     assert {*FAULTS, *of_calls, *happenings} <= seen
     assert {"before", "after"} <= seen  # processes died at calls
     assert "its" in seen  # and in handlers, and because their time was up

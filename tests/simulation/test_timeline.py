@@ -84,17 +84,30 @@ def at(seconds: float) -> int:
 
 def appended(seconds: float, *, id_: str = "e1", sequence: int = 0) -> history.Appended:
     return history.Appended(
-        at_ms=at(seconds), actor=f"producer 0 {US}#1", region=US, lane=LANE, sequence=sequence, ids=(id_,),
-        keys=("a",), types=("placed",), chain="00", batch="b",
-    )  # fmt: skip
+        at_ms=at(seconds),
+        actor=f"producer 0 {US}#1",
+        region=US,
+        lane=LANE,
+        sequence=sequence,
+        ids=(id_,),
+        keys=("a",),
+        types=("placed",),
+        chain="00",
+        batch="b",
+    )
 
 
 def attempt(kind: Any, seconds: float, process: int, **about: Any) -> AnyEntry:
     place = history.EventPlace("e1", "a", LANE, 0)
     given: AnyEntry = kind(
-        at_ms=at(seconds), actor=f"{DELIVER}#{process}", region=US, subscription="billing", events=(place,),
-        replay=False, **about,
-    )  # fmt: skip
+        at_ms=at(seconds),
+        actor=f"{DELIVER}#{process}",
+        region=US,
+        subscription="billing",
+        events=(place,),
+        replay=False,
+        **about,
+    )
     return given
 
 
@@ -175,10 +188,15 @@ def test_texts_of_anomalies_at_one_place_stand_in_lines_of_their_own() -> None:
 
 def test_an_attempt_is_a_bar_up_to_its_end_and_one_without_an_end_is_told_apart() -> None:
     page = drawn(
-        began(1), ended(2), began(3), ended(4, error="FailedForNow"),
-        began(5), history.Crashed(at_ms=at(6), actor=f"{DELIVER}#1", reason="its time was up"),
-        began(7, process=2), ended(8, process=2),
-    )  # fmt: skip
+        began(1),
+        ended(2),
+        began(3),
+        ended(4, error="FailedForNow"),
+        began(5),
+        history.Crashed(at_ms=at(6), actor=f"{DELIVER}#1", reason="its time was up"),
+        began(7, process=2),
+        ended(8, process=2),
+    )
     bars = [
         about for tag, about in page.elements if tag == "rect" and "bar" in about.get("class", "").split()
     ]
@@ -209,24 +227,41 @@ def test_rows_stand_region_by_region_in_the_order_of_an_events_way() -> None:
             history.StandingRead(at_ms=at(number), actor=actor, region=US, subscription="billing")
             for number, actor in enumerate(
                 (
-                    f"failover {EU} 104", f"deliver billing {EU} 0#1", f"reconcile {US} 594#1", f"relay {US} 0#2",
-                    f"reconcile {US} 600#1", f"replication {US} {EU}", "tamperer", f"producer 0 {US}#1", "world",
+                    f"failover {EU} 104",
+                    f"deliver billing {EU} 0#1",
+                    f"reconcile {US} 594#1",
+                    f"relay {US} 0#2",
+                    f"reconcile {US} 600#1",
+                    f"replication {US} {EU}",
+                    "tamperer",
+                    f"producer 0 {US}#1",
+                    "world",
                 )
             )
         ],
-    )  # fmt: skip
+    )
     assert [(row.region, row.name) for row in Layout(of).rows] == [
-        ("", "world"), ("", "tamperer"),
-        (US, "producer 0"), (US, "relay 0"), (US, "reconcile"), (US, f"replication {EU}"),
-        (EU, "deliver billing 0"), (EU, "failover"),
-    ]  # fmt: skip
+        ("", "world"),
+        ("", "tamperer"),
+        (US, "producer 0"),
+        (US, "relay 0"),
+        (US, "reconcile"),
+        (US, f"replication {EU}"),
+        (EU, "deliver billing 0"),
+        (EU, "failover"),
+    ]
 
 
 def test_a_lost_region_is_a_band_over_its_rows_until_it_returns() -> None:
     page = drawn(
-        appended(1), began(1.5), ended(1.6), happened(2, "region_loss", f"{US} {EU}"), appended(3, sequence=1),
-        happened(9, "region_return", f"{US} {EU}"), appended(10, sequence=2),
-    )  # fmt: skip
+        appended(1),
+        began(1.5),
+        ended(1.6),
+        happened(2, "region_loss", f"{US} {EU}"),
+        appended(3, sequence=1),
+        happened(9, "region_return", f"{US} {EU}"),
+        appended(10, sequence=2),
+    )
     (band,) = page.classed("lost")
     marks = {one["id"]: one for one in page.marks()}
     assert float(band["x"]) == float(marks["e3"]["x"])

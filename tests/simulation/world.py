@@ -210,21 +210,32 @@ class World:
             retention_seconds=retention_seconds,
         )
 
-    def deliverer(self, *, handler: Handler | None = None, faults: Faults | None = None,
-                  side_by_side: SideBySide = one_after_another,
-                  memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX) -> Deliverer:  # fmt: skip
+    def deliverer(
+        self,
+        *,
+        handler: Handler | None = None,
+        faults: Faults | None = None,
+        side_by_side: SideBySide = one_after_another,
+        memory_bytes: int = limits.RECORD_MEMORY_BYTES_MAX,
+    ) -> Deliverer:
         """A function instance of its own: it shares nothing with others but what is stored."""
         faults = faults or self.faults
         ledger = faults.ledger(self.cloud.ledger(self.topology, self.region))
         doorbells = faults.doorbells(self.cloud.doorbells(self.topology, self.region))
         standings = Standings(
-            self.subscription, ledger=ledger, clock=self.clock,
+            self.subscription,
+            ledger=ledger,
+            clock=self.clock,
             elsewhere=lambda region: self.cloud.ledger(self.topology, region),
-        )  # fmt: skip
+        )
         breaker = Breaker(
-            self.subscription, lanes=lanes_of(self.stream), standings=standings,
-            doorbells=doorbells, clock=self.clock, telemetry=self.telemetry,
-        )  # fmt: skip
+            self.subscription,
+            lanes=lanes_of(self.stream),
+            standings=standings,
+            doorbells=doorbells,
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
         return Deliverer(
             self.subscription,
             region=self.region,
@@ -314,9 +325,13 @@ class World:
         doorbells = self.faults.doorbells(self.cloud.doorbells(self.topology, self.region))
         standings = Standings(self.subscription, ledger=self.ledger, clock=self.clock)
         failed = relay(
-            appended, self.stream, region=self.region,
-            owns=lambda subscription, origin: standings.owns(origin), doorbells=doorbells, telemetry=self.telemetry,
-        )  # fmt: skip
+            appended,
+            self.stream,
+            region=self.region,
+            owns=lambda subscription, origin: standings.owns(origin),
+            doorbells=doorbells,
+            telemetry=self.telemetry,
+        )
         if not comes_again:
             self._reader.confirm(batch, failed_from=failed)
         return len(batch)

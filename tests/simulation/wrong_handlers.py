@@ -199,9 +199,11 @@ def charges_by_key(event: Event, delivery: Delivery) -> None:
 def _send_in_order(region: str, event: Event) -> None:
     sqs = _client_of("sqs", region)
     sqs.send_message(
-        QueueUrl=sqs.get_queue_url(QueueName=ORDERED_MAILS)["QueueUrl"], MessageBody=str(event.id),
-        MessageGroupId=event.key, MessageDeduplicationId=str(event.id),
-    )  # fmt: skip
+        QueueUrl=sqs.get_queue_url(QueueName=ORDERED_MAILS)["QueueUrl"],
+        MessageBody=str(event.id),
+        MessageGroupId=event.key,
+        MessageDeduplicationId=str(event.id),
+    )
 
 
 @subscriber
@@ -278,9 +280,12 @@ def mails_whoever_is_first(event: Event, delivery: Delivery) -> None:
     item = {"id": {"S": "stock"}, "of": {"S": str(event.id)}}
     try:
         client("dynamodb").put_item(
-            TableName=TABLE, Item=item, ConditionExpression="attribute_not_exists(id) OR #of = :of",
-            ExpressionAttributeNames={"#of": "of"}, ExpressionAttributeValues={":of": item["of"]},
-        )  # fmt: skip
+            TableName=TABLE,
+            Item=item,
+            ConditionExpression="attribute_not_exists(id) OR #of = :of",
+            ExpressionAttributeNames={"#of": "of"},
+            ExpressionAttributeValues={":of": item["of"]},
+        )
     except client("dynamodb").exceptions.ConditionalCheckFailedException:
         return
     effect("reserved", key=str(event.id))

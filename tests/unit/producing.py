@@ -29,9 +29,16 @@ def producer(
         return behind[at].log(log) if at in behind else log
 
     return Fabric(
-        world.topology, region, failover=failover, log_of=log_of, clock=world.clock, entropy=world.entropy,
-        outbox=world.cloud.outbox(region), parallel_lanes=0, append_timeout_seconds=timeout_seconds,
-    )  # fmt: skip
+        world.topology,
+        region,
+        failover=failover,
+        log_of=log_of,
+        clock=world.clock,
+        entropy=world.entropy,
+        outbox=world.cloud.outbox(region),
+        parallel_lanes=0,
+        append_timeout_seconds=timeout_seconds,
+    )
 
 
 def always(fault: Fault, *names: str) -> Rule:

@@ -144,8 +144,9 @@ def test_a_throttle_after_a_lost_reply_does_not_make_the_batch_forget_where_it_m
     world = World()
     faults = Faults(nth(1, Fault.LOST_REPLY, name="log.append"), nth(2, Fault.THROTTLED, name="log.append"))
     with pytest.raises(IndeterminateAppendError):
-        world.appender(faults=Faults(*faults.rules, nth(3, Fault.THROTTLED, name="log.append")),
-                       timeout_seconds=0).append(LANE, mine())  # fmt: skip
+        world.appender(
+            faults=Faults(*faults.rules, nth(3, Fault.THROTTLED, name="log.append")), timeout_seconds=0
+        ).append(LANE, mine())
     assert world.appender(faults=faults).append(LANE, mine(batch_id=b"n" * 16)).sequence == 1
     assert world.logged_ids() == ["mine", "mine"]
 

@@ -93,9 +93,13 @@ def append_with(world: Shop, outcome: object, writes: list[Write] | None = None)
             return outcome
 
     return OutboxAppend(
-        [posting(world, Faults())], lambda records: writes or [], outbox=Answering(),  # type: ignore[arg-type]  # only its writes
-        clock=world.clock, entropy=world.cloud.entropy, timeout_seconds=30,
-    )  # fmt: skip
+        [posting(world, Faults())],
+        lambda records: writes or [],
+        outbox=Answering(),  # type: ignore[arg-type]  # only its writes
+        clock=world.clock,
+        entropy=world.cloud.entropy,
+        timeout_seconds=30,
+    )
 
 
 class TestTransaction:
@@ -167,10 +171,13 @@ class TestTransaction:
                 return outbox.append(posted, writes, token=token)
 
         made = OutboxAppend(
-            [posting(world, Faults(), 0), posting(world, Faults(), 1)], lambda records: [],
+            [posting(world, Faults(), 0), posting(world, Faults(), 1)],
+            lambda records: [],
             outbox=Watching(),  # type: ignore[arg-type]  # only its writes
-            clock=world.clock, entropy=world.cloud.entropy, timeout_seconds=30,
-        )  # fmt: skip
+            clock=world.clock,
+            entropy=world.cloud.entropy,
+            timeout_seconds=30,
+        )
         world.clock.advance(1)
         assert made.run() == seen[0][0]
         assert [record.lane for record in seen[0][0]] == LANES[:2]
@@ -199,9 +206,13 @@ class TestTransaction:
             return []
 
         made = OutboxAppend(
-            [posting(world, faults, 0), posting(world, faults, 1)], writes_of, outbox=world.cloud.outbox(US),
-            clock=world.clock, entropy=world.cloud.entropy, timeout_seconds=30,
-        )  # fmt: skip
+            [posting(world, faults, 0), posting(world, faults, 1)],
+            writes_of,
+            outbox=world.cloud.outbox(US),
+            clock=world.clock,
+            entropy=world.cloud.entropy,
+            timeout_seconds=30,
+        )
         assert [str(one.sequence) for one in made.run()] == ["2", "0"]
         assert asked == [["us-east-1/0.0@2", "us-east-1/0.1@0"]]
         assert faults.calls == ["log.tail", "log.tail"]

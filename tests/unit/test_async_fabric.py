@@ -40,10 +40,16 @@ class Shop:
         self.gate.set()
         self.refuses = False
         self.fabric = Fabric(
-            self.world.topology, HOME, clock=self.world.clock, entropy=self.world.entropy,
-            log_of=lambda stream, region: self._log(self.world.cloud.log(self.world.topology, stream.name, region)),
-            outbox=self.world.cloud.outbox(HOME), parallel_lanes=workers,
-        )  # fmt: skip
+            self.world.topology,
+            HOME,
+            clock=self.world.clock,
+            entropy=self.world.entropy,
+            log_of=lambda stream, region: self._log(
+                self.world.cloud.log(self.world.topology, stream.name, region)
+            ),
+            outbox=self.world.cloud.outbox(HOME),
+            parallel_lanes=workers,
+        )
 
     def _log(self, log: Log) -> Log:
         appended = log.append
@@ -234,10 +240,14 @@ def test_a_batch_of_unknown_outcome_is_settled() -> None:
     world = World()
     faults = Faults(always(Fault.LOST_REPLY, "log.append"))
     fabric = Fabric(
-        world.topology, HOME, clock=world.clock, entropy=world.entropy, append_timeout_seconds=0.5,
+        world.topology,
+        HOME,
+        clock=world.clock,
+        entropy=world.entropy,
+        append_timeout_seconds=0.5,
         log_of=lambda stream, region: faults.log(world.cloud.log(world.topology, stream.name, region)),
         parallel_lanes=0,
-    )  # fmt: skip
+    )
 
     async def use() -> list[Receipt]:
         async with AsyncFabric(fabric) as shop:

@@ -34,8 +34,9 @@ def test_an_empty_region_gets_every_lane_item_for_item() -> None:
     report = world.backfiller().report(backfill.id)
     assert (report.backfill.state, report.is_complete) == (BackfillState.DONE, True)
     assert {of: (r.slices, r.missing, r.copied_events) for of, r in report.lanes.items()} == {
-        lane(1, TARGET): (1, 200, 200), **{lane(n): (1, 500, 500) for n in range(3)}
-    }  # fmt: skip
+        lane(1, TARGET): (1, 200, 200),
+        **{lane(n): (1, 500, 500) for n in range(3)},
+    }
 
 
 def test_an_empty_target_is_never_read_and_the_source_only_once() -> None:
@@ -251,7 +252,7 @@ def test_names_and_regions_that_do_not_exist_are_refused() -> None:
             "range us-east-1/0.0@100-: found overlaps us-east-1/0.0",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_done_is_refused_with_the_facts(wanted: dict[str, object], told: str) -> None:
     world = Copying()
     world.fill(3)

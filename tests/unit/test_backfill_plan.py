@@ -22,9 +22,14 @@ class Plan:
     def __init__(self, world: Copying, *, slice_events: int | None = None) -> None:
         self.source, self.target = Asked(world.log(SOURCE)), Asked(world.log(TARGET))
         self._planner = Planner(
-            StreamName(STREAM), SOURCE, TARGET, source_log=self.source, target_log=self.target,
-            clock=world.clock, slice_events=slice_events,
-        )  # fmt: skip
+            StreamName(STREAM),
+            SOURCE,
+            TARGET,
+            source_log=self.source,
+            target_log=self.target,
+            clock=world.clock,
+            slice_events=slice_events,
+        )
 
     def __call__(self, start: int = 0, end: int | None = None) -> list[SliceProgress]:
         """Its slices."""

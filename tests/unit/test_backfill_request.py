@@ -136,10 +136,17 @@ def test_a_lane_that_the_source_has_nothing_of() -> None:
 @pytest.mark.parametrize(
     ("start", "end", "fits"),
     [
-        (0, 1000, True), (0, 1001, False), (999, 1000, False), (900, 1000, True), (1000, None, False),
-        (500, 500, False), (600, 500, False), (901, None, False), (850, None, True),
+        (0, 1000, True),
+        (0, 1001, False),
+        (999, 1000, False),
+        (900, 1000, True),
+        (1000, None, False),
+        (500, 500, False),
+        (600, 500, False),
+        (901, None, False),
+        (850, None, True),
     ],
-)  # fmt: skip
+)
 def test_a_range_lies_within_what_the_source_has_and_a_record_begins_in_it(
     start: int, end: int | None, fits: bool
 ) -> None:
@@ -150,10 +157,11 @@ def test_a_range_beyond_the_lane_is_told_how_far_the_lane_goes() -> None:
     asked = part(0, 1001)
     assert problems(asked) == [
         Problem(
-            f"range {asked}", f"{SOURCE} has the lane up to 1000",
+            f"range {asked}",
+            f"{SOURCE} has the lane up to 1000",
             "a start from 0 and an end after it, up to 1000",
         )
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(("start", "end", "says"), [(50, 60, "goes on at 100"), (950, None, "ends at 1000")])

@@ -25,17 +25,38 @@ def progress(
 
 def backfill(**changed: object) -> Backfill:
     asked: dict[str, object] = {
-        "id": "b", "stream": "orders", "source": AWAY, "target": HOME, "ranges": (), "rate": None,
-        "workers": 4, "slice_events": None, "by": "jo", "started_ms": 7,
-    }  # fmt: skip
+        "id": "b",
+        "stream": "orders",
+        "source": AWAY,
+        "target": HOME,
+        "ranges": (),
+        "rate": None,
+        "workers": 4,
+        "slice_events": None,
+        "by": "jo",
+        "started_ms": 7,
+    }
     return Backfill(**{**asked, **changed})  # type: ignore[arg-type]  # of any field
 
 
 def test_one_that_was_just_asked_for_runs_and_has_nothing_planned() -> None:
     assert backfill() == Backfill(
-        "b", StreamName("orders"), AWAY, HOME, (), None, 4, None, "jo", 7,
-        BackfillState.RUNNING, planned=None, is_planned=False, elsewhere="", version=0,
-    )  # fmt: skip
+        "b",
+        StreamName("orders"),
+        AWAY,
+        HOME,
+        (),
+        None,
+        4,
+        None,
+        "jo",
+        7,
+        BackfillState.RUNNING,
+        planned=None,
+        is_planned=False,
+        elsewhere="",
+        version=0,
+    )
     assert [str(state) for state in BackfillState] == ["running", "cancelled", "incomplete", "done"]
     assert Planned(LANE, Sequence(3)) != Planned(LANE, Sequence(4))
 

@@ -66,9 +66,9 @@ def test_by_default_a_lane_begins_with_its_first_event_and_nothing_is_asked() ->
     assert world.recorder.ids() == ["a", "b"]
     assert world.cursor().began == 0
     assert world.faults.calls == [
-        "ledger.standing", "ledger.hand_over", "ledger.state", "log.read", "handler.attempt", "handler.attempt",
-        "ledger.commit",
-    ]  # fmt: skip
+        *("ledger.standing", "ledger.hand_over", "ledger.state", "log.read"),
+        *("handler.attempt", "handler.attempt", "ledger.commit"),
+    ]
 
 
 @pytest.mark.parametrize("later_ms", [0, -1, 500, -500])

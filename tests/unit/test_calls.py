@@ -298,9 +298,12 @@ def test_what_was_never_sent_is_refused_and_says_why() -> None:
 def test_an_append_ends_in_its_time_though_the_reply_drips() -> None:
     with endpoint(drips(b"HTTP/1.1 200 OK\r\nx-y: ")) as url:
         appender = Appender(
-            AwsLog(clients(url).dynamodb, "t"), stream="orders", clock=SystemClock(), entropy=SystemEntropy(),
+            AwsLog(clients(url).dynamodb, "t"),
+            stream="orders",
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
             timeout_seconds=0.5,
-        )  # fmt: skip
+        )
         appender._tails[LANE] = EMPTY_TAIL
         began = monotonic()
         with pytest.raises(IndeterminateAppendError):

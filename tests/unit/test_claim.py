@@ -300,9 +300,12 @@ class TestBatchesThatStandTwice:
     def test_what_is_at_the_cursor_or_behind_it_is_not_excepted(self, sequence: int) -> None:
         world, _ = noted_first()
         put_cursor(
-            world, sequence=Sequence(sequence), base=Sequence(0), chain=type(world.cursor().chain)(bytes(16)),
+            world,
+            sequence=Sequence(sequence),
+            base=Sequence(0),
+            chain=type(world.cursor().chain)(bytes(16)),
             replay_until=Sequence(3),
-        )  # fmt: skip
+        )
         faults, ports = Faults(), world.ports()
         counted = replace(ports, ledger=faults.ledger(ports.ledger))
         (found,) = Prover(world.stream, [world.subscription], counted, lane=LANE).prove(LANE)

@@ -66,8 +66,15 @@ def test_a_cloudevent_that_was_read_is_written_as_it_was(event: Event) -> None:
 
 
 def test_the_cloudevent_has_the_specs_own_names() -> None:
-    event = Event(id="1", type="placed", key="k", data={"a": 1}, time="2026-11-23T00:00:00Z", source="/s",
-                  headers={"traceparent": "00-1", "priority": 3})  # fmt: skip
+    event = Event(
+        id="1",
+        type="placed",
+        key="k",
+        data={"a": 1},
+        time="2026-11-23T00:00:00Z",
+        source="/s",
+        headers={"traceparent": "00-1", "priority": 3},
+    )
     assert to_cloudevent(event) == {
         "specversion": "1.0",
         "id": "1",

@@ -149,9 +149,13 @@ class TestWhatIsNotWritten:
         world.fill(3)
         _, progress = one_slice(world)
         copier = SliceCopier(
-            "unknown", source=world.log(SOURCE), target=world.log(TARGET),
-            backfills=world.cloud.backfills(world.topology, TARGET), clock=world.clock, entropy=SeededEntropy(),
-        )  # fmt: skip
+            "unknown",
+            source=world.log(SOURCE),
+            target=world.log(TARGET),
+            backfills=world.cloud.backfills(world.topology, TARGET),
+            clock=world.clock,
+            entropy=SeededEntropy(),
+        )
         assert copier.copy(progress).ending is Ending.CANCELLED
         assert world.items(TARGET) == []
 

@@ -41,10 +41,14 @@ class Worker:
     def copy(self, *, stopped: Callable[[], bool] = lambda: False, deadline_ms: int | None = None) -> Copied:
         world = self.world
         copier = SliceCopier(
-            self.backfill.id, source=self.source, target=world.faults.log(self.target),
+            self.backfill.id,
+            source=self.source,
+            target=world.faults.log(self.target),
             backfills=world.faults.backfills(world.cloud.backfills(world.topology, TARGET)),
-            clock=world.clock, entropy=SeededEntropy(7), stopped=stopped,
-        )  # fmt: skip
+            clock=world.clock,
+            entropy=SeededEntropy(7),
+            stopped=stopped,
+        )
         return copier.copy(self.progress, deadline_ms=deadline_ms)
 
     def stored(self) -> SliceProgress | None:

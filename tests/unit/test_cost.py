@@ -41,8 +41,11 @@ def counts(of: Topology, load: Load = ALONE) -> dict[str, float]:
 def test_a_record_on_its_own_costs_all_of_its_way() -> None:
     # Put, cursor; state, log, standing; express, relay, received, deleted; relay and deliver.
     assert counts(topology()) == {
-        "WRITE_UNIT": 2_000, "READ_UNIT": 3_000, "QUEUE_REQUEST": 4_000, "INVOCATION": 2_000,
-    }  # fmt: skip
+        "WRITE_UNIT": 2_000,
+        "READ_UNIT": 3_000,
+        "QUEUE_REQUEST": 4_000,
+        "INVOCATION": 2_000,
+    }
 
 
 def test_without_express_the_relay_rings_alone() -> None:
@@ -63,8 +66,11 @@ def test_events_share_what_their_record_costs() -> None:
 def test_every_region_keeps_a_copy_and_has_a_relay_that_looks_who_delivers() -> None:
     two = '"us-east-1", "eu-west-1"'
     assert counts(topology(regions=two)) == {
-        "WRITE_UNIT": 4_000, "READ_UNIT": 4_000, "QUEUE_REQUEST": 4_000, "INVOCATION": 3_000,
-    }  # fmt: skip
+        "WRITE_UNIT": 4_000,
+        "READ_UNIT": 4_000,
+        "QUEUE_REQUEST": 4_000,
+        "INVOCATION": 3_000,
+    }
     everywhere = counts(topology(regions=two, subscription='deliver = "everywhere"'))
     # Express is the producer's own Region's; the other has all the rest once more.
     assert (everywhere["QUEUE_REQUEST"], everywhere["INVOCATION"], everywhere["READ_UNIT"]) == (
@@ -76,9 +82,15 @@ def test_every_region_keeps_a_copy_and_has_a_relay_that_looks_who_delivers() -> 
 
 def test_what_goes_together_is_paid_once() -> None:
     load = Load(
-        1.0, 400.0, records_per_poll=100.0, express_per_request=10.0, doorbells_per_batch=10.0, records_per_run=2.0,
-        runs_per_standing=50.0, handler_seconds=0.0,
-    )  # fmt: skip
+        1.0,
+        400.0,
+        records_per_poll=100.0,
+        express_per_request=10.0,
+        doorbells_per_batch=10.0,
+        records_per_run=2.0,
+        runs_per_standing=50.0,
+        handler_seconds=0.0,
+    )
     assert counts(topology(), load) == pytest.approx(
         {"WRITE_UNIT": 1_500, "READ_UNIT": 1_010, "QUEUE_REQUEST": 300, "INVOCATION": 60}
     )
@@ -118,9 +130,13 @@ class TestASteadyLoad:
     def test_rare_events_go_one_by_one(self) -> None:
         load = Load.steady(1e-6, 256.0, lanes=64)
         together = (
-            load.records_per_poll, load.express_per_request, load.doorbells_per_batch, load.records_per_run,
-            load.runs_per_standing, load.polls_per_standing,
-        )  # fmt: skip
+            load.records_per_poll,
+            load.express_per_request,
+            load.doorbells_per_batch,
+            load.records_per_run,
+            load.runs_per_standing,
+            load.polls_per_standing,
+        )
         assert together == pytest.approx((1.0,) * 6, abs=1e-4)
 
     def test_the_faster_they_come_the_more_go_together_up_to_what_a_request_holds(self) -> None:

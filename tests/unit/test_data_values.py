@@ -199,10 +199,17 @@ def test_a_steps_result_is_as_deep_as_data_may_be() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b"12345678901234567890123", b"1e-400", b"-0.0", b"1.10", b"1E5", b'{"b":1,\n "a":[ 2 ]}', b'"\\u00e9"', b"1.0",
+        b"12345678901234567890123",
+        b"1e-400",
+        b"-0.0",
+        b"1.10",
+        b"1E5",
+        b'{"b":1,\n "a":[ 2 ]}',
+        b'"\\u00e9"',
+        b"1.0",
         b'{"a":0.1234567890123456789}',
     ],
-)  # fmt: skip
+)
 def test_json_text_is_kept_to_the_letter(text: bytes) -> None:
     world = World()
     fabric, raw = world.fabric(), msgspec.Raw(text)
@@ -248,16 +255,36 @@ def test_json_values_are_read_back_equal_by_every_reader(data: Any) -> None:
 
 anything: st.SearchStrategy[Any] = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters(), max_size=5),
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(st.characters(), max_size=5),
         st.binary(max_size=5),
-        st.decimals(), st.datetimes(), st.dates(), st.times(), st.timedeltas(), st.uuids(), st.complex_numbers(),
-        st.sampled_from([Colour.RED, object(), range(3), Ellipsis, int, bytearray(b"x"), memoryview(b"y"), Colour]),
+        st.decimals(),
+        st.datetimes(),
+        st.dates(),
+        st.times(),
+        st.timedeltas(),
+        st.uuids(),
+        st.complex_numbers(),
+        st.sampled_from(
+            [Colour.RED, object(), range(3), Ellipsis, int, bytearray(b"x"), memoryview(b"y"), Colour]
+        ),
     ),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.tuples(inner, inner), st.builds(Order, inner),
+        st.lists(inner, max_size=4),
+        st.tuples(inner, inner),
+        st.builds(Order, inner),
         st.dictionaries(
             st.one_of(
-                st.text(max_size=2), st.integers(-9, 9), st.floats(), st.uuids(), st.dates(), st.booleans(), st.none(),
+                st.text(max_size=2),
+                st.integers(-9, 9),
+                st.floats(),
+                st.uuids(),
+                st.dates(),
+                st.booleans(),
+                st.none(),
                 st.sampled_from(["1", "-1", "2.0", 2.0, b"x", "eA==", Colour.RED, "red"]),
             ),
             inner,
@@ -265,7 +292,7 @@ anything: st.SearchStrategy[Any] = st.recursive(
         ),
     ),
     max_leaves=15,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -325,11 +352,17 @@ def test_moments_around_a_leap_second_are_in_order() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "2016-12-31T23:58:60Z", "2016-12-30T23:59:60Z", "2016-12-31T22:59:60Z", "2017-01-01T00:59:60Z",
-        "2016-12-31T23:59:61Z", "2016-12-31T24:00:00Z", "2016-12-31T12:00:00+24:00", "2016-12-31T12:00:00+05:60",
+        "2016-12-31T23:58:60Z",
+        "2016-12-30T23:59:60Z",
+        "2016-12-31T22:59:60Z",
+        "2017-01-01T00:59:60Z",
+        "2016-12-31T23:59:61Z",
+        "2016-12-31T24:00:00Z",
+        "2016-12-31T12:00:00+24:00",
+        "2016-12-31T12:00:00+05:60",
         "9999-12-31T23:59:60Z",
     ],
-)  # fmt: skip
+)
 def test_a_time_that_there_never_is_is_refused(text: str) -> None:
     with pytest.raises(InvalidEventError, match="time: found"):
         Event(type="t", key="k", time=text)

@@ -62,9 +62,13 @@ def test_redriven_its_key_is_due_now_with_all_attempts_before_it_and_its_lane_is
     dead_letters(world).redrive(letter, replacement=replacement, by="jo")
     encoded = encode_event(stored(replacement)) if replacement else None
     key = replace(
-        letter.parked, state=ParkedState.RETRYING, due_ms=now_ms, replacement=encoded,
-        failure=replace(letter.parked.failure, attempts=0, crashes=0), version=letter.parked.version + 1,
-    )  # fmt: skip
+        letter.parked,
+        state=ParkedState.RETRYING,
+        due_ms=now_ms,
+        replacement=encoded,
+        failure=replace(letter.parked.failure, attempts=0, crashes=0),
+        version=letter.parked.version + 1,
+    )
     assert world.parked() == {"a": key}
     assert world.cursor() == replace(before.beside({key.id: key}), version=before.version + 1)
     kept = Settled(letter.parked.first.sequence, "edited", letter.parked.failure, now_ms, "jo", encoded)
@@ -135,9 +139,13 @@ def test_where_regions_share_one_state_whoever_delivers_now_decides_about_what_t
     away = world.at(AWAY)
     hand_over(away)
     letters = DeadLetters(
-        world.subscription, [LANE], log=away.log, ledger=away.ledger,
-        doorbells=world.cloud.doorbells(world.topology, AWAY), clock=world.clock,
-    )  # fmt: skip
+        world.subscription,
+        [LANE],
+        log=away.log,
+        ledger=away.ledger,
+        doorbells=world.cloud.doorbells(world.topology, AWAY),
+        clock=world.clock,
+    )
     (letter,) = letters.find()
     assert letter.parked == world.parked()["a"]
     letters.redrive(letter)
@@ -156,9 +164,13 @@ def test_dead_letters_of_a_lane_are_found_by_place_and_only_where_they_are_deliv
 def test_lanes_that_are_not_delivered_here_do_not_hide_the_next_ones() -> None:
     world = mended_world("a1")
     letters = DeadLetters(
-        world.subscription, [lane(0, AWAY), LANE], log=world.log, ledger=world.ledger,
-        doorbells=world.cloud.doorbells(world.topology, HOME), clock=world.clock,
-    )  # fmt: skip
+        world.subscription,
+        [lane(0, AWAY), LANE],
+        log=world.log,
+        ledger=world.ledger,
+        doorbells=world.cloud.doorbells(world.topology, HOME),
+        clock=world.clock,
+    )
     assert [letter.place for letter in letters.find()] == ["us-east-1/0.0@0"]
 
 
@@ -223,11 +235,13 @@ class TestRefused:
             ({"type": ""}, Problem("type", "0 characters", "1 to 128 characters")),
             ({"id": ""}, Problem("id", "0 characters", "1 to 128 characters")),
             ({"source": ""}, Problem("source", "0 characters", "1 to 512 characters")),
-            ({"headers": {"h": "v" * 4097}},
-             Problem("headers.h", "4097 characters", "at most 4096 characters")),
+            (
+                {"headers": {"h": "v" * 4097}},
+                Problem("headers.h", "4097 characters", "at most 4096 characters"),
+            ),
         ],
         ids=str,
-    )  # fmt: skip
+    )
     def test_a_replacement_that_could_not_be_published(
         self, wrong: dict[str, object], problem: Problem
     ) -> None:
@@ -281,9 +295,13 @@ def test_a_replacement_reads_the_dead_event_only_for_what_it_leaves_out(left_out
         name: value for name, value in (("id", "m"), ("time", TIME), ("source", "/s")) if name not in left_out
     }
     letters = DeadLetters(
-        world.subscription, [LANE], log=faults.log(world.log), ledger=world.ledger,
-        doorbells=world.cloud.doorbells(world.topology, HOME), clock=world.clock,
-    )  # fmt: skip
+        world.subscription,
+        [LANE],
+        log=faults.log(world.log),
+        ledger=world.ledger,
+        doorbells=world.cloud.doorbells(world.topology, HOME),
+        clock=world.clock,
+    )
     letters.check_replacement(the_dead_letter(world), Event(key="a", type="mended", **own))  # type: ignore[arg-type]  # of any field
     assert faults.count("log.read") == int(bool(left_out))
 

@@ -51,9 +51,13 @@ def mended_world(*dead: str, behind: Seq[str] = (), **settings: Any) -> World:
 def letters_of(world: World, faults: Faults) -> DeadLetters:
     """The dead letters of the world, by ports that fail."""
     return DeadLetters(
-        world.subscription, [lane(0), lane(1)], log=world.log, ledger=faults.ledger(world.ledger),
-        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, world.region)), clock=world.clock,
-    )  # fmt: skip
+        world.subscription,
+        [lane(0), lane(1)],
+        log=world.log,
+        ledger=faults.ledger(world.ledger),
+        doorbells=faults.doorbells(world.cloud.doorbells(world.topology, world.region)),
+        clock=world.clock,
+    )
 
 
 def overtaken(*moments: int, by: Callable[[], object]) -> Faults:

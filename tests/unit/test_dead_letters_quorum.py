@@ -32,10 +32,13 @@ def world_with_a_dead_letter() -> World:
 def deciding(world: World, faults: Faults) -> DeadLetters:
     """The dead letters of the world, through requests that fail so."""
     return DeadLetters(
-        world.subscription, [LANE], log=world.log, clock=world.clock,
+        world.subscription,
+        [LANE],
+        log=world.log,
+        clock=world.clock,
         ledger=world.cloud.ledger(world.topology, HOME, requests=Requests(faults)),
         doorbells=world.cloud.doorbells(world.topology, HOME),
-    )  # fmt: skip
+    )
 
 
 def settled(world: World) -> list[Settled]:

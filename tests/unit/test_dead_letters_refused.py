@@ -174,10 +174,14 @@ class TestRefused:
 def letters_that_ask(world: World, faults: Faults) -> DeadLetters:
     """The dead letters of the world, whose decisions ask the other Region, by a ledger that fails."""
     return DeadLetters(
-        world.subscription, [LANE], log=world.log, ledger=world.ledger,
-        doorbells=world.cloud.doorbells(world.topology, world.region), clock=world.clock,
+        world.subscription,
+        [LANE],
+        log=world.log,
+        ledger=world.ledger,
+        doorbells=world.cloud.doorbells(world.topology, world.region),
+        clock=world.clock,
         elsewhere=lambda region: faults.ledger(world.cloud.ledger(world.topology, region)),
-    )  # fmt: skip
+    )
 
 
 @DECISIONS

@@ -16,9 +16,14 @@ TIME_US = 1_700_000_000_000_001
 def in_log(**changed: Any) -> Event:
     """An event as the log has it, at sequence 7."""
     good = {
-        "id": "1", "type": "placed", "key": "k", "time": TIME_US, "source": "/s", "headers": {"h": "v"},
+        "id": "1",
+        "type": "placed",
+        "key": "k",
+        "time": TIME_US,
+        "source": "/s",
+        "headers": {"h": "v"},
         "payload": Payload(Kind.JSON, b"1"),
-    }  # fmt: skip
+    }
     place = {"lane": LANE, "sequence": Sequence(7)}
     place.update({name: changed.pop(name) for name in tuple(changed) if name in place})
     return Event.from_log(tuple({**good, **changed}.values()), **place)  # type: ignore[arg-type]  # of any field
@@ -27,11 +32,18 @@ def in_log(**changed: Any) -> Event:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"id": "2"}, {"type": "paid"}, {"key": "l"}, {"time": TIME_US + 1}, {"source": "/t"}, {"headers": {}},
-        {"payload": NO_DATA}, {"lane": lane(1)}, {"sequence": Sequence(8)},
+        {"id": "2"},
+        {"type": "paid"},
+        {"key": "l"},
+        {"time": TIME_US + 1},
+        {"source": "/t"},
+        {"headers": {}},
+        {"payload": NO_DATA},
+        {"lane": lane(1)},
+        {"sequence": Sequence(8)},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_events_are_one_where_all_of_them_is_the_same(changed: dict[str, Any]) -> None:
     assert in_log() == in_log()
     assert in_log() != in_log(**changed)

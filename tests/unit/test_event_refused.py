@@ -77,12 +77,14 @@ def test_an_attribute_that_is_wrong_is_told_with_what_it_holds_and_what_it_may(
         ({"h": 1.5, "i": b"v"}, [Problem("headers.h", "1.5", VALUE), Problem("headers.i", "b'v'", VALUE)]),
         (
             {"h": "v" * 4097, "i": None},
-            [Problem("headers.h", "4097 characters", "at most 4096 characters"),
-             Problem("headers.i", "None", VALUE)],
+            [
+                Problem("headers.h", "4097 characters", "at most 4096 characters"),
+                Problem("headers.i", "None", VALUE),
+            ],
         ),
     ],
     ids=lambda value: repr(value)[:20],
-)  # fmt: skip
+)
 def test_each_header_that_is_wrong_is_told_by_its_name(
     headers: Mapping[object, object], problems: list[Problem]
 ) -> None:

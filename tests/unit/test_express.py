@@ -94,11 +94,16 @@ class Shop:
         cloud = MemoryCloud.of(topology, clock=self.clock, entropy=entropy)
         self.bells = {region: Bells() for region in topology.regions}
         self.fabric = Fabric(
-            topology, HOME, clock=self.clock, entropy=entropy, failover=[AWAY], outbox=cloud.outbox(HOME),
+            topology,
+            HOME,
+            clock=self.clock,
+            entropy=entropy,
+            failover=[AWAY],
+            outbox=cloud.outbox(HOME),
             log_of=lambda stream, region: cloud.log(topology, stream.name, region),
             doorbells_of=lambda region: self.bells[region],
             parallel_lanes=1 if has_threads else 0,
-        )  # fmt: skip
+        )
 
     def publish(self, *, stream: str = "orders", type: str = "placed", **how: object) -> None:
         self.fabric.publish(stream, key="k", type=type, **how)  # type: ignore[arg-type]  # any option
@@ -170,9 +175,10 @@ def test_a_queue_that_cannot_be_rung_is_left_alone_for_a_while_and_nothing_fails
 
 
 def test_publishing_does_not_wait_for_the_queue_and_of_each_lane_the_newest_doorbell_is_kept() -> None:
-    shop = Shop(has_threads=True, definition=DEFINITION.partition("[subscriptions.refunds]")[0].replace(
-        "express = false", ""
-    ))  # fmt: skip
+    shop = Shop(
+        has_threads=True,
+        definition=DEFINITION.partition("[subscriptions.refunds]")[0].replace("express = false", ""),
+    )
     bells = shop.bells[HOME]
     bells.gate.clear()
     shop.publish()
@@ -207,9 +213,13 @@ def test_what_nobody_foresaw_is_said_and_the_next_doorbell_goes_out(
 def test_a_fabric_without_doorbells_publishes_all_the_same() -> None:
     world = World()
     fabric = Fabric(
-        world.topology, HOME, clock=world.clock, entropy=world.cloud.entropy, parallel_lanes=0,
+        world.topology,
+        HOME,
+        clock=world.clock,
+        entropy=world.cloud.entropy,
+        parallel_lanes=0,
         log_of=lambda stream, region: world.cloud.log(world.topology, stream.name, region),
-    )  # fmt: skip
+    )
     fabric.publish(STREAM, key="k", type="placed")
     assert fabric.flush(0)
 

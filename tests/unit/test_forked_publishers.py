@@ -31,10 +31,15 @@ class Shop:
         self.world = World(lanes=2)
         self.gate = Flag()
         self.fabric = Fabric(
-            self.world.topology, HOME, clock=self.world.clock, entropy=self.world.entropy,
-            log_of=lambda stream, region: self._log(self.world.cloud.log(self.world.topology, stream.name, region)),
+            self.world.topology,
+            HOME,
+            clock=self.world.clock,
+            entropy=self.world.entropy,
+            log_of=lambda stream, region: self._log(
+                self.world.cloud.log(self.world.topology, stream.name, region)
+            ),
             parallel_lanes=2,
-        )  # fmt: skip
+        )
 
     def _log(self, log: Log) -> Log:
         appended = log.append

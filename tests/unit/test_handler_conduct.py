@@ -157,10 +157,32 @@ class Text(str):
 
 
 REFUSED: list[object] = [
-    set(), frozenset(), {1, "a"}, {True}, {None}, {(1, 2)}, float("nan"), float("inf"), Decimal("NaN"), 1e300, 1e-300,
-    10**40, Decimal("1e126"), "\ud800", ["\ud800"], {"a": "\ud800"}, {"\ud800": 1}, {"\ud800"}, {1: "a"}, {None: 1},
-    {"a": {1: 2}}, object(), [object()], 1j, range(3),
-]  # fmt: skip
+    set(),
+    frozenset(),
+    {1, "a"},
+    {True},
+    {None},
+    {(1, 2)},
+    float("nan"),
+    float("inf"),
+    Decimal("NaN"),
+    1e300,
+    1e-300,
+    10**40,
+    Decimal("1e126"),
+    "\ud800",
+    ["\ud800"],
+    {"a": "\ud800"},
+    {"\ud800": 1},
+    {"\ud800"},
+    {1: "a"},
+    {None: 1},
+    {"a": {1: 2}},
+    object(),
+    [object()],
+    1j,
+    range(3),
+]
 
 
 @pytest.mark.parametrize("value", REFUSED, ids=range(len(REFUSED)))
@@ -213,10 +235,22 @@ def test_an_attributes_name_is_text() -> None:
 
 
 ODD_VALUES: list[Any] = [
-    {"S": "\ud800"}, {"B": bytearray(b"ab")}, {"B": memoryview(b"ab")}, {"N": 5}, {"S": None}, {"NS": {1, 2}}, {},
-    None, "text", {"M": {1: {"S": "a"}}}, {"M": None}, {"L": None}, {"L": [None]}, {"S": "a", "N": "1"},
+    {"S": "\ud800"},
+    {"B": bytearray(b"ab")},
+    {"B": memoryview(b"ab")},
+    {"N": 5},
+    {"S": None},
+    {"NS": {1, 2}},
+    {},
+    None,
+    "text",
+    {"M": {1: {"S": "a"}}},
+    {"M": None},
+    {"L": None},
+    {"L": [None]},
+    {"S": "a", "N": "1"},
     {"BS": [bytearray(b"a")]},
-]  # fmt: skip
+]
 
 
 # Numbers: what objects and sets print as differs between processes, and so would the names of the tests.

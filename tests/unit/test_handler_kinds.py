@@ -118,13 +118,29 @@ def unreadable(order: "NoSuchType", delivery: Delivery) -> None: ...  # type: ig
 @pytest.mark.parametrize(
     "function",
     [
-        asynchronous, asynchronous_generator, generator, Asynchronous(), Asynchronous().method,
-        partial(asynchronous), partial(generator), three, keyword_too, one, unreadable, partial(unreadable),
-        taking(Special)[0], taking(list[Special])[0], taking(tuple[Event, Event])[0], taking(set[Event])[0],
-        taking(Event | None)[0], taking(Iterator[Event])[0], taking(Order | Event)[0],
-        dict, Order,
+        asynchronous,
+        asynchronous_generator,
+        generator,
+        Asynchronous(),
+        Asynchronous().method,
+        partial(asynchronous),
+        partial(generator),
+        three,
+        keyword_too,
+        one,
+        unreadable,
+        partial(unreadable),
+        taking(Special)[0],
+        taking(list[Special])[0],
+        taking(tuple[Event, Event])[0],
+        taking(set[Event])[0],
+        taking(Event | None)[0],
+        taking(Iterator[Event])[0],
+        taking(Order | Event)[0],
+        dict,
+        Order,
     ],
-)  # fmt: skip
+)
 def test_what_could_not_handle_an_event_is_refused_before_there_is_one(function: Callable[..., Any]) -> None:
     with pytest.raises(HandlerError):
         SubscriberHandler(function, clock=MemoryClock(), transactional=False)
@@ -221,11 +237,21 @@ def test_many_payloads_come_in_what_is_asked_for(hint: Any, expected: object) ->
 @pytest.mark.parametrize(
     ("hint", "event"),
     [
-        (Order, NOTHING), (OrderModel, NOTHING), (Strict, NOTHING), (list[Order], NOTHING), (bytes, NOTHING),
-        (Order, BINARY), (OrderModel, BINARY), (Order | None, BINARY), (str, BINARY), (bytes, SEVEN),
-        (Order, of({"number": "x"})), (Strict, of({"number": 1})), (OrderModel | None, of({"number": "x"})),
+        (Order, NOTHING),
+        (OrderModel, NOTHING),
+        (Strict, NOTHING),
+        (list[Order], NOTHING),
+        (bytes, NOTHING),
+        (Order, BINARY),
+        (OrderModel, BINARY),
+        (Order | None, BINARY),
+        (str, BINARY),
+        (bytes, SEVEN),
+        (Order, of({"number": "x"})),
+        (Strict, of({"number": 1})),
+        (OrderModel | None, of({"number": "x"})),
     ],
-)  # fmt: skip
+)
 def test_a_payload_of_another_type_is_said_to_be_so(hint: Any, event: Event) -> None:
     handle, seen = taking(hint)
     with pytest.raises(UndecodablePayloadError, match=f"event {event.id}: "):

@@ -92,8 +92,18 @@ def test_a_place_is_read_as_it_is_written(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "@", "a@b.c", "us-east-1/0.17", "us-east-1/0.17@", "us-east-1/0.17@-1", "us-east-1@4",
-             "us-east-1/0.17@²", "us-east-1/0.17@" + "9" * 5000]
-)  # fmt: skip
+    "text",
+    [
+        "",
+        "@",
+        "a@b.c",
+        "us-east-1/0.17",
+        "us-east-1/0.17@",
+        "us-east-1/0.17@-1",
+        "us-east-1@4",
+        "us-east-1/0.17@²",
+        "us-east-1/0.17@" + "9" * 5000,
+    ],
+)
 def test_what_is_no_place_may_be_an_id(text: str) -> None:
     assert parse_place(text) is None

@@ -11,16 +11,15 @@ from eventfabric.model.finding import FindingKind
 from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.record import EMPTY_TAIL, Record, Tail, chain_of
-from eventfabric.model.start import AtSequence
 from eventfabric.ports import Recent
 from eventfabric.services.lanes.lane_end import KnownMarks, LaneEnds, lane_end
 from eventfabric.services.lanes.locate import Kept, has_expired, kept_in
 from eventfabric.services.operations.quarantine import Quarantine
-from eventfabric.services.operations.replay import Replay
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.log import MemoryLog
 from eventfabric.wire import record_item
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, event, lane
+from tests.unit.replaying import replay
 from tests.unit.test_append import mine
 from tests.unit.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
 
@@ -363,12 +362,7 @@ class TestATableMadeAnew:
         assert [found.detail for found in ahead] == [
             "the lane ends at 2: replay it from 0 if it was made anew"
         ]
-        replay = Replay(
-            world.subscription, world.stream, log=world.log, ledger=world.ledger,
-            doorbells=world.ports().doorbells, clock=world.clock, entropy=world.entropy,
-        )  # fmt: skip
-        for plan in replay.plan(AtSequence(Sequence(0)), lane=LANE):
-            replay.carry_out(plan)
+        replay(world, 0, lane=LANE)
         world.deliver()
         world.put(event("new 3"))
         world.deliver()

@@ -21,9 +21,12 @@ from tests.unit.test_late import late_of, publish
 def about(sequence: int, error_type: str, *, attempts: int, crashes: int = 0) -> dict[str, object]:
     """Return the fields of a log line about a parked key of the first lane."""
     return {
-        "lane": str(LANE), "sequence": sequence, "error_type": error_type, "attempts": attempts,
+        "lane": str(LANE),
+        "sequence": sequence,
+        "error_type": error_type,
+        "attempts": attempts,
         "crashes": crashes,
-    }  # fmt: skip
+    }
 
 
 def test_a_key_that_is_parked_and_one_that_is_freed_are_told_with_their_event_and_its_failure() -> None:

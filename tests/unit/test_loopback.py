@@ -8,9 +8,11 @@ import pytest
 from eventfabric.testing.local.loopback import Loopback
 
 OWN: dict[str, Any] = {
-    "SERVER_PORT": "4599", "HTTP_HOST": "127.0.0.1:4599", "REQUEST_METHOD": "POST",
+    "SERVER_PORT": "4599",
+    "HTTP_HOST": "127.0.0.1:4599",
+    "REQUEST_METHOD": "POST",
     "HTTP_AUTHORIZATION": "AWS4-HMAC-SHA256 Credential=local/20261101/us-east-1/dynamodb/aws4_request, ...",
-}  # fmt: skip
+}
 
 
 def answer(**changed: str | None) -> tuple[str, bytes]:

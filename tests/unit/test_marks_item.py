@@ -39,7 +39,17 @@ def test_the_largest_mark_of_a_lane_is_within_its_bound() -> None:
     largest = 2**64 - 1
     seen = Sightings((Sighting(Sequence(largest), largest),) * limits.SIGHTINGS_MAX)
     mark = Mark(
-        Sequence(largest), Chain(b"c" * 32), Sequence(largest), largest, {}, Sequence(largest), seen,
-        Sequence(largest), Chain(b"c" * 32), largest, largest, largest,
-    )  # fmt: skip
+        Sequence(largest),
+        Chain(b"c" * 32),
+        Sequence(largest),
+        largest,
+        {},
+        Sequence(largest),
+        seen,
+        Sequence(largest),
+        Chain(b"c" * 32),
+        largest,
+        largest,
+        largest,
+    )
     assert len(msgspec.msgpack.encode({LaneIndex(limits.LANES_MAX - 1): mark})) <= limits.MARK_BYTES_MAX

@@ -85,12 +85,27 @@ class TestOwner:
 class TestFinding:
     def test_its_kinds_have_the_names_that_are_counted_and_searched_for(self) -> None:
         assert [str(kind) for kind in FindingKind] == [
-            "replication_delay", "replication_stall", "replication_silent", "clock_ahead", "unreachable",
-            "hole", "far_tail", "divergence", "unreadable", "unrung",
-            "parked_overdue", "dead", "cursor_ahead", "cursor_back", "cursor_broken",
-            "parked_differs", "epoch_ahead", "stale_owner",
-            "expires_soon", "expired_unread",
-        ]  # fmt: skip
+            "replication_delay",
+            "replication_stall",
+            "replication_silent",
+            "clock_ahead",
+            "unreachable",
+            "hole",
+            "far_tail",
+            "divergence",
+            "unreadable",
+            "unrung",
+            "parked_overdue",
+            "dead",
+            "cursor_ahead",
+            "cursor_back",
+            "cursor_broken",
+            "parked_differs",
+            "epoch_ahead",
+            "stale_owner",
+            "expires_soon",
+            "expired_unread",
+        ]
 
     @pytest.mark.parametrize("kind", FindingKind)
     def test_it_is_an_alarm_unless_it_is_a_mere_metric_or_was_repaired(self, kind: FindingKind) -> None:
@@ -118,8 +133,15 @@ class TestProof:
 
     def test_its_exceptions_have_the_names_that_are_reported(self) -> None:
         assert [str(kind) for kind in ExceptionKind] == [
-            "parked", "dead", "waiting", "replaying", "discarded", "edited", "elsewhere", "skipped"
-        ]  # fmt: skip
+            "parked",
+            "dead",
+            "waiting",
+            "replaying",
+            "discarded",
+            "edited",
+            "elsewhere",
+            "skipped",
+        ]
         assert Exempt(ExceptionKind.DEAD, Sequence(3), "so", 7) == Exempt(
             ExceptionKind.DEAD, Sequence(3), "so", 7, "", "", ""
         )
@@ -144,8 +166,10 @@ class TestIdentity:
         assert uuid7_prefix(0x0123_4567_89AB) == "01234567-89ab-"
         suffixes = uuid7_suffixes(bytes.fromhex("12345678 9abcdef0 1234"))
         assert (len(suffixes), suffixes[0], suffixes[-1]) == (
-            256, "71ff-8567-89abcdef0123", "7100-8567-89abcdef0123"
-        )  # fmt: skip
+            256,
+            "71ff-8567-89abcdef0123",
+            "7100-8567-89abcdef0123",
+        )
         variants = {uuid7_suffixes(bytes([0, number, *bytes(8)]))[0][5] for number in range(4)}
         assert variants == set("89ab")
 

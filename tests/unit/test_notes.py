@@ -30,9 +30,12 @@ def noted(world: World, at: int = 0) -> Record:
 def first_copy(world: World) -> None:
     """Append the batch in HOME's lane as well."""
     record = record_at(
-        world.origin_log.tail(LANE), LANE, batch_of([event("a")], BATCH),
-        now_ms=world.clock.now_ms(), retention_seconds=None,
-    )  # fmt: skip
+        world.origin_log.tail(LANE),
+        LANE,
+        batch_of([event("a")], BATCH),
+        now_ms=world.clock.now_ms(),
+        retention_seconds=None,
+    )
     assert world.origin_log.append(record) is None
 
 

@@ -54,9 +54,12 @@ def others(world: World, count: int = 1, index: int = 0) -> None:
     """Somebody else writes to a lane."""
     log = world.cloud.log(TOPOLOGY, "orders", US)
     appender = Appender(
-        log, stream="orders", clock=world.clock, entropy=world.cloud.entropy,
+        log,
+        stream="orders",
+        clock=world.clock,
+        entropy=world.cloud.entropy,
         retention_seconds=TOPOLOGY.stream("orders").retention_seconds,
-    )  # fmt: skip
+    )
     for number in range(count):
         appender.append(LANES[index], batch_of([event(f"other {number}")], world.cloud.entropy.bytes(16)))
 

@@ -64,8 +64,19 @@ def strangers(count: int) -> list[Headers]:
         (strangers(25), b"{}"),
         ([dict.fromkeys(NAMES[:64], "x")], b"{}"),
     ],
-    ids=["plain", "large", "1 text", "6 texts", "40 texts", "11 numbers", "43 numbers", "6 names", "25 names", "alike"],
-)  # fmt: skip
+    ids=[
+        "plain",
+        "large",
+        "1 text",
+        "6 texts",
+        "40 texts",
+        "11 numbers",
+        "43 numbers",
+        "6 names",
+        "25 names",
+        "alike",
+    ],
+)
 def test_a_records_events_take_no_more_memory_than_is_said_and_no_record_more_than_its_bound(
     headers: list[Headers], content: bytes
 ) -> None:

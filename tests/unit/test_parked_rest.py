@@ -181,9 +181,18 @@ def test_the_largest_parked_key_is_within_its_bound(monkeypatch: pytest.MonkeyPa
     world = dead_with(0)
     text = "\x00" * 5_000
     failure = replace(
-        world.parked()["a"].failure, error_type=text, message=text, trace=text, hint=text, code_version=text,
-        trace_id=text, event_id=text, event_type=text, first_ms=_LATEST_MS, last_ms=_LATEST_MS,
-    )  # fmt: skip
+        world.parked()["a"].failure,
+        error_type=text,
+        message=text,
+        trace=text,
+        hint=text,
+        code_version=text,
+        trace_id=text,
+        event_id=text,
+        event_type=text,
+        first_ms=_LATEST_MS,
+        last_ms=_LATEST_MS,
+    )
     key, last = (
         "\U0001f600" * (limits.KEY_BYTES_MAX // 4),
         _LAST - limits.RECORD_EVENTS_MAX * 100,
@@ -194,9 +203,16 @@ def test_the_largest_parked_key_is_within_its_bound(monkeypatch: pytest.MonkeyPa
     )
     end = Sequence(_LAST)
     parked = Parked(
-        f"k/{key}", key, ParkedState.RETRYING, waiting_, _LATEST_MS, failure, attempting=True, version=_LAST,
+        f"k/{key}",
+        key,
+        ParkedState.RETRYING,
+        waiting_,
+        _LATEST_MS,
+        failure,
+        attempting=True,
+        version=_LAST,
         rest=Rest(end, end, end, end),
-    )  # fmt: skip
+    )
     item = parked_item.to_item(world.key_of(LANE), LANE.origin, parked, token=bytes(16))
     assert item_bytes(item) <= limits.PARKED_BYTES_MAX
     assert parked_item.from_item(item) == parked

@@ -84,11 +84,22 @@ def test_dicts_together_are_what_each_is_by_itself(values: list[dict[str, object
 @pytest.mark.parametrize(
     "odd",
     [
-        [1], "text", None, b"bytes", {"a": NAN}, {"a": float("inf")}, {"a": [{"b": NAN}]}, {"a": Decimal("NaN")},
-        {"a": Decimal("-Infinity")}, {"a": Decimal("1E+400")}, {"a": 1j}, {"a": "\ud800"}, {1j: 1},
+        [1],
+        "text",
+        None,
+        b"bytes",
+        {"a": NAN},
+        {"a": float("inf")},
+        {"a": [{"b": NAN}]},
+        {"a": Decimal("NaN")},
+        {"a": Decimal("-Infinity")},
+        {"a": Decimal("1E+400")},
+        {"a": 1j},
+        {"a": "\ud800"},
+        {1j: 1},
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_dicts_are_not_encoded_together_where_one_is_none_or_is_to_be_refused(odd: object) -> None:
     assert encode_dicts([{"a": 1}, odd, {"a": 2}]) is None
 

@@ -192,10 +192,17 @@ def test_what_is_alike_in_all_rows_is_stored_once_and_what_differs_keeps_its_pla
     alike = [an_event(number) for number in range(100)]
     assert len(packed(*alike)) < len(bytes([ROWS]) + rows_of(*alike)) / 2
     mixed = [
-        Event(id=str(n), type="ab"[n % 2], key=f"k{n % 3}", data=n, source=f"/{n % 2}", time=TIMES[n % 2],
-              headers={"a": n} if n % 2 else {})
+        Event(
+            id=str(n),
+            type="ab"[n % 2],
+            key=f"k{n % 3}",
+            data=n,
+            source=f"/{n % 2}",
+            time=TIMES[n % 2],
+            headers={"a": n} if n % 2 else {},
+        )
         for n in range(6)
-    ]  # fmt: skip
+    ]
     read = unpack(record_of(packed(*mixed), 6))
     assert [(r.id, r.type, r.key, r.data, r.source, r.stored_time, r.headers) for r in read] == [
         (m.id, m.type, m.key, m.data, m.source, m.stored_time, m.headers) for m in mixed

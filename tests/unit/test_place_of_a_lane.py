@@ -48,9 +48,13 @@ def append(world: World, name: str, *, days: int | None) -> None:
     known = KnownMarks(world.ledger, StreamName(STREAM), clock=world.clock).of
     seconds = None if days is None else days * DAY_SECONDS
     appender = Appender(
-        world.origin_log, stream=STREAM, clock=world.clock, entropy=world.entropy, retention_seconds=seconds,
+        world.origin_log,
+        stream=STREAM,
+        clock=world.clock,
+        entropy=world.entropy,
+        retention_seconds=seconds,
         known=known,
-    )  # fmt: skip
+    )
     batch: Batch = batch_of([event(name)], name.encode().ljust(16))
     appender.append(LANE, batch)
 

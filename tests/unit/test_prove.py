@@ -58,9 +58,14 @@ class TestAHealthyLog:
         prover = Prover(world.stream, [world.subscription], counted, lane=LANE)
         (found,) = prover.prove(LANE, watch=told.append)
         assert (found.events, told) == (500, [2] * 250)
-        assert {name: faults.count(name) for name in ("log.read", "log.tail", "ledger.state", "ledger.settled")} == {
-            "log.read": 3, "log.tail": 1, "ledger.state": 1, "ledger.settled": 1,
-        }  # fmt: skip
+        assert {
+            name: faults.count(name) for name in ("log.read", "log.tail", "ledger.state", "ledger.settled")
+        } == {
+            "log.read": 3,
+            "log.tail": 1,
+            "ledger.state": 1,
+            "ledger.settled": 1,
+        }
 
 
 def change_payload(world: World, records: list[Record], at: int) -> None:
@@ -112,9 +117,16 @@ def write_the_lane_anew(world: World, records: list[Record], at: int) -> None:
 
 
 TAMPERINGS = [
-    change_payload, change_time, change_types_with_its_chain, remove_one, remove_one_and_close_the_gap,
-    insert_between, double_one, swap_two, write_the_lane_anew,
-]  # fmt: skip
+    change_payload,
+    change_time,
+    change_types_with_its_chain,
+    remove_one,
+    remove_one_and_close_the_gap,
+    insert_between,
+    double_one,
+    swap_two,
+    write_the_lane_anew,
+]
 
 
 class TestATamperedLog:
@@ -143,8 +155,10 @@ class TestATamperedLog:
         found = proof(world).wrong
         assert found is not None
         assert (found.kind, found.sequence, found.detail) == (
-            FindingKind.HOLE, 6, "missing; the next one stands at 8",
-        )  # fmt: skip
+            FindingKind.HOLE,
+            6,
+            "missing; the next one stands at 8",
+        )
 
     def test_a_log_that_is_written_anew_up_to_its_end_is_not_what_was_handled(self) -> None:
         world = delivered()

@@ -111,8 +111,10 @@ class TestExceptions:
 
     def test_a_copy_that_comes_after_the_noted_one_was_delivered_is_excepted_in_its_own_lane(self) -> None:
         world = World(lanes=2)
-        late = world.record(Tail(Sequence(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time),
-                            *named("a1"))  # fmt: skip
+        late = world.record(
+            Tail(Sequence(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time),
+            *named("a1"),
+        )
         noted = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
         noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, Sequence(0)))
         assert world.origin_log.append(noted) is None
@@ -300,8 +302,9 @@ class TestReplays:
         world = delivered(records=2)
         replay(world, 0, key="a")
         assert told(proof(world)) == [
-            (ExceptionKind.REPLAYING, 0, "a0", "a"), (ExceptionKind.REPLAYING, 2, "a1", "a"),
-        ]  # fmt: skip
+            (ExceptionKind.REPLAYING, 0, "a0", "a"),
+            (ExceptionKind.REPLAYING, 2, "a1", "a"),
+        ]
         drained(world)
         assert told(proof(world)) == []
 

@@ -20,8 +20,12 @@ def stuck(found: LaneProof) -> tuple[FindingKind, Sequence] | None:
 def test_a_lane_whose_events_are_all_handled_waits_for_nothing() -> None:
     found = proof(healthy())
     assert (found.is_proven, found.tail, found.waiting, found.waits_since_ms, found.stuck) == (
-        True, 12, 0, 0, None,
-    )  # fmt: skip
+        True,
+        12,
+        0,
+        0,
+        None,
+    )
 
 
 def test_events_that_only_wait_for_a_doorbell_are_counted_and_stuck_nowhere() -> None:

@@ -99,7 +99,7 @@ def test_whatever_data_may_be_may_stand_among_dicts(world: World, fabric: Fabric
         (("k", {"a": "x" * limits.RECORD_PAYLOAD_BYTES_MAX}), "event"),
     ],
     ids=["key", "no key", "nan", "nan under a key that was seen", "object", "large"],
-)  # fmt: skip
+)
 def test_what_stops_them_is_named_by_its_index_and_those_before_it_are_published(
     world: World, fabric: Fabric, known: bool, wrong: tuple[str, object], path: str
 ) -> None:

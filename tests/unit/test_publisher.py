@@ -214,11 +214,19 @@ def test_without_workers_a_receipt_that_is_asked_for_is_appended_at_once() -> No
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("events_max", 0), ("events_max", -1), ("events_max", 1_001), ("events_max", 1.5), ("events_max", True),
-        ("linger_ms", -1), ("linger_ms", float("inf")), ("linger_ms", float("nan")), ("linger_ms", 1e13),
-        ("buffer_bytes_max", 0), ("buffer_bytes_max", 1.5),
+        ("events_max", 0),
+        ("events_max", -1),
+        ("events_max", 1_001),
+        ("events_max", 1.5),
+        ("events_max", True),
+        ("linger_ms", -1),
+        ("linger_ms", float("inf")),
+        ("linger_ms", float("nan")),
+        ("linger_ms", 1e13),
+        ("buffer_bytes_max", 0),
+        ("buffer_bytes_max", 1.5),
     ],
-)  # fmt: skip
+)
 def test_a_publishers_settings_have_bounds(name: str, value: object) -> None:
     settings: dict[str, Any] = {name: value}
     with pytest.raises(SettingError, match=f"{name}: found .*, allowed: "):

@@ -35,10 +35,15 @@ class Shop:
         self.world = World(lanes=LANES)
         self.before = before
         self.fabric = Fabric(
-            self.world.topology, HOME, clock=self.world.clock, entropy=self.world.entropy,
-            log_of=lambda stream, region: self._log(self.world.cloud.log(self.world.topology, stream.name, region)),
+            self.world.topology,
+            HOME,
+            clock=self.world.clock,
+            entropy=self.world.entropy,
+            log_of=lambda stream, region: self._log(
+                self.world.cloud.log(self.world.topology, stream.name, region)
+            ),
             parallel_lanes=workers,
-        )  # fmt: skip
+        )
 
     def _log(self, log: Log) -> Log:
         appended = log.append
@@ -322,11 +327,16 @@ WIDE = "☂" + "k" * 100
 @pytest.mark.parametrize(
     "given",
     [
-        {}, {"headers": {"a": "b"}}, {"headers": {f"h{n}": f"value {n}" for n in range(10)}}, {"id": WIDE},
-        {"headers": {"a": WIDE}}, {"key": WIDE}, {"source": WIDE, "time": "2026-11-25T00:00:00.5Z"},
+        {},
+        {"headers": {"a": "b"}},
+        {"headers": {f"h{n}": f"value {n}" for n in range(10)}},
+        {"id": WIDE},
+        {"headers": {"a": WIDE}},
+        {"key": WIDE},
+        {"source": WIDE, "time": "2026-11-25T00:00:00.5Z"},
     ],
     ids=lambda given: ",".join(given),
-)  # fmt: skip
+)
 def test_what_counts_is_the_memory_that_an_event_needs(given: dict[str, Any]) -> None:
     gate, count = Flag(), 2_000
     shop = Shop(workers=1, before=partial(gate.wait, SECONDS))

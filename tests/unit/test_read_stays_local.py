@@ -180,9 +180,14 @@ class TestALogItem:
 def replay_of(world: World) -> Replay:
     ports = world.ports()
     return Replay(
-        world.subscription, world.stream, log=world.log, ledger=world.ledger, doorbells=ports.doorbells,
-        clock=world.clock, entropy=world.entropy,
-    )  # fmt: skip
+        world.subscription,
+        world.stream,
+        log=world.log,
+        ledger=world.ledger,
+        doorbells=ports.doorbells,
+        clock=world.clock,
+        entropy=world.entropy,
+    )
 
 
 class TestALedgerItem:
@@ -249,8 +254,12 @@ class TestALedgerItem:
     def test_a_circuit_stops_its_subscription_and_the_pass_goes_on(self) -> None:
         world = World()
         world.put(event("a1"))
-        spoil(world, circuit_key(world.key_of(LANE).stream, world.key_of(LANE).subscription, HOME),
-              f={"S": "[" * 3000}, v={"N": "1"})  # fmt: skip
+        spoil(
+            world,
+            circuit_key(world.key_of(LANE).stream, world.key_of(LANE).subscription, HOME),
+            f={"S": "[" * 3000},
+            v={"N": "1"},
+        )
         assert world.deliverer().deliver(world.bell(), deadline_ms=10**15).outcome is Outcome.STOPPED
         assert [one.kind for one in pass_over(world)] == [FindingKind.UNREADABLE]
 
@@ -263,9 +272,15 @@ class TestBoundsBeforeMemory:
     @staticmethod
     def columns(**changed: object) -> bytes:
         columns: dict[str, object] = {
-            "ids": [""] * 1000, "types": ["t"], "keys": ["k"], "times": [0], "sources": ["s"],
-            "headers": [{}], "kinds": [0], "contents": [b""] * 1000,
-        }  # fmt: skip
+            "ids": [""] * 1000,
+            "types": ["t"],
+            "keys": ["k"],
+            "times": [0],
+            "sources": ["s"],
+            "headers": [{}],
+            "kinds": [0],
+            "contents": [b""] * 1000,
+        }
         return msgspec.msgpack.encode(tuple({**columns, **changed}.values()))
 
     HOSTILE: dict[str, Callable[[], bytes]] = {  # noqa: RUF012  never changed

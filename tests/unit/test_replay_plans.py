@@ -76,12 +76,15 @@ def test_a_key_waits_with_its_events_and_is_due_at_once() -> None:
     assert change == ParkedChange(
         None,
         Parked(
-            f"k/{A}", A, ParkedState.RETRYING,
+            f"k/{A}",
+            A,
+            ParkedState.RETRYING,
             (Place(Sequence(0), Sequence(0), replay=True), Place(Sequence(2), Sequence(2), replay=True)),
-            now_ms, Failure("Replayed", "", "", "replayed by an operator", 0, 0, now_ms, now_ms),
+            now_ms,
+            Failure("Replayed", "", "", "replayed by an operator", 0, 0, now_ms, now_ms),
             version=change.after.version,
         ),
-    )  # fmt: skip
+    )
     to = replace(read, low=Place(Sequence(0), Sequence(0))).beside(after_changes({}, [change]))
     assert plan == LanePlan(Asked(at(0), A, fresh=False), LANE, read, to, (change,), 2)
 
@@ -175,8 +178,11 @@ def test_the_events_of_a_key_are_found_page_by_page(monkeypatch: pytest.MonkeyPa
     faults = Faults()
     (plan,) = replay_of(world, faults=faults).plan(at(0), key=A)
     assert [place.sequence for change in plan.changes if change.after for place in change.after.waiting] == [
-        0, 1, 3, 4
-    ]  # fmt: skip
+        0,
+        1,
+        3,
+        4,
+    ]
     assert (plan.events, faults.count("log.read")) == (4, 3)
 
 

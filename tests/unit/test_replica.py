@@ -30,10 +30,16 @@ class Look:
 
     def __call__(self, *, repairs: bool = False, full: bool = False) -> Examined:
         replica = Replica(
-            StreamName(STREAM), self.region, log=self.world.log(self.region),
-            elsewhere=self.elsewhere.__getitem__, regions=self.elsewhere, expires=self.expires,
-            now_ms=self.world.clock.now_ms(), repairs=repairs, clock=self.world.clock,
-        )  # fmt: skip
+            StreamName(STREAM),
+            self.region,
+            log=self.world.log(self.region),
+            elsewhere=self.elsewhere.__getitem__,
+            regions=self.elsewhere,
+            expires=self.expires,
+            now_ms=(clock := self.world.clock).now_ms(),
+            repairs=repairs,
+            clock=clock,
+        )
         examined = replica.examine(lane(), self.mark, full=full)
         self.mark = examined.mark
         return examined
@@ -107,10 +113,9 @@ class TestBehind:
         world, made = filled(copied=1)
         look = Look(world)
         for number in (1, 2):
-            assert look.finding() == Finding(
-                FindingKind.REPLICATION_DELAY, StreamName(STREAM), lane(), TARGET, Sequence(100 * number),
-                f"{500 - 100 * number} events behind {SOURCE}",
-            )  # fmt: skip
+            sequence, behind = Sequence(100 * number), f"{500 - 100 * number} events behind {SOURCE}"
+            delay = FindingKind.REPLICATION_DELAY
+            assert look.finding() == Finding(delay, StreamName(STREAM), lane(), TARGET, sequence, behind)
             assert (look.mark.sequence, look.mark.end) == (100 * number, 100 * number)
             assert look.mark.since_ms == world.clock.now_ms()
             passed_ms(look, limits.STALL_SECONDS)
@@ -162,8 +167,7 @@ class TestHole:
         look()
         passed_ms(look, limits.SETTLE_SECONDS)
         world.copy_to_target([made[1]])
-        assert look.finding().kind is FindingKind.REPLICATION_DELAY
-        assert look.mark.sequence == 300
+        assert (look.finding().kind, look.mark.sequence) == (FindingKind.REPLICATION_DELAY, 300)
 
     def test_in_the_origin_itself_it_is_one_at_once_and_mended_from_a_replica(self) -> None:
         world, made = filled()
@@ -392,6 +396,5 @@ class TestExpired:
         world, made = filled(copied=4)
         for record in made[:4]:
             world.remove(record)
-        kept = Look(world, expires=True).finding()
-        assert kept.kind is FindingKind.REPLICATION_DELAY
-        assert Look(world).finding().kind is FindingKind.DIVERGENCE
+        kept, ends = Look(world, expires=True).finding(), Look(world).finding()
+        assert (kept.kind, ends.kind) == (FindingKind.REPLICATION_DELAY, FindingKind.DIVERGENCE)

@@ -55,9 +55,13 @@ def raised(error: Exception, tries: int = 1) -> Failed:
 
 def failing() -> Event:
     return Event(
-        type="paid", key="k", id="e1", source="/t", time="2026-11-01T00:00:00Z",
+        type="paid",
+        key="k",
+        id="e1",
+        source="/t",
+        time="2026-11-01T00:00:00Z",
         headers={"traceparent": TRACEPARENT},
-    )  # fmt: skip
+    )
 
 
 def known(**failure: Any) -> Parked:
@@ -66,9 +70,16 @@ def known(**failure: Any) -> Parked:
         BAD_ORDER, "no", "its trace", "", 3, 2, 10_000, 20_000, "16", "its trace id", "e1", "paid"
     )
     return Parked(
-        "k/k", "k", ParkedState.RETRYING, (PLACE, Place(Sequence(3), Sequence(5))), 30_000,
-        replace(before, **failure), attempting=True, replacement=b"edited", version=6,
-    )  # fmt: skip
+        "k/k",
+        "k",
+        ParkedState.RETRYING,
+        (PLACE, Place(Sequence(3), Sequence(5))),
+        30_000,
+        replace(before, **failure),
+        attempting=True,
+        replacement=b"edited",
+        version=6,
+    )
 
 
 def park(
@@ -220,12 +231,26 @@ class TestDead:
     def test_one_that_crashed_each_time_says_so(self) -> None:
         parked = self.without_attempt(None, found=failing())
         assert parked == Parked(
-            "k/k", "k", ParkedState.DEAD, (PLACE,), 0,
+            "k/k",
+            "k",
+            ParkedState.DEAD,
+            (PLACE,),
+            0,
             Failure(
-                CRASHED, "8 attempts of it alone were never heard of again", "", parked.failure.hint,
-                0, 8, NOW_MS, NOW_MS, "17", TRACEPARENT, "e1", "paid",
+                CRASHED,
+                "8 attempts of it alone were never heard of again",
+                "",
+                parked.failure.hint,
+                0,
+                8,
+                NOW_MS,
+                NOW_MS,
+                "17",
+                TRACEPARENT,
+                "e1",
+                "paid",
             ),
-        )  # fmt: skip
+        )
         assert "look at memory and time-outs" in parked.failure.hint
 
     def test_one_that_failed_too_keeps_what_is_known_of_that(self) -> None:

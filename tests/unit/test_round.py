@@ -86,9 +86,11 @@ def test_its_age_is_told_while_a_round_is_due_and_ends_with_it() -> None:
     assert age_seconds(world) is None
     assert mark_of(world).rounds == 1
     world.ledger.mark(
-        world.bell().stream, LANE.origin, marks := world.ledger.marks(world.bell().stream, LANE.origin),
+        world.bell().stream,
+        LANE.origin,
+        marks := world.ledger.marks(world.bell().stream, LANE.origin),
         replace(marks, lanes={LANE.index: replace(mark_of(world), again=Sequence(1), whole_ms=1)}),
-    )  # fmt: skip
+    )
     assert Round(world.log, expires=False, now_ms=world.clock.now_ms()).is_due(mark_of(world))
 
 

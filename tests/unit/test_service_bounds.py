@@ -55,9 +55,18 @@ def test_a_backfill_of_as_many_ranges_as_there_may_be_fits_into_one_item() -> No
     ranges = tuple(LaneRange(LANE, LAST, LAST) for _ in range(limits.BACKFILL_RANGES_MAX))
     said = "\x00" * limits.SAID_CHARACTERS_MAX
     made = Backfill(
-        "b" * 64, STREAM, REGION, REGION, ranges, 1e9, limits.BACKFILL_WORKERS_MAX, LAST, said,
-        limits.MILLISECONDS_MAX, BackfillState.INCOMPLETE,
-    )  # fmt: skip
+        "b" * 64,
+        STREAM,
+        REGION,
+        REGION,
+        ranges,
+        1e9,
+        limits.BACKFILL_WORKERS_MAX,
+        LAST,
+        said,
+        limits.MILLISECONDS_MAX,
+        BackfillState.INCOMPLETE,
+    )
     assert item_bytes(backfill_item.to_item(made)) < limits.ITEM_BYTES_MAX
 
 

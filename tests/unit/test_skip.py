@@ -219,9 +219,13 @@ class TestRefused:
             return faults.log(world.at(AWAY).log)
 
         skip = Skip(
-            world.log, region=HOME, elsewhere={AWAY: away}, seen=lambda lane: (), retention_seconds=None,
+            world.log,
+            region=HOME,
+            elsewhere={AWAY: away},
+            seen=lambda lane: (),
+            retention_seconds=None,
             clock=world.clock,
-        )  # fmt: skip
+        )
         with pytest.raises(SkipRefusedError, match="does not answer"):
             skip.look(LANE, Sequence(2))
 
@@ -276,9 +280,13 @@ def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
     lose(world, 2)
     faults = Faults(nth(1, fault, name=f"log.{call}"))
     broken = Skip(
-        faults.log(world.log), region=HOME, elsewhere={}, seen=lambda lane: (), retention_seconds=None,
+        faults.log(world.log),
+        region=HOME,
+        elsewhere={},
+        seen=lambda lane: (),
+        retention_seconds=None,
         clock=world.clock,
-    )  # fmt: skip
+    )
     with pytest.raises(SimulatedCrash):
         broken.skip(LANE, Sequence(2), by="ana", reason="-")
     if not any(one.is_skip for one in world.records()):

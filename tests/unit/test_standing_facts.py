@@ -87,14 +87,14 @@ def test_what_each_of_the_others_said_is_kept_beside_what_is_here() -> None:
     world = World(durability="quorum")
     others = {AWAY: World(durability="quorum"), FAR: World(durability="quorum")}
     here, latest, other = Owner(AWAY, HOME, 1, HOME), Owner(HOME, AWAY, 2, AWAY), Owner(HOME, FAR, 1, FAR)
-    for ledger, owner in (
-        (world.ledger, here), (others[AWAY].ledger, latest), (others[FAR].ledger, other)
-    ):  # fmt: skip
+    for ledger, owner in ((world.ledger, here), (others[AWAY].ledger, latest), (others[FAR].ledger, other)):
         assert ledger.hand_over(*OF, None, owner)
     standings = Standings(
-        world.subscription, ledger=world.ledger, clock=world.clock,
+        world.subscription,
+        ledger=world.ledger,
+        clock=world.clock,
         elsewhere=lambda region: others[region].ledger,
-    )  # fmt: skip
+    )
     standings.read()
     told = standings.ask(HOME)
     assert told == replace(latest, version=1)
@@ -162,9 +162,7 @@ def test_others_that_do_not_know_of_it_take_nothing_from_what_is_known() -> None
 
 class TestSurvey:
     def test_every_lane_that_a_stream_can_have_is_listed_origin_by_origin(self) -> None:
-        assert lanes_of(World(lanes=2).stream) == [
-            lane(0, HOME), lane(1, HOME), lane(0, AWAY), lane(1, AWAY)
-        ]  # fmt: skip
+        assert lanes_of(World(lanes=2).stream) == [lane(0, HOME), lane(1, HOME), lane(0, AWAY), lane(1, AWAY)]
 
     def test_where_lanes_stand_is_told_with_tail_and_cursor(self) -> None:
         world = World()

@@ -17,8 +17,13 @@ def test_a_lane_that_is_taken_over_already_is_left_as_it_stands() -> None:
     ledger = away.cloud.ledger(away.topology, AWAY)
     before = ledger.state(away.key_of(LANE))
     taken = take_over(
-        away.key_of(LANE), before, 1, subscription=away.subscription, ledger=ledger, log=away.log,
+        away.key_of(LANE),
+        before,
+        1,
+        subscription=away.subscription,
+        ledger=ledger,
+        log=away.log,
         now_ms=away.clock.now_ms(),
-    )  # fmt: skip
+    )
     assert taken
     assert ledger.state(away.key_of(LANE)) == before

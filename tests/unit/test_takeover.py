@@ -74,9 +74,13 @@ def test_dead_keys_stay_dead_and_the_new_owner_lists_and_redrives_them() -> None
     away.deliver()
     assert away.recorder.ids() == []
     letters = DeadLetters(
-        away.subscription, [LANE], log=away.log, ledger=away.ledger, clock=away.clock,
+        away.subscription,
+        [LANE],
+        log=away.log,
+        ledger=away.ledger,
+        clock=away.clock,
         doorbells=away.cloud.doorbells(away.topology, AWAY),
-    )  # fmt: skip
+    )
     (letter,) = letters.find()
     letters.redrive(letter)
     away.deliver_all()
@@ -322,9 +326,13 @@ def test_who_knows_an_older_handover_to_itself_reads_who_owns_the_lane_and_goes_
 
 def letters_of(world: World) -> DeadLetters:
     return DeadLetters(
-        world.subscription, [LANE], log=world.log, ledger=world.ledger, clock=world.clock,
+        world.subscription,
+        [LANE],
+        log=world.log,
+        ledger=world.ledger,
+        clock=world.clock,
         doorbells=world.cloud.doorbells(world.topology, world.region),
-    )  # fmt: skip
+    )
 
 
 def paused_with_a_dead_letter() -> World:

@@ -92,6 +92,10 @@ def test_what_has_expired_is_a_dead_letter_that_says_so_and_keeps_its_history() 
     assert [one.sequence for one in parked.waiting] == [1]
     (letter,) = told.of(LogEvent.DEAD_LETTER)
     assert letter == {
-        "lane": str(LANE), "sequence": 1, "error_type": "RecordExpired", "attempts": 1, "crashes": 0,
-    }  # fmt: skip
+        "lane": str(LANE),
+        "sequence": 1,
+        "error_type": "RecordExpired",
+        "attempts": 1,
+        "crashes": 0,
+    }
     assert told.totals[Metric.DEAD_LETTERS] == 1

@@ -111,8 +111,10 @@ class TestTrail:
         assert list(trail.walk(Sequence(12_000))) == made[:120]
         assert log.reads == [Read(lane(), 0, 100, 12_000), Read(lane(), 9_901, 100, 12_000)]
         assert (trail.at, trail.before, trail.first) == (
-            Seam.of(made[119].tail), Seam.of(made[118].tail), 0,
-        )  # fmt: skip
+            Seam.of(made[119].tail),
+            Seam.of(made[118].tail),
+            0,
+        )
 
     def test_a_record_over_another_ends_it_with_where_the_other_ends(self) -> None:
         world, made = filled()

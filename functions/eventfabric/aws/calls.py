@@ -74,9 +74,12 @@ class Calls:
         return response, parsed
 
     def _note(
-        self, response_dict: Mapping[str, Any] | None, exception: Exception | None,
-        context: dict[str, Any], **_: object,
-    ) -> None:  # fmt: skip
+        self,
+        response_dict: Mapping[str, Any] | None,
+        exception: Exception | None,
+        context: dict[str, Any],
+        **_: object,
+    ) -> None:
         if response_dict is None:
             # A connection that could not be made is none of these, and nothing was sent.
             if not isinstance(exception, HTTPClientError):

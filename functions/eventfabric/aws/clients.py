@@ -52,9 +52,14 @@ class Clients:
     """The DynamoDB and SQS clients of one Region."""
 
     def __init__(
-        self, region: str, *, session: boto3.Session | None = None, endpoint_url: str | None = None,
-        config: Config | None = None, call_seconds_max: float = limits.CALL_SECONDS,
-    ) -> None:  # fmt: skip
+        self,
+        region: str,
+        *,
+        session: boto3.Session | None = None,
+        endpoint_url: str | None = None,
+        config: Config | None = None,
+        call_seconds_max: float = limits.CALL_SECONDS,
+    ) -> None:
         session = session or session_for(endpoint_url)
         merged = CONFIG.merge(config) if config else CONFIG
         self._made_of = session, endpoint_url, config

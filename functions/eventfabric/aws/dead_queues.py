@@ -42,9 +42,10 @@ class DeadQueues:
         while empty < limits.QUEUE_EMPTY_ANSWERS:
             with named_failures("receive dead doorbells"):
                 messages = self._client.receive_message(
-                    QueueUrl=url, MaxNumberOfMessages=limits.QUEUE_SEND_BATCH_MAX,
+                    QueueUrl=url,
+                    MaxNumberOfMessages=limits.QUEUE_SEND_BATCH_MAX,
                     WaitTimeSeconds=limits.QUEUE_WAIT_SECONDS,
-                ).get("Messages", [])  # fmt: skip
+                ).get("Messages", [])
             empty = 0 if messages else empty + 1
             for message in messages:
                 try:

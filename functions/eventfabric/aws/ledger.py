@@ -142,11 +142,19 @@ class AwsLedger:
     ) -> CommitOutcome:
         """See ports.Ledger. One PutItem of the cursor alone, else a TransactWriteItems or, in order, a call an item."""
         request = CommitRequest(
-            self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
+            self._table_of(key.stream),
+            key,
+            self.region,
+            read,
+            moved,
+            parked=parked,
+            settled=settled,
+            decided=decided,
             writes=writes,
-            token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES), now_ms=self._clock.now_ms(),
+            token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES),
+            now_ms=self._clock.now_ms(),
             in_order=key.stream in self._in_order,
-        )  # fmt: skip
+        )
         with named_failures("commit"):
             try:
                 if request.announcement is not None:

@@ -47,9 +47,13 @@ def aws_ports(
         )  # imports Powertools Idempotency, which few subscriptions need
 
         return AwsSteps(
-            clients.dynamodb, topology.ledger_of(stream.name).name, region, retention_seconds=stream.retention_seconds,
-            clock=clock, entropy=entropy,
-        )  # fmt: skip
+            clients.dynamodb,
+            topology.ledger_of(stream.name).name,
+            region,
+            retention_seconds=stream.retention_seconds,
+            clock=clock,
+            entropy=entropy,
+        )
 
     ports = Ports(
         clock=clock,

@@ -29,14 +29,25 @@ class AwsSteps(DynamoDBPersistenceLayer):
     """ports.Steps on the ledger. A step costs one conditional PutItem before it and one UpdateItem after it."""
 
     def __init__(
-        self, client: "DynamoDBClient", table: str, region: Region, *, retention_seconds: int | None,
-        clock: Clock, entropy: Entropy,
-    ) -> None:  # fmt: skip
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        region: Region,
+        *,
+        retention_seconds: int | None,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
         super().__init__(
-            table_name=table, key_attr=PK, sort_key_attr=SK, expiry_attr=step_item.EXPIRY,
-            in_progress_expiry_attr=step_item.OWNER, status_attr=step_item.STATUS, data_attr=step_item.RESULT,
+            table_name=table,
+            key_attr=PK,
+            sort_key_attr=SK,
+            expiry_attr=step_item.EXPIRY,
+            in_progress_expiry_attr=step_item.OWNER,
+            status_attr=step_item.STATUS,
+            data_attr=step_item.RESULT,
             boto3_client=client,
-        )  # fmt: skip
+        )
         self._region = region
         self._retention_seconds = retention_seconds
         self._clock = clock

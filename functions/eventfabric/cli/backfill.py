@@ -72,10 +72,11 @@ class _Place:
         clients = Clients(source, session=session, endpoint_url=self.from_endpoint_url)
         told = {"profile": self.from_profile, "endpoint": self.from_endpoint_url}
         return Backfiller(
-            connection.topology, connection.ports(),
+            connection.topology,
+            connection.ports(),
             source_log=lambda stream: AwsLog(clients.dynamodb, stream.table.name),
             elsewhere=", ".join(f"{name} {value}" for name, value in told.items() if value),
-        )  # fmt: skip
+        )
 
     def find(self, backfill_id: str) -> "tuple[Backfiller, Backfill]":
         """Find a backfill by its id, in whichever Region it copies into. Raises UnknownNameError."""

@@ -74,14 +74,18 @@ def cost(
         stored = _measured(sample, batch)
     found = [
         predict(
-            topology, one,
+            topology,
+            one,
             Load.steady(
-                events_per_second, stored, lanes=one.definition.lanes, events_per_record=float(batch),
+                events_per_second,
+                stored,
+                lanes=one.definition.lanes,
+                events_per_record=float(batch),
                 handler_seconds=handler_ms / 1000,
             ),
         )
         for one in streams
-    ]  # fmt: skip
+    ]
     if json:
         show_json([_json(one) for one in found])
         return
@@ -124,12 +128,15 @@ def _json(one: "Prediction") -> dict[str, Any]:
         "records_per_run": round(one.load.records_per_run, 3),
         "lines": [
             {
-                "part": line.part, "what": line.what, "unit": line.price.unit,
-                "count_per_million_events": round(line.count, 1), "dollars_per_million_events": round(line.dollars, 6),
+                "part": line.part,
+                "what": line.what,
+                "unit": line.price.unit,
+                "count_per_million_events": round(line.count, 1),
+                "dollars_per_million_events": round(line.dollars, 6),
             }
             for line in one.lines
         ],
-    }  # fmt: skip
+    }
 
 
 def _show(one: "Prediction") -> None:

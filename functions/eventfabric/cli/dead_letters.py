@@ -244,9 +244,16 @@ def _at(letters: "DeadLetters", place: str) -> "DeadLetter":
 
 
 def _each(
-    done: str, chosen: "list[DeadLetter]", act: "Callable[[DeadLetter], None]", *, rate: float,
-    dry_run: bool, as_json: bool, waiting: str = "waiting behind them", last_first: bool = False,
-) -> None:  # fmt: skip
+    done: str,
+    chosen: "list[DeadLetter]",
+    act: "Callable[[DeadLetter], None]",
+    *,
+    rate: float,
+    dry_run: bool,
+    as_json: bool,
+    waiting: str = "waiting behind them",
+    last_first: bool = False,
+) -> None:
     """Act on each dead letter, at a rate, with progress. Failures are reported, and the other letters are done.
 
     With `dry_run`, `act` changes nothing but refuses what it would refuse otherwise. `waiting` says in words what
@@ -273,8 +280,15 @@ def _each(
     if as_json:
         behind = sum(letter.parked.behind for letter in acted)
         more = any(letter.parked.rest for letter in acted)
-        show_json({done: [letter.place for letter in acted], "waiting_behind": behind, "more_waiting": more,
-                   "failed": failed, "dry_run": dry_run})  # fmt: skip
+        show_json(
+            {
+                done: [letter.place for letter in acted],
+                "waiting_behind": behind,
+                "more_waiting": more,
+                "failed": failed,
+                "dry_run": dry_run,
+            }
+        )
     else:
         if dry_run:
             show_table("", _COLUMNS, [_row(letter) for letter in acted])

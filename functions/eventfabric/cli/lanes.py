@@ -50,9 +50,13 @@ def lanes(
 
     if subscription is not None:
         stream = connection.topology.subscription(subscription).definition.stream
-    named = [stream] if stream is not None else [
-        s.name for s in connection.topology.streams.values() if connection.region in s.definition.regions
-    ]  # fmt: skip
+    named = (
+        [stream]
+        if stream is not None
+        else [
+            s.name for s in connection.topology.streams.values() if connection.region in s.definition.regions
+        ]
+    )
     ports = connection.ports()
     unreadable: list[str] = []
     standings = [

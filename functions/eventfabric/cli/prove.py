@@ -144,9 +144,15 @@ def _show(region: str, proofs: "list[LaneProof]") -> None:
 
 def _row(proof: "LaneProof") -> tuple[object, ...]:
     return (
-        proof.subscription, str(proof.lane), proof.start, proof.cursor.sequence, proof.tail, proof.events,
-        len(proof.exceptions), _verdict(proof),
-    )  # fmt: skip
+        proof.subscription,
+        str(proof.lane),
+        proof.start,
+        proof.cursor.sequence,
+        proof.tail,
+        proof.events,
+        len(proof.exceptions),
+        _verdict(proof),
+    )
 
 
 def _intervention_json(one: "Intervention") -> dict[str, object]:

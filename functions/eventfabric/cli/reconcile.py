@@ -34,9 +34,13 @@ def reconcile(
 
     Example: eventfabric reconcile --stream orders --repair
     """
-    streams = [connection.stream(stream)] if stream else [
-        one for one in connection.topology.streams.values() if connection.region in one.definition.regions
-    ]  # fmt: skip
+    streams = (
+        [connection.stream(stream)]
+        if stream
+        else [
+            one for one in connection.topology.streams.values() if connection.region in one.definition.regions
+        ]
+    )
     operations = connection.operations()
     found: list[Finding] = []
     for one in streams:

@@ -74,10 +74,17 @@ def replay(
     shown = plans if dry_run else [result.plan for result in done]
     events, unrung = sum(plan.events for plan in shown), sum(not result.rung for result in done)
     if json:
-        show_json({
-            "subscription": one.target.name, "region": operations.region, "dry_run": dry_run, "events": events,
-            "lanes": [_as_json(plan) for plan in shown], "failed": failed, "not_rung": unrung,
-        })  # fmt: skip
+        show_json(
+            {
+                "subscription": one.target.name,
+                "region": operations.region,
+                "dry_run": dry_run,
+                "events": events,
+                "lanes": [_as_json(plan) for plan in shown],
+                "failed": failed,
+                "not_rung": unrung,
+            }
+        )
     else:
         show_table(one.target.name, _COLUMNS, [_row(plan) for plan in shown])
         verb = "would be delivered" if dry_run else "will be delivered"

@@ -206,9 +206,15 @@ def _hunted(
     total = None if last is None else last - first + 1
     with progress(total, jobs=jobs, profile="handlers") as shown, ends_in_order():
         return run_in_processes(
-            project, wanted, jobs=jobs, out=out, shrinks=shrinks, shown=shown, seconds_max=seconds_max,
+            project,
+            wanted,
+            jobs=jobs,
+            out=out,
+            shrinks=shrinks,
+            shown=shown,
+            seconds_max=seconds_max,
             stop=lambda: ends is not None and time.monotonic() >= ends,
-        )  # fmt: skip
+        )
 
 
 def _replayed(project: "Project", path: Path, out: Path, seconds_max: float) -> "HandlersReport":

@@ -59,10 +59,16 @@ def _owners(subscription: "SubscriptionTopology", standing: "Standing") -> "dict
 
 def _as_json(subscription: "SubscriptionTopology", standing: "Standing") -> dict[str, object]:
     owners = {
-        origin: owner and {"region": owner.region, "epoch": owner.epoch, "since_ms": owner.since_ms,
-                           "reason": owner.reason, "by": owner.by}
+        origin: owner
+        and {
+            "region": owner.region,
+            "epoch": owner.epoch,
+            "since_ms": owner.since_ms,
+            "reason": owner.reason,
+            "by": owner.by,
+        }
         for origin, owner in _owners(subscription, standing).items()
-    }  # fmt: skip
+    }
     return {**asdict(standing.circuit), "owners": owners}
 
 

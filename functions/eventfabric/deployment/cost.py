@@ -61,9 +61,14 @@ class Load:
 
     @classmethod
     def steady(
-        cls, events_per_second: float, event_bytes: float, *, lanes: int, events_per_record: float = 1.0,
+        cls,
+        events_per_second: float,
+        event_bytes: float,
+        *,
+        lanes: int,
+        events_per_record: float = 1.0,
         handler_seconds: float = 0.005,
-    ) -> "Load":  # fmt: skip
+    ) -> "Load":
         """Derive a load from a rate, for records that come evenly, in lanes that are equally busy."""
         records = events_per_second / events_per_record
         per_lane = records / lanes
@@ -71,15 +76,19 @@ class Load:
         runs = records / _gathered(per_lane, run_seconds)
         batch = min(float(limits.DOORBELL_BATCH_MAX), _gathered(runs, SEND_SECONDS))
         return cls(
-            events_per_second, event_bytes, events_per_record,
+            events_per_second,
+            event_bytes,
+            events_per_record,
             records_per_poll=min(float(limits.RELAY_BATCH_MAX), _found(records)),
             express_per_request=min(float(limits.QUEUE_SEND_BATCH_MAX), _gathered(records, SEND_SECONDS)),
             doorbells_per_batch=batch,
             records_per_run=_gathered(per_lane, run_seconds),
-            runs_per_standing=max(1.0, runs * limits.CIRCUIT_CACHE_SECONDS / _processes(runs, batch, run_seconds)),
+            runs_per_standing=max(
+                1.0, runs * limits.CIRCUIT_CACHE_SECONDS / _processes(runs, batch, run_seconds)
+            ),
             polls_per_standing=max(1.0, records / _found(records) * limits.CIRCUIT_CACHE_SECONDS),
             handler_seconds=handler_seconds,
-        )  # fmt: skip
+        )
 
 
 def _found(per_second: float) -> float:
@@ -184,9 +193,15 @@ def _delivering(subscription: SubscriptionTopology, origin: str) -> Iterable[str
 
 
 def _deliveries(
-    topology: Topology, subscription: SubscriptionTopology, region: str, load: Load, records: float, item_bytes: float,
-    *, express: bool,
-) -> list[Line]:  # fmt: skip
+    topology: Topology,
+    subscription: SubscriptionTopology,
+    region: str,
+    load: Load,
+    records: float,
+    item_bytes: float,
+    *,
+    express: bool,
+) -> list[Line]:
     name, stream = subscription.name, topology.stream(subscription.definition.stream)
     polled, runs = records / load.records_per_poll, records / load.records_per_run
     batches = runs / load.doorbells_per_batch

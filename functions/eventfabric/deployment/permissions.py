@@ -178,9 +178,11 @@ def operator(topology: Topology, stream: StreamTopology) -> list[Statement]:
             _sqs("ring, now or later", _RING, queues, regions),
             _sqs(
                 "count and redrive doorbells that no function could answer",
-                ("GetQueueUrl", *_TAKE), dead, regions,
+                ("GetQueueUrl", *_TAKE),
+                dead,
+                regions,
             ),
-        ]  # fmt: skip
+        ]
     return [*statements, _key(topology, _regions_of(statements))]
 
 

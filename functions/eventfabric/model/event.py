@@ -38,8 +38,18 @@ class Event:
     """
 
     __slots__ = (
-        "_payload", "_time", "headers", "id", "key", "lane", "later", "origin", "sequence", "source", "type",
-    )  # fmt: skip
+        "_payload",
+        "_time",
+        "headers",
+        "id",
+        "key",
+        "lane",
+        "later",
+        "origin",
+        "sequence",
+        "source",
+        "type",
+    )
 
     def __init__(
         self,

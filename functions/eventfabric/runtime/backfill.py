@@ -118,6 +118,9 @@ def _finish(backfiller: Backfiller, step: _Finish) -> dict[str, Any]:
     report = backfiller.finish(step.backfill)
     total = report.total
     return {
-        "backfill": step.backfill, "state": report.backfill.state.value, "slices": total.slices,
-        "slices_done": total.slices_done, "copied_events": total.copied_events,
-    }  # fmt: skip
+        "backfill": step.backfill,
+        "state": report.backfill.state.value,
+        "slices": total.slices,
+        "slices_done": total.slices_done,
+        "copied_events": total.copied_events,
+    }

@@ -123,9 +123,11 @@ def _deliver(
     while True:
         try:
             result = deliverer.deliver(
-                doorbell, deadline_ms=deadline_ms, receive_count=_received(messages),
+                doorbell,
+                deadline_ms=deadline_ms,
+                receive_count=_received(messages),
                 concurrency=max(1, runtime.concurrency // beside),
-            )  # fmt: skip
+            )
             break
         except PortError as error:
             if error.retryable and runtime.ports.clock.now_ms() < deadline_ms and patience.wait():

@@ -161,25 +161,33 @@ class Runtime:
             return PatientSteps(ports.steps_of(stream), clock=ports.clock, entropy=ports.entropy)
 
         steps = StepMaker(
-            StreamName(stream.name), SubscriptionName(subscription.name), open_steps,
+            StreamName(stream.name),
+            SubscriptionName(subscription.name),
+            open_steps,
             tuple(Region(name) for name in subscription.regions if name != self.region),
-        )  # fmt: skip
+        )
         return TracedHandler(
             SubscriberHandler(
-                target, clock=ports.clock, transactional=definition.guarantee == "exactly_once",
-                reconciles_late=definition.on_late == "reconcile", steps=steps, has_keyboard=not self.owns_process,
+                target,
+                clock=ports.clock,
+                transactional=definition.guarantee == "exactly_once",
+                reconciles_late=definition.on_late == "reconcile",
+                steps=steps,
+                has_keyboard=not self.owns_process,
                 alone=self.owns_process and definition.concurrency == 1,
             ),
             subscription,
-        )  # fmt: skip
+        )
 
     def _deliverer(self, handler: Handler) -> Deliverer:
         subscription = self.own
         ports, stream = self.ports, self.topology.stream(subscription.definition.stream)
         standings = Standings(
-            subscription, ledger=ports.ledger, clock=ports.clock,
+            subscription,
+            ledger=ports.ledger,
+            clock=ports.clock,
             elsewhere=lambda region: ports.at(region).ledger,
-        )  # fmt: skip
+        )
         return Deliverer(
             subscription,
             region=self.region,
@@ -192,14 +200,18 @@ class Runtime:
             ),
             standings=standings,
             breaker=Breaker(
-                subscription, lanes=lanes_of(stream), standings=standings,
-                doorbells=ports.doorbells, clock=ports.clock, telemetry=self.telemetry,
+                subscription,
+                lanes=lanes_of(stream),
+                standings=standings,
+                doorbells=ports.doorbells,
+                clock=ports.clock,
+                telemetry=self.telemetry,
             ),
             clock=ports.clock,
             telemetry=self.telemetry,
             side_by_side=self._side_by_side,
             memory_bytes=self._memory_bytes,
-        )  # fmt: skip
+        )
 
 
 _given: ContextVar[Runtime | None] = ContextVar("eventfabric_runtime", default=None)

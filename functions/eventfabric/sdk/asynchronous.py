@@ -60,10 +60,19 @@ class AsyncFabric:
         """Call Fabric.publish. Await each call before the next of its key, or their order is left to chance."""
         return await self._run(
             partial(
-                self.fabric.publish, stream, key=key, type=type, data=data, id=id, headers=headers, time=time,
-                source=source, once=once, acks=acks,
+                self.fabric.publish,
+                stream,
+                key=key,
+                type=type,
+                data=data,
+                id=id,
+                headers=headers,
+                time=time,
+                source=source,
+                once=once,
+                acks=acks,
             )
-        )  # fmt: skip
+        )
 
     async def publish_many(self, stream: str, events: Iterable[Event], *, acks: int = 1) -> list[Receipt]:
         """Call Fabric.publish_many."""
@@ -85,9 +94,13 @@ class AsyncFabric:
         """Make a publisher like Fabric.publisher: an asynchronous context manager. While full, `publish` is awaited."""
         self._threads.check()
         publisher = self.fabric.publisher(
-            stream, linger_ms=linger_ms, events_max=events_max, buffer_bytes_max=buffer_bytes_max, acks=acks,
+            stream,
+            linger_ms=linger_ms,
+            events_max=events_max,
+            buffer_bytes_max=buffer_bytes_max,
+            acks=acks,
             when_full="raise",
-        )  # fmt: skip
+        )
         return AsyncPublisher(publisher, self._run)
 
     async def flush(self, timeout_seconds: float = limits.EXPRESS_FLUSH_SECONDS) -> bool:

@@ -283,10 +283,13 @@ class Fabric:
         if self._outbox is None:
             raise EventFabricError("this fabric was made without an outbox: use connect or from_definition")
         return OutboxAppend(
-            postings, writes_of,
-            outbox=self._outbox, clock=self._clock, entropy=self._entropy,
+            postings,
+            writes_of,
+            outbox=self._outbox,
+            clock=self._clock,
+            entropy=self._entropy,
             timeout_seconds=self._append_timeout_seconds,
-        )  # fmt: skip
+        )
 
     def publish_again(self, error: IndeterminateAppendError) -> list[Receipt]:
         """Settle a batch whose outcome is unknown: it then stands in the log once, whether it had been written or not.

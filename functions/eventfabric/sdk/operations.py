@@ -74,10 +74,15 @@ class Operations:
         found, ports = self.topology.subscription(subscription), self._ports
         stream = self._stream(found)
         return DeadLetters(
-            found, lanes_of(stream),
-            log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
-            step=self._known_step, elsewhere=lambda region: ports.at(region).ledger,
-        )  # fmt: skip
+            found,
+            lanes_of(stream),
+            log=ports.log_of(stream),
+            ledger=ports.ledger,
+            doorbells=ports.doorbells,
+            clock=ports.clock,
+            step=self._known_step,
+            elsewhere=lambda region: ports.at(region).ledger,
+        )
 
     def parked(self, subscription: str, *, unreadable: Unreadable = insist) -> Iterator[ParkedKey]:
         """Yield the keys that a subscription has parked in this Region, retried or dead. UnknownNameError.
@@ -133,10 +138,13 @@ class Operations:
         found.check_region(self.region)
         others = [Region(name) for name in found.definition.regions if name != self.region]
         return Skip(
-            ports.log_of(found), region=self.region, clock=ports.clock,
+            ports.log_of(found),
+            region=self.region,
+            clock=ports.clock,
             elsewhere={one: partial(_log_in, ports, found, one) for one in others},
-            seen=partial(seams_seen, found, ledger=ports.ledger), retention_seconds=found.retention_seconds,
-        )  # fmt: skip
+            seen=partial(seams_seen, found, ledger=ports.ledger),
+            retention_seconds=found.retention_seconds,
+        )
 
     def prove(
         self, subscription: str | None = None, *, stream: str | None = None, lane: str | None = None
@@ -175,9 +183,11 @@ class Operations:
                     "stream", stream, f"{wanted[0].definition.stream}, which {subscription} is of"
                 )
             stream = wanted[0].definition.stream
-        streams = [self.topology.stream(stream)] if stream is not None else [
-            one for one in self.topology.streams.values() if self.region in one.definition.regions
-        ]  # fmt: skip
+        streams = (
+            [self.topology.stream(stream)]
+            if stream is not None
+            else [one for one in self.topology.streams.values() if self.region in one.definition.regions]
+        )
         for one in streams:
             one.check_region(self.region)
         of = {one.name: [each for each in wanted if each.definition.stream == one.name] for one in streams}
@@ -188,10 +198,15 @@ class Operations:
         found, ports = self.topology.subscription(subscription), self._ports
         stream = self._stream(found)
         return Replay(
-            found, stream, into=None if into is None else self.topology.subscription(into),
-            log=ports.log_of(stream), ledger=ports.ledger, doorbells=ports.doorbells, clock=ports.clock,
+            found,
+            stream,
+            into=None if into is None else self.topology.subscription(into),
+            log=ports.log_of(stream),
+            ledger=ports.ledger,
+            doorbells=ports.doorbells,
+            clock=ports.clock,
             entropy=ports.entropy,
-        )  # fmt: skip
+        )
 
     @property
     def backfills(self) -> Backfiller:
@@ -199,9 +214,15 @@ class Operations:
         return Backfiller(self.topology, self._ports)
 
     def backfill(
-        self, stream: str, *, source: str, lanes: Iterable[str] = (), rate: float | None = None,
-        workers: int = 1, slice_events: int | None = None,
-    ) -> Report:  # fmt: skip
+        self,
+        stream: str,
+        *,
+        source: str,
+        lanes: Iterable[str] = (),
+        rate: float | None = None,
+        workers: int = 1,
+        slice_events: int | None = None,
+    ) -> Report:
         """Copy what this Region's log of a stream lacks from another Region's. Return the result.
 
         Args:
@@ -300,9 +321,11 @@ class Operations:
         key = self.step_key(subscription, event, name, source=source)
         standing = self._known_step(key)
         if standing is None or not standing.is_in_doubt:
-            state = f"is done, with the result {standing.result:.200}" if standing and standing.done else (
-                "never began" if standing is None else "may begin again"
-            )  # fmt: skip
+            state = (
+                f"is done, with the result {standing.result:.200}"
+                if standing and standing.done
+                else ("never began" if standing is None else "may begin again")
+            )
             raise NotUnknownError(f"step {key} {state}: allowed: one that is in doubt")
         steps = self._steps(subscription)
         if happened:
@@ -347,10 +370,13 @@ class Operations:
     def _breaker(self, subscription: str) -> Breaker:
         found, ports = self.topology.subscription(subscription), self._ports
         return Breaker(
-            found, lanes=lanes_of(self._stream(found)),
+            found,
+            lanes=lanes_of(self._stream(found)),
             standings=Standings(found, ledger=ports.ledger, clock=ports.clock),
-            doorbells=ports.doorbells, clock=ports.clock, telemetry=NoTelemetry(),
-        )  # fmt: skip
+            doorbells=ports.doorbells,
+            clock=ports.clock,
+            telemetry=NoTelemetry(),
+        )
 
     def _stream(self, subscription: SubscriptionTopology) -> StreamTopology:
         stream = self.topology.stream(subscription.definition.stream)

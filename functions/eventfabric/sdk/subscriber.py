@@ -80,9 +80,16 @@ class SubscriberHandler:
     """Adapter that makes a user's handler a ports.Handler."""
 
     def __init__(
-        self, target: Callable[..., Any], *, clock: Clock, transactional: bool, steps: StepMaker | None = None,
-        reconciles_late: bool = False, alone: bool = True, has_keyboard: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        target: Callable[..., Any],
+        *,
+        clock: Clock,
+        transactional: bool,
+        steps: StepMaker | None = None,
+        reconciles_late: bool = False,
+        alone: bool = True,
+        has_keyboard: bool = True,
+    ) -> None:
         """`alone`: whatever happens in the process during a call is the call's doing. `has_keyboard`: somebody may
         interrupt it by hand; otherwise a KeyboardInterrupt is its failure, like any other error.
 
@@ -105,9 +112,13 @@ class SubscriberHandler:
                 allowed = f"with a function declared by @{name_of(target).rpartition(':')[2]}.late"
                 raise HandlerError(f'{name_of(target)}: on_late is "reconcile", allowed: {allowed}')
             self._when_late = SubscriberHandler(
-                wanted.when_late, clock=clock, transactional=transactional, steps=steps, alone=alone,
+                wanted.when_late,
+                clock=clock,
+                transactional=transactional,
+                steps=steps,
+                alone=alone,
                 has_keyboard=has_keyboard,
-            )  # fmt: skip
+            )
 
     def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
         """See ports.Handler."""

@@ -176,8 +176,15 @@ def _event(values: Mapping[str, Any], payload: Payload | None, where: str, key_r
     # An attribute that is null counts as absent.
     headers = {name: value for name, value in values.items() if name not in _OWN and value is not None}
     time = _time(values.get("time"), problems)
-    event = Event(id=values.get("id"), type=values.get("type", ""), key=key, data=payload, source=values.get("source"),
-                  headers=headers, time=time)  # fmt: skip
+    event = Event(
+        id=values.get("id"),
+        type=values.get("type", ""),
+        key=key,
+        data=payload,
+        source=values.get("source"),
+        headers=headers,
+        time=time,
+    )
     try:
         check_event(id=event.id, type=event.type, key=event.key, source=event.source, headers=headers)
     except InvalidEventError as error:

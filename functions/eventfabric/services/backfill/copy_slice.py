@@ -121,9 +121,11 @@ class SliceCopier:
         """Note in the progress how far the slice is."""
         done = self._progress
         self._progress = replace(
-            done, at=at, copied_records=done.copied_records + (copied is not None),
+            done,
+            at=at,
+            copied_records=done.copied_records + (copied is not None),
             copied_events=done.copied_events + (copied.count if copied else 0),
-        )  # fmt: skip
+        )
 
     def _fill(self, walk: Walk, gap_end: Sequence, deadline_ms: int | None) -> None:
         """Copy one page of what the gap lacks. LogError if the source's records are not those that must be there."""

@@ -71,9 +71,17 @@ class Backfiller:
         now_ms = self._ports.clock.now_ms()
         made = Backfill(
             id or _new_id(now_ms, self._ports.entropy.bytes(_ID_BYTES)),
-            StreamName(wanted.stream), Region(wanted.source), self.target, wanted.ranges, wanted.rate,
-            wanted.workers, wanted.slice_events, by, now_ms, elsewhere=self._elsewhere,
-        )  # fmt: skip
+            StreamName(wanted.stream),
+            Region(wanted.source),
+            self.target,
+            wanted.ranges,
+            wanted.rate,
+            wanted.workers,
+            wanted.slice_events,
+            by,
+            now_ms,
+            elsewhere=self._elsewhere,
+        )
         # Two callers may race with one id. The one that loses returns what the other noted.
         return self._ports.backfills.replace(None, made) or self.find(made.id)
 
@@ -89,9 +97,13 @@ class Backfiller:
             yield from (found for found in planner.plan(one) if isinstance(found, SliceProgress))
 
     def hand_out(
-        self, id: str, more: str | None = None, *, deadline_ms: int | None = None,
+        self,
+        id: str,
+        more: str | None = None,
+        *,
+        deadline_ms: int | None = None,
         count: int | None = None,
-    ) -> Handed:  # fmt: skip
+    ) -> Handed:
         """Return slices that are not done: first those that are known, then those that further planning finds.
 
         `more`: the token of the Handed before. The same token gives the same slices again. A backfill that does not run
@@ -126,9 +138,15 @@ class Backfiller:
         self._check_source(backfill)
         stream, ports = self._topology.stream(backfill.stream), self._ports
         return SliceCopier(
-            id, source=self._log_of_source(stream, backfill.source), target=ports.log_of(stream),
-            backfills=ports.backfills, clock=ports.clock, entropy=ports.entropy, stopped=stopped, watch=watch,
-        )  # fmt: skip
+            id,
+            source=self._log_of_source(stream, backfill.source),
+            target=ports.log_of(stream),
+            backfills=ports.backfills,
+            clock=ports.clock,
+            entropy=ports.entropy,
+            stopped=stopped,
+            watch=watch,
+        )
 
     def slice(self, id: str, lane: Lane, start: Sequence) -> SliceProgress:
         """Return one slice of a backfill by where it starts. UnknownNameError."""
@@ -250,10 +268,13 @@ class Backfiller:
             stream.check_region(wanted.source)
         problems = list(
             problems_of(
-                wanted, stream, self.target, is_elsewhere=self._source_log is not None,
+                wanted,
+                stream,
+                self.target,
+                is_elsewhere=self._source_log is not None,
                 source_log=lambda: self._log_of_source(stream, Region(wanted.source)),
             )
-        )  # fmt: skip
+        )
         if problems:
             raise BackfillError(problems)
 
@@ -274,10 +295,15 @@ class Backfiller:
         looks_at_source: bool = False,
     ) -> Planner:
         return Planner(
-            StreamName(stream.name), source, self.target, source_log=self._log_of_source(stream, source),
-            target_log=self._ports.log_of(stream), clock=self._ports.clock, slice_events=slice_events,
+            StreamName(stream.name),
+            source,
+            self.target,
+            source_log=self._log_of_source(stream, source),
+            target_log=self._ports.log_of(stream),
+            clock=self._ports.clock,
+            slice_events=slice_events,
             looks_at_source=looks_at_source,
-        )  # fmt: skip
+        )
 
     def _log_of_source(self, stream: StreamTopology, source: Region) -> Log:
         if self._source_log is not None:

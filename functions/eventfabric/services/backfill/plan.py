@@ -29,9 +29,17 @@ class Planner:
     """Finder of what one log lacks of another."""
 
     def __init__(
-        self, stream: StreamName, source: Region, target: Region, *, source_log: Log, target_log: Log,
-        clock: Clock, slice_events: int | None = None, looks_at_source: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        stream: StreamName,
+        source: Region,
+        target: Region,
+        *,
+        source_log: Log,
+        target_log: Log,
+        clock: Clock,
+        slice_events: int | None = None,
+        looks_at_source: bool = False,
+    ) -> None:
         """`looks_at_source`: also read the source wherever records are to be copied from it, and say what it lacks."""
         self._of = stream, source, target
         self._source = source_log

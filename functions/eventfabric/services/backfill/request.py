@@ -40,9 +40,13 @@ def ranges_of(texts: Iterable[str]) -> tuple[LaneRange, ...]:
 
 
 def problems_of(
-    wanted: Wanted, stream: StreamTopology, target: Region, *, is_elsewhere: bool,
+    wanted: Wanted,
+    stream: StreamTopology,
+    target: Region,
+    *,
+    is_elsewhere: bool,
     source_log: Callable[[], Log],
-) -> Iterator[Problem]:  # fmt: skip
+) -> Iterator[Problem]:
     """Yield everything that is wrong with a request. The source's log is read only if the rest is right."""
     found = list(_of_settings(wanted))
     if wanted.source == target and not is_elsewhere:
@@ -91,9 +95,10 @@ def _of_range(one: LaneRange, source: str, log: Log) -> Iterator[Problem]:
     end = tail.sequence if one.end is None else one.end
     if not 0 <= one.start < end <= tail.sequence:
         yield Problem(
-            f"range {one}", f"{source} has the lane up to {tail.sequence}",
+            f"range {one}",
+            f"{source} has the lane up to {tail.sequence}",
             f"a start from 0 and an end after it, up to {tail.sequence}",
-        )  # fmt: skip
+        )
         return
     first = log.read(one.lane, one.start, records_max=1).records
     if not first or first[0].sequence >= end:

@@ -67,8 +67,12 @@ def _moved(visit: Visit, at: Sequence, chain: Chain) -> Passed | RaceLost:
     cursor = visit.cursor
     lost = visit.commit(
         replace(
-            cursor.at_rest(), sequence=at, base=at, chain=chain, crashes=0,
+            cursor.at_rest(),
+            sequence=at,
+            base=at,
+            chain=chain,
+            crashes=0,
             replay_until=cursor.replay_until if cursor.replay_until > at else Sequence(0),
         )
-    )  # fmt: skip
+    )
     return Passed() if lost is None else only_race(lost)

@@ -216,9 +216,12 @@ class _Heir:
         tail = self._log.tail(self._lane, before=low.base)
         chain = tail.chain if tail.sequence == low.base else UNKNOWN_CHAIN
         back = replace(
-            self._at(low.base, low.sequence), chain=chain, version=self._cursor.version, epoch=self._cursor.epoch,
+            self._at(low.base, low.sequence),
+            chain=chain,
+            version=self._cursor.version,
+            epoch=self._cursor.epoch,
             began=self._cursor.began,
-        )  # fmt: skip
+        )
         if self._kept is None:
             return None if chain == UNKNOWN_CHAIN else Inherited(back, {})
         records = self._log.read(self._lane, low.base, records_max=1).records

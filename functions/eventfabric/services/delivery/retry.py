@@ -132,9 +132,17 @@ class RetryPolicy:
         )
 
     def without_attempt(
-        self, event_key: str, parking_id: str, place: Place, before: Parked | None, *, event: Event | None,
-        kind: str, crashes: int, now_ms: int,
-    ) -> Parked:  # fmt: skip
+        self,
+        event_key: str,
+        parking_id: str,
+        place: Place,
+        before: Parked | None,
+        *,
+        event: Event | None,
+        kind: str,
+        crashes: int,
+        now_ms: int,
+    ) -> Parked:
         """Return the key dead without a run of its event: it crashed too often, or its record is gone (no `event`)."""
         last = _history(before)
         named = before.failure if before else None

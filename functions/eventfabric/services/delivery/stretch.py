@@ -172,10 +172,15 @@ class Stretch:
         crashes = self.start.crashes if sequence == self.start.sequence else 0
         replay_until = self.start.replay_until if sequence < self.start.replay_until else Sequence(0)
         return replace(
-            self.start, sequence=sequence, base=base, chain=chain, attempting=False, running=False,
+            self.start,
+            sequence=sequence,
+            base=base,
+            chain=chain,
+            attempting=False,
+            running=False,
             crashes=crashes,
             replay_until=replay_until,
-        )  # fmt: skip
+        )
 
     @property
     def oldest_ms(self) -> int | None:

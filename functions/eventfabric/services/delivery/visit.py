@@ -141,9 +141,15 @@ class Visit(VisitedLane):
         """
         most = tries or (1 if self.probes or attempts else self._in.policy.tries_at_once)
         return attempt(
-            self._in, events, again=again, most=most, attempts=attempts, replay=replay, deadline_ms=self.deadline_ms,
+            self._in,
+            events,
+            again=again,
+            most=most,
+            attempts=attempts,
+            replay=replay,
+            deadline_ms=self.deadline_ms,
             epoch=self.cursor.epoch,
-        )  # fmt: skip
+        )
 
     def attempt_ahead(
         self, stretch: Stretch, indices: Iterable[int], *, tries: int | None = None, on_failure: bool = False
@@ -156,8 +162,9 @@ class Visit(VisitedLane):
             lambda at: self.attempt(
                 [stretch.events[at]], again=partial(stretch.again, at), tries=tries, replay=stretch.replay
             ),
-            self._in.side_by_side, on_failure=on_failure,
-        )  # fmt: skip
+            self._in.side_by_side,
+            on_failure=on_failure,
+        )
 
     def park(
         self, event: Event, place: Place, failed: Failed, *, of: Parked | None = None, handled_beside: int = 0

@@ -151,15 +151,20 @@ class LaneEnds:
         furthest = max([mark.sequence, *(sequence for _, sequence in mark.cursors.values())])
         if furthest > tail.sequence:
             return tail, UncertainTailError(
-                lane, tail.sequence, f"the log's records end here, and the lane was known up to {furthest}: reconcile "
-                f"{lane.origin} with --repair, else put them back (eventfabric lanes restore) or skip them (lanes skip)"
-            )  # fmt: skip
+                lane,
+                tail.sequence,
+                f"the log's records end here, and the lane was known up to {furthest}: reconcile "
+                f"{lane.origin} with --repair, else put them back (eventfabric lanes restore) "
+                "or skip them (lanes skip)",
+            )
         is_far = end.is_far and not (self._expires and tail == EMPTY_TAIL)  # it may be all that is left
         if end.beyond and not is_far:
             return tail, UncertainTailError(
-                lane, end.beyond[0], f"does not continue the record before it, which ends at {tail.sequence}: put back "
-                "what is missing between them (eventfabric lanes restore), or set it aside (lanes quarantine)"
-            )  # fmt: skip
+                lane,
+                end.beyond[0],
+                f"does not continue the record before it, which ends at {tail.sequence}: put back "
+                "what is missing between them (eventfabric lanes restore), or set it aside (lanes quarantine)",
+            )
         return tail, None
 
 
@@ -181,9 +186,11 @@ class KnownMarks:
         mark, doubt = marks.of(lane.index), marks.doubt(lane.index)
         if doubt is not None:
             raise UncertainTailError(
-                lane, mark.sequence, f"how far it was known cannot be read ({doubt}): reconcile {lane.origin} with "
-                "--repair, which writes that anew, before anything is published to it"
-            )  # fmt: skip
+                lane,
+                mark.sequence,
+                f"how far it was known cannot be read ({doubt}): reconcile {lane.origin} with "
+                "--repair, which writes that anew, before anything is published to it",
+            )
         return mark
 
 

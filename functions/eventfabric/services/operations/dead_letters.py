@@ -271,9 +271,13 @@ class DeadLetters:
             found = ledger.look_up(letter.key, named)
             return cursor, next((one for one in found if one.id == parking_id), None), None
         state = taken_over(
-            letter.key, owner, subscription=self._subscription, ledger=ledger, log=self._log,
+            letter.key,
+            owner,
+            subscription=self._subscription,
+            ledger=ledger,
+            log=self._log,
             clock=self._clock,
-        )  # fmt: skip
+        )
         stood = state.parked.get(region, {})
         return state.cursor(region), stood.get(parking_id), stood
 

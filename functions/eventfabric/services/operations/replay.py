@@ -259,9 +259,14 @@ class Replay:
             until = end.sequence
         replay_until = until if until > found.sequence else Sequence(0)
         to = replace(
-            read.at_rest(), sequence=found.sequence, base=found.base, chain=found.chain, crashes=0,
-            replay_until=replay_until, began=min(read.began, found.sequence) if has_begun else found.sequence,
-        ).beside_after(read, parked, changes)  # fmt: skip
+            read.at_rest(),
+            sequence=found.sequence,
+            base=found.base,
+            chain=found.chain,
+            crashes=0,
+            replay_until=replay_until,
+            began=min(read.began, found.sequence) if has_begun else found.sequence,
+        ).beside_after(read, parked, changes)
         return LanePlan(asked, lane, read, to, changes, max(0, replay_until - found.sequence))
 
     def _plan_key(self, plan: LanePlan, found: Cursor, parked: dict[str, Parked], key: str) -> LanePlan:

@@ -89,9 +89,13 @@ class Skip:
         # On record before the deed, so that no skip can stand without it.
         self._log.note(Intervention(lane, sequence, by, why, now_ms, InterventionKind.SKIPPED))
         record = skip_at(
-            gap.start, lane, until=gap.until, chain=gap.chain,
-            expires_at=self._expires_at(gap), skipped=SkippedBy(by, reason, now_ms),
-        )  # fmt: skip
+            gap.start,
+            lane,
+            until=gap.until,
+            chain=gap.chain,
+            expires_at=self._expires_at(gap),
+            skipped=SkippedBy(by, reason, now_ms),
+        )
         if self._log.append(record) is not None:
             raise SkipRefusedError(lane, sequence, "a record was written there meanwhile")
         return gap

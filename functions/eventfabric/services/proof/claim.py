@@ -117,18 +117,25 @@ class Claim:
             self._contradict(FindingKind.HOLE, at, f"missing; others stand behind it, up to {tail}")
         else:
             self._contradict(
-                FindingKind.CURSOR_AHEAD, self._cursor.sequence,
+                FindingKind.CURSOR_AHEAD,
+                self._cursor.sequence,
                 f"the lane ends at {at} in {self._sees_from}: the rest is lost, or not replicated yet",
-            )  # fmt: skip
+            )
 
     def proof(self) -> LaneProof:
         """Return the proof, with everything that was found."""
         cursor = self._cursor
         first = cursor.sequence if self._first is None else min(self._first, cursor.sequence)
         return LaneProof(
-            self._key.stream, self._key.subscription, self._key.lane, self._region, cursor, first,
-            tuple(sorted((*self._found, *self._due), key=lambda one: one.sequence)), self.wrong,
-        )  # fmt: skip
+            self._key.stream,
+            self._key.subscription,
+            self._key.lane,
+            self._region,
+            cursor,
+            first,
+            tuple(sorted((*self._found, *self._due), key=lambda one: one.sequence)),
+            self.wrong,
+        )
 
     def contradict_back(self, stood_at: int) -> None:
         """Note that a reconciliation saw the cursor further on, although no replay moved it back."""

@@ -101,9 +101,11 @@ class Prover:
                 claims += [claim] if claim else []
         if claims:
             kept = kept_in(
-                lane, self._region, retention_seconds=self.stream.retention_seconds,
+                lane,
+                self._region,
+                retention_seconds=self.stream.retention_seconds,
                 now_ms=self._ports.clock.now_ms(),
-            )  # fmt: skip
+            )
             self._hold(claims, Trail(self._log, lane, expired_ms=kept.from_ms if kept else None), lane, watch)
         found = [self._with_what_is_ahead(claim.proof()) for claim in claims]
         return [*(proof for proof in found if proof.cursor.version or proof.wrong or proof.stuck), *unread]

@@ -76,7 +76,8 @@ class Trail:
             self.first = record.tail.sequence
         elif not record.extends(self.before.chain):
             raise DivergenceError(
-                self._lane, record.sequence,
+                self._lane,
+                record.sequence,
                 "does not extend the record before it: one of them is not what was appended, or one is missing",
-            )  # fmt: skip
+            )
         self.at, self._time = Seam.of(record.tail), record.time

@@ -149,8 +149,13 @@ class _Try:
                     # Nobody wrote here since this process did: its memory is right again.
                     if tail == guess:
                         of._contended.discard(self._lane)
-                record = record_at(tail, self._lane, self._batch, now_ms=of._clock.now_ms(),
-                                   retention_seconds=of._retention_seconds)  # fmt: skip
+                record = record_at(
+                    tail,
+                    self._lane,
+                    self._batch,
+                    now_ms=of._clock.now_ms(),
+                    retention_seconds=of._retention_seconds,
+                )
             expires = of._retention_seconds is not None
             if expires and self._tries.are_old((record,), are_unsettled=self._unsettled is not None):
                 tail = record = None

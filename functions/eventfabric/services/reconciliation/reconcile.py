@@ -128,11 +128,17 @@ class Reconciler:
         """Yield the findings of one origin's lanes, and remember what was seen of them."""
         marks = self._ports.ledger.marks(self._name, origin)
         replica = Replica(
-            self._name, self._region, log=self._log, elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
+            self._name,
+            self._region,
+            log=self._log,
+            elsewhere=lambda r: self._ports.at(r).log_of(self._stream),
             regions=[Region(name) for name in self._stream.definition.regions],
-            expires=self._retention is not None, retention_seconds=self._retention, now_ms=self._now_ms, repairs=repair,
+            expires=self._retention is not None,
+            retention_seconds=self._retention,
+            now_ms=self._now_ms,
+            repairs=repair,
             clock=self._ports.clock,
-        )  # fmt: skip
+        )
         after: dict[LaneIndex, Mark] = {}
         bells = Bells()
         moves, silent = False, list[LaneIndex]()
@@ -263,10 +269,18 @@ class Reconciler:
             if not subscription.shares_state and not is_taken_over(state, region, owner):
                 region = state.latest or region
             yield Look(
-                subscription, lane, replace(mark, cursors=before.cursors), tail, state, state.cursor(region),
-                owner, self._runs(standing.circuit),
-                before.sightings, region, standing.seen_ms if subscription.name in before.cursors else 0,
-            )  # fmt: skip
+                subscription,
+                lane,
+                replace(mark, cursors=before.cursors),
+                tail,
+                state,
+                state.cursor(region),
+                owner,
+                self._runs(standing.circuit),
+                before.sightings,
+                region,
+                standing.seen_ms if subscription.name in before.cursors else 0,
+            )
 
     def _runs(self, circuit: Circuit) -> bool:
         """Tell if a circuit lets deliveries run, or should have been probed long ago."""

@@ -35,10 +35,19 @@ class Replica:
     """One stream's lanes in one Region. `elsewhere`: returns other Regions' logs, which may have what is missing."""
 
     def __init__(
-        self, stream: StreamName, region: Region, *, log: Log, elsewhere: Callable[[Region], Log],
-        regions: Iterable[Region], expires: bool, now_ms: int, repairs: bool, clock: Clock,
+        self,
+        stream: StreamName,
+        region: Region,
+        *,
+        log: Log,
+        elsewhere: Callable[[Region], Log],
+        regions: Iterable[Region],
+        expires: bool,
+        now_ms: int,
+        repairs: bool,
+        clock: Clock,
         retention_seconds: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._clock = clock
         self._pauses_left_seconds = limits.TORN_READ_PASS_SECONDS
         self._stream = stream

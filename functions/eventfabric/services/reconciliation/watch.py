@@ -298,9 +298,11 @@ class Watch:
                 late_ms = cursor.written_ms - owner.since_ms
                 if late_ms > grace_ms:
                     yield self._finding(
-                        FindingKind.STALE_OWNER, look, cursor.sequence,
+                        FindingKind.STALE_OWNER,
+                        look,
+                        cursor.sequence,
                         f"{region} wrote its cursor {late_ms // 1000} s after {owner.region} took over",
-                    )  # fmt: skip
+                    )
 
     def ring(self, bells: Bells) -> Iterator[Finding]:
         """Ring for what was noted, at most once a minute, and report what that repairs."""

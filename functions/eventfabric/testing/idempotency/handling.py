@@ -205,6 +205,9 @@ class Attempt:
 
     def _tell(self, name: str) -> None:
         self._process.tell(
-            history.EffectCalled, region=self._process.region, subscription=self._subscription, id=self.event,
+            history.EffectCalled,
+            region=self._process.region,
+            subscription=self._subscription,
+            id=self.event,
             effect=name,
-        )  # fmt: skip
+        )

@@ -116,10 +116,17 @@ def _keep(
                 break
             found.append(
                 keep(
-                    one, plan_of(one.seed), out / f"handlers-{one.seed}", shrinks=shrinks, trial=trial, ways=WAYS,
-                    runs_max=runs_left, wanted=wanted, stop=partial(_is_over, ends),
+                    one,
+                    plan_of(one.seed),
+                    out / f"handlers-{one.seed}",
+                    shrinks=shrinks,
+                    trial=trial,
+                    ways=WAYS,
+                    runs_max=runs_left,
+                    wanted=wanted,
+                    stop=partial(_is_over, ends),
                 )
-            )  # fmt: skip
+            )
             runs_left -= found[-1].runs
             report.kept[-1] = min(found, key=lambda kept: (len(wanted - kept.shown), kept.size))
 

@@ -42,9 +42,16 @@ _FORGETS_MS: Final = {"sqs": 300_000, "sns": 300_000}
 """Milliseconds for which FIFO queues and topics know a deduplication id (SQS developer guide, deduplication ID)."""
 _BATCHES: Final = ("Entries", "PublishBatchRequestEntries", "Records")
 _NAMING: Final = (
-    "QueueUrl", "TopicArn", "StreamName", "DeliveryStreamName", "FunctionName", "stateMachineArn", "EventBusName",
-    "SecretId", "Name",
-)  # fmt: skip
+    "QueueUrl",
+    "TopicArn",
+    "StreamName",
+    "DeliveryStreamName",
+    "FunctionName",
+    "stateMachineArn",
+    "EventBusName",
+    "SecretId",
+    "Name",
+)
 _STATE: Final = ("dynamodb", "s3")
 _IN_PARTIQL: Final = re.compile(r"(?:INTO|UPDATE|FROM)\s+\"?([\w.-]+)", re.IGNORECASE)
 _THROTTLED: Final = {

@@ -175,9 +175,12 @@ class MemoryCloud:
     ) -> MemorySteps:
         """Return the steps of a stream's subscriptions in a Region."""
         return MemorySteps(
-            self.regions[region], topology.ledger_of(stream).name,
-            retention_seconds=topology.stream(stream).retention_seconds, entropy=self.entropy, requests=requests,
-        )  # fmt: skip
+            self.regions[region],
+            topology.ledger_of(stream).name,
+            retention_seconds=topology.stream(stream).retention_seconds,
+            entropy=self.entropy,
+            requests=requests,
+        )
 
     def backfills(
         self, topology: Topology, region: str, *, requests: Requests | None = None

@@ -115,11 +115,19 @@ class MemoryLedger:
     ) -> CommitOutcome:
         """See ports.Ledger. One conditional put of the cursor alone, else a transaction or, in order, a put an item."""
         request = CommitRequest(
-            self._table_of(key.stream), key, self.region, read, moved, parked=parked, settled=settled, decided=decided,
+            self._table_of(key.stream),
+            key,
+            self.region,
+            read,
+            moved,
+            parked=parked,
+            settled=settled,
+            decided=decided,
             writes=writes,
-            token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES), now_ms=self._region.clock.now_ms(),
+            token=token or self._entropy.bytes(limits.COMMIT_TOKEN_BYTES),
+            now_ms=self._region.clock.now_ms(),
             in_order=key.stream in self._in_order,
-        )  # fmt: skip
+        )
         if request.announcement is not None:
             return self._write_in_order(request, request.announcement, key.stream)
         try:

@@ -142,8 +142,15 @@ class MemoryQueue:
         message.receive_count += 1
         message.receipt_handle = f"{message.message_id}#{message.receive_count}"
         message.visible_ms = now + self._visibility_ms
-        return Received(message.message_id, message.receipt_handle, message.body, message.group,
-                        message.deduplication_id, message.receive_count, message.sent_ms)  # fmt: skip
+        return Received(
+            message.message_id,
+            message.receipt_handle,
+            message.body,
+            message.group,
+            message.deduplication_id,
+            message.receive_count,
+            message.sent_ms,
+        )
 
     def _bury(self) -> None:
         """Move messages that were received too often, and are visible again, to the dead-letter queue."""

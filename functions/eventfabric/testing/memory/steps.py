@@ -16,9 +16,14 @@ class MemorySteps:
     """ports.Steps on the ledger of one Region."""
 
     def __init__(
-        self, region: MemoryRegion, table: str, *, retention_seconds: int | None, entropy: Entropy,
+        self,
+        region: MemoryRegion,
+        table: str,
+        *,
+        retention_seconds: int | None,
+        entropy: Entropy,
         requests: Requests | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._table = region.table(table)
         self._region = Region(region.name)
         self._clock = region.clock

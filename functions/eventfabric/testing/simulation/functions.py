@@ -62,10 +62,15 @@ class Telemetry:
         stream, region = StreamName(self._process.world.plan.stream), Region(self._process.region)
         found = Finding(kind, stream, Lane.parse(lane), region, sequence, "", is_repaired=repaired)
         self._process.tell(
-            history.Found, region=self._process.region, lane=lane, finding=kind.value,
-            subscription=str(about["subscription"] or ""), sequence=int(sequence), repaired=repaired,
+            history.Found,
+            region=self._process.region,
+            lane=lane,
+            finding=kind.value,
+            subscription=str(about["subscription"] or ""),
+            sequence=int(sequence),
+            repaired=repaired,
             alarm=found.is_alarm,
-        )  # fmt: skip
+        )
 
 
 class Function:

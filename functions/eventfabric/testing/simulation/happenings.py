@@ -185,11 +185,15 @@ def settings(world: World, happening: Happening) -> None:
     plan, number = world.plan, happening.number
     changed = tuple(
         replace(
-            one, immediate=number % 3, attempts=one.attempts + number, parked_keys=(2, 100)[number % 2],
-            failure_ratio=(0.5, 1.0)[number % 2], concurrency=1 + number if one.concurrency > 1 else 1,
+            one,
+            immediate=number % 3,
+            attempts=one.attempts + number,
+            parked_keys=(2, 100)[number % 2],
+            failure_ratio=(0.5, 1.0)[number % 2],
+            concurrency=1 + number if one.concurrency > 1 else 1,
         )
         for one in plan.subscriptions
-    )  # fmt: skip
+    )
     world.deploy_settings(replace(plan, subscriptions=changed))
     deploy(world, happening)
 

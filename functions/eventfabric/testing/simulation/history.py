@@ -370,13 +370,13 @@ class Ended(Entry, frozen=True, kw_only=True):
     circuits: dict[str, str]
 
 
-AnyEntry = (
-    Asked | Acknowledged | Unacknowledged | Appended | Removed | LaneRead | StandingRead | CursorMoved | KeyChanged
-    | Settled | Decided | ProofBegan | Proved | CopyDecided | HandedOver | CircuitSwitched
-    | EffectMade | EffectCalled | Charged
-    | AttemptBegan | AttemptEnded | RunEnded
-    | Crashed | Called | Happened | Tampered | Backfilled | Found | Gauged | Healed | Ended
-)  # fmt: skip
+_Outside = Asked | Acknowledged | Unacknowledged | EffectMade | EffectCalled | Charged
+_OfTables = Appended | Removed | CursorMoved | KeyChanged | Settled | CopyDecided | HandedOver
+_OfRuns = (
+    LaneRead | StandingRead | AttemptBegan | AttemptEnded | RunEnded | CircuitSwitched | Crashed | Called
+)
+_OfOperators = Decided | ProofBegan | Proved | Happened | Tampered | Backfilled | Found | Gauged
+AnyEntry = _Outside | _OfTables | _OfRuns | _OfOperators | Healed | Ended
 
 
 class History(msgspec.Struct):

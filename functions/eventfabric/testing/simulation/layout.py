@@ -28,8 +28,12 @@ _ROLES: Final = ("producer", "relay", "deliver", "timer", "reconcile", "replicat
 _NUMBERED: Final = ("producer", "relay", "deliver")
 """Roles whose number distinguishes actors. For other roles, it only says when the actor began."""
 _SPANS: Final = {
-    "region_loss": "region_return", "cut": "join", "outage": "outage_end", "silence": "silence_end", "pause": "resume",
-}  # fmt: skip
+    "region_loss": "region_return",
+    "cut": "join",
+    "outage": "outage_end",
+    "silence": "silence_end",
+    "pause": "resume",
+}
 
 
 class Row(msgspec.Struct):

@@ -71,15 +71,29 @@ _ALL: Final = (
 )
 SYMBOLS: Final = {one.name: one for one in _ALL}
 _PLAIN: Final[dict[type[history.Entry], str]] = {
-    history.Asked: "asked", history.Acknowledged: "acknowledged", history.Unacknowledged: "unacknowledged",
-    history.Removed: "removed", history.LaneRead: "read", history.StandingRead: "read",
-    history.Settled: "settled", history.Decided: "happened", history.ProofBegan: "read",
-    history.Proved: "happened", history.CopyDecided: "decided", history.EffectMade: "effect",
-    history.EffectCalled: "effect", history.Charged: "effect",
-    history.AttemptBegan: "attempt", history.Crashed: "crashed", history.Happened: "happened",
-    history.Tampered: "tampered", history.Backfilled: "backfilled", history.Healed: "healed",
-    history.Ended: "ended", history.Gauged: "read",
-}  # fmt: skip
+    history.Asked: "asked",
+    history.Acknowledged: "acknowledged",
+    history.Unacknowledged: "unacknowledged",
+    history.Removed: "removed",
+    history.LaneRead: "read",
+    history.StandingRead: "read",
+    history.Settled: "settled",
+    history.Decided: "happened",
+    history.ProofBegan: "read",
+    history.Proved: "happened",
+    history.CopyDecided: "decided",
+    history.EffectMade: "effect",
+    history.EffectCalled: "effect",
+    history.Charged: "effect",
+    history.AttemptBegan: "attempt",
+    history.Crashed: "crashed",
+    history.Happened: "happened",
+    history.Tampered: "tampered",
+    history.Backfilled: "backfilled",
+    history.Healed: "healed",
+    history.Ended: "ended",
+    history.Gauged: "read",
+}
 
 
 def symbol_of(entry: AnyEntry) -> Symbol:

@@ -40,9 +40,13 @@ def lose_record(world: World, happening: Happening) -> None:
     record = record_item.from_item(item)
     backup = Backup(world, happening)
     world.note(
-        history.Tampered, "tamperer", what="record lost", region=happening.region, lane=str(record.lane),
+        history.Tampered,
+        "tamperer",
+        what="record lost",
+        region=happening.region,
+        lane=str(record.lane),
         sequence=int(record.sequence),
-    )  # fmt: skip
+    )
     table.apply(table.plan("Delete", {"Key": {PK: item[PK], SK: item[SK]}}))
     world.look("tamperer")
     if happening.number != _SKIPPED:  # a skip is tried at once, while another Region may have the record

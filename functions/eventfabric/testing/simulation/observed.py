@@ -58,9 +58,11 @@ class ObservedHandler:
             for one in events
         )
         about: dict[str, Any] = {
-            "region": process.region, "subscription": attempt.subscription,
-            "events": places, "replay": attempt.replay,
-        }  # fmt: skip
+            "region": process.region,
+            "subscription": attempt.subscription,
+            "events": places,
+            "replay": attempt.replay,
+        }
         process.tell(history.AttemptBegan, number=attempt.number, code=process.world.code, **about)
         try:
             writes = self._inner.attempt(events, attempt)

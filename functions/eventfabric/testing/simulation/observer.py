@@ -106,41 +106,33 @@ class Observer:
         record = record_item.from_item(change.new)
         events = unpack(record)
         copied = not self._shared and region_of_log_item(change.keys) != change.region
-        return [(
-            history.Appended,
-            {
-                "region": change.region, "lane": lane, "sequence": int(record.sequence),
-                "ids": tuple(str(one.id) for one in events), "keys": tuple(one.key for one in events),
-                "types": tuple(one.type for one in events), "chain": record.chain.hex(),
-                "batch": record.batch_id.hex(), "note": str(record.note.lane) if record.note else "", "copied": copied,
-                "time": int(record.time), "skipped": record.count if record.is_skip else 0,
-            },
-        )]  # fmt: skip
+        return [
+            (
+                history.Appended,
+                {
+                    "region": change.region,
+                    "lane": lane,
+                    "sequence": int(record.sequence),
+                    "ids": tuple(str(one.id) for one in events),
+                    "keys": tuple(one.key for one in events),
+                    "types": tuple(one.type for one in events),
+                    "chain": record.chain.hex(),
+                    "batch": record.batch_id.hex(),
+                    "note": str(record.note.lane) if record.note else "",
+                    "copied": copied,
+                    "time": int(record.time),
+                    "skipped": record.count if record.is_skip else 0,
+                },
+            )
+        ]
 
     def _of_ledger(self, change: Change) -> list[Told]:
         writer, kind = ledger_region_and_kind(change.keys)
         region = str(writer) if self._shared else change.region
         copied = not self._shared and str(writer) != change.region
         item = change.new
-        if is_owner(kind) and item is not None:
-            owner = owner_item.from_item(item)
-            if not owner.epoch:
-                return []  # a first owner takes over from nobody
-            return [(
-                history.HandedOver,
-                {
-                    "region": region, "subscription": _subscription_of(item), "origin": str(owner.origin),
-                    "to": str(owner.region), "epoch": owner.epoch, "since_ms": owner.since_ms, "copied": copied,
-                },
-            )]  # fmt: skip
-        if is_circuit(kind) and item is not None and not copied:
-            circuit = circuit_item.from_item(item)
-            switched = {
-                "region": region,
-                "subscription": _subscription_of(item),
-                "state": circuit.state.value,
-            }
-            return [(history.CircuitSwitched, {**switched, "probe_ms": circuit.probe_ms})]
+        if item is not None and (is_owner(kind) or is_circuit(kind)):
+            return _of_standing(kind, item, region=region, copied=copied)
         parts = str(change.keys["pk"]["S"]).split("/")
         if len(parts) == 5 and parts[4] == "settled" and item is not None and not copied:
             settled = settled_item.from_item(item)
@@ -159,10 +151,17 @@ class Observer:
             if item is None:
                 return []
             decision = won_item.from_item(item)
-            return [(
-                history.CopyDecided,
-                {**place, "batch": decision.batch_id.hex(), "noted_wins": decision.noted_wins, "copied": copied},
-            )]  # fmt: skip
+            return [
+                (
+                    history.CopyDecided,
+                    {
+                        **place,
+                        "batch": decision.batch_id.hex(),
+                        "noted_wins": decision.noted_wins,
+                        "copied": copied,
+                    },
+                )
+            ]
         about: dict[str, Any] = {**place, "writer": str(writer), "copied": copied}
         if is_cursor(kind):
             assert item is not None, "a cursor is never deleted"
@@ -178,6 +177,19 @@ class Observer:
         return [(history.KeyChanged, {**about, **changed})]
 
 
+def _of_standing(kind: str, item: Item, *, region: str, copied: bool) -> list[Told]:
+    about = {"region": region, "subscription": _subscription_of(item)}
+    if is_circuit(kind):
+        circuit = circuit_item.from_item(item)
+        switched = {**about, "state": circuit.state.value, "probe_ms": circuit.probe_ms}
+        return [] if copied else [(history.CircuitSwitched, switched)]
+    owner = owner_item.from_item(item)
+    if not owner.epoch:
+        return []  # a first owner takes over from nobody
+    handed = {"origin": str(owner.origin), "to": str(owner.region), "epoch": owner.epoch}
+    return [(history.HandedOver, {**about, **handed, "since_ms": owner.since_ms, "copied": copied})]
+
+
 def _subscription_of(item: Item) -> str:
     return str(item["pk"]["S"]).split("/")[1]
 
@@ -187,9 +199,15 @@ def _cursor_of(item: Item | None) -> history.CursorStand | None:
         return None
     cursor: Cursor = cursor_item.from_item(item)
     return history.CursorStand(
-        int(cursor.sequence), cursor.version, cursor.epoch, int(cursor.replay_until), int(cursor.began),
-        cursor.attempting, cursor.crashes, -1 if cursor.low is None else int(cursor.low.sequence),
-    )  # fmt: skip
+        int(cursor.sequence),
+        cursor.version,
+        cursor.epoch,
+        int(cursor.replay_until),
+        int(cursor.began),
+        cursor.attempting,
+        cursor.crashes,
+        -1 if cursor.low is None else int(cursor.low.sequence),
+    )
 
 
 def _parked_of(item: Item | None) -> history.ParkedStand | None:
@@ -198,10 +216,16 @@ def _parked_of(item: Item | None) -> history.ParkedStand | None:
     parked: Parked = parked_item.from_item(item)
     failure = parked.failure
     return history.ParkedStand(
-        parked.state.value, tuple(int(place.sequence) for place in parked.waiting), parked.version,
-        failure.attempts, failure.crashes, failure.error_type, parked.attempting,
-        -1 if parked.rest is None else int(parked.rest.sequence), parked.key if parked.rest else "",
-    )  # fmt: skip
+        parked.state.value,
+        tuple(int(place.sequence) for place in parked.waiting),
+        parked.version,
+        failure.attempts,
+        failure.crashes,
+        failure.error_type,
+        parked.attempting,
+        -1 if parked.rest is None else int(parked.rest.sequence),
+        parked.key if parked.rest else "",
+    )
 
 
 def _of_effects(change: Change) -> list[Told]:

@@ -116,18 +116,25 @@ def prove(world: World, happening: Happening) -> None:
                 process.tell(history.ProofBegan, region=process.region, lane=str(lane))
                 for proof in prover.prove(lane):
                     process.tell(
-                        history.Proved, region=process.region, subscription=str(proof.subscription),
-                        lane=str(lane), sequence=int(proof.cursor.sequence),
+                        history.Proved,
+                        region=process.region,
+                        subscription=str(proof.subscription),
+                        lane=str(lane),
+                        sequence=int(proof.cursor.sequence),
                         wrong=proof.wrong.kind.value if proof.wrong else "",
-                    )  # fmt: skip
+                    )
 
 
 def _decided(process: Process, letter: DeadLetter, action: str) -> None:
     """Note that the operator was told that the decision is made."""
     process.tell(
-        history.Decided, region=process.region, subscription=letter.subscription.name, lane=str(letter.lane),
-        sequence=int(letter.parked.first.sequence), action=action,
-    )  # fmt: skip
+        history.Decided,
+        region=process.region,
+        subscription=letter.subscription.name,
+        lane=str(letter.lane),
+        sequence=int(letter.parked.first.sequence),
+        action=action,
+    )
 
 
 def replay(world: World, happening: Happening) -> None:
@@ -197,9 +204,11 @@ def backfill(world: World, happening: Happening) -> None:
             world.plan.stream, source=happening.other, slice_events=1 + happening.number
         )
         process.tell(
-            history.Backfilled, region=happening.region, source=happening.other,
+            history.Backfilled,
+            region=happening.region,
+            source=happening.other,
             state=report.backfill.state.value,
-        )  # fmt: skip
+        )
 
 
 def quarantine(world: World, happening: Happening) -> None:

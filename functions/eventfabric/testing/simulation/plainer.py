@@ -24,9 +24,14 @@ from eventfabric.testing.simulation.plan import (
 T = TypeVar("T")
 _QUORUM_REGIONS: Final = 3
 _ORDINARY: Final[dict[str, Any]] = {
-    "shards": 1, "lanes": 1, "slowness": 1.0, "failover": False, "retention_days": 0, "express": False,
+    "shards": 1,
+    "lanes": 1,
+    "slowness": 1.0,
+    "failover": False,
+    "retention_days": 0,
+    "express": False,
     "clones": False,
-}  # fmt: skip
+}
 """Plainest values of a plan's own fields."""
 
 

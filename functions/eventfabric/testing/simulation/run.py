@@ -40,9 +40,15 @@ def simulate_in(world: World) -> History:
         try:
             quiet, why = _run(world)
             world.note(
-                history.Ended, "world", steps=world.schedule.steps, quiet=quiet, why=why, waiting=world.waiting(),
-                ends=world.ends(), circuits=world.circuits(),
-            )  # fmt: skip
+                history.Ended,
+                "world",
+                steps=world.schedule.steps,
+                quiet=quiet,
+                why=why,
+                waiting=world.waiting(),
+                ends=world.ends(),
+                circuits=world.circuits(),
+            )
         finally:
             world.schedule.close()
     return History(world.plan, world.entries)

@@ -66,12 +66,16 @@ def garbage(world: World, happening: Happening) -> None:
     name = world.plan.subscriptions[happening.number % len(world.plan.subscriptions)].name
     stream, lane = world.plan.stream, f'"origin": "{region}", "lane"'
     bodies = (
-        "", "{", "null", "[]", '{"stream": "other", "origin": "us-east-1", "lane": "0.0", "tail": 1}',
+        "",
+        "{",
+        "null",
+        "[]",
+        '{"stream": "other", "origin": "us-east-1", "lane": "0.0", "tail": 1}',
         f'{{"stream": "{stream}", {lane}: "0.{"7" * _DIGITS}", "tail": 1}}',
         f'{{"stream": "{stream}", {lane}: "0.4000", "tail": 1}}',
         f'{{"stream": "{stream}", {lane}: "0.0", "tail": {2**70}}}',
         f'{{"stream": "{stream}", {lane}: "0.0", "tail": -1}}',
-    )  # fmt: skip
+    )
     until_us = world.schedule.now_us + round(1_000_000 * happening.seconds)
     for number in range(_GARBAGE_MAX):
         if world.schedule.now_us > until_us or world.healed:
@@ -151,9 +155,13 @@ def _record(world: World, happening: Happening) -> Item:
     """Return all attributes of a record of one event except its key, with a random chain."""
     random = _random(world, happening)
     return {
-        "n": {"N": "1"}, "c": {"B": random.randbytes(16)}, "b": {"B": random.randbytes(16)},
-        "h": {"N": str(world.time.now_ms() << 16)}, "t": {"SS": ["placed"]}, "d": {"B": b"\x00 not events"},
-    }  # fmt: skip
+        "n": {"N": "1"},
+        "c": {"B": random.randbytes(16)},
+        "b": {"B": random.randbytes(16)},
+        "h": {"N": str(world.time.now_ms() << 16)},
+        "t": {"SS": ["placed"]},
+        "d": {"B": b"\x00 not events"},
+    }
 
 
 def _beyond(name: str, value: dict[str, Any]) -> Item:
@@ -161,10 +169,15 @@ def _beyond(name: str, value: dict[str, Any]) -> Item:
 
 
 _BEYOND_BOUNDS: Final = (
-    _beyond("h", {"N": str(2**64)}), _beyond("n", {"N": str(2**64)}), _beyond("n", {"N": "0"}),
-    _beyond("t", {"NS": ["1"]}), _beyond("c", {"B": b""}), _beyond("b", {"S": "text"}),
-    _beyond("m", {"S": f"us-east-1/0.{'9' * _DIGITS}/0"}), _beyond("x", {"N": str(limits.SEQUENCE_MAX * 4)}),
-)  # fmt: skip
+    _beyond("h", {"N": str(2**64)}),
+    _beyond("n", {"N": str(2**64)}),
+    _beyond("n", {"N": "0"}),
+    _beyond("t", {"NS": ["1"]}),
+    _beyond("c", {"B": b""}),
+    _beyond("b", {"S": "text"}),
+    _beyond("m", {"S": f"us-east-1/0.{'9' * _DIGITS}/0"}),
+    _beyond("x", {"N": str(limits.SEQUENCE_MAX * 4)}),
+)
 """Attributes of a record that no version writes, and that must not break any reader."""
 
 
