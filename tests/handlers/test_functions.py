@@ -26,7 +26,7 @@ from eventfabric.ports import Ports
 from eventfabric.runtime import deliver, relay, timer
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime, using
-from eventfabric.services.delivery.context import SideBySide, one_after_another
+from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.settings import Settings
 from eventfabric.telemetry import Metric, NoTelemetry, Telemetry
 from eventfabric.testing.local.subscription import CountingTelemetry

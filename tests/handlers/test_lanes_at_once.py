@@ -12,7 +12,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.model.identity import GENERATION_FIRST, Lane, Region, Sequence, StreamName, lane_index
 from eventfabric.runtime.deliver import _both, _deliverer_of
 from eventfabric.runtime.threads import Threads
-from eventfabric.services.delivery.context import SideBySide
+from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
 from eventfabric.wire.doorbell import Doorbell

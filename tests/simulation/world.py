@@ -28,11 +28,11 @@ from eventfabric.model.parked import Parked
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.ports import Handler, Ledger, Ports
 from eventfabric.services.delivery.breaker import Breaker
-from eventfabric.services.delivery.context import SideBySide, one_after_another
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneResult
 from eventfabric.services.delivery.relay import relay
 from eventfabric.services.delivery.retry import RetryPolicy
+from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.lanes.tails import lanes_of

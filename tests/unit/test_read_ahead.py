@@ -6,9 +6,9 @@ from collections.abc import Sequence as Seq
 import pytest
 
 from eventfabric.limits import PAGE_RECORDS_MAX
-from eventfabric.services.delivery.context import one_after_another
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import LANE, World, event

@@ -13,9 +13,9 @@ from eventfabric.model.circuit import CircuitState
 from eventfabric.model.event import Event
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
-from eventfabric.services.delivery.context import one_after_another
 from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.lane_result import Outcome
+from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from tests.simulation.world import LANE, World

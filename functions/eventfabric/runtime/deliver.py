@@ -10,6 +10,12 @@ from zlib import crc32
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+# What wiring needs for a function that delivers is imported with it, and not by its first invocation.
+import eventfabric.sdk.step
+import eventfabric.sdk.subscriber
+import eventfabric.sdk.tracing
+import eventfabric.services.delivery.deliver
+import eventfabric.services.delivery.patient_steps  # noqa: F401
 from eventfabric import limits
 from eventfabric.errors import PortError, ProbeUnrungError
 from eventfabric.model.count import next_count

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from logging import getLogger
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
@@ -20,20 +20,16 @@ from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.ports import Handler, Ports
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import KeptStreams, OutputHandler
-from eventfabric.sdk.step import StepMaker
-from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
-from eventfabric.sdk.tracing import TracedHandler
-from eventfabric.services.delivery.breaker import Breaker
-from eventfabric.services.delivery.context import SideBySide, one_after_another
-from eventfabric.services.delivery.deliver import Deliverer
-from eventfabric.services.delivery.patient_steps import PatientSteps
-from eventfabric.services.delivery.retry import RetryPolicy
+from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology, Topology
 from eventfabric.wire.service_errors import Meaning
+
+if TYPE_CHECKING:
+    from eventfabric.services.delivery.deliver import Deliverer
 
 _METRICS = {
     Meaning.DENIED: Metric.CALLS_DENIED,
@@ -108,7 +104,7 @@ class Runtime:
         return {}
 
     @cached_property
-    def deliverers(self) -> Seq[Deliverer]:
+    def deliverers(self) -> "Seq[Deliverer]":
         """Deliverers of this function's subscription, one for each lane that it delivers at the same time.
 
         What a deliverer remembers (the circuit's state, which keys failed, how long attempts take) is its own, as if
@@ -151,6 +147,11 @@ class Runtime:
 
     @cached_property
     def _handler(self) -> Handler:
+        from eventfabric.sdk.step import StepMaker
+        from eventfabric.sdk.subscriber import SubscriberHandler, load_handler
+        from eventfabric.sdk.tracing import TracedHandler
+        from eventfabric.services.delivery.patient_steps import PatientSteps
+
         subscription = self.own
         definition, ports = subscription.definition, self.ports
         target = self.handlers.get(subscription.name) or load_handler(definition.handler)
@@ -179,7 +180,12 @@ class Runtime:
             subscription,
         )
 
-    def _deliverer(self, handler: Handler) -> Deliverer:
+    def _deliverer(self, handler: Handler) -> "Deliverer":
+        # Other functions deliver nothing, and each import is paid for at their cold start.
+        from eventfabric.services.delivery.breaker import Breaker
+        from eventfabric.services.delivery.deliver import Deliverer
+        from eventfabric.services.delivery.retry import RetryPolicy
+
         subscription = self.own
         ports, stream = self.ports, self.topology.stream(subscription.definition.stream)
         standings = Standings(

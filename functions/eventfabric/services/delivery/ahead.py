@@ -14,9 +14,9 @@ from functools import partial
 from typing import TypeAlias
 
 from eventfabric.model.commit import Write
-from eventfabric.services.delivery.context import SideBySide
 from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.retry import Failed
+from eventfabric.services.delivery.side_by_side import SideBySide
 
 Tried: TypeAlias = Seq[Write] | Failed | OutOfTime
 

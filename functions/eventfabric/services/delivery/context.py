@@ -1,9 +1,6 @@
 """Context: everything that all visits of a subscription share."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from eventfabric import limits
 from eventfabric.model.cursor import LaneKey
@@ -15,17 +12,9 @@ from eventfabric.services.delivery.handed_out import HandedOut
 from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.services.delivery.retry import RetryPolicy
+from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
-
-SideBySide: TypeAlias = Callable[[Seq[Callable[[], None]]], None]
-"""Caller of many calls at the same time. It returns when all have ended, and raises what one of them raised."""
-
-
-def one_after_another(calls: Seq[Callable[[], None]]) -> None:
-    """Make calls one by one: the SideBySide for processes in which only one thing may happen at a time."""
-    for call in calls:
-        call()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,13 @@ from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, Page
 from eventfabric.services.delivery.begin import Beginning, Beginnings, has_begun
 from eventfabric.services.delivery.breaker import Breaker
-from eventfabric.services.delivery.context import SideBySide, VisitContext, one_after_another
+from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.services.delivery.ownership import Ownership
 from eventfabric.services.delivery.pace import Pace
 from eventfabric.services.delivery.pages import Pages, ReadAhead
 from eventfabric.services.delivery.retry import RetryPolicy
+from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.delivery.takeover import take_over
 from eventfabric.services.delivery.visit import Visit
 from eventfabric.services.lanes.standing import Standings, ledger_of

@@ -17,7 +17,7 @@ from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.identity import Lane, Region, Sequence, StreamName
 from eventfabric.runtime import deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime, using
-from eventfabric.services.delivery.context import one_after_another
+from eventfabric.services.delivery.side_by_side import one_after_another
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.local.invoke import LocalContext
 from eventfabric.testing.memory.faults import SimulatedCrash
