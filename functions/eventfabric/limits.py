@@ -114,6 +114,8 @@ LANE_AGAIN_SECONDS: Final = 5
 """Delay before a lane is rung again whose run ended with a call that kept failing."""
 LANE_AGAIN_SECONDS_MAX: Final = 60
 """Longest such delay: if runs have failed for long, or if somebody has to fix a record, a grant or a table."""
+RING_PATIENCE_SECONDS: Final = 10.0
+"""Time for which a run that failed tries to have its lane rung again: its queues may be out of reach for a moment."""
 LANE_RACES_MAX: Final = 3
 """Commits of one lane run that may be lost to another consumer before the doorbell is left to come again."""
 TIME_MARGIN_SECONDS: Final = 5.0

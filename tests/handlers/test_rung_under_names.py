@@ -1,6 +1,7 @@
 """Owns how a lane is rung after a run that failed: when, under which name, and since when it is said to fail."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -79,6 +80,22 @@ def test_out_of_time_the_queue_is_rung_at_once_where_no_timer_can_be_had() -> No
     world, bell = published(Faults(lambda *call: without_timers(*call) or busy_once(*call)))
     assert world.deliver(context=Context(remaining_ms=100), bodies=(to_body(bell),)) == []
     assert len(world.queue.bodies) == 1
+
+
+def test_queues_that_are_away_for_a_moment_do_not_leave_a_lane_to_wait_as_after_a_crash() -> None:
+    """No timer, no ring, no visibility: for a few seconds nothing of the queues can be reached."""
+    rings = ("doorbells.ring_later", "doorbells.ring", "doorbells.hide")
+    fails = each(Fault.THROTTLED, "ledger.state")
+    away = {name: count() for name in rings}
+
+    def rule(name: str, number: int, of_name: int) -> Fault | None:
+        if name in away and next(away[name]) < 3:
+            return Fault.LOST_REQUEST
+        return fails(name, number, of_name)
+
+    world, bell = published(Faults(rule))
+    assert world.deliver(bodies=(to_body(bell),)) == []
+    assert timer(world).failing_ms
 
 
 def failed_at(ended: int) -> tuple[int, int]:

@@ -141,7 +141,7 @@ def _deliver(
             runtime.logger.warning("a lane is rung again", extra={**about, "reason": str(error)})
             ended = _with_end(doorbell, deliverer.ended_at(doorbell.lane))
             waits = isinstance(error, ProbeUnrungError)
-            return _ring_again(runtime, ended, messages, is_passing=error.retryable, waits=waits)
+            return _ring_again(runtime, ended, messages, deadline_ms, is_passing=error.retryable, waits=waits)
     if result.done:
         return True
     cause = result.cause
@@ -157,7 +157,7 @@ def _deliver(
         exc_info=cause,
     )
     if result.cause is None:
-        return _ring_again(runtime, doorbell, messages, is_passing=True)
+        return _ring_again(runtime, doorbell, messages, deadline_ms, is_passing=True)
     _hide(runtime, messages, limits.LANE_AGAIN_SECONDS_MAX)
     return False
 
@@ -175,13 +175,21 @@ def _with_end(doorbell: Doorbell, version: int) -> Doorbell:
 
 
 def _ring_again(
-    runtime: Runtime, doorbell: Doorbell, messages: list[Message], *, is_passing: bool, waits: bool = False
+    runtime: Runtime,
+    doorbell: Doorbell,
+    messages: list[Message],
+    deadline_ms: int,
+    *,
+    is_passing: bool,
+    waits: bool = False,
 ) -> bool:
     """Have the lane rung a little later. Return True if its doorbells have served; else they come again as soon.
 
     `is_passing`: what ended the run passes by itself. The queue is then rung at once if no timer can be had, since
     the next run is as patient. What somebody has to fix would only be met again and again. So would a circuit that
     is open for hours: a lane that `waits` for it is rung when it closes, and by reconciliation for an overdue probe.
+    If neither can be done it is tried for a while: a doorbell that is left to its visibility time-out, as if its
+    process had died, comes after twelve minutes.
 
     If replies are lost, one run may send several doorbells; for one lane and moment, they are one to the queue.
     """
@@ -194,12 +202,16 @@ def _ring_again(
     # Never the same ring twice, which the queue would drop: clocks stand still, and jump back.
     again = max(now_ms - now_ms % moment_ms, next_count(doorbell.again))
     bell = replace(doorbell, tail=ANY_TAIL, again=again, failing_ms=failing_ms)
-    if doorbells.ring_later(subscription, bell, seconds) or waits:
-        return True
-    if is_passing and not doorbells.ring(subscription, [bell]):
-        return True
-    _hide(runtime, messages, seconds)
-    return False
+    clock, entropy = runtime.ports.clock, runtime.ports.entropy
+    patience = Patience(clock, entropy, seconds=limits.RING_PATIENCE_SECONDS)
+    while True:
+        if doorbells.ring_later(subscription, bell, seconds) or waits:
+            return True
+        if is_passing and not doorbells.ring(subscription, [bell]):
+            return True
+        if clock.now_ms() >= deadline_ms or not patience.wait():
+            _hide(runtime, messages, seconds)
+            return False
 
 
 def _hide(runtime: Runtime, messages: list[Message], seconds: int) -> None:
