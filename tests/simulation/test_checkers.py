@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from eventfabric.testing.simulation import history as h
 from eventfabric.testing.simulation.history import History, LaneEnd, ParkedStand
@@ -318,6 +319,19 @@ def test_breaker_attempts() -> None:
 
     assert result("breaker_attempts", switched("paused").read().began("e1", 0).history) is INVALID
     assert result("breaker_attempts", switched("closed").read().began("e1", 0).history) is VALID
+    several = plan_of()
+    several = replace(
+        several, subscriptions=tuple(replace(one, concurrency=8) for one in several.subscriptions)
+    )
+    for after_s, said in (
+        (1, VALID),
+        (6, INVALID),
+    ):  # another lane's deliverer knows of it after five seconds
+        beside = Hand(several).tell(
+            h.CircuitSwitched, region=HOME, subscription=SUB, state="paused", probe_ms=0
+        )
+        beside.appended("e1", 0).read().began("e1", 0, after_s=after_s)
+        assert result("breaker_attempts", beside.history) is said
     before = Hand().read().tell(h.CircuitSwitched, region=HOME, subscription=SUB, state="paused", probe_ms=0)
     assert result("breaker_attempts", before.began("e1", 0).history) is VALID
     probing, often = switched("open"), switched("open")

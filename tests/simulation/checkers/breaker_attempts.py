@@ -61,10 +61,23 @@ def check(of: History) -> Verdict:
             circuit = circuits.get((entry.region, entry.subscription))
             if circuit is None or circuit.state == "closed" or known.behind(entry) <= circuit.since:
                 continue
+            if _was_told_beside(facts, circuit, entry):
+                continue
             what = _wrong(facts, circuit, entry)
             if what:
                 anomalies.append(Anomaly(f"{entry.subscription} in {entry.region}: {what}", number))
     return verdict(NAME, anomalies)
+
+
+def _was_told_beside(
+    facts: Facts, circuit: _Circuit, entry: history.AttemptBegan | history.AttemptEnded
+) -> bool:
+    """Tell if the process may have learned of the circuit for another of the lanes that it delivers at the same time.
+
+    Each of these has a deliverer of its own, which reads the circuit again after some seconds.
+    """
+    is_recent = entry.at_ms - circuit.since_ms < 1000 * limits.CIRCUIT_CACHE_SECONDS
+    return is_recent and facts.subscriptions[entry.subscription].concurrency > 1
 
 
 def _wrong(facts: Facts, circuit: _Circuit, entry: history.AttemptBegan | history.AttemptEnded) -> str:
