@@ -27,6 +27,8 @@ REGISTRY_HOST = re.compile(
     + "|".join(["pypi", "pythonhosted", "npmjs", "debian", "crates", "yarnpkg"])
     + r")\.(?:org|com|io)\b"
 )
+NO_OPENING = re.compile(r"(?:Whether|What|Of|The same|Those|As `)\b|As `")
+FORMATTER_OFF = re.compile("# fmt" + ": (?:skip|off)")
 BROAD_EXCEPT = re.compile(r"^\s*except\b[^#]*\b(?:Base)?Exception\b[^#]*:\s*$")
 
 
@@ -146,6 +148,29 @@ def test_no_function_is_longer_than_a_screenful() -> None:
         if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES_MAX
     ]
     assert_none(found, f"Split functions over {FUNCTION_LINES_MAX} lines:")
+
+
+def strings_that_stand_alone(path: Path) -> Iterator[tuple[int, str]]:
+    """Docstrings, those of attributes included: the line of each, and its text."""
+    for node in ast.walk(tree_of(path)):
+        value = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield value.lineno, value.value.strip()
+
+
+def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
+    found = [
+        f"{name_of(path)}:{line}: {text.splitlines()[0]:.60}"
+        for path in python_files()
+        for line, text in strings_that_stand_alone(path)
+        if NO_OPENING.match(text)
+    ]
+    assert_none(found, "Open a docstring with a verb in the imperative, or a noun that names the thing:")
+
+
+def test_no_line_switches_the_formatter_off() -> None:
+    found = lines_where(python_files(), FORMATTER_OFF.search)
+    assert_none(found, "Write it so that it reads well as the formatter lays it out:")
 
 
 def test_every_shipped_module_says_what_it_owns() -> None:

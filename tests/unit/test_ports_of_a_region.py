@@ -92,7 +92,7 @@ REFUSED: Final = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedExcepti
 
 
 def commits_in_order(*answers: dict[str, Any] | None) -> tuple[CommitOutcome, list[list[str]]]:
-    """What a commit of one parked key comes to where these items refuse its writes, and what it sent."""
+    """Commit one parked key where these items refuse its writes; return the outcome and the calls that were sent."""
     sent: list[list[str]] = []
     left = list(answers)
 

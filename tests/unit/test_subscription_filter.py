@@ -38,7 +38,7 @@ def skip() -> Record:
 
 @dataclass(frozen=True)
 class Case:
-    """What a filter says of a record with events of these types."""
+    """Answers of a filter about a record with events of these types."""
 
     wanted: tuple[str, ...]
     """Types in the definition; none: it names none."""
