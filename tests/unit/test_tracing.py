@@ -56,7 +56,9 @@ class Doing:
 
 
 def event(name: str, headers: dict[str, HeaderValue] | None = None) -> Event:
-    return Event(id=name, type="Placed", key="customer-17", data={"card": "4111"}, headers=headers)
+    return Event(
+        id=name, type="Placed", key="customer-17", data={"card": "4111 1111 1111 1111"}, headers=headers
+    )
 
 
 def handled(*events: Event, handler: Doing | None = None) -> ReadableSpan:
@@ -134,7 +136,7 @@ def test_the_span_says_what_is_processed_and_neither_key_nor_data() -> None:
         "messaging.message.id": "e1",
         "eventfabric.attempt": 2,
     }
-    assert not any(private in span.to_json() for private in ("customer-17", "4111"))
+    assert not any(private in span.to_json() for private in ("customer-17", "4111 1111"))
 
 
 @pytest.mark.parametrize("header", ["", "nonsense", "00-" + "0" * 32 + "-" + "0" * 16 + "-01", 7])
