@@ -116,8 +116,8 @@ BUGS = [
     Bug(
         "commit before handle",
         "every subscription commits first, as one that may lose events",
-        "eventfabric.services.delivery.pages:Pages.__init__",
-        'context.subscription.definition.guarantee == "at_most_once"',
+        "eventfabric.services.delivery.context:VisitContext.commits_first",
+        'self.subscription.definition.guarantee == "at_most_once"',
         "True",
         by="lost_event",
         seed=1,

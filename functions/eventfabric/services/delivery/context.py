@@ -50,6 +50,11 @@ class VisitContext:
             self.telemetry.add(Metric.DELIVERY_LATENCY, max(0, latency_ms))
 
     @property
+    def commits_first(self) -> bool:
+        """Tell if events are committed before they are attempted, so that they may be lost and never repeated."""
+        return self.subscription.definition.guarantee == "at_most_once"
+
+    @property
     def decides_alone(self) -> Region | None:
         """This Region, if every Region delivers for itself; None if one Region delivers a lane for all."""
         return self.region if self.subscription.definition.deliver == "everywhere" else None

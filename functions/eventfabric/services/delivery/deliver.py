@@ -28,7 +28,7 @@ from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.services.delivery.ownership import Ownership
 from eventfabric.services.delivery.pace import Pace
-from eventfabric.services.delivery.pages import Pages, ReadAhead
+from eventfabric.services.delivery.pages import Pages, ReadAhead, wait_for_circuit
 from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.delivery.side_by_side import SideBySide, one_after_another
 from eventfabric.services.delivery.takeover import take_over
@@ -151,7 +151,7 @@ class Deliverer:
         if circuit.state is not CircuitState.CLOSED and not probes:
             # A subscription that begins with the latest must not miss what is published while it waits.
             self._beginnings.pin(doorbell)
-            return self._waiting(doorbell)
+            return wait_for_circuit(self._breaker, doorbell)
         if not ownership.begin():
             return LaneResult(Outcome.NOT_OWNER)
         ended_at = {doorbell.ended, self._ended_at.get(lane, 0)} - {0}
@@ -193,7 +193,7 @@ class Deliverer:
             return self._take_over(run)
         # One read tells both who owns the lane and how the circuit stands: it may have opened since.
         if not run.probes and self._breaker.circuit().state is not CircuitState.CLOSED:
-            return self._waiting(run.doorbell)
+            return wait_for_circuit(self._breaker, run.doorbell)
         return self._visit(run, state, ahead)
 
     def _take_over(self, run: _LaneRun) -> LaneResult | _LookAgain:
@@ -254,11 +254,6 @@ class Deliverer:
     def ended_at(self, lane: Lane) -> int:
         """Return the cursor's version if the lane's last run failed with a PortError after all its attempts; else 0."""
         return self._ended_at.get(lane, 0)
-
-    def _waiting(self, doorbell: Doorbell) -> LaneResult:
-        """Have the lane wait for the circuit. It is rung for the next probe, or when deliveries are resumed."""
-        self._breaker.ring_probe(doorbell.lane, behind=doorbell.again)
-        return LaneResult(Outcome.WAITING)
 
     def _look(self, run: _LaneRun, *, has_lost: bool) -> tuple[LaneState, ReadAhead | None]:
         """Read the lane's state. If this process knows where the lane was left, read the log there at the same time.

@@ -38,7 +38,6 @@ class DueKeys:
     def __init__(self, context: VisitContext, visit: Visit) -> None:
         self._in = context
         self._visit = visit
-        self._commits_first = context.subscription.definition.guarantee == "at_most_once"
         self._waiting = WaitingEvents(context, visit.key.lane, visit.lateness)
         self._refill = Refill(
             context,
@@ -92,7 +91,7 @@ class DueKeys:
         if event is Absent.EXPIRED:
             visit.bury(parked.key, parked.id, parked.first, kind=EXPIRED, before=parked)
             return _Key.RESTS
-        if self._commits_first:
+        if self._in.commits_first:
             return self._attempt_once(parked, event) or _Key.GOES_ON
         if visit.careful and (ended := self._write_down(parked, event)) is not None:
             return ended

@@ -12,6 +12,7 @@ from eventfabric.model.identity import Sequence
 from eventfabric.model.parked import Parked
 from eventfabric.ports import Page
 from eventfabric.services.delivery.at_most_once import run_at_most_once
+from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.due_keys import DueKeys
 from eventfabric.services.delivery.endings import CarefulPartDone, CircuitOpen, Ended, OutOfTime, Stopped
@@ -58,7 +59,6 @@ class Pages:
         self._doorbell = doorbell
         self._ahead = ahead
         self._memory_bytes = memory_bytes
-        self._commits_first = context.subscription.definition.guarantee == "at_most_once"
 
     def deliver(self) -> LaneResult | RaceLost:
         """Deliver what is due and what is new, until the lane's log ends, or something ends the run before."""
@@ -80,7 +80,7 @@ class Pages:
                 # The time is looked at here too, because pages without a wanted event make no attempt.
                 return self._hand_back()
             if not visit.probes and self._in.breaker.circuit().state is not CircuitState.CLOSED:
-                return self._wait()
+                return wait_for_circuit(self._in.breaker, self._doorbell)
 
     def _begin(self, due: Seq[Parked]) -> Ended | None:
         """Note that the run begins, and try the keys that are due. A probe tries new events before those."""
@@ -130,7 +130,7 @@ class Pages:
         ended = self._visit.note() if stretch.events else None
         if ended is not None:
             return ended
-        if self._commits_first:
+        if self._in.commits_first:
             return run_at_most_once(self._visit, stretch)
         return Run(self._visit, stretch).run()
 
@@ -182,11 +182,6 @@ class Pages:
             self._in.breaker.give_back_probe()
         return LaneResult(outcome)
 
-    def _wait(self) -> LaneResult:
-        """Have the lane wait for the circuit, which has opened."""
-        self._in.breaker.ring_probe(self._doorbell.lane, behind=self._doorbell.again)
-        return LaneResult(Outcome.WAITING)
-
     def _hand_back(self) -> LaneResult:
         """Ring the lane anew. A doorbell that only came again would look like one after a crash.
 
@@ -198,3 +193,9 @@ class Pages:
         if self._in.doorbells.ring(self._in.subscription.name, [again]):
             return LaneResult(Outcome.STOPPED, None)
         return LaneResult(Outcome.HANDED_BACK)
+
+
+def wait_for_circuit(breaker: Breaker, doorbell: Doorbell) -> LaneResult:
+    """Have a lane wait for the circuit: it is rung for the next probe, or when deliveries are resumed."""
+    breaker.ring_probe(doorbell.lane, behind=doorbell.again)
+    return LaneResult(Outcome.WAITING)

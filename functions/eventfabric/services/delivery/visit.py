@@ -49,13 +49,12 @@ class Visit(VisitedLane):
         super().__init__(context, key, state, deadline_ms=deadline_ms)
         # A probe may try any key that retries, due or not.
         self.parking.look_due(2**62 if probes else self._soon_ms)
-        self._commits_first = context.subscription.definition.guarantee == "at_most_once"
-        is_noted = self._commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
+        is_noted = context.commits_first and (self.cursor.attempting or self.cursor.crashes > 0)
         self.noted_at = self.cursor.sequence if is_noted else None
         """At most once: the event that was attempted under the former guarantee, and must not be attempted again."""
         if not came_again or self.cursor.version in ended:
             self.cursor = self.cursor.at_rest()
-            if not self._commits_first:
+            if not context.commits_first:
                 self.parking.forget_attempts()
         elif self.cursor.attempting:
             self.cursor = replace(self.cursor, attempting=False, crashes=self.cursor.crashes + 1)
