@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +14,7 @@ class InstallError(Exception):
     """A tool cannot be installed."""
 
 
-def installed(name: str, lock: bytes, commands: Seq[Seq[str]]) -> Path:
+def installed(name: str, lock: bytes, commands: Sequence[Sequence[str]]) -> Path:
     """Return the folder build/<name>-<digest of the lock>, made by the commands if it does not exist.
 
     `{folder}` in a command stands for a temporary folder, which is renamed once it is complete. Raises InstallError.

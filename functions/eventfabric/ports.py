@@ -5,45 +5,23 @@ The adapters in aws/ and memory/ keep these promises; one suite checks both.
 A call either returns, or raises a PortError that says if it may have taken effect.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.circuit import Circuit
-from eventfabric.model.commit import (
-    CommitOutcome as CommitOutcome,
-)
-from eventfabric.model.commit import (
-    Committed as Committed,
-)
-from eventfabric.model.commit import (
-    Decided as Decided,
-)
-from eventfabric.model.commit import (
-    RaceLost as RaceLost,
-)
-from eventfabric.model.commit import (
-    SameItemTwice as SameItemTwice,
-)
-from eventfabric.model.commit import (
-    Write as Write,
-)
-from eventfabric.model.commit import (
-    WriteRefused as WriteRefused,
-)
+from eventfabric.model.commit import CommitOutcome, Decided, SameItemTwice, Write, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.event import Event
-from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import HybridTime, Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, Settled
-from eventfabric.model.record import Intervention, Record, Tail
-from eventfabric.model.record import Recent as Recent
+from eventfabric.model.record import Intervention, Recent, Record, Tail
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.doorbell import Doorbell
 
 if TYPE_CHECKING:  # only a few functions need these
     from eventfabric.model.backfill import Backfill
@@ -85,7 +63,7 @@ class Page:
     records: tuple[Record, ...]
     more: bool
 
-    def behind(self, sequence: Sequence) -> "Page":
+    def behind(self, sequence: SequenceNumber) -> "Page":
         """Return the part of the page that begins at `sequence` or later."""
         return Page(tuple(one for one in self.records if one.sequence >= sequence), self.more)
 
@@ -93,7 +71,7 @@ class Page:
 class Log(Protocol):
     """One stream's log in one Region. A sequence is the number of events that stand before it in the lane."""
 
-    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+    def tail(self, lane: Lane, *, before: SequenceNumber | None = None) -> Tail:
         """Return the place at which the lane goes on in this Region, by a consistent read of its newest record.
 
         `before`: ignore records whose first sequence is this or later.
@@ -107,7 +85,7 @@ class Log(Protocol):
         """
         ...
 
-    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
         """Return the lane's newest records, newest first, as they are stored; holes are not hidden.
 
         `before`: only records whose first sequence is smaller. Undecodable items are listed and left out.
@@ -137,7 +115,9 @@ class Log(Protocol):
         """Return everything that operators did to the lane, by kind and sequence."""
         ...
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         """Return the records whose first sequence is `start` or later, consistent, in order; holes are not hidden.
 
         `before`: only records whose first sequence is smaller.
@@ -159,7 +139,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
+    def look_up(self, key: LaneKey, digests: Sequence[bytes]) -> list[Parked]:
         """Return those of this Region's parked keys of a lane that exist, by the digests of their ids (consistent)."""
         ...
 
@@ -169,10 +149,10 @@ class Ledger(Protocol):
         read: Cursor,
         moved: Cursor,
         *,
-        parked: Seq[ParkedChange] = (),
-        writes: Seq[Write] = (),
-        settled: Seq[Settled] = (),
-        decided: Seq[Decided] = (),
+        parked: Sequence[ParkedChange] = (),
+        writes: Sequence[Write] = (),
+        settled: Sequence[Settled] = (),
+        decided: Sequence[Decided] = (),
         token: bytes | None = None,
     ) -> CommitOutcome:
         """Replace the cursor that was `read` (by version) with `moved`, and write everything else; or change nothing.
@@ -246,7 +226,7 @@ class Outbox(Protocol):
     """Records and other writes of one Region in one transaction."""
 
     def append(
-        self, records: Seq[tuple[str, Record]], writes: Seq[Write], *, token: bytes
+        self, records: Sequence[tuple[str, Record]], writes: Sequence[Write], *, token: bytes
     ) -> Occupied | WriteRefused | SameItemTwice | None:
         """Write every record (with its table) where nothing stands, and the writes, or nothing. None: written.
 
@@ -282,7 +262,7 @@ class Backfills(Protocol):
         """Replace the backfill that was `read` (by version; None: new). Return the stored one, or None: race lost."""
         ...
 
-    def add(self, backfill_id: str, slices: "Seq[SliceProgress]") -> None:
+    def add(self, backfill_id: str, slices: "Sequence[SliceProgress]") -> None:
         """Store slices. Those that are already known, by lane and start, stay as they are."""
         ...
 
@@ -290,7 +270,7 @@ class Backfills(Protocol):
         """Store the progress of a slice, unless it is further already: of two workers, the one ahead counts."""
         ...
 
-    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> "SliceProgress | None":
+    def slice(self, backfill_id: str, lane: Lane, start: SequenceNumber) -> "SliceProgress | None":
         """Return the slice of a lane that starts there (one consistent read)."""
         ...
 
@@ -298,7 +278,7 @@ class Backfills(Protocol):
         self,
         backfill_id: str,
         *,
-        after: tuple[Lane, Sequence] | None,
+        after: tuple[Lane, SequenceNumber] | None,
         count: int,
         unreadable: UnreadableItem = insist,
     ) -> "tuple[list[SliceProgress], bool]":
@@ -339,15 +319,15 @@ class Steps(Protocol):
 class Doorbells(Protocol):
     """The FIFO queues of the subscriptions in one Region."""
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         """Send any number of doorbells. Return those that could not be sent and must be sent again."""
         ...
 
-    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+    def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         """Delete received doorbells before their invocation ends. Those that cannot be deleted come again."""
         ...
 
-    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+    def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         """Let received doorbells come again after `seconds`, unless answered; if this fails, after the queue's time."""
         ...
 
@@ -379,7 +359,7 @@ class Handler(Protocol):
     batch_events_max: int
     """1: one event at a time; more: up to that many at once."""
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         """Run the code. Return the writes to commit with the cursor; any exception is the failure of the events."""
         ...
 

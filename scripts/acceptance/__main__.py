@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -31,7 +31,7 @@ _EXAMPLE = """examples:
 """
 
 
-def main(arguments: Seq[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the acceptance test; returns the exit code."""
     chosen = _parsed(arguments)
     console = Console(stderr=True, highlight=False)
@@ -64,7 +64,7 @@ def main(arguments: Seq[str] | None = None) -> int:
     return 0 if report.ok else 1
 
 
-def _parsed(arguments: Seq[str] | None) -> argparse.Namespace:
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/e2e",
         description="Deploy a fabric with the CDK, publish, break it, redeploy and destroy it; check what must hold.",

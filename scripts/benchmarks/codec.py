@@ -1,8 +1,7 @@
 """Codecs: the cost of storing an event, by layout and compression, for four kinds of events."""
 
 import sys
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -37,7 +36,7 @@ class Shape:
     """The events of one record, all of one kind."""
 
     name: str
-    rows: Seq[Row]
+    rows: Sequence[Row]
 
 
 def shapes() -> list[Shape]:
@@ -77,7 +76,7 @@ def shapes() -> list[Shape]:
     return [Shape(name, _rows(data, random)) for name, data in given.items()]
 
 
-def _rows(data: Seq[Any], random: Random) -> list[Row]:
+def _rows(data: Sequence[Any], random: Random) -> list[Row]:
     ids: list[str] = []
     while len(ids) < len(data):
         ids += [uuid7_prefix(_NOW_MS) + suffix for suffix in uuid7_suffixes(random.randbytes(10))]
@@ -96,7 +95,7 @@ def _rows(data: Seq[Any], random: Random) -> list[Row]:
     ]
 
 
-def _json_lines(rows: Seq[Row]) -> bytes:
+def _json_lines(rows: Sequence[Row]) -> bytes:
     return b"\n".join(
         _encode_json(
             {"id": id_, "type": type_, "key": key, "time": time, "source": source, "data": Raw(content)}
@@ -105,7 +104,7 @@ def _json_lines(rows: Seq[Row]) -> bytes:
     )
 
 
-def _of_rows(rows: Seq[Row]) -> bytes:
+def _of_rows(rows: Sequence[Row]) -> bytes:
     return b"\xdc" + len(rows).to_bytes(2, "big") + b"".join(map(encode_event, rows))
 
 

@@ -1,8 +1,7 @@
 """Delivery: the deliver function as Lambda calls it, with an empty handler and a lane of records of 100 events."""
 
 from collections import Counter
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -22,13 +21,14 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import parse_definition
 from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import (
     GENERATION_FIRST,
     BatchId,
     Lane,
     LaneIndex,
     Region,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
@@ -39,7 +39,7 @@ from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.topology import Topology
 from eventfabric.wire import cursor_item, owner_item
-from eventfabric.wire.doorbell import Doorbell, to_body
+from eventfabric.wire.doorbell import to_body
 from eventfabric.wire.keys import Item
 from eventfabric.wire.payload_codec import pack, stored
 from eventfabric.wire.record_item import to_item
@@ -110,7 +110,7 @@ class LaneRun:
             logger=logger,
             handlers={"all": handler},
         )
-        doorbell = Doorbell(StreamName("orders"), LANE, Sequence(self.events))
+        doorbell = Doorbell(StreamName("orders"), LANE, SequenceNumber(self.events))
         self._event = {"Records": [_message(doorbell)]}
         if delivered:
             key = LaneKey(StreamName("orders"), SubscriptionName("all"), LANE)
@@ -206,7 +206,7 @@ class Guarded:
         self._event = {
             "Records": [
                 {
-                    **_message(Doorbell(StreamName("orders"), LANE, Sequence(n + 1))),
+                    **_message(Doorbell(StreamName("orders"), LANE, SequenceNumber(n + 1))),
                     "messageId": str(n),
                     "body": msgspec.json.encode(data).decode(),
                 }
@@ -290,6 +290,6 @@ def page_of(records: int, record_events: int) -> bytes:
     return _answer_with(items)
 
 
-def _answer_with(items: Seq[Item]) -> bytes:
+def _answer_with(items: Sequence[Item]) -> bytes:
     """Make DynamoDB's answer to a Query."""
     return msgspec.json.encode({"Items": items, "Count": len(items)})  # bytes become Base64, as in DynamoDB

@@ -2,8 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import process_time
 
@@ -73,7 +72,7 @@ def pin_to_one_core() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def compare(contenders: Seq[Contender], *, rounds: int) -> list[Figure]:
+def compare(contenders: Sequence[Contender], *, rounds: int) -> list[Figure]:
     """Measure each contender's best round. They take turns, so that other load on the machine affects all of them."""
     best = [float("inf")] * len(contenders)
     gc.collect()

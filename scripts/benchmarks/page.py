@@ -1,7 +1,7 @@
 """The page docs/performance.md and its pictures, written from the results of all benchmarks."""
 
 import platform
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from pathlib import Path
 
 import boto3
@@ -26,7 +26,7 @@ target that is missed makes the command fail.
 """
 
 
-def write(sections: Seq[Section], root: Path, *, quick: bool) -> None:
+def write(sections: Sequence[Section], root: Path, *, quick: bool) -> None:
     """Write the page and every picture. With `quick`, the page says that there were fewer rounds."""
     how = " --quick" if quick else ""
     parts = [_HEAD.format(quick=how, python=platform.python_version(), boto3=boto3.__version__)]
@@ -46,7 +46,7 @@ def write(sections: Seq[Section], root: Path, *, quick: bool) -> None:
     (root / PAGE).write_text("\n".join(parts), encoding="utf-8")
 
 
-def _rows(figures: Seq[Figure]) -> list[list[str]]:
+def _rows(figures: Sequence[Figure]) -> list[list[str]]:
     first = figures[0].cpu_us_per_event
     rows = [["", "us of CPU an event", "events/s", "to the first"]]
     for one in figures:
@@ -67,7 +67,7 @@ def _targets(section: Section) -> list[list[str]]:
     ]
 
 
-def _table(rows: Seq[Seq[str]]) -> str:
+def _table(rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
 

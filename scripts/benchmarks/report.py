@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import boto3
@@ -12,7 +12,7 @@ from rich.table import Table
 from scripts.benchmarks.measure import Section
 
 
-def as_json(sections: Seq[Section]) -> str:
+def as_json(sections: Sequence[Section]) -> str:
     """Encode everything that was measured as JSON, on one line."""
     return json.dumps(
         {
@@ -27,7 +27,7 @@ def as_json(sections: Seq[Section]) -> str:
     )
 
 
-def print_tables(sections: Seq[Section], console: Console) -> None:
+def print_tables(sections: Sequence[Section], console: Console) -> None:
     """Print a table of figures and one of targets for each section."""
     for section in sections:
         console.rule(section.title, align="left", style="dim")

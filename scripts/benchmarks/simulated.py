@@ -6,8 +6,7 @@ pages give (aws.amazon.com/dynamodb). A distribution is log-normal through its t
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +22,7 @@ from aws_lambda_powertools import Logger
 from eventfabric import Delivery, Event, Fabric, limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import EventFabricError
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Region, lane_index
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.runtime import deliver, relay
@@ -35,7 +35,6 @@ from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.stream import Change
 from eventfabric.testing.simulation.schedule import Schedule, SimulatedTime
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import Doorbell
 
 T = TypeVar("T")
 REGION = Region("us-east-1")
@@ -104,7 +103,7 @@ class _Bells:
         self._world, self._inner = world, inner
         self._sent: set[str] = set()
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         for bell in doorbells:
             if bell.deduplication_id not in self._sent:  # a queue drops duplicates when they are sent
                 self._sent.add(bell.deduplication_id)
@@ -116,10 +115,10 @@ class _Bells:
         self._inner.ring(subscription, [bell])
         self._world.wake_one()
 
-    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+    def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         self._inner.answer(subscription, receipt_handles)
 
-    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+    def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         self._inner.hide(subscription, receipt_handles, seconds)
 
     def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:
@@ -261,7 +260,7 @@ class SimulatedFabric:
             side_by_side_of=lambda most: self._side_by_side,
         )
 
-    def _side_by_side(self, calls: Seq[Callable[[], None]]) -> None:
+    def _side_by_side(self, calls: Sequence[Callable[[], None]]) -> None:
         left, channel = len(calls), f"calls {next(self._numbers)}"
 
         def run(call: Callable[[], None]) -> None:
@@ -288,7 +287,7 @@ class SimulatedFabric:
                 self._stream.confirm(changes)
                 self.later(_STREAM_FUNCTION.seconds(self.random), partial(self._ring_for, changes))
 
-    def _ring_for(self, changes: Seq[Change]) -> None:
+    def _ring_for(self, changes: Sequence[Change]) -> None:
         with using(self._relay):
             relay.handle({"Records": [change.event() for change in changes]}, self._context())
 
@@ -313,7 +312,7 @@ class SimulatedFabric:
 class Arrivals:
     """Events that come at random: for each, the time in microseconds from the start, and the key."""
 
-    events: Seq[tuple[int, str]]
+    events: Sequence[tuple[int, str]]
 
     @classmethod
     def at_rate(cls, per_second: float, seconds: float) -> "Arrivals":
@@ -390,6 +389,6 @@ def _keys(lanes: int) -> list[str]:
     return [found[lane] for lane in range(lanes)]
 
 
-def percentile(values: Seq[float], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
     """Pick a percentile from sorted values."""
     return values[min(len(values) - 1, int(share * len(values)))]

@@ -8,8 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Annotated
@@ -62,7 +61,7 @@ def main(
         raise typer.Exit(1)
 
 
-def _generated(files: Seq[str]) -> list[Mutant]:
+def _generated(files: Sequence[str]) -> list[Mutant]:
     """Generate the mutants of these files. Raises InstallError."""
     pip = ["{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
     tool = installed(
@@ -77,7 +76,7 @@ def _generated(files: Seq[str]) -> list[Mutant]:
     return parsed(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
-def _try(mutants: Seq[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool, again: bool) -> None:
+def _try(mutants: Sequence[Mutant], verdicts: Verdicts, *, workers: int, fresh: bool, again: bool) -> None:
     """Try the mutants whose fate is not known. Raises SuiteError."""
     from scripts.mutation.judge import Judge
 

@@ -5,8 +5,7 @@ import resource
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -83,7 +82,7 @@ def run_forked(
             os.kill(one.process, signal.SIGKILL)
 
 
-def _ready(pipes: Seq[int]) -> Seq[int]:
+def _ready(pipes: Sequence[int]) -> Sequence[int]:
     return select.select(pipes, [], [], 10)[0]
 
 

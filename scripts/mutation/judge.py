@@ -12,8 +12,7 @@ import importlib.util
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 
@@ -28,8 +27,8 @@ IMPORT_SECONDS = 1.0
 @dataclass(frozen=True)
 class _Trial:
     mutant: Mutant
-    tests: Seq[str]
-    codes: Seq[tuple[FunctionType, CodeType]] = ()
+    tests: Sequence[str]
+    codes: Sequence[tuple[FunctionType, CodeType]] = ()
 
 
 class Judge:
@@ -53,7 +52,7 @@ class Judge:
         self._workers = workers
         self._kills: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
 
-    def run(self, mutants: Seq[Mutant]) -> None:
+    def run(self, mutants: Sequence[Mutant]) -> None:
         """Try the mutants."""
         within = [one for one in mutants if one.function]
         left: list[Mutant] = [one for one in mutants if not one.function]
@@ -62,7 +61,7 @@ class Judge:
         for trial, ended in run_forked(self._trials(left), self._in_a_new_import, self._workers):
             self._note(trial, ended)
 
-    def _try_within(self, mutants: Seq[Mutant], suite: Suite) -> list[Mutant]:
+    def _try_within(self, mutants: Sequence[Mutant], suite: Suite) -> list[Mutant]:
         """Try mutants of functions. Returns those whose functions were not found."""
         functions = Functions()
         not_found: list[Mutant] = []
@@ -93,7 +92,7 @@ class Judge:
         wire.begin("import", IMPORT_SECONDS)
         session(files, lambda suite: suite.run_until_failure(trial.tests, self._baseline.seconds, wire))
 
-    def _trials(self, mutants: Seq[Mutant]) -> Iterator[_Trial]:
+    def _trials(self, mutants: Sequence[Mutant]) -> Iterator[_Trial]:
         for mutant in mutants:
             tests = self._baseline.tests_of(mutant)
             known = self._known(mutant)

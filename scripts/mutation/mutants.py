@@ -1,8 +1,7 @@
 """Mutants, their verdicts, and the file in which verdicts are kept."""
 
 import json
-from collections.abc import Iterable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache, cached_property
@@ -133,7 +132,7 @@ def _mutant(found: dict[str, Any]) -> Mutant:
     return Mutant(**{**found, "unit": tuple(found["unit"])})
 
 
-def files_under(paths: Seq[str]) -> list[str]:
+def files_under(paths: Sequence[str]) -> list[str]:
     """List the Python files to mutate, relative to the repository. ValueError for a path that is never mutated."""
     files: set[str] = set()
     for path in paths or FOLDERS:

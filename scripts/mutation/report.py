@@ -3,13 +3,13 @@
 import re
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.mutation.mutants import DEAD, FOLDERS, Fate, Mutant, Verdict
 
-Known = Seq[tuple[Mutant, Verdict]]
+Known = Sequence[tuple[Mutant, Verdict]]
 REASONS = Path(__file__).with_name("reasons.toml")
 _NONE = "No reason is known: a gap of the tests, or nobody has looked yet."
 

@@ -7,8 +7,7 @@ each time and does not shrink failing ones.
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -92,7 +91,7 @@ class Suite:
         self._failed = False
 
     @property
-    def tests(self) -> Seq[str]:
+    def tests(self) -> Sequence[str]:
         """Names of all tests."""
         return list(self._items)
 
@@ -103,7 +102,7 @@ class Suite:
         item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
         return not self._failed
 
-    def run_until_failure(self, tests: Seq[str], seconds: dict[str, float], wire: Wire) -> None:
+    def run_until_failure(self, tests: Sequence[str], seconds: dict[str, float], wire: Wire) -> None:
         """Run tests until one fails. Reports each on the wire, and whether all passed. Unknown tests are left out."""
         for test in tests:
             if test in self._items:
@@ -144,7 +143,7 @@ def _calm(item: pytest.Item) -> None:
         )
 
 
-def session(paths: Seq[str], run: Callable[[Suite], None]) -> None:
+def session(paths: Sequence[str], run: Callable[[Suite], None]) -> None:
     """Collect the tests of these paths, and call `run` with them unless the collection fails."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     plugins = ["-p_hypothesis_pytestplugin", "-peventfabric.testing.pytest_plugin"]
@@ -181,7 +180,7 @@ def baseline(workers: int) -> Baseline:
     return measured
 
 
-def _measure(suite: Suite, tests: Seq[Seq[str]], into: Path, wire: Wire) -> None:
+def _measure(suite: Suite, tests: Sequence[Sequence[str]], into: Path, wire: Wire) -> None:
     """Run the cases that will judge, once to time them, and once more, slowly, to record the lines that they run."""
     seconds: dict[str, float] = {}
     failed = []
@@ -217,7 +216,7 @@ def _measure(suite: Suite, tests: Seq[Seq[str]], into: Path, wire: Wire) -> None
     into.write_text(json.dumps(part), encoding="utf-8")
 
 
-def _joined(parts: Seq[_Part]) -> Baseline:
+def _joined(parts: Sequence[_Part]) -> Baseline:
     failed = sorted({test for part in parts for test in part["failed"]})
     if failed:
         raise SuiteError("tests fail without any mutant:\n  " + "\n  ".join(failed))
@@ -233,7 +232,7 @@ def _joined(parts: Seq[_Part]) -> Baseline:
     return Baseline(seconds, tests, lines)
 
 
-def _cases_of_tests(cases: Seq[str]) -> list[list[str]]:
+def _cases_of_tests(cases: Sequence[str]) -> list[list[str]]:
     """Group the cases by test, in an order without a pattern, because neighbouring cases are alike."""
     in_order = sorted(cases, key=lambda case: (_test(case), sha256(case.encode()).digest()))
     return [list(group) for _, group in groupby(in_order, _test)]

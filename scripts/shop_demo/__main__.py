@@ -7,7 +7,7 @@ Real handlers, real functions, two Regions, no AWS account. Exit codes: 0 every 
 import argparse
 import logging
 import sys
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +26,7 @@ _EXAMPLE = """examples:
 """
 
 
-def main(arguments: Seq[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="scripts/demo",

@@ -1,7 +1,6 @@
 """The load of the demo: events from a file, each published in the Region of its key, while deliveries run."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -42,7 +41,7 @@ def read_events(path: Path, *, key_rule: KeyRule | None = None) -> Input:
     return found
 
 
-def region_of(key: str, regions: Seq[str]) -> str:
+def region_of(key: str, regions: Sequence[str]) -> str:
     """Choose the Region for a key's events: always the same one, so that their order has a single origin."""
     return regions[blake2b(key.encode(), digest_size=8).digest()[-1] % len(regions)]
 
@@ -50,7 +49,7 @@ def region_of(key: str, regions: Seq[str]) -> str:
 def publish_all(
     fabric: LocalFabric,
     stream: StreamTopology,
-    events: Seq[Event],
+    events: Sequence[Event],
     *,
     faults: Rates | None,
     on_chunk: Callable[[int], None],

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -54,9 +54,9 @@ class Report:
     """The results of a run. `problems` is empty if everything is right."""
 
     events: int
-    malformed: Seq[str]
-    rows: Seq[Row]
-    problems: Seq[str]
+    malformed: Sequence[str]
+    rows: Sequence[Row]
+    problems: Sequence[str]
     cost: Cost
     publish_seconds: float
     seconds: float
@@ -138,7 +138,7 @@ def _table(title: str) -> Table:
     )
 
 
-def _deliveries(name: str, rows: Seq[Row]) -> Table:
+def _deliveries(name: str, rows: Sequence[Row]) -> Table:
     table = _table(f"{name}, {rows[0].guarantee}")
     table.add_column("Region")
     for title in _COUNTS:

@@ -1,7 +1,7 @@
 """One run of the demo: publish, deliver, recover, compare."""
 
 from collections import defaultdict
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -80,8 +80,8 @@ def run(
 def _charges(
     fabric: LocalFabric,
     stream: StreamTopology,
-    acknowledged: Seq[tuple[Event, Receipt]],
-    published: Seq[Published],
+    acknowledged: Sequence[tuple[Event, Receipt]],
+    published: Sequence[Published],
 ) -> list[str]:
     """Compare the charges of the sample's billing, if the definition has it, with the orders that it handled."""
     billing = [s for s in stream.subscriptions if s.definition.handler == BILLING_HANDLER]

@@ -1,13 +1,12 @@
 """The state of the demo's local fabric: tails, cursors and the shop's rows; and ringing again for lanes that lag."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from eventfabric import limits
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import Tail
 from eventfabric.sdk.bundle import Receipt
@@ -78,12 +77,12 @@ def ring_lagging(fabric: LocalFabric, stream: StreamTopology, lanes: Iterable[La
 
 
 def published_of(
-    fabric: LocalFabric, stream: StreamTopology, acknowledged: Seq[tuple[Event, Receipt]]
+    fabric: LocalFabric, stream: StreamTopology, acknowledged: Sequence[tuple[Event, Receipt]]
 ) -> list[Published]:
     """Add to each acknowledged event the time of its record, or 0 if the log does not have the event."""
     appended_ms: dict[Place, int] = {}
     for lane in {receipt.lane for _, receipt in acknowledged}:
-        log, start = fabric.ports(lane.origin).log_of(stream), Sequence(0)
+        log, start = fabric.ports(lane.origin).log_of(stream), SequenceNumber(0)
         while True:
             page = log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX)
             for record in page.records:
@@ -100,7 +99,7 @@ def published_of(
 
 
 def decided(
-    fabric: LocalFabric, subscription: SubscriptionTopology, region: str, published: Seq[Published]
+    fabric: LocalFabric, subscription: SubscriptionTopology, region: str, published: Sequence[Published]
 ) -> Decided:
     """Find the events that a subscription does not handle in a Region until a person decides about them.
 
@@ -125,7 +124,7 @@ def decided(
 def rows(
     fabric: LocalFabric,
     stream: StreamTopology,
-    published: Seq[Published],
+    published: Sequence[Published],
     tails_of: Mapping[str, Mapping[Lane, Tail]],
 ) -> list[Row]:
     """Make a row of the report for each subscription and Region."""

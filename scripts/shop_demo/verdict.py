@@ -1,8 +1,7 @@
 """The verdict on a run: compares the published events with those that each subscription handled. Calls no service."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -67,7 +66,7 @@ class Row:
     waiting: int = 0
     """Events that wait in order behind a dead letter of their key."""
     undecided: int = 0
-    latencies_ms: Seq[int] = field(default=(), repr=False)
+    latencies_ms: Sequence[int] = field(default=(), repr=False)
 
     @property
     def problems(self) -> list[str]:
@@ -144,7 +143,7 @@ def row_of(
     )
 
 
-def _digest(ids: Mapping[str, Seq[str]]) -> str:
+def _digest(ids: Mapping[str, Sequence[str]]) -> str:
     """Compute a digest of each key's ids in the order of their first handling. Equal for equal deliveries."""
     digest = blake2b(digest_size=_DIGEST_BYTES)
     for key in sorted(ids):
@@ -182,6 +181,6 @@ def replica_problems(tails: Mapping[str, Mapping[Lane, Tail]]) -> list[str]:
     return [f"lane {lane}: its log is not the same in {', '.join(regions)}" for lane in unequal]
 
 
-def percentile(values: Seq[int], share: float) -> int:
+def percentile(values: Sequence[int], share: float) -> int:
     """Find the value that a share of the values does not exceed; 0 if there are no values."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0

@@ -7,8 +7,7 @@ Exit codes: 0 no checker found anything; 1 a checker found something, or the sim
 import datetime
 import sys
 import time
-from collections.abc import Generator, Iterable
-from collections.abc import Sequence as Seq
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import count
@@ -29,7 +28,7 @@ from tests.simulation.trials import tried, try_seed
 FOUND, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
-def main(arguments: Seq[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the simulator from the command line. Returns the exit code."""
     asked = parsed(arguments)
     try:

@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -56,7 +56,7 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def parsed(arguments: Seq[str] | None) -> Arguments:
+def parsed(arguments: Sequence[str] | None) -> Arguments:
     """Parse the arguments. Raises SystemExit."""
     parser = _parser()
     given = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """Reports of a hunt: the results of the checkers, how often what took place, and each failure with what to do."""
 
 import json
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -86,7 +86,7 @@ def _print_kept(kept: Kept) -> None:
         print(f"  picture: {kept.picture}")
 
 
-def as_json(summary: Summary, kept: Seq[Kept], *, interrupted: bool) -> str:
+def as_json(summary: Summary, kept: Sequence[Kept], *, interrupted: bool) -> str:
     """Encode everything as one JSON document."""
     of_seed = {one.seed: one for one in kept}
     document = {
@@ -138,7 +138,7 @@ def _failure(outcome: Outcome, profile: str, kept: Kept | None) -> dict[str, Any
     return found
 
 
-def _anomalies(verdicts: Seq[Verdict]) -> list[dict[str, Any]]:
+def _anomalies(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     return [
         {"checker": one.checker, "what": anomaly.what, "entry": anomaly.entry}
         for one in verdicts

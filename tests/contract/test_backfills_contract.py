@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.backfill import Backfill, BackfillState, Planned
-from eventfabric.model.identity import Chain, Generation, Lane, LaneIndex, Sequence, StreamName
+from eventfabric.model.identity import Chain, Generation, Lane, LaneIndex, SequenceNumber, StreamName
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.wire.backfill_item import slice_to_item, to_item
 from eventfabric.wire.keys import ledger_region_and_kind
@@ -20,7 +20,7 @@ def lane(index: int) -> Lane:
 
 
 def seam(sequence: int) -> Seam:
-    return Seam(Sequence(sequence), Chain(sequence.to_bytes(16, "big")))
+    return Seam(SequenceNumber(sequence), Chain(sequence.to_bytes(16, "big")))
 
 
 MADE = Backfill(
@@ -28,7 +28,7 @@ MADE = Backfill(
     StreamName("orders"),
     AWAY,
     HOME,
-    (LaneRange(lane(1)), LaneRange(lane(2), Sequence(5), Sequence(9))),
+    (LaneRange(lane(1)), LaneRange(lane(2), SequenceNumber(5), SequenceNumber(9))),
     1000.0,
     4,
     None,
@@ -57,7 +57,7 @@ def test_of_two_changes_one_wins(backend: Backend) -> None:
     assert backend.backfills.replace(noted, replace(noted, is_planned=True)) is None
     assert backend.backfills.find(ID) == cancelled
     assert cancelled is not None
-    planned = replace(cancelled, planned=Planned(lane(3), Sequence(7)))
+    planned = replace(cancelled, planned=Planned(lane(3), SequenceNumber(7)))
     assert backend.backfills.replace(cancelled, planned) == backend.backfills.find(ID)
 
 
@@ -88,23 +88,23 @@ def test_a_slice_is_noted_once_and_goes_forward_only(backend: Backend) -> None:
     backend.backfills.save(ID, progress(at=60))
     backend.backfills.add(ID, [progress()])
     backend.backfills.save(ID, progress(at=40))
-    assert backend.backfills.slice(ID, lane(1), Sequence(0)) == progress(at=60)
+    assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == progress(at=60)
     failed = replace(progress(at=60), failure="a hole")
     backend.backfills.save(ID, failed)
-    assert backend.backfills.slice(ID, lane(1), Sequence(0)) == failed
-    assert backend.backfills.slice(ID, lane(1), Sequence(1)) is None
+    assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == failed
+    assert backend.backfills.slice(ID, lane(1), SequenceNumber(1)) is None
 
 
 def test_a_seam_without_a_chain_and_a_failure_are_kept(backend: Backend) -> None:
-    unknown = replace(progress(), at=Seam(Sequence(7), None), failure="straße", copied_events=3)
+    unknown = replace(progress(), at=Seam(SequenceNumber(7), None), failure="straße", copied_events=3)
     backend.backfills.save(ID, unknown)
-    assert backend.backfills.slice(ID, lane(1), Sequence(0)) == unknown
+    assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == unknown
 
 
 def test_a_save_whose_reply_was_lost_is_done(backend: Backend) -> None:
     backend.lose_replies(1)
     backend.backfills.save(ID, progress(at=60))
-    assert backend.backfills.slice(ID, lane(1), Sequence(0)) == progress(at=60)
+    assert backend.backfills.slice(ID, lane(1), SequenceNumber(0)) == progress(at=60)
 
 
 def test_slices_come_lane_by_lane_page_by_page(backend: Backend) -> None:

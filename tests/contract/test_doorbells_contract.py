@@ -3,13 +3,16 @@
 from collections.abc import Iterable
 
 from eventfabric.limits import DEDUPLICATION_SECONDS, TIMER_DELAY_SECONDS_MAX
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Sequence, StreamName
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Generation, Lane, LaneIndex, SequenceNumber, StreamName
+from eventfabric.wire.doorbell import from_body
 from tests.contract.backends import HOME, QUEUE, SUBSCRIPTION, Backend, Message
 
 
 def bell(lane: int = 0, tail: int = 1, again: int = 0) -> Doorbell:
-    return Doorbell(StreamName("orders"), Lane(HOME, Generation(0), LaneIndex(lane)), Sequence(tail), again)
+    return Doorbell(
+        StreamName("orders"), Lane(HOME, Generation(0), LaneIndex(lane)), SequenceNumber(tail), again
+    )
 
 
 def ring(backend: Backend, *bells: Doorbell) -> None:

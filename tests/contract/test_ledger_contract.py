@@ -6,17 +6,17 @@ import pytest
 
 from eventfabric.errors import OutcomeUnknownError, RefusedError
 from eventfabric.limits import TRANSACTION_ACTIONS_MAX
+from eventfabric.model.commit import Committed, RaceLost, SameItemTwice, Write, WriteRefused
 from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.identity import (
     Chain,
     Generation,
     Lane,
     LaneIndex,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
-from eventfabric.ports import Committed, RaceLost, SameItemTwice, Write, WriteRefused
 from eventfabric.wire import cursor_item
 from tests.contract.backends import AWAY, HOME, LEDGER_TABLE, OWN_TABLE, Backend
 
@@ -26,7 +26,9 @@ KEY = LaneKey(StreamName("orders"), SubscriptionName("billing"), LANE)
 
 def at(sequence: int, *, base: int | None = None, version: int = 0, epoch: int = 0) -> Cursor:
     start = sequence if base is None else base
-    return Cursor(Sequence(sequence), Sequence(start), Chain(bytes([sequence]) * 16), version, epoch)
+    return Cursor(
+        SequenceNumber(sequence), SequenceNumber(start), Chain(bytes([sequence]) * 16), version, epoch
+    )
 
 
 def put(name: str, value: str = "1", **more: Any) -> Write:

@@ -16,18 +16,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from eventfabric.model.commit import Committed, RaceLost
 from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.identity import (
     Chain,
     Generation,
     Lane,
     LaneIndex,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
-from eventfabric.ports import Committed, RaceLost
 from tests.contract.backends import HOME, Backend, MemoryBackend, aws_backend
 
 KEYS = [
@@ -40,7 +40,7 @@ State = tuple[LaneKey, Cursor, dict[str, Parked]]
 
 
 def parked_key(name: str, waiting: int, version: int = 0) -> Parked:
-    places = tuple(Place(Sequence(number), Sequence(number)) for number in range(waiting))
+    places = tuple(Place(SequenceNumber(number), SequenceNumber(number)) for number in range(waiting))
     return Parked(f"k/{name}", name, ParkedState.RETRYING, places, 7, FAILURE, version=version)
 
 
@@ -88,7 +88,9 @@ class LedgerMachine(RuleBasedStateMachine):
             if (before := parked.get(f"k/{name}")) or waiting
             for after in [parked_key(name, waiting, before.version if before else 40) if waiting else None]
         ]
-        moved = replace(cursor, sequence=Sequence(cursor.sequence + step), chain=Chain(bytes([step]) * 16))
+        moved = replace(
+            cursor, sequence=SequenceNumber(cursor.sequence + step), chain=Chain(bytes([step]) * 16)
+        )
         outcome = self._ledger.commit(key, cursor, moved, parked=changes)
         is_current = cursor == self._cursors.get(key, START) and all(
             change.before == self._parked[key].get((change.before or change.after or parked_key("", 1)).id)

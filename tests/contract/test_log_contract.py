@@ -13,13 +13,14 @@ from eventfabric.model.identity import (
     Lane,
     LaneIndex,
     Region,
-    Sequence,
+    SequenceNumber,
 )
 from eventfabric.model.record import (
     EMPTY_TAIL,
     Batch,
     Intervention,
     InterventionKind,
+    Recent,
     Record,
     SkippedBy,
     Tail,
@@ -27,7 +28,6 @@ from eventfabric.model.record import (
     record_at,
     skip_at,
 )
-from eventfabric.ports import Recent
 from eventfabric.testing.memory.faults import SimulatedCrash
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import Item
@@ -41,7 +41,7 @@ def record(
 ) -> Record:
     body = b"payload" * count if payload is None else payload
     made = Batch(BatchId(batch.ljust(16, b".")), count, frozenset({"placed", "paid"}), body)
-    tail = Tail(Sequence(sequence), EMPTY_TAIL.chain, EMPTY_TAIL.time)
+    tail = Tail(SequenceNumber(sequence), EMPTY_TAIL.chain, EMPTY_TAIL.time)
     return record_at(tail, lane, made, now_ms=1_790_000_000_000, retention_seconds=None)
 
 
@@ -49,7 +49,7 @@ def all_sequences(backend: Backend, start: int = 0, *, records_max: int) -> list
     """Every record from `start` on, page after page as long as more may follow."""
     found: list[int] = []
     while True:
-        page = backend.log.read(LANE, Sequence(start), records_max=records_max)
+        page = backend.log.read(LANE, SequenceNumber(start), records_max=records_max)
         assert len(page.records) <= records_max
         found += [r.sequence for r in page.records]
         if not page.more:
@@ -77,7 +77,7 @@ def test_the_tail_before_a_sequence_is_that_of_the_last_record_that_begins_befor
     records = {sequence: record(sequence, count=count) for sequence, count in ((0, 9), (9, 3), (12, 90))}
     for each in records.values():
         backend.log.append(each)
-    found = backend.log.tail(LANE, before=Sequence(before))
+    found = backend.log.tail(LANE, before=SequenceNumber(before))
     assert found == (EMPTY_TAIL if expected is None else records[expected].tail)
 
 
@@ -87,15 +87,15 @@ def test_the_tail_before_a_sequence_is_that_of_the_last_record_that_begins_befor
 def test_a_read_ends_before_a_sequence(backend: Backend, before: int, expected: list[int]) -> None:
     for sequence, count in ((0, 9), (9, 3), (12, 90)):
         backend.log.append(record(sequence, count=count))
-    page = backend.log.read(LANE, Sequence(0), records_max=10, before=Sequence(before))
+    page = backend.log.read(LANE, SequenceNumber(0), records_max=10, before=SequenceNumber(before))
     assert ([found.sequence for found in page.records], page.more) == (expected, False)
-    assert backend.log.read(LANE, Sequence(9), records_max=10, before=Sequence(9)).records == ()
+    assert backend.log.read(LANE, SequenceNumber(9), records_max=10, before=SequenceNumber(9)).records == ()
 
 
 def test_an_appended_record_is_read_back_bit_for_bit(backend: Backend) -> None:
     written = replace(record(count=3, payload=bytes(range(256)) * 9), expires_at=1_800_000_000)
     assert backend.log.append(written) is None
-    assert backend.log.read(LANE, Sequence(0), records_max=10).records == (written,)
+    assert backend.log.read(LANE, SequenceNumber(0), records_max=10).records == (written,)
 
 
 def test_an_append_where_somebody_wrote_returns_who_stands_there_and_changes_nothing(
@@ -104,7 +104,7 @@ def test_an_append_where_somebody_wrote_returns_who_stands_there_and_changes_not
     first, second = record(batch=b"first", count=2), record(batch=b"second")
     assert backend.log.append(first) is None
     assert backend.log.append(second) == first
-    assert backend.log.read(LANE, Sequence(0), records_max=10).records == (first,)
+    assert backend.log.read(LANE, SequenceNumber(0), records_max=10).records == (first,)
     assert backend.log.tail(LANE) == first.tail
 
 
@@ -119,7 +119,7 @@ def test_a_lost_reply_to_an_append_never_writes_twice_and_shows_the_own_batch(ba
     backend.lose_replies(1)
     occupant = backend.log.append(mine)
     assert occupant is None or occupant.batch_id == mine.batch_id
-    assert backend.log.read(LANE, Sequence(0), records_max=10).records == (mine,)
+    assert backend.log.read(LANE, SequenceNumber(0), records_max=10).records == (mine,)
 
 
 def test_an_append_that_gets_no_reply_at_all_says_that_its_outcome_is_unknown(backend: Backend) -> None:
@@ -151,7 +151,7 @@ def test_a_record_that_no_table_takes_is_refused_without_effect(backend: Backend
 def test_lanes_know_nothing_of_each_other(backend: Backend, other: Lane) -> None:
     assert backend.log.append(record(lane=other, count=5)) is None
     assert backend.log.tail(LANE) == EMPTY_TAIL
-    assert backend.log.read(LANE, Sequence(0), records_max=10).records == ()
+    assert backend.log.read(LANE, SequenceNumber(0), records_max=10).records == ()
     assert backend.log.append(record()) is None
     assert backend.log.tail(other).sequence == 5
 
@@ -175,7 +175,7 @@ def test_a_read_starts_at_its_start_or_behind_it_and_shows_holes_as_they_are(bac
 def test_a_page_ends_where_a_query_does_and_says_that_more_may_follow(backend: Backend) -> None:
     for sequence in range(6):
         backend.log.append(record(sequence, payload=b"\x01" + bytes(250 * 1024)))
-    page = backend.log.read(LANE, Sequence(0), records_max=100)
+    page = backend.log.read(LANE, SequenceNumber(0), records_max=100)
     assert 0 < len(page.records) < 6
     assert page.more
     assert all_sequences(backend, records_max=100) == list(range(6))
@@ -193,11 +193,11 @@ def test_an_undecodable_record_is_raised_where_it_is_the_first_and_ends_the_page
     backend.log.append(record(0))
     backend.put(LOG_TABLE, {name: value for name, value in item.items() if value is not None})
     backend.log.append(record(2))
-    page = backend.log.read(LANE, Sequence(0), records_max=10)
+    page = backend.log.read(LANE, SequenceNumber(0), records_max=10)
     assert [r.sequence for r in page.records] == [0]
     assert page.more
     with pytest.raises(UndecodableRecordError) as raised:
-        backend.log.read(LANE, Sequence(1), records_max=10)
+        backend.log.read(LANE, SequenceNumber(1), records_max=10)
     assert (raised.value.lane, raised.value.sequence) == (LANE, 1) or raised.value.lane == str(LANE)
     assert all_sequences(backend, 2, records_max=10) == [2]
 
@@ -211,7 +211,7 @@ class TestRecent:
             assert backend.log.append(one) is None
         assert backend.log.recent(LANE, records_max=2) == Recent((third, second), (), None, more=True)
         assert backend.log.recent(LANE, records_max=9) == Recent((third, second, first), (), None, more=False)
-        assert backend.log.recent(LANE, records_max=9, before=Sequence(8)).records == (second, first)
+        assert backend.log.recent(LANE, records_max=9, before=SequenceNumber(8)).records == (second, first)
 
     def test_what_cannot_be_decoded_is_told_and_left_out(self, backend: Backend) -> None:
         backend.log.append(record(0, count=4))
@@ -234,7 +234,7 @@ class TestPlace:
         backend.log.hold_place(LANE, earlier)
         assert backend.log.place(LANE) == later
         assert backend.log.recent(LANE, records_max=2) == Recent((), (), later, more=False)
-        assert (backend.log.tail(LANE), backend.log.tail(LANE, before=Sequence(1))) == (
+        assert (backend.log.tail(LANE), backend.log.tail(LANE, before=SequenceNumber(1))) == (
             EMPTY_TAIL,
             EMPTY_TAIL,
         )
@@ -245,10 +245,10 @@ class TestPlace:
 
 
 def test_what_is_set_aside_is_out_of_the_lane_and_kept_as_it_stood(backend: Backend) -> None:
-    far = Intervention(LANE, Sequence(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
+    far = Intervention(LANE, SequenceNumber(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
     for one in (record(0), record(1 << 40)):
         backend.log.append(one)
-    backend.log.set_aside(replace(far, sequence=Sequence(7)))
+    backend.log.set_aside(replace(far, sequence=SequenceNumber(7)))
     assert backend.log.interventions(LANE) == ()
     backend.log.set_aside(far)
     backend.log.set_aside(far)
@@ -259,7 +259,7 @@ def test_all_that_was_set_aside_is_told_however_large_it_is(backend: Backend) ->
     for number in range(5):
         item: Item = {"pk": {"S": str(LANE)}, "sk": {"N": str(number)}, "junk": {"B": bytes(300_000)}}
         backend.put(LOG_TABLE, item)
-        aside = Intervention(LANE, Sequence(number), by="ana", reason=f"junk {number}", at_ms=5)
+        aside = Intervention(LANE, SequenceNumber(number), by="ana", reason=f"junk {number}", at_ms=5)
         backend.log.set_aside(aside)
     assert [one.reason for one in backend.log.interventions(LANE)] == [
         f"junk {number}" for number in range(5)
@@ -270,7 +270,7 @@ def test_all_that_was_set_aside_is_told_however_large_it_is(backend: Backend) ->
 def test_what_is_being_set_aside_when_the_process_ends_is_lost_at_no_moment(
     backend: Backend, write: int
 ) -> None:
-    far = Intervention(LANE, Sequence(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
+    far = Intervention(LANE, SequenceNumber(1 << 40), by="ana", reason="nobody knows it", at_ms=5)
     for one in (record(0), record(1 << 40)):
         backend.log.append(one)
     backend.crash_before_write(write)
@@ -283,7 +283,7 @@ def test_what_is_being_set_aside_when_the_process_ends_is_lost_at_no_moment(
 
 
 def test_of_each_kind_of_intervention_one_a_sequence_is_on_record(backend: Backend) -> None:
-    aside = Intervention(LANE, Sequence(7), by="ana", reason="nobody knows it", at_ms=5)
+    aside = Intervention(LANE, SequenceNumber(7), by="ana", reason="nobody knows it", at_ms=5)
     restored = replace(aside, kind=InterventionKind.RESTORED, reason="lost")
     backend.log.append(record(0))
     for one in (restored, aside, replace(restored, at_ms=9)):
@@ -296,12 +296,12 @@ def test_of_each_kind_of_intervention_one_a_sequence_is_on_record(backend: Backe
 def test_a_skip_is_read_as_it_was_put_and_the_lane_goes_on_behind_it(backend: Backend, chain: Chain) -> None:
     before = record(0, count=9)
     backend.log.append(before)
-    until = Tail(Sequence(5_009), chain, HybridTime(before.time + 1))
+    until = Tail(SequenceNumber(5_009), chain, HybridTime(before.time + 1))
     by = SkippedBy("ana", "no backup has it", 5)
     skip = skip_at(before.tail, LANE, until=until, chain=chain, expires_at=None, skipped=by)
     assert backend.log.append(skip) is None
     assert backend.log.append(skip) == skip
-    assert backend.log.read(LANE, Sequence(0), records_max=9).records == (before, skip)
+    assert backend.log.read(LANE, SequenceNumber(0), records_max=9).records == (before, skip)
     assert backend.log.tail(LANE) == until
     assert backend.log.recent(LANE, records_max=1).records == (skip,)
     assert skip.extends(before.chain)

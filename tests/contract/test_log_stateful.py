@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Sequence
+from eventfabric.model.identity import Generation, Lane, LaneIndex, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Record, Tail
 from tests.contract.backends import HOME, Backend, MemoryBackend, aws_backend
 from tests.contract.test_log_contract import record
@@ -50,16 +50,16 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(lane=lanes, before=st.none() | sequences)
     def tail(self, lane: Lane, before: int | None) -> None:
-        found = self._log.tail(lane, before=None if before is None else Sequence(before))
+        found = self._log.tail(lane, before=None if before is None else SequenceNumber(before))
         assert found == self._newest(lane, before)
 
     @rule(lane=lanes, start=sequences, records_max=st.integers(1, 4), before=st.none() | sequences)
     def read(self, lane: Lane, start: int, records_max: int, before: int | None) -> None:
         page = self._log.read(
             lane,
-            Sequence(start),
+            SequenceNumber(start),
             records_max=records_max,
-            before=None if before is None else Sequence(before),
+            before=None if before is None else SequenceNumber(before),
         )
         starts = sorted(at for at in self._kept[lane] if at >= start and (before is None or at < before))
         assert [one.sequence for one in page.records] == starts[:records_max]

@@ -8,7 +8,7 @@ import pytest
 from eventfabric import Fabric, limits
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import OnceConflictError, TransactionRefusedError, TransactionTooLargeError
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.entropy import SeededEntropy
@@ -37,7 +37,7 @@ def fabric_on(backend: Backend) -> Fabric:
 
 def records(backend: Backend) -> list[Record]:
     """All records, each of which extends the one before it."""
-    found, chain = list(backend.log.read(LANE, Sequence(0), records_max=100).records), EMPTY_TAIL.chain
+    found, chain = list(backend.log.read(LANE, SequenceNumber(0), records_max=100).records), EMPTY_TAIL.chain
     for record in found:
         assert record.extends(chain)
         chain = record.chain

@@ -7,8 +7,9 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.commit import Committed, RaceLost
 from eventfabric.model.cursor import START, Cursor
-from eventfabric.model.identity import Chain, LaneIndex, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, LaneIndex, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import (
@@ -21,7 +22,7 @@ from eventfabric.model.parked import (
     after_changes,
 )
 from eventfabric.model.roster import Roster, digest_of_id
-from eventfabric.ports import Committed, Ledger, RaceLost
+from eventfabric.ports import Ledger
 from eventfabric.wire import settled_item
 from eventfabric.wire.keys import settled_key
 from tests.contract.backends import AWAY, HOME, LEDGER_TABLE, Backend
@@ -34,7 +35,10 @@ PARKED = Parked(
     id="k/straße/1",
     key="straße/1",
     state=ParkedState.RETRYING,
-    waiting=(Place(Sequence(0), Sequence(2)), Place(Sequence(2**40), Sequence(2**40 + 7))),
+    waiting=(
+        Place(SequenceNumber(0), SequenceNumber(2)),
+        Place(SequenceNumber(2**40), SequenceNumber(2**40 + 7)),
+    ),
     due_ms=1_790_000_000_123,
     failure=FAILURE,
 )
@@ -74,7 +78,9 @@ def test_a_parked_key_comes_back_as_it_was(ledger: Ledger, as_parked: Parked) ->
 def test_a_parked_key_changes_by_its_version_and_is_free_in_the_end(ledger: Ledger) -> None:
     cursor = commit(ledger, START, (None, PARKED))
     first = parked(ledger)[PARKED.id]
-    cursor = commit(ledger, cursor, (first, first.joined_by(Place(Sequence(2**41), Sequence(2**41)))))
+    cursor = commit(
+        ledger, cursor, (first, first.joined_by(Place(SequenceNumber(2**41), SequenceNumber(2**41))))
+    )
     second = parked(ledger)[PARKED.id]
     assert (len(second.waiting), second.version) == (3, 2)
     commit(ledger, cursor, (second, None))
@@ -135,7 +141,7 @@ def test_without_transactions_a_decision_stands_before_its_key_changes_and_goes_
     ledger = backend.another_ledger(frozenset({"orders"}))
     cursor = commit(ledger, START, (None, PARKED))
     stands = parked(ledger)[PARKED.id]
-    note = Settled(Sequence(2), "discarded", FAILURE, 17, "somebody")
+    note = Settled(SequenceNumber(2), "discarded", FAILURE, 17, "somebody")
     gone = ParkedChange(replace(stands, version=stands.version + 7), None)
     assert ledger.commit(KEY, cursor, cursor, parked=[gone], settled=[note]) == RaceLost()
     assert list(ledger.settled(KEY)) == []
@@ -172,9 +178,9 @@ def test_a_commit_without_any_reply_says_so(backend: Backend) -> None:
 
 
 def test_a_decision_stays_on_record_and_out_of_the_state(backend: Backend, ledger: Ledger) -> None:
-    settled = Settled(Sequence(2), "discarded", FAILURE, 17, "somebody", b"copy")
+    settled = Settled(SequenceNumber(2), "discarded", FAILURE, 17, "somebody", b"copy")
     assert isinstance(ledger.commit(KEY, START, START, settled=[settled]), Committed)
-    item = backend.get(LEDGER_TABLE, settled_key(KEY, HOME, Sequence(2)))
+    item = backend.get(LEDGER_TABLE, settled_key(KEY, HOME, SequenceNumber(2)))
     assert item is not None
     assert settled_item.from_item(item) == settled
     assert list(ledger.settled(KEY)) == [settled]
@@ -183,7 +189,7 @@ def test_a_decision_stays_on_record_and_out_of_the_state(backend: Backend, ledge
 
 def test_decisions_are_read_of_all_regions_or_of_one_however_many_there_are(backend: Backend) -> None:
     many = [
-        Settled(Sequence(number), "edited", FAILURE, number, replacement=bytes(150_000))
+        Settled(SequenceNumber(number), "edited", FAILURE, number, replacement=bytes(150_000))
         for number in range(9)
     ]
     cursor = START
@@ -191,7 +197,7 @@ def test_decisions_are_read_of_all_regions_or_of_one_however_many_there_are(back
         outcome = backend.ledger.commit(KEY, cursor, cursor, settled=[one])
         assert isinstance(outcome, Committed)
         cursor = outcome.cursor
-    theirs = Settled(Sequence(4), "discarded", FAILURE, 17, "somebody")
+    theirs = Settled(SequenceNumber(4), "discarded", FAILURE, 17, "somebody")
     backend.put(LEDGER_TABLE, settled_item.to_item(KEY, AWAY, theirs))
     assert list(backend.ledger.settled(KEY, by=HOME)) == many
     assert list(backend.ledger.settled(KEY, by=AWAY)) == [theirs]
@@ -253,7 +259,9 @@ def test_a_handover_whose_reply_was_lost_is_known_as_its_own(backend: Backend) -
     assert backend.ledger.hand_over(*CIRCUIT, None, owner) == replace(owner, version=1)
 
 
-@pytest.mark.parametrize("low", [None, Place(Sequence(3), Sequence(30))], ids=["none parked", "parked"])
+@pytest.mark.parametrize(
+    "low", [None, Place(SequenceNumber(3), SequenceNumber(30))], ids=["none parked", "parked"]
+)
 def test_a_cursor_keeps_what_it_says_of_the_parked_keys_beside_it(ledger: Ledger, low: Place | None) -> None:
     moved = replace(at(40), low=low, parked=b"digest" if low else b"")
     outcome = ledger.commit(KEY, START, moved)
@@ -282,13 +290,15 @@ def test_a_lane_is_read_without_its_parked_keys_and_they_are_looked_up(ledger: L
 def test_marks_come_back_as_they_were_and_the_slower_of_two_passes_writes_nothing(backend: Backend) -> None:
     stream = CIRCUIT[0]
     assert backend.ledger.marks(stream, AWAY) == Marks()
-    mark = Mark(Sequence(9), Chain(b"c" * 16), Sequence(4), 1_790_000_000_000, {"billing": (1, 7)})
-    marks = Marks({LaneIndex(0): mark, LaneIndex(63): Mark(Sequence(2**40))})
+    mark = Mark(
+        SequenceNumber(9), Chain(b"c" * 16), SequenceNumber(4), 1_790_000_000_000, {"billing": (1, 7)}
+    )
+    marks = Marks({LaneIndex(0): mark, LaneIndex(63): Mark(SequenceNumber(2**40))})
     assert backend.ledger.mark(stream, AWAY, Marks(), marks)
     stored = backend.ledger.marks(stream, AWAY)
     assert stored == replace(marks, versions={"0000": 1, "0000/billing": 1})
     assert backend.ledger.marks(stream, HOME) == Marks()
-    assert not backend.ledger.mark(stream, AWAY, Marks(), Marks({LaneIndex(0): Mark(Sequence(1))}))
+    assert not backend.ledger.mark(stream, AWAY, Marks(), Marks({LaneIndex(0): Mark(SequenceNumber(1))}))
     backend.lose_replies(1)
     assert backend.ledger.mark(stream, AWAY, stored, Marks({LaneIndex(1): mark}))
     assert backend.ledger.marks(stream, AWAY).lanes == {LaneIndex(1): mark}
@@ -296,7 +306,7 @@ def test_marks_come_back_as_they_were_and_the_slower_of_two_passes_writes_nothin
 
 def test_a_part_of_the_marks_is_written_only_where_it_changed(backend: Backend) -> None:
     stream, last = CIRCUIT[0], LaneIndex(limits.LANES_MAX - 1)
-    mark = Mark(Sequence(9), Chain(b"c" * 16), cursors={"audit": (1, 7), "billing": (1, 7)})
+    mark = Mark(SequenceNumber(9), Chain(b"c" * 16), cursors={"audit": (1, 7), "billing": (1, 7)})
     assert backend.ledger.mark(stream, AWAY, Marks(), Marks({LaneIndex(0): mark, last: mark}))
     stored = backend.ledger.marks(stream, AWAY)
     moved = replace(mark, cursors={"audit": (1, 7), "billing": (1, 8)})
@@ -309,7 +319,7 @@ def test_a_part_of_the_marks_is_written_only_where_it_changed(backend: Backend) 
 
 def test_a_subscription_that_is_gone_from_the_marks_stays_away(backend: Backend) -> None:
     stream, index = CIRCUIT[0], LaneIndex(0)
-    mark = Mark(Sequence(9), cursors={"audit": (1, 7), "billing": (1, 7)})
+    mark = Mark(SequenceNumber(9), cursors={"audit": (1, 7), "billing": (1, 7)})
     assert backend.ledger.mark(stream, HOME, Marks(), Marks({index: mark}))
     stored, alone = backend.ledger.marks(stream, HOME), replace(mark, cursors={"audit": (1, 7)})
     assert backend.ledger.mark(stream, HOME, stored, Marks({index: alone}))

@@ -2,11 +2,11 @@
 
 import pytest
 
+from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import START, Cursor
-from eventfabric.model.identity import Chain, Sequence
+from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
 from eventfabric.model.record import UNKNOWN_CHAIN
-from eventfabric.ports import Committed
 from tests.contract.backends import HOME, Backend
 from tests.contract.test_ledger_contract import KEY
 
@@ -20,7 +20,11 @@ def test_a_cursor_keeps_until_where_it_replays_and_where_it_began(
     backend: Backend, chain: Chain, replay_until: int, began: int
 ) -> None:
     moved = Cursor(
-        Sequence(9), Sequence(7), chain, replay_until=Sequence(replay_until), began=Sequence(began)
+        SequenceNumber(9),
+        SequenceNumber(7),
+        chain,
+        replay_until=SequenceNumber(replay_until),
+        began=SequenceNumber(began),
     )
     outcome = backend.ledger.commit(KEY, START, moved)
     assert isinstance(outcome, Committed)
@@ -35,7 +39,7 @@ def test_a_cursor_keeps_until_where_it_replays_and_where_it_began(
 def test_a_parked_key_keeps_which_of_its_events_are_replays(
     backend: Backend, replays: tuple[int, ...]
 ) -> None:
-    waiting = tuple(Place(Sequence(n), Sequence(n + 1), n in replays) for n in range(4))
+    waiting = tuple(Place(SequenceNumber(n), SequenceNumber(n + 1), n in replays) for n in range(4))
     parked = Parked("k/a", "a", ParkedState.RETRYING, waiting, 5, FAILURE)
     backend.ledger.commit(KEY, START, START, parked=[ParkedChange(None, parked)])
     assert backend.ledger.state(KEY).parked[HOME]["k/a"].waiting == waiting

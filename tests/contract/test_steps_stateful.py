@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from eventfabric.model.backfill import Backfill, BackfillState
-from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
 from tests.contract.backends import aws_backend
@@ -124,7 +124,7 @@ class BackfillsMachine(RuleBasedStateMachine):
 
     @rule(id_=ids, index=lane_indexes, start=starts)
     def look_at_one(self, id_: str, index: int, start: int) -> None:
-        found = self._port.slice(id_, lane(index), Sequence(start))
+        found = self._port.slice(id_, lane(index), SequenceNumber(start))
         assert found == self._slices.get((id_, index, start))
 
     @rule(id_=ids, count=st.integers(1, 4))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventfabric.local import LocalFabric
-from eventfabric.testing.idempotency import HandlersReport
+from eventfabric.testing.idempotency.report import HandlersReport
 from subscribers import tables
 
 ROOT = Path(__file__).resolve().parents[2]

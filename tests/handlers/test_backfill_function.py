@@ -14,7 +14,7 @@ from eventfabric import limits
 from eventfabric.deployment.state_machine import backfill_state_machine
 from eventfabric.errors import BackfillError, UnknownNameError
 from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.runtime import backfill as module
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.telemetry import NoTelemetry
@@ -132,7 +132,7 @@ def test_throttles_and_lost_replies_are_tried_again_by_the_machine(monkeypatch: 
 
 def test_a_slice_that_cannot_be_copied_fails_the_execution_and_no_other_slice() -> None:
     world = filled()
-    world.remove(world.log(SOURCE).read(lane(), Sequence(0), records_max=9).records[7])
+    world.remove(world.log(SOURCE).read(lane(), SequenceNumber(0), records_max=9).records[7])
     function = Function(world)
     with pytest.raises(FailedError, match="Incomplete"):
         function.run(ASKED)

@@ -1,7 +1,6 @@
 """Several lanes of one invocation at the same time: where the subscription allows it, and no more than it allows."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from threading import Barrier, Lock
 from typing import Any
 
@@ -9,13 +8,13 @@ import pytest
 
 from eventfabric import Delivery, Event, limits
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.identity import GENERATION_FIRST, Lane, Region, Sequence, StreamName, lane_index
-from eventfabric.runtime.deliver import _both, _deliverer_of
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import GENERATION_FIRST, Lane, Region, SequenceNumber, StreamName, lane_index
+from eventfabric.runtime.deliver import deliverer_of
 from eventfabric.runtime.threads import Threads
 from eventfabric.services.delivery.side_by_side import SideBySide
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import Doorbell
 from tests.handlers.test_functions import US, World
 
 LANES = 16
@@ -70,20 +69,20 @@ def keys_of_lanes(count: int) -> list[str]:
     return list(found.values())[:count]
 
 
-def deliverer_of(world: World) -> Callable[[str], int]:
+def deliverer_by_key(world: World) -> Callable[[str], int]:
     """Return a function that tells to which of two deliverers a key's lane goes."""
     runtime = world.runtime("all")
 
     def of(key: str) -> int:
         lane = Lane(Region(US), GENERATION_FIRST, lane_index(key, LANES))
-        return _deliverer_of(runtime, Doorbell(StreamName("orders"), lane, Sequence(1)))
+        return deliverer_of(runtime, Doorbell(StreamName("orders"), lane, SequenceNumber(1)))
 
     return of
 
 
 def test_lanes_are_delivered_at_the_same_time() -> None:
     world = Watching(2, meet=2)  # returns only where two are in it together
-    of = deliverer_of(world)
+    of = deliverer_by_key(world)
     first, other = (next(key for key in keys_of_lanes(10) if of(key) == wanted) for wanted in (0, 1))
     world.publish(first, other)
     assert world.deliver() == []
@@ -111,7 +110,7 @@ def test_a_lane_whose_commit_is_throttled_for_a_moment_is_done_like_the_others_a
 
 
 def refusing(most: int) -> SideBySide:
-    def refuse(calls: Seq[Callable[[], None]]) -> None:
+    def refuse(calls: Sequence[Callable[[], None]]) -> None:
         pytest.fail(f"{len(calls)} calls at the same time")
 
     return refuse
@@ -144,11 +143,11 @@ def test_after_a_crash_lanes_come_one_after_another() -> None:
 
 def test_of_two_doorbells_of_a_lane_neither_loses_what_it_says_of_failed_runs() -> None:
     lane = Lane(Region(US), GENERATION_FIRST, lane_index("k", 1))
-    failed = Doorbell(StreamName("orders"), lane, Sequence(3), ended=7, failing_ms=20)
-    longer = Doorbell(StreamName("orders"), lane, Sequence(9), ended=5, failing_ms=10)
-    plain = Doorbell(StreamName("orders"), lane, Sequence(9))
+    failed = Doorbell(StreamName("orders"), lane, SequenceNumber(3), ended=7, failing_ms=20)
+    longer = Doorbell(StreamName("orders"), lane, SequenceNumber(9), ended=5, failing_ms=10)
+    plain = Doorbell(StreamName("orders"), lane, SequenceNumber(9))
     for one, other, ended, since in ((failed, plain, 7, 20), (plain, failed, 7, 20), (failed, longer, 7, 10)):
-        both = _both(one, other)
+        both = one.merged_with(other)
         assert (both.tail, both.ended, both.failing_ms) == (9, ended, since)
 
 

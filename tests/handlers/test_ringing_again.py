@@ -6,11 +6,12 @@ import pytest
 
 from eventfabric import Delivery, Event, limits
 from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.doorbell import ANY_TAIL
 from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.runtime import deliver
 from eventfabric.runtime.wiring import using
 from eventfabric.testing.memory.faults import Fault, Faults
-from eventfabric.wire.doorbell import ANY_TAIL, from_body
+from eventfabric.wire.doorbell import from_body
 from tests.handlers.test_functions import US, Context, World
 
 

@@ -6,10 +6,10 @@ from itertools import count
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.identity import Sequence, StreamName
-from eventfabric.runtime.deliver import _with_end
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, nth
-from eventfabric.wire.doorbell import Doorbell, from_body, to_body
+from eventfabric.wire.doorbell import from_body, to_body
 from tests.handlers.test_functions import TOPOLOGY, US, Context, World
 
 MOMENT_MS = 1000 * limits.LANE_AGAIN_SECONDS
@@ -24,7 +24,7 @@ def published(faults: Faults) -> tuple[World, Doorbell]:
     """A world with an event, and a doorbell for its lane."""
     world = World(faults=faults)
     receipt = world.fabric.publish("orders", key="a", type="Placed", id="1")
-    return world, Doorbell(StreamName("orders"), receipt.lane, Sequence(1))
+    return world, Doorbell(StreamName("orders"), receipt.lane, SequenceNumber(1))
 
 
 def timer(world: World) -> Doorbell:
@@ -103,12 +103,12 @@ def failed_at(ended: int) -> tuple[int, int]:
     world, bell = published(Faults())
     world.deliver(bodies=(to_body(bell),))
     world.fabric.publish("orders", key="a", type="Placed", id="2")
-    assert world.deliver(bodies=(to_body(replace(bell, tail=Sequence(2))),)) == []
+    assert world.deliver(bodies=(to_body(replace(bell, tail=SequenceNumber(2))),)) == []
     assert world.seen == ["1", "2"]
     world.fabric.publish("orders", key="a", type="Placed", id="3")
     world.faults.rules.append(each(Fault.LOST_REQUEST, "ledger.commit"))
     hour_ago_ms = world.clock.now_ms() - 3_600_000
-    failing = replace(bell, tail=Sequence(3), failing_ms=hour_ago_ms, ended=ended)
+    failing = replace(bell, tail=SequenceNumber(3), failing_ms=hour_ago_ms, ended=ended)
     assert world.deliver(bodies=(to_body(failing),)) == []
     found = timer(world)
     assert found.ended == 2
@@ -123,5 +123,5 @@ def test_a_lane_that_came_no_further_since_its_run_failed_goes_on_failing(ended:
 
 def test_a_lane_that_came_further_since_fails_for_the_first_time() -> None:
     _, bell = published(Faults())
-    further = _with_end(replace(bell, failing_ms=7, ended=4), 6)
+    further = replace(bell, failing_ms=7, ended=4).with_end(6)
     assert (further.ended, further.failing_ms) == (6, 0)

@@ -4,12 +4,13 @@ from typing import Any
 
 import handlers.timer
 from eventfabric import limits
-from eventfabric.model.identity import Lane, Sequence, StreamName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName
 from eventfabric.runtime.wiring import using
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.timers import MemoryTimers
 from eventfabric.topology import TimerQueueTopology
-from eventfabric.wire.doorbell import Doorbell, from_body, to_body
+from eventfabric.wire.doorbell import from_body, to_body
 from tests.handlers.test_functions import TOPOLOGY, US, Context, World
 
 QUEUE: TimerQueueTopology = TOPOLOGY.subscription("all").timers
@@ -23,7 +24,7 @@ def timers_of(world: World, *bodies: str) -> MemoryTimers:
 
 
 def bell(lane: int, again: int) -> Doorbell:
-    return Doorbell(StreamName("orders"), Lane.parse(f"{US}/0.{lane}"), Sequence(0), again=again)
+    return Doorbell(StreamName("orders"), Lane.parse(f"{US}/0.{lane}"), SequenceNumber(0), again=again)
 
 
 def ring(world: World, timers: MemoryTimers) -> None:

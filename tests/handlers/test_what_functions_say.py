@@ -17,14 +17,14 @@ import pytest
 import handlers.deliver
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import HandlerError, LastingError, UndecodableMessageError
-from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.threads import Threads
 from eventfabric.runtime.wiring import deployed, using
 from eventfabric.settings import Settings
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults
-from eventfabric.wire.doorbell import Doorbell
 from tests.handlers.test_bad_messages import BAD, deliver, message, ring_timers
 from tests.handlers.test_functions import TOPOLOGY, US, Context, World
 from tests.unit.endpoint import endpoint, error
@@ -35,7 +35,7 @@ SETTINGS: Final = {
     "subscription": None,
     "endpoint_url": "http://127.0.0.1:1",
 }
-DOORBELL: Final = Doorbell(StreamName("orders"), Lane.parse("us-east-1/0.1"), Sequence(1))
+DOORBELL: Final = Doorbell(StreamName("orders"), Lane.parse("us-east-1/0.1"), SequenceNumber(1))
 
 
 @dataclass

@@ -17,10 +17,11 @@ import pytest
 from eventfabric import Event, Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.definition.file import read_definition
-from eventfabric.model.identity import Sequence, StreamName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.topology import FunctionTopology, Topology
-from eventfabric.wire.doorbell import Doorbell, to_body
+from eventfabric.wire.doorbell import to_body
 from tests.infra.deployed import DEFINITION, environment, interpreter, stage_sample
 from tests.infra.runtime_api import Started, started
 from tests.local.cli_support import local_up
@@ -49,7 +50,7 @@ class Behind:
 
     @property
     def doorbell(self) -> Doorbell:
-        return Doorbell(StreamName("orders"), self.receipt.lane, Sequence(self.receipt.sequence + 1))
+        return Doorbell(StreamName("orders"), self.receipt.lane, SequenceNumber(self.receipt.sequence + 1))
 
     def waiting(self, queue: str) -> list[str]:
         """The bodies of a queue's messages, which are gone then."""

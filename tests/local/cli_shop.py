@@ -13,6 +13,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
 from eventfabric.model.cursor import LaneKey
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.parked import Settled
 from eventfabric.sdk.operations import Operations
@@ -22,9 +23,8 @@ from eventfabric.services.delivery.retry import RetryPolicy
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.telemetry import NoTelemetry
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from tests.local.cli_support import CommandLine, Ran, local_up
-from tests.simulation.world import Recorder
+from tests.simulation.recording import Recorder
 from tests.unit.failing import BAD_ORDER, Failing
 
 US, EU = "us-east-1", "eu-west-1"

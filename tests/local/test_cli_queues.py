@@ -4,7 +4,8 @@ from itertools import count
 
 import pytest
 
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body, to_body
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.wire.doorbell import from_body, to_body
 from tests.local.cli_shop import EU, LANE, US, Shop
 
 _numbers = count(1)

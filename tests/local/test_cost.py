@@ -9,7 +9,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.deployment.cost import Load, predict
 from eventfabric.deployment.prices import Prices
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, lane_index
+from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber, lane_index
 from eventfabric.testing.local.clock import LocalClock
 from eventfabric.testing.local.fabric import LocalFabric
 from tests.local.cli_support import CommandLine
@@ -56,7 +56,7 @@ def test_the_prediction_is_what_the_local_fabric_counts(regions: int, per_record
         calls, units = fabric.meter.calls, fabric.meter.units
         log = fabric.ports(US).log_of(fabric.topology.stream("orders"))
         (record,) = log.read(
-            Lane(Region(US), Generation(0), LaneIndex(0)), Sequence(0), records_max=1
+            Lane(Region(US), Generation(0), LaneIndex(0)), SequenceNumber(0), records_max=1
         ).records
         handled = len(fabric.subscription("all").handled())
         counted = {

@@ -4,13 +4,21 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from eventfabric.model.event import Event
-from eventfabric.model.identity import GENERATION_FIRST, Chain, HybridTime, Lane, LaneIndex, Region, Sequence
+from eventfabric.model.identity import (
+    GENERATION_FIRST,
+    Chain,
+    HybridTime,
+    Lane,
+    LaneIndex,
+    Region,
+    SequenceNumber,
+)
 from eventfabric.model.payload import NO_DATA
 from eventfabric.model.record import Tail
 from eventfabric.testing.local.chaos import Rates
@@ -181,12 +189,12 @@ def published(sequence: int, key: str = "a") -> Published:
 
 def handled(sequence: int, key: str = "a") -> Handled:
     event = Event.from_log(
-        (f"id-{sequence}", "Placed", key, 0, "/test", {}, NO_DATA), LANE, Sequence(sequence)
+        (f"id-{sequence}", "Placed", key, 0, "/test", {}, NO_DATA), LANE, SequenceNumber(sequence)
     )
     return Handled(event, US, at_ms=1_000 + 10 * sequence, attempt=1)
 
 
-def judged(sequences: Seq[int], *, guarantee: str = "at_least_once", lag: int = 0) -> Row:
+def judged(sequences: Sequence[int], *, guarantee: str = "at_least_once", lag: int = 0) -> Row:
     """The row of a subscription that had 0, 1 and 2 of one key to deliver."""
     return row_of(
         "all",
@@ -225,7 +233,9 @@ def test_a_repeat_is_a_problem_except_at_least_once() -> None:
 
 
 def test_what_is_dead_or_waits_behind_it_is_not_missing() -> None:
-    decided = Decided({Place(LANE, Sequence(1)): "CardRefused"}, frozenset({Place(LANE, Sequence(2))}))
+    decided = Decided(
+        {Place(LANE, SequenceNumber(1)): "CardRefused"}, frozenset({Place(LANE, SequenceNumber(2))})
+    )
     row = row_of(
         "all",
         US,
@@ -238,7 +248,7 @@ def test_what_is_dead_or_waits_behind_it_is_not_missing() -> None:
 
 
 def test_a_dead_letter_that_no_handler_failed_at_is_a_problem() -> None:
-    decided = Decided({Place(LANE, Sequence(2)): "Crashed"}, undecided=1)
+    decided = Decided({Place(LANE, SequenceNumber(2)): "Crashed"}, undecided=1)
     row = row_of(
         "all",
         US,
@@ -284,7 +294,7 @@ def test_charges_must_be_one_for_each_order_where_it_was_placed() -> None:
 
 def test_replicas_must_agree_in_sequence_and_chain() -> None:
     tail, short, forked = (
-        Tail(Sequence(sequence), Chain(chain), HybridTime(0))
+        Tail(SequenceNumber(sequence), Chain(chain), HybridTime(0))
         for sequence, chain in ((2, b"x"), (1, b"x"), (2, b"y"))
     )
     assert replica_problems({US: {LANE: tail}, EU: {LANE: tail}}) == []

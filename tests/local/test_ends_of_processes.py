@@ -18,7 +18,7 @@ from eventfabric import Fabric, limits
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.identity import Lane, Sequence, StreamName
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName
 from eventfabric.topology import Topology
 from eventfabric.wire.payload_codec import unpack
 from tests.local.cli_support import local_up
@@ -39,7 +39,7 @@ def ids(url: str) -> list[str]:
     log = ports.log_of(TOPOLOGY.stream(StreamName("orders")))
     found: list[str] = []
     for index in range(4):
-        records = log.read(Lane.parse(f"{US}/0.{index}"), Sequence(0), records_max=100).records
+        records = log.read(Lane.parse(f"{US}/0.{index}"), SequenceNumber(0), records_max=100).records
         found += [str(event.id) for record in records for event in unpack(record)]
     return found
 

@@ -18,14 +18,14 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import to_json
-from eventfabric.model.identity import Lane, Sequence, StreamName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName
 from eventfabric.sdk.bundle import Receipt
 from eventfabric.services.operations.dead_letters import DeadLetter
 from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.invoke import Function
 from eventfabric.testing.local.pumps import QueuePump
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import Doorbell
 from tests.local.cli_support import local_up
 from tests.local.deadly_handler import DEADLY, EXIT_CODE, HANDLED_FILE
 from tests.local.function_process import FunctionProcess, ProcessDiedError
@@ -81,7 +81,7 @@ class World:
         tails: dict[Lane, int] = {}
         for receipt in receipts:
             tails[receipt.lane] = max(receipt.sequence + 1, tails.get(receipt.lane, 0))
-        bells = [Doorbell(StreamName("orders"), lane, Sequence(tail)) for lane, tail in tails.items()]
+        bells = [Doorbell(StreamName("orders"), lane, SequenceNumber(tail)) for lane, tail in tails.items()]
         ports = aws_ports(self.topology, self.clients)
         assert ports.doorbells.ring("all", bells) == []
         return receipts

@@ -11,7 +11,7 @@ from eventfabric import Fabric
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.ports import Log
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology
@@ -55,8 +55,8 @@ def log_of(server: tuple[str, ...]) -> tuple[Log, Lane]:
 def test_a_far_tail_is_found_set_aside_on_record_and_gone(cli: CommandLine, server: tuple[str, ...]) -> None:
     assert publish(server, "1", "2") == [0, 1]
     log, lane = log_of(server)
-    (first, _) = log.read(lane, Sequence(0), records_max=2).records
-    log.append(replace(first, sequence=Sequence(FAR)))
+    (first, _) = log.read(lane, SequenceNumber(0), records_max=2).records
+    log.append(replace(first, sequence=SequenceNumber(FAR)))
     assert publish(server, "3") == [2]
 
     found = cli.run("reconcile", *server, "--json")
@@ -111,7 +111,7 @@ def test_a_lost_record_comes_back_from_a_table_restored_to_a_point_in_time(
     publish(server, "1", "2", "3")
     client = copied_table(server, "shop-orders-restored")
     log, lane = log_of(server)
-    before = log.read(lane, Sequence(0), records_max=9).records
+    before = log.read(lane, SequenceNumber(0), records_max=9).records
     client.delete_item(TableName="shop-orders", Key={"pk": {"S": str(lane)}, "sk": {"N": "1"}})
     restore = (
         "lanes",
@@ -127,7 +127,7 @@ def test_a_lost_record_comes_back_from_a_table_restored_to_a_point_in_time(
     assert (would.code, would.json["restored"], would.json["events"]) == (0, False, 1)
     done = cli.run(*restore, "--reason", "a script's mistake", *server)
     assert (done.code, "is restored" in done.out) == (0, True)
-    assert log.read(lane, Sequence(0), records_max=9).records == before
+    assert log.read(lane, SequenceNumber(0), records_max=9).records == before
     (listed,) = cli.run("lanes", "mended", "orders", "--json", *server).json["mended"]
     assert (listed["what"], listed["place"]) == ("restored", f"{lane}@1")
     assert [one["what"] for one in cli.run("prove", *server, "--json").json["mended"]] == ["restored"]

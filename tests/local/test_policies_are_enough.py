@@ -17,13 +17,14 @@ from eventfabric.cli.main import app
 from eventfabric.definition.file import read_definition
 from eventfabric.deployment.permissions import Statement, operator, publisher
 from eventfabric.errors import UnconfirmedAppendError
-from eventfabric.model.identity import Sequence, StreamName
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.sdk.asynchronous import AsyncFabric
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.local.clock import RunningClock
 from eventfabric.testing.local.fabric import LocalFabric
 from eventfabric.testing.local.guard import acting
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, to_body
+from eventfabric.wire.doorbell import to_body
 from tests.local.cli_support import CommandLine, Ran, copy_table
 
 US, EU = "us-east-1", "eu-west-1"
@@ -251,8 +252,8 @@ def look_and_mend(guarded: Guarded, does: Operator) -> None:
     for more in ((), ("--repair",), ("--full", "--repair")):
         does("reconcile", "--stream", "orders", *more, "--region", US)
     log = fabric.ports(US).log_of(stream)
-    first = log.read(lane, Sequence(0), records_max=1).records[0]
-    log.append(replace(first, sequence=Sequence(1 << 40)))
+    first = log.read(lane, SequenceNumber(0), records_max=1).records[0]
+    log.append(replace(first, sequence=SequenceNumber(1 << 40)))
     does("lanes", "quarantine", "orders", f"{lane}@{1 << 40}", "--region", US)
     does("lanes", "mended", "orders", "--region", US)
     copy_table(fabric.client("dynamodb", US), "shop-orders", "shop-orders-restored")

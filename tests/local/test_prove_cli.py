@@ -12,7 +12,7 @@ from eventfabric.aws.clients import Clients
 from eventfabric.aws.region import aws_ports
 from eventfabric.definition.file import read_definition
 from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName, lane_index
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName, lane_index
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import Topology
@@ -45,7 +45,7 @@ DEAD = Parked(
     f"k/{KEYS[0]}",
     KEYS[0],
     ParkedState.DEAD,
-    (Place(Sequence(2), Sequence(2)),),
+    (Place(SequenceNumber(2), SequenceNumber(2)),),
     0,
     Failure("shop:CardRefused", "", "", "", 8, 0, 5, 1_790_000_000_000),
 )

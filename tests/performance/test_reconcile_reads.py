@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.record import Tail
 from eventfabric.ports import Log, Page
 from eventfabric.services.lanes.tails import lanes_of
@@ -25,11 +25,11 @@ class CountingLog:
         self._region = region
         self._reads = reads
 
-    def tail(self, of: object, *, before: Sequence | None = None) -> Tail:
+    def tail(self, of: object, *, before: SequenceNumber | None = None) -> Tail:
         self._reads[f"tails in {self._region}"] += 1
         return self._log.tail(of, before=before)  # type: ignore[arg-type]
 
-    def read(self, of: object, start: Sequence, *, records_max: int) -> Page:
+    def read(self, of: object, start: SequenceNumber, *, records_max: int) -> Page:
         page = self._log.read(of, start, records_max=records_max)  # type: ignore[arg-type]
         self._reads[f"records in {self._region}"] += len(page.records)
         return page

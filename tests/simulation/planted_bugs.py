@@ -106,7 +106,7 @@ BUGS = [
     Bug(
         "dedup by window",
         "doorbells of a lane are all equal, so the queue drops what comes within five minutes of the first",
-        "eventfabric.wire.doorbell:Doorbell.deduplication_id",
+        "eventfabric.model.doorbell:Doorbell.deduplication_id",
         'f"{self.lane}@{self.tail}" + (f"+{self.again}" if self.again else "")',
         "str(self.lane)",
         by="held_up_key",

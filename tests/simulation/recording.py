@@ -1,11 +1,11 @@
 """A handler that remembers what it was given."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 
+from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
 from eventfabric.model.identity import Lane
-from eventfabric.ports import Attempt, Write
+from eventfabric.ports import Attempt
 
 EFFECTS = "effects"
 
@@ -21,7 +21,7 @@ class Recorder:
         *,
         batch_events_max: int = 1,
         effects: bool = False,
-        before: Callable[[Seq[Event]], None] = lambda events: None,
+        before: Callable[[Sequence[Event]], None] = lambda events: None,
     ) -> None:
         self.batch_events_max = batch_events_max
         self.effects = effects
@@ -30,7 +30,7 @@ class Recorder:
         self.attempts: list[Attempt] = []
         self.replays: list[bool] = []
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         self.attempts.append(attempt)
         self.before(events)
         self.events += events

@@ -1,7 +1,6 @@
 """Publishers that race for a lane and lose their replies: each event stands in the log once, without a hole."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import pytest
@@ -31,7 +30,7 @@ def append_until_settled(appender: Appender, batch: Batch) -> Record:
 
 
 def publisher(
-    appender: Appender, name: str, sizes: Seq[int], receipts: dict[str, Record]
+    appender: Appender, name: str, sizes: Sequence[int], receipts: dict[str, Record]
 ) -> Callable[[], None]:
     def publish() -> None:
         for number, size in enumerate(sizes):

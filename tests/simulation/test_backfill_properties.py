@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.record import Record
 from eventfabric.ports import Log, Page
 from eventfabric.sdk.backfill import plan, run_backfill, work
@@ -70,7 +70,9 @@ class CountingReads(Asked):
         super().__init__(log)
         self._left = reads
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         page = super().read(lane, start, records_max=records_max, before=before)
         if records_max > 1:
             self._left.update((record.lane, record.sequence) for record in page.records)

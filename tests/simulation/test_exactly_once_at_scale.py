@@ -1,7 +1,7 @@
 """Exactly once, 10,000 events: crashes at every port call at random, and two consumers that race for one lane."""
 
 from collections import Counter
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from random import Random
 
 from eventfabric.errors import PortError
@@ -9,7 +9,8 @@ from eventfabric.model.event import Event
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random
-from tests.simulation.world import LANE, Recorder, World, event
+from tests.simulation.recording import Recorder
+from tests.simulation.world import LANE, World, event
 
 EVENTS, RECORD_EVENTS, KEYS = 10_000, 10, 97
 FAULT_RATE, RACE_RATE = 0.02, 0.02
@@ -44,7 +45,7 @@ class Race:
             self._receive_counts[number] += 1
             self.outcomes[type(error).__name__] += 1
 
-    def _overtake(self, events: Seq[Event]) -> None:
+    def _overtake(self, events: Sequence[Event]) -> None:
         if self._racing or self._random.random() >= RACE_RATE:
             return
         self._racing = True

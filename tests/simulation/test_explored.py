@@ -16,7 +16,8 @@ from eventfabric.wire.payload_codec import unpack
 from tests.simulation.explorer import Schedule, explore
 from tests.simulation.planted_bugs import BUGS
 from tests.simulation.planting import planted
-from tests.simulation.world import AWAY, HOME, LANE, STREAM, Recorder, World, batch_of, event
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, World, batch_of, event
 from tests.unit.failing import FEW, Failing
 
 

@@ -1,7 +1,7 @@
 """Whatever fails, and whoever crashes: in the end each event is handled or waits in a dead key, in its key's order."""
 
 from collections import Counter
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,8 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random
 from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.payload_codec import unpack
-from tests.simulation.world import STREAM, SUBSCRIPTION, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import STREAM, SUBSCRIPTION, World, event, lane
 
 LANES = [lane(0), lane(1)]
 ALL_FAULTS = tuple(Fault)
@@ -53,7 +54,7 @@ class Behaviour:
     lasting: set[str] = field(default_factory=set)
     drawn: dict[str, int] = field(default_factory=dict)
 
-    def __call__(self, events: Seq[Event]) -> None:
+    def __call__(self, events: Sequence[Event]) -> None:
         for one in events:
             name = str(one.id)
             if self.crashes[name] > 0:

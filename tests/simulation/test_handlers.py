@@ -15,10 +15,10 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import HandlerError, HandlersFailError, SettingError, UnknownNameError
 from eventfabric.model.event import Event
-from eventfabric.testing.idempotency import HandlersReport, HandlerTrials
 from eventfabric.testing.idempotency.handling import Tokens
 from eventfabric.testing.idempotency.hunting import run_here
-from eventfabric.testing.idempotency.trials import STUCK
+from eventfabric.testing.idempotency.report import HandlersReport
+from eventfabric.testing.idempotency.trials import STUCK, HandlerTrials
 from eventfabric.testing.idempotency.workload import WAYS
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.acting import acting, effect

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import HandlersFailError
-from eventfabric.testing.idempotency import HandlerTrials
+from eventfabric.testing.idempotency.trials import HandlerTrials
 from eventfabric.testing.simulation import history
 from tests.simulation import wrong_handlers
 from tests.simulation.test_handlers import EVENTS, RIGHT_SEEDS, definition, trials

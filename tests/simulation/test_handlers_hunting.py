@@ -10,8 +10,10 @@ import pytest
 
 from eventfabric.definition.file import parse_definition
 from eventfabric.model.event import Event
-from eventfabric.testing.idempotency import HandlersReport, HandlerTrials, Outside
 from eventfabric.testing.idempotency.hunting import run_here, worth_keeping
+from eventfabric.testing.idempotency.outside import Outside
+from eventfabric.testing.idempotency.report import HandlersReport
+from eventfabric.testing.idempotency.trials import HandlerTrials
 from eventfabric.testing.idempotency.workload import WAYS
 from eventfabric.testing.simulation.history import History
 from eventfabric.testing.simulation.hunt import lost_outcome

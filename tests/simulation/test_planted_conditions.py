@@ -69,9 +69,9 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "of several doorbells of a lane, the lowest counts",
-            f"{_DELIVER}:_both",
-            "max(one, other",
-            "min(one, other",
+            "eventfabric.model.doorbell:Doorbell.merged_with",
+            "max(self, other",
+            "min(self, other",
         ),
         functions.test_of_several_doorbells_of_a_lane_the_highest_tail_counts,
     ),
@@ -199,8 +199,8 @@ CONDITIONS: list[tuple[Bug, Check]] = [
     (
         bug(
             "where doorbells of a lane meet, that attempts have ended is forgotten",
-            f"{_DELIVER}:_both",
-            "ended=max(one.ended, other.ended)",
+            "eventfabric.model.doorbell:Doorbell.merged_with",
+            "ended=max(self.ended, other.ended)",
             "ended=0",
         ),
         lanes_at_once.test_of_two_doorbells_of_a_lane_neither_loses_what_it_says_of_failed_runs,

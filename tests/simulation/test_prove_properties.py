@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from eventfabric.model.identity import Chain, HybridTime, Sequence
+from eventfabric.model.identity import Chain, HybridTime, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Note, Record, chain_of
 from eventfabric.services.proof.prove import Prover
 from eventfabric.wire import record_item
@@ -22,8 +22,8 @@ CHANGES: dict[str, Callable[[Record, int], Record]] = {
     "time": lambda record, n: replace(record, time=HybridTime(record.time + n)),
     "count": lambda record, n: replace(record, count=record.count + n),
     "types": lambda record, n: replace(record, types=record.types | {f"t{n}"}),
-    "note": lambda record, n: replace(record, note=Note(lane(1), Sequence(n))),
-    "sequence": lambda record, n: replace(record, sequence=Sequence(record.sequence + n)),
+    "note": lambda record, n: replace(record, note=Note(lane(1), SequenceNumber(n))),
+    "sequence": lambda record, n: replace(record, sequence=SequenceNumber(record.sequence + n)),
 }
 
 logs = st.lists(st.integers(1, 5), min_size=1, max_size=12)
@@ -134,7 +134,7 @@ def test_a_record_that_is_gone_or_stands_elsewhere_is_found(
             story.put(replace(first, sequence=second.sequence))
         case _:
             assume(second.count > 1)
-            at = Sequence(second.sequence + 1)
+            at = SequenceNumber(second.sequence + 1)
             story.put(replace(first, sequence=at, chain=chain_of(second.chain, replace(first, sequence=at))))
     assert not story.is_proven()
 

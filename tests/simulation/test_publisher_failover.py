@@ -10,7 +10,8 @@ from eventfabric.errors import AppendError, IndeterminateAppendError
 from eventfabric.model.identity import Region
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, at_random
-from tests.simulation.world import AWAY, HOME, STREAM, Recorder, World
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, STREAM, World
 from tests.unit.producing import always, events, producer, records
 
 KEYS = "abcde"

@@ -8,7 +8,8 @@ import pytest
 from eventfabric.model.identity import Region
 from eventfabric.services.operations.failover import Failover
 from eventfabric.services.reconciliation.reconcile import Reconciler
-from tests.simulation.world import AWAY, HOME, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, World, event, lane
 from tests.unit.failing import Failing, retry
 
 KEYS = "abcde"

@@ -1,6 +1,6 @@
 """Replays at any moment, crashed at any call: what comes again is what was asked for, in order, and nothing is lost."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -13,6 +13,7 @@ from eventfabric.model.event import Event
 from eventfabric.model.identity import lane_index
 from eventfabric.model.start import AtTime, Start
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
+from tests.simulation.recording import Recorder
 from tests.simulation.test_failure_properties import (
     ALL_FAULTS,
     LANES,
@@ -26,7 +27,7 @@ from tests.simulation.test_failure_properties import (
     published,
     records,
 )
-from tests.simulation.world import LANE, Recorder, World, event, lane
+from tests.simulation.world import LANE, World, event, lane
 from tests.unit.replaying import at, replay_of
 
 KEYS = [key for key in "abcdefghij" if lane_index(key, 2) == 0][:3]
@@ -80,7 +81,7 @@ class Machine:
     """A world and its model, step by step."""
 
     def __init__(self, guarantee: str, batch_events_max: int) -> None:
-        def before(events: Seq[Event]) -> None:
+        def before(events: Sequence[Event]) -> None:
             self.world.clock.advance(10)
 
         self.world = World(

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfabric.errors import PortError
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.start import AtTime
 from eventfabric.testing.memory.faults import Fault, SimulatedCrash, at_random
-from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.payload_codec import unpack
 from tests.simulation.world import HOME, INVOCATION_MS, STREAM, SUBSCRIPTION, World, event, lane
 

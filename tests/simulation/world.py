@@ -3,8 +3,7 @@
 The drivers (relay_all, deliver_all) stand for Lambda's pollers and follow their rules.
 """
 
-from collections.abc import Iterable
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +12,7 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.errors import PortError
 from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.event import Event
 from eventfabric.model.identity import (
     BatchId,
@@ -20,7 +20,7 @@ from eventfabric.model.identity import (
     Lane,
     LaneIndex,
     Region,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
@@ -45,12 +45,10 @@ from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.queue import Received
 from eventfabric.testing.memory.stream import Chooser, StreamReader, first
 from eventfabric.topology import StreamTopology, SubscriptionTopology, Topology
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.payload_codec import pack, stored, unpack
 from eventfabric.wire.stream_record import from_stream_record
-from tests.simulation.recording import EFFECTS as EFFECTS
-from tests.simulation.recording import Recorder as Recorder
-from tests.simulation.recording import add_one as add_one
+from tests.simulation.recording import EFFECTS, Recorder
 
 HOME, AWAY, FAR = Region("us-east-1"), Region("eu-west-1"), Region("ap-south-1")
 STREAM, SUBSCRIPTION = "orders", "billing"
@@ -96,7 +94,7 @@ def event(name: str, *, key: str = "k", type: str = "placed") -> Event:
     return Event(id=name, type=type, key=key, data={"name": name}, time="2026-11-01T00:00:00Z", source="/t")
 
 
-def batch_of(events: Seq[Event], batch_id: bytes) -> Batch:
+def batch_of(events: Sequence[Event], batch_id: bytes) -> Batch:
     types = frozenset(one.type for one in events)
     return Batch(BatchId(batch_id), len(events), types, pack([stored(one) for one in events]))
 
@@ -283,7 +281,7 @@ class World:
 
     def bell(self, of: Lane = LANE, tail: int | None = None) -> Doorbell:
         """The doorbell for what is in a lane by now."""
-        end = self.log.tail(of).sequence if tail is None else Sequence(tail)
+        end = self.log.tail(of).sequence if tail is None else SequenceNumber(tail)
         return Doorbell(StreamName(STREAM), of, end)
 
     def deliver(

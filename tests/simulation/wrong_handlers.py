@@ -12,7 +12,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eventfabric import Delivery, Event, Step, subscriber
-from eventfabric.testing.idempotency import Outside
+from eventfabric.testing.idempotency.outside import Outside
 from eventfabric.testing.simulation.acting import effect
 
 TABLE, MAILS, ORDERED_MAILS = "rows", "mails", "mails.fifo"

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import Intervention, Record, Tail
-from eventfabric.ports import Log, Page, Recent
+from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model.record import Intervention, Recent, Record, Tail
+from eventfabric.ports import Log, Page
 from eventfabric.telemetry import Metric
 from tests.simulation.world import Counting
 
@@ -26,14 +26,14 @@ class Asked:
         self.reads: list[Read] = []
         self.tails: list[tuple[Lane, int | None]] = []
 
-    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+    def tail(self, lane: Lane, *, before: SequenceNumber | None = None) -> Tail:
         self.tails.append((lane, before))
         return self._log.tail(lane, before=before)
 
     def append(self, record: Record) -> Record | None:
         return self._log.append(record)
 
-    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
         return self._log.recent(lane, records_max=records_max, before=before)
 
     def place(self, lane: Lane) -> Tail | None:
@@ -51,7 +51,9 @@ class Asked:
     def hold_place(self, lane: Lane, tail: Tail) -> None:
         self._log.hold_place(lane, tail)
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         self.reads.append(Read(lane, start, records_max, before))
         return self._log.read(lane, start, records_max=records_max, before=before)
 

@@ -5,13 +5,12 @@ has periods (how many more is not documented), takes the newest that are there, 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from eventfabric.deployment.alarms import Missing, Rule
 
-Told = Seq[tuple[float, float]]
+Told = Sequence[tuple[float, float]]
 """Values of a metric with their times in seconds."""
 
 
@@ -41,7 +40,7 @@ def states(rule: Rule, told: Told, *, until_minute: int, more: int = 2) -> Itera
         yield now * 60, state
 
 
-def evaluate(rule: Rule, points: Seq[float | None], before: State) -> State:
+def evaluate(rule: Rule, points: Sequence[float | None], before: State) -> State:
     """The state by the datapoints of the evaluation range."""
     there = [_breaches(rule, point) for point in points if point is not None]
     newest = there[-rule.periods :]

@@ -1,12 +1,12 @@
 """Handlers that fail as told, and what tests of failures ask of a world."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eventfabric.model.event import Event
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters
-from tests.simulation.world import HOME, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import HOME, World, event, lane
 
 
 class BadOrder(Exception):
@@ -41,7 +41,7 @@ class Failing:
         self.error = error
         self.tried: list[str] = []
 
-    def __call__(self, events: Seq[Event]) -> None:
+    def __call__(self, events: Sequence[Event]) -> None:
         self.tried += [str(one.id) for one in events]
         for one in events:
             if self.times.get(str(one.id), 0) > 0:

@@ -1,10 +1,9 @@
 """Producers in a Region of a world in memory, each Region's log behind faults of its own."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Mapping, Sequence
 
 from eventfabric import Event, Fabric
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.record import Record
 from eventfabric.ports import Log
 from eventfabric.testing.memory.faults import Fault, Faults, Rule
@@ -18,7 +17,7 @@ def producer(
     faults: Mapping[Region, Faults] | None = None,
     *,
     region: Region = HOME,
-    failover: Seq[str] = (),
+    failover: Sequence[str] = (),
     timeout_seconds: float = 10,
 ) -> Fabric:
     """A Fabric that appends in the caller's thread."""
@@ -51,7 +50,7 @@ def records(world: World, origin: Region, *, seen_in: Region | None = None) -> l
     log = world.cloud.log(world.topology, STREAM, seen_in or origin)
     found: list[Record] = []
     for index in range(world.stream.definition.lanes):
-        found += log.read(lane(index, origin), Sequence(0), records_max=1000).records
+        found += log.read(lane(index, origin), SequenceNumber(0), records_max=1000).records
     return found
 
 

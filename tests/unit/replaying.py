@@ -1,6 +1,6 @@
 """Replays of a world, and what tests ask of them."""
 
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.start import AtSequence, Start
 from eventfabric.services.operations.replay import LanePlan, LaneReplayed, Replay
 from eventfabric.testing.memory.faults import Faults
@@ -26,7 +26,7 @@ def replay_of(
 
 
 def at(sequence: int) -> AtSequence:
-    return AtSequence(Sequence(sequence))
+    return AtSequence(SequenceNumber(sequence))
 
 
 def replay(

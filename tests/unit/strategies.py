@@ -15,7 +15,7 @@ from eventfabric.model.identity import (
     Lane,
     LaneIndex,
     Region,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
@@ -24,7 +24,7 @@ from eventfabric.model.record import UNKNOWN_CHAIN, Note, Record
 REGIONS = ["us-east-1", "eu-west-1", "ap-southeast-2", "us-gov-west-1"]
 names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True)
 text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
-sequences = st.integers(0, limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX).map(Sequence)
+sequences = st.integers(0, limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX).map(SequenceNumber)
 chains = st.binary(min_size=16, max_size=16).map(Chain)
 lanes = st.builds(
     Lane,
@@ -48,7 +48,7 @@ records = st.builds(
     note=st.none() | st.builds(Note, lanes, sequences),
 )
 cursors = st.builds(
-    lambda base, within, chain, **others: Cursor(Sequence(base + within), base, chain, **others),
+    lambda base, within, chain, **others: Cursor(SequenceNumber(base + within), base, chain, **others),
     sequences,
     st.integers(0, limits.RECORD_EVENTS_MAX - 1),
     chains | st.just(UNKNOWN_CHAIN),

@@ -20,14 +20,14 @@ from eventfabric.errors import LastingError, PortError
 from eventfabric.model.circuit import Circuit
 from eventfabric.model.commit import SameItemTwice
 from eventfabric.model.cursor import START
-from eventfabric.model.identity import HybridTime, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import HybridTime, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.owner import Owner
 from eventfabric.model.record import Intervention
 from eventfabric.model.step import StepKey
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.ledger_commit import Refusal
 from tests.unit.endpoint import Answer, endpoint, error, reply, request
 from tests.unit.test_decoders_fuzzed import BACKFILL, ITEMS, KEY, LANE, RECORD, SLICE
@@ -51,7 +51,7 @@ handler = "subscribers.billing:charge"
 """
     )
 )
-OPERATOR: Final = Intervention(LANE, Sequence(4), "me", "far", 1)
+OPERATOR: Final = Intervention(LANE, SequenceNumber(4), "me", "far", 1)
 CALLS: Final[dict[str, tuple[str, Callable[[Ports], object]]]] = {
     "tail": ("read the tail", lambda ports: log(ports).tail(LANE)),
     "recent": ("read the tail", lambda ports: log(ports).recent(LANE, records_max=2)),
@@ -61,7 +61,7 @@ CALLS: Final[dict[str, tuple[str, Callable[[Ports], object]]]] = {
     "set_aside": ("set an item aside", lambda ports: log(ports).set_aside(OPERATOR)),
     "interventions": ("read what operators did", lambda ports: log(ports).interventions(LANE)),
     "append": ("append", lambda ports: log(ports).append(RECORD)),
-    "read": ("read the log", lambda ports: log(ports).read(LANE, Sequence(0), records_max=2)),
+    "read": ("read the log", lambda ports: log(ports).read(LANE, SequenceNumber(0), records_max=2)),
     "append in a transaction": (
         "append",
         lambda ports: ports.outbox.append([("t", RECORD)], [], token=b"t" * 16),
@@ -90,7 +90,7 @@ CALLS: Final[dict[str, tuple[str, Callable[[Ports], object]]]] = {
     "replace": ("write a backfill", lambda ports: ports.backfills.replace(None, BACKFILL)),
     "add": ("note a slice", lambda ports: ports.backfills.add("b1", [SLICE])),
     "save": ("save a slice", lambda ports: ports.backfills.save("b1", SLICE)),
-    "slice": ("read a slice", lambda ports: ports.backfills.slice("b1", LANE, Sequence(0))),
+    "slice": ("read a slice", lambda ports: ports.backfills.slice("b1", LANE, SequenceNumber(0))),
     "slices": ("list slices", lambda ports: ports.backfills.slices("b1", after=None, count=2)),
     "begin": ("begin a step", lambda ports: steps(ports).begin(STEP)),
     "finish": ("finish a step", lambda ports: steps(ports).finish(STEP, "1")),
@@ -296,7 +296,7 @@ def test_what_is_set_aside_is_put_elsewhere_whole_before_it_is_deleted() -> None
     assert delete["Key"] == {"pk": {"S": str(LANE)}, "sk": {"N": "4"}}
 
 
-BELLS: Final = [Doorbell(ORDERS, LANE, Sequence(number)) for number in (1, 2, 3)]
+BELLS: Final = [Doorbell(ORDERS, LANE, SequenceNumber(number)) for number in (1, 2, 3)]
 URL: Final = {"QueueUrl": "http://127.0.0.1/q"}
 VERBS: Final[dict[str, tuple[str, str, Callable[[Doorbells], object]]]] = {
     "ring": ("shop-all.fifo", "ring", lambda bells: bells.ring(ALL, BELLS)),

@@ -2,8 +2,7 @@
 
 import asyncio
 import tracemalloc
-from collections.abc import Awaitable, Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from threading import Event as Flag
 from typing import Any, TypeVar
@@ -264,7 +263,7 @@ def test_a_batch_of_unknown_outcome_is_settled() -> None:
 def test_the_next_record_is_packed_while_the_last_is_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
     shop, packed = Shop(), list[int]()
 
-    def noted(ids: Seq[str], *columns: Seq[Any]) -> bytes:
+    def noted(ids: Sequence[str], *columns: Sequence[Any]) -> bytes:
         packed.append(len(ids))
         return pack_columns(ids, *columns)
 

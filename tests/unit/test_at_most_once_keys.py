@@ -7,7 +7,8 @@ from eventfabric.errors import OutcomeUnknownError
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
-from tests.simulation.world import LANE, Recorder, World, topology
+from tests.simulation.recording import Recorder
+from tests.simulation.world import LANE, World, topology
 from tests.unit.failing import Failing, dead_letters, drained, named, retry, the_dead_letter, world_of
 from tests.unit.replaying import replay
 

@@ -7,7 +7,8 @@ import pytest
 from eventfabric import limits
 from eventfabric.ports import Attempt
 from eventfabric.telemetry import Metric
-from tests.simulation.world import AWAY, INVOCATION_MS, SUBSCRIPTION, Recorder, World, add_one, event
+from tests.simulation.recording import Recorder, add_one
+from tests.simulation.world import AWAY, INVOCATION_MS, SUBSCRIPTION, World, event
 from tests.unit.failing import BAD_ORDER, Failing, named, retry, world_of
 from tests.unit.test_takeover import hand_over
 

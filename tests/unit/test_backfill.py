@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import BackfillError, UnknownNameError, WrongRegionError
 from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import Chain, Sequence
+from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.services.backfill.copy_slice import Ending
@@ -205,7 +205,10 @@ def test_ranges_copy_the_records_that_begin_in_them() -> None:
     world = Copying()
     world.fill(10)
     world.fill(3, of=lane(1))
-    ranges = (LaneRange(lane(), Sequence(150), Sequence(450)), LaneRange(lane(), Sequence(800)))
+    ranges = (
+        LaneRange(lane(), SequenceNumber(150), SequenceNumber(450)),
+        LaneRange(lane(), SequenceNumber(800)),
+    )
     world.run(world.begin(*ranges))
     assert [item["sk"]["N"] for item in world.items(TARGET)] == ["200", "300", "400", "800", "900"]
 
@@ -237,18 +240,18 @@ def test_names_and_regions_that_do_not_exist_are_refused() -> None:
             "lane us-east-1/0.1: found no record of it in us-east-1, allowed: a lane that the source has",
         ),
         (
-            {"ranges": (LaneRange(lane(), Sequence(100), Sequence(301)),)},
+            {"ranges": (LaneRange(lane(), SequenceNumber(100), SequenceNumber(301)),)},
             "range us-east-1/0.0@100-301: found us-east-1 has the lane up to 300, allowed: a start from 0 and an end "
             "after it, up to 300",
         ),
-        ({"ranges": (LaneRange(lane(), Sequence(20), Sequence(10)),)}, "an end after it"),
-        ({"ranges": (LaneRange(lane(), Sequence(300)),)}, "up to 300"),
+        ({"ranges": (LaneRange(lane(), SequenceNumber(20), SequenceNumber(10)),)}, "an end after it"),
+        ({"ranges": (LaneRange(lane(), SequenceNumber(300)),)}, "up to 300"),
         (
-            {"ranges": (LaneRange(lane(), Sequence(10), Sequence(20)),)},
+            {"ranges": (LaneRange(lane(), SequenceNumber(10), SequenceNumber(20)),)},
             "no record begins in it in us-east-1, which goes on at 100",
         ),
         (
-            {"ranges": (LaneRange(lane()), LaneRange(lane(), Sequence(100)))},
+            {"ranges": (LaneRange(lane()), LaneRange(lane(), SequenceNumber(100)))},
             "range us-east-1/0.0@100-: found overlaps us-east-1/0.0",
         ),
     ],

@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
 from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned
-from eventfabric.model.identity import Sequence, StreamName
+from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Log
 from eventfabric.services.backfill.lifecycle import Backfiller, Handed
@@ -38,7 +38,7 @@ class TestBegin:
     def test_all_that_was_asked_for_is_noted(self) -> None:
         world = Copying()
         world.fill(3)
-        ranges = (LaneRange(lane(), Sequence(100)),)
+        ranges = (LaneRange(lane(), SequenceNumber(100)),)
         made = world.begin(*ranges, rate=5.0, workers=3, slice_events=200)
         now_ms = world.clock.now_ms()
         assert made == Backfill(
@@ -75,7 +75,7 @@ class TestBegin:
             return {STREAM: other.log(SOURCE)}[stream.name]
 
         joined = Backfiller(world.topology, world.ports(), source_log=source_log, elsewhere="an archive")
-        made = joined.begin(world.wanted(LaneRange(lane(), Sequence(200))))
+        made = joined.begin(world.wanted(LaneRange(lane(), SequenceNumber(200))))
         (found,) = joined.hand_out(made.id, "plan").slices
         assert (found.slice.start.sequence, found.slice.end.sequence, found.missing) == (200, 500, 300)
         assert made.elsewhere == "an archive"
@@ -153,7 +153,7 @@ class TestHandOut:
         assert backfiller.hand_out(backfill.id) == Handed([], "plan")
         first = backfiller.hand_out(backfill.id, "plan", count=1)
         assert (starts(first.slices), first.more) == ([0], f"plan {lane()} 100")
-        assert known(world, backfill).planned == Planned(lane(), Sequence(100))
+        assert known(world, backfill).planned == Planned(lane(), SequenceNumber(100))
         again = backfiller.hand_out(backfill.id)
         assert (again.slices, again.more) == (first.slices, first.more)
         rest = backfiller.hand_out(backfill.id, first.more)
@@ -174,7 +174,7 @@ class TestHandOut:
     def test_a_range_that_is_planned_to_its_end_is_not_looked_at_again(self) -> None:
         world = Copying()
         world.fill(5)
-        backfill = world.begin(LaneRange(lane(), Sequence(0), Sequence(300)))
+        backfill = world.begin(LaneRange(lane(), SequenceNumber(0), SequenceNumber(300)))
         handed = world.backfiller().hand_out(backfill.id, "plan", count=1)
         assert (starts(handed.slices), handed.more) == ([0], f"plan {lane()} 300")
         world.reading.calls.clear()

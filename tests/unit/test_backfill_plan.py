@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventfabric.model.identity import Sequence, StreamName
+from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.services.backfill.plan import Planner
@@ -33,7 +33,7 @@ class Plan:
 
     def __call__(self, start: int = 0, end: int | None = None) -> list[SliceProgress]:
         """Its slices."""
-        asked = LaneRange(lane(), Sequence(start), None if end is None else Sequence(end))
+        asked = LaneRange(lane(), SequenceNumber(start), None if end is None else SequenceNumber(end))
         return [one for one in self._planner.plan(asked) if isinstance(one, SliceProgress)]
 
 
@@ -92,7 +92,7 @@ class TestSlices:
         world, made = filled()
         for record in made[:2]:
             world.remove(record)
-        assert Plan(world)() == [progress(Seam(Sequence(200), None), behind(made[4]), 300)]
+        assert Plan(world)() == [progress(Seam(SequenceNumber(200), None), behind(made[4]), 300)]
 
     def test_a_gap_ends_in_the_seam_that_the_source_has_there(self) -> None:
         world, made = filled()
@@ -106,7 +106,7 @@ class TestSlices:
         world, made = filled()
         world.copy_to_target(made[3:])
         world.remove(made[2])
-        assert Plan(world)() == [progress(START, Seam(Sequence(300), None), 300)]
+        assert Plan(world)() == [progress(START, Seam(SequenceNumber(300), None), 300)]
 
     def test_what_is_about_to_expire_is_looked_through_a_page_at_a_time_and_left_out(self) -> None:
         world, _ = filled(records=150, retention_days=1)

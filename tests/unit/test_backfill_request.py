@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.slice import LaneRange
 from eventfabric.ports import Log
 from eventfabric.services.backfill.request import Wanted, problems_of, ranges_of
@@ -35,7 +35,7 @@ def filled() -> Copying:
 
 
 def part(start: int, end: int | None, of: Lane | None = None) -> LaneRange:
-    return LaneRange(of or lane(), Sequence(start), None if end is None else Sequence(end))
+    return LaneRange(of or lane(), SequenceNumber(start), None if end is None else SequenceNumber(end))
 
 
 def lane_beyond() -> LaneRange:

@@ -3,7 +3,7 @@
 import pytest
 
 from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned, Report
-from eventfabric.model.identity import Chain, Lane, Sequence, StreamName
+from eventfabric.model.identity import Chain, Lane, SequenceNumber, StreamName
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from tests.simulation.world import AWAY, HOME, LANE, lane
@@ -12,7 +12,7 @@ ONE, OTHER = Chain(b"1" * 16), Chain(b"2" * 16)
 
 
 def seam(sequence: int, chain: Chain | None = ONE) -> Seam:
-    return Seam(Sequence(sequence), chain)
+    return Seam(SequenceNumber(sequence), chain)
 
 
 def progress(
@@ -58,7 +58,7 @@ def test_one_that_was_just_asked_for_runs_and_has_nothing_planned() -> None:
         version=0,
     )
     assert [str(state) for state in BackfillState] == ["running", "cancelled", "incomplete", "done"]
-    assert Planned(LANE, Sequence(3)) != Planned(LANE, Sequence(4))
+    assert Planned(LANE, SequenceNumber(3)) != Planned(LANE, SequenceNumber(4))
 
 
 def test_its_rate_is_shared_among_its_workers() -> None:
@@ -117,18 +117,18 @@ def test_two_seams_are_one_place_as_far_as_is_known(other: Seam, agree: bool) ->
 
 
 def test_behind_a_record_is_a_seam_with_its_chain() -> None:
-    assert Seam.of(Tail(Sequence(5), OTHER, EMPTY_TAIL.time)) == seam(5, OTHER)
+    assert Seam.of(Tail(SequenceNumber(5), OTHER, EMPTY_TAIL.time)) == seam(5, OTHER)
 
 
 @pytest.mark.parametrize(
     ("range_", "text"),
     [
         (LaneRange(LANE), "us-east-1/0.0"),
-        (LaneRange(LANE, Sequence(0), None), "us-east-1/0.0"),
-        (LaneRange(LANE, Sequence(3), None), "us-east-1/0.0@3-"),
-        (LaneRange(LANE, Sequence(0), Sequence(9)), "us-east-1/0.0@0-9"),
-        (LaneRange(LANE, Sequence(3), Sequence(9)), "us-east-1/0.0@3-9"),
-        (LaneRange(LANE, Sequence(0), Sequence(0)), "us-east-1/0.0@0-0"),
+        (LaneRange(LANE, SequenceNumber(0), None), "us-east-1/0.0"),
+        (LaneRange(LANE, SequenceNumber(3), None), "us-east-1/0.0@3-"),
+        (LaneRange(LANE, SequenceNumber(0), SequenceNumber(9)), "us-east-1/0.0@0-9"),
+        (LaneRange(LANE, SequenceNumber(3), SequenceNumber(9)), "us-east-1/0.0@3-9"),
+        (LaneRange(LANE, SequenceNumber(0), SequenceNumber(0)), "us-east-1/0.0@0-0"),
     ],
     ids=str,
 )

@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import BackfillError, ThrottledError
 from eventfabric.model.backfill import BackfillState, Planned
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.sdk.backfill import run_backfill
 from eventfabric.services.backfill.copy_slice import Ending
@@ -95,7 +95,7 @@ def test_a_clock_that_jumps_back_holds_nobody_up() -> None:
     copier.copy(
         replace(
             progress,
-            slice=replace(progress.slice, end=replace(progress.at, sequence=Sequence(100), chain=None)),
+            slice=replace(progress.slice, end=replace(progress.at, sequence=SequenceNumber(100), chain=None)),
         )
     )
     world.clock.set_back(86_400)
@@ -249,7 +249,7 @@ def test_a_plan_that_was_interrupted_goes_on_where_it_was() -> None:
         world.fill(3, of=lane(number))
     backfill = world.begin()
     world.backfiller().hand_out(backfill.id, "plan", count=2)
-    assert world.backfiller().find(backfill.id).planned == Planned(lane(1), Sequence(300))
+    assert world.backfiller().find(backfill.id).planned == Planned(lane(1), SequenceNumber(300))
     world.reading.calls.clear()
     assert len(world.slices(backfill)) == 4
     assert world.reading.count("log.tail") <= 2 * 3 + 4  # the other lanes only, those of the other origin too

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventfabric import Event, limits
 from eventfabric.errors import EventTooLargeError, RecordBoundsError
-from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region, Sequence
+from eventfabric.model.identity import BatchId, Generation, Lane, LaneIndex, Region, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Batch, Note, record_at
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, batch_of_columns, batch_of_rows, row_bytes, split_rows
 from eventfabric.wire.item_size import item_bytes
@@ -19,7 +19,7 @@ from tests.unit.strategies import events as any_events
 
 ID = BatchId(b"b" * 16)
 LANE = Lane(Region("ap-southeast-2"), Generation(0), LaneIndex(limits.LANES_MAX - 1))
-NOTE = Note(LANE, Sequence(2**52))
+NOTE = Note(LANE, SequenceNumber(2**52))
 
 
 def row(number: int = 0, *, type_: str = "placed", content: bytes = b'"x"', kind: int = 1) -> Row:

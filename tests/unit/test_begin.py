@@ -4,6 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import PortError
+from eventfabric.model.doorbell import ANY_TAIL
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtTime
@@ -12,9 +13,9 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
-from eventfabric.wire.doorbell import ANY_TAIL
 from eventfabric.wire.keys import record_key
-from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.test_takeover import hand_over
 
 

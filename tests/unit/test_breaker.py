@@ -1,7 +1,6 @@
 """Owns what an outage does to deliveries, and what events that fail by themselves do not."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import pytest
@@ -20,7 +19,8 @@ from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.doorbell import from_body
-from tests.simulation.world import STREAM, SUBSCRIPTION, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.failing import FEW, Failing, breaker, named, retry, world_of
 
 LANES = [lane(0), lane(1)]
@@ -38,7 +38,7 @@ class Downstream:
         self.poison = set(poison)
         self.tried: list[str] = []
 
-    def __call__(self, events: Seq[Event]) -> None:
+    def __call__(self, events: Sequence[Event]) -> None:
         self.tried += [str(one.id) for one in events]
         if self.down or any(one.id in self.poison for one in events):
             raise DownstreamError(str(events[0].id))
@@ -87,7 +87,7 @@ def publish(world: World, numbers: "count[int]", *, keys: int = 7) -> None:
     world.put(event(f"e{number}", key=f"k{key}"), of=lane(key % 2))
 
 
-def by_key(world: World, ids: Seq[str], of: int) -> dict[str, list[str]]:
+def by_key(world: World, ids: Sequence[str], of: int) -> dict[str, list[str]]:
     keys = {str(one.id): str(one.key) for one in world.recorder.events if one.lane == lane(of)}
     found: dict[str, list[str]] = {}
     for one in ids:

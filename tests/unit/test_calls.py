@@ -36,10 +36,10 @@ from eventfabric.errors import (
     RefusedError,
     ThrottledError,
 )
-from eventfabric.model.identity import Lane, Sequence, StreamName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.services.publishing.append import Appender
-from eventfabric.wire.doorbell import Doorbell
 from tests.simulation.world import batch_of, event
 from tests.unit.endpoint import Answer, endpoint, error, reply, request
 
@@ -134,7 +134,7 @@ def test_a_query_without_items_and_a_queue_without_address_are_no_replies() -> N
 
 
 def test_doorbells_are_rung_that_the_reply_names_as_sent_and_no_others() -> None:
-    bells = [Doorbell(StreamName("orders"), LANE, Sequence(tail)) for tail in (1, 2, 3)]
+    bells = [Doorbell(StreamName("orders"), LANE, SequenceNumber(tail)) for tail in (1, 2, 3)]
     url_of_queue = reply(b'{"QueueUrl":"http://127.0.0.1/q"}')
     sent = reply(b'{"Successful":[{"Id":"1","MessageId":"m","MD5OfMessageBody":"x"}]}')
     with endpoint(url_of_queue, sent) as url:

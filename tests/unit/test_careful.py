@@ -1,6 +1,6 @@
 """Owns who is blamed for a crash: only the event that was being attempted by itself."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
@@ -12,7 +12,8 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
-from tests.simulation.world import INVOCATION_MS, LANE, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import INVOCATION_MS, LANE, World, event, lane
 from tests.unit.failing import (
     FEW,
     Failing,
@@ -35,7 +36,7 @@ class Crashing(Failing):
         super().__init__(fails or {})
         self.crashes = crashes
 
-    def __call__(self, events: Seq[Event]) -> None:
+    def __call__(self, events: Sequence[Event]) -> None:
         for one in events:
             if self.crashes.get(str(one.id), 0) > 0:
                 self.crashes[str(one.id)] -= 1
@@ -284,7 +285,7 @@ def test_a_consumer_that_slept_past_its_visibility_commits_nothing(
     def state() -> tuple[int, set[str], int]:
         return world.cursor().sequence, set(world.parked()), world.cursor().version
 
-    def sleep(events: Seq[Event]) -> None:
+    def sleep(events: Sequence[Event]) -> None:
         if events[0].id == "b1" and not states:
             states.append((0, set(), 0))
             world.clock.advance(limits.VISIBILITY_TIMEOUT_SECONDS + 1)

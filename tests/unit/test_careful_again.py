@@ -1,6 +1,6 @@
 """Owns when a lane goes carefully though its doorbell is new, and what is committed between two attempts."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -35,7 +35,7 @@ def written_down(world: World) -> list[tuple[str, bool]]:
     """Collect which events are attempted from now on, and if each attempt was noted before it."""
     seen: list[tuple[str, bool]] = []
 
-    def look(events: Seq[Event]) -> None:
+    def look(events: Sequence[Event]) -> None:
         attempting = world.cursor().attempting or any(each.attempting for each in world.parked().values())
         seen.append((str(events[0].id), attempting))
 
@@ -50,7 +50,7 @@ def test_an_event_that_crashed_once_by_itself_is_written_down_again() -> None:
     assert (world.cursor().attempting, world.cursor().crashes) == (True, 0)
     seen: list[tuple[int, bool, int]] = []
 
-    def look(events: Seq[Event]) -> None:
+    def look(events: Sequence[Event]) -> None:
         cursor = world.cursor()
         seen.append((cursor.sequence, cursor.attempting, cursor.crashes))
 

@@ -15,11 +15,11 @@ from eventfabric.aws.causes import cause_of, tell_refusals
 from eventfabric.aws.clients import Clients, named_failures
 from eventfabric.aws.doorbells import AwsDoorbells
 from eventfabric.errors import PortError
-from eventfabric.model.identity import Sequence, StreamName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.telemetry import NAMESPACE
-from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.service_errors import Meaning
 from tests.simulation.world import HOME, LANE, World
 from tests.unit.endpoint import endpoint, error, reply
@@ -91,7 +91,7 @@ def test_a_denial_that_a_doorbell_swallows_is_told_all_the_same() -> None:
         reply(b'{"Successful":[],"Failed":[' + refused + b"]}"),
     ) as (clients, heard):
         bells = AwsDoorbells(clients.sqs, lambda name: name, lambda name: name)
-        rung = [Doorbell(StreamName("orders"), LANE, Sequence(1))]
+        rung = [Doorbell(StreamName("orders"), LANE, SequenceNumber(1))]
         assert bells.ring("billing", rung) == rung
         assert bells.ring("billing", rung) == rung
         assert heard == [
@@ -149,7 +149,7 @@ def test_an_error_without_a_code_is_told_to_nobody_and_has_an_unknown_outcome() 
 def test_doorbells_that_reach_nobody_are_told_by_what_failed(caplog: pytest.LogCaptureFixture) -> None:
     clients = Clients("us-east-1", session=boto3.Session("a", "b"), endpoint_url="http://127.0.0.1:1")
     bells = AwsDoorbells(clients.sqs, str, str)
-    assert bells.ring_later("all", Doorbell(StreamName("orders"), LANE, Sequence(1)), 5) is False
+    assert bells.ring_later("all", Doorbell(StreamName("orders"), LANE, SequenceNumber(1)), 5) is False
     assert [record.getMessage() for record in caplog.records] == [
         "could not ring later doorbells of all: EndpointConnectionError"
     ]

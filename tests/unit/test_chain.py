@@ -15,7 +15,7 @@ from eventfabric.model.identity import (
     Lane,
     LaneIndex,
     Region,
-    Sequence,
+    SequenceNumber,
 )
 from eventfabric.model.record import EMPTY_TAIL, Batch, Note, Record, chain_of, record_at
 from tests.unit.strategies import lanes
@@ -33,14 +33,14 @@ def written(count: int = 1) -> Record:
 
 CHANGED: dict[str, object] = {
     "lane": Lane(Region("us-east-1"), Generation(0), LaneIndex(8)),
-    "sequence": Sequence(1),
+    "sequence": SequenceNumber(1),
     "count": 2,
     "chain": Chain(b"x" * 16),
     "batch_id": BatchId(b"x" * 16),
     "time": HybridTime(1),
     "types": frozenset({"paid"}),
     "payload": b"payloaD",
-    "note": Note(LANE, Sequence(0)),
+    "note": Note(LANE, SequenceNumber(0)),
 }
 
 
@@ -61,14 +61,20 @@ def test_records_without_a_note_keep_the_chain_that_they_always_had() -> None:
 
 
 def test_records_with_a_note_keep_the_chain_that_they_always_had() -> None:
-    noted = replace(written(), note=Note(Lane(Region("eu-west-1"), Generation(0), LaneIndex(3)), Sequence(5)))
+    noted = replace(
+        written(), note=Note(Lane(Region("eu-west-1"), Generation(0), LaneIndex(3)), SequenceNumber(5))
+    )
     assert chain_of(EMPTY_TAIL.chain, noted).hex() == "38b50bc3fc62bfb288fa6f7287dffaad"
 
 
 @pytest.mark.parametrize("name", ["lane", "sequence"])
 def test_every_part_of_a_note_is_bound_by_the_chain(name: str) -> None:
     noted = record_at(
-        EMPTY_TAIL, LANE, replace(batch(1), note=Note(LANE, Sequence(5))), now_ms=1, retention_seconds=None
+        EMPTY_TAIL,
+        LANE,
+        replace(batch(1), note=Note(LANE, SequenceNumber(5))),
+        now_ms=1,
+        retention_seconds=None,
     )
     assert noted.note is not None
     assert noted.extends(EMPTY_TAIL.chain)
@@ -79,7 +85,7 @@ def test_every_part_of_a_note_is_bound_by_the_chain(name: str) -> None:
 
 def test_a_note_passes_for_no_type() -> None:
     """Neither the text of a lane among the types, nor a note in their place, makes the same chain."""
-    noted = replace(written(), note=Note(LANE, Sequence(0)))
+    noted = replace(written(), note=Note(LANE, SequenceNumber(0)))
     for text in (str(LANE), f"{LANE}/0", "noted"):
         typed = replace(written(), types=frozenset({"placed", text}))
         assert chain_of(EMPTY_TAIL.chain, typed) != chain_of(EMPTY_TAIL.chain, noted)

@@ -8,13 +8,14 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane
 from eventfabric.services.delivery.breaker import Breaker
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 from tests.simulation.world import LANE, World, lane
 from tests.unit.failing import breaker
 from tests.unit.test_breaker import circuit

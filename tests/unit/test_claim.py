@@ -10,7 +10,7 @@ from eventfabric.errors import DivergenceError, MissingRecordError
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.finding import FindingKind
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import REPLAYED, Failure, Parked, ParkedState, Place, Settled
 from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
 from eventfabric.model.record import Note, Record, Tail
@@ -31,7 +31,7 @@ DAY_SECONDS = 86_400
 
 def claim(world: World, **changes: int) -> Claim:
     """Return a claim of the stored cursor with changes, before any check."""
-    changed: dict[str, Any] = {name: Sequence(value) for name, value in changes.items()}
+    changed: dict[str, Any] = {name: SequenceNumber(value) for name, value in changes.items()}
     cursor = replace(world.cursor(), **changed)
     return Claim(world.key_of(LANE), HOME, cursor, sees_from=HOME)
 
@@ -42,7 +42,7 @@ def held(world: World, cursor: Cursor, *, end: int, expired_ms: int | None = Non
     trail = Trail(world.log, LANE, expired_ms=expired_ms)
     one.start(trail)
     try:
-        for record in trail.walk(Sequence(end)):
+        for record in trail.walk(SequenceNumber(end)):
             one.meet(trail, record)
     except (MissingRecordError, DivergenceError) as error:
         one.stop(error)
@@ -54,7 +54,9 @@ def held(world: World, cursor: Cursor, *, end: int, expired_ms: int | None = Non
 def between(world: World, records: list[Record], sequence: int, *, base: int) -> Cursor:
     """A cursor in, or before, the record that begins at `base`."""
     before = [one for one in records if one.tail.sequence <= base]
-    return replace(world.cursor(), sequence=Sequence(sequence), base=Sequence(base), chain=before[-1].chain)
+    return replace(
+        world.cursor(), sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before[-1].chain
+    )
 
 
 def reconciled(world: World) -> None:
@@ -123,9 +125,9 @@ class TestWhereTheLogBreaks:
         world = delivered()
         records = world.records()
         trail = Trail(world.log, LANE, expired_ms=None)
-        assert list(trail.walk(Sequence(4))) == records[:2]
+        assert list(trail.walk(SequenceNumber(4))) == records[:2]
         assert trail.at.sequence == 4
-        assert list(trail.walk(Sequence(5))) == records[2:3]
+        assert list(trail.walk(SequenceNumber(5))) == records[2:3]
 
     @pytest.mark.parametrize(("earlier_ms", "expired"), [(0, True), (1, False)])
     def test_what_was_appended_at_the_very_time_to_which_records_expire_may_have_expired(
@@ -139,10 +141,10 @@ class TestWhereTheLogBreaks:
         remove(world, records[1])
         trail = Trail(world.log, LANE, expired_ms=to_ms(records[0].time) - earlier_ms)
         if expired:
-            assert list(trail.walk(Sequence(4))) == [records[0], records[2]]
+            assert list(trail.walk(SequenceNumber(4))) == [records[0], records[2]]
         else:
             with pytest.raises(MissingRecordError):
-                list(trail.walk(Sequence(4)))
+                list(trail.walk(SequenceNumber(4)))
 
 
 class TestACursorThatIsNotTheLogs:
@@ -151,7 +153,7 @@ class TestACursorThatIsNotTheLogs:
     def test_a_cursor_at_the_end_of_its_record_stands_in_no_record(self) -> None:
         world = delivered()
         records = world.records()
-        put_cursor(world, sequence=Sequence(6), base=records[2].sequence, chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(6), base=records[2].sequence, chain=records[1].chain)
         found = proof(world).wrong
         assert found is not None
         assert found.kind is FindingKind.CURSOR_BROKEN
@@ -160,7 +162,7 @@ class TestACursorThatIsNotTheLogs:
     def test_what_follows_from_a_contradiction_does_not_take_its_place(self) -> None:
         world = delivered()
         records = world.records()
-        put_cursor(world, sequence=Sequence(20), base=records[2].sequence, chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(20), base=records[2].sequence, chain=records[1].chain)
         assert wrong(world) is FindingKind.CURSOR_BROKEN
 
     def test_a_finding_is_of_the_region_that_looks_and_not_of_the_one_whose_cursor_it_is(self) -> None:
@@ -208,11 +210,11 @@ def parked(failure: Failure, *places: Place, state: ParkedState = ParkedState.RE
 
 
 def at(*sequences: int, replay: bool = False) -> list[Place]:
-    return [Place(Sequence(one), Sequence(one), replay) for one in sequences]
+    return [Place(SequenceNumber(one), SequenceNumber(one), replay) for one in sequences]
 
 
 def excepted(keys: Iterable[Parked] = (), settled: Iterable[Settled] = ()) -> list[Exempt]:
-    found = list(exceptions_of(keys, settled, end=Sequence(100)))
+    found = list(exceptions_of(keys, settled, end=SequenceNumber(100)))
     return [one for one in found if isinstance(one, Exempt)]
 
 
@@ -230,8 +232,8 @@ class TestWhatIsExcepted:
         self, state: ParkedState, kind: ExceptionKind, is_now: str
     ) -> None:
         assert excepted([parked(FAILURE, *at(4, 9), state=state)]) == [
-            Exempt(kind, Sequence(4), "shop:Bad, 3 attempts", 2_000, "a1", "a"),
-            Exempt(ExceptionKind.WAITING, Sequence(9), f"behind 4, which is {is_now}", 1_000, key="a"),
+            Exempt(kind, SequenceNumber(4), "shop:Bad, 3 attempts", 2_000, "a1", "a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(9), f"behind 4, which is {is_now}", 1_000, key="a"),
         ]
 
     def test_crashes_are_told_where_there_were_some(self) -> None:
@@ -241,15 +243,15 @@ class TestWhatIsExcepted:
     def test_what_is_replayed_by_its_key_comes_again_and_a_new_event_waits_behind_it(self) -> None:
         failure = replace(FAILURE, error_type=REPLAYED, event_id="")
         assert excepted([parked(failure, *at(4, 5, replay=True), *at(9))]) == [
-            Exempt(ExceptionKind.REPLAYING, Sequence(4), "a hint", 1_000, key="a"),
-            Exempt(ExceptionKind.REPLAYING, Sequence(5), "a hint", 1_000, key="a"),
-            Exempt(ExceptionKind.WAITING, Sequence(9), "behind 4, which is parked", 1_000, key="a"),
+            Exempt(ExceptionKind.REPLAYING, SequenceNumber(4), "a hint", 1_000, key="a"),
+            Exempt(ExceptionKind.REPLAYING, SequenceNumber(5), "a hint", 1_000, key="a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(9), "behind 4, which is parked", 1_000, key="a"),
         ]
 
     def test_a_decision_names_its_event_who_made_it_and_when(self) -> None:
-        decided = Settled(Sequence(4), "discarded", FAILURE, at_ms=5_000, by="jo")
+        decided = Settled(SequenceNumber(4), "discarded", FAILURE, at_ms=5_000, by="jo")
         assert excepted(settled=[decided]) == [
-            Exempt(ExceptionKind.DISCARDED, Sequence(4), "shop:Bad", 5_000, "a1", by="jo")
+            Exempt(ExceptionKind.DISCARDED, SequenceNumber(4), "shop:Bad", 5_000, "a1", by="jo")
         ]
 
     def test_keys_whose_events_are_mixed_are_named_in_the_order_of_the_log(self) -> None:
@@ -301,10 +303,10 @@ class TestBatchesThatStandTwice:
         world, _ = noted_first()
         put_cursor(
             world,
-            sequence=Sequence(sequence),
-            base=Sequence(0),
+            sequence=SequenceNumber(sequence),
+            base=SequenceNumber(0),
             chain=type(world.cursor().chain)(bytes(16)),
-            replay_until=Sequence(3),
+            replay_until=SequenceNumber(3),
         )
         faults, ports = Faults(), world.ports()
         counted = replace(ports, ledger=faults.ledger(ports.ledger))
@@ -316,10 +318,12 @@ class TestBatchesThatStandTwice:
 
     def test_the_copy_that_is_delivered_is_no_exception_in_its_own_lane(self) -> None:
         world = World(lanes=2)
-        start = Tail(Sequence(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time)
+        start = Tail(
+            SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time
+        )
         late = world.record(start, *named("a1"))
         noted = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
-        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, Sequence(0)))
+        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
         assert world.origin_log.append(noted) is None
         world.deliver(lane(1))
         (found,) = [one for one in proofs(world) if one.lane == lane(1)]
@@ -327,10 +331,12 @@ class TestBatchesThatStandTwice:
 
     def test_another_regions_decision_says_nothing_where_every_region_delivers_for_itself(self) -> None:
         world = World(lanes=2, deliver="everywhere")
-        start = Tail(Sequence(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time)
+        start = Tail(
+            SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time
+        )
         late = world.record(start, *named("a1"))
         noted = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
-        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, Sequence(0)))
+        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
         assert world.origin_log.append(noted) is None
         world.cloud.replicate()
         away = world.at(AWAY)

@@ -8,7 +8,7 @@ import pytest
 from eventfabric.errors import SettingError
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.proof import ExceptionKind, Exempt, LaneProof
 from eventfabric.model.record import Note, Record
 from eventfabric.services.proof.prove import Prover
@@ -27,7 +27,7 @@ OTHER_CHAIN = Chain(b"y" * 16)
 def finding(kind: FindingKind, sequence: int, detail: str, *, region: Region = HOME) -> Finding:
     """Return a finding of the Region that looks."""
     stream, subscription = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
-    return Finding(kind, stream, LANE, region, Sequence(sequence), detail, subscription)
+    return Finding(kind, stream, LANE, region, SequenceNumber(sequence), detail, subscription)
 
 
 def broken(sequence: int, detail: str) -> Finding:
@@ -58,8 +58,8 @@ class TestContradictions:
     )
     def test_a_cursor_that_fits_no_record(self, sequence: int, base: int, detail: str) -> None:
         world = delivered()
-        before = world.log.tail(LANE, before=Sequence(base))
-        put_cursor(world, sequence=Sequence(sequence), base=Sequence(base), chain=before.chain)
+        before = world.log.tail(LANE, before=SequenceNumber(base))
+        put_cursor(world, sequence=SequenceNumber(sequence), base=SequenceNumber(base), chain=before.chain)
         assert proof(world).wrong == broken(sequence, detail)
 
     def test_a_cursor_of_another_chain(self) -> None:
@@ -73,7 +73,7 @@ class TestContradictions:
         world = delivered()
         reconciled(world)
         records = world.records()
-        put_cursor(world, sequence=Sequence(4), base=Sequence(4), chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(4), base=SequenceNumber(4), chain=records[1].chain)
         said = "it stood at 12 when it was reconciled"
         assert proof(world).wrong == finding(FindingKind.CURSOR_BACK, 4, said)
 
@@ -88,7 +88,9 @@ class TestContradictions:
         world.deliver()
         if pass_saw:
             reconciled(world)
-        put_cursor(world, sequence=Sequence(12), base=Sequence(12), chain=world.records()[5].chain)
+        put_cursor(
+            world, sequence=SequenceNumber(12), base=SequenceNumber(12), chain=world.records()[5].chain
+        )
         wrong = proof(world).wrong
         assert (wrong.kind if wrong else None) is found
 
@@ -130,15 +132,15 @@ class TestContradictions:
     def test_a_record_in_the_place_of_the_oldest_one_that_is_kept(self) -> None:
         world = aged()
         records = expired(world, 3)
-        put_cursor(world, sequence=Sequence(7), base=Sequence(6), chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[1].chain)
         assert proof(world).wrong == broken(7, "the record at 6 does not follow on what was handled")
 
     def test_a_cursor_in_a_record_that_has_expired_and_beyond_it(self) -> None:
         world = aged()
         records = expired(world, 3)
-        put_cursor(world, sequence=Sequence(7), base=Sequence(4), chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(4), chain=records[1].chain)
         assert proof(world).wrong == broken(7, "its record begins at 4 and another at 6")
-        put_cursor(world, sequence=Sequence(6), base=Sequence(4), chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(6), base=SequenceNumber(4), chain=records[1].chain)
         found = proof(world)
         assert (found.wrong, found.first, found.events) == (None, 6, 0)
 
@@ -202,14 +204,14 @@ class TestWhatIsRead:
     def test_one_record_more_where_the_cursor_is_within_one(self) -> None:
         world = delivered()
         records = world.records()
-        put_cursor(world, sequence=Sequence(7), base=Sequence(6), chain=records[2].chain)
+        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(6), chain=records[2].chain)
         log, found = asked(world)
         assert found.is_proven
         assert log.reads == [Read(LANE, 0, 100, 7), Read(LANE, 7, 100, 9), Read(LANE, 6, 1, None)]
 
     def test_nothing_behind_a_cursor_whose_record_is_not_there(self) -> None:
         world = delivered()
-        put_cursor(world, sequence=Sequence(13), base=Sequence(12), chain=world.cursor().chain)
+        put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=world.cursor().chain)
         log, found = asked(world)
         assert not found.is_proven
         assert log.reads == [Read(LANE, 0, 100, 13)]
@@ -247,9 +249,9 @@ class TestExceptions:
         at_ms = world.clock.now_ms()
         found = proof(world)
         assert found.exceptions == (
-            Exempt(ExceptionKind.DEAD, Sequence(1), f"{BAD_ORDER}, 1 attempts", at_ms, "a1", "a"),
-            Exempt(ExceptionKind.WAITING, Sequence(3), "behind 1, which is dead", at_ms, "a2", "a"),
-            Exempt(ExceptionKind.WAITING, Sequence(4), "behind 1, which is dead", at_ms, "a3", "a"),
+            Exempt(ExceptionKind.DEAD, SequenceNumber(1), f"{BAD_ORDER}, 1 attempts", at_ms, "a1", "a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(3), "behind 1, which is dead", at_ms, "a2", "a"),
+            Exempt(ExceptionKind.WAITING, SequenceNumber(4), "behind 1, which is dead", at_ms, "a3", "a"),
         )
 
     def test_a_discarded_event(self) -> None:
@@ -258,7 +260,7 @@ class TestExceptions:
         dead_letters(world).discard(the_dead_letter(world), by="jo")
         at_ms = world.clock.now_ms()
         drained(world)
-        expected = Exempt(ExceptionKind.DISCARDED, Sequence(1), BAD_ORDER, at_ms, "a1", "a", by="jo")
+        expected = Exempt(ExceptionKind.DISCARDED, SequenceNumber(1), BAD_ORDER, at_ms, "a1", "a", by="jo")
         assert proof(world).exceptions == (expected,)
 
     def test_a_discarded_event_whose_record_has_expired_keeps_the_name_that_the_ledger_knows(self) -> None:
@@ -270,7 +272,7 @@ class TestExceptions:
         drained(world)
         world.clock.advance(8 * DAY_SECONDS)
         expired(world, 1)
-        expected = Exempt(ExceptionKind.DISCARDED, Sequence(0), BAD_ORDER, at_ms, "a1", by="jo")
+        expected = Exempt(ExceptionKind.DISCARDED, SequenceNumber(0), BAD_ORDER, at_ms, "a1", by="jo")
         assert proof(world).exceptions == (expected,)
 
     def test_every_batch_whose_other_copy_is_delivered(self) -> None:
@@ -285,7 +287,12 @@ class TestExceptions:
         assert world.recorder.ids() == ["b1", "a1", "a2"]
         assert proof(world).exceptions == tuple(
             Exempt(
-                ExceptionKind.ELSEWHERE, Sequence(at), f"delivered from {lane(1)}@{at}", 0, f"a{at + 1}", "a"
+                ExceptionKind.ELSEWHERE,
+                SequenceNumber(at),
+                f"delivered from {lane(1)}@{at}",
+                0,
+                f"a{at + 1}",
+                "a",
             )
             for at in range(2)
         )
@@ -294,13 +301,13 @@ class TestExceptions:
         world = World(lanes=2)
         late = world.record(world.origin_log.tail(LANE), *named("a1"))
         copy = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
-        copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, Sequence(0)))
+        copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
         assert world.origin_log.append(copy) is None
         world.deliver(lane(1))
         assert world.origin_log.append(late) is None
         world.deliver()
         why = "delivered from another lane, by a note that its publisher left there"
-        expected = Exempt(ExceptionKind.ELSEWHERE, Sequence(0), why, 0, "a1", "a")
+        expected = Exempt(ExceptionKind.ELSEWHERE, SequenceNumber(0), why, 0, "a1", "a")
         assert proof(world).exceptions == (expected,)
 
 
@@ -308,7 +315,7 @@ def test_where_every_region_delivers_for_itself_another_ones_word_does_not_count
     world = World(lanes=2, deliver="everywhere")
     late = world.record(world.origin_log.tail(LANE), *named("a1"))
     copy = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
-    copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, Sequence(0)))
+    copy = chained(copy, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
     assert world.origin_log.append(copy) is None
     world.deliver(lane(1))
     assert world.origin_log.append(late) is None
@@ -332,7 +339,7 @@ def test_a_proof_is_of_whom_it_names() -> None:
             LANE,
             HOME,
             world.cursor(),
-            Sequence(0),
+            SequenceNumber(0),
             (),
             tail=world.cursor().sequence,
         )

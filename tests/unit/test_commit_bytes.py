@@ -1,6 +1,6 @@
 """A commit and a takeover of parked keys stay within what one transaction takes, whatever waits in them."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,7 +15,8 @@ from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire.ledger_commit import CommitSize, in_commits, size_of_writes
-from tests.simulation.world import AWAY, EFFECTS, LANE, Recorder, World, event
+from tests.simulation.recording import EFFECTS, Recorder
+from tests.simulation.world import AWAY, LANE, World, event
 from tests.unit.failing import BAD_ORDER, BadOrder, retry
 from tests.unit.test_takeover import hand_over
 
@@ -43,7 +44,7 @@ def test_writes_of_several_events_that_are_too_much_for_one_commit_go_in_several
     large = "x" * 300 * 1024
 
     class Storing(Recorder):
-        def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+        def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
             super().attempt(events, attempt)
             return [
                 Write("Put", {"TableName": EFFECTS, "Item": {"id": {"S": str(one.id)}, "d": {"S": large}}})

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from eventfabric.errors import ThrottledError
+from eventfabric.model.commit import Committed, RaceLost
 from eventfabric.model.cursor import START, LaneKey
-from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.record import Record
 from eventfabric.model.step import StepKey, StepState
-from eventfabric.ports import Committed, Log, RaceLost
+from eventfabric.ports import Log
 from eventfabric.services.publishing.append import Appender
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.testing.memory.faults import Fault, Faults, nth
@@ -20,7 +21,7 @@ SAME_ID = b"copied".ljust(16)
 
 
 def names(world: World) -> list[str | None]:
-    records = world.origin_log.read(LANE, Sequence(0), records_max=100).records
+    records = world.origin_log.read(LANE, SequenceNumber(0), records_max=100).records
     return [each.id for record in records for each in unpack(record)]
 
 
@@ -85,9 +86,9 @@ def test_two_consumers_with_the_same_token_do_not_both_win_a_race() -> None:
     def ledger() -> MemoryLedger:
         return MemoryLedger(region, lambda _: table, entropy=SeededEntropy(7))
 
-    first = ledger().commit(key, START, replace(START, sequence=Sequence(5)))
+    first = ledger().commit(key, START, replace(START, sequence=SequenceNumber(5)))
     assert isinstance(first, Committed)
-    assert ledger().commit(key, START, replace(START, sequence=Sequence(9))) == RaceLost()
+    assert ledger().commit(key, START, replace(START, sequence=SequenceNumber(9))) == RaceLost()
 
 
 def test_two_attempts_with_the_same_token_do_not_both_begin_a_step() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from eventfabric import copies
 from eventfabric.aws.system import SystemEntropy
-from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
+from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Batch, Note, Record, record_at
-from eventfabric.sdk.outgoing import _Ids
+from eventfabric.sdk.outgoing import EventIds
 from eventfabric.testing.memory.entropy import SeededEntropy
 
 LANE = Lane.parse("us-east-1/0.0")
@@ -49,7 +49,7 @@ def test_a_forked_child_draws_other_random_bytes_than_its_parent_and_its_sibling
 
 
 def test_a_forked_child_makes_other_event_ids_than_its_parent() -> None:
-    ids = _Ids(SystemEntropy())
+    ids = EventIds(SystemEntropy())
     ids.next(1_000)
     theirs = in_a_fork(lambda: ids.next(1_000).encode()).decode()
     assert theirs != ids.next(1_000)
@@ -62,7 +62,7 @@ def test_a_lock_that_another_thread_holds_over_the_fork_stops_nobody_in_the_chil
 
 
 def test_a_restored_snapshot_draws_other_random_bytes_than_the_next_restored_one() -> None:
-    entropy, ids = SystemEntropy(), _Ids(SystemEntropy())
+    entropy, ids = SystemEntropy(), EventIds(SystemEntropy())
     entropy.bytes(16)
     ids.next(1_000)
     block, suffixes = entropy._block, list(ids._suffixes)
@@ -72,7 +72,7 @@ def test_a_restored_snapshot_draws_other_random_bytes_than_the_next_restored_one
 
 
 def test_what_is_pickled_or_copied_of_random_bytes_is_none_of_them() -> None:
-    entropy, ids = SystemEntropy(), _Ids(SeededEntropy(1))
+    entropy, ids = SystemEntropy(), EventIds(SeededEntropy(1))
     entropy.bytes(16)
     for other in (copy(entropy), pickle.loads(pickle.dumps(entropy))):
         assert other.bytes(16) not in entropy._block
@@ -105,14 +105,14 @@ def test_a_record_is_known_again_though_its_expiry_was_put_off() -> None:
     "changed",
     [
         {"lane": Lane.parse("us-west-2/0.0")},
-        {"sequence": Sequence(1)},
+        {"sequence": SequenceNumber(1)},
         {"count": 3},
         {"chain": Chain(b"c" * 16)},
         {"batch_id": BatchId(b"c" * 16)},
         {"time": HybridTime(7)},
         {"types": frozenset({"Paid"})},
         {"payload": b"\1other"},
-        {"note": Note(LANE, Sequence(4))},
+        {"note": Note(LANE, SequenceNumber(4))},
     ],
     ids=lambda changed: next(iter(changed)),
 )
@@ -122,7 +122,7 @@ def test_a_record_that_differs_in_anything_else_is_anothers(changed: dict[str, o
 
 def test_copies_of_a_batch_are_known_by_all_that_they_hold() -> None:
     assert record().is_copy_of(
-        record(lane=Lane.parse("us-west-2/0.0"), sequence=Sequence(9), chain=Chain(b""))
+        record(lane=Lane.parse("us-west-2/0.0"), sequence=SequenceNumber(9), chain=Chain(b""))
     )
     for field, value in (("payload", b"\1other"), ("count", 3), ("types", frozenset("x")), ("batch_id", b"")):
         assert not record().is_copy_of(record(**{field: value}))

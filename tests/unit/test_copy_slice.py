@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.errors import ThrottledError, UnknownNameError
 from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.services.backfill.copy_slice import Ending, SliceCopier
 from eventfabric.testing.memory.clock import MemoryClock
@@ -90,7 +90,7 @@ class TestWhatIsRead:
         world = Copying()
         made = world.fill(10)
         world.copy_to_target(made[3:])
-        backfill = world.begin(LaneRange(lane(), Sequence(150), Sequence(450)))
+        backfill = world.begin(LaneRange(lane(), SequenceNumber(150), SequenceNumber(450)))
         (progress,) = world.slices(backfill)
         bounds = progress.slice.start.sequence, progress.slice.end.sequence, progress.failure
         assert bounds == (200, 300, "")
@@ -176,7 +176,7 @@ class TestWhereASliceIs:
         assert found == every
         (last,) = [each for each in every if each.slice.start.sequence == 200]
         copied = world.backfiller().copier(backfill.id).copy(last)
-        assert world.backfiller().slice(backfill.id, lane(), Sequence(200)) == copied.progress
+        assert world.backfiller().slice(backfill.id, lane(), SequenceNumber(200)) == copied.progress
         assert copied.progress.copied_records == 2
 
     @pytest.mark.parametrize(("index", "start"), [(0, 100), (1, 0)])
@@ -185,7 +185,7 @@ class TestWhereASliceIs:
         world.fill(2)
         id, _ = one_slice(world)
         with pytest.raises(UnknownNameError, match=f"slice of backfill {id} is named '.*0.{index}@{start}'"):
-            world.backfiller().slice(id, lane(index), Sequence(start))
+            world.backfiller().slice(id, lane(index), SequenceNumber(start))
 
     def test_one_that_failed_is_tried_anew_and_its_failure_forgotten(self) -> None:
         world = Copying()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.identity import Chain, Lane, Sequence
+from eventfabric.model.identity import Chain, Lane, SequenceNumber
 from eventfabric.model.record import Record
 from eventfabric.model.slice import Seam, SliceProgress
 from eventfabric.ports import Page
@@ -23,7 +23,9 @@ OTHERS_BEFORE = "source and target have other records before it, by their chains
 class ShortPages(Asked):
     """A log whose pages end early, as where records are large."""
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         self.reads.append(Read(lane, start, records_max, before))
         return self._log.read(lane, start, records_max=3, before=before)
 
@@ -191,7 +193,7 @@ class TestFailed:
     def test_an_end_that_is_not_the_one_that_was_planned(self) -> None:
         world, made = filled()
         worker = Worker(world)
-        planned = replace(worker.progress.slice, end=Seam(Sequence(500), Chain(b"x" * 16)))
+        planned = replace(worker.progress.slice, end=Seam(SequenceNumber(500), Chain(b"x" * 16)))
         worker.progress = replace(worker.progress, slice=planned)
         self.expect(worker, Seam.of(made[4].tail), 5, of_lane(500, OTHERS_BEFORE))
 

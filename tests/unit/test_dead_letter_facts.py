@@ -15,12 +15,13 @@ from eventfabric.errors import (
     Problem,
 )
 from eventfabric.model.cursor import LaneKey
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.event import Event
 from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedChange, ParkedState, Settled
 from eventfabric.services.operations.dead_letters import DeadLetter, DeadLetters, Wanted
 from eventfabric.testing.memory.faults import Faults
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
 from eventfabric.wire.payload_codec import encode_event, stored
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, event, lane

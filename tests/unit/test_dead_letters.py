@@ -1,7 +1,6 @@
 """Owns what an operator's decision about a dead letter does to its key, and what stays on record of it."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ ONCE = retry(immediate=0, attempts=1)
 OF_KEYS = ["at_least_once", "exactly_once"]
 
 
-def mended_world(*dead: str, behind: Seq[str] = (), **settings: Any) -> World:
+def mended_world(*dead: str, behind: Sequence[str] = (), **settings: Any) -> World:
     """A world where these are dead and would be handled by now, with others behind them, and `z1` handled."""
     failing = Failing(dict.fromkeys(dead, 99))
     world = drained(world_of(failing, *named(*dead, *behind, "z1"), **{**ONCE, **settings}))
@@ -93,7 +92,7 @@ class TestRedrive:
                 world.put(one)
             world.relay_all()
 
-        def arrive_during(events: Seq[Event]) -> None:
+        def arrive_during(events: Sequence[Event]) -> None:
             if events[0].id == moment and "a3" not in world.logged_ids():
                 arrive()
 
@@ -134,7 +133,7 @@ class TestRedrive:
         for one in named("b1", "a3"):
             world.put(one)
 
-        def redrive_meanwhile(events: Seq[Event]) -> None:
+        def redrive_meanwhile(events: Sequence[Event]) -> None:
             if events[0].id == "b1" and "b1" not in world.recorder.ids():
                 dead_letters(world).redrive(letter)
 

@@ -1,7 +1,6 @@
 """Owns when an operator's decision about a dead letter is refused: nothing is changed then, in no Region."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -124,7 +123,7 @@ class TestRefused:
         dead_letters(world).redrive(letter)
         refusals: list[NotDeadError] = []
 
-        def decide_meanwhile(events: Seq[Event]) -> None:
+        def decide_meanwhile(events: Sequence[Event]) -> None:
             before = everything(world)
             with pytest.raises(NotDeadError) as raised:
                 decide(dead_letters(world), letter)

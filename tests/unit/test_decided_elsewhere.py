@@ -7,7 +7,7 @@ import pytest
 from eventfabric.model.commit import Committed, Decided
 from eventfabric.model.cursor import START
 from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId, Lane, Sequence
+from eventfabric.model.identity import BatchId, Lane, SequenceNumber
 from eventfabric.model.record import Note, Record, record_at
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.delivery.notes import settle_notes
@@ -41,7 +41,7 @@ def test_a_visit_that_decides_about_one_batch_still_steps_over_those_that_were_d
     decide(world, Decision(HOME, FIRST, noted_wins=True))
     put_batch(world, "elsewhere", FIRST, LANE)
     put_batch(world, "there", SECOND, OTHER)
-    put_batch(world, "there", SECOND, LANE, Note(OTHER, Sequence(0)))
+    put_batch(world, "there", SECOND, LANE, Note(OTHER, SequenceNumber(0)))
     world.put(event("here"))
     assert world.deliver().outcome is Outcome.DELIVERED
     assert (world.recorder.ids(), world.cursor().sequence) == (["here"], 3)
@@ -64,8 +64,8 @@ def test_each_noted_batch_is_decided_by_itself() -> None:
     put_batch(world, "here", FIRST, LANE)
     context, key = world.deliverer()._context, world.key_of(OTHER)
     records = [
-        put_batch(world, "here", FIRST, OTHER, Note(LANE, Sequence(0))),
-        put_batch(world, "not here", SECOND, OTHER, Note(LANE, Sequence(1))),
+        put_batch(world, "here", FIRST, OTHER, Note(LANE, SequenceNumber(0))),
+        put_batch(world, "not here", SECOND, OTHER, Note(LANE, SequenceNumber(1))),
     ]
     decided, elsewhere = settle_notes(context, key, records)
     assert elsewhere == {FIRST}
@@ -80,7 +80,7 @@ def test_each_noted_batch_is_decided_by_itself() -> None:
 def test_of_a_noted_batch_no_more_is_handed_out_than_the_subscription_wants() -> None:
     world = World(types=["placed"])
     batch = replace(
-        batch_of([event("paid", type="paid"), event("placed")], FIRST), note=Note(OTHER, Sequence(0))
+        batch_of([event("paid", type="paid"), event("placed")], FIRST), note=Note(OTHER, SequenceNumber(0))
     )
     tail = world.origin_log.tail(LANE)
     record = record_at(tail, LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)

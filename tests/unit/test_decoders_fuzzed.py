@@ -21,6 +21,7 @@ from eventfabric.model.circuit import Circuit
 from eventfabric.model.commit import Decided
 from eventfabric.model.cursor import START, LaneKey
 from eventfabric.model.decision import Decision
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import (
     BatchId,
     Generation,
@@ -28,7 +29,7 @@ from eventfabric.model.identity import (
     Lane,
     LaneIndex,
     Region,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
@@ -65,7 +66,7 @@ from eventfabric.wire import (
     won_item,
 )
 from eventfabric.wire.cloudevent import from_cloudevent, parse_cloudevent
-from eventfabric.wire.doorbell import Doorbell, from_body, to_body
+from eventfabric.wire.doorbell import from_body, to_body
 from eventfabric.wire.keys import Item
 from eventfabric.wire.ledger_commit import state_of
 from eventfabric.wire.payload_codec import encode_event, pack, unpack, unpack_one
@@ -82,22 +83,30 @@ ROW: Final = ("e1", "Placed", "k", 2**50, "/s", {"a": True}, 1, b'{"n":1}')
 RECORD: Final = record_at(
     EMPTY_TAIL,
     LANE,
-    Batch(BatchId(b"b" * 16), 1, frozenset({"Placed"}), pack([ROW]), Note(LANE, Sequence(3))),
+    Batch(BatchId(b"b" * 16), 1, frozenset({"Placed"}), pack([ROW]), Note(LANE, SequenceNumber(3))),
     now_ms=2**40,
     retention_seconds=86_400,
 )
-SEAM: Final = Seam(Sequence(4), EMPTY_TAIL.chain)
+SEAM: Final = Seam(SequenceNumber(4), EMPTY_TAIL.chain)
 SLICE: Final = SliceProgress(Slice(STREAM, LANE, Seam.of(EMPTY_TAIL), SEAM, US, Region("eu-west-1")), SEAM, 4)
 BACKFILL: Final = Backfill(
     "b1", STREAM, US, Region("eu-west-1"), (LaneRange(LANE),), 2.5, 8, None, "me", 1_000, version=1
 )
-PLACES: Final = (Place(Sequence(3), Sequence(4), replay=True), Place(Sequence(8), Sequence(8)))
+PLACES: Final = (
+    Place(SequenceNumber(3), SequenceNumber(4), replay=True),
+    Place(SequenceNumber(8), SequenceNumber(8)),
+)
 PARKED: Final = Parked("k/k", "k", ParkedState.RETRYING, PLACES, 5_000, FAILURE, True, b"r", 3)
 ROSTER: Final = Roster({digest_of_id("k"): 5}, (b"abc", b"xyz"))
 LISTED: Final = replace(START, low=PLACES[0], parked=b"p" * 8, roster=ROSTER)
-DROPPED: Final = Dropped("k", (Sequence(4), Sequence(9)), Sequence(20), Sequence(30))
+DROPPED: Final = Dropped("k", (SequenceNumber(4), SequenceNumber(9)), SequenceNumber(20), SequenceNumber(30))
 MARK: Final = Mark(
-    Sequence(4), EMPTY_TAIL.chain, cursors={"billing": (0, 4)}, again=Sequence(2), rounds=1, whole_ms=5
+    SequenceNumber(4),
+    EMPTY_TAIL.chain,
+    cursors={"billing": (0, 4)},
+    again=SequenceNumber(2),
+    rounds=1,
+    whole_ms=5,
 )
 MARKS: Final = Marks({LaneIndex(7): MARK})
 DECISION: Final = Decision(US, BatchId(b"b" * 16), noted_wins=True)
@@ -119,7 +128,7 @@ def items() -> dict[str, tuple[Item, Decode]]:
     return {
         "aside": (
             intervention_item.to_item(
-                Intervention(LANE, Sequence(4), "me", "far", 1), record_item.to_item(RECORD)
+                Intervention(LANE, SequenceNumber(4), "me", "far", 1), record_item.to_item(RECORD)
             ),
             lambda item: intervention_item.from_item(item, LANE),
         ),
@@ -136,19 +145,21 @@ def items() -> dict[str, tuple[Item, Decode]]:
         "token": (cursor_item.to_item(KEY, US, START, token=TOKEN, now_ms=1), cursor_item.token_of),
         "parked": (parked_item.to_item(KEY, US, PARKED, token=TOKEN), parked_item.from_item),
         "parked with a rest": (
-            parked_item.to_item(KEY, US, replace(PARKED, rest=Rest(Sequence(8), Sequence(9))), token=TOKEN),
+            parked_item.to_item(
+                KEY, US, replace(PARKED, rest=Rest(SequenceNumber(8), SequenceNumber(9))), token=TOKEN
+            ),
             parked_item.from_item,
         ),
         "discarded with what waited": (
             settled_item.to_item(
                 KEY,
                 US,
-                Settled(Sequence(4), "discarded", FAILURE, 1, "me", dropped=DROPPED, expires_seconds=9),
+                Settled(SequenceNumber(4), "discarded", FAILURE, 1, "me", dropped=DROPPED, expires_seconds=9),
             ),
             settled_item.from_item,
         ),
         "settled": (
-            settled_item.to_item(KEY, US, Settled(Sequence(4), "edited", FAILURE, 1, "me", b"r")),
+            settled_item.to_item(KEY, US, Settled(SequenceNumber(4), "edited", FAILURE, 1, "me", b"r")),
             settled_item.from_item,
         ),
         "won": (won_item.to_item(Decided(KEY, DECISION, 5), token=TOKEN), won_item.from_item),
@@ -286,7 +297,14 @@ PAYLOADS: Final = st.one_of(
 @given(PAYLOADS, st.integers(1, limits.RECORD_EVENTS_MAX))
 def test_any_payload_is_unpacked_or_refused_as_undecodable(payload: bytes, count: int) -> None:
     made = Record(
-        LANE, Sequence(0), count, EMPTY_TAIL.chain, BatchId(TOKEN), HybridTime(0), frozenset({"t"}), payload
+        LANE,
+        SequenceNumber(0),
+        count,
+        EMPTY_TAIL.chain,
+        BatchId(TOKEN),
+        HybridTime(0),
+        frozenset({"t"}),
+        payload,
     )
     try:
         assert len(unpack(made)) == count
@@ -298,7 +316,7 @@ def test_any_payload_is_unpacked_or_refused_as_undecodable(payload: bytes, count
 @given(st.binary(max_size=60) | VALUES.map(msgspec.msgpack.encode) | st.just(encode_event(ROW)))
 def test_any_replacement_is_read_or_refused_as_undecodable(encoded: bytes) -> None:
     try:
-        unpack_one(encoded, LANE, Sequence(4))
+        unpack_one(encoded, LANE, SequenceNumber(4))
     except UndecodableRecordError as error:
         assert error.sequence == 4
 
@@ -315,7 +333,7 @@ BODIES: Final = st.one_of(
         },
         optional={"again": st.integers(-(2**63), 2**64 - 1), "failing_ms": st.floats()},
     ).map(lambda value: msgspec.json.encode(value).decode()),
-    st.just(to_body(Doorbell(STREAM, LANE, Sequence(4)))),
+    st.just(to_body(Doorbell(STREAM, LANE, SequenceNumber(4)))),
 )
 
 

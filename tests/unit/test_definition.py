@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from eventfabric.definition import reference as definition_reference
-from eventfabric.definition.file import json_schema, parse_definition, read_definition
+from eventfabric.definition.file import parse_definition, read_definition
+from eventfabric.definition.reference import json_schema
 from eventfabric.definition.schema import Breaker, Definition, Retry, from_json, to_json
 from eventfabric.errors import DefinitionError
 

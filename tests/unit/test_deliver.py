@@ -1,6 +1,6 @@
 """Owns the decisions of the deliverer, one by one: where a lane goes on, stops or waits, and what is committed."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, UndecodableRecordError
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Chain, Sequence
+from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.record import Record, Tail, chain_of
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.operations.failover import Failover
@@ -16,7 +16,8 @@ from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
 from eventfabric.wire import record_item
 from eventfabric.wire.doorbell import from_body
-from tests.simulation.world import AWAY, HOME, LANE, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
 
 DAY_MS = 86_400_000
 _BESIDE = ("handler.attempt", "ledger.standing", "ledger.hand_over")
@@ -30,7 +31,7 @@ class BadOrder(Exception):
 def failing_at(*ids: str) -> Recorder:
     """A handler that fails at these events."""
 
-    def before(events: Seq[Event]) -> None:
+    def before(events: Sequence[Event]) -> None:
         if any(one.id in ids for one in events):
             raise BadOrder(events[0].id)
 
@@ -199,7 +200,7 @@ def test_a_record_that_overlaps_the_one_before_stops_the_lane() -> None:
     world = World()
     world.put(event("a"), event("b"))
     tail = world.origin_log.tail(LANE)
-    world.put(event("overlaps"), log_lane_tail=Tail(Sequence(1), tail.chain, tail.time))
+    world.put(event("overlaps"), log_lane_tail=Tail(SequenceNumber(1), tail.chain, tail.time))
     result = world.deliver(tail=3)
     assert isinstance(result.cause, DivergenceError)
     assert world.recorder.ids() == ["a", "b"]
@@ -209,7 +210,7 @@ def test_at_most_once_commits_first_and_goes_on_after_a_failure() -> None:
     cursors: list[int] = []
     world = World(guarantee="at_most_once")
 
-    def before(events: Seq[Event]) -> None:
+    def before(events: Sequence[Event]) -> None:
         cursors.append(world.cursor().sequence)
         if events[0].id == "b":
             raise BadOrder
@@ -303,7 +304,7 @@ def test_a_commit_that_lost_its_race_reads_again_and_finds_what_the_other_did(gu
     put_each(world, "a", "b")
     overtaken: list[Outcome] = []
 
-    def before(events: Seq[Event]) -> None:
+    def before(events: Sequence[Event]) -> None:
         if not overtaken:
             overtaken.append(world.deliver(by=other).outcome)
 
@@ -320,7 +321,7 @@ def test_a_run_that_lost_its_race_goes_on_only_with_what_its_region_still_delive
     other = world.deliverer(handler=Recorder())
     put_each(world, "a")
 
-    def before(events: Seq[Event]) -> None:
+    def before(events: Sequence[Event]) -> None:
         if world.log.tail(LANE).sequence == 1:
             world.deliver(by=other)
             Failover(world.topology, source=HOME, target=AWAY, ports=world.ports(AWAY)).hand_over("moved")
@@ -338,7 +339,7 @@ def test_a_lane_that_is_overtaken_again_and_again_is_left_to_its_doorbell() -> N
     put_each(world, *(f"e{number}" for number in range(10)))
     overtaken_at: list[int] = []
 
-    def overtake(events: Seq[Event]) -> None:
+    def overtake(events: Sequence[Event]) -> None:
         """Once a run, just before its first event: another consumer handles that one, and has time for no more."""
         run = world.telemetry.totals.get(Metric.COMMITS_LOST, 0)
         if len(overtaken_at) == run:

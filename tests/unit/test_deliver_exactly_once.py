@@ -1,18 +1,19 @@
 """Owns the decisions of the deliverer about handlers' own transactions: what commits together, and what not."""
 
-from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from eventfabric.limits import TRANSACTION_WRITES_MAX
+from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
-from eventfabric.ports import Attempt, Write
+from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import Outcome
-from tests.simulation.world import EFFECTS, HOME, World, add_one, event
+from tests.simulation.recording import EFFECTS, add_one
+from tests.simulation.world import HOME, World, event
 
-Writes = Mapping[str, Seq[Write]]
+Writes = Mapping[str, Sequence[Write]]
 
 
 class Writing:
@@ -27,7 +28,7 @@ class Writing:
         self.watch = watch
         self.attempted: list[str] = []
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         (one,) = events
         self.attempted.append(str(one.id))
         self.watch(one)

@@ -5,12 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfabric.errors import UndecodableMessageError
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, StreamName
-from eventfabric.wire.doorbell import Doorbell, from_body, to_body
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber, StreamName
+from eventfabric.wire.doorbell import from_body, to_body
 from tests.unit.strategies import lanes, names, sequences
 
 doorbells = st.builds(Doorbell, names.map(StreamName), lanes, sequences)
-BELL = Doorbell(StreamName("orders"), Lane(Region("us-east-1"), Generation(0), LaneIndex(7)), Sequence(41))
+BELL = Doorbell(
+    StreamName("orders"), Lane(Region("us-east-1"), Generation(0), LaneIndex(7)), SequenceNumber(41)
+)
 
 
 @given(doorbells)

@@ -9,10 +9,12 @@ from moto import mock_aws
 
 from eventfabric.aws.clients import Clients
 from eventfabric.aws.doorbells import AwsDoorbells
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, StreamName
-from eventfabric.wire.doorbell import Doorbell
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber, StreamName
 
-BELL = Doorbell(StreamName("orders"), Lane(Region("us-east-1"), Generation(0), LaneIndex(1)), Sequence(7))
+BELL = Doorbell(
+    StreamName("orders"), Lane(Region("us-east-1"), Generation(0), LaneIndex(1)), SequenceNumber(7)
+)
 
 
 @pytest.fixture

@@ -1,21 +1,22 @@
 """An error of a service is not a crash, costs no attempt, and ends a lane run only where it lasts."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError, PortError, ThrottledError
-from eventfabric.model.commit import Committed
+from eventfabric.model.commit import Committed, Write
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedChange, ParkedState
-from eventfabric.ports import Attempt, Write
+from eventfabric.ports import Attempt
 from eventfabric.services.delivery.deliver import Deliverer
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.testing.memory.faults import Fault, Faults, Rule, SimulatedCrash, at_random, nth
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE
-from tests.simulation.world import EFFECTS, INVOCATION_MS, LANE, World, add_one, event
+from tests.simulation.recording import EFFECTS, add_one
+from tests.simulation.world import INVOCATION_MS, LANE, World, event
 from tests.unit.failing import Failing, named, retry, world_of
 from tests.unit.test_breaker import operator
 from tests.unit.test_careful import Crashing
@@ -201,7 +202,7 @@ class Full:
     def __init__(self) -> None:
         self.fails = True
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         if self.fails and events[0].key in "ab":
             raise KeyError(events[0].key)
         wanted = limits.TRANSACTION_WRITES_MAX if events[0].key == "b" else 1

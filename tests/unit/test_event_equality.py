@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.payload import NO_DATA, Kind, Payload
 from tests.simulation.world import HOME, LANE, lane
 
@@ -24,7 +24,7 @@ def in_log(**changed: Any) -> Event:
         "headers": {"h": "v"},
         "payload": Payload(Kind.JSON, b"1"),
     }
-    place = {"lane": LANE, "sequence": Sequence(7)}
+    place = {"lane": LANE, "sequence": SequenceNumber(7)}
     place.update({name: changed.pop(name) for name in tuple(changed) if name in place})
     return Event.from_log(tuple({**good, **changed}.values()), **place)  # type: ignore[arg-type]  # of any field
 
@@ -40,7 +40,7 @@ def in_log(**changed: Any) -> Event:
         {"headers": {}},
         {"payload": NO_DATA},
         {"lane": lane(1)},
-        {"sequence": Sequence(8)},
+        {"sequence": SequenceNumber(8)},
     ],
     ids=str,
 )
@@ -55,7 +55,7 @@ def test_an_event_is_nothing_else() -> None:
 
 
 def test_events_that_are_one_are_one_in_a_set() -> None:
-    assert len({in_log(), in_log(), in_log(id="2"), in_log(sequence=Sequence(8))}) == 3
+    assert len({in_log(), in_log(), in_log(id="2"), in_log(sequence=SequenceNumber(8))}) == 3
     assert hash(in_log()) == hash(("1", "k", LANE, 7))
 
 

@@ -1,9 +1,9 @@
 """Owns what is left of a replay whose events have all expired: nothing, here and in what is stored."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from tests.simulation.world import HOME, LANE, SUBSCRIPTION
@@ -13,7 +13,7 @@ from tests.unit.test_expiry import DAY_SECONDS, aged_world, expire
 def test_behind_a_replay_that_expired_as_a_whole_all_is_new() -> None:
     world = aged_world(on_expired="skip")
     replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
-    (plan,) = [one for one in replay.plan(AtSequence(Sequence(0))) if one.lane == LANE]
+    (plan,) = [one for one in replay.plan(AtSequence(SequenceNumber(0))) if one.lane == LANE]
     replay.carry_out(plan)
     assert (world.cursor().sequence, world.cursor().replay_until) == (0, 1)
     world.clock.advance(2.5 * DAY_SECONDS)
@@ -22,7 +22,7 @@ def test_behind_a_replay_that_expired_as_a_whole_all_is_new() -> None:
     world.recorder.replays.clear()
     seen: list[tuple[int, int]] = []
 
-    def look(events: Seq[Event]) -> None:
+    def look(events: Sequence[Event]) -> None:
         seen.append((world.cursor().sequence, world.cursor().replay_until))
 
     world.recorder.before = look

@@ -7,14 +7,15 @@ import pytest
 from eventfabric.errors import ExpiredUnreadError
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
-from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, LANE, SUBSCRIPTION, World, event, lane
 from tests.unit.failing import Failing, named, retry, world_of
 
 DAYS = 4
@@ -156,7 +157,7 @@ class TestAfter:
         world.deliver()
         world.put(event("b2", key="b"))
         replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
-        (plan,) = [one for one in replay.plan(AtSequence(Sequence(0))) if one.lane == LANE]
+        (plan,) = [one for one in replay.plan(AtSequence(SequenceNumber(0))) if one.lane == LANE]
         replay.carry_out(plan)
         assert world.cursor().replay_until == 4
         world.clock.advance(2.5 * DAY_SECONDS)

@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric.errors import ExpiredUnreadError
 from eventfabric.model.cursor import START
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.sdk.operations import Operations
@@ -51,7 +51,11 @@ def test_after_a_skip_the_cursor_knows_nothing_of_what_was_before() -> None:
     before = world.cursor()
     assert world.deliver(time_ms=0).outcome is Outcome.HANDED_BACK
     skipped = replace(
-        before, sequence=Sequence(2), base=Sequence(2), chain=UNKNOWN_CHAIN, version=before.version + 1
+        before,
+        sequence=SequenceNumber(2),
+        base=SequenceNumber(2),
+        chain=UNKNOWN_CHAIN,
+        version=before.version + 1,
     )
     assert world.cursor() == skipped
     assert world.deliver().outcome is Outcome.DELIVERED
@@ -67,7 +71,7 @@ def test_a_replay_of_what_expired_whole_is_over(until: int) -> None:
         world.put(one)
     world.deliver()
     replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
-    (plan,) = [one for one in replay.plan(AtSequence(Sequence(0))) if one.lane == LANE]
+    (plan,) = [one for one in replay.plan(AtSequence(SequenceNumber(0))) if one.lane == LANE]
     replay.carry_out(plan)
     assert world.cursor().replay_until == until
     if until == 1:

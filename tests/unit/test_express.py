@@ -1,7 +1,6 @@
 """Producers ring by themselves: what for, what the relay makes of it, and that nothing depends on it."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Mapping, Sequence
 from threading import Event as Flag
 
 import pytest
@@ -10,6 +9,7 @@ from eventfabric import Event, Fabric
 from eventfabric.definition.file import parse_definition
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.limits import EXPRESS_THREADS_MAX, REGION_PAUSE_SECONDS
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Region
 from eventfabric.sdk.express import Express
 from eventfabric.testing.memory.clock import MemoryClock
@@ -17,7 +17,6 @@ from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.doorbells import MemoryDoorbells
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import Doorbell
 from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, World, event
 
 DEFINITION = f"""
@@ -61,7 +60,7 @@ class Bells:
         self.entered, self.gate = Flag(), Flag()
         self.gate.set()
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         self.calls += 1
         self.entered.set()
         assert self.gate.wait(10)
@@ -72,10 +71,10 @@ class Bells:
         self.rung += [(subscription, bell.deduplication_id) for bell in doorbells]
         return []
 
-    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+    def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         raise AssertionError("a producer answers no doorbell")
 
-    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+    def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         raise AssertionError("a producer hides no doorbell")
 
     def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:

@@ -11,6 +11,7 @@ from eventfabric.errors import FailoverError, PortError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import START
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.ports import Ports
@@ -18,7 +19,7 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.operations.failover import Failover, Readiness
 from eventfabric.testing.memory.faults import Fault, Faults, Rule
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 from tests.simulation.world import AWAY, FAR, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.failing import FEW, Failing, dead_letters, named, retry, the_dead_letter, world_of
 

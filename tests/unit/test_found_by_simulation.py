@@ -9,7 +9,7 @@ from eventfabric import limits
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import START
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.record import Tail
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.ports import Log, Ports
@@ -135,7 +135,7 @@ def test_a_sequence_in_a_record_behind_a_missing_one_is_waited_for_at_the_missin
     world.put(*named("a2", "a3"))
     head = world.table.items[0]
     world.table.write("Delete", {"Key": {"pk": head["pk"], "sk": head["sk"]}})
-    found = locate(world.log, LANE, AtSequence(Sequence(2)), end=world.log.tail(LANE))
+    found = locate(world.log, LANE, AtSequence(SequenceNumber(2)), end=world.log.tail(LANE))
     assert found == START
 
 
@@ -147,7 +147,7 @@ class _Arriving:
         self._head = head
         self._left = after
 
-    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+    def tail(self, lane: Lane, *, before: SequenceNumber | None = None) -> Tail:
         if self._left == 0:
             self._world.table.write("Put", {"Item": self._head})
         self._left -= 1

@@ -11,7 +11,8 @@ import pytest
 from eventfabric import Delivery, Event
 from eventfabric.aws.attributes import to_attributes
 from eventfabric.errors import HandlerError, HandlerExitedError
-from eventfabric.ports import Attempt, Write
+from eventfabric.model.commit import Write
+from eventfabric.ports import Attempt
 from eventfabric.sdk.delivery import Transaction
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.delivery.lane_result import Outcome

@@ -7,7 +7,8 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.delivery.retry import EXPIRED
 from eventfabric.wire.keys import Item, is_parked, ledger_region_and_kind, record_key
-from tests.simulation.world import AWAY, LANE, Recorder, World, event, topology
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, LANE, World, event, topology
 from tests.unit.failing import FEW, Failing, breaker, drained, named, retry, world_of
 from tests.unit.replaying import replay
 from tests.unit.test_expiry import DAY_SECONDS, expire, reconciled

@@ -8,10 +8,9 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import UncertainTailError
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName
 from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.record import EMPTY_TAIL, Record, Tail, chain_of
-from eventfabric.ports import Recent
+from eventfabric.model.record import EMPTY_TAIL, Recent, Record, Tail, chain_of
 from eventfabric.services.lanes.lane_end import KnownMarks, LaneEnds, lane_end
 from eventfabric.services.lanes.locate import Kept, has_expired, kept_in
 from eventfabric.services.operations.quarantine import Quarantine
@@ -23,7 +22,7 @@ from tests.unit.replaying import replay
 from tests.unit.test_append import mine
 from tests.unit.test_expiry import DAY_SECONDS, DAYS, expire, reconciled
 
-FAR = Sequence(1 << 40)
+FAR = SequenceNumber(1 << 40)
 RETENTION_SECONDS = DAYS * DAY_SECONDS
 
 
@@ -37,7 +36,7 @@ def world_with(count: int, *, retention_days: int | None = None) -> World:
 
 def forged(world: World, sequence: int, *, chain: Chain | None = None) -> Record:
     """A record that stands somewhere, by a chain that is right by itself."""
-    made = replace(world.record(EMPTY_TAIL, event("forged")), sequence=Sequence(sequence))
+    made = replace(world.record(EMPTY_TAIL, event("forged")), sequence=SequenceNumber(sequence))
     return replace(made, chain=chain_of(EMPTY_TAIL.chain if chain is None else chain, made))
 
 
@@ -145,7 +144,7 @@ class TestDoubt:
         with pytest.raises(UncertainTailError, match="known up to 5"):
             ends(world).tail(LANE)
 
-    @pytest.mark.parametrize("mark", [Mark(Sequence(7)), Mark(cursors={"billing": (0, 7)})])
+    @pytest.mark.parametrize("mark", [Mark(SequenceNumber(7)), Mark(cursors={"billing": (0, 7)})])
     def test_no_lane_that_expires_begins_anew_where_it_is_known_to_be_further(self, mark: Mark) -> None:
         world = World(retention_days=DAYS)
         ledger = world.ports().ledger
@@ -282,7 +281,7 @@ class TestExpiry:
         world.deliver(tail=before + 1)
         assert world.cursor().sequence == before
         Quarantine(world.log, region=HOME, clock=world.clock).set_aside(
-            LANE, Sequence(before), by="ana", reason=""
+            LANE, SequenceNumber(before), by="ana", reason=""
         )
         world.put(event("new"))
         world.deliver()
@@ -290,7 +289,7 @@ class TestExpiry:
 
     def test_they_may_be_all_that_is_left_of_a_lane_whose_place_is_near(self) -> None:
         world = World(retention_days=DAYS)
-        world.log.hold_place(LANE, Tail(Sequence(FAR - 9), EMPTY_TAIL.chain, EMPTY_TAIL.time))
+        world.log.hold_place(LANE, Tail(SequenceNumber(FAR - 9), EMPTY_TAIL.chain, EMPTY_TAIL.time))
         put(world, replace(forged(world, FAR), expires_at=None))
         newest = replace(forged(world, FAR + 5), expires_at=world.clock.now_ms() // 1000 + 90 * DAY_SECONDS)
         put(world, newest)
@@ -315,9 +314,9 @@ class TestExpiry:
         put(world, far)
         world.clock.advance(2 * RETENTION_SECONDS)
         expire(world)
-        assert not has_expired(world.log, LANE, Sequence(1), far, kept_in_now(world))
-        near = world.put(event("near"), log_lane_tail=Tail(Sequence(2), EMPTY_TAIL.chain, far.time))
-        assert has_expired(world.log, LANE, Sequence(1), near, kept_in_now(world))
+        assert not has_expired(world.log, LANE, SequenceNumber(1), far, kept_in_now(world))
+        near = world.put(event("near"), log_lane_tail=Tail(SequenceNumber(2), EMPTY_TAIL.chain, far.time))
+        assert has_expired(world.log, LANE, SequenceNumber(1), near, kept_in_now(world))
 
 
 def kept_in_now(world: World) -> Kept:
@@ -334,7 +333,7 @@ class TestReads:
         reads: list[int] = []
 
         class Counted(MemoryLog):
-            def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+            def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
                 reads.append(records_max)
                 return super().recent(lane, records_max=records_max, before=before)
 

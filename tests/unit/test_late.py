@@ -9,7 +9,7 @@ from eventfabric import Delivery, Event, subscriber
 from eventfabric.errors import DefinitionError, HandlerError
 from eventfabric.limits import LATE_AFTER_SECONDS
 from eventfabric.model.commit import Committed
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.subscriber import SubscriberHandler
@@ -18,7 +18,8 @@ from eventfabric.services.operations.failover import Failover
 from eventfabric.telemetry import LogEvent, Metric
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.faults import Faults
-from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.failing import Failing, retry
 
 
@@ -209,7 +210,7 @@ class TestNotLate:
         away.deliver(lane(0))
         operations = Operations(away.topology, AWAY, away.ports())
         replay = operations.replay(SUBSCRIPTION)
-        for plan in replay.plan(AtSequence(Sequence(0))):
+        for plan in replay.plan(AtSequence(SequenceNumber(0))):
             replay.carry_out(plan)
         away.deliver_all()
         replayed = away.recorder.events[6:]

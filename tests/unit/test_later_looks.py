@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
 from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.delivery.lane_result import Outcome
@@ -15,7 +15,8 @@ from eventfabric.telemetry import LogEvent
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.wire import record_item
 from eventfabric.wire.keys import cursor_key
-from tests.simulation.world import AWAY, FAR, HOME, STREAM, SUBSCRIPTION, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, FAR, HOME, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.failing import FEW, Failing
 from tests.unit.test_late import late_of, lost_and_back, publish
 from tests.unit.test_later_events import deliver_there, lost
@@ -73,7 +74,7 @@ def test_one_that_was_published_in_the_very_same_moment_is_not_later() -> None:
     away = home.at(AWAY)
     deliver_there(away, "a2", "x2")
     logs = [home.cloud.log(home.topology, STREAM, region) for region in (HOME, AWAY)]
-    assert logs[0].tail(lane(0)).time == logs[1].tail(lane(0, AWAY), before=Sequence(1)).time
+    assert logs[0].tail(lane(0)).time == logs[1].tail(lane(0, AWAY), before=SequenceNumber(1)).time
     home_is_back(away)
     away.deliver(lane(0))
     assert [late_of(away)[name] for name in ("x1", "a1")] == ["x2", None]
@@ -135,7 +136,7 @@ def test_a_replay_that_failed_is_not_late_when_it_is_tried_again() -> None:
     away.recorder.events.clear()
     away.recorder.before = Failing({"a1": 2})
     replay = Operations(away.topology, AWAY, away.ports()).replay(SUBSCRIPTION)
-    for plan in replay.plan(AtSequence(Sequence(0))):
+    for plan in replay.plan(AtSequence(SequenceNumber(0))):
         replay.carry_out(plan)
     away.deliver_all()
     assert "a1" in away.recorder.ids()
@@ -178,7 +179,7 @@ def test_of_two_later_events_in_one_record_the_last_one_is_told() -> None:
 
 def spoil_first(away: World, **fields: Any) -> None:
     """Change fields of the first record that was handed out of the other lane meanwhile."""
-    first = away.log.read(lane(0, AWAY), Sequence(0), records_max=1).records[0]
+    first = away.log.read(lane(0, AWAY), SequenceNumber(0), records_max=1).records[0]
     away.table.write("Put", {"Item": {**record_item.to_item(first), **fields}})
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
 from eventfabric.model.start import AtSequence, AtTime, Start, parse_start
 from eventfabric.services.delivery.lane_result import Outcome
@@ -52,7 +52,7 @@ def test_the_event_at_a_place_is_found_in_whichever_record_holds_it(
 ) -> None:
     world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
     names = [f"{index}.{number}" for index, (size, _) in enumerate(drawn) for number in range(size)]
-    found = event_at(world.log, LANE, Sequence(at))
+    found = event_at(world.log, LANE, SequenceNumber(at))
     assert (found and found.id) == (names[at] if at < len(names) else None)
     if found is not None:
         assert (found.lane, found.sequence) == (LANE, at)
@@ -61,9 +61,9 @@ def test_the_event_at_a_place_is_found_in_whichever_record_holds_it(
 def test_no_event_is_found_at_the_place_of_a_record_that_is_gone() -> None:
     world = world_of([2, 3, 2], [1, 1, 1])
     expired(world, world.records()[1])
-    assert [bool(event_at(world.log, LANE, Sequence(at))) for at in range(7)] == [True] * 2 + [False] * 3 + [
-        True
-    ] * 2
+    assert [bool(event_at(world.log, LANE, SequenceNumber(at))) for at in range(7)] == [True] * 2 + [
+        False
+    ] * 3 + [True] * 2
 
 
 @settings(max_examples=200, deadline=None)
@@ -71,7 +71,7 @@ def test_no_event_is_found_at_the_place_of_a_record_that_is_gone() -> None:
 def test_a_sequence_stands_in_the_record_that_holds_it(drawn: list[tuple[int, int]], at: int) -> None:
     world = world_of([size for size, _ in drawn], [wait for _, wait in drawn])
     tail = world.log.tail(LANE)
-    found = found_in(world, AtSequence(Sequence(at)))
+    found = found_in(world, AtSequence(SequenceNumber(at)))
     if at >= tail.sequence:
         assert (found.sequence, found.base, found.chain) == (tail.sequence, tail.sequence, tail.chain)
         return
@@ -98,12 +98,14 @@ def test_a_time_stands_at_the_first_record_that_was_appended_then_or_later(
 
 def test_an_empty_lane_has_but_its_start() -> None:
     world = World()
-    for start in (AtSequence(Sequence(0)), AtSequence(Sequence(7)), AtTime(1)):
+    for start in (AtSequence(SequenceNumber(0)), AtSequence(SequenceNumber(7)), AtTime(1)):
         assert found_in(world, start).sequence == 0
 
 
 @pytest.mark.parametrize("gone", [(), (0,), (0, 1), (1,), (0, 2), (2,)], ids=str)
-@pytest.mark.parametrize("start", [AtSequence(Sequence(0)), AtSequence(Sequence(5)), AtTime(0)], ids=str)
+@pytest.mark.parametrize(
+    "start", [AtSequence(SequenceNumber(0)), AtSequence(SequenceNumber(5)), AtTime(0)], ids=str
+)
 def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int, ...], start: Start) -> None:
     """Three of five records are past their time; those of them that are gone already leave holes."""
     world = world_of([2] * 5, [1_000] * 5)
@@ -112,7 +114,7 @@ def test_what_has_expired_or_may_at_any_time_is_not_gone_back_to(gone: tuple[int
     expired(world, *(records[each] for each in gone))
     found = found_in(world, start, kept=Kept(kept_ms, world.clock.now_ms(), world.clock.now_ms()))
     chain = UNKNOWN_CHAIN if 2 in gone else records[2].chain
-    assert found == Cursor(Sequence(6), Sequence(6), chain)
+    assert found == Cursor(SequenceNumber(6), SequenceNumber(6), chain)
     ledger = world.cloud.ledger(world.topology, world.region)
     ledger.commit(LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE), world.cursor(), found)
     assert world.deliver().outcome is Outcome.DELIVERED
@@ -124,7 +126,7 @@ def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
     world = world_of([2] * 5, [1_000] * 5)
     records = world.records()
     expired(world, records[0])
-    start = AtSequence(Sequence(7))
+    start = AtSequence(SequenceNumber(7))
     found = locate(
         world.log,
         LANE,
@@ -132,7 +134,7 @@ def test_a_sequence_that_is_kept_is_gone_back_to_as_it_is() -> None:
         end=world.log.tail(LANE),
         kept=Kept(records[1].time >> 16, world.clock.now_ms(), world.clock.now_ms()),
     )
-    assert found == Cursor(Sequence(7), Sequence(6), records[2].chain)
+    assert found == Cursor(SequenceNumber(7), SequenceNumber(6), records[2].chain)
 
 
 @pytest.mark.parametrize(("origin", "hours"), [(HOME, 0), (AWAY, 0), (AWAY, 23), (AWAY, 25)])
@@ -148,7 +150,7 @@ def test_a_missing_record_has_expired_or_may_still_come_by_where_it_is_from(
     kept = kept_in(of, HOME, retention_seconds=30 * 86_400, now_ms=world.clock.now_ms())
     found = locate(world.log, of, AtTime(0), end=world.log.tail(of), kept=kept)
     assert found == (
-        None if origin == AWAY and hours < 24 else Cursor(Sequence(1), Sequence(1), UNKNOWN_CHAIN)
+        None if origin == AWAY and hours < 24 else Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN)
     )
 
 
@@ -156,7 +158,11 @@ def test_a_record_that_has_not_come_yet_is_waited_for() -> None:
     world = world_of([2] * 5, [1_000] * 5)
     records = world.records()
     expired(world, records[2])
-    for start in (AtSequence(Sequence(6)), AtTime(records[2].time >> 16), AtTime(records[3].time >> 16)):
+    for start in (
+        AtSequence(SequenceNumber(6)),
+        AtTime(records[2].time >> 16),
+        AtTime(records[3].time >> 16),
+    ):
         assert found_in(world, start) == before(world, records[2])
 
 
@@ -199,4 +205,4 @@ def test_other_texts_are_no_place(text: str) -> None:
 
 
 def test_digits_are_a_sequence() -> None:
-    assert parse_start("042") == AtSequence(Sequence(42))
+    assert parse_start("042") == AtSequence(SequenceNumber(42))

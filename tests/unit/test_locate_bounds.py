@@ -5,7 +5,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.record import UNKNOWN_CHAIN
 from eventfabric.model.start import AtSequence, AtTime
 from eventfabric.services.lanes.locate import Kept, has_expired, kept_in, locate
@@ -52,7 +52,7 @@ def test_the_oldest_that_is_here_is_gone_back_to_once_it_is_settled(
     expired(world, first)
     kept = Kept(to_ms(second.time), to_ms(second.time) + settled_after_ms, world.clock.now_ms())
     begins = locate(world.log, LANE, AtTime(0), end=world.log.tail(LANE), kept=kept)
-    assert begins == (Cursor(Sequence(1), Sequence(1), UNKNOWN_CHAIN) if found else None)
+    assert begins == (Cursor(SequenceNumber(1), SequenceNumber(1), UNKNOWN_CHAIN) if found else None)
 
 
 @pytest.mark.parametrize("back", [1, 2, limits.RECORD_EVENTS_MAX // 2, limits.RECORD_EVENTS_MAX - 1])
@@ -61,7 +61,7 @@ def test_any_event_of_the_largest_record_is_found_in_it(back: int) -> None:
     first = world.put(event("first"))
     largest = world.put(*(event(f"e{number}") for number in range(limits.RECORD_EVENTS_MAX)))
     world.put(event("last"))
-    sequence = Sequence(largest.tail.sequence - back)
+    sequence = SequenceNumber(largest.tail.sequence - back)
     assert found_in(world, AtSequence(sequence)) == Cursor(sequence, largest.sequence, first.chain)
 
 
@@ -96,19 +96,21 @@ def test_a_record_that_comes_while_it_is_looked_at_is_begun_with(gone: bool) -> 
         kept=kept if gone else None,
     )
     chain = UNKNOWN_CHAIN if gone else records[0].chain
-    assert found == Cursor(Sequence(1), Sequence(1), chain)
+    assert found == Cursor(SequenceNumber(1), SequenceNumber(1), chain)
 
 
 @pytest.mark.parametrize(
-    "start", [AtSequence(Sequence(3)), AtSequence(Sequence(9)), AtTime(2_000_000_000_000)], ids=str
+    "start",
+    [AtSequence(SequenceNumber(3)), AtSequence(SequenceNumber(9)), AtTime(2_000_000_000_000)],
+    ids=str,
 )
 def test_at_or_behind_the_end_of_what_is_looked_at_is_that_end(start: AtSequence | AtTime) -> None:
     world = world_of([1] * 5, [1_000] * 5)
-    end = world.log.tail(LANE, before=Sequence(3))
+    end = world.log.tail(LANE, before=SequenceNumber(3))
     kept = Kept(0, world.clock.now_ms(), world.clock.now_ms())
     for each in (None, kept):
         found = locate(world.log, LANE, start, end=end, kept=each)
-        assert found == Cursor(Sequence(3), Sequence(3), world.records()[2].chain)
+        assert found == Cursor(SequenceNumber(3), SequenceNumber(3), world.records()[2].chain)
 
 
 @pytest.mark.parametrize(("after_ms", "sequence"), [(-1, 1), (0, 1), (1, 2)])
@@ -125,8 +127,8 @@ def test_a_sequence_before_what_is_kept_is_not_gone_back_to_and_one_behind_it_is
     world = world_of([1] * 5, [1_000] * 5)
     records = world.records()
     kept = Kept(to_ms(records[2].time), world.clock.now_ms(), world.clock.now_ms())
-    found = found_in(world, AtSequence(Sequence(at)), kept=kept)
-    assert found == Cursor(Sequence(sequence), Sequence(sequence), records[sequence - 1].chain)
+    found = found_in(world, AtSequence(SequenceNumber(at)), kept=kept)
+    assert found == Cursor(SequenceNumber(sequence), SequenceNumber(sequence), records[sequence - 1].chain)
 
 
 @pytest.mark.parametrize(("at", "chain_of"), [(0, None), (1, None), (2, 1)])
@@ -138,8 +140,8 @@ def test_the_oldest_that_is_kept_is_begun_with_though_the_one_before_it_is_gone(
     expired(world, records[0])
     kept = Kept(to_ms(records[1].time), world.clock.now_ms(), world.clock.now_ms())
     chain = UNKNOWN_CHAIN if chain_of is None else records[chain_of].chain
-    sequence = Sequence(max(at, 1))
-    assert found_in(world, AtSequence(Sequence(at)), kept=kept) == Cursor(sequence, sequence, chain)
+    sequence = SequenceNumber(max(at, 1))
+    assert found_in(world, AtSequence(SequenceNumber(at)), kept=kept) == Cursor(sequence, sequence, chain)
 
 
 def test_of_records_that_may_still_come_nothing_is_said() -> None:
@@ -147,7 +149,7 @@ def test_of_records_that_may_still_come_nothing_is_said() -> None:
     first, second, _ = world.records()
     expired(world, first)
     kept = Kept(to_ms(second.time), to_ms(second.time) - 1, world.clock.now_ms())
-    for start in (AtSequence(Sequence(0)), AtSequence(Sequence(2)), AtTime(0)):
+    for start in (AtSequence(SequenceNumber(0)), AtSequence(SequenceNumber(2)), AtTime(0)):
         assert locate(world.log, LANE, start, end=world.log.tail(LANE), kept=kept) is None
 
 
@@ -156,6 +158,6 @@ def test_the_first_event_of_a_record_costs_one_read_and_another_one_about_ten() 
     world.put(event("first"))
     largest = world.put(*(event(f"e{number}") for number in range(limits.RECORD_EVENTS_MAX)))
     for back, most in ((0, 1), (limits.RECORD_EVENTS_MAX, 1), (7, 13)):
-        looks, at = Faults(), AtSequence(Sequence(largest.tail.sequence - back))
+        looks, at = Faults(), AtSequence(SequenceNumber(largest.tail.sequence - back))
         locate(looks.log(world.log), LANE, at, end=world.log.tail(LANE))
         assert looks.count("log.tail") <= most

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.limits import LATE_AFTER_SECONDS, PAGE_RECORDS_MAX
-from eventfabric.model.identity import BatchId, Lane, Sequence
+from eventfabric.model.identity import BatchId, Lane, SequenceNumber
 from eventfabric.model.record import Note, record_at
 from tests.simulation.world import AWAY, LANE, STREAM, World, batch_of, event, lane
 from tests.unit.asking import Asked
@@ -51,7 +51,7 @@ def test_an_event_that_waits_costs_a_read_of_its_record_and_those_in_one_record_
 def test_the_first_copy_of_a_noted_batch_is_looked_for_where_it_may_stand_and_nowhere_else() -> None:
     world = World().at(AWAY)
     log = world.cloud.log(world.topology, STREAM, AWAY)
-    noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, Sequence(7)))
+    noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(7)))
     record = record_at(log.tail(THERE), THERE, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
     assert log.append(record) is None
     assert delivered(world, THERE).reads == [(THERE, 0, 100, None), (LANE, 7, 1, 8)]

@@ -1,18 +1,19 @@
 """Owns what a visit does where another was faster: it commits nothing, looks again, and does what is left."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from eventfabric import limits
 from eventfabric.model.event import Event
-from eventfabric.model.identity import BatchId, Sequence
+from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.parked import Parked
 from eventfabric.model.record import Note, record_at
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.telemetry import Metric
-from tests.simulation.world import AWAY, INVOCATION_MS, LANE, STREAM, Recorder, World, batch_of, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, INVOCATION_MS, LANE, STREAM, World, batch_of, event, lane
 from tests.unit.failing import FEW, Failing, named, retry, world_of
 from tests.unit.test_careful import again
 from tests.unit.test_circuit import breaker_of
@@ -32,7 +33,7 @@ def test_who_decides_second_about_a_noted_batch_takes_what_was_decided() -> None
     world = World()
     away, of = world.at(AWAY), lane(0, AWAY)
     log = world.cloud.log(world.topology, STREAM, AWAY)
-    noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, Sequence(0)))
+    noted = replace(batch_of([event("a")], BatchId(b"n" * 16)), note=Note(LANE, SequenceNumber(0)))
     record = record_at(log.tail(of), of, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
     assert log.append(record) is None
     other = away.deliverer()
@@ -136,7 +137,7 @@ def test_a_key_that_nothing_befalls_is_written_once_however_many_pages_are_deliv
         world.put(event(f"e{number}", key=f"k{number}"))
     seen: list[dict[str, Parked]] = []
 
-    def look(events: Seq[Event]) -> None:
+    def look(events: Sequence[Event]) -> None:
         failing(events)
         if world.recorder.ids()[-1:] == [f"e{limits.PAGE_RECORDS_MAX}"]:
             seen.append(world.parked())

@@ -5,7 +5,7 @@ from random import Random
 import msgspec
 
 from eventfabric import limits
-from eventfabric.model.identity import Chain, LaneIndex, Region, Sequence, StreamName
+from eventfabric.model.identity import Chain, LaneIndex, Region, SequenceNumber, StreamName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.model.sightings import Sighting, Sightings
 from eventfabric.wire.item_size import item_bytes
@@ -25,7 +25,7 @@ def test_all_lanes_of_a_hundred_subscriptions_that_lag_differently_stay_in_bound
 
     lanes = {
         LaneIndex(index): Mark(
-            Sequence(random.getrandbits(48)), Chain(random.randbytes(16)), cursors=cursors()
+            SequenceNumber(random.getrandbits(48)), Chain(random.randbytes(16)), cursors=cursors()
         )
         for index in range(limits.LANES_MAX)
     }
@@ -37,16 +37,16 @@ def test_all_lanes_of_a_hundred_subscriptions_that_lag_differently_stay_in_bound
 
 def test_the_largest_mark_of_a_lane_is_within_its_bound() -> None:
     largest = 2**64 - 1
-    seen = Sightings((Sighting(Sequence(largest), largest),) * limits.SIGHTINGS_MAX)
+    seen = Sightings((Sighting(SequenceNumber(largest), largest),) * limits.SIGHTINGS_MAX)
     mark = Mark(
-        Sequence(largest),
+        SequenceNumber(largest),
         Chain(b"c" * 32),
-        Sequence(largest),
+        SequenceNumber(largest),
         largest,
         {},
-        Sequence(largest),
+        SequenceNumber(largest),
         seen,
-        Sequence(largest),
+        SequenceNumber(largest),
         Chain(b"c" * 32),
         largest,
         largest,

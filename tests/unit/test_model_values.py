@@ -16,7 +16,7 @@ from eventfabric.model.identity import (
     HybridTime,
     Lane,
     LaneIndex,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
     uuid7_prefix,
@@ -109,7 +109,7 @@ class TestFinding:
 
     @pytest.mark.parametrize("kind", FindingKind)
     def test_it_is_an_alarm_unless_it_is_a_mere_metric_or_was_repaired(self, kind: FindingKind) -> None:
-        found = Finding(kind, ORDERS, LANE, HOME, Sequence(3), "so")
+        found = Finding(kind, ORDERS, LANE, HOME, SequenceNumber(3), "so")
         metrics = {"replication_delay", "replication_silent", "unreachable", "dead"}
         assert (found.subscription, found.is_repaired) == (None, False)
         assert found.is_alarm is (kind not in metrics)
@@ -124,11 +124,11 @@ class TestProof:
     def test_it_says_from_where_on_the_log_was_handled(
         self, first: int, began: int, at: int, start: int
     ) -> None:
-        cursor = Cursor(Sequence(at), Sequence(at), Chain(b""), began=Sequence(began))
-        proof = LaneProof(ORDERS, BILLING, LANE, HOME, cursor, Sequence(first))
+        cursor = Cursor(SequenceNumber(at), SequenceNumber(at), Chain(b""), began=SequenceNumber(began))
+        proof = LaneProof(ORDERS, BILLING, LANE, HOME, cursor, SequenceNumber(first))
         assert (proof.start, proof.events, proof.is_proven) == (start, at - start, True)
         assert proof.exceptions == ()
-        wrong = replace(proof, wrong=Finding(FindingKind.HOLE, ORDERS, LANE, HOME, Sequence(3), "so"))
+        wrong = replace(proof, wrong=Finding(FindingKind.HOLE, ORDERS, LANE, HOME, SequenceNumber(3), "so"))
         assert (wrong.start, wrong.events, wrong.is_proven) == (start, 0, False)
 
     def test_its_exceptions_have_the_names_that_are_reported(self) -> None:
@@ -142,8 +142,8 @@ class TestProof:
             "elsewhere",
             "skipped",
         ]
-        assert Exempt(ExceptionKind.DEAD, Sequence(3), "so", 7) == Exempt(
-            ExceptionKind.DEAD, Sequence(3), "so", 7, "", "", ""
+        assert Exempt(ExceptionKind.DEAD, SequenceNumber(3), "so", 7) == Exempt(
+            ExceptionKind.DEAD, SequenceNumber(3), "so", 7, "", "", ""
         )
 
 
@@ -191,9 +191,11 @@ class TestIdentity:
 
 class TestMarks:
     def test_a_lane_that_was_not_looked_at_has_a_mark_at_its_start(self) -> None:
-        marks = Marks({LaneIndex(1): Mark(Sequence(4))})
-        assert Mark() == Mark(EMPTY_TAIL.sequence, EMPTY_TAIL.chain, EMPTY_TAIL.sequence, 0, {}, Sequence(0))
-        assert (marks.of(LaneIndex(1)), marks.of(LaneIndex(0))) == (Mark(Sequence(4)), Mark())
+        marks = Marks({LaneIndex(1): Mark(SequenceNumber(4))})
+        assert Mark() == Mark(
+            EMPTY_TAIL.sequence, EMPTY_TAIL.chain, EMPTY_TAIL.sequence, 0, {}, SequenceNumber(0)
+        )
+        assert (marks.of(LaneIndex(1)), marks.of(LaneIndex(0))) == (Mark(SequenceNumber(4)), Mark())
         assert Marks() == Marks({}, {})
 
 
@@ -201,8 +203,8 @@ class TestParked:
     def test_a_key_that_was_just_parked_is_not_being_tried(self) -> None:
         failure = Failure("E", "no", "", "", 1, 0, 5, 6)
         assert failure == Failure("E", "no", "", "", 1, 0, 5, 6, "", "", "", "")
-        place = Place(Sequence(3), Sequence(4))
-        assert place == Place(Sequence(3), Sequence(4), replay=False)
+        place = Place(SequenceNumber(3), SequenceNumber(4))
+        assert place == Place(SequenceNumber(3), SequenceNumber(4), replay=False)
         parked = Parked("k", "k", ParkedState.RETRYING, (place,), 9, failure)
         assert parked == Parked(
             "k",
@@ -216,13 +218,13 @@ class TestParked:
             version=0,
         )
         assert [str(state) for state in ParkedState] == ["retrying", "dead"]
-        assert Settled(Sequence(4), "discarded", failure, 9) == Settled(
-            Sequence(4), "discarded", failure, 9, "", None
+        assert Settled(SequenceNumber(4), "discarded", failure, 9) == Settled(
+            SequenceNumber(4), "discarded", failure, 9, "", None
         )
 
     def test_a_change_is_written_at_the_next_version_of_what_stands(self) -> None:
         failure = Failure("E", "no", "", "", 1, 0, 5, 6)
-        place = Place(Sequence(3), Sequence(4))
+        place = Place(SequenceNumber(3), SequenceNumber(4))
         before = Parked("k", "k", ParkedState.RETRYING, (place,), 9, failure, version=7)
         after = replace(before, version=3)
         assert ParkedChange(before, after).version == 8
@@ -232,18 +234,18 @@ class TestParked:
 
 class TestRecord:
     def test_the_lane_begins_with_a_chain_of_zeros(self) -> None:
-        assert Tail(Sequence(0), Chain(bytes(16)), HybridTime(0)) == EMPTY_TAIL
+        assert Tail(SequenceNumber(0), Chain(bytes(16)), HybridTime(0)) == EMPTY_TAIL
         assert UNKNOWN_CHAIN == b""
-        assert Cursor(Sequence(0), Sequence(0), Chain(bytes(16)), version=0, epoch=0) == START
+        assert Cursor(SequenceNumber(0), SequenceNumber(0), Chain(bytes(16)), version=0, epoch=0) == START
 
     def test_a_record_takes_all_from_its_batch_and_the_rest_from_where_it_stands(self) -> None:
         batch = Batch(BatchId(b"b" * 16), 3, frozenset({"placed"}), b"payload")
-        tail = Tail(Sequence(5), Chain(b"c" * 16), HybridTime(9))
+        tail = Tail(SequenceNumber(5), Chain(b"c" * 16), HybridTime(9))
         record = record_at(tail, LANE, batch, now_ms=2_999, retention_seconds=60)
         assert (record.lane, record.sequence, record.count, record.note) == (LANE, 5, 3, None)
         assert (record.batch_id, record.types, record.payload) == (batch.id, batch.types, batch.payload)
         assert (record.time, record.expires_at) == (2_999 << 16, 62)
-        assert record.tail == Tail(Sequence(8), record.chain, record.time)
+        assert record.tail == Tail(SequenceNumber(8), record.chain, record.time)
         assert record_at(tail, LANE, batch, now_ms=1, retention_seconds=None).expires_at is None
 
     def test_any_record_extends_what_has_expired(self) -> None:
@@ -257,7 +259,7 @@ class TestRecord:
 class TestLaneState:
     def test_the_latest_region_is_the_owner_with_the_highest_number_then_who_came_furthest(self) -> None:
         def cursor(epoch: int, sequence: int) -> Cursor:
-            return replace(START, epoch=epoch, sequence=Sequence(sequence))
+            return replace(START, epoch=epoch, sequence=SequenceNumber(sequence))
 
         assert LaneState({HOME: cursor(1, 3), AWAY: cursor(0, 9)}).latest == HOME
         assert LaneState({HOME: cursor(1, 3), AWAY: cursor(1, 9)}).latest == AWAY
@@ -267,14 +269,14 @@ class TestLaneState:
 
     @pytest.mark.parametrize(("until", "replay"), [(0, False), (4, False), (5, False), (6, True)])
     def test_the_next_event_is_a_replay_before_that_place(self, until: int, replay: bool) -> None:
-        cursor = replace(START, sequence=Sequence(5), replay_until=Sequence(until))
+        cursor = replace(START, sequence=SequenceNumber(5), replay_until=SequenceNumber(until))
         assert cursor.is_replay is replay
 
 
 @pytest.mark.parametrize(
     ("start", "text"),
     [
-        (AtSequence(Sequence(4)), "sequence 4"),
+        (AtSequence(SequenceNumber(4)), "sequence 4"),
         (AtTime(0), "1970-01-01T00:00:00.000+00:00"),
         (AtTime(1_790_000_000_001), "2026-09-21T14:13:20.001+00:00"),
     ],

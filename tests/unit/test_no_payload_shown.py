@@ -11,7 +11,7 @@ import pytest
 import eventfabric.model
 from eventfabric import Event, EventFabricError
 from eventfabric.model.commit import Write, WriteRefused
-from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
+from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, SequenceNumber
 from eventfabric.model.parked import Dropped, Failure, Parked, ParkedChange, ParkedState, Place, Settled
 from eventfabric.model.payload import Payload
 from eventfabric.model.record import Batch, Record
@@ -32,14 +32,21 @@ PARKED = Parked(
     f"k/{SECRET}",
     SECRET,
     ParkedState.DEAD,
-    (Place(Sequence(1), Sequence(1)),),
+    (Place(SequenceNumber(1), SequenceNumber(1)),),
     0,
     FAILURE,
     replacement=CONTENT,
 )
 BATCH = Batch(BatchId(bytes(16)), 1, frozenset({"placed"}), CONTENT)
 RECORD = Record(
-    LANE, Sequence(0), 1, Chain(bytes(16)), BatchId(bytes(16)), HybridTime(0), frozenset({"placed"}), CONTENT
+    LANE,
+    SequenceNumber(0),
+    1,
+    Chain(bytes(16)),
+    BatchId(bytes(16)),
+    HybridTime(0),
+    frozenset({"placed"}),
+    CONTENT,
 )
 VALUES: list[Any] = [
     Event(type="placed", key=SECRET, id="1", data={"card": SECRET}, headers={"card": SECRET}),
@@ -52,7 +59,15 @@ VALUES: list[Any] = [
     FAILURE,
     PARKED,
     ParkedChange(PARKED, None),
-    Settled(Sequence(1), "edited", FAILURE, 1, "me", CONTENT, Dropped(SECRET, (), Sequence(0), Sequence(0))),
+    Settled(
+        SequenceNumber(1),
+        "edited",
+        FAILURE,
+        1,
+        "me",
+        CONTENT,
+        Dropped(SECRET, (), SequenceNumber(0), SequenceNumber(0)),
+    ),
     Write("Put", {"Item": {"card": {"S": SECRET}}}),
     WriteRefused(0, "ConditionalCheckFailed", "refused", {"card": {"S": SECRET}}),
     StepState(done=True, result=f'"{SECRET}"'),

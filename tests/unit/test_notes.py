@@ -9,7 +9,7 @@ from eventfabric import limits
 from eventfabric.model.commit import Committed, Decided, RaceLost
 from eventfabric.model.cursor import START
 from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId, Region, Sequence
+from eventfabric.model.identity import BatchId, Region, SequenceNumber
 from eventfabric.model.record import Note, Record, record_at
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.services.delivery.notes import settle_notes
@@ -22,7 +22,7 @@ OTHER_LANE = lane(1, AWAY)
 
 def noted(world: World, at: int = 0) -> Record:
     """A batch in AWAY that may also stand in HOME's lane."""
-    batch = replace(batch_of([event("a")], BATCH), note=Note(LANE, Sequence(at)))
+    batch = replace(batch_of([event("a")], BATCH), note=Note(LANE, SequenceNumber(at)))
     tail = world.cloud.log(world.topology, "orders", AWAY).tail(NOTED_LANE)
     return record_at(tail, NOTED_LANE, batch, now_ms=world.clock.now_ms(), retention_seconds=None)
 

@@ -14,7 +14,7 @@ from eventfabric.errors import (
     InvalidEventError,
     TransactionRefusedError,
 )
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.record import Record
 from eventfabric.services.publishing.tries import Tries
 from eventfabric.testing.memory.clock import MemoryClock
@@ -61,7 +61,7 @@ class World:
         """All records of a lane, page by page."""
         log, found, more = self.cloud.log(TOPOLOGY, stream, US), list[Record](), True
         while more:
-            start = found[-1].tail.sequence if found else Sequence(0)
+            start = found[-1].tail.sequence if found else SequenceNumber(0)
             page = log.read(lane, start, records_max=1000)
             found += page.records
             more = page.more and bool(page.records)

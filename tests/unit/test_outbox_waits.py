@@ -1,7 +1,6 @@
 """Owns how an outbox comes by the places of its records, and how long it waits where it cannot have them."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -12,7 +11,7 @@ from eventfabric.errors import (
     RefusedError,
     TransactionRefusedError,
 )
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence
+from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber
 from eventfabric.ports import Clock, Entropy
 from eventfabric.services.publishing.append import Appender
 from eventfabric.services.publishing.outbox import OutboxAppend, Posting
@@ -35,7 +34,7 @@ def append_of(
     world: World,
     faults: Faults,
     *,
-    lanes: Seq[int] = (0,),
+    lanes: Sequence[int] = (0,),
     clock: Clock | None = None,
     entropy: Entropy | None = None,
     timeout_seconds: float = 30,
@@ -154,7 +153,9 @@ def test_what_landed_without_a_reply_is_known_again_by_whichever_record(first: i
 def test_its_records_expire_as_the_stream_says() -> None:
     world = World()
     append_of(world, Faults()).run()
-    (record,) = world.cloud.log(TOPOLOGY, "orders", US).read(LANES[0], Sequence(0), records_max=9).records
+    (record,) = (
+        world.cloud.log(TOPOLOGY, "orders", US).read(LANES[0], SequenceNumber(0), records_max=9).records
+    )
     assert record.expires_at == world.clock.now_ms() // 1000 + 7 * 86_400
 
 

@@ -1,19 +1,20 @@
 """The memory that a page of events takes is bounded in bytes, however small its events are in the log."""
 
 import tracemalloc
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from string import ascii_lowercase
 
 import msgspec
 import pytest
 
 from eventfabric import limits
+from eventfabric.model.commit import Write
 from eventfabric.model.cursor import START
 from eventfabric.model.event import Event, HeaderValue
 from eventfabric.model.identity import BatchId
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, record_at
 from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
-from eventfabric.ports import Attempt, Write
+from eventfabric.ports import Attempt
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.wire.payload_codec import measured, pack_columns, unpack_measured
 from tests.simulation.world import LANE, World
@@ -23,7 +24,7 @@ Headers = dict[str, HeaderValue]
 
 
 def record_of(
-    headers: Seq[Headers], *, count: int = 1_000, content: bytes = b"{}", types: Seq[str] = ("m",)
+    headers: Sequence[Headers], *, count: int = 1_000, content: bytes = b"{}", types: Sequence[str] = ("m",)
 ) -> Record:
     """A record of so many events; headers and types in turn, where there are several."""
     each = max(len(headers), len(types))
@@ -148,7 +149,7 @@ class CountingHandler:
     def __init__(self) -> None:
         self.events = 0
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         self.events += len(events)
         return ()
 

@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.model.cursor import START, LaneState, digest_of
 from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId, Region, Sequence
+from eventfabric.model.identity import BatchId, Region, SequenceNumber
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
 
 FAILURE = Failure("E", "no", "trace", "", 3, 2, 100, 200, "7", "trace id", "id", "placed")
@@ -14,7 +14,7 @@ HOME, AWAY = Region("us-east-1"), Region("eu-west-1")
 
 
 def place(sequence: int, *, replay: bool = False) -> Place:
-    return Place(Sequence(sequence), Sequence(sequence), replay)
+    return Place(SequenceNumber(sequence), SequenceNumber(sequence), replay)
 
 
 def parked(*sequences: int, id: str = "k", version: int = 1) -> Parked:
@@ -112,13 +112,15 @@ class TestBefore:
 
     def test_nothing_changes_where_all_of_it_waits_before_that_place(self) -> None:
         key = parked(3, 5)
-        assert key.before(Sequence(6)) is key
+        assert key.before(SequenceNumber(6)) is key
 
     @pytest.mark.parametrize(("sequence", "left"), [(5, (3,)), (4, (3,)), (6, (3, 5))])
     def test_what_waits_there_or_behind_it_is_dropped(self, sequence: int, left: tuple[int, ...]) -> None:
         key = parked(3, 5, 9)
-        assert key.before(Sequence(sequence)) == replace(key, waiting=tuple(place(each) for each in left))
+        assert key.before(SequenceNumber(sequence)) == replace(
+            key, waiting=tuple(place(each) for each in left)
+        )
 
     @pytest.mark.parametrize("sequence", [0, 2, 3])
     def test_nothing_is_left_where_all_of_it_waits_there_or_behind_it(self, sequence: int) -> None:
-        assert parked(3, 5).before(Sequence(sequence)) is None
+        assert parked(3, 5).before(SequenceNumber(sequence)) is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric import limits
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Parked, ParkedState, Place, Rest
 from eventfabric.model.proof import ExceptionKind
 from eventfabric.services.delivery.lane_result import Outcome
@@ -198,10 +198,10 @@ def test_the_largest_parked_key_is_within_its_bound(monkeypatch: pytest.MonkeyPa
         _LAST - limits.RECORD_EVENTS_MAX * 100,
     )
     waiting_ = tuple(
-        Place(Sequence(last + number), Sequence(last + number), number % 2 == 1)
+        Place(SequenceNumber(last + number), SequenceNumber(last + number), number % 2 == 1)
         for number in range(limits.PARKED_PLACES_MAX)
     )
-    end = Sequence(_LAST)
+    end = SequenceNumber(_LAST)
     parked = Parked(
         f"k/{key}",
         key,
@@ -221,7 +221,7 @@ def test_the_largest_parked_key_is_within_its_bound(monkeypatch: pytest.MonkeyPa
 def test_what_was_dropped_of_a_record_begins_with_the_first_event_that_waits_there() -> None:
     world = dead_with(1)
     (parked,) = world.parked().values()
-    within_a_record = replace(parked, rest=Rest(Sequence(8), Sequence(10)))
-    dropped = within_a_record.dropped(Sequence(20))
+    within_a_record = replace(parked, rest=Rest(SequenceNumber(8), SequenceNumber(10)))
+    dropped = within_a_record.dropped(SequenceNumber(20))
     assert dropped is not None
     assert (dropped.sequences, dropped.since, dropped.until) == ((2,), 10, 20)

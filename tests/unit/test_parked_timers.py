@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import RefusedError, ThrottledError, UndecodablePayloadError
 from eventfabric.model.circuit import CircuitState
-from eventfabric.model.identity import BatchId, Sequence
+from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.record import Note, record_at
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
@@ -45,7 +45,7 @@ from tests.unit.test_careful import Crashing, again
 
 def replay_from_the_start(world: World) -> None:
     replay = Operations(world.topology, HOME, world.ports()).replay(SUBSCRIPTION)
-    for plan in replay.plan(AtSequence(Sequence(0))):
+    for plan in replay.plan(AtSequence(SequenceNumber(0))):
         replay.carry_out(plan)
 
 
@@ -154,7 +154,7 @@ def test_each_batch_that_was_decided_about_is_counted() -> None:
     log = world.cloud.log(world.topology, STREAM, AWAY)
     for number in range(2):
         batch = batch_of([event(f"a{number}")], BatchId(bytes([number]) * 16))
-        noted = replace(batch, note=Note(LANE, Sequence(number)))
+        noted = replace(batch, note=Note(LANE, SequenceNumber(number)))
         record = record_at(log.tail(of), of, noted, now_ms=world.clock.now_ms(), retention_seconds=None)
         assert log.append(record) is None
     assert away.deliver(of).outcome is Outcome.DELIVERED

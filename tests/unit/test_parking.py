@@ -1,8 +1,7 @@
 """Owns what becomes of an event that fails: its key is parked, tried again by timers, freed or dead."""
 
 from collections import Counter
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -14,7 +13,8 @@ from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, at_random, nth
 from eventfabric.wire.keys import record_key
-from tests.simulation.world import EFFECTS, HOME, LANE, World, event, topology
+from tests.simulation.recording import EFFECTS
+from tests.simulation.world import HOME, LANE, World, event, topology
 from tests.unit.failing import (
     BAD_ORDER,
     FEW,
@@ -219,7 +219,7 @@ def test_a_key_that_a_twin_frees_while_an_event_is_added_costs_the_commit_and_no
     twin = world.deliverer()
     overtaken: list[Outcome] = []
 
-    def overtake(events: Seq[Event]) -> None:
+    def overtake(events: Sequence[Event]) -> None:
         if events[0].id == "b1" and not overtaken:
             overtaken.append(Outcome.CONTENDED)
             failing.times.clear()

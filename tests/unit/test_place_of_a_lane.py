@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Lane, Sequence, StreamName
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName
 from eventfabric.model.record import EMPTY_TAIL, Batch, Tail
 from eventfabric.ports import Log
 from eventfabric.services.lanes.lane_end import KnownMarks
@@ -132,6 +132,6 @@ def test_no_record_expires_before_an_earlier_one_though_the_retention_was_shorte
 
 
 def test_a_place_says_when_the_record_before_it_may_go() -> None:
-    tail = Tail(Sequence(5), EMPTY_TAIL.chain, EMPTY_TAIL.time, 1_800_000_000)
+    tail = Tail(SequenceNumber(5), EMPTY_TAIL.chain, EMPTY_TAIL.time, 1_800_000_000)
     assert place_item.from_item(place_item.put(LANE, tail)["Item"]).expires_at == 1_800_000_000
     assert "x" not in place_item.put(LANE, tail)["Item"]

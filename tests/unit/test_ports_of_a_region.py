@@ -19,12 +19,13 @@ from eventfabric.definition.file import parse_definition
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.commit import CommitOutcome, RaceLost
 from eventfabric.model.cursor import START
-from eventfabric.model.identity import Sequence
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import ParkedChange
 from eventfabric.testing.memory.clock import MemoryClock
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import Doorbell, from_body, to_body
+from eventfabric.wire.doorbell import from_body, to_body
 from tests.unit.endpoint import Answer, endpoint, reply, request
 from tests.unit.test_adapters import (
     EU,
@@ -167,7 +168,7 @@ def queues(into: list[tuple[str, dict[str, Any]]], received: list[dict[str, Any]
 
 
 def test_a_dead_doorbell_is_rung_anew_and_then_deleted_and_what_is_none_stays() -> None:
-    bell = Doorbell(ORDERS, LANE, Sequence(5))
+    bell = Doorbell(ORDERS, LANE, SequenceNumber(5))
     asked: list[tuple[str, dict[str, Any]]] = []
     dead = [
         {"MessageId": "a", "ReceiptHandle": "ra", "Body": to_body(bell)},
@@ -197,7 +198,9 @@ def test_a_dead_doorbell_is_rung_anew_and_then_deleted_and_what_is_none_stays() 
 
 def test_a_dead_doorbell_that_cannot_be_rung_stays() -> None:
     asked: list[tuple[str, dict[str, Any]]] = []
-    dead = [{"MessageId": "a", "ReceiptHandle": "ra", "Body": to_body(Doorbell(ORDERS, LANE, Sequence(5)))}]
+    dead = [
+        {"MessageId": "a", "ReceiptHandle": "ra", "Body": to_body(Doorbell(ORDERS, LANE, SequenceNumber(5)))}
+    ]
     with endpoint(queues(asked, dead)) as url:
         clients = clients_at(url)
         refuses = AwsDoorbells(clients_at("http://127.0.0.1:1").sqs, str, str)

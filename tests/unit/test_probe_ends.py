@@ -7,11 +7,12 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.circuit import CircuitState
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Chain
 from eventfabric.services.delivery.lane_result import LaneResult, Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.keys import record_key
 from tests.simulation.world import INVOCATION_MS, LANE, World, event
 from tests.unit.failing import FEW, Failing, breaker, named, world_of

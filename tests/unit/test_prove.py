@@ -8,7 +8,7 @@ import pytest
 
 from eventfabric.errors import SettingError
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, Sequence
+from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.services.proof.prove import Prover
 from eventfabric.services.reconciliation.reconcile import Reconciler
@@ -93,7 +93,7 @@ def remove_one_and_close_the_gap(world: World, records: list[Record], at: int) -
 
 
 def insert_between(world: World, records: list[Record], at: int) -> None:
-    put(world, chained(records[at], records[at], sequence=Sequence(records[at].sequence + 1), count=1))
+    put(world, chained(records[at], records[at], sequence=SequenceNumber(records[at].sequence + 1), count=1))
 
 
 def double_one(world: World, records: list[Record], at: int) -> None:
@@ -221,10 +221,10 @@ class TestATamperedCursor:
     @pytest.mark.parametrize(
         ("changes", "kind"),
         [
-            ({"sequence": Sequence(13), "base": Sequence(13)}, FindingKind.CURSOR_AHEAD),
-            ({"sequence": Sequence(10), "base": Sequence(10)}, FindingKind.CURSOR_BROKEN),
-            ({"sequence": Sequence(11), "base": Sequence(11)}, FindingKind.CURSOR_BROKEN),
-            ({"sequence": Sequence(13), "base": Sequence(12)}, FindingKind.CURSOR_AHEAD),
+            ({"sequence": SequenceNumber(13), "base": SequenceNumber(13)}, FindingKind.CURSOR_AHEAD),
+            ({"sequence": SequenceNumber(10), "base": SequenceNumber(10)}, FindingKind.CURSOR_BROKEN),
+            ({"sequence": SequenceNumber(11), "base": SequenceNumber(11)}, FindingKind.CURSOR_BROKEN),
+            ({"sequence": SequenceNumber(13), "base": SequenceNumber(12)}, FindingKind.CURSOR_AHEAD),
             ({"chain": Chain(b"y" * 16)}, FindingKind.CURSOR_BROKEN),
             ({"chain": UNKNOWN_CHAIN}, FindingKind.CURSOR_BROKEN),
         ],
@@ -260,7 +260,7 @@ class TestATamperedCursor:
     def test_a_cursor_in_the_middle_of_a_record_is_bound_by_the_record_behind(self) -> None:
         world = delivered()
         records = world.records()
-        put_cursor(world, sequence=Sequence(7), base=records[3].sequence, chain=records[2].chain)
+        put_cursor(world, sequence=SequenceNumber(7), base=records[3].sequence, chain=records[2].chain)
         assert proof(world).events == 7
         put(world, replace(records[3], payload=records[4].payload))
         assert wrong(world) is FindingKind.DIVERGENCE
@@ -269,7 +269,7 @@ class TestATamperedCursor:
         put(world, records[3])
         insert_between(world, records, 3)
         assert wrong(world) is FindingKind.DIVERGENCE
-        remove(world, replace(records[3], sequence=Sequence(7)))
+        remove(world, replace(records[3], sequence=SequenceNumber(7)))
         assert wrong(world) is None
         put(world, replace(records[5], batch_id=records[4].batch_id))
         assert wrong(world) is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.proof import ExceptionKind, LaneProof
 from eventfabric.model.record import UNKNOWN_CHAIN, Note, Record, Tail
 from tests.simulation.world import AWAY, HOME, LANE, World, event, lane
@@ -112,11 +112,11 @@ class TestExceptions:
     def test_a_copy_that_comes_after_the_noted_one_was_delivered_is_excepted_in_its_own_lane(self) -> None:
         world = World(lanes=2)
         late = world.record(
-            Tail(Sequence(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time),
+            Tail(SequenceNumber(0), type(world.cursor().chain)(bytes(16)), world.origin_log.tail(LANE).time),
             *named("a1"),
         )
         noted = world.record(world.origin_log.tail(lane(1)), *named("a1"), of=lane(1))
-        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, Sequence(0)))
+        noted = chained(noted, None, batch_id=late.batch_id, note=Note(LANE, SequenceNumber(0)))
         assert world.origin_log.append(noted) is None
         world.deliver(lane(1))
         assert world.origin_log.append(late) is None
@@ -187,26 +187,26 @@ class TestAnExpiredHead:
             put_cursor(world, sequence=at, base=at, chain=records[stands - 1].chain)
             found = proof(world)
             assert (found.is_proven, found.events, found.start) == (True, 0, at)
-        put_cursor(world, base=Sequence(4), sequence=Sequence(7))
+        put_cursor(world, base=SequenceNumber(4), sequence=SequenceNumber(7))
         assert wrong(world) is FindingKind.CURSOR_BROKEN
-        put_cursor(world, base=Sequence(6), sequence=Sequence(5))
+        put_cursor(world, base=SequenceNumber(6), sequence=SequenceNumber(5))
         assert wrong(world) is FindingKind.UNREADABLE
 
     def test_a_cursor_that_began_with_the_oldest_record_has_no_chain_and_proves_from_there_on(self) -> None:
         world = aged()
         records = expired(world, 3)
         at = records[3].sequence
-        put_cursor(world, sequence=Sequence(at + 1), base=at, chain=UNKNOWN_CHAIN, began=at)
+        put_cursor(world, sequence=SequenceNumber(at + 1), base=at, chain=UNKNOWN_CHAIN, began=at)
         assert (wrong(world), proof(world).events) == (None, 0)
-        put_cursor(world, sequence=Sequence(at + 1), base=at, chain=records[2].chain, began=at)
+        put_cursor(world, sequence=SequenceNumber(at + 1), base=at, chain=records[2].chain, began=at)
         assert (wrong(world), proof(world).events) == (None, 1)
-        put_cursor(world, sequence=Sequence(at + 1), base=at, chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(at + 1), base=at, chain=records[1].chain)
         assert wrong(world) is FindingKind.CURSOR_BROKEN
 
     def test_of_a_record_that_expired_while_it_was_being_handled_nothing_is_claimed(self) -> None:
         world = aged()
         records = world.records()
-        put_cursor(world, sequence=Sequence(5), base=Sequence(4), chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(5), base=SequenceNumber(4), chain=records[1].chain)
         assert proof(world).events == 5
         remove(world, records[2])
         assert (wrong(world), proof(world).start, proof(world).events) == (None, 5, 0)
@@ -215,9 +215,9 @@ class TestAnExpiredHead:
         world = aged()
         records = world.records()
         remove(world, records[2])
-        put_cursor(world, sequence=Sequence(6), base=Sequence(4), chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(6), base=SequenceNumber(4), chain=records[1].chain)
         assert wrong(world) is None
-        put_cursor(world, sequence=Sequence(7), base=Sequence(4), chain=records[1].chain)
+        put_cursor(world, sequence=SequenceNumber(7), base=SequenceNumber(4), chain=records[1].chain)
         assert wrong(world) is FindingKind.CURSOR_BROKEN
 
     def test_what_is_excepted_of_it_is_told_by_what_the_ledger_knows(self) -> None:
@@ -285,7 +285,11 @@ class TestReplays:
         records = world.records()
         remove(world, records[2])
         put_cursor(
-            world, sequence=Sequence(6), base=Sequence(4), chain=records[1].chain, replay_until=Sequence(20)
+            world,
+            sequence=SequenceNumber(6),
+            base=SequenceNumber(4),
+            chain=records[1].chain,
+            replay_until=SequenceNumber(20),
         )
         assert wrong(world) is None
 

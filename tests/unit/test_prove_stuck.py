@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import BatchId, Sequence
+from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.proof import LaneProof
 from eventfabric.model.record import Batch, record_at
 from eventfabric.services.delivery.lane_result import Outcome
@@ -13,7 +13,7 @@ from tests.unit.proving import proof, proofs
 from tests.unit.test_reconcile import change, healthy, kinds, log_table, record_items, remove
 
 
-def stuck(found: LaneProof) -> tuple[FindingKind, Sequence] | None:
+def stuck(found: LaneProof) -> tuple[FindingKind, SequenceNumber] | None:
     return (found.stuck.kind, found.stuck.sequence) if found.stuck else None
 
 
@@ -116,5 +116,5 @@ def test_a_cursor_that_stands_behind_the_end_of_its_lane_is_no_lane_that_is_stuc
     remove(world, -1)
     found = proof(world)
     assert (found.wrong is not None, found.stuck, found.waiting) == (True, None, 0)
-    assert replace(found, tail=Sequence(0)).waiting == 0
+    assert replace(found, tail=SequenceNumber(0)).waiting == 0
     assert found.lane == LANE

@@ -25,7 +25,7 @@ from eventfabric.errors import (
     WrongRegionError,
 )
 from eventfabric.limits import RECORD_PAYLOAD_BYTES_MAX, RECORD_TYPES_MAX
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.sdk.bundle import PendingReceipt
 from eventfabric.sdk.publisher import Publisher
 from eventfabric.testing.memory.clock import MemoryClock
@@ -332,7 +332,7 @@ def test_wrong_input_is_refused_with_what_and_what_is_allowed() -> None:
 def test_a_lost_reply_is_settled_at_the_same_sequence() -> None:
     world = World(nth(1, Fault.LOST_REPLY, name="log.append"))
     assert world.fabric.publish("orders", key="a", type="Placed", id="1") == Receipt(
-        origin=world.fabric.region, lane=next(iter(world.lanes())), sequence=Sequence(0), event_id="1"
+        origin=world.fabric.region, lane=next(iter(world.lanes())), sequence=SequenceNumber(0), event_id="1"
     )
     assert list(world.lanes().values()) == [["1"]]
 

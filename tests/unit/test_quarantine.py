@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import QuarantineRefusedError
-from eventfabric.model.identity import Chain, Sequence
+from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.services.operations.quarantine import Quarantine
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire import record_item
@@ -41,7 +41,7 @@ def test_a_far_item_is_set_aside_in_every_region_and_stays_on_record() -> None:
 def test_a_record_that_does_not_extend_the_lane_is_set_aside_and_publishing_goes_on() -> None:
     world = world_with(3)
     put(world, forged(world, 3, chain=Chain(b"!" * 16)))
-    quarantine_of(world).set_aside(LANE, Sequence(3), by="ana", reason="")
+    quarantine_of(world).set_aside(LANE, SequenceNumber(3), by="ana", reason="")
     assert world.appender().append(LANE, mine()).sequence == 3
 
 
@@ -52,7 +52,7 @@ def test_what_cannot_be_decoded_and_what_lies_over_another_are_set_aside_too() -
     item = {**record_item.to_item(forged(world, FAR)), "t": {"S": "no set"}}
     world.table.write("Put", {"Item": item})
     interventions = [
-        quarantine_of(world).set_aside(LANE, Sequence(at), by="ana", reason="") for at in (FAR, 3)
+        quarantine_of(world).set_aside(LANE, SequenceNumber(at), by="ana", reason="") for at in (FAR, 3)
     ]
     assert world.log.interventions(LANE) == (interventions[1], interventions[0])
     assert world.log.tail(LANE) == wide.tail
@@ -64,7 +64,7 @@ def test_of_several_that_cannot_be_decoded_each_is_set_aside_in_any_order() -> N
         item = {**record_item.to_item(forged(world, at)), "t": {"S": "no set"}}
         world.table.write("Put", {"Item": item})
     for at in (FAR, 2, 9):
-        quarantine_of(world).set_aside(LANE, Sequence(at), by="ana", reason="")
+        quarantine_of(world).set_aside(LANE, SequenceNumber(at), by="ana", reason="")
     assert (len(world.log.interventions(LANE)), world.log.tail(LANE).sequence) == (3, 2)
 
 
@@ -74,7 +74,7 @@ def test_what_stands_behind_one_that_cannot_be_decoded_waits_for_that() -> None:
     world.table.write("Put", {"Item": item})
     put(world, forged(world, 3))
     with pytest.raises(QuarantineRefusedError, match="at 2, cannot be read: set that aside first"):
-        quarantine_of(world).fault(LANE, Sequence(3))
+        quarantine_of(world).fault(LANE, SequenceNumber(3))
 
 
 def test_one_that_was_interrupted_goes_on() -> None:
@@ -97,7 +97,7 @@ def test_what_is_the_lanes_own_or_is_mended_otherwise_stays(sequence: int, said:
     delete(world, world.records()[3])
     before = world.table.items
     with pytest.raises(QuarantineRefusedError, match=said):
-        quarantine_of(world).set_aside(LANE, Sequence(sequence), by="ana", reason="")
+        quarantine_of(world).set_aside(LANE, SequenceNumber(sequence), by="ana", reason="")
     assert world.table.items == before
 
 
@@ -118,7 +118,7 @@ def test_an_item_as_large_as_an_item_may_be_is_set_aside_without_what_does_not_f
         junk[f"x{number:05d}"] = {"S": "x" * (room // attributes - 6)}
     junk["x00000"]["S"] += "x" * (limits.ITEM_BYTES_MAX - item_bytes(junk))
     world.table.write("Put", {"Item": junk})
-    quarantine_of(world).set_aside(LANE, Sequence(1), by="ana", reason="junk")
+    quarantine_of(world).set_aside(LANE, SequenceNumber(1), by="ana", reason="junk")
     (intervention,) = world.log.interventions(LANE)
     assert "junk; without attribute 'x" in intervention.reason
     assert world.appender().append(LANE, mine()).sequence == 1

@@ -1,7 +1,6 @@
 """A lane that a function delivered before: its log is read where it was left, beside its state, and counts if right."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -30,7 +29,7 @@ class Warm:
         self.deliver()
         self.forget()
 
-    def _side_by_side(self, calls: Seq[Callable[[], None]]) -> None:
+    def _side_by_side(self, calls: Sequence[Callable[[], None]]) -> None:
         self.together.append(len(calls))
         for call in calls:
             call()

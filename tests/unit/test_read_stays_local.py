@@ -12,7 +12,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import LogError, UncertainTailError, UndecodableItemError, UndecodableRecordError
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, LaneIndex, Region, Sequence
+from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, LaneIndex, Region, SequenceNumber
 from eventfabric.model.owner import Standing
 from eventfabric.model.record import EMPTY_TAIL, Batch, Record, Tail, record_at
 from eventfabric.model.start import AtSequence
@@ -146,7 +146,7 @@ class TestALogItem:
             LANE: True,  # up to its cursor the log can be read
             OTHER: True,
         }
-        plans = {one.lane: one for one in replay_of(world).plan(AtSequence(Sequence(0)))}
+        plans = {one.lane: one for one in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
         assert plans[OTHER].events == 1
         (ready,) = [
             one
@@ -172,7 +172,7 @@ class TestALogItem:
         assert world.cloud.log(world.topology, STREAM, AWAY).tail(OTHER).sequence == 1
 
     def test_a_record_that_no_reader_would_take_is_not_made(self) -> None:
-        tail = Tail(Sequence(limits.SEQUENCE_MAX), EMPTY_TAIL.chain, HybridTime(0))
+        tail = Tail(SequenceNumber(limits.SEQUENCE_MAX), EMPTY_TAIL.chain, HybridTime(0))
         with pytest.raises(UndecodableRecordError):
             record_at(tail, LANE, batch_of([event("a")], b"1" * 16), now_ms=1, retention_seconds=None)
 
@@ -220,7 +220,7 @@ class TestALedgerItem:
         )
         assert [one.lane for one in standings] == [OTHER]
         assert len(unread) == 1
-        plans = {one.lane: one for one in replay_of(world).plan(AtSequence(Sequence(0)))}
+        plans = {one.lane: one for one in replay_of(world).plan(AtSequence(SequenceNumber(0)))}
         assert "field s" in plans[LANE].unreadable
         assert not plans[LANE].changes_anything
         assert plans[OTHER].events == 1
@@ -307,7 +307,7 @@ class TestBoundsBeforeMemory:
         assert len(payload) < 16_000
         record = Record(
             LANE,
-            Sequence(0),
+            SequenceNumber(0),
             1000,
             Chain(bytes(16)),
             BatchId(bytes(16)),

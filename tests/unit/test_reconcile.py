@@ -10,7 +10,7 @@ from eventfabric.errors import ThrottledError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Faults
@@ -165,7 +165,7 @@ class TestTheLog:
         world = healthy()
         world.cloud.cut(AWAY)
         world.put(*named("c1"))
-        tail = world.log.tail(LANE, before=Sequence(12))
+        tail = world.log.tail(LANE, before=SequenceNumber(12))
         other = world.record(tail, *named("d1"))
         assert world.cloud.log(world.topology, STREAM, AWAY).append(other) is None
         (found,) = reconcile(world.at(AWAY), repair=True)
@@ -255,22 +255,22 @@ class TestSubscriptions:
 
     def test_a_cursor_that_was_set_back_is_found(self) -> None:
         world = healthy()
-        tail = world.log.tail(LANE, before=Sequence(4))
+        tail = world.log.tail(LANE, before=SequenceNumber(4))
         put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
         assert alarms(world, repair=True) == [FindingKind.CURSOR_BACK]
 
     def test_a_cursor_beyond_the_end_of_its_lane_is_found(self) -> None:
         world = healthy()
-        put_cursor(world, sequence=Sequence(99), base=Sequence(99))
+        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
         assert alarms(world, repair=True) == [FindingKind.CURSOR_AHEAD]
 
     @pytest.mark.parametrize(
         "changes",
         [
             {"chain": Chain(b"x" * 16)},
-            {"sequence": Sequence(13)},
-            {"base": Sequence(11)},
-            {"base": Sequence(10)},
+            {"sequence": SequenceNumber(13)},
+            {"base": SequenceNumber(11)},
+            {"base": SequenceNumber(10)},
         ],
         ids=["chain", "sequence", "within a record", "base"],
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, Sequence
+from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.owner import Owner
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from tests.simulation.world import AWAY, HOME, LANE, World
@@ -31,7 +31,7 @@ def in_the_last_record(sequence: int, chain: Chain | None = None) -> World:
     world = healthy()
     before = world.log.tail(LANE)
     world.put(*named("c1", "c2", "c3"))
-    put_cursor(world, sequence=Sequence(sequence), base=Sequence(12), chain=chain or before.chain)
+    put_cursor(world, sequence=SequenceNumber(sequence), base=SequenceNumber(12), chain=chain or before.chain)
     return world
 
 
@@ -55,7 +55,7 @@ def test_a_cursor_that_stands_behind_its_record_stands_in_none_whatever_follows(
     before = world.log.tail(LANE)
     world.put(*named("c1"))
     world.put(*named("d1", "d2"))
-    put_cursor(world, sequence=Sequence(13), base=Sequence(12), chain=before.chain)
+    put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=before.chain)
     assert kinds(world) == [FindingKind.CURSOR_BROKEN]
 
 
@@ -71,7 +71,7 @@ def test_where_the_record_before_it_has_expired_there_is_nothing_to_hold_it_agai
     retention_days: int, is_there: bool, found: list[FindingKind]
 ) -> None:
     world = healthy(retention_days=retention_days)
-    put_cursor(world, sequence=Sequence(10), base=Sequence(10), chain=WRONG, epoch=1)
+    put_cursor(world, sequence=SequenceNumber(10), base=SequenceNumber(10), chain=WRONG, epoch=1)
     if not is_there:
         remove(world, 4)
     assert kinds(world) == found
@@ -79,7 +79,7 @@ def test_where_the_record_before_it_has_expired_there_is_nothing_to_hold_it_agai
 
 def test_the_very_first_cursor_that_was_written_is_looked_at_like_any_other() -> None:
     world = world_of(Failing({}), *named("a1"))
-    put_cursor(world, sequence=Sequence(9), base=Sequence(9))
+    put_cursor(world, sequence=SequenceNumber(9), base=SequenceNumber(9))
     assert world.cursor().version == 1
     assert kinds(world) == [FindingKind.CURSOR_AHEAD]
 
@@ -97,8 +97,8 @@ def test_of_what_waits_only_the_first_record_is_read_from_where_the_cursor_is() 
     world = healthy()
     world.put(*named("c1", "c2", "c3"))
     world.put(*named("d1"))
-    before = world.log.tail(LANE, before=Sequence(12))
-    put_cursor(world, sequence=Sequence(13), base=Sequence(12), chain=before.chain)
+    before = world.log.tail(LANE, before=SequenceNumber(12))
+    put_cursor(world, sequence=SequenceNumber(13), base=SequenceNumber(12), chain=before.chain)
     log, found = asked(world)
     assert found == []
     assert log.reads == [Read(LANE, 12, 100), Read(LANE, 12, 1)]
@@ -107,7 +107,11 @@ def test_of_what_waits_only_the_first_record_is_read_from_where_the_cursor_is() 
 def test_of_a_replay_the_first_record_behind_it_is_read_too() -> None:
     world = healthy()
     put_cursor(
-        world, sequence=Sequence(0), base=Sequence(0), chain=Chain(bytes(16)), replay_until=Sequence(6)
+        world,
+        sequence=SequenceNumber(0),
+        base=SequenceNumber(0),
+        chain=Chain(bytes(16)),
+        replay_until=SequenceNumber(6),
     )
     log, found = asked(world)
     assert found == []
@@ -118,7 +122,7 @@ def test_of_a_replay_the_first_record_behind_it_is_read_too() -> None:
     ("changes", "found"),
     [
         ({}, [FindingKind.CURSOR_BACK]),
-        ({"replay_until": Sequence(12)}, []),
+        ({"replay_until": SequenceNumber(12)}, []),
         ({"epoch": 1}, []),
     ],
 )
@@ -126,7 +130,7 @@ def test_one_that_went_back_is_wrong_unless_by_a_replay_or_a_new_owner(
     changes: Mapping[str, Any], found: list[FindingKind]
 ) -> None:
     world = healthy()
-    tail = world.log.tail(LANE, before=Sequence(4))
+    tail = world.log.tail(LANE, before=SequenceNumber(4))
     put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain, **changes)
     assert kinds(world) == found
 

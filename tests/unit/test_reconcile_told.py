@@ -7,14 +7,15 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.ports import Ports
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.asking import CountingOf
 from tests.unit.failing import FEW, Failing, drained, named, retry, world_of
@@ -37,7 +38,7 @@ def finding(
 ) -> Finding:
     """One of the subscription."""
     names = StreamName(STREAM), SubscriptionName(SUBSCRIPTION)
-    return Finding(kind, names[0], of, region, Sequence(sequence), detail, names[1], is_repaired)
+    return Finding(kind, names[0], of, region, SequenceNumber(sequence), detail, names[1], is_repaired)
 
 
 def of_the_log(kind: FindingKind, sequence: int, detail: str, *, region: Region = HOME) -> Finding:
@@ -159,13 +160,13 @@ class TestCursors:
 
     def test_one_that_was_set_back_is_told_where_it_stood(self) -> None:
         world = healthy()
-        tail = world.log.tail(LANE, before=Sequence(4))
+        tail = world.log.tail(LANE, before=SequenceNumber(4))
         put_cursor(world, sequence=tail.sequence, base=tail.sequence, chain=tail.chain)
         assert reconcile(world) == [finding(FindingKind.CURSOR_BACK, 4, "stood at 12 at the last pass")]
 
     def test_one_beyond_the_end_is_told_where_the_lane_ends(self) -> None:
         world = healthy()
-        put_cursor(world, sequence=Sequence(99), base=Sequence(99))
+        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
         assert reconcile(world) == [
             finding(FindingKind.CURSOR_AHEAD, 99, "the lane ends at 12: replay it from 0 if it was made anew")
         ]
@@ -176,7 +177,7 @@ class TestCursors:
     ) -> None:
         world = healthy()
         new = world.record(world.log.tail(LANE), *named("c1"))
-        put_cursor(world, sequence=Sequence(cursor), base=Sequence(cursor))
+        put_cursor(world, sequence=SequenceNumber(cursor), base=SequenceNumber(cursor))
 
         def grow(called: str, overall: int, of_name: int) -> Fault | None:
             if called == "ledger.state" and of_name == 1:
@@ -189,10 +190,10 @@ class TestCursors:
 
     def test_one_that_a_handover_left_ahead_of_what_is_replicated_is_not_accused(self) -> None:
         world = healthy()
-        put_cursor(world, sequence=Sequence(99), base=Sequence(99), epoch=1)
+        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99), epoch=1)
         assert reconcile(world) == []
 
-    @pytest.mark.parametrize("changes", [{"chain": Chain(b"x" * 16)}, {"base": Sequence(10)}])
+    @pytest.mark.parametrize("changes", [{"chain": Chain(b"x" * 16)}, {"base": SequenceNumber(10)}])
     def test_one_that_is_not_on_the_chain_is_told_where_its_record_begins(
         self, changes: dict[str, Any]
     ) -> None:
@@ -216,7 +217,7 @@ class TestCursors:
 
     def test_one_that_was_ahead_is_told_still_when_the_lane_has_grown_past_it(self) -> None:
         world = healthy()
-        put_cursor(world, sequence=Sequence(14), base=Sequence(14), chain=Chain(b"x" * 16))
+        put_cursor(world, sequence=SequenceNumber(14), base=SequenceNumber(14), chain=Chain(b"x" * 16))
         assert kinds(world) == [FindingKind.CURSOR_AHEAD]
         world.put(*named("c1", "c2"))
         world.put(*named("c3"))
@@ -226,7 +227,7 @@ class TestCursors:
         world = world_of(Failing({"a1": 9}), *named("a1", "b1"), **retry(immediate=0, attempts=1))
         world.deliver()
         assert kinds(world) == [FindingKind.DEAD]
-        put_cursor(world, sequence=Sequence(99), base=Sequence(99))
+        put_cursor(world, sequence=SequenceNumber(99), base=SequenceNumber(99))
         assert kinds(world) == [FindingKind.CURSOR_AHEAD]
 
 
@@ -346,5 +347,5 @@ class TestExpiry:
 
 def at(world: World, sequence: int) -> dict[str, Any]:
     """A cursor between two records."""
-    tail = world.log.tail(LANE, before=Sequence(sequence))
+    tail = world.log.tail(LANE, before=SequenceNumber(sequence))
     return {"sequence": tail.sequence, "base": tail.sequence, "chain": tail.chain}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from eventfabric.ports import Write
+from eventfabric.model.commit import Write
 from eventfabric.services.delivery.lane_result import Outcome
-from tests.simulation.world import EFFECTS, add_one
+from tests.simulation.recording import EFFECTS, add_one
 from tests.unit.test_deliver_exactly_once import Writing, each_of_its_key, refused_write, world_of
 
 

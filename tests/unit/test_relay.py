@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eventfabric.errors import UndecodableMessageError
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.services.delivery.relay import relay
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, nth
@@ -24,7 +24,7 @@ def appended(
     world: World, *news: tuple[int, int], faults: Faults | None = None, region: Region = HOME
 ) -> str | None:
     """Relay a batch that says (lane, tail); its positions are p0, p1 and so on."""
-    seen = [Appended(f"p{n}", lane(index), Sequence(tail)) for n, (index, tail) in enumerate(news)]
+    seen = [Appended(f"p{n}", lane(index), SequenceNumber(tail)) for n, (index, tail) in enumerate(news)]
     doorbells = world.cloud.doorbells(world.topology, HOME)
     return relay(
         seen,
@@ -109,7 +109,7 @@ def change_of(world: World) -> dict[str, Any]:
 
 def test_a_new_record_says_how_far_its_lane_goes() -> None:
     change = change_of(World())
-    assert from_stream_record(change) == Appended("000000000000000000001", lane(0), Sequence(2))
+    assert from_stream_record(change) == Appended("000000000000000000001", lane(0), SequenceNumber(2))
 
 
 def test_a_removal_is_no_news() -> None:

@@ -1,10 +1,11 @@
 """Owns from where a stream comes again when some doorbells of some subscriptions could not be sent."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from eventfabric.definition.file import parse_definition
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.services.delivery.relay import relay
 from eventfabric.telemetry import Metric, NoTelemetry
 from eventfabric.testing.memory.clock import MemoryClock
@@ -12,7 +13,7 @@ from eventfabric.testing.memory.cloud import MemoryCloud
 from eventfabric.testing.memory.doorbells import MemoryDoorbells
 from eventfabric.testing.memory.entropy import SeededEntropy
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 from eventfabric.wire.stream_record import Appended
 from tests.simulation.world import HOME, STREAM, lane
 
@@ -38,7 +39,7 @@ class Refusing(MemoryDoorbells):
 
     refused: frozenset[tuple[str, Lane]] = frozenset()
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         kept = [bell for bell in doorbells if (subscription, bell.lane) in self.refused]
         return kept + super().ring(subscription, [bell for bell in doorbells if bell not in kept])
 
@@ -65,7 +66,7 @@ class Relayed:
         return [from_body(body).lane for body in self.cloud.queue(TOPOLOGY, subscription, HOME).bodies]
 
 
-def relayed(*refused: tuple[str, Lane], owners: Seq[str] = ("audit", "billing")) -> Relayed:
+def relayed(*refused: tuple[str, Lane], owners: Sequence[str] = ("audit", "billing")) -> Relayed:
     cloud = MemoryCloud.of(TOPOLOGY, clock=MemoryClock(), entropy=SeededEntropy(0))
     doorbells = Refusing(
         cloud.regions[HOME],
@@ -75,7 +76,7 @@ def relayed(*refused: tuple[str, Lane], owners: Seq[str] = ("audit", "billing"))
     doorbells.refused = frozenset(refused)
     telemetry = Rung()
     again_from = relay(
-        [Appended(f"p{n}", lane(n % 2), Sequence(n + 1)) for n in range(4)],
+        [Appended(f"p{n}", lane(n % 2), SequenceNumber(n + 1)) for n in range(4)],
         TOPOLOGY.stream(STREAM),
         region=HOME,
         owns=lambda subscription, origin: subscription.name in owners,

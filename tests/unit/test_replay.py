@@ -1,6 +1,6 @@
 """Owns what a replay of a whole lane does: where the cursor goes, what comes again, and what is refused."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,7 +15,8 @@ from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
-from tests.simulation.world import AWAY, LANE, Recorder, World, event, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, LANE, World, event, lane
 from tests.unit.failing import FEW, Failing, drained, named, waiting, world_of
 from tests.unit.replaying import at, replay, replay_of, the_plan
 
@@ -243,9 +244,9 @@ def test_a_lane_that_is_overtaken_again_and_again_is_left_as_it_is() -> None:
 def test_a_delivery_that_a_replay_overtakes_reads_again() -> None:
     world = delivered(3)
     world.put(event("new"))
-    overtaken: list[Seq[Event]] = []
+    overtaken: list[Sequence[Event]] = []
 
-    def before(events: Seq[Event]) -> None:
+    def before(events: Sequence[Event]) -> None:
         if not overtaken:
             overtaken.append(events)
             replay(world, 1)

@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.errors import ReplayRefusedError
 from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.identity import Lane, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.start import Start
 from eventfabric.services.operations.replay import LaneReplayed
 from eventfabric.topology import SubscriptionTopology
@@ -30,7 +30,7 @@ def cursor(world: World, of: Lane = LANE) -> Cursor:
 
 def stands_at(world: World, sequence: int, of: Lane = LANE) -> None:
     """Have the second subscription deliver up to there."""
-    tail = world.log.tail(of, before=Sequence(sequence))
+    tail = world.log.tail(of, before=SequenceNumber(sequence))
     to = Cursor(tail.sequence, tail.sequence, tail.chain)
     world.cloud.ledger(world.topology, HOME).commit(key_of(of), cursor(world, of), to)
 
@@ -71,7 +71,12 @@ def test_a_fresh_subscription_begins_there_and_what_the_other_had_is_a_replay(wo
     before = world.cursor()
     feed(world, at(1))
     assert cursor(world) == Cursor(
-        Sequence(1), Sequence(1), world.records()[0].chain, 1, replay_until=Sequence(3), began=Sequence(1)
+        SequenceNumber(1),
+        SequenceNumber(1),
+        world.records()[0].chain,
+        1,
+        replay_until=SequenceNumber(3),
+        began=SequenceNumber(1),
     )
     assert world.cursor() == before
 

@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.errors import ReplayRefusedError
-from eventfabric.model.identity import BatchId, Sequence, lane_index
+from eventfabric.model.identity import BatchId, SequenceNumber, lane_index
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.record import EMPTY_TAIL, Note, record_at
 from tests.simulation.world import AWAY, LANE, STREAM, World, batch_of, event, lane
@@ -164,7 +164,7 @@ def test_a_batch_that_stands_in_two_lanes_is_handed_out_once_more_and_not_twice(
         world.origin_log.append(record_at(EMPTY_TAIL, LANE, batch, now_ms=now_ms, retention_seconds=None))
         is None
     )
-    copy = replace(batch, note=Note(LANE, Sequence(0)))
+    copy = replace(batch, note=Note(LANE, SequenceNumber(0)))
     there = world.cloud.log(world.topology, STREAM, AWAY)
     assert there.append(record_at(EMPTY_TAIL, other, copy, now_ms=now_ms, retention_seconds=None)) is None
     world.cloud.replicate()

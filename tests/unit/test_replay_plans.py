@@ -8,7 +8,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Chain, HybridTime, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, HybridTime, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.parked import Failure, Parked, ParkedChange, ParkedState, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Tail
 from eventfabric.model.start import AtTime, Start
@@ -27,8 +27,8 @@ DAY_SECONDS = 86_400
 
 def moved(read: Cursor, sequence: int, base: int, until: int, chain: Chain) -> Cursor:
     """A cursor as it was read, put there."""
-    at, of = Sequence(sequence), Sequence(base)
-    return replace(read, sequence=at, base=of, replay_until=Sequence(until), chain=chain)
+    at, of = SequenceNumber(sequence), SequenceNumber(base)
+    return replace(read, sequence=at, base=of, replay_until=SequenceNumber(until), chain=chain)
 
 
 def by_id(world: World) -> dict[str, Parked]:
@@ -61,7 +61,7 @@ def test_what_waits_behind_that_place_is_taken_from_its_keys_in_the_same_commit(
     plan = the_plan(world, 3)
     assert (plan.to, plan.events, plan.asked) == (to, 3, Asked(at(3), None, fresh=False))
     assert sorted(plan.changes, key=str) == sorted(changes, key=str)
-    assert to.low == Place(Sequence(1), Sequence(1))
+    assert to.low == Place(SequenceNumber(1), SequenceNumber(1))
 
 
 def test_a_key_waits_with_its_events_and_is_due_at_once() -> None:
@@ -79,13 +79,16 @@ def test_a_key_waits_with_its_events_and_is_due_at_once() -> None:
             f"k/{A}",
             A,
             ParkedState.RETRYING,
-            (Place(Sequence(0), Sequence(0), replay=True), Place(Sequence(2), Sequence(2), replay=True)),
+            (
+                Place(SequenceNumber(0), SequenceNumber(0), replay=True),
+                Place(SequenceNumber(2), SequenceNumber(2), replay=True),
+            ),
             now_ms,
             Failure("Replayed", "", "", "replayed by an operator", 0, 0, now_ms, now_ms),
             version=change.after.version,
         ),
     )
-    to = replace(read, low=Place(Sequence(0), Sequence(0))).beside(after_changes({}, [change]))
+    to = replace(read, low=Place(SequenceNumber(0), SequenceNumber(0))).beside(after_changes({}, [change]))
     assert plan == LanePlan(Asked(at(0), A, fresh=False), LANE, read, to, (change,), 2)
 
 
@@ -106,7 +109,7 @@ def test_keys_that_are_parked_already_stand_beside_the_new_one() -> None:
     assert plan.to == plan.read.beside(after_changes(by_id(world), plan.changes))
     replay(world, 0, key=A)
     assert set(world.parked()) == {A, C}
-    assert world.cursor().low == Place(Sequence(1), Sequence(1))
+    assert world.cursor().low == Place(SequenceNumber(1), SequenceNumber(1))
 
 
 def test_without_order_each_event_of_a_key_has_a_parked_key_of_its_own() -> None:
@@ -143,7 +146,7 @@ def test_a_lane_of_which_nothing_is_left_stays_unless_its_log_was_made_anew(
     for sequence in (0, 1):
         world.table.write("Delete", {"Key": record_key(LANE, sequence)})
     if newer:
-        world.put(event("new"), log_lane_tail=Tail(Sequence(2), world.cursor().chain, HybridTime(0)))
+        world.put(event("new"), log_lane_tail=Tail(SequenceNumber(2), world.cursor().chain, HybridTime(0)))
     was_made_anew = not retention_days and not newer  # nothing of it can have expired
     assert any(plan.changes_anything for plan in replay_of(world).plan(at(0))) is was_made_anew
 
@@ -189,7 +192,7 @@ def test_the_events_of_a_key_are_found_page_by_page(monkeypatch: pytest.MonkeyPa
 def test_a_replay_of_a_replay_ends_where_the_furthest_was_and_began_where_the_first_did() -> None:
     world = delivered(5)
     ledger = world.cloud.ledger(world.topology, HOME)
-    ledger.commit(world.key_of(LANE), world.cursor(), replace(world.cursor(), began=Sequence(2)))
+    ledger.commit(world.key_of(LANE), world.cursor(), replace(world.cursor(), began=SequenceNumber(2)))
     replay(world, 3)
     assert (world.cursor().replay_until, world.cursor().began) == (5, 2)
     replay(world, 1)
@@ -244,7 +247,7 @@ def test_one_that_is_fed_has_replays_up_to_where_the_other_stands_or_itself_stoo
     ledger = world.cloud.ledger(world.topology, HOME)
     key = LaneKey(StreamName(STREAM), SubscriptionName("audit"), LANE)
     for of, sequence in ((key, 4), (world.key_of(LANE), fed)):
-        tail = world.log.tail(LANE, before=Sequence(sequence))
+        tail = world.log.tail(LANE, before=SequenceNumber(sequence))
         read = ledger.state(of).cursor(HOME)
         ledger.commit(of, read, Cursor(tail.sequence, tail.sequence, tail.chain))
     (plan,) = replay_of(world, into=audit(world)).plan(at(1), lane=LANE)

@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Chain, Region, SequenceNumber, StreamName
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
 from eventfabric.ports import Log, Page
@@ -71,12 +71,12 @@ class TestWhole:
     def test_what_is_verified_is_remembered(self, region: Region) -> None:
         world, made = filled()
         look = Look(world, region)
-        look.mark = Mark(cursors={"billing": (1, 2)}, held=Sequence(7))
+        look.mark = Mark(cursors={"billing": (1, 2)}, held=SequenceNumber(7))
         examined = look()
         assert examined.findings == ()
         assert examined.tail == made[-1].tail
         assert examined.mark == Mark(
-            Sequence(500), made[-1].chain, cursors={"billing": (1, 2)}, held=Sequence(7)
+            SequenceNumber(500), made[-1].chain, cursors={"billing": (1, 2)}, held=SequenceNumber(7)
         )
 
     def test_an_empty_lane_is_whole(self) -> None:
@@ -113,7 +113,7 @@ class TestBehind:
         world, made = filled(copied=1)
         look = Look(world)
         for number in (1, 2):
-            sequence, behind = Sequence(100 * number), f"{500 - 100 * number} events behind {SOURCE}"
+            sequence, behind = SequenceNumber(100 * number), f"{500 - 100 * number} events behind {SOURCE}"
             delay = FindingKind.REPLICATION_DELAY
             assert look.finding() == Finding(delay, StreamName(STREAM), lane(), TARGET, sequence, behind)
             assert (look.mark.sequence, look.mark.end) == (100 * number, 100 * number)
@@ -122,7 +122,7 @@ class TestBehind:
             world.copy_to_target(made[number : number + 1])
         world.copy_to_target(made[3:])
         assert look().findings == ()
-        assert look.mark == Mark(Sequence(500), made[-1].chain)
+        assert look.mark == Mark(SequenceNumber(500), made[-1].chain)
 
     def test_one_that_stands_still_is_late_for_a_while_and_then_stalled(self) -> None:
         world, _ = filled(copied=2)
@@ -244,7 +244,7 @@ class TailOnly:
         self.set_aside = log.set_aside
         self.interventions = log.interventions
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(self, *_: object, **__: object) -> Page:
         raise OutcomeUnknownError("read", "no reply")
 
 
@@ -265,7 +265,7 @@ class TestDivergence:
 
     def test_a_record_that_lies_over_another(self) -> None:
         world, made = filled()
-        over = replace(made[1], sequence=Sequence(150))
+        over = replace(made[1], sequence=SequenceNumber(150))
         world.put(over)
         found = Look(world).finding()
         assert (found.kind, found.sequence) == (FindingKind.DIVERGENCE, 150)

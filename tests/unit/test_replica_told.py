@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Region, Sequence, StreamName
+from eventfabric.model.identity import Region, SequenceNumber, StreamName
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail, chain_of
 from eventfabric.services.reconciliation.replica import Examined
@@ -21,7 +21,7 @@ NOBODY = "no Region gave it (eventfabric lanes restore)"
 
 def finding(kind: FindingKind, sequence: int, detail: str, *, region: Region = TARGET) -> Finding:
     cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
-    return Finding(kind, StreamName(STREAM), lane(), region, Sequence(sequence), f"{detail}{cure}")
+    return Finding(kind, StreamName(STREAM), lane(), region, SequenceNumber(sequence), f"{detail}{cure}")
 
 
 def forged(record: Record, before: Record) -> Record:
@@ -81,7 +81,7 @@ class TestDivergence:
 
     def test_one_that_lies_over_another_is_told_with_where_that_ends(self) -> None:
         world, made = filled()
-        world.put(replace(made[1], sequence=Sequence(150)))
+        world.put(replace(made[1], sequence=SequenceNumber(150)))
         said = "overlaps the record before sequence 200"
         assert Look(world).finding() == finding(FindingKind.DIVERGENCE, 150, said)
 
@@ -98,7 +98,7 @@ class TestDivergence:
         world, made = filled()
         world.put(replace(made[2], payload=b"changed"))
         examined = Look(world)()
-        assert (examined.tail, examined.mark) == (made[4].tail, Mark(Sequence(200), made[1].chain))
+        assert (examined.tail, examined.mark) == (made[4].tail, Mark(SequenceNumber(200), made[1].chain))
 
 
 class TestHoles:
@@ -121,13 +121,13 @@ class TestHoles:
         look()
         world.remove(made[4], region=TARGET)
         examined = look()
-        assert examined.mark == Mark(Sequence(500), made[4].chain)
-        assert examined.tail == Tail(Sequence(500), made[4].chain, made[3].time)
+        assert examined.mark == Mark(SequenceNumber(500), made[4].chain)
+        assert examined.tail == Tail(SequenceNumber(500), made[4].chain, made[3].time)
 
     def test_a_replica_that_has_more_than_its_origin_is_verified_to_its_own_end(self) -> None:
         world, made = filled()
         world.remove(made[4])
-        assert Look(world)() == Examined(Mark(Sequence(500), made[4].chain), made[4].tail, ())
+        assert Look(world)() == Examined(Mark(SequenceNumber(500), made[4].chain), made[4].tail, ())
 
     def test_nothing_is_mended_where_somebody_writes_another_record_meanwhile(self) -> None:
         world, made = filled()
@@ -235,7 +235,7 @@ class TestAnExpiredHead:
         look, made = self.aged(in_target=2, in_source=2)
         assert look().findings == ()
         assert look.source.reads == [Read(lane(), 0, 1, 200)]
-        assert look.mark == Mark(Sequence(500), made[-1].chain)
+        assert look.mark == Mark(SequenceNumber(500), made[-1].chain)
 
     def test_what_the_origin_keeps_from_the_first_record_on_is_missing_from_there(self) -> None:
         look, _ = self.aged(in_target=2, in_source=0)
@@ -249,7 +249,7 @@ class TestAnExpiredHead:
         said = "records stand behind it, up to 500"
         assert look.finding() == finding(FindingKind.REPLICATION_DELAY, 100, said)
         now_ms = look.world.clock.now_ms()
-        assert look.mark == Mark(Sequence(100), UNKNOWN_CHAIN, Sequence(100), now_ms)
+        assert look.mark == Mark(SequenceNumber(100), UNKNOWN_CHAIN, SequenceNumber(100), now_ms)
 
     @pytest.mark.parametrize(("left_ms", "sequence"), [(1, 0), (0, 500)])
     def test_what_the_origin_has_counts_until_the_moment_that_it_may_expire(

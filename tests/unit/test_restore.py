@@ -11,7 +11,7 @@ import pytest
 
 from eventfabric.errors import RestoreRefusedError, SettingError
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, Lane, Sequence
+from eventfabric.model.identity import Chain, Lane, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, InterventionKind, Record, chain_of
 from eventfabric.model.slice import Seam
 from eventfabric.sdk.export_file import ExportFile
@@ -61,10 +61,10 @@ def test_a_lost_record_comes_back_in_every_region_and_its_events_are_delivered()
     assert reconciled(world) == [FindingKind.HOLE]
 
     restore = restore_of(world, copy)
-    found = restore.look(LANE, Sequence(2))
+    found = restore.look(LANE, SequenceNumber(2))
     assert (found.record, found.replaces) == (records[2], "")
     assert len(world.records()) == 4
-    restore.restore(LANE, Sequence(2), by="ana", reason="a script's mistake")
+    restore.restore(LANE, SequenceNumber(2), by="ana", reason="a script's mistake")
     while world.relay():
         pass
     world.deliver()
@@ -81,7 +81,7 @@ def test_a_changed_record_is_set_aside_and_the_right_one_stands_in_its_place() -
     world = world_with(4)
     records, copy = world.records(), copy_of(world)
     put(world, changed(records[1]))
-    found = restore_of(world, copy).restore(LANE, Sequence(1), by="ana", reason="")
+    found = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
     assert found.replaces.endswith("another types")
     assert world.records() == records
     kinds = [(one.kind, one.sequence) for one in world.log.interventions(LANE)]
@@ -94,7 +94,7 @@ def test_so_is_one_that_cannot_be_decoded() -> None:
     world = world_with(3)
     records, copy = world.records(), copy_of(world)
     world.table.write("Put", {"Item": {**record_item.to_item(records[1]), "t": {"S": "no set"}}})
-    found = restore_of(world, copy).restore(LANE, Sequence(1), by="ana", reason="")
+    found = restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
     assert found.replaces.startswith("cannot be read")
     assert world.records() == records
 
@@ -111,7 +111,7 @@ def test_several_in_a_row_come_back_one_by_one_in_any_order(order: tuple[int, ..
             put(world, replace(changed(records[number]), chain=Chain(b"!" * 16)))
     restore = restore_of(world, copy)
     for number in order if how == "lost" else sorted(order, reverse=True):
-        restore.restore(LANE, Sequence(number), by="ana", reason="")
+        restore.restore(LANE, SequenceNumber(number), by="ana", reason="")
     assert world.records() == records
 
 
@@ -119,7 +119,10 @@ def test_the_first_record_is_bound_to_the_beginning_and_to_the_one_behind_it() -
     world = world_with(3)
     records, copy = world.records(), copy_of(world)
     delete(world, records[0])
-    assert "the lane's first" in restore_of(world, copy).restore(LANE, Sequence(0), by="a", reason="").proof
+    assert (
+        "the lane's first"
+        in restore_of(world, copy).restore(LANE, SequenceNumber(0), by="a", reason="").proof
+    )
     assert world.records() == records
 
 
@@ -128,11 +131,11 @@ def test_the_last_record_comes_back_where_a_cursor_carries_its_chain_and_not_els
     records, copy = world.records(), copy_of(world)
     delete(world, records[2])
     with pytest.raises(RestoreRefusedError, match="nothing proves it"):
-        restore_of(world, copy).look(LANE, Sequence(2))
+        restore_of(world, copy).look(LANE, SequenceNumber(2))
     put(world, records[2])
     world.deliver()
     delete(world, records[2])
-    assert "a cursor" in restore_of(world, copy).restore(LANE, Sequence(2), by="ana", reason="").proof
+    assert "a cursor" in restore_of(world, copy).restore(LANE, SequenceNumber(2), by="ana", reason="").proof
     assert world.records() == records
 
 
@@ -153,7 +156,7 @@ def test_a_record_that_continues_the_lane_but_is_not_continued_by_the_one_behind
     delete(world, world.records()[2])
     before = world.table.items
     with pytest.raises(RestoreRefusedError, match="does not continue it"):
-        restore_of(world, copy).restore(LANE, Sequence(2), by="ana", reason="")
+        restore_of(world, copy).restore(LANE, SequenceNumber(2), by="ana", reason="")
     assert world.table.items == before
 
 
@@ -166,7 +169,7 @@ def test_a_record_that_does_not_continue_the_one_before_it_is_refused() -> None:
     )  # bound by its chain to the one behind it, and not what the chain was computed of
     delete(world, records[2])
     with pytest.raises(RestoreRefusedError, match="does not continue the record before it"):
-        restore_of(world, copy.log).look(LANE, Sequence(2))
+        restore_of(world, copy.log).look(LANE, SequenceNumber(2))
 
 
 def test_where_the_copy_lacks_those_up_to_the_next_record_nothing_is_proven() -> None:
@@ -177,7 +180,7 @@ def test_where_the_copy_lacks_those_up_to_the_next_record_nothing_is_proven() ->
     for number in (2, 3):
         delete(world, records[number])
     with pytest.raises(RestoreRefusedError, match="the copy ends at 3, and the next record stands at 4"):
-        restore_of(world, copy.log).look(LANE, Sequence(2))
+        restore_of(world, copy.log).look(LANE, SequenceNumber(2))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,7 @@ def test_a_good_record_is_never_replaced(sequence: int, said: str) -> None:
     world.put(event("b"), event("c"))
     copy = copy_of(world)
     with pytest.raises(RestoreRefusedError, match=said if sequence != 3 else "stands there"):
-        restore_of(world, copy).look(LANE, Sequence(sequence))
+        restore_of(world, copy).look(LANE, SequenceNumber(sequence))
 
 
 def test_what_was_published_where_the_tail_was_lost_stays() -> None:
@@ -206,13 +209,13 @@ def test_it_is_refused_where_the_lane_is_not_written_and_of_what_has_expired() -
     world = world_with(3)
     copy = copy_of(world)
     with pytest.raises(RestoreRefusedError, match=HOME):
-        restore_of(world.at(AWAY), copy).look(LANE, Sequence(1))
+        restore_of(world.at(AWAY), copy).look(LANE, SequenceNumber(1))
     old = replace(world.records()[1], expires_at=world.clock.now_ms() // 1000 + 60)
     aged = world_with(0)
     put(aged, old)
     delete(world, world.records()[1])
     with pytest.raises(RestoreRefusedError, match="expired"):
-        restore_of(world, aged.log).look(LANE, Sequence(1))
+        restore_of(world, aged.log).look(LANE, SequenceNumber(1))
 
 
 @pytest.mark.parametrize("call", ["note", "set_aside", "append"])
@@ -224,9 +227,9 @@ def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
     faults = Faults(nth(1, fault, name=f"log.{call}"))
     broken = Restore(faults.log(world.log), region=HOME, copy=copy, seen=lambda lane: (), clock=world.clock)
     with pytest.raises(SimulatedCrash):
-        broken.restore(LANE, Sequence(1), by="ana", reason="")
+        broken.restore(LANE, SequenceNumber(1), by="ana", reason="")
     if world.records() != records:
-        restore_of(world, copy).restore(LANE, Sequence(1), by="ana", reason="")
+        restore_of(world, copy).restore(LANE, SequenceNumber(1), by="ana", reason="")
     assert world.records() == records
     kinds = [one.kind for one in world.log.interventions(LANE)]
     assert kinds == [InterventionKind.SET_ASIDE, InterventionKind.RESTORED]
@@ -251,7 +254,7 @@ class TestAnExport:
         path = tmp_path / name
         path.write_bytes(gzip.compress(lines.encode()) if name.endswith("gz") else lines.encode())
         delete(world, records[1])
-        restore_of(world, ExportFile(path)).restore(LANE, Sequence(1), by="ana", reason="")
+        restore_of(world, ExportFile(path)).restore(LANE, SequenceNumber(1), by="ana", reason="")
         assert world.records() == records
 
     @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import HandlerError, LateEventError, UndecodablePayloadError, UnknownStepError
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.services.delivery.retry import (
     CRASHED,
@@ -21,7 +21,7 @@ from eventfabric.services.delivery.retry import (
 from tests.simulation.world import SUBSCRIPTION, event, topology
 from tests.unit.failing import BAD_ORDER, BadOrder, WorseOrder, retry
 
-PLACE = Place(Sequence(3), Sequence(4))
+PLACE = Place(SequenceNumber(3), SequenceNumber(4))
 NOW_MS = 50_000
 HOUR_MS = 3_600_000
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -73,7 +73,7 @@ def known(**failure: Any) -> Parked:
         "k/k",
         "k",
         ParkedState.RETRYING,
-        (PLACE, Place(Sequence(3), Sequence(5))),
+        (PLACE, Place(SequenceNumber(3), SequenceNumber(5))),
         30_000,
         replace(before, **failure),
         attempting=True,

@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric import limits
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.marks import Mark
 from eventfabric.services.reconciliation.round import Round
 from eventfabric.telemetry import Metric
@@ -89,7 +89,7 @@ def test_its_age_is_told_while_a_round_is_due_and_ends_with_it() -> None:
         world.bell().stream,
         LANE.origin,
         marks := world.ledger.marks(world.bell().stream, LANE.origin),
-        replace(marks, lanes={LANE.index: replace(mark_of(world), again=Sequence(1), whole_ms=1)}),
+        replace(marks, lanes={LANE.index: replace(mark_of(world), again=SequenceNumber(1), whole_ms=1)}),
     )
     assert Round(world.log, expires=False, now_ms=world.clock.now_ms()).is_due(mark_of(world))
 

@@ -1,7 +1,6 @@
 """Owns which events go to the handler together, and what of them is committed together."""
 
-from collections.abc import Iterable
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import pytest
@@ -9,13 +8,15 @@ import pytest
 from eventfabric import limits
 from eventfabric.limits import TRANSACTION_ACTIONS_MAX, TRANSACTION_WRITES_MAX
 from eventfabric.model.circuit import CircuitState
+from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
-from eventfabric.ports import Attempt, Write
+from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
-from tests.simulation.world import LANE, World, add_one, event
+from tests.simulation.recording import add_one
+from tests.simulation.world import LANE, World, event
 from tests.unit.failing import BAD_ORDER, FEW, Failing, breaker, named, retry, waiting, world_of
 from tests.unit.test_breaker import circuit
 from tests.unit.test_careful import again
@@ -26,13 +27,13 @@ from tests.unit.test_deliver_exactly_once import each_of_its_key, refused, refus
 class Writes:
     """A handler of batches that wants so many writes, or these, for events of these ids, else one."""
 
-    def __init__(self, wants: dict[str, int | Seq[Write]], *, batch_events_max: int = 1) -> None:
+    def __init__(self, wants: dict[str, int | Sequence[Write]], *, batch_events_max: int = 1) -> None:
         self.wants = wants
         self.batch_events_max = batch_events_max
         self.attempted: list[str] = []
         self.fails: set[str] = set()
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         ids = [str(one.id) for one in events]
         self.attempted.append("+".join(ids))
         if not self.fails.isdisjoint(ids):
@@ -159,7 +160,7 @@ class TestTogether:
 
     def test_a_batch_refused_before_the_failure_that_opens_the_circuit_is_not_passed_over(self) -> None:
         most = [add_one(f"a.{number}") for number in range(TRANSACTION_WRITES_MAX - 2)]
-        wants: dict[str, int | Seq[Write]] = {
+        wants: dict[str, int | Sequence[Write]] = {
             "a": most,
             "b": (add_one("b.0"), refused_write()),
             "c": 1,
@@ -282,7 +283,7 @@ class Counts:
     def __init__(self, refused: str) -> None:
         self.refused = refused
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         writes: list[Write] = []
         for one in events:
             headers = cast(dict[str, int], one.headers)

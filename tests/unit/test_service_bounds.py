@@ -11,20 +11,21 @@ from aws_lambda_powertools import Logger
 
 from eventfabric import limits
 from eventfabric.model.backfill import Backfill, BackfillState
-from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, Sequence, StreamName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Generation, Lane, LaneIndex, Region, SequenceNumber, StreamName
 from eventfabric.model.slice import LaneRange
 from eventfabric.runtime.metrics import EmfTelemetry
 from eventfabric.runtime.output import Output
 from eventfabric.runtime.response import partial_batch_response
 from eventfabric.telemetry import Metric, Unit
 from eventfabric.wire import backfill_item
-from eventfabric.wire.doorbell import Doorbell, from_body, to_body
+from eventfabric.wire.doorbell import from_body, to_body
 from eventfabric.wire.item_size import item_bytes
 
 REGION = Region("r" * limits.REGION_CHARACTERS_MAX)
 LANE = Lane(REGION, Generation(999_999_999), LaneIndex(limits.LANES_MAX - 1))
 STREAM = StreamName("s" * limits.NAME_CHARACTERS_MAX)
-LAST = Sequence(limits.SEQUENCE_MAX)
+LAST = SequenceNumber(limits.SEQUENCE_MAX)
 MESSAGE_ID_CHARACTERS = 100
 """Longest message id, as SQS allows; a stream's sequence number has 40 digits."""
 

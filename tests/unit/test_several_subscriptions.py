@@ -9,7 +9,7 @@ from eventfabric.errors import FailoverError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import START, LaneKey
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
 from eventfabric.model.record import EMPTY_TAIL, Record, record_at
 from eventfabric.ports import Ports
@@ -187,4 +187,4 @@ class TestPasses:
         assert ages == {"audit": 0, "billing": 3_600}
         assert telemetry.gauges[Metric.OLDEST_UNDELIVERED, "charging"] == 0
         marks = shop.ports(HOME).ledger.marks(StreamName(STREAM), HOME)
-        assert marks.of(LANE.index).cursors == {"billing": (0, 0), "charging": (0, Sequence(1))}
+        assert marks.of(LANE.index).cursors == {"billing": (0, 0), "charging": (0, SequenceNumber(1))}

@@ -1,8 +1,7 @@
 """Several keys of a lane attempted at the same time: what overlaps, what never does, and what is committed of it."""
 
 from collections import defaultdict
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from threading import Barrier, Lock, active_count
 from typing import Any
 
@@ -33,7 +32,7 @@ class Watching:
         self.overlaps: list[str] = []
         self.of_key: defaultdict[str, list[str]] = defaultdict(list)
 
-    def __call__(self, events: Seq[Event]) -> None:
+    def __call__(self, events: Sequence[Event]) -> None:
         (one,) = events
         with self._lock:
             if one.key in self.inside:
@@ -46,7 +45,7 @@ class Watching:
 
 
 def world_with(
-    before: Callable[[Seq[Event]], None], *names: str, concurrency: int = 2, **settings: object
+    before: Callable[[Sequence[Event]], None], *names: str, concurrency: int = 2, **settings: object
 ) -> World:
     world = world_of(Failing({}), **{"concurrency": concurrency, **settings})  # type: ignore[arg-type]  # any setting
     world.recorder.before = before
@@ -66,7 +65,7 @@ def test_as_many_as_the_subscription_wants_and_no_more() -> None:
     watching = Watching(meet=3)
     most: list[int] = []
 
-    def before(events: Seq[Event]) -> None:
+    def before(events: Sequence[Event]) -> None:
         watching(events)
         most.append(len(watching.inside))
 
@@ -96,7 +95,7 @@ def test_a_key_that_fails_is_parked_with_what_is_behind_it_and_the_others_are_co
 def test_without_order_the_events_of_a_key_are_side_by_side_too() -> None:
     barrier = Barrier(2)
 
-    def meet(events: Seq[Event]) -> None:
+    def meet(events: Sequence[Event]) -> None:
         barrier.wait(10)
 
     world = world_with(meet, "a1", "a2", order="none")
@@ -161,7 +160,7 @@ def test_so_many_events_are_attempted_before_the_first_of_them_is_gone_through()
     names = [f"{key}1" for key in "abcdefghijklmnopqrstuvwxyz"]
     world, sizes = world_with(lambda events: None, *names, concurrency=2), list[int]()
 
-    def note(calls: Seq[Callable[[], None]]) -> None:
+    def note(calls: Sequence[Callable[[], None]]) -> None:
         sizes.append(len(calls))
         for call in calls:
             call()

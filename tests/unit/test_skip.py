@@ -12,7 +12,7 @@ from eventfabric.errors import (
     UndecodableRecordError,
 )
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import BatchId, Sequence
+from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.proof import ExceptionKind
 from eventfabric.model.record import InterventionKind, Record
@@ -57,7 +57,7 @@ def skipped(count: int, *numbers: int) -> World:
     """A lane of so many records, past some of which an operator had it go on."""
     world = world_with(count)
     lose(world, *numbers)
-    skip_of(world).skip(LANE, Sequence(numbers[0]), by="ana", reason="no backup has it")
+    skip_of(world).skip(LANE, SequenceNumber(numbers[0]), by="ana", reason="no backup has it")
     world.cloud.replicate()
     return world
 
@@ -68,9 +68,9 @@ def test_every_subscription_goes_on_behind_what_was_skipped_in_order(numbers: tu
     lose(world, *numbers)
     deliver(world)
     assert world.recorder.ids() == [f"a{number}" for number in range(numbers[0])]
-    gap = skip_of(world).look(LANE, Sequence(numbers[0]))
+    gap = skip_of(world).look(LANE, SequenceNumber(numbers[0]))
     assert (gap.events, gap.until.sequence) == (len(numbers), numbers[-1] + 1)
-    skip_of(world).skip(LANE, Sequence(numbers[0]), by="ana", reason="no backup has it")
+    skip_of(world).skip(LANE, SequenceNumber(numbers[0]), by="ana", reason="no backup has it")
     deliver(world)
     assert world.recorder.ids() == [f"a{number}" for number in range(7) if number not in numbers]
     assert world.cursor().sequence == 7
@@ -104,7 +104,7 @@ def test_a_cursor_that_had_passed_what_was_lost_later_is_proven_and_goes_on(stan
     for number in range(stands_at, 7):
         world.put(event(f"a{number}"))
     lose(world, 2, 3, 4)
-    skip_of(world).skip(LANE, Sequence(2), by="ana", reason="no backup has it")
+    skip_of(world).skip(LANE, SequenceNumber(2), by="ana", reason="no backup has it")
     found = proof(world)
     assert (found.is_proven, found.stuck) == (True, None)
     assert found.skipped == min(stands_at, 5) - 2
@@ -120,7 +120,7 @@ def test_a_replay_comes_past_it_and_hands_out_the_rest_again() -> None:
     world = skipped(6, 2)
     deliver(world)
     replay = Operations(world.topology, HOME, world.ports()).replay(world.subscription.name)
-    for plan in replay.plan(AtSequence(Sequence(0))):
+    for plan in replay.plan(AtSequence(SequenceNumber(0))):
         replay.carry_out(plan)
     world.deliver()
     assert world.recorder.ids()[5:] == ["a0", "a1", "a3", "a4", "a5"]
@@ -133,7 +133,7 @@ def test_what_was_parked_and_is_lost_is_a_dead_letter() -> None:
         world.put(event(name, key=name[0]))
     deliver(world)
     lose(world, 1)
-    skip_of(world).skip(LANE, Sequence(1), by="ana", reason="no backup has it")
+    skip_of(world).skip(LANE, SequenceNumber(1), by="ana", reason="no backup has it")
     due_ms = world.parked()["a"].due_ms
     world.clock.advance((due_ms - world.clock.now_ms()) / 1000 + 1)
     world.deliver()
@@ -147,7 +147,7 @@ class TestNothingElsePasses:
     def forged(self, world: World, **changes: object) -> Record:
         gap = world_with(6)
         lose(gap, 2)
-        skip_of(gap).skip(LANE, Sequence(2), by="ana", reason="-")
+        skip_of(gap).skip(LANE, SequenceNumber(2), by="ana", reason="-")
         made = next(one for one in gap.records() if one.is_skip)
         return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -199,7 +199,7 @@ class TestRefused:
         world = world_with(6)
         lose(world, 2)
         with pytest.raises(SkipRefusedError, match=said):
-            skip_of(world).look(LANE, Sequence(sequence))
+            skip_of(world).look(LANE, SequenceNumber(sequence))
 
     def test_where_another_region_has_it(self) -> None:
         world = world_with(6)
@@ -207,7 +207,7 @@ class TestRefused:
         delete(world, world.records()[2])
         before = world.table.items
         with pytest.raises(SkipRefusedError, match=f"{AWAY} has 2"):
-            skip_of(world).skip(LANE, Sequence(2), by="ana", reason="-")
+            skip_of(world).skip(LANE, SequenceNumber(2), by="ana", reason="-")
         assert world.table.items == before
 
     def test_where_another_region_does_not_answer(self) -> None:
@@ -227,30 +227,30 @@ class TestRefused:
             clock=world.clock,
         )
         with pytest.raises(SkipRefusedError, match="does not answer"):
-            skip.look(LANE, Sequence(2))
+            skip.look(LANE, SequenceNumber(2))
 
     def test_where_the_lane_is_not_written_and_without_a_reason(self) -> None:
         world = world_with(6)
         lose(world, 2)
         with pytest.raises(SkipRefusedError, match=HOME):
-            skip_of(world.at(AWAY)).look(LANE, Sequence(2))
+            skip_of(world.at(AWAY)).look(LANE, SequenceNumber(2))
         with pytest.raises(SkipRefusedError, match="--reason"):
-            skip_of(world).skip(LANE, Sequence(2), by="ana", reason=" ")
+            skip_of(world).skip(LANE, SequenceNumber(2), by="ana", reason=" ")
 
     def test_a_skip_is_not_taken_back_by_a_restore(self) -> None:
         world = world_with(6)
         copy = copy_of(world)
         lose(world, 2)
-        skip_of(world).skip(LANE, Sequence(2), by="ana", reason="-")
+        skip_of(world).skip(LANE, SequenceNumber(2), by="ana", reason="-")
         with pytest.raises(RestoreRefusedError, match="continues the lane"):
-            restore_of(world, copy).look(LANE, Sequence(2))
+            restore_of(world, copy).look(LANE, SequenceNumber(2))
 
 
 def test_what_is_lost_at_the_end_is_skipped_as_far_as_a_cursor_knows_and_publishing_goes_on() -> None:
     world = world_with(5)
     deliver(world)
     lose(world, 3, 4)
-    skip_of(world).skip(LANE, Sequence(3), by="ana", reason="no backup has it")
+    skip_of(world).skip(LANE, SequenceNumber(3), by="ana", reason="no backup has it")
     assert world.appender().append(LANE, mine()).sequence == 5
     deliver(world)
     assert (proof(world).is_proven, proof(world).skipped) == (True, 2)
@@ -261,7 +261,7 @@ def test_the_end_of_a_lane_is_no_hole_where_nobody_knows_more() -> None:
     world = world_with(5)
     lose(world, 4)
     with pytest.raises(SkipRefusedError, match="nobody was seen further on"):
-        skip_of(world).look(LANE, Sequence(4))
+        skip_of(world).look(LANE, SequenceNumber(4))
 
 
 def test_a_record_that_a_skip_names_comes_back_by_it() -> None:
@@ -269,7 +269,7 @@ def test_a_record_that_a_skip_names_comes_back_by_it() -> None:
     copy = copy_of(world)
     records = world.records()
     delete(world, records[3])
-    restore_of(world, copy).restore(LANE, Sequence(3), by="ana", reason="")
+    restore_of(world, copy).restore(LANE, SequenceNumber(3), by="ana", reason="")
     assert world.records() == records
 
 
@@ -288,9 +288,9 @@ def test_one_that_was_interrupted_goes_on(call: str, fault: Fault) -> None:
         clock=world.clock,
     )
     with pytest.raises(SimulatedCrash):
-        broken.skip(LANE, Sequence(2), by="ana", reason="-")
+        broken.skip(LANE, SequenceNumber(2), by="ana", reason="-")
     if not any(one.is_skip for one in world.records()):
-        skip_of(world).skip(LANE, Sequence(2), by="ana", reason="-")
+        skip_of(world).skip(LANE, SequenceNumber(2), by="ana", reason="-")
     deliver(world)
     assert world.cursor().sequence == 6
     assert [one.kind for one in world.log.interventions(LANE)] == [InterventionKind.SKIPPED]
@@ -304,7 +304,7 @@ def test_a_cursor_within_a_skip_at_a_lanes_end_goes_on_to_the_end_and_is_not_stu
     reconciled(world)  # knows the lane up to its end
     lose(world, 3, 4, 5)
     assert world.cursor().sequence == 4
-    skipped = skip_of(world).skip(LANE, Sequence(3), by="ana", reason="gone")
+    skipped = skip_of(world).skip(LANE, SequenceNumber(3), by="ana", reason="gone")
     assert skipped.until.sequence == 6
     assert reconciled(world) == []
     deliver(world)
@@ -316,8 +316,8 @@ def test_a_skip_is_not_taken_back_where_what_is_behind_it_is_lost_too() -> None:
     world = world_with(7)
     copy = copy_of(world)
     lose(world, 2)
-    skip_of(world).skip(LANE, Sequence(2), by="ana", reason="no copy has it")
+    skip_of(world).skip(LANE, SequenceNumber(2), by="ana", reason="no copy has it")
     world.cloud.replicate()
     lose(world, 3)
     with pytest.raises(RestoreRefusedError, match="it was skipped"):
-        restore_of(world, copy).restore(LANE, Sequence(2), by="bob", reason="")
+        restore_of(world, copy).restore(LANE, SequenceNumber(2), by="bob", reason="")

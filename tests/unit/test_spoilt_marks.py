@@ -7,7 +7,7 @@ import pytest
 from eventfabric import limits
 from eventfabric.errors import UncertainTailError, UndecodableItemError
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import LaneIndex, Region, Sequence, StreamName
+from eventfabric.model.identity import LaneIndex, Region, SequenceNumber, StreamName
 from eventfabric.model.marks import Mark, Marks
 from eventfabric.services.lanes.lane_end import KnownMarks
 from eventfabric.services.operations.seams import seams_seen
@@ -87,7 +87,7 @@ def test_a_repair_writes_what_cannot_be_read_anew(part: str, change: Item) -> No
 
 
 def test_lanes_of_another_part_are_not_read_from_an_item() -> None:
-    (item, _), *_ = changed_items(ORDERS, HOME, HOME, Marks(), Marks({LaneIndex(0): Mark(Sequence(4))}))
+    (item, _), *_ = changed_items(ORDERS, HOME, HOME, Marks(), Marks({LaneIndex(0): Mark(SequenceNumber(4))}))
     moved = {**item, "sk": {"S": f"{HOME}/marks/0001"}}
     assert list(from_items([moved]).unreadable) == ["0001"]
     assert from_items([moved]).lanes == {}
@@ -95,11 +95,11 @@ def test_lanes_of_another_part_are_not_read_from_an_item() -> None:
 
 def test_a_part_costs_its_own_lanes_alone() -> None:
     far = LaneIndex(limits.MARKS_ITEM_LANES)
-    marks = Marks({LaneIndex(0): Mark(Sequence(4)), far: Mark(Sequence(7))})
+    marks = Marks({LaneIndex(0): Mark(SequenceNumber(4)), far: Mark(SequenceNumber(7))})
     items = [item for item, _ in changed_items(ORDERS, HOME, HOME, Marks(), marks)]
     items[0]["m"] = {"B": b"\xc1"}
     read = from_items(items)
-    assert read.lanes == {far: Mark(Sequence(7))}
+    assert read.lanes == {far: Mark(SequenceNumber(7))}
     assert read.doubt(LaneIndex(1)) is not None
     assert read.doubt(far) is None
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.model.circuit import Circuit, CircuitState
-from eventfabric.model.identity import HybridTime, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import HybridTime, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, owner_of
 from eventfabric.services.lanes.tails import lanes_of, tails_of
 from eventfabric.services.operations.survey import LaneStanding, ring_again, survey
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 from tests.simulation.world import AWAY, FAR, HOME, LANE, STREAM, SUBSCRIPTION, World, event, lane
 from tests.unit.test_standings import CACHED, DOUBT, Asking, handed_over_unseen
 from tests.unit.test_takeover import hand_over
@@ -181,7 +182,9 @@ class TestSurvey:
 
     def test_lanes_that_were_handed_over_do_not_stand_here_and_the_others_do(self) -> None:
         world = World(deliver="one", region=HOME)
-        tails = {each: Tail(Sequence(1), EMPTY_TAIL.chain, HybridTime(1)) for each in (LANE, lane(0, AWAY))}
+        tails = {
+            each: Tail(SequenceNumber(1), EMPTY_TAIL.chain, HybridTime(1)) for each in (LANE, lane(0, AWAY))
+        }
         handed = Standing(owners=(Owner(HOME, AWAY, 1, AWAY),))
         found = survey(world.subscription, tails, ledger=world.ledger, standing=handed)
         assert [one.lane for one in found] == [lane(0, AWAY)]
@@ -194,4 +197,4 @@ class TestSurvey:
         doorbells = world.cloud.doorbells(world.topology, HOME)
         assert ring_again(found, doorbells=doorbells, now_ms=7 * 60_000 + 59_999) == found
         bells = [from_body(body) for body in world.queue.bodies]
-        assert bells == [Doorbell(StreamName(STREAM), LANE, Sequence(2), again=7)]
+        assert bells == [Doorbell(StreamName(STREAM), LANE, SequenceNumber(2), again=7)]

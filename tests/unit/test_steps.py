@@ -1,8 +1,7 @@
 """`delivery.once`: what a handler sees of its steps, and what becomes of their events when they fail or crash."""
 
 from collections import Counter
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -17,10 +16,11 @@ from eventfabric.errors import (
     ThrottledError,
     UnknownStepError,
 )
-from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
+from eventfabric.model.commit import Write
+from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.step import StepKey
-from eventfabric.ports import Attempt, Write
+from eventfabric.ports import Attempt
 from eventfabric.sdk.operations import Operations
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
@@ -39,7 +39,7 @@ class Mortal:
         self._handler = handler
         self.batch_events_max = 1
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         try:
             return self._handler.attempt(events, attempt)
         except HandlerExitedError as error:
@@ -289,7 +289,7 @@ def test_with_verify_each_of_many_charges_happens_once_whatever_crashes(seed: in
         shop.world.put(*(event(name, key=name) for name in names[start : start + 10]))
     deliverer, receive_count, crashes = shop.world.deliverer(faults=faults), 1, 0
     for _ in range(2_000):
-        if shop.world.cursor().sequence == Sequence(200) and not shop.world.parked():
+        if shop.world.cursor().sequence == SequenceNumber(200) and not shop.world.parked():
             break
         shop.world.clock.advance(120)
         try:

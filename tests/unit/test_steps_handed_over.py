@@ -5,7 +5,8 @@ from eventfabric.model.identity import Region, StreamName, SubscriptionName
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.subscriber import SubscriberHandler
 from eventfabric.services.operations.failover import Failover
-from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, Recorder, World
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, STREAM, SUBSCRIPTION, World
 from tests.unit.failing import retry
 from tests.unit.test_steps import EVENT, KEY, Shop
 

@@ -8,7 +8,7 @@ from eventfabric import limits
 from eventfabric.errors import ThrottledError, UndecodableMessageError, UndecodableRecordError
 from eventfabric.model.commit import Write, WriteRefused
 from eventfabric.model.cursor import START
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.record import Intervention
 from eventfabric.wire import cursor_item, fields, intervention_item, record_item, step_item
 from eventfabric.wire.batch import EVENTS_BYTES_MAX, row_bytes, split_rows
@@ -152,7 +152,7 @@ def test_a_type_that_a_record_has_takes_no_more_room_for_types() -> None:
 
 
 def test_an_event_is_said_to_be_where_the_record_has_none() -> None:
-    for record, sequence in ((SKIP, SKIP.sequence), (RECORD, Sequence(RECORD.tail.sequence))):
+    for record, sequence in ((SKIP, SKIP.sequence), (RECORD, SequenceNumber(RECORD.tail.sequence))):
         with pytest.raises(UndecodableRecordError) as raised:
             unpack_at(record, sequence)
         assert (raised.value.lane, raised.value.sequence) == (LANE, record.sequence)
@@ -181,7 +181,7 @@ def test_of_a_cancelled_transaction_a_busy_write_is_told_before_a_refused_one() 
 
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_what_is_set_aside_is_kept_whole_where_it_just_fits(beyond: int) -> None:
-    about = Intervention(LANE, Sequence(4), "me", "far", 1)
+    about = Intervention(LANE, SequenceNumber(4), "me", "far", 1)
     bare = item_bytes(intervention_item.to_item(about))
     stood = {"d": {"B": b"x" * (limits.ITEM_BYTES_MAX - bare - 1 + beyond)}}
     assert ("d" in intervention_item.to_item(about, stood)) is (not beyond)
@@ -189,7 +189,7 @@ def test_what_is_set_aside_is_kept_whole_where_it_just_fits(beyond: int) -> None
 
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_of_what_is_set_aside_no_more_goes_than_must(beyond: int) -> None:
-    about = Intervention(LANE, Sequence(4), "me", "far", 1)
+    about = Intervention(LANE, SequenceNumber(4), "me", "far", 1)
     large = {"d": {"B": b"x" * limits.ITEM_BYTES_MAX}}
     left = limits.ITEM_BYTES_MAX - item_bytes(intervention_item.to_item(about, large))
     kept = intervention_item.to_item(about, {**large, "e": {"B": b"x" * (left - 1 + beyond)}})

@@ -1,6 +1,6 @@
 """Owns what of a page can be delivered from a cursor on, and where each of its events stands."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from eventfabric.errors import DivergenceError, UndecodableRecordError
 from eventfabric.model.cursor import START, Cursor
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import BatchId, Sequence
+from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.parked import Place
 from eventfabric.model.record import Note, Record, chain_of
 from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
@@ -28,11 +28,11 @@ def page(records: int = 3, events: int = 3) -> list[Record]:
     return world.records()
 
 
-def noted(records: Seq[Record]) -> list[Record]:
+def noted(records: Sequence[Record]) -> list[Record]:
     """Return the records, each with a note of where else it may be."""
     chain, made = START.chain, []
     for record in records:
-        changed = replace(record, note=Note(lane(0, AWAY), Sequence(0)))
+        changed = replace(record, note=Note(lane(0, AWAY), SequenceNumber(0)))
         made.append(replace(changed, chain=chain_of(chain, changed)))
         chain = made[-1].chain
     return made
@@ -42,9 +42,9 @@ def ids(stretch: Stretch) -> list[str]:
     return [str(one.id) for one in stretch.events]
 
 
-def at(records: Seq[Record], sequence: int, **changes: object) -> Cursor:
+def at(records: Sequence[Record], sequence: int, **changes: object) -> Cursor:
     """The cursor at a sequence."""
-    return replace(Stretch(START, records, EVERYTHING).cursor_at(Sequence(sequence)), **changes)  # type: ignore[arg-type]
+    return replace(Stretch(START, records, EVERYTHING).cursor_at(SequenceNumber(sequence)), **changes)  # type: ignore[arg-type]
 
 
 def test_a_whole_page_is_taken_and_nothing_else_is_said_of_it() -> None:
@@ -59,7 +59,7 @@ def test_a_whole_page_is_taken_and_nothing_else_is_said_of_it() -> None:
 
 
 def test_an_empty_page_has_nothing_and_ends_where_it_starts() -> None:
-    cursor = replace(START, sequence=Sequence(4), base=Sequence(3))
+    cursor = replace(START, sequence=SequenceNumber(4), base=SequenceNumber(3))
     stretch = Stretch(cursor, [], EVERYTHING)
     assert (ids(stretch), stretch.end, stretch.oldest_ms) == ([], 4, None)
 
@@ -80,7 +80,7 @@ def test_where_each_event_stands_and_what_is_done_before_it() -> None:
     records = page()
     stretch = Stretch(START, records, PAID)
     assert [stretch.place(index) for index in range(3)] == [
-        Place(Sequence(3 * number), Sequence(3 * number + 1)) for number in range(3)
+        Place(SequenceNumber(3 * number), SequenceNumber(3 * number + 1)) for number in range(3)
     ]
     assert [stretch.before(index) for index in range(5)] == [1, 4, 7, 9, 9]
 
@@ -97,8 +97,8 @@ def test_a_cursor_within_it_knows_its_record_and_the_chain_before_that(sequence:
 def test_crashes_are_those_of_the_event_at_the_cursor_and_of_no_later_one() -> None:
     records = page()
     stretch = Stretch(replace(START, crashes=2, attempting=True), records, EVERYTHING)
-    assert [stretch.cursor_at(Sequence(number)).crashes for number in (0, 1, 3)] == [2, 0, 0]
-    assert not stretch.cursor_at(Sequence(0)).attempting
+    assert [stretch.cursor_at(SequenceNumber(number)).crashes for number in (0, 1, 3)] == [2, 0, 0]
+    assert not stretch.cursor_at(SequenceNumber(0)).attempting
 
 
 class TestEndsEarly:
@@ -110,7 +110,7 @@ class TestEndsEarly:
 
     def test_at_a_record_that_lies_over_another(self) -> None:
         records = page()
-        over = replace(records[1], sequence=Sequence(2))
+        over = replace(records[1], sequence=SequenceNumber(2))
         stretch = Stretch(START, [records[0], over, records[2]], EVERYTHING)
         assert (stretch.end, stretch.hole) == (3, False)
         assert isinstance(stretch.stop, DivergenceError)
@@ -140,23 +140,23 @@ class TestReplay:
     @pytest.mark.parametrize("until", range(1, 9))
     def test_it_ends_where_the_new_events_begin(self, until: int) -> None:
         records = page()
-        stretch = Stretch(replace(START, replay_until=Sequence(until)), records, EVERYTHING)
+        stretch = Stretch(replace(START, replay_until=SequenceNumber(until)), records, EVERYTHING)
         assert (stretch.replay, stretch.end, stretch.cut) == (True, until, True)
         assert ids(stretch) == [f"e{number}" for number in range(until)]
         assert stretch.oldest_ms is None
         assert stretch.place(0).replay
 
     def test_one_of_all_the_page_is_not_cut(self) -> None:
-        stretch = Stretch(replace(START, replay_until=Sequence(9)), page(), EVERYTHING)
+        stretch = Stretch(replace(START, replay_until=SequenceNumber(9)), page(), EVERYTHING)
         assert (stretch.end, stretch.cut) == (9, False)
 
     def test_a_cursor_within_it_is_a_replays_up_to_its_end(self) -> None:
-        stretch = Stretch(replace(START, replay_until=Sequence(5)), page(), EVERYTHING)
-        assert [stretch.cursor_at(Sequence(number)).replay_until for number in (0, 4, 5)] == [5, 5, 0]
+        stretch = Stretch(replace(START, replay_until=SequenceNumber(5)), page(), EVERYTHING)
+        assert [stretch.cursor_at(SequenceNumber(number)).replay_until for number in (0, 4, 5)] == [5, 5, 0]
 
     def test_behind_its_end_all_is_new(self) -> None:
         records = page()
-        stretch = Stretch(at(records, 5, replay_until=Sequence(5)), records[1:], EVERYTHING)
+        stretch = Stretch(at(records, 5, replay_until=SequenceNumber(5)), records[1:], EVERYTHING)
         assert (stretch.replay, ids(stretch), stretch.cut) == (False, ["e5", "e6", "e7", "e8"], False)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from eventfabric.definition.schema import Subscription
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Record, SkippedBy, Tail, skip_at
 from eventfabric.model.subscription_filter import EVERYTHING, SubscriptionFilter
 from tests.simulation.world import LANE, World, event
@@ -31,7 +31,7 @@ def record_of(*types: str) -> Record:
 
 def skip() -> Record:
     """The record that stands for three lost ones."""
-    until = Tail(Sequence(3), EMPTY_TAIL.chain, EMPTY_TAIL.time)
+    until = Tail(SequenceNumber(3), EMPTY_TAIL.chain, EMPTY_TAIL.time)
     by = SkippedBy("ann", "lost", 1)
     return skip_at(EMPTY_TAIL, LANE, until=until, chain=until.chain, expires_at=None, skipped=by)
 

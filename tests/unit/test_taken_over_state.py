@@ -1,6 +1,6 @@
 """Owns in which state a lane goes on where it is taken over: nothing there is about the former owner."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,7 +10,8 @@ from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
-from tests.simulation.world import AWAY, Recorder, World
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, World
 from tests.unit.failing import FEW, Failing, named, retry, world_of
 from tests.unit.test_careful import Crashing, again
 from tests.unit.test_dead_letters import overtaken
@@ -86,7 +87,7 @@ def test_crashes_of_the_event_that_the_cursor_is_at_stay_its_own_where_an_earlie
     hand_over(away)
     crashes: list[int] = []
 
-    def look(events: Seq[Event]) -> None:
+    def look(events: Sequence[Event]) -> None:
         crashes.append(away.cursor().crashes)
 
     away.recorder.before = look

@@ -18,7 +18,8 @@ from eventfabric.services.operations.survey import LaneStanding, survey
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.testing.memory.faults import Fault, Faults, SimulatedCrash, nth
 from eventfabric.wire.keys import is_cursor, is_parked, ledger_region_and_kind, record_key
-from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, Recorder, World, event
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, LANE, STREAM, SUBSCRIPTION, World, event
 from tests.unit.failing import BAD_ORDER, FEW, Failing, named, retry, world_of
 
 KEY = LaneKey(StreamName(STREAM), SubscriptionName(SUBSCRIPTION), LANE)

@@ -1,17 +1,18 @@
 """Owns which timers a commit of parked keys needs: one for each new due time, and when they go off."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from math import ceil
 
 import pytest
 
 from eventfabric import limits
 from eventfabric.errors import UndecodablePayloadError
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Sequence, StreamName
+from eventfabric.model.identity import SequenceNumber, StreamName
 from eventfabric.model.parked import ParkedState
 from eventfabric.services.delivery.lane_result import Outcome
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 from tests.simulation.world import LANE, STREAM, World
 from tests.unit.failing import BadOrder, Failing, named, retry, world_of
 
@@ -31,7 +32,7 @@ def timers(world: World) -> list[tuple[Doorbell, int]]:
 
 def rung(due_ms: int) -> Doorbell:
     """Return the doorbell that the timer of a due key rings: for the lane, but for none of its new events."""
-    return Doorbell(StreamName(STREAM), LANE, Sequence(0), again=due_ms)
+    return Doorbell(StreamName(STREAM), LANE, SequenceNumber(0), again=due_ms)
 
 
 def test_each_key_that_is_to_be_tried_again_has_one_that_goes_off_within_a_second_of_its_time() -> None:
@@ -47,7 +48,7 @@ def test_one_whose_time_is_over_when_it_is_committed_goes_off_at_once() -> None:
     failing = Failing({"a1": 9})
     world = world_of(failing, *named("a1", "b1"), **retry(immediate=0, backoff_seconds=1.0))
 
-    def slow(events: Seq[Event]) -> None:
+    def slow(events: Sequence[Event]) -> None:
         failing(events)
         world.clock.advance(5)
 

@@ -16,7 +16,8 @@ from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.testing.memory.faults import Faults
 from eventfabric.testing.memory.region import MemoryRegion, Tear
 from eventfabric.wire.keys import Item
-from tests.simulation.world import AWAY, HOME, LANE, Recorder, World
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, HOME, LANE, World
 from tests.unit.failing import BAD_ORDER, Failing, dead_letters, drained, named, retry, world_of
 from tests.unit.replaying import replay
 from tests.unit.test_takeover import hand_over

@@ -2,8 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Iterator, Sequence
 
 import pytest
 from opentelemetry import trace
@@ -48,7 +47,7 @@ class Doing:
         self.error = error
         self.within: list[trace.SpanContext] = []
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         self.within.append(trace.get_current_span().get_span_context())
         if self.error is not None:
             raise self.error

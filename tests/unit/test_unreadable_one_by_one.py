@@ -4,7 +4,7 @@ import pytest
 
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Failure, Parked, ParkedState, Place
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.backfill.lifecycle import Backfiller
@@ -76,7 +76,7 @@ def test_what_was_parked_alone_is_named_after_its_own_event_whatever_waits_in_it
 ) -> None:
     """Once the order of a key is kept again, its later events wait behind the one that was parked alone."""
     failure = Failure("shop:Bad", "", "", "", attempts=1, crashes=0, first_ms=1, last_ms=1)
-    places = (Place(Sequence(first), Sequence(first)),)
+    places = (Place(SequenceNumber(first), SequenceNumber(first)),)
     written = parked_item.to_item(
         World().key_of(LANE), HOME, Parked(id, "a", ParkedState.RETRYING, places, 1, failure), token=b""
     )

@@ -6,7 +6,7 @@ import pytest
 
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import SequenceNumber, StreamName, SubscriptionName
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.faults import Faults
@@ -107,7 +107,7 @@ def test_the_age_is_told_though_the_cursor_moves() -> None:
 def test_a_replay_is_no_delay_and_an_event_behind_it_is() -> None:
     world = healthy()
     world.clock.advance(5_000)
-    put_cursor(world, sequence=Sequence(0), base=Sequence(0), replay_until=Sequence(12))
+    put_cursor(world, sequence=SequenceNumber(0), base=SequenceNumber(0), replay_until=SequenceNumber(12))
     assert world.log.tail(LANE).sequence == 12
     assert age_seconds(world) == 0
     world.put(*named("new"))

@@ -1,7 +1,6 @@
 """Owns what the gauges say when what they look at is stuck, cut off, skewed, paused, or not there."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,13 +10,14 @@ from eventfabric.errors import OutcomeUnknownError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.event import Event
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.record import Record
 from eventfabric.ports import Ports
 from eventfabric.services.reconciliation.reconcile import Reconciler
 from eventfabric.telemetry import Metric
 from eventfabric.testing.memory.clock import MemoryClock
-from tests.simulation.world import AWAY, LANE, STREAM, SUBSCRIPTION, Recorder, World, lane
+from tests.simulation.recording import Recorder
+from tests.simulation.world import AWAY, LANE, STREAM, SUBSCRIPTION, World, lane
 from tests.unit.failing import Failing, named, world_of
 from tests.unit.test_reconcile import (
     change,
@@ -77,14 +77,14 @@ class TestALaneThatIsStuck:
     def test_behind_a_record_that_nobody_can_decode_its_age_grows(self) -> None:
         world = healthy()
         world.put(*named("c1", "c2"))
-        behind = replace(world.records()[0].tail, sequence=Sequence(14))
+        behind = replace(world.records()[0].tail, sequence=SequenceNumber(14))
         change(world, -1, c={"B": b"short"})
         world.put(*named("c3"), log_lane_tail=behind)
         assert passes(world, HOURS)[-1] >= HOURS - PASS_SECONDS
 
     def test_a_lane_whose_cursor_is_broken_has_an_age_as_well(self) -> None:
         world = healthy()
-        put_cursor(world, sequence=Sequence(8), base=Sequence(8), chain=b"x" * 16)
+        put_cursor(world, sequence=SequenceNumber(8), base=SequenceNumber(8), chain=b"x" * 16)
         world.put(*named("c1"))
         assert passes(world, HOURS)[-1] >= HOURS - PASS_SECONDS
 
@@ -239,7 +239,7 @@ class TestDeliveriesThatDoNotRun:
         assert passes(world, HOURS)[-1] >= HOURS - PASS_SECONDS
 
     def test_a_handler_that_hangs_or_dies_leaves_an_age(self) -> None:
-        def dies(events: Seq[Event]) -> None:
+        def dies(events: Sequence[Event]) -> None:
             raise SystemExit
 
         world = healthy()

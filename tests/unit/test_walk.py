@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eventfabric.errors import DivergenceError, LogError, MissingRecordError
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Record, chain_of
 from eventfabric.model.slice import Seam
 from eventfabric.ports import Log
@@ -28,7 +28,7 @@ def filled(records: int = 5, events: int = 100) -> tuple[Copying, list[Record]]:
 
 
 def walk(log: Log, end: int, start: Seam = START) -> Walk:
-    return Walk(log, lane(), start, Sequence(end))
+    return Walk(log, lane(), start, SequenceNumber(end))
 
 
 class TestWalk:
@@ -62,7 +62,7 @@ class TestWalk:
         assert (one.step(), one.at) == (500, Seam.of(made[1].tail))
         log.reads.clear()
         assert one.step() == 500
-        one.at = Seam(Sequence(500), None)
+        one.at = Seam(SequenceNumber(500), None)
         assert one.step() is None
         assert log.reads == []
 
@@ -76,7 +76,7 @@ class TestWalk:
 
     def test_a_record_that_lies_over_the_one_before_it_ends_it(self) -> None:
         world, made = filled()
-        world.put(replace(made[1], sequence=Sequence(150)), region=SOURCE)
+        world.put(replace(made[1], sequence=SequenceNumber(150)), region=SOURCE)
         one = walk(world.log(SOURCE), 500)
         with pytest.raises(DivergenceError) as raised:
             one.step()
@@ -93,7 +93,7 @@ class TestWalk:
 
     def test_behind_a_record_that_nobody_knows_any_chain_will_do_and_binds_what_follows(self) -> None:
         world, made = filled()
-        start = Seam(Sequence(200), None)
+        start = Seam(SequenceNumber(200), None)
         assert walk(world.log(SOURCE), 500, start).step() is None
         world.put(replace(made[3], payload=b"another"), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
@@ -108,7 +108,7 @@ class TestTrail:
         world, made = filled(150)
         log = Asked(world.log(SOURCE))
         trail = Trail(log, lane(), expired_ms=None)
-        assert list(trail.walk(Sequence(12_000))) == made[:120]
+        assert list(trail.walk(SequenceNumber(12_000))) == made[:120]
         assert log.reads == [Read(lane(), 0, 100, 12_000), Read(lane(), 9_901, 100, 12_000)]
         assert (trail.at, trail.before, trail.first) == (
             Seam.of(made[119].tail),
@@ -118,10 +118,10 @@ class TestTrail:
 
     def test_a_record_over_another_ends_it_with_where_the_other_ends(self) -> None:
         world, made = filled()
-        over = replace(made[1], sequence=Sequence(150))
+        over = replace(made[1], sequence=SequenceNumber(150))
         world.put(replace(over, chain=chain_of(made[1].chain, over)), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
-            list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(Sequence(500)))
+            list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
         reason = "lies over the record before it, which ends at 200"
         assert said(raised.value) == (lane(), 150, reason)
 
@@ -129,22 +129,22 @@ class TestTrail:
         world, made = filled()
         world.remove(made[1])
         with pytest.raises(MissingRecordError) as raised:
-            list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(Sequence(500)))
+            list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
         assert said(raised.value) == (lane(), 100, "missing; the next one stands at 200")
 
     def test_a_record_of_another_chain_ends_it(self) -> None:
         world, made = filled()
         world.put(replace(made[2], payload=b"another"), region=SOURCE)
         with pytest.raises(DivergenceError) as raised:
-            list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(Sequence(500)))
+            list(Trail(world.log(SOURCE), lane(), expired_ms=None).walk(SequenceNumber(500)))
         assert said(raised.value) == (lane(), 200, NO_EXTENSION)
 
     def test_where_records_expire_the_oldest_one_is_taken_as_it_is(self) -> None:
         world, made = filled()
         world.remove(made[0])
         trail = Trail(world.log(SOURCE), lane(), expired_ms=world.clock.now_ms())
-        steps = [(record.sequence, trail.before, trail.first) for record in trail.walk(Sequence(300))]
+        steps = [(record.sequence, trail.before, trail.first) for record in trail.walk(SequenceNumber(300))]
         assert steps == [
-            (100, Seam(Sequence(100), None), 200),
+            (100, Seam(SequenceNumber(100), None), 200),
             (200, Seam.of(made[1].tail), 200),
         ]

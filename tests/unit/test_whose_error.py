@@ -1,6 +1,6 @@
 """No event and no producer pays for an error that is a service's: throttles, conflicts, lacking grants."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,10 +11,11 @@ from eventfabric.errors import (
     ThrottledError,
     TransactionRefusedError,
 )
+from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
 from eventfabric.model.parked import ParkedState
 from eventfabric.model.record import EMPTY_TAIL, Batch
-from eventfabric.ports import Attempt, Write
+from eventfabric.ports import Attempt
 from eventfabric.services.delivery.lane_result import Outcome
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.table import CONFLICT, THROTTLE, MemoryTable
@@ -85,7 +86,7 @@ class OutOfReach:
         self.error = error
         self.tried = 0
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         self.tried += 1
         if self.tried <= self.times:
             raise self.error

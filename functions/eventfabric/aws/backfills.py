@@ -1,6 +1,6 @@
 """Backfills, stored in the ledger's table."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from eventfabric.aws.clients import error_code, named_failures
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.count import next_count
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.slice import SliceProgress
 from eventfabric.ports import UnreadableItem, insist
 from eventfabric.wire import backfill_item
@@ -65,7 +65,7 @@ class AwsBackfills:
                 return stored if cast(dict[str, Any], error.response).get("Item") == item else None
         return stored
 
-    def add(self, backfill_id: str, slices: Seq[SliceProgress]) -> None:
+    def add(self, backfill_id: str, slices: Sequence[SliceProgress]) -> None:
         """See ports.Backfills. One PutItem a slice."""
         for progress in slices:
             self._put("note a slice", backfill_item.new_slice(backfill_id, progress))
@@ -74,7 +74,7 @@ class AwsBackfills:
         """See ports.Backfills. One PutItem."""
         self._put("save a slice", backfill_item.saved_slice(backfill_id, progress))
 
-    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> SliceProgress | None:
+    def slice(self, backfill_id: str, lane: Lane, start: SequenceNumber) -> SliceProgress | None:
         """See ports.Backfills. One GetItem."""
         item = self._get("read a slice", slice_key(backfill_id, self._region, lane, start))
         return None if item is None else backfill_item.slice_from_item(item)
@@ -83,7 +83,7 @@ class AwsBackfills:
         self,
         backfill_id: str,
         *,
-        after: tuple[Lane, Sequence] | None,
+        after: tuple[Lane, SequenceNumber] | None,
         count: int,
         unreadable: UnreadableItem = insist,
     ) -> tuple[list[SliceProgress], bool]:

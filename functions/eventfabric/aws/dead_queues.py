@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Final
 from eventfabric import limits
 from eventfabric.aws.clients import named_failures
 from eventfabric.errors import UndecodableMessageError
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient

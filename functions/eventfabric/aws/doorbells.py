@@ -1,7 +1,6 @@
 """Doorbells on SQS FIFO queues."""
 
-from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from logging import getLogger
 from math import ceil
@@ -11,7 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from eventfabric import limits
 from eventfabric.aws.clients import error_code
-from eventfabric.wire.doorbell import Doorbell, to_body
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.wire.doorbell import to_body
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -31,14 +31,14 @@ class AwsDoorbells:
         self._timers_name = timers_name
         self._urls: dict[str, str] = {}
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         """See ports.Doorbells. One SendMessageBatch for ten."""
         failed: list[Doorbell] = []
         for start in range(0, len(doorbells), limits.QUEUE_SEND_BATCH_MAX):
             failed += self._send(subscription, doorbells[start : start + limits.QUEUE_SEND_BATCH_MAX])
         return failed
 
-    def _send(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def _send(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         # Without a reply they are rung again: a doorbell that comes twice is dropped or costs one read.
         failed = list(doorbells)
         with _told("ring", subscription):
@@ -67,7 +67,7 @@ class AwsDoorbells:
                 _tell("ring", subscription, ", ".join(sorted({failure["Code"] for failure in refused})))
         return failed
 
-    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+    def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         """See ports.Doorbells. One DeleteMessageBatch."""
         with _told("answer", subscription):
             self._client.delete_message_batch(
@@ -75,7 +75,7 @@ class AwsDoorbells:
                 Entries=[{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(receipt_handles)],
             )
 
-    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+    def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         """See ports.Doorbells. One ChangeMessageVisibilityBatch."""
         with _told("hide", subscription):
             self._change_visibility(self._queue_name(subscription), dict.fromkeys(receipt_handles, seconds))

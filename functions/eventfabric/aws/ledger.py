@@ -1,7 +1,6 @@
 """The ledger on DynamoDB tables."""
 
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import chain
@@ -12,22 +11,14 @@ from botocore.exceptions import ClientError
 from eventfabric import limits
 from eventfabric.aws.clients import cancellation, error_code, named_failures
 from eventfabric.model.circuit import Circuit
+from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, SameItemTwice, Write
 from eventfabric.model.count import next_count
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, Settled
-from eventfabric.ports import (
-    Clock,
-    CommitOutcome,
-    Committed,
-    Decided,
-    Entropy,
-    RaceLost,
-    SameItemTwice,
-    Write,
-)
+from eventfabric.ports import Clock, Entropy
 from eventfabric.wire import circuit_item, marks_item, owner_item, parked_item, settled_item, start_item
 from eventfabric.wire.keys import (
     BEFORE_PARKED,
@@ -79,7 +70,7 @@ class AwsLedger:
         state = state_of(chain.from_iterable(pages), is_whole=not glance)
         return self.state(key) if glance and state.is_announced else state
 
-    def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
+    def look_up(self, key: LaneKey, digests: Sequence[bytes]) -> list[Parked]:
         """See ports.Ledger. One GetItem a key."""
         found: list[Parked] = []
         for digest in digests:
@@ -134,10 +125,10 @@ class AwsLedger:
         read: Cursor,
         moved: Cursor,
         *,
-        parked: Seq[ParkedChange] = (),
-        writes: Seq[Write] = (),
-        settled: Seq[Settled] = (),
-        decided: Seq[Decided] = (),
+        parked: Sequence[ParkedChange] = (),
+        writes: Sequence[Write] = (),
+        settled: Sequence[Settled] = (),
+        decided: Sequence[Decided] = (),
         token: bytes | None = None,
     ) -> CommitOutcome:
         """See ports.Ledger. One PutItem of the cursor alone, else a TransactWriteItems or, in order, a call an item."""
@@ -168,7 +159,7 @@ class AwsLedger:
                 return _refused(error, request, len(writes))
         return Committed(request.stored)
 
-    def _transact(self, actions: Seq[Action]) -> None:
+    def _transact(self, actions: Sequence[Action]) -> None:
         """Make one transaction. A commit that is tried again is a new one, which finds its own state in its way."""
         self._client.transact_write_items(
             TransactItems=[cast("TransactWriteItemTypeDef", {name: request}) for name, request in actions],

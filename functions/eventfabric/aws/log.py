@@ -6,9 +6,9 @@ from botocore.exceptions import ClientError
 
 from eventfabric.aws.clients import error_code, named_failures
 from eventfabric.errors import UndecodableRecordError
-from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import EMPTY_TAIL, Intervention, Record, Tail
-from eventfabric.ports import Page, Recent
+from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model.record import EMPTY_TAIL, Intervention, Recent, Record, Tail
+from eventfabric.ports import Page
 from eventfabric.wire import intervention_item, place_item, record_item
 from eventfabric.wire.keys import Item, interventions_of, record_key
 
@@ -26,11 +26,11 @@ class AwsLog:
         self._client = client
         self._table = table
 
-    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+    def tail(self, lane: Lane, *, before: SequenceNumber | None = None) -> Tail:
         """See ports.Log. One Query of one item, without its payload."""
         return _tail_of(self._newest(lane, before))
 
-    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
         """See ports.Log. One Query of whole items: DynamoDB charges the same for items without their payloads."""
         condition, values = "pk = :pk", {":pk": {"S": str(lane)}}
         if before is not None:
@@ -48,7 +48,7 @@ class AwsLog:
 
     def place(self, lane: Lane) -> Tail | None:
         """See ports.Log. One Query of one item, which everybody who reads a log is allowed to make."""
-        return self.recent(lane, records_max=1, before=Sequence(0)).place
+        return self.recent(lane, records_max=1, before=SequenceNumber(0)).place
 
     def hold_place(self, lane: Lane, tail: Tail) -> None:
         """See ports.Log. One PutItem."""
@@ -98,7 +98,7 @@ class AwsLog:
                 return tuple(found)
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
+    def _newest(self, lane: Lane, before: SequenceNumber | None) -> Item | None:
         values = {":pk": {"S": str(lane)}, ":first": {"N": "0"}}
         condition = "#pk = :pk AND #sk >= :first"
         if before is not None:
@@ -130,7 +130,9 @@ class AwsLog:
                 return record_item.from_item(cast(dict[str, Any], error.response)["Item"])
         return None
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         """See ports.Log. One Query, of at most 1 MB."""
         condition, values = "sk >= :start", {":pk": {"S": str(lane)}, ":start": {"N": str(start)}}
         if before is not None:

@@ -1,6 +1,6 @@
 """Transactions of producers on DynamoDB."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
@@ -23,7 +23,7 @@ class AwsOutbox:
         self._client = client
 
     def append(
-        self, records: Seq[tuple[str, Record]], writes: Seq[Write], *, token: bytes
+        self, records: Sequence[tuple[str, Record]], writes: Sequence[Write], *, token: bytes
     ) -> Occupied | WriteRefused | SameItemTwice | None:
         """See ports.Outbox. One TransactWriteItems."""
         actions: list[dict[str, Any]] = [{name: request} for name, request in actions_of(records, writes)]

@@ -62,6 +62,6 @@ def schema() -> None:
 
     Example: eventfabric definition schema > fabric.schema.json
     """
-    from eventfabric.definition.file import json_schema
+    from eventfabric.definition.reference import json_schema
 
     show_json(json_schema())

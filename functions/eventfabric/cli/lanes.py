@@ -13,7 +13,7 @@ from eventfabric.cli.user import user_name
 from eventfabric.errors import EventFabricError
 
 if TYPE_CHECKING:
-    from eventfabric.model.identity import Lane, Sequence
+    from eventfabric.model.identity import Lane, SequenceNumber
     from eventfabric.ports import Ports
     from eventfabric.services.operations.restore import Copy
     from eventfabric.services.operations.survey import LaneStanding
@@ -194,7 +194,7 @@ def skip(
         say(f"{lane} {would} at {gap.until.sequence}: {gap.events:,} events from {sequence} on are skipped")
 
 
-def _place(text: str) -> "tuple[Lane, Sequence]":
+def _place(text: str) -> "tuple[Lane, SequenceNumber]":
     from eventfabric.errors import SettingError
     from eventfabric.model.identity import parse_place
 

@@ -8,7 +8,7 @@ imitate another line, or be invisible.
 import os
 import re
 import sys
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -91,7 +91,7 @@ def _json_escape(character: str) -> str:
     return "".join(f"\\u{pairs[at : at + 4]}" for at in range(0, len(pairs), 4))
 
 
-def show_table(title: str, columns: Seq[str], rows: Seq[Seq[object]]) -> None:
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table for people, numbers aligned right. The first column is never folded; in a pipe, no column is."""
     table = Table(title=safe(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):

@@ -119,13 +119,13 @@ def _at(log: "Log", lane: "Lane", sequence: int) -> _Found | None:
 def _events(log: "Log", lane: "Lane", start: int) -> "Iterator[_Found]":
     """Yield the events of all records that begin at `start` or later."""
     from eventfabric.limits import PAGE_RECORDS_MAX
-    from eventfabric.model.identity import Sequence
+    from eventfabric.model.identity import SequenceNumber
     from eventfabric.model.record import EMPTY_TAIL
     from eventfabric.wire.payload_codec import unpack
 
     chain = EMPTY_TAIL.chain if start == 0 else None
     while True:
-        page = log.read(lane, Sequence(start), records_max=PAGE_RECORDS_MAX)
+        page = log.read(lane, SequenceNumber(start), records_max=PAGE_RECORDS_MAX)
         for record in page.records:
             follows = record.sequence == start and chain is not None
             chain_holds = record.extends(chain) if follows and chain is not None else None

@@ -12,8 +12,8 @@ from eventfabric.cli.connection import Definition, Json
 from eventfabric.cli.output import complain, say, show_json, show_table
 
 if TYPE_CHECKING:
-    from eventfabric.testing.idempotency import HandlersReport
     from eventfabric.testing.idempotency.project import Project
+    from eventfabric.testing.idempotency.report import HandlersReport
 
 OUT = Path("build/simulation")
 _SEEDS = "0..199"

@@ -15,11 +15,9 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from eventfabric.definition import checks
-from eventfabric.definition.reference import allowed, annotation_at, json_schema, keys, shown
+from eventfabric.definition.reference import allowed, annotation_at, keys, shown
 from eventfabric.definition.schema import Definition
 from eventfabric.errors import DefinitionError, Problem
-
-__all__ = ["json_schema", "parse_definition", "read_definition"]
 
 _ADAPTER: Final = TypeAdapter(Definition)
 _LEVELS_MAX: Final = 12

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
 from eventfabric.model.slice import LaneRange, SliceProgress
 
 
@@ -22,7 +22,7 @@ class Planned:
     """Progress of planning: all lanes before `lane` are planned, and `lane` up to `sequence`."""
 
     lane: Lane
-    sequence: Sequence
+    sequence: SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)

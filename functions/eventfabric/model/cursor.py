@@ -1,19 +1,26 @@
 """The cursor: how far one subscription has come in one lane, with proof of what stands before it."""
 
-from collections.abc import Iterable, Mapping
-from collections.abc import Sequence as Sequenced
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
 from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId, Chain, Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import (
+    BatchId,
+    Chain,
+    Lane,
+    Region,
+    SequenceNumber,
+    StreamName,
+    SubscriptionName,
+)
 from eventfabric.model.parked import Parked, ParkedChange, Place, after_changes
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.roster import Roster
 
 _DIGEST_BYTES: Final = 8
-_NEVER: Final = Sequence(0)
+_NEVER: Final = SequenceNumber(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +48,16 @@ class Cursor:
     unless the subscription began further on.
     """
 
-    sequence: Sequence
-    base: Sequence
+    sequence: SequenceNumber
+    base: SequenceNumber
     chain: Chain
     version: int = 0
     epoch: int = 0
     attempting: bool = False
     running: bool = False
     crashes: int = 0
-    replay_until: Sequence = _NEVER
-    began: Sequence = _NEVER
+    replay_until: SequenceNumber = _NEVER
+    began: SequenceNumber = _NEVER
     low: Place | None = None
     """First event that waits in a parked key, if any does: every event before it was handled."""
     written_ms: int = field(default=0, compare=False)
@@ -71,7 +78,7 @@ class Cursor:
         return replace(self, low=low, parked=digest_of(parked))
 
     def beside_after(
-        self, read: "Cursor", stood: Mapping[str, Parked], changes: Sequenced[ParkedChange] = ()
+        self, read: "Cursor", stood: Mapping[str, Parked], changes: Sequence[ParkedChange] = ()
     ) -> "Cursor":
         """Return the cursor beside the keys that `stood` beside the one that was `read`, after changes to them.
 

@@ -8,7 +8,7 @@ from typing import Any, cast, overload
 
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, Problem
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.payload import NO_DATA, Payload
 
 HeaderValue = str | int | bool
@@ -71,7 +71,7 @@ class Event:
         self._payload: Payload = data if isinstance(data, Payload) else Payload.of(data)
         self.origin: Region | None = None
         self.lane: Lane | None = None
-        self.sequence: Sequence | None = None
+        self.sequence: SequenceNumber | None = None
         self.later: Event | None = None
 
     @property
@@ -123,7 +123,7 @@ class Event:
         cls,
         fields: tuple[str, str, str, int | str, str, dict[str, HeaderValue], Payload],
         lane: Lane,
-        sequence: Sequence,
+        sequence: SequenceNumber,
     ) -> "Event":
         """Make the event that a record holds at `sequence`; for decoders."""
         event = cls.__new__(cls)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
 
 
 class FindingKind(StrEnum):
@@ -69,7 +69,7 @@ class Finding:
     stream: StreamName
     lane: Lane
     region: Region
-    sequence: Sequence
+    sequence: SequenceNumber
     detail: str
     subscription: SubscriptionName | None = None
     is_repaired: bool = False

@@ -11,7 +11,7 @@ from eventfabric import limits
 Region = NewType("Region", str)
 StreamName = NewType("StreamName", str)
 SubscriptionName = NewType("SubscriptionName", str)
-Sequence = NewType("Sequence", int)
+SequenceNumber = NewType("SequenceNumber", int)
 LaneIndex = NewType("LaneIndex", int)
 Generation = NewType("Generation", int)
 BatchId = NewType("BatchId", bytes)
@@ -51,13 +51,13 @@ class Lane:
         return cls(Region(match[1]), Generation(int(match[2])), LaneIndex(int(match[3])))
 
 
-def parse_place(text: str) -> tuple[Lane, Sequence] | None:
+def parse_place(text: str) -> tuple[Lane, SequenceNumber] | None:
     """Parse the place of an event, `<lane>@<sequence>`. None for anything else."""
     lane, _, sequence = text.rpartition("@")
     if not (sequence.isascii() and sequence.isdecimal() and len(sequence) <= _SEQUENCE_DIGITS_MAX):
         return None
     try:
-        return Lane.parse(lane), Sequence(int(sequence))
+        return Lane.parse(lane), SequenceNumber(int(sequence))
     except ValueError:
         return None
 
@@ -91,6 +91,6 @@ def uuid7_suffixes(random_bytes: bytes, prefix: str = "") -> list[str]:
     return [first + counter + last for counter in _COUNTERS]
 
 
-def sequences_from(first: int, count: int) -> Iterable[Sequence]:
+def sequences_from(first: int, count: int) -> Iterable[SequenceNumber]:
     """Return `count` consecutive sequences. One cast for all: events are unpacked by thousands, and calls add up."""
-    return cast("Iterable[Sequence]", range(first, first + count))
+    return cast("Iterable[SequenceNumber]", range(first, first + count))

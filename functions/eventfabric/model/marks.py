@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.identity import Chain, LaneIndex, Sequence
+from eventfabric.model.identity import Chain, LaneIndex, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL
 from eventfabric.model.sightings import Sightings
 
@@ -19,16 +19,16 @@ class Mark:
     and sequence of each subscription's cursor, by the name of the subscription.
     """
 
-    sequence: Sequence = EMPTY_TAIL.sequence
+    sequence: SequenceNumber = EMPTY_TAIL.sequence
     chain: Chain = EMPTY_TAIL.chain
-    end: Sequence = EMPTY_TAIL.sequence
+    end: SequenceNumber = EMPTY_TAIL.sequence
     since_ms: int = 0
     cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
-    held: Sequence = EMPTY_TAIL.sequence
+    held: SequenceNumber = EMPTY_TAIL.sequence
     """Place of the lane that was noted because it was quiet and its records were about to expire; 0: never noted."""
     sightings: Sightings = field(default_factory=Sightings)
     """Times at which its tails were first seen, kept while somebody has events of it to deliver."""
-    again: Sequence = EMPTY_TAIL.sequence
+    again: SequenceNumber = EMPTY_TAIL.sequence
     again_chain: Chain = EMPTY_TAIL.chain
     """Progress of the current round, in which it is verified once more, and the chain there; 0: it is in no round."""
     again_expires_at: int | None = None

@@ -8,11 +8,11 @@ from typing import Final, Self
 from eventfabric import limits
 from eventfabric.errors import storable
 from eventfabric.model.count import next_count
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 
 REPLAYED: Final = "Replayed"
 """`Failure.error_type` of an event that an operator handed over again, though its handler had not failed."""
-_NEVER: Final = Sequence(0)
+_NEVER: Final = SequenceNumber(0)
 _ALONE: Final = "s/"
 
 
@@ -28,12 +28,12 @@ def is_alone(parking_id: str) -> bool:
     return parking_id.startswith(_ALONE)
 
 
-def alone_at(parking_id: str) -> Sequence | None:
+def alone_at(parking_id: str) -> SequenceNumber | None:
     """Return the sequence of the event that an id is made of; None if it is not made of one."""
     digits = parking_id.removeprefix(_ALONE)
     if not (is_alone(parking_id) and digits.isascii() and digits.isdigit() and len(digits) < 20):
         return None
-    sequence = Sequence(int(digits))
+    sequence = SequenceNumber(int(digits))
     return sequence if event_parking_id(sequence) == parking_id else None
 
 
@@ -44,8 +44,8 @@ class Place:
     `replay`: the event was handed out before; see `Cursor.replay_until`.
     """
 
-    base: Sequence
-    sequence: Sequence
+    base: SequenceNumber
+    sequence: SequenceNumber
     replay: bool = False
 
 
@@ -54,7 +54,7 @@ def key_parking_id(key: str) -> str:
     return f"k/{key}"
 
 
-def event_parking_id(sequence: Sequence) -> str:
+def event_parking_id(sequence: SequenceNumber) -> str:
     """Return the id under which an event waits by itself, where no order is kept."""
     return f"{_ALONE}{sequence}"
 
@@ -67,24 +67,24 @@ class Rest:
     begins at `base`. Events from `replay_from` on and before `replay_until` are replays.
     """
 
-    base: Sequence
-    sequence: Sequence
-    replay_from: Sequence = _NEVER
-    replay_until: Sequence = _NEVER
+    base: SequenceNumber
+    sequence: SequenceNumber
+    replay_from: SequenceNumber = _NEVER
+    replay_until: SequenceNumber = _NEVER
 
-    def is_replay(self, sequence: Sequence) -> bool:
+    def is_replay(self, sequence: SequenceNumber) -> bool:
         """Tell if an event was handed out before."""
         return self.replay_from <= sequence < self.replay_until
 
-    def joined_by(self, place: Place, replay_until: Sequence) -> Self:
+    def joined_by(self, place: Place, replay_until: SequenceNumber) -> Self:
         """Cover one more event. `replay_until`: if it is a replay, the lane's replays end there at the latest."""
         if not place.replay or self.is_replay(place.sequence):
             return self
-        until = Sequence(max(self.replay_until, replay_until, place.sequence + 1))
+        until = SequenceNumber(max(self.replay_until, replay_until, place.sequence + 1))
         since = min(self.replay_from, place.sequence) if self.replay_until else place.sequence
         return replace(self, replay_from=since, replay_until=until)
 
-    def beginning_at(self, base: Sequence, sequence: Sequence) -> Self:
+    def beginning_at(self, base: SequenceNumber, sequence: SequenceNumber) -> Self:
         """Leave out the events before a sequence."""
         return replace(self, base=base, sequence=sequence)
 
@@ -143,9 +143,9 @@ class Dropped:
     """
 
     key: str = field(repr=False)
-    sequences: tuple[Sequence, ...]
-    since: Sequence
-    until: Sequence
+    sequences: tuple[SequenceNumber, ...]
+    since: SequenceNumber
+    until: SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class Parked:
         assert self.rest is not None, "a parked key lists events, or says where they stand"
         return self.rest.place
 
-    def joined_by(self, place: Place, *, replay_until: Sequence = _NEVER) -> Self:
+    def joined_by(self, place: Place, *, replay_until: SequenceNumber = _NEVER) -> Self:
         """Add an event at the end, unless it is there. `replay_until`: as in the lane's cursor."""
         if self.rest is not None:
             rest = self.rest.joined_by(place, replay_until)
@@ -199,7 +199,7 @@ class Parked:
         failure = replace(self.failure, attempts=0, crashes=0, event_id="", event_type="", trace_id="")
         return replace(self, waiting=self.waiting[1:], failure=failure, attempting=False, replacement=None)
 
-    def before(self, sequence: Sequence) -> Self | None:
+    def before(self, sequence: SequenceNumber) -> Self | None:
         """Keep only the events before a sequence. None if there are none."""
         waiting = tuple(place for place in self.waiting if place.sequence < sequence)
         rest = self.rest if self.rest is not None and self.rest.sequence < sequence else None
@@ -212,7 +212,7 @@ class Parked:
         """Number of events that wait behind the first, as far as they are listed."""
         return max(0, len(self.waiting) - 1)
 
-    def dropped(self, until: Sequence) -> Dropped | None:
+    def dropped(self, until: SequenceNumber) -> Dropped | None:
         """Return what waits behind its first event, up to the cursor; None if nothing does."""
         sequences = tuple(place.sequence for place in self.waiting[1:])
         if not sequences and self.rest is None:
@@ -266,7 +266,7 @@ class Settled:
     hold an event's content is left out: the texts of the failure, and the `replacement`.
     """
 
-    sequence: Sequence
+    sequence: SequenceNumber
     action: str
     failure: Failure
     at_ms: int

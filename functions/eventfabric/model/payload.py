@@ -1,6 +1,6 @@
 """An event's data as it is stored: JSON text, bytes or nothing. Decoded only when somebody looks at it."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import IntEnum
 from math import isfinite
@@ -82,7 +82,7 @@ def encode_json(data: object) -> bytes:
     return text
 
 
-def encode_dicts(values: Seq[object]) -> list[bytes] | None:
+def encode_dicts(values: Sequence[object]) -> list[bytes] | None:
     """Encode all dicts in one call. None if a value is not a dict, or needs `encode_json` to look at it."""
     if set(map(type, values)) != {dict}:
         return None

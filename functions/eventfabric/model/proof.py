@@ -6,9 +6,9 @@ from typing import Final
 
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.finding import Finding
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
 
-_NONE: Final = Sequence(0)
+_NONE: Final = SequenceNumber(0)
 
 
 class ExceptionKind(StrEnum):
@@ -43,7 +43,7 @@ class Exempt:
     """
 
     kind: ExceptionKind
-    sequence: Sequence
+    sequence: SequenceNumber
     why: str
     at_ms: int
     event_id: str = ""
@@ -57,8 +57,8 @@ class ExemptRange:
     """All events of a key from sequence `since` on and before `until`, as the log has them, each excepted like `of`."""
 
     key: str = field(repr=False)
-    since: Sequence
-    until: Sequence
+    since: SequenceNumber
+    until: SequenceNumber
     of: Exempt
 
 
@@ -78,10 +78,10 @@ class LaneProof:
     lane: Lane
     region: Region
     cursor: Cursor
-    first: Sequence
+    first: SequenceNumber
     exceptions: tuple[Exempt, ...] = ()
     wrong: Finding | None = None
-    tail: Sequence = _NONE
+    tail: SequenceNumber = _NONE
     """End of the lane when the cursor was looked at."""
     waits_since_ms: int = 0
     """Time since which the first waiting event is there, as far as is known, in ms since 1970; 0: none waits."""
@@ -99,7 +99,7 @@ class LaneProof:
         return max(0, self.tail - self.cursor.sequence)
 
     @property
-    def start(self) -> Sequence:
+    def start(self) -> SequenceNumber:
         """First event that is proven to have been handled: `first`, or where the subscription began in the lane.
 
         Earlier events were handed to nobody. They are bound by the same chain, and verified all the same.

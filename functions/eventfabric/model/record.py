@@ -8,7 +8,7 @@ from struct import pack
 from eventfabric import limits
 from eventfabric.errors import UndecodableRecordError
 from eventfabric.model.hybrid_clock import next_time, to_ms
-from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, Sequence
+from eventfabric.model.identity import BatchId, Chain, HybridTime, Lane, SequenceNumber
 
 CHAIN_BYTES = 16
 PIN_BYTES = 2 * CHAIN_BYTES
@@ -20,7 +20,7 @@ _SKIPPED = b"skipped"
 class Tail:
     """Place at which a lane goes on: the next sequence, with chain and time of the record before it."""
 
-    sequence: Sequence
+    sequence: SequenceNumber
     chain: Chain
     time: HybridTime
     expires_at: int | None = field(default=None, compare=False)
@@ -29,7 +29,7 @@ class Tail:
 
 UNKNOWN_CHAIN = Chain(b"")
 """Chain of a record that has expired: the next record is taken as it is, and all further ones are bound to it."""
-EMPTY_TAIL = Tail(Sequence(0), Chain(bytes(CHAIN_BYTES)), HybridTime(0))
+EMPTY_TAIL = Tail(SequenceNumber(0), Chain(bytes(CHAIN_BYTES)), HybridTime(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Note:
     """The other place at which a batch may stand: only that lane and sequence, at which its put had no reply."""
 
     lane: Lane
-    sequence: Sequence
+    sequence: SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Record:
     """
 
     lane: Lane
-    sequence: Sequence
+    sequence: SequenceNumber
     count: int
     chain: Chain
     batch_id: BatchId
@@ -93,7 +93,7 @@ class Record:
     @property
     def tail(self) -> Tail:
         """Tail of the lane if this is its newest record."""
-        return Tail(Sequence(self.sequence + self.count), self.chain, self.time, self.expires_at)
+        return Tail(SequenceNumber(self.sequence + self.count), self.chain, self.time, self.expires_at)
 
     def holds(self, put: "Record") -> bool:
         """Tell if this is the very record that was put. Only its expiry may have been put off since."""
@@ -128,7 +128,7 @@ class Recent:
     """
 
     records: tuple[Record, ...]
-    unreadable: tuple[Sequence, ...]
+    unreadable: tuple[SequenceNumber, ...]
     place: Tail | None
     more: bool
 
@@ -149,7 +149,7 @@ class Intervention:
     """One intervention of an operator in a lane at a sequence: by whom, why and when."""
 
     lane: Lane
-    sequence: Sequence
+    sequence: SequenceNumber
     by: str
     reason: str
     at_ms: int
@@ -236,7 +236,12 @@ def chain_of(previous: Chain, record: Record) -> Chain:
 
 
 def _chain(
-    previous: Chain, lane: Lane, sequence: Sequence, time: HybridTime, batch_id: BatchId, of: Batch | Record
+    previous: Chain,
+    lane: Lane,
+    sequence: SequenceNumber,
+    time: HybridTime,
+    batch_id: BatchId,
+    of: Batch | Record,
 ) -> Chain:
     digest = blake2b(previous, digest_size=CHAIN_BYTES, person=b"" if of.note is None else _NOTED)
     if of.note is not None:

@@ -9,14 +9,14 @@ A record carries its producer's time, and that clock may be wrong by hours. It s
 from dataclasses import dataclass
 
 from eventfabric import limits
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """A lane's tail, and when it was first seen to stand there, in milliseconds since 1970."""
 
-    tail: Sequence
+    tail: SequenceNumber
     at_ms: int
 
 
@@ -26,7 +26,7 @@ class Sightings:
 
     seen: tuple[Sighting, ...] = ()
 
-    def with_tail(self, tail: Sequence, now_ms: int) -> "Sightings":
+    def with_tail(self, tail: SequenceNumber, now_ms: int) -> "Sightings":
         """Add the tail that was seen now, if the lane has grown since the last sighting."""
         if self.seen and self.seen[-1].tail >= tail:
             return self
@@ -36,16 +36,16 @@ class Sightings:
             seen = (*seen[:middle], *seen[middle + 1 :])
         return Sightings(seen)
 
-    def shows(self, sequence: Sequence) -> bool:
+    def shows(self, sequence: SequenceNumber) -> bool:
         """Tell if the event at `sequence` was seen: a tail after it was."""
         return bool(self.seen) and self.seen[-1].tail > sequence
 
-    def from_(self, sequence: Sequence) -> "Sightings":
+    def from_(self, sequence: SequenceNumber) -> "Sightings":
         """Forget sightings that say nothing about events from `sequence` on."""
         passed = sum(one.tail <= sequence for one in self.seen)
         return Sightings(self.seen[max(0, passed - 1) :])
 
-    def arrived_ms(self, sequence: Sequence, *, hint_ms: int, quiet_ms: int, now_ms: int) -> int:
+    def arrived_ms(self, sequence: SequenceNumber, *, hint_ms: int, quiet_ms: int, now_ms: int) -> int:
         """Return when the event at `sequence` was appended, as near as can be told.
 
         `hint_ms`: the producer's time. `quiet_ms`: time of the last look, if it saw nothing from `sequence` on; else 0.

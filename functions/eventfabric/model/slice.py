@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName
 from eventfabric.model.record import EMPTY_TAIL, Tail
 
 
@@ -13,7 +13,7 @@ class Seam:
     `chain` is None where the earlier record is not known: it has expired, or is missing.
     """
 
-    sequence: Sequence
+    sequence: SequenceNumber
     chain: Chain | None
 
     @classmethod
@@ -36,8 +36,8 @@ class LaneRange:
     """The records of a lane that begin at `start` or later and before `end`; None: as far as the source has any."""
 
     lane: Lane
-    start: Sequence = EMPTY_TAIL.sequence
-    end: Sequence | None = None
+    start: SequenceNumber = EMPTY_TAIL.sequence
+    end: SequenceNumber | None = None
 
     def __str__(self) -> str:
         if self.end is None and not self.start:
@@ -53,7 +53,9 @@ class LaneRange:
             raise ValueError(
                 f"not a range: {text!r}, allowed: <lane>, <lane>@<start>-<end> or <lane>@<start>-"
             )
-        return cls(Lane.parse(lane), Sequence(int(start or 0)), Sequence(int(end)) if end else None)
+        return cls(
+            Lane.parse(lane), SequenceNumber(int(start or 0)), SequenceNumber(int(end)) if end else None
+        )
 
 
 @dataclass(frozen=True, slots=True)

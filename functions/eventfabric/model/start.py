@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from eventfabric.definition.schema import parse_time_ms
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -15,7 +15,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class AtSequence:
     """The event with that sequence."""
 
-    sequence: Sequence
+    sequence: SequenceNumber
 
     def __str__(self) -> str:
         return f"sequence {self.sequence}"
@@ -37,6 +37,6 @@ Start = AtSequence | AtTime
 def parse_start(text: str) -> Start | None:
     """Parse the name of a place: a sequence in digits, or an RFC 3339 time. None if it is neither."""
     if re.fullmatch(r"[0-9]{1,18}", text):
-        return AtSequence(Sequence(int(text)))
+        return AtSequence(SequenceNumber(int(text)))
     ms = parse_time_ms(text)
     return None if ms is None else AtTime(ms)

@@ -4,7 +4,7 @@ A caller gives it a record or an event, and never looks at their types itself. S
 event holds would change this module only.
 """
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventfabric.definition.schema import Subscription
@@ -37,7 +37,7 @@ class SubscriptionFilter:
         """Tell if an event is wanted."""
         return self._types is None or event.type in self._types
 
-    def wanted(self, events: Seq[Event], start: int, end: int) -> Seq[int]:
+    def wanted(self, events: Sequence[Event], start: int, end: int) -> Sequence[int]:
         """Return the indices of the wanted events, of those from `start` up to `end`."""
         types = self._types
         if types is None:

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.runtime.wiring import current
 from eventfabric.services.backfill.copy_slice import Ending
 from eventfabric.services.backfill.lifecycle import Backfiller
@@ -108,7 +108,7 @@ def _copy(backfiller: Backfiller, step: _Copy, deadline_ms: int) -> dict[str, An
         raise BackfillError(
             [Problem("event.lane", repr(step.lane)[:80], "<origin>/<generation>.<index>")]
         ) from error
-    progress = backfiller.slice(step.backfill, lane, Sequence(step.start))
+    progress = backfiller.slice(step.backfill, lane, SequenceNumber(step.start))
     copied = backfiller.copier(step.backfill).copy(progress, deadline_ms=deadline_ms)
     # Cancelled or failed, there is nothing more to do in this run; the slice itself says which of the two.
     return {"done": copied.ending is not Ending.STOPPED, "ending": copied.ending.value}

@@ -1,7 +1,7 @@
 """The deliver function of a subscription: doorbells in, lane by lane delivered, partial batch response back."""
 
 from collections import defaultdict
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -19,6 +19,7 @@ import eventfabric.services.delivery.patient_steps  # noqa: F401
 from eventfabric import limits
 from eventfabric.errors import PortError, ProbeUnrungError
 from eventfabric.model.count import next_count
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane
 from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
@@ -26,7 +27,6 @@ from eventfabric.runtime.wiring import Runtime, current
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.telemetry import Metric
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 _Rung: TypeAlias = tuple[Doorbell, list[Message]]
 """Highest doorbell of a lane, and all messages that rang for the lane."""
@@ -47,9 +47,9 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
         lanes = _spare_the_innocent(runtime, lanes, context)
     runs = defaultdict[int, list[_Rung]](list)
     for lane in lanes:
-        runs[0 if crashed else _deliverer_of(runtime, lane[0])].append(lane)
+        runs[0 if crashed else deliverer_of(runtime, lane[0])].append(lane)
 
-    def run(lanes: Seq[_Rung]) -> None:
+    def run(lanes: Sequence[_Rung]) -> None:
         for doorbell, messages in lanes:
             if not _deliver(runtime, doorbell, messages, deadline_ms, beside=len(runs)):
                 failed.extend(message.id for message in messages)
@@ -66,7 +66,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     return partial_batch_response(failed)
 
 
-def _deliverer_of(runtime: Runtime, doorbell: Doorbell) -> int:
+def deliverer_of(runtime: Runtime, doorbell: Doorbell) -> int:
     """Return the deliverer of a lane: the same each time, since that one knows where it left off."""
     return crc32(f"{doorbell.stream}/{doorbell.lane}".encode()) % len(runtime.deliverers)
 
@@ -104,15 +104,8 @@ def _by_lane(runtime: Runtime, event: dict[str, Any], failed: list[str]) -> list
             lanes[doorbell.stream, doorbell.lane] = (doorbell, [message])
         else:
             known[1].append(message)
-            lanes[doorbell.stream, doorbell.lane] = (_both(known[0], doorbell), known[1])
+            lanes[doorbell.stream, doorbell.lane] = (known[0].merged_with(doorbell), known[1])
     return list(lanes.values())
-
-
-def _both(one: Doorbell, other: Doorbell) -> Doorbell:
-    """Return the higher of two doorbells of a lane, with what either says of runs that ended with a failure."""
-    highest = max(one, other, key=lambda bell: bell.tail)
-    since = [bell.failing_ms for bell in (one, other) if bell.failing_ms]
-    return replace(highest, ended=max(one.ended, other.ended), failing_ms=min(since, default=0))
 
 
 def _deliver(
@@ -124,7 +117,7 @@ def _deliver(
     doorbell, if it only came again, would count as one after a crash, and keep its group waiting for as long.
     """
     about = {"subscription": runtime.subscription, "lane": str(doorbell.lane), "tail": doorbell.tail}
-    deliverer = runtime.deliverers[_deliverer_of(runtime, doorbell)]
+    deliverer = runtime.deliverers[deliverer_of(runtime, doorbell)]
     patience = Patience(runtime.ports.clock, runtime.ports.entropy, seconds=limits.LANE_PATIENCE_SECONDS)
     while True:
         try:
@@ -139,7 +132,7 @@ def _deliver(
             if error.retryable and runtime.ports.clock.now_ms() < deadline_ms and patience.wait():
                 continue
             runtime.logger.warning("a lane is rung again", extra={**about, "reason": str(error)})
-            ended = _with_end(doorbell, deliverer.ended_at(doorbell.lane))
+            ended = doorbell.with_end(deliverer.ended_at(doorbell.lane))
             waits = isinstance(error, ProbeUnrungError)
             return _ring_again(runtime, ended, messages, deadline_ms, is_passing=error.retryable, waits=waits)
     if result.done:
@@ -160,18 +153,6 @@ def _deliver(
         return _ring_again(runtime, doorbell, messages, deadline_ms, is_passing=True)
     _hide(runtime, messages, limits.LANE_AGAIN_SECONDS_MAX)
     return False
-
-
-def _with_end(doorbell: Doorbell, version: int) -> Doorbell:
-    """Return the doorbell with the version of the cursor at which the run ended.
-
-    If runs came further since the one that failed before, that failure is over, and this one counts as a first one.
-    The last write of that run may have succeeded, although its reply did not come: hence the 1.
-    """
-    came_further = doorbell.ended and version > doorbell.ended + 1
-    return replace(
-        doorbell, ended=max(version, doorbell.ended), failing_ms=0 if came_further else doorbell.failing_ms
-    )
 
 
 def _ring_again(

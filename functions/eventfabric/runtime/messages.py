@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventfabric.errors import UndecodableMessageError, UnknownNameError
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.runtime.wiring import Runtime
 from eventfabric.telemetry import Metric
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import Doorbell, from_body
+from eventfabric.wire.doorbell import from_body
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Threads in which a function does several things at the same time: attempts of different keys, reads ahead."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 
@@ -12,7 +11,7 @@ class Threads:
     def __init__(self, most: int) -> None:
         self._pool = ThreadPoolExecutor(most, "eventfabric-handler")
 
-    def __call__(self, calls: Seq[Callable[[], None]]) -> None:
+    def __call__(self, calls: Sequence[Callable[[], None]]) -> None:
         # Each call in a context of its own, copied from this one, so that traces go on in it.
         running = [self._pool.submit(copy_context().run, call) for call in calls]
         wait(running)

@@ -1,19 +1,19 @@
 """The timer function: rings doorbells whose time has come in the queue of their subscription."""
 
 from collections import defaultdict
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from eventfabric import limits
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.ports import Doorbells
 from eventfabric.runtime.messages import Message, doorbells_of
 from eventfabric.runtime.response import PartialBatchResponse, partial_batch_response
 from eventfabric.runtime.wiring import current
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import Doorbell
 
 _Timer: TypeAlias = tuple[Message, Doorbell]
 
@@ -47,7 +47,9 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialBatchRespons
     return partial_batch_response(failed)
 
 
-def _ring(doorbells: Doorbells, subscription: str, timers: Seq[_Timer], patience: Patience) -> Seq[_Timer]:
+def _ring(
+    doorbells: Doorbells, subscription: str, timers: Sequence[_Timer], patience: Patience
+) -> Sequence[_Timer]:
     """Ring, and retry for a while. Return the timers that could not be rung.
 
     A queue that is busy for a moment must not hold a key up for as long as a crash would. A timer that has come

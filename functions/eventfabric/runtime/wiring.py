@@ -1,7 +1,6 @@
 """Wiring of a function's ports: once per process from the environment, or from whoever runs it locally."""
 
-from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -104,7 +103,7 @@ class Runtime:
         return {}
 
     @cached_property
-    def deliverers(self) -> "Seq[Deliverer]":
+    def deliverers(self) -> "Sequence[Deliverer]":
         """Deliverers of this function's subscription, one for each lane that it delivers at the same time.
 
         What a deliverer remembers (the circuit's state, which keys failed, how long attempts take) is its own, as if

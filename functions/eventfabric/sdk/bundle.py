@@ -27,7 +27,7 @@ class Receipt:
 
     origin: Region
     lane: Lane
-    sequence: identity.Sequence
+    sequence: identity.SequenceNumber
     event_id: str
 
 
@@ -207,5 +207,5 @@ class PendingReceipts(Sequence[PendingReceipt]):
 def receipt(appended: Appended, index: int, event_id: str) -> Receipt:
     """Return the receipt of the event at `index` of an appended batch."""
     return Receipt(
-        appended.lane.origin, appended.lane, identity.Sequence(appended.sequence + index), event_id
+        appended.lane.origin, appended.lane, identity.SequenceNumber(appended.sequence + index), event_id
     )

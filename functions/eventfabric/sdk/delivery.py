@@ -1,12 +1,12 @@
 """The delivery as its handler sees it: facts, the transaction that it may write into, and its steps."""
 
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eventfabric.errors import HandlerError
+from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
-from eventfabric.ports import Attempt, Clock, Write
+from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk.step import Step, StepMaker
 
 
@@ -94,7 +94,7 @@ class Delivery:
 
     def __init__(
         self,
-        events: Seq[Event],
+        events: Sequence[Event],
         attempt: Attempt,
         clock: Clock,
         transaction: Transaction | None = None,

@@ -7,8 +7,7 @@ nothing.
 import atexit
 import os
 import sys
-from collections.abc import Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
@@ -88,7 +87,7 @@ def _end() -> None:
         _tell_lost(unfinished)
 
 
-def _tell_lost(unfinished: Seq[Unfinished]) -> None:
+def _tell_lost(unfinished: Sequence[Unfinished]) -> None:
     lost = sum(one.lost() for one in unfinished)
     if lost:
         events = "1 event was" if lost == 1 else f"{lost:,} events were"

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from eventfabric import limits
 from eventfabric.errors import SettingError
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.ports import Page
 from eventfabric.wire.export_line import parse_export_line
 from eventfabric.wire.keys import PK, SK, Item
@@ -23,7 +23,9 @@ class ExportFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         """Read the records of a lane: all of them at once, in one pass through the file.
 
         SettingError, OSError: the file cannot be read, or is not an export. UndecodableRecordError: a record of the

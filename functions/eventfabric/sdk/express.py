@@ -15,6 +15,7 @@ from time import monotonic
 from eventfabric import limits
 from eventfabric.copies import when_forked
 from eventfabric.errors import NoThreadError, PortError
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Lane, Region, StreamName
 from eventfabric.model.record import Record
 from eventfabric.model.subscription_filter import SubscriptionFilter
@@ -23,7 +24,6 @@ from eventfabric.sdk import exits
 from eventfabric.sdk.waiting import Flag
 from eventfabric.sdk.workers import Workers
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-from eventfabric.wire.doorbell import Doorbell
 
 _log = getLogger("eventfabric")
 

@@ -1,7 +1,6 @@
 """The fabric as a producer sees it: connect, publish, and know where an event stands."""
 
-from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from os import PathLike
@@ -54,7 +53,7 @@ class Fabric:
         outbox: Outbox | None = None,
         ledger_of: Callable[[Region], Ledger] | None = None,
         doorbells_of: Callable[[Region], Doorbells] | None = None,
-        failover: Seq[str] = (),
+        failover: Sequence[str] = (),
         source: str | None = None,
         parallel_lanes: int = limits.PUBLISHER_PARALLEL_LANES,
         append_timeout_seconds: float = limits.APPEND_TIMEOUT_SECONDS,
@@ -83,7 +82,7 @@ class Fabric:
         cls,
         *,
         region: str | None = None,
-        failover: Seq[str] = (),
+        failover: Sequence[str] = (),
         session: "Session | None" = None,
         endpoint_url: str | None = None,
         source: str | None = None,
@@ -110,7 +109,7 @@ class Fabric:
         path: str | PathLike[str],
         *,
         region: str | None = None,
-        failover: Seq[str] = (),
+        failover: Sequence[str] = (),
         session: "Session | None" = None,
         endpoint_url: str | None = None,
         source: str | None = None,
@@ -279,7 +278,7 @@ class Fabric:
     def _log_here(self, outgoing: Outgoing) -> Log:
         return self._log_of(outgoing.stream, self.region)
 
-    def _append_together(self, postings: Seq[Posting], writes_of: WritesOf) -> OutboxAppend:
+    def _append_together(self, postings: Sequence[Posting], writes_of: WritesOf) -> OutboxAppend:
         if self._outbox is None:
             raise EventFabricError("this fabric was made without an outbox: use connect or from_definition")
         return OutboxAppend(
@@ -352,7 +351,7 @@ class Fabric:
         )
 
 
-def _checked_failover(topology: Topology, home: Region, failover: Seq[str]) -> tuple[Region, ...]:
+def _checked_failover(topology: Topology, home: Region, failover: Sequence[str]) -> tuple[Region, ...]:
     """Return the Regions to publish in after `home`, once they are checked. WrongRegionError, SettingError."""
     for number, region in enumerate(failover):
         if region not in topology.regions:

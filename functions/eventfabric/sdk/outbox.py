@@ -1,7 +1,6 @@
 """Transactions of a producer: what it writes and publishes together happens once, all of it, or not at all."""
 
-from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -26,7 +25,7 @@ from eventfabric.wire import once_item
 from eventfabric.wire.batch import Part, batch_of_rows
 from eventfabric.wire.transaction_bounds import check_count, check_transaction
 
-MakeAppend = Callable[[Seq[Posting], WritesOf], OutboxAppend]
+MakeAppend = Callable[[Sequence[Posting], WritesOf], OutboxAppend]
 """Maker of appends with the fabric's clock, time-out and ports."""
 
 
@@ -150,7 +149,7 @@ def publish_once(outgoing: Outgoing, log: Log, event: Encoded, append: MakeAppen
     row, lane = event.row(), outgoing.lane_of(event)
     event_id, source = row[0], row[4]
 
-    def note(records: Seq[Record]) -> list[Write]:
+    def note(records: Sequence[Record]) -> list[Write]:
         (record,) = records
         put = {
             "TableName": outgoing.stream.table.name,

@@ -1,7 +1,6 @@
 """One stream as a producer in one Region sees it: an event's bytes and lane, and where to append them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from operator import itemgetter
@@ -60,9 +59,9 @@ class Encoded(msgspec.Struct, frozen=True):
 
     attributes: Attributes
     around_bytes: int
-    places: Seq[Place]
-    ids: Seq[str]
-    contents: Seq[bytes]
+    places: Sequence[Place]
+    ids: Sequence[str]
+    contents: Sequence[bytes]
     size_bytes: int
     """Most bytes that they take of records."""
     beside_bytes: int = 0
@@ -73,9 +72,9 @@ class Encoded(msgspec.Struct, frozen=True):
         cls,
         attributes: Attributes,
         around_bytes: int,
-        places: Seq[Place],
-        ids: Seq[str],
-        contents: Seq[bytes],
+        places: Sequence[Place],
+        ids: Sequence[str],
+        contents: Sequence[bytes],
     ) -> "Encoded":
         """Make encoded events, and count the bytes that they take."""
         keys_bytes = sum(map(_key_bytes_of, places))
@@ -129,7 +128,7 @@ class Outgoing:
         self._clock = clock
         self._entropy = entropy
         self._source = exact(source)
-        self._ids = _Ids(entropy)
+        self._ids = EventIds(entropy)
         self._lanes = [
             Lane(region, GENERATION_FIRST, LaneIndex(index)) for index in range(stream.definition.lanes)
         ]
@@ -222,7 +221,7 @@ class Outgoing:
             if raised is not None:
                 raise raised
 
-    def _one_by_one(self, type_: str, items: Seq[tuple[str, object]], first: int) -> Iterator[Encoded]:
+    def _one_by_one(self, type_: str, items: Sequence[tuple[str, object]], first: int) -> Iterator[Encoded]:
         for index, item in enumerate(items, first):
             try:
                 if not isinstance(item, tuple | list) or len(item) != 2:
@@ -233,7 +232,7 @@ class Outgoing:
                 raise type(error)(problems) from error
             yield encoded
 
-    def _encoded_together(self, type_: str, items: Seq[tuple[str, object]]) -> Encoded | None:
+    def _encoded_together(self, type_: str, items: Sequence[tuple[str, object]]) -> Encoded | None:
         """Encode all items in bulk. None if an item needs validation of its own."""
         try:
             contents = encode_dicts([data for _, data in items])
@@ -257,7 +256,7 @@ class Outgoing:
             return encoded if largest_bytes <= EVENTS_BYTES_MAX else None
         return encoded
 
-    def _places_of(self, type_: str, items: Seq[tuple[str, object]]) -> list[Place]:
+    def _places_of(self, type_: str, items: Sequence[tuple[str, object]]) -> list[Place]:
         """Return the places of the items' keys, once all keys and the type are valid. TypeError, InvalidEventError."""
         known = self._places
         if type_ in self._types:
@@ -338,7 +337,7 @@ class Outgoing:
         return Appended(record.lane, record.sequence)
 
 
-class _Ids:
+class EventIds:
     """Source of UUIDv7s. Their random halves are made in blocks, so that one id costs a look-up and a concatenation."""
 
     def __init__(self, entropy: Entropy) -> None:
@@ -350,8 +349,8 @@ class _Ids:
     def _begin(self) -> None:
         self._suffixes: list[str] = []
 
-    def __reduce__(self) -> tuple[type["_Ids"], tuple[Entropy]]:
-        return _Ids, (self._entropy,)
+    def __reduce__(self) -> tuple[type["EventIds"], tuple[Entropy]]:
+        return EventIds, (self._entropy,)
 
     def next(self, now_ms: int) -> str:
         """Return a new id."""

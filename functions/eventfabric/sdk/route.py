@@ -5,8 +5,7 @@ reply goes to the next Region with a note of where it may also stand, so that de
 A record can carry only one note, so a noted batch without a reply goes no further.
 """
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from logging import getLogger
 from threading import Lock
@@ -47,7 +46,7 @@ class Health:
         """Regions that gave no reply when they were last tried."""
         return frozenset(self._away_until_ms)
 
-    def in_order(self, regions: Seq[Region]) -> list[Region]:
+    def in_order(self, regions: Sequence[Region]) -> list[Region]:
         """Return those that answer first, else as given. One that is due for another try counts as answering, once."""
         if not self._away_until_ms:
             return list(regions)
@@ -89,9 +88,9 @@ class Route:
     def __init__(
         self,
         stream: str,
-        regions: Seq[Region],
+        regions: Sequence[Region],
         *,
-        others: Seq[Region],
+        others: Sequence[Region],
         appender_of: Callable[[Region], Appender],
         log_of: Callable[[Region], Log],
         health: Health,

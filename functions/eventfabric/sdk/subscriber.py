@@ -1,7 +1,6 @@
 """Handlers: what a function asks for in its first parameter, and how it is called."""
 
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Mapping, Sequence
 from functools import update_wrapper
 from importlib import import_module
 from inspect import isasyncgen, isgenerator
@@ -11,8 +10,9 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from eventfabric import limits
 from eventfabric.errors import HandlerError, HandlerExitedError, said_by
+from eventfabric.model.commit import Write
 from eventfabric.model.event import Event
-from eventfabric.ports import Attempt, Clock, Write
+from eventfabric.ports import Attempt, Clock
 from eventfabric.sdk.delivery import Delivery, Transaction
 from eventfabric.sdk.step import StepMaker
 from eventfabric.sdk.wants import name_of, payload_decoder, wanted_by
@@ -120,7 +120,7 @@ class SubscriberHandler:
                 has_keyboard=has_keyboard,
             )
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         """See ports.Handler."""
         if self._when_late is not None and events[0].late:
             return self._when_late.attempt(events, attempt)
@@ -146,7 +146,7 @@ class SubscriberHandler:
             _log.warning("%s left %d threads running", name_of(self._function), active_count() - threads)
         return tuple(transaction.writes) if transaction else ()
 
-    def _given(self, events: Seq[Event]) -> Any:
+    def _given(self, events: Sequence[Event]) -> Any:
         decode = self._decode
         given = events if decode is None else (decode(event) for event in events)
         return self._collect(given) if self._collect else next(iter(given))

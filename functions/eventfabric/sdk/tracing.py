@@ -9,8 +9,7 @@ format is W3C's, whatever propagator is set: names of headers are letters and di
 """
 
 import sys
-from collections.abc import Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -55,7 +54,7 @@ class TracedHandler:
         self._subscription = subscription.name
         self.batch_events_max = handler.batch_events_max
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         """See ports.Handler."""
         if API not in sys.modules:
             return self._handler.attempt(events, attempt)
@@ -63,7 +62,7 @@ class TracedHandler:
             return self._handler.attempt(events, attempt)
 
     @contextmanager
-    def _span(self, events: Seq[Event], attempt: Attempt) -> Iterator[None]:
+    def _span(self, events: Sequence[Event], attempt: Attempt) -> Iterator[None]:
         """Open a span by OpenTelemetry's conventions for messaging, and record in it what the handler raises."""
         from opentelemetry import trace
 

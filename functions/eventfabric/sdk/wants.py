@@ -1,7 +1,6 @@
 """Signatures of handlers: events or payloads, one or many, and how a payload becomes of the type asked for."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, MutableSequence
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableSequence, Sequence
 from functools import partial
 from inspect import (
     Parameter,
@@ -21,7 +20,7 @@ from eventfabric.errors import HandlerError, UndecodablePayloadError
 from eventfabric.model.event import Event
 from eventfabric.model.payload import Kind
 
-_LISTS = (list, Seq, MutableSequence, Collection, Iterable)
+_LISTS = (list, Sequence, MutableSequence, Collection, Iterable)
 _REQUIRED_KINDS = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 

@@ -12,7 +12,7 @@ from eventfabric.errors import SettingError
 from eventfabric.settings import definition_path
 
 if TYPE_CHECKING:
-    from eventfabric.testing.idempotency import HandlersReport
+    from eventfabric.testing.idempotency.report import HandlersReport
     from eventfabric.testing.local.fabric import LocalFabric
 
 
@@ -55,9 +55,8 @@ def simulate_handlers(request: pytest.FixtureRequest, tmp_path: Path) -> "Callab
     Call it like this: `simulate_handlers(range(100)).check()`. `@pytest.mark.eventfabric_simulation(...)` gives
     HandlerTrials' arguments. By default, the events are those of sample/events.jsonl beside the definition.
     """
-    from eventfabric.testing.idempotency import HandlerTrials
     from eventfabric.testing.idempotency.hunting import run_here
-    from eventfabric.testing.idempotency.trials import SAMPLE
+    from eventfabric.testing.idempotency.trials import SAMPLE, HandlerTrials
 
     definition, arguments = _arguments(request, "eventfabric_simulation", HandlerTrials)
     if "events" not in arguments:

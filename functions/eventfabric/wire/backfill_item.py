@@ -12,7 +12,7 @@ import msgspec
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.backfill import Backfill
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.slice import SliceProgress
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, Item, backfill_key, slice_key
@@ -85,7 +85,9 @@ def saved_slice(backfill_id: str, progress: SliceProgress) -> dict[str, Any]:
     }
 
 
-def sort_key_after(backfill_id: str, region: Region, place: tuple[Lane, Sequence] | None) -> dict[str, Any]:
+def sort_key_after(
+    backfill_id: str, region: Region, place: tuple[Lane, SequenceNumber] | None
+) -> dict[str, Any]:
     """Return the sort key at which a Region's slices go on: after a place, or with the first one."""
     if place is None:
         return {"S": f"{region}/"}

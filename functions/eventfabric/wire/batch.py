@@ -3,8 +3,7 @@
 A batch that was made can be stored (its item fits into 400 KB) and read (no codec holds more than a reader accepts).
 """
 
-from collections.abc import Iterable, Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from eventfabric import limits
@@ -26,11 +25,11 @@ EVENTS_BYTES_MAX: Final = limits.RECORD_PAYLOAD_BYTES_MAX - RECORD_OVERHEAD_BYTE
 
 def batch_of_columns(
     batch_id: BatchId,
-    ids: Seq[str],
-    keys: Seq[str],
-    contents: Seq[bytes],
-    runs: Seq[Attributes],
-    starts: Seq[int],
+    ids: Sequence[str],
+    keys: Sequence[str],
+    contents: Sequence[bytes],
+    runs: Sequence[Attributes],
+    starts: Sequence[int],
 ) -> Batch:
     """Make the batch of events that are given field by field; see `pack_columns`. RecordBoundsError."""
     types = frozenset([run[0] for run in runs])
@@ -38,7 +37,7 @@ def batch_of_columns(
     return Batch(batch_id, len(ids), types, pack_columns(ids, keys, contents, runs, starts))
 
 
-def batch_of_rows(batch_id: BatchId, rows: Seq[Row]) -> Batch:
+def batch_of_rows(batch_id: BatchId, rows: Sequence[Row]) -> Batch:
     """Make the batch of these events. RecordBoundsError if they are more than one record may hold."""
     types = frozenset([row[1] for row in rows])
     _check(len(rows), types)

@@ -17,7 +17,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.model.cursor import Cursor, LaneKey
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.parked import Place
 from eventfabric.model.roster import DIGEST_BYTES, Roster, packed_dead, unpacked_dead
 from eventfabric.wire import fields
@@ -80,8 +80,8 @@ def from_item(item: Item) -> Cursor:
         written_ms=fields.milliseconds(item, WRITTEN),
         low=_low(item) if "l" in item else None,
         parked=fields.octets(item, "p", least=1, most=_DIGEST_BYTES_MAX) if "p" in item else b"",
-        replay_until=fields.sequence(item, "r") if "r" in item else Sequence(0),
-        began=fields.sequence(item, "b") if "b" in item else Sequence(0),
+        replay_until=fields.sequence(item, "r") if "r" in item else SequenceNumber(0),
+        began=fields.sequence(item, "b") if "b" in item else SequenceNumber(0),
         roster=Roster(_retrying(item) if "t" in item else {}, _dead(item) if "d" in item else ()),
         is_announced=fields.flag(item, "f"),
     )

@@ -1,43 +1,11 @@
-"""The doorbell, 'this lane has events up to tail', and its codec as an SQS message. It carries no events."""
-
-from dataclasses import dataclass
-from typing import Final
+"""Codec of doorbells as SQS messages."""
 
 import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableMessageError
-from eventfabric.model.identity import Lane, Sequence, StreamName
-
-ANY_TAIL: Final = Sequence(limits.SEQUENCE_MAX)
-"""Larger than every tail: look at the lane, whatever is known of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Doorbell:
-    """Request to look at a lane. `again` tells a later ring for the same tail from the first: a time, version or
-    checksum.
-
-    `ended`: version of the cursor, if the sender could not note any more that its attempts have ended; else 0.
-    `failing_ms`: time since which the lane's runs end with calls that fail, in milliseconds since 1970; 0: they do not.
-    """
-
-    stream: StreamName
-    lane: Lane
-    tail: Sequence
-    again: int = 0
-    ended: int = 0
-    failing_ms: int = 0
-
-    @property
-    def group(self) -> str:
-        """SQS MessageGroupId: the lane, so that nothing of a lane runs twice at once."""
-        return str(self.lane)
-
-    @property
-    def deduplication_id(self) -> str:
-        """SQS deduplication id: lane and tail, so that the queue itself drops the second doorbell for the same news."""
-        return f"{self.lane}@{self.tail}" + (f"+{self.again}" if self.again else "")
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Lane, SequenceNumber, StreamName
 
 
 # Most doorbells have only the first four fields; the others are left out of the body unless they are set.
@@ -84,5 +52,10 @@ def from_body(body: str) -> Doorbell:
     if not 0 < len(parsed.stream) <= limits.NAME_CHARACTERS_MAX:
         raise UndecodableMessageError(f"found stream {parsed.stream!r:.40}, allowed: the name of a stream")
     return Doorbell(
-        StreamName(parsed.stream), lane, Sequence(parsed.tail), parsed.again, parsed.ended, parsed.failing_ms
+        StreamName(parsed.stream),
+        lane,
+        SequenceNumber(parsed.tail),
+        parsed.again,
+        parsed.ended,
+        parsed.failing_ms,
     )

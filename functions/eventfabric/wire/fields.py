@@ -15,7 +15,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.identity import Chain, Lane, Region, Sequence
+from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber
 from eventfabric.model.record import CHAIN_BYTES, PIN_BYTES
 from eventfabric.wire.keys import PK, SK, Item, ledger_region_and_kind
 
@@ -57,12 +57,14 @@ def _whole(item: Item, name: str, digits: object, least: int, most: int) -> int:
     refuse(item, name, f"{digits!s:.40}", f"a whole number from {least} to {most}")
 
 
-def sequence(item: Item, name: str) -> Sequence:
+def sequence(item: Item, name: str) -> SequenceNumber:
     """Read a sequence."""
-    return Sequence(whole(item, name))
+    return SequenceNumber(whole(item, name))
 
 
-def place(item: Item, base: Sequence, sequence: Sequence, name: str) -> tuple[Sequence, Sequence]:
+def place(
+    item: Item, base: SequenceNumber, sequence: SequenceNumber, name: str
+) -> tuple[SequenceNumber, SequenceNumber]:
     """Check that a sequence lies in the record that begins at `base`, or right after it. Return both."""
     if not base <= sequence <= base + limits.RECORD_EVENTS_MAX:
         refuse(
@@ -74,13 +76,13 @@ def place(item: Item, base: Sequence, sequence: Sequence, name: str) -> tuple[Se
     return sequence, base
 
 
-def sequences(item: Item, name: str, *, count: int) -> list[Sequence]:
+def sequences(item: Item, name: str, *, count: int) -> list[SequenceNumber]:
     """Read a list of `count` sequences."""
     values = _value(item, name, "L")
     if not isinstance(values, list) or len(values) != count:
         refuse(item, name, type(values).__name__, f"{count} numbers")
     return [
-        Sequence(
+        SequenceNumber(
             _whole(item, name, value.get("N") if isinstance(value, dict) else None, 0, limits.SEQUENCE_MAX)
         )
         for value in values

@@ -8,7 +8,7 @@ from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.record import Intervention, InterventionKind
 from eventfabric.wire import fields
 from eventfabric.wire.item_size import item_bytes
@@ -50,11 +50,11 @@ def from_item(item: Item, lane: Lane) -> Intervention:
         number = fields.whole(item, SK, most=_APART * len(_KINDS) - 1)
         return Intervention(
             lane,
-            Sequence(number % _APART),
+            SequenceNumber(number % _APART),
             by=fields.text(item, "qb", characters_max=limits.ITEM_BYTES_MAX),
             reason=fields.text(item, "qw", characters_max=limits.ITEM_BYTES_MAX),
             at_ms=fields.milliseconds(item, "qt"),
             kind=_KINDS[number // _APART],
         )
     except UndecodableItemError as error:  # no delivery depends on it, and it stays listed
-        return Intervention(lane, Sequence(0), by="?", reason=str(error), at_ms=0)
+        return Intervention(lane, SequenceNumber(0), by="?", reason=str(error), at_ms=0)

@@ -55,7 +55,7 @@ from eventfabric.model.identity import (
     Lane,
     LaneIndex,
     Region,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
@@ -179,7 +179,7 @@ def settled_of(key: LaneKey) -> dict[str, Any]:
     return {"S": f"{key}/settled"}
 
 
-def settled_key(key: LaneKey, region: Region, sequence: Sequence) -> Item:
+def settled_key(key: LaneKey, region: Region, sequence: SequenceNumber) -> Item:
     """Return the key of a decision about a dead letter. It sorts by sequence."""
     # Padded to 20 digits: sort keys are compared as text.
     return {PK: settled_of(key), SK: {"S": f"{region}/{sequence:020d}"}}
@@ -205,7 +205,7 @@ def slices_key(backfill_id: str) -> dict[str, Any]:
     return {"S": f"{_BACKFILL}/{backfill_id}/slices"}
 
 
-def slice_key(backfill_id: str, region: Region, lane: Lane, start: Sequence) -> Item:
+def slice_key(backfill_id: str, region: Region, lane: Lane, start: SequenceNumber) -> Item:
     """Return the key of a slice. Slices sort lane by lane, and by sequence within a lane."""
     return {PK: slices_key(backfill_id), SK: {"S": f"{region}/{lane}/{start:020d}"}}
 

@@ -7,8 +7,7 @@ A commit and its race, in time:
                                                       and is what this commit put -> it was written after all
 """
 
-from collections.abc import Iterable, Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -64,7 +63,7 @@ class CommitSize:
 _NOTHING: Final = CommitSize()
 
 
-def size_of_writes(writes: Seq[Write]) -> CommitSize:
+def size_of_writes(writes: Sequence[Write]) -> CommitSize:
     """Return the size of a handler's writes: their items, or what they say about items that are there."""
     if not writes:
         return _NOTHING
@@ -106,12 +105,12 @@ class CommitRequest:
         read: Cursor,
         moved: Cursor,
         *,
-        parked: Seq[ParkedChange],
-        settled: Seq[Settled],
+        parked: Sequence[ParkedChange],
+        settled: Sequence[Settled],
         token: bytes,
         now_ms: int,
-        decided: Seq[Decided] = (),
-        writes: Seq[Write] = (),
+        decided: Sequence[Decided] = (),
+        writes: Sequence[Write] = (),
         in_order: bool = False,
     ) -> None:
         """`writes`: a handler's writes, to be made with the commit. `in_order`: the stream has no transactions."""
@@ -171,7 +170,7 @@ class CommitRequest:
     def _put(self, item: Item, read_version: int) -> dict[str, Any]:
         return {"TableName": self._table, "Item": item} | unchanged(read_version)
 
-    def outcome(self, refusals: Seq[Refusal], writes_count: int) -> CommitOutcome:
+    def outcome(self, refusals: Sequence[Refusal], writes_count: int) -> CommitOutcome:
         """Return what a cancelled transaction of writes, `others` and the cursor means.
 
         A lost race goes before all else. A busy write goes before a refused one, since the outcome of the others is

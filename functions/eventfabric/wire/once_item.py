@@ -7,7 +7,7 @@ order).
 from hashlib import blake2b
 from typing import Final
 
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.payload import Kind, canonical_json
 from eventfabric.model.record import Record
 from eventfabric.wire import fields
@@ -31,7 +31,7 @@ def to_item(record: Record, row: Row) -> Item:
     return item
 
 
-def place_of(item: Item) -> tuple[Lane, Sequence]:
+def place_of(item: Item) -> tuple[Lane, SequenceNumber]:
     """Return the place of the event that the note is about. UndecodableItemError."""
     return fields.lane(item, "l"), fields.sequence(item, "s")
 

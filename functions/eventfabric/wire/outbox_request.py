@@ -1,6 +1,6 @@
 """A producer's transaction as DynamoDB's own requests, and the meaning of its refusal."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 
 from eventfabric.errors import RefusedError, ThrottledError
 from eventfabric.model.commit import Write, WriteRefused
@@ -10,7 +10,7 @@ from eventfabric.wire.ledger_commit import Action, Refusal
 from eventfabric.wire.service_errors import FAILED_CONDITION, NO_REASON, Meaning, meaning_of_reason
 
 
-def actions_of(records: Seq[tuple[str, Record]], writes: Seq[Write]) -> list[Action]:
+def actions_of(records: Sequence[tuple[str, Record]], writes: Sequence[Write]) -> list[Action]:
     """Return the actions of a transaction: the records first, then the writes."""
     return [
         *(("Put", {"TableName": table, **record_item.conditional_put(record)}) for table, record in records),
@@ -18,7 +18,7 @@ def actions_of(records: Seq[tuple[str, Record]], writes: Seq[Write]) -> list[Act
     ]
 
 
-def outcome_of(refusals: Seq[Refusal], records_count: int) -> tuple[int, Record] | WriteRefused:
+def outcome_of(refusals: Sequence[Refusal], records_count: int) -> tuple[int, Record] | WriteRefused:
     """Return the index of a record whose place is taken, and the record there; or the write that was refused.
 
     A place that is taken goes before all else: if the record there is the transaction's own, it was written.

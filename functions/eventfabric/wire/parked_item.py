@@ -14,7 +14,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.parked import (
     Failure,
     Parked,
@@ -101,7 +101,7 @@ def _is_of_an_event(parked: Parked) -> bool:
 
 
 def _rest(item: Item) -> Rest:
-    base, sequence, replay_from, replay_until = map(Sequence, fields.packed(item, "b", _decode_rest))
+    base, sequence, replay_from, replay_until = map(SequenceNumber, fields.packed(item, "b", _decode_rest))
     fields.place(item, base, sequence, "b")
     if replay_from > replay_until:
         fields.refuse(item, "b", f"replays from {replay_from} to {replay_until}", "an end that is not before")
@@ -130,7 +130,7 @@ def _waiting(item: Item) -> tuple[Place, ...]:
             item, "q", f"{len(numbers)} numbers", "pairs of a record's sequence and an event's, in order"
         )
     return tuple(
-        Place(Sequence(base), Sequence(sequence), replay)
+        Place(SequenceNumber(base), SequenceNumber(sequence), replay)
         for base, sequence, replay in zip(numbers[::2], sequences, _replays(item), strict=False)
     )
 

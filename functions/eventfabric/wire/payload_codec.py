@@ -7,8 +7,7 @@ docs/decisions/0023-columns-under-zstd.md says why.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise, repeat
 from typing import Annotated, Final, TypeVar, cast
 
@@ -18,7 +17,7 @@ from msgspec import Meta
 from eventfabric import limits
 from eventfabric.errors import InvalidEventError, Problem, RecordBoundsError, UndecodableRecordError
 from eventfabric.model.event import Event, HeaderValue
-from eventfabric.model.identity import Lane, Sequence, sequences_from
+from eventfabric.model.identity import Lane, SequenceNumber, sequences_from
 from eventfabric.model.payload import Payload
 from eventfabric.model.record import Record
 
@@ -113,14 +112,18 @@ def stored(
     return id, event.type, event.key, time, source, event.headers or {}, payload.kind, payload.content
 
 
-def pack(rows: Seq[Row]) -> bytes:
+def pack(rows: Sequence[Row]) -> bytes:
     """Encode a record's payload from the rows of its events (at most 65,535 of them)."""
     ids, types, keys, times, sources, headers, kinds, contents = zip(*rows, strict=True)
     return _pack(ids, keys, contents, _alike(types, times, sources, headers, kinds))
 
 
 def pack_columns(
-    ids: Seq[str], keys: Seq[str], contents: Seq[bytes], runs: Seq[Attributes], starts: Seq[int]
+    ids: Sequence[str],
+    keys: Sequence[str],
+    contents: Sequence[bytes],
+    runs: Sequence[Attributes],
+    starts: Sequence[int],
 ) -> bytes:
     """Encode events like `pack`, field by field: those from `starts[n]` to the next start have attributes `runs[n]`."""
     # The usual case: all events have the same attributes.
@@ -135,17 +138,19 @@ def pack_columns(
 
 
 def _alike(
-    types: Seq[str],
-    times: Seq[int | str],
-    sources: Seq[str],
-    headers: Seq[Mapping[str, HeaderValue]],
-    kinds: Seq[int],
-) -> list[Seq[object]]:
+    types: Sequence[str],
+    times: Sequence[int | str],
+    sources: Sequence[str],
+    headers: Sequence[Mapping[str, HeaderValue]],
+    kinds: Sequence[int],
+) -> list[Sequence[object]]:
     """Return columns of attributes as they are stored. Headers are not compared with one another: True equals 1."""
     return [_once(types), _once(times), _once(sources), headers if any(headers) else ({},), _once(kinds)]
 
 
-def _pack(ids: Seq[str], keys: Seq[str], contents: Seq[bytes], attributes: Seq[Seq[object]]) -> bytes:
+def _pack(
+    ids: Sequence[str], keys: Sequence[str], contents: Sequence[bytes], attributes: Sequence[Sequence[object]]
+) -> bytes:
     types, times, sources, headers, kinds = attributes
     plain = _encode((ids, types, _once(keys), times, sources, headers, kinds, contents))
     if len(plain) > limits.RECORD_PAYLOAD_BYTES_MAX:  # no reader would unpack it
@@ -160,7 +165,7 @@ def _pack(ids: Seq[str], keys: Seq[str], contents: Seq[bytes], attributes: Seq[S
     return bytes((_COLUMNS,)) + plain
 
 
-def _once(column: Seq[T]) -> Seq[T]:
+def _once(column: Sequence[T]) -> Sequence[T]:
     return column[:1] if column.count(column[0]) == len(column) else column
 
 
@@ -175,9 +180,9 @@ def unpack_measured(record: Record) -> tuple[list[Event], int]:
         return [], 0
     try:
         codec, plain = _plain(record.payload)
-        headers: Seq[Mapping[str, HeaderValue]]
+        headers: Sequence[Mapping[str, HeaderValue]]
         if codec == _ROWS:
-            rows: Seq[_Stored] = _decode_events(plain)
+            rows: Sequence[_Stored] = _decode_events(plain)
             headers = [row[5] for row in rows]
         else:
             columns = _decode_columns(plain)
@@ -208,7 +213,7 @@ def _in_memory(content_bytes: int, events: int, headers: int) -> int:
     return content_bytes + events * limits.EVENT_MEMORY_BYTES + headers * limits.HEADER_MEMORY_BYTES
 
 
-def unpack_at(record: Record, sequence: Sequence) -> Event:
+def unpack_at(record: Record, sequence: SequenceNumber) -> Event:
     """Return the event of a record at a sequence. UndecodableRecordError also if the record holds none there."""
     index = sequence - record.sequence
     if record.is_skip:
@@ -219,12 +224,12 @@ def unpack_at(record: Record, sequence: Sequence) -> Event:
     return unpack(record)[index]
 
 
-def _check_count(values: Seq[object], count: int) -> None:
+def _check_count(values: Sequence[object], count: int) -> None:
     if len(values) != count:
         raise ValueError(f"holds {len(values)} events where its count says {count}")
 
 
-def _rows(columns: _Columns, count: int) -> Seq[_Stored]:
+def _rows(columns: _Columns, count: int) -> Sequence[_Stored]:
     """Return the rows of `count` events from their columns. ValueError if one is longer or shorter than the others."""
     ids, types, keys, times, sources, headers, kinds, contents = columns
     _check_count(ids, count)  # before any column is spread to that length
@@ -241,7 +246,7 @@ def _rows(columns: _Columns, count: int) -> Seq[_Stored]:
     return list(zip(ids, types, keys, times, sources, headers, kinds, contents, strict=True))
 
 
-def unpack_one(encoded: bytes, lane: Lane, sequence: Sequence) -> Event:
+def unpack_one(encoded: bytes, lane: Lane, sequence: SequenceNumber) -> Event:
     """Decode the event that `encode_event` wrote. UndecodableRecordError."""
     try:
         id_, type_, key, time, source, headers, kind, content = _decode_event(encoded)

@@ -8,7 +8,7 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
-from eventfabric.model.identity import HybridTime, Lane, Sequence
+from eventfabric.model.identity import HybridTime, Lane, SequenceNumber
 from eventfabric.model.record import Tail
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PLACE_SEQUENCE, Item, place_key
@@ -30,7 +30,7 @@ def from_item(item: Item) -> Tail:
     """Decode a place. UndecodableRecordError if this version cannot read it."""
     try:
         return Tail(
-            Sequence(fields.whole(item, "q", least=1)),
+            SequenceNumber(fields.whole(item, "q", least=1)),
             fields.chain(item, "c"),
             HybridTime(fields.whole(item, "h", most=limits.HYBRID_TIME_MAX)),
             fields.whole(item, "e") if "e" in item else None,

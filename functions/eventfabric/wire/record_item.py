@@ -4,7 +4,7 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableRecordError
-from eventfabric.model.identity import BatchId, HybridTime, Lane, Sequence
+from eventfabric.model.identity import BatchId, HybridTime, Lane, SequenceNumber
 from eventfabric.model.record import Note, Recent, Record, SkippedBy, Tail
 from eventfabric.wire import fields, place_item
 from eventfabric.wire.keys import PK, SK, Item, is_place, record_key
@@ -57,7 +57,7 @@ def from_item(item: Item) -> Record:
 def recent(items: list[Item], *, more: bool) -> Recent:
     """Return the newest items of a lane, as they were read: its records, and its place if that is among them."""
     records: list[Record] = []
-    unreadable: list[Sequence] = []
+    unreadable: list[SequenceNumber] = []
     place: Tail | None = None
     for item in items:
         if is_place(item):
@@ -66,7 +66,7 @@ def recent(items: list[Item], *, more: bool) -> Recent:
         try:
             records.append(from_item(item))
         except UndecodableRecordError as error:
-            unreadable.append(Sequence(error.sequence))
+            unreadable.append(SequenceNumber(error.sequence))
     return Recent(tuple(records), tuple(unreadable), place, more)
 
 

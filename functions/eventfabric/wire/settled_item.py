@@ -12,7 +12,7 @@ import msgspec
 
 from eventfabric import limits
 from eventfabric.model.cursor import LaneKey
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.parked import Dropped, Failure, Settled
 from eventfabric.wire import fields
 from eventfabric.wire.keys import SK, Item, settled_key
@@ -59,7 +59,7 @@ def from_item(item: Item) -> Settled:
 
 def _dropped(item: Item) -> Dropped:
     key, sequences, since, until = fields.packed(item, "q", _decode_dropped)
-    return Dropped(key, tuple(map(Sequence, sequences)), Sequence(since), Sequence(until))
+    return Dropped(key, tuple(map(SequenceNumber, sequences)), SequenceNumber(since), SequenceNumber(until))
 
 
 def _action(item: Item) -> str:
@@ -69,11 +69,11 @@ def _action(item: Item) -> str:
     return action
 
 
-def _sequence(item: Item, digits: str) -> Sequence:
+def _sequence(item: Item, digits: str) -> SequenceNumber:
     # Only the form that `settled_key` writes, so that a decision has one key.
     if len(digits) != _SEQUENCE_DIGITS or not (digits.isascii() and digits.isdigit()):
         fields.refuse(item, SK, f"{digits!r:.80}", f"a sequence in {_SEQUENCE_DIGITS} digits")
-    return Sequence(int(digits))
+    return SequenceNumber(int(digits))
 
 
 def decided_by(items: Iterable[Item], region: Region | None) -> Iterator[Settled]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from eventfabric import limits
 from eventfabric.errors import UndecodableItemError, UndecodableMessageError
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.wire import fields
 from eventfabric.wire.keys import PK, SK, is_record
 
@@ -17,7 +17,7 @@ class Appended:
 
     position: str
     lane: Lane
-    tail: Sequence
+    tail: SequenceNumber
 
 
 def from_stream_record(stream_record: Mapping[str, Any]) -> Appended | None:
@@ -41,7 +41,7 @@ def from_stream_record(stream_record: Mapping[str, Any]) -> Appended | None:
             return None
         sequence, count = fields.sequence(image, SK), fields.whole(image, "n", least=1)
         # A doorbell for it must be decodable, whatever stands in the table.
-        tail = Sequence(min(sequence + count, limits.SEQUENCE_MAX))
+        tail = SequenceNumber(min(sequence + count, limits.SEQUENCE_MAX))
         return Appended(str(change.get("SequenceNumber", "")), fields.lane(image, PK), tail)
     except UndecodableItemError as error:
         raise UndecodableMessageError(f"not a record of the log: {error}") from error

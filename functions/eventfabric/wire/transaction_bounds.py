@@ -1,24 +1,23 @@
 """Limits of DynamoDB's transactions, checked before anything is sent: 100 actions, 4 MB, 400 KB an item."""
 
-from collections.abc import Iterable
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from eventfabric import limits
 from eventfabric.errors import TransactionTooLargeError
 from eventfabric.model.commit import Write
-from eventfabric.model.identity import Chain, HybridTime, Lane, Sequence
+from eventfabric.model.identity import Chain, HybridTime, Lane, SequenceNumber
 from eventfabric.model.record import Batch, Tail, record_at
 from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.record_item import to_item
 
 _FAR_TAIL: Final = Tail(
-    Sequence(limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX), Chain(bytes(16)), HybridTime(2**62)
+    SequenceNumber(limits.SEQUENCE_MAX - limits.RECORD_EVENTS_MAX), Chain(bytes(16)), HybridTime(2**62)
 )
 """After this tail, the numbers of a record take as many bytes as they can anywhere."""
 
 
-def check_transaction(batches: Iterable[tuple[Lane, Batch]], writes: Seq[Write]) -> None:
+def check_transaction(batches: Iterable[tuple[Lane, Batch]], writes: Sequence[Write]) -> None:
     """Refuse a producer's transaction that cannot be written, wherever its batches will stand.
 
     TransactionTooLargeError. Only DynamoDB knows how large an update makes an item: counted is what is sent.
@@ -31,7 +30,7 @@ def check_transaction(batches: Iterable[tuple[Lane, Batch]], writes: Seq[Write])
     check_writes(writes, beside_bytes=sum(item_bytes(to_item(record)) for record in records))
 
 
-def check_writes(writes: Seq[Write], *, beside_bytes: int = 0) -> None:
+def check_writes(writes: Sequence[Write], *, beside_bytes: int = 0) -> None:
     """Refuse writes if one is larger than an item may be, or all together are too large. TransactionTooLargeError.
 
     Args:

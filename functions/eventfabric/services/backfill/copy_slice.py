@@ -29,7 +29,7 @@ from eventfabric.errors import (
     ThrottledError,
 )
 from eventfabric.model.backfill import BackfillState
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.record import Record
 from eventfabric.model.slice import Seam, SliceProgress
 from eventfabric.ports import Backfills, Clock, Entropy, Log
@@ -93,7 +93,7 @@ class SliceCopier:
         """
         self._progress = progress = replace(progress, failure="")
         walk = Walk(self._target, progress.slice.lane, progress.at, progress.slice.end.sequence)
-        gap_end: Sequence | None = None
+        gap_end: SequenceNumber | None = None
         while not self._progress.done:
             # Makes the worker look at the backfill before each page, so that cancelling it works within one.
             self._looked_ms = None
@@ -127,7 +127,7 @@ class SliceCopier:
             copied_events=done.copied_events + (copied.count if copied else 0),
         )
 
-    def _fill(self, walk: Walk, gap_end: Sequence, deadline_ms: int | None) -> None:
+    def _fill(self, walk: Walk, gap_end: SequenceNumber, deadline_ms: int | None) -> None:
         """Copy one page of what the gap lacks. LogError if the source's records are not those that must be there."""
         lane, start = self._progress.slice.lane, walk.at
         page = self._insist(
@@ -135,7 +135,7 @@ class SliceCopier:
                 lane, start.sequence, records_max=limits.PAGE_RECORDS_MAX, before=gap_end
             )
         )
-        there: dict[Sequence, Record] | None = None
+        there: dict[SequenceNumber, Record] | None = None
         if not page.records:
             raise MissingRecordError(lane, start.sequence, f"the source has nothing from here to {gap_end}")
         for record in page.records:
@@ -157,9 +157,9 @@ class SliceCopier:
         """Put a record in the target. Return the one that stands there already, if one does."""
         return self._insist(lambda: self._target.append(record))
 
-    def _there(self, behind: Record, end: Sequence) -> dict[Sequence, Record]:
+    def _there(self, behind: Record, end: SequenceNumber) -> dict[SequenceNumber, Record]:
         """Return what the target has after a record, up to `end`."""
-        found: dict[Sequence, Record] = {}
+        found: dict[SequenceNumber, Record] = {}
         at = behind.tail.sequence
         while at < end:
             page = self._insist(
@@ -223,7 +223,7 @@ class SliceCopier:
             tries += 1
 
 
-def _check(record: Record, at: Seam, gap_end: Sequence) -> None:
+def _check(record: Record, at: Seam, gap_end: SequenceNumber) -> None:
     """Raise an error if the source's record does not continue the target at a seam, or does not fit into the gap."""
     if record.sequence > at.sequence:
         raise MissingRecordError(

@@ -17,7 +17,7 @@ from typing import Any
 from eventfabric import limits
 from eventfabric.errors import BackfillError, Problem, UndecodableItemError, UnknownNameError
 from eventfabric.model.backfill import Backfill, BackfillState, LaneReport, Planned, Report
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, parse_place
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, parse_place
 from eventfabric.model.said import said
 from eventfabric.model.slice import LaneRange, SliceProgress
 from eventfabric.ports import Log, Ports, UnreadableItem, insist
@@ -148,7 +148,7 @@ class Backfiller:
             watch=watch,
         )
 
-    def slice(self, id: str, lane: Lane, start: Sequence) -> SliceProgress:
+    def slice(self, id: str, lane: Lane, start: SequenceNumber) -> SliceProgress:
         """Return one slice of a backfill by where it starts. UnknownNameError."""
         found = self._ports.backfills.slice(id, lane, start)
         if found is None:
@@ -192,7 +192,7 @@ class Backfiller:
     def report(self, id: str) -> Report:
         """Return how far a backfill is. A slice that cannot be read is named; then the backfill is not complete."""
         found, lanes = self.find(id), dict[Lane, LaneReport]()
-        after: tuple[Lane, Sequence] | None = None
+        after: tuple[Lane, SequenceNumber] | None = None
         unreadable: list[UndecodableItemError] = []
         more = True
         while more:
@@ -207,7 +207,7 @@ class Backfiller:
     def _slices(
         self,
         id: str,
-        after: tuple[Lane, Sequence] | None,
+        after: tuple[Lane, SequenceNumber] | None,
         count: int,
         unreadable: list[UndecodableItemError],
     ) -> tuple[list[SliceProgress], bool]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, LogError
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.slice import LaneRange, Seam, Slice, SliceProgress
 from eventfabric.ports import Clock, Log
@@ -60,7 +60,7 @@ class Planner:
             start = self._start(wanted, end)
         except LogError as error:
             # If the source's end cannot be read, no worker will get past the record there.
-            end = end or Seam(Sequence(max(wanted.start, error.sequence) + 1), None)
+            end = end or Seam(SequenceNumber(max(wanted.start, error.sequence) + 1), None)
             yield self._progress(lane, self._seam(lane, wanted.start), end, failure=str(error))
             return
         if start.sequence >= end.sequence:
@@ -77,7 +77,7 @@ class Planner:
         now_ms = self._clock.now_ms()
         return believed_tail(self._source, wanted.lane, past=EMPTY_TAIL.sequence, now_ms=now_ms)
 
-    def _seam(self, lane: Lane, at: Sequence) -> Seam:
+    def _seam(self, lane: Lane, at: SequenceNumber) -> Seam:
         """Return the seam at a sequence; if it is in the middle of a record, the seam where that ends."""
         if not at:
             return Seam.of(EMPTY_TAIL)
@@ -138,7 +138,7 @@ class Planner:
     def _cut(self, lane: Lane, start: Seam, end: Seam, slice_events: int) -> Iterator[SliceProgress]:
         """Cut a gap into slices, at seams of the source."""
         while end.sequence - start.sequence > slice_events:
-            cut = Seam.of(self._source.tail(lane, before=Sequence(start.sequence + slice_events)))
+            cut = Seam.of(self._source.tail(lane, before=SequenceNumber(start.sequence + slice_events)))
             # The source has no seam in between: one slice takes the rest.
             if not start.sequence < cut.sequence < end.sequence:
                 break
@@ -154,7 +154,7 @@ class Planner:
         kept, failure = self._kept(lane, start, end.sequence)
         return self._progress(lane, start, end, missing=kept - start.sequence, failure=failure)
 
-    def _kept(self, lane: Lane, start: Seam, end: Sequence) -> tuple[Sequence, str]:
+    def _kept(self, lane: Lane, start: Seam, end: SequenceNumber) -> tuple[SequenceNumber, str]:
         """Return how far the source has a stretch, which is as far as a worker gets, and why no further."""
         walk = Walk(self._source, lane, start, end)
         try:

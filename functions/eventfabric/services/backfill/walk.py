@@ -4,7 +4,7 @@ from collections import deque
 
 from eventfabric import limits
 from eventfabric.errors import DivergenceError
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.record import Record
 from eventfabric.model.slice import Seam
 from eventfabric.ports import Log
@@ -16,15 +16,15 @@ class Walk:
     A caller that meets a gap and knows what is in it sets `at` to the gap's end, and goes on.
     """
 
-    def __init__(self, log: Log, lane: Lane, start: Seam, end: Sequence) -> None:
+    def __init__(self, log: Log, lane: Lane, start: Seam, end: SequenceNumber) -> None:
         self.at = start
         self._log = log
         self._lane = lane
         self._end = end
-        self._last: Sequence | None = None
+        self._last: SequenceNumber | None = None
         self._ahead: deque[Record] = deque()
 
-    def step(self) -> Sequence | None:
+    def step(self) -> SequenceNumber | None:
         """Go on by at most one page. Return the end of the gap that was met; None if the page or the lane ended first.
 
         Costs one read of a tail at first, then one read a page; none where the log has nothing. DivergenceError: a

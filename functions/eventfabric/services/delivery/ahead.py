@@ -8,8 +8,7 @@ The outcomes are then handled in the order of the log, as if each event had been
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -18,7 +17,7 @@ from eventfabric.services.delivery.endings import OutOfTime
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.services.delivery.side_by_side import SideBySide
 
-Tried: TypeAlias = Seq[Write] | Failed | OutOfTime
+Tried: TypeAlias = Sequence[Write] | Failed | OutOfTime
 
 
 def attempt_ahead(
@@ -38,7 +37,7 @@ def attempt_ahead(
     """
     found: dict[int, Tried] = {}
 
-    def run(chain: Seq[int]) -> None:
+    def run(chain: Sequence[int]) -> None:
         for index in chain:
             tried = found[index] = attempt(index)
             if isinstance(tried, OutOfTime) or (isinstance(tried, Failed) and not on_failure):

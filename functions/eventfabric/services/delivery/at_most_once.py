@@ -7,7 +7,7 @@ A failure is final, so failures park no keys. There may be parked keys all the s
 time when the subscription had another guarantee.
 """
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from functools import partial
 
 from eventfabric.services.delivery.endings import Ended, OutOfTime, only_race
@@ -34,7 +34,7 @@ def run_at_most_once(visit: Visit, stretch: Stretch) -> Ended | None:
     return None
 
 
-def _next(visit: Visit, stretch: Stretch, index: int, most: int) -> tuple[int, Seq[int]]:
+def _next(visit: Visit, stretch: Stretch, index: int, most: int) -> tuple[int, Sequence[int]]:
     """Choose at most `most` events to attempt. Return the index after the last one seen, and the chosen indices."""
     if visit.parking.is_empty and visit.noted_at is None:
         until = min(index + most, len(stretch.events))
@@ -56,7 +56,7 @@ def _next(visit: Visit, stretch: Stretch, index: int, most: int) -> tuple[int, S
     return index, chosen
 
 
-def _attempt(visit: Visit, stretch: Stretch, chosen: Seq[int], size: int) -> None:
+def _attempt(visit: Visit, stretch: Stretch, chosen: Sequence[int], size: int) -> None:
     """Attempt the chosen events, which are committed, in batches of up to `size`."""
     ahead = visit.attempt_ahead(stretch, chosen, tries=1, on_failure=True)
     for start in range(0, len(chosen), size):

@@ -1,7 +1,6 @@
 """Attempts: hand events to the handler, as many times in a row as they are to be tried."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 
 from eventfabric import limits
 from eventfabric.errors import PortError
@@ -18,15 +17,15 @@ from eventfabric.wire.transaction_bounds import check_count, check_writes
 
 def attempt(
     within: VisitContext,
-    events: Seq[Event],
+    events: Sequence[Event],
     *,
-    again: Callable[[], Seq[Event]],
+    again: Callable[[], Sequence[Event]],
     most: int,
     attempts: int,
     replay: bool,
     deadline_ms: int,
     epoch: int,
-) -> Seq[Write] | Failed | OutOfTime:
+) -> Sequence[Write] | Failed | OutOfTime:
     """Call the handler until it succeeds, at most `most` times. Return its writes, or how the tries ended.
 
     A try that ends with a PortError failed at a call that the fabric makes for the handler, such as the note of a step.

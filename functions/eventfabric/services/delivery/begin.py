@@ -14,6 +14,7 @@ from enum import Enum
 from eventfabric import limits
 from eventfabric.definition.schema import parse_time_ms
 from eventfabric.model.cursor import START, Cursor, LaneKey
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.hybrid_clock import next_time, to_ms
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.record import EMPTY_TAIL
@@ -23,7 +24,6 @@ from eventfabric.services.lanes.lane_end import tail_to_begin_at
 from eventfabric.services.lanes.locate import kept_in, locate
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import Doorbell
 
 
 class Beginning(Enum):

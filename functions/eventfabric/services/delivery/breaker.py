@@ -18,13 +18,13 @@ from zlib import crc32
 from eventfabric import limits
 from eventfabric.errors import ProbeUnrungError
 from eventfabric.model.circuit import Circuit, CircuitState
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.model.said import said
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.services.lanes.standing import Standings
 from eventfabric.telemetry import LogEvent, Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 _COUNTED_TOGETHER_MS = 1_000
 _PROBES_SPREAD_MS = 5_000

@@ -19,7 +19,8 @@ from eventfabric.errors import ChangedDeliverError, LogError, PortError, Undecod
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.commit import RaceLost
 from eventfabric.model.cursor import LaneKey, LaneState
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Clock, Doorbells, Handler, Ledger, Log, Page
 from eventfabric.services.delivery.begin import Beginning, Beginnings, has_begun
@@ -37,7 +38,6 @@ from eventfabric.services.lanes.standing import Standings, ledger_of
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 
 @dataclass(slots=True)
@@ -100,7 +100,7 @@ class Deliverer:
         self._clock = clock
         self._telemetry = telemetry
         self.memory_bytes = memory_bytes
-        self._left_at: dict[Lane, Sequence] = {}
+        self._left_at: dict[Lane, SequenceNumber] = {}
         self._ended_at: dict[Lane, int] = {}
         self._context = VisitContext(
             subscription=subscription,

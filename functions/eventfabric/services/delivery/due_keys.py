@@ -6,7 +6,7 @@ its first event   another of its key is before it, or it is not here yet      th
                   failed                                                      parked anew: later, or dead
 """
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import partial
@@ -47,7 +47,7 @@ class DueKeys:
             deadline_ms=visit.deadline_ms,
         )
 
-    def retry(self, due: Seq[Parked]) -> Ended | None:
+    def retry(self, due: Sequence[Parked]) -> Ended | None:
         """Try each key's events in order, until one fails or none waits."""
         visit = self._visit
         # Stale notes are written beforehand, because a handler may need all the room of its transaction.
@@ -182,5 +182,5 @@ class DueKeys:
         return self._visit.parking.alone(parked.key)[0].id != parked.id
 
 
-def _copied(event: Event) -> Seq[Event]:
+def _copied(event: Event) -> Sequence[Event]:
     return [event.copy()]

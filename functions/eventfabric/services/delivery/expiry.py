@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from eventfabric.errors import ExpiredUnreadError
 from eventfabric.model.commit import RaceLost
-from eventfabric.model.identity import Chain, Sequence
+from eventfabric.model.identity import Chain, SequenceNumber
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.endings import Stopped, only_race
@@ -62,7 +62,7 @@ def pass_expired(
     return moved
 
 
-def _moved(visit: Visit, at: Sequence, chain: Chain) -> Passed | RaceLost:
+def _moved(visit: Visit, at: SequenceNumber, chain: Chain) -> Passed | RaceLost:
     """Commit the cursor at a sequence where a record begins."""
     cursor = visit.cursor
     lost = visit.commit(
@@ -72,7 +72,7 @@ def _moved(visit: Visit, at: Sequence, chain: Chain) -> Passed | RaceLost:
             base=at,
             chain=chain,
             crashes=0,
-            replay_until=cursor.replay_until if cursor.replay_until > at else Sequence(0),
+            replay_until=cursor.replay_until if cursor.replay_until > at else SequenceNumber(0),
         )
     )
     return Passed() if lost is None else only_race(lost)

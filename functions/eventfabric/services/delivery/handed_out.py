@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from eventfabric.model.identity import HybridTime, Lane, Sequence
+from eventfabric.model.identity import HybridTime, Lane, SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,8 +11,8 @@ class Later:
 
     time: HybridTime
     lane: Lane
-    base: Sequence
-    sequence: Sequence
+    base: SequenceNumber
+    sequence: SequenceNumber
     id: str
     type: str
 
@@ -22,5 +22,5 @@ class HandedOut:
     """Memory of what other Regions' lanes handed out after `since`. Each was looked at up to `reached`."""
 
     since: HybridTime
-    reached: dict[Lane, Sequence] = field(default_factory=dict)
+    reached: dict[Lane, SequenceNumber] = field(default_factory=dict)
     last: dict[str, Later] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from eventfabric import limits
 from eventfabric.model.cursor import START, Cursor, LaneKey, LaneState, digest_of
-from eventfabric.model.identity import BatchId, Lane, Region, Sequence
+from eventfabric.model.identity import BatchId, Lane, Region, SequenceNumber
 from eventfabric.model.parked import (
     Failure,
     Parked,
@@ -238,11 +238,11 @@ class _Heir:
             return Inherited(self._cursor, parked)
         return Inherited(replace(back, sequence=at, base=at, chain=UNKNOWN_CHAIN), parked)
 
-    def _at(self, base: Sequence, sequence: Sequence) -> Cursor:
+    def _at(self, base: SequenceNumber, sequence: SequenceNumber) -> Cursor:
         """Return a cursor at a place from which the log is read without knowing the chain."""
         return replace(START, sequence=sequence, base=base, chain=UNKNOWN_CHAIN)
 
-    def _expired_up_to(self, base: Sequence, records: Iterable[Record]) -> Record | None:
+    def _expired_up_to(self, base: SequenceNumber, records: Iterable[Record]) -> Record | None:
         """Return the first record after those that expired from `base` on. None if they did not, or may still come."""
         following = next((one for one in records if one.sequence > base), None)
         if self._kept is None or following is None:
@@ -261,13 +261,13 @@ class _Heir:
             name, key, ParkedState.RETRYING, (place,), self._now_ms, failure, version=version, rest=rest
         )
 
-    def _letter(self, start: Sequence, end: Sequence, kept: Collection[str]) -> Parked | None:
+    def _letter(self, start: SequenceNumber, end: SequenceNumber, kept: Collection[str]) -> Parked | None:
         """Make a dead letter that stands for expired records. None if each of their events is already parked alone."""
-        names = ((sequence, event_parking_id(Sequence(sequence))) for sequence in range(start, end))
+        names = ((sequence, event_parking_id(SequenceNumber(sequence))) for sequence in range(start, end))
         free = next((one for one in names if one[1] not in kept), None)
         if free is None:
             return None
-        place, written_ms = Place(Sequence(free[0]), Sequence(free[0])), self._cursor.written_ms
+        place, written_ms = Place(SequenceNumber(free[0]), SequenceNumber(free[0])), self._cursor.written_ms
         failure = Failure(EXPIRED, f"of events {start} to {end - 1}", "", _GONE, 0, 0, written_ms, written_ms)
         return Parked(free[1], "", ParkedState.DEAD, (place,), 0, failure, version=self._cursor.version)
 
@@ -307,7 +307,7 @@ def _last_alone(parked: Iterable[Parked]) -> frozenset[str]:
 
 def _behind(place: Place) -> Rest:
     """Return the rest of a key after a place: its events in the log from there on."""
-    return Rest(place.base, Sequence(place.sequence + 1))
+    return Rest(place.base, SequenceNumber(place.sequence + 1))
 
 
 def _due(parked: Parked, now_ms: int) -> Parked:

@@ -6,8 +6,7 @@ it was read, a commit based on such keys loses its race for the cursor, like any
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Sequence
 
 from eventfabric import limits
 from eventfabric.errors import ThrottledError
@@ -115,7 +114,7 @@ class KnownKeys:
             + now
         )
 
-    def beside(self, moved: Cursor, read: Cursor, changes: Seq[ParkedChange]) -> Cursor:
+    def beside(self, moved: Cursor, read: Cursor, changes: Sequence[ParkedChange]) -> Cursor:
         """Return the cursor beside the keys as they are after changes.
 
         If the first event that waits is freed while unread keys stay, all keys are read to find the new first one.
@@ -136,7 +135,7 @@ class KnownKeys:
                 self.stored[parked.id] = self.now[parked.id] = parked
 
 
-def _is_freed(read: Cursor, changes: Seq[ParkedChange]) -> bool:
+def _is_freed(read: Cursor, changes: Sequence[ParkedChange]) -> bool:
     """Tell if the lane's first waiting event waits no more after changes."""
     for change in changes:
         before, after = change.before, change.after

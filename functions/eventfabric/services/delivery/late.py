@@ -13,7 +13,7 @@ from eventfabric.errors import LogError, UndecodableItemError, UndecodableRecord
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import HybridTime, Lane, Region, Sequence
+from eventfabric.model.identity import HybridTime, Lane, Region, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.model.start import AtTime
 from eventfabric.services.delivery.context import VisitContext
@@ -123,19 +123,21 @@ class Lateness:
                 return False
         return True
 
-    def _page(self, lane: Lane, start: Sequence, end: Sequence) -> tuple[tuple[Record, ...], bool]:
+    def _page(
+        self, lane: Lane, start: SequenceNumber, end: SequenceNumber
+    ) -> tuple[tuple[Record, ...], bool]:
         """Read a page of another Region's lane, without records that cannot be read: delivery there reports them."""
         while True:
             try:
                 page = self._in.log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX, before=end)
             except UndecodableRecordError as error:
-                start = Sequence(error.sequence + 1)
+                start = SequenceNumber(error.sequence + 1)
                 if start < end:
                     continue
                 return (), False
             return page.records, page.more and bool(page.records)
 
-    def _end(self, lane: Lane) -> Sequence:
+    def _end(self, lane: Lane) -> SequenceNumber:
         """Return where the events end that a lane has handed out.
 
         That is in this Region if every Region delivers for itself, else in the one that came furthest: perhaps a former
@@ -148,7 +150,7 @@ class Lateness:
             return state.cursor(ledger.region).sequence
         return max((cursor.sequence for cursor in state.cursors.values()), default=EMPTY_TAIL.sequence)
 
-    def _note(self, record: Record, known: HandedOut, end: Sequence) -> None:
+    def _note(self, record: Record, known: HandedOut, end: SequenceNumber) -> None:
         """Remember the last event of each key in a record."""
         if record.time <= known.since:
             return
@@ -158,7 +160,7 @@ class Lateness:
         except UndecodableRecordError:  # reported where that lane is delivered
             return
         for event in events:
-            sequence = event.sequence or Sequence(0)
+            sequence = event.sequence or SequenceNumber(0)
             before = known.last.get(event.key)
             if wants(event) and sequence < end and (before is None or before.time <= record.time):
                 known.last[event.key] = Later(

@@ -12,20 +12,20 @@ committed with the noted lane's cursor unmoved, so that only one of two visits d
 the noted lane comes to the record again, and finds it decided.
 """
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.model.commit import Decided
 from eventfabric.model.cursor import LaneKey
 from eventfabric.model.decision import Decision
-from eventfabric.model.identity import BatchId, Sequence
+from eventfabric.model.identity import BatchId, SequenceNumber
 from eventfabric.model.record import Note, Record
 from eventfabric.services.delivery.context import VisitContext
 
 
 def settle_notes(
-    context: VisitContext, key: LaneKey, noted: Seq[Record]
+    context: VisitContext, key: LaneKey, noted: Sequence[Record]
 ) -> tuple[list[Decided], set[BatchId]]:
     """Return the new decisions, and the batches that are delivered elsewhere. Two reads for each undecided batch."""
     alone, decided, elsewhere = context.decides_alone, list[Decided](), set[BatchId]()
@@ -49,6 +49,6 @@ def settle_notes(
 def _is_here(context: VisitContext, note: Note, record: Record) -> bool:
     """Tell if this Region has the first copy: at the noted sequence or nowhere, since its put was tried at no other."""
     found = context.log.read(
-        note.lane, note.sequence, records_max=1, before=Sequence(note.sequence + 1)
+        note.lane, note.sequence, records_max=1, before=SequenceNumber(note.sequence + 1)
     ).records
     return bool(found) and found[0].sequence == note.sequence and found[0].is_copy_of(record)

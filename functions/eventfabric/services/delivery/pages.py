@@ -1,6 +1,6 @@
 """Pages: one visit's way through the log: first the keys that are due, then page after page until the log ends."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eventfabric import limits
@@ -8,7 +8,8 @@ from eventfabric.errors import LogError
 from eventfabric.model.circuit import CircuitState
 from eventfabric.model.commit import RaceLost
 from eventfabric.model.count import next_count
-from eventfabric.model.identity import Sequence
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Parked
 from eventfabric.ports import Page
 from eventfabric.services.delivery.at_most_once import run_at_most_once
@@ -22,14 +23,13 @@ from eventfabric.services.delivery.run import Run
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.visit import Visit
 from eventfabric.telemetry import Metric
-from eventfabric.wire.doorbell import Doorbell
 
 
 @dataclass(frozen=True, slots=True)
 class ReadAhead:
     """A page of the log that was read from `base` on, before it was known that the cursor stands there."""
 
-    base: Sequence
+    base: SequenceNumber
     page: Page
 
 
@@ -82,7 +82,7 @@ class Pages:
             if not visit.probes and self._in.breaker.circuit().state is not CircuitState.CLOSED:
                 return wait_for_circuit(self._in.breaker, self._doorbell)
 
-    def _begin(self, due: Seq[Parked]) -> Ended | None:
+    def _begin(self, due: Sequence[Parked]) -> Ended | None:
         """Note that the run begins, and try the keys that are due. A probe tries new events before those."""
         # A lane that never began may begin after its first event, so nothing is written before that is known.
         if self._visit.cursor.version and (ended := self._visit.note()) is not None:

@@ -9,13 +9,12 @@ No other module changes a parked key in a visit. The lane is read without them (
 them in its roster.
 """
 
-from collections.abc import Iterable
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Parked, ParkedChange, ParkedState
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.known_keys import KnownKeys
@@ -121,7 +120,7 @@ class Parking:
                 self._has_changed(parked)
         self._stale = frozenset(self._changed)
 
-    def changes(self, end: Sequence) -> list[ParkedChange]:
+    def changes(self, end: SequenceNumber) -> list[ParkedChange]:
         """List what a commit of the cursor at `end` writes of the keys."""
         return [
             ParkedChange(before, after)
@@ -130,11 +129,11 @@ class Parking:
             or (parking_id in self._stale and (before or after))
         ]
 
-    def beside(self, moved: Cursor, read: Cursor, changes: Seq[ParkedChange]) -> Cursor:
+    def beside(self, moved: Cursor, read: Cursor, changes: Sequence[ParkedChange]) -> Cursor:
         """Return the cursor as it stands beside the keys after these changes."""
         return self._known.beside(moved, read, changes)
 
-    def committed(self, cursor: Cursor, changes: Seq[ParkedChange]) -> None:
+    def committed(self, cursor: Cursor, changes: Sequence[ParkedChange]) -> None:
         """Take over what was committed with a cursor. Anything that it could not write yet stays a change."""
         self._stale = frozenset()
         self.stands(cursor)
@@ -151,7 +150,7 @@ class Parking:
         """Take over the cursor that stands beside the keys."""
         self._roster, self._known.version = cursor.roster, cursor.version
 
-    def _passed(self, parking_id: str, end: Sequence) -> Parked | None:
+    def _passed(self, parking_id: str, end: SequenceNumber) -> Parked | None:
         """Return a key without the events that the cursor has not passed, which would otherwise be handled twice."""
         parked = self._known.now.get(parking_id)
         return None if parked is None else parked.before(end) or self._known.stored.get(parking_id)

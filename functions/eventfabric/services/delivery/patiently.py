@@ -1,16 +1,16 @@
 """Patiently: commits and timers are tried again in place, because a failure for a moment must not end a lane run."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 
 from eventfabric import limits
 from eventfabric.errors import PortError
 from eventfabric.model.commit import CommitOutcome, Decided, Write, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.parked import ParkedChange
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.patience import Patience
 from eventfabric.telemetry import Metric
-from eventfabric.wire.doorbell import Doorbell
 
 
 def commit_patiently(
@@ -19,9 +19,9 @@ def commit_patiently(
     read: Cursor,
     moved: Cursor,
     *,
-    parked: Seq[ParkedChange],
-    writes: Seq[Write],
-    decided: Seq[Decided],
+    parked: Sequence[ParkedChange],
+    writes: Sequence[Write],
+    decided: Sequence[Decided],
     deadline_ms: int,
 ) -> CommitOutcome:
     """Commit, and try again for a while if the ledger, or a row of the handler's, is busy or gives no reply.

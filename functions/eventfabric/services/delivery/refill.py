@@ -7,21 +7,20 @@ One visit reads a bounded number of records for all its keys. If these were not 
 and is due again soon, so that new events and other keys are not held up meanwhile.
 """
 
-from collections.abc import Callable, Collection
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from eventfabric import limits
 from eventfabric.model.commit import RaceLost
 from eventfabric.model.cursor import START, Cursor
-from eventfabric.model.identity import BatchId, Lane, Sequence
+from eventfabric.model.identity import BatchId, Lane, SequenceNumber
 from eventfabric.model.parked import Parked, Place, Rest
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.services.delivery.context import VisitContext
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.waiting import Absent, WaitingEvents
 
-Settle = Callable[[Seq[Record]], RaceLost | None]
+Settle = Callable[[Sequence[Record]], RaceLost | None]
 
 
 class Refill:
@@ -44,7 +43,7 @@ class Refill:
         self._deadline_ms = deadline_ms
         self._records_left = limits.WAITING_RECORDS_MAX
 
-    def fill(self, parked: Parked, end: Sequence, settle: Settle) -> Parked | Absent | RaceLost | None:
+    def fill(self, parked: Parked, end: SequenceNumber, settle: Settle) -> Parked | Absent | RaceLost | None:
         """List the next events of a key that lists none, of those before `end`. None if no other waits.
 
         If the visit has read enough, the key still lists none, and its rest begins further on. LogError.
@@ -78,7 +77,7 @@ class Refill:
         """Tell if this visit may read no more."""
         return self._records_left <= 0 or self._in.clock.now_ms() >= self._deadline_ms
 
-    def _read(self, cursor: Cursor, end: Sequence, settle: Settle) -> Stretch | RaceLost:
+    def _read(self, cursor: Cursor, end: SequenceNumber, settle: Settle) -> Stretch | RaceLost:
         """Read the next stretch of the log."""
         most = min(self._records_left, limits.PAGE_RECORDS_MAX)
         records = self._in.log.read(self._lane, cursor.base, records_max=most, before=end).records
@@ -90,7 +89,7 @@ class Refill:
         # The cursor has passed these batches, so each was decided about. Read which way.
         return settle(stretch.noted) or Stretch(cursor, records, self._in.filter, self._stepped_over)
 
-    def _places(self, stretch: Stretch, rest: Rest, key: str, end: Sequence) -> list[Place]:
+    def _places(self, stretch: Stretch, rest: Rest, key: str, end: SequenceNumber) -> list[Place]:
         """Return the places of the key's events in a stretch."""
         return [
             replace(stretch.place(at), replay=rest.is_replay(stretch.sequences[at]))
@@ -98,7 +97,7 @@ class Refill:
             if event.key == key and stretch.sequences[at] < end
         ]
 
-    def _missing(self, parked: Parked, rest: Rest, cursor: Cursor, end: Sequence) -> Parked | Absent:
+    def _missing(self, parked: Parked, rest: Rest, cursor: Cursor, end: SequenceNumber) -> Parked | Absent:
         """Return the key if the record at the cursor is gone. One place stands for all that expired there."""
         absent = self._waiting.absent(cursor.base)
         if absent is not Absent.EXPIRED:

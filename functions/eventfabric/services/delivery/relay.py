@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from zlib import crc32
 
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
 from eventfabric.ports import Doorbells
 from eventfabric.telemetry import Metric, Telemetry
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.stream_record import Appended
 
 
@@ -31,7 +31,7 @@ def relay(
     """
     seen = list(appended)
     highest: dict[Lane, Appended] = {}
-    tails = defaultdict[Lane, set[Sequence]](set)
+    tails = defaultdict[Lane, set[SequenceNumber]](set)
     for change in seen:
         known = highest.get(change.lane)
         if known is None or change.tail > known.tail:
@@ -57,6 +57,6 @@ def relay(
     return next((change.position for change in seen if change.lane in failed), None)
 
 
-def _again(tails: set[Sequence]) -> int:
+def _again(tails: set[SequenceNumber]) -> int:
     """Return a number made of these tails; 0 for a single one, because the doorbell itself names that."""
     return crc32(repr(sorted(tails)).encode()) if len(tails) > 1 else 0

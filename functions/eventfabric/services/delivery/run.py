@@ -10,8 +10,7 @@ only the event that was being attempted is blamed for the next crash:
                                             └── the process dies: the next visit reads 'attempting e5': crashes 2
 """
 
-from collections.abc import Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -49,8 +48,8 @@ class _Entry:
     """Events that were attempted together, from `index` of their stretch on, and the writes to commit for them."""
 
     index: int
-    events: Seq[Event]
-    writes: Seq[Write]
+    events: Sequence[Event]
+    writes: Sequence[Write]
 
 
 class Run:
@@ -81,7 +80,7 @@ class Run:
             if not batch and ended is None and self._index >= len(self._stretch.events):
                 return None
 
-    def _next(self) -> tuple[int, Seq[Event]]:
+    def _next(self) -> tuple[int, Sequence[Event]]:
         """Return the next events to attempt together, and the index of the first. Steps over events of parked keys."""
         visit, events = self._visit, self._stretch.events
         alone = visit.careful or visit.probes or self._index < self._single_until
@@ -104,7 +103,7 @@ class Run:
             self._index += 1
         return at, batch
 
-    def _attempt(self, at: int, batch: Seq[Event]) -> Ended | Rewound | None:
+    def _attempt(self, at: int, batch: Sequence[Event]) -> Ended | Rewound | None:
         """Attempt a batch that begins at an index. Return why the run ends, or that it rewinds; None if it goes on."""
         visit, after = self._visit, self._index
         if self._stretch.late and visit.refuses_late and (later := batch[0].later) is not None:
@@ -137,7 +136,7 @@ class Run:
                 self._writes_size += size
         return self._flush(after) if visit.careful or visit.probes else None
 
-    def _tried(self, at: int, batch: Seq[Event]) -> Tried:
+    def _tried(self, at: int, batch: Sequence[Event]) -> Tried:
         """Return the outcome of the batch's attempt, which may have been made ahead of its turn."""
         if not self._ahead:
             self._ahead = self._visit.attempt_ahead(self._stretch, self._next_ahead(at))
@@ -147,7 +146,7 @@ class Run:
         again = partial(stretch.again, at)
         return self._visit.attempt(stretch.handed(batch), again=again, replay=stretch.replay)
 
-    def _keys_of(self, at: int, batch: Seq[Event]) -> frozenset[str]:
+    def _keys_of(self, at: int, batch: Sequence[Event]) -> frozenset[str]:
         """Return the keys of a batch that begins at an index.
 
         The key of a single event is not read from the event: it may have been attempted ahead, and changed by its
@@ -170,7 +169,7 @@ class Run:
             if visit.parked_with(key, stretch.place(index)) is None:
                 yield index
 
-    def _failed(self, at: int, batch: Seq[Event], failed: Failed, after: int) -> Ended | Rewound | None:
+    def _failed(self, at: int, batch: Sequence[Event], failed: Failed, after: int) -> Ended | Rewound | None:
         """Park the event; of several, go through them one by one. `after`: the index after them."""
         if len(batch) > 1:
             return self._go_one_by_one(at, self._index)
@@ -241,6 +240,6 @@ class Run:
                     return ended
         return self._flush(index)
 
-    def _handled(self, group: Seq[_Entry]) -> None:
+    def _handled(self, group: Sequence[_Entry]) -> None:
         """Report events that were handled and are committed."""
         self._visit.handled(sum(len(entry.events) for entry in group), self._stretch.oldest_ms)

@@ -1,8 +1,7 @@
 """Stretch: the part of a page of the log that can be delivered from a cursor on."""
 
 from bisect import bisect_right
-from collections.abc import Collection
-from collections.abc import Sequence as Seq
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from eventfabric import limits
@@ -10,7 +9,7 @@ from eventfabric.errors import DivergenceError, LogError
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import BatchId, Sequence, sequences_from
+from eventfabric.model.identity import BatchId, SequenceNumber, sequences_from
 from eventfabric.model.parked import Place
 from eventfabric.model.record import Record
 from eventfabric.model.subscription_filter import SubscriptionFilter
@@ -30,7 +29,7 @@ class Stretch:
     def __init__(
         self,
         cursor: Cursor,
-        records: Seq[Record],
+        records: Sequence[Record],
         filter: SubscriptionFilter,
         stepped_over: Collection[BatchId] = (),
         *,
@@ -45,13 +44,13 @@ class Stretch:
         self.noted: list[Record] = []
         self.events: list[Event] = []
         # Kept apart from the events, because a handler may change those that it was handed.
-        self.sequences: list[Sequence] = []
+        self.sequences: list[SequenceNumber] = []
         self.keys: list[str] = []
-        self._spare: dict[Sequence, Event] = {}
+        self._spare: dict[SequenceNumber, Event] = {}
         self.late = False
         self.hole = False
         self.stop: LogError | None = None
-        self.end: Sequence = cursor.sequence
+        self.end: SequenceNumber = cursor.sequence
         self.replay = cursor.is_replay
         self.cut = False
         self._memory_left = memory_bytes
@@ -107,11 +106,11 @@ class Stretch:
         wanted = filter.wanted(events, skipped, end)
         taken = [events[index] for index in wanted]
         self.events += taken
-        self.sequences += [Sequence(base + index) for index in wanted]
+        self.sequences += [SequenceNumber(base + index) for index in wanted]
         self.keys += [event.key for event in taken]
         self._memory_left -= measured(taken)
 
-    def _misplaced(self, record: Record, expected: Sequence) -> None:
+    def _misplaced(self, record: Record, expected: SequenceNumber) -> None:
         """Note a record that does not begin where the last one ended."""
         if record.sequence > expected:
             self.hole = True
@@ -125,11 +124,11 @@ class Stretch:
         sequence = self.sequences[index]
         return Place(self._holder(sequence).sequence, sequence, self.replay)
 
-    def _holder(self, sequence: Sequence) -> Record:
+    def _holder(self, sequence: SequenceNumber) -> Record:
         """Return the record that holds a sequence."""
         return self.records[bisect_right(self.records, sequence, key=lambda record: record.sequence) - 1]
 
-    def handed(self, events: Seq[Event]) -> Seq[Event]:
+    def handed(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return events as a handler gets them. They are copies if any is late: no record could restore that."""
         return [event.copy() for event in events] if self.late else events
 
@@ -142,27 +141,27 @@ class Stretch:
             for index in range(start, end):
                 self.events[index] = self._anew(self.sequences[index])
 
-    def again(self, index: int) -> Seq[Event]:
+    def again(self, index: int) -> Sequence[Event]:
         """Return the event of an index by itself, for another try."""
         self.restore(index, index + 1)
         return self.handed([self.events[index]])
 
-    def _anew(self, sequence: Sequence) -> Event:
+    def _anew(self, sequence: SequenceNumber) -> Event:
         """Return the event as its record has it. Attempts made at the same time may call this at the same time."""
         event = self._spare.pop(sequence, None)
         if event is None:
             holder = self._holder(sequence)
             unpacked = enumerate(unpack(holder), holder.sequence)
-            spare = {Sequence(number): event for number, event in unpacked}
+            spare = {SequenceNumber(number): event for number, event in unpacked}
             event = spare.pop(sequence)
             self._spare = spare
         return event
 
-    def before(self, index: int) -> Sequence:
+    def before(self, index: int) -> SequenceNumber:
         """Return the sequence up to which everything is done once all events before an index are."""
         return self.sequences[index] if index < len(self.sequences) else self.end
 
-    def cursor_at(self, sequence: Sequence) -> Cursor:
+    def cursor_at(self, sequence: SequenceNumber) -> Cursor:
         """Return the cursor whose next sequence is `sequence`, between start and end of the stretch."""
         base, chain = self.start.base, self.start.chain
         for record in self.records:
@@ -170,7 +169,7 @@ class Stretch:
                 break
             base, chain = record.tail.sequence, record.chain
         crashes = self.start.crashes if sequence == self.start.sequence else 0
-        replay_until = self.start.replay_until if sequence < self.start.replay_until else Sequence(0)
+        replay_until = self.start.replay_until if sequence < self.start.replay_until else SequenceNumber(0)
         return replace(
             self.start,
             sequence=sequence,

@@ -1,7 +1,6 @@
 """Visit: one look at a lane's state, the keys that are due, and what becomes of events that fail."""
 
-from collections.abc import Callable, Iterable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +9,7 @@ from eventfabric.errors import ParkedFullError
 from eventfabric.model.commit import Write
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Sequence
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import Parked, ParkedState, Place, key_parking_id
 from eventfabric.model.roster import digest_of_id
 from eventfabric.services.delivery.ahead import Tried, attempt_ahead
@@ -127,13 +126,13 @@ class Visit(VisitedLane):
 
     def attempt(
         self,
-        events: Seq[Event],
+        events: Sequence[Event],
         *,
-        again: Callable[[], Seq[Event]],
+        again: Callable[[], Sequence[Event]],
         replay: bool,
         attempts: int = 0,
         tries: int | None = None,
-    ) -> Seq[Write] | Failed | OutOfTime:
+    ) -> Sequence[Write] | Failed | OutOfTime:
         """Return the handler's writes, or the outcome of its tries, after `attempts` that failed before.
 
         `again`: makes the same events anew for another try.
@@ -215,7 +214,7 @@ class Visit(VisitedLane):
         else:
             self.parking.refresh(joined)
 
-    def tell_crash(self, sequence: Sequence, crashes: int) -> None:
+    def tell_crash(self, sequence: SequenceNumber, crashes: int) -> None:
         """Count and log an attempt that was begun and never heard of again."""
         self._in.telemetry.add(Metric.EVENTS_CRASHED)
         self._in.telemetry.tell(
@@ -252,7 +251,7 @@ class Visit(VisitedLane):
             return alone[-1] if alone else None
         return found
 
-    def crashes_at(self, sequence: Sequence) -> int:
+    def crashes_at(self, sequence: SequenceNumber) -> int:
         """Return how often an attempt of that event alone was begun and never heard of again."""
         return self.cursor.crashes if self.cursor.sequence == sequence else 0
 

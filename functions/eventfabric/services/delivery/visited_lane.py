@@ -1,12 +1,13 @@
 """Visited lane: the owner of a lane's state in one visit: its cursor, its parked keys, and the commits of both."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 
 from eventfabric.model.commit import Committed, Decided, RaceLost, SameItemTwice, Write, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
-from eventfabric.model.identity import Sequence
+from eventfabric.model.doorbell import Doorbell
+from eventfabric.model.identity import SequenceNumber
 from eventfabric.model.parked import ParkedChange, ParkedState
 from eventfabric.model.record import Record
 from eventfabric.services.delivery.context import VisitContext
@@ -16,7 +17,6 @@ from eventfabric.services.delivery.parking import Parking
 from eventfabric.services.delivery.patiently import commit_patiently, ring_later_patiently
 from eventfabric.services.delivery.retry import Failed
 from eventfabric.telemetry import Metric
-from eventfabric.wire.doorbell import Doorbell
 
 
 class VisitedLane:
@@ -31,7 +31,7 @@ class VisitedLane:
         self.parking = Parking(context, key, state)
 
     def commit(
-        self, moved: Cursor, writes: Seq[Write] = (), *, decided: Seq[Decided] = ()
+        self, moved: Cursor, writes: Sequence[Write] = (), *, decided: Sequence[Decided] = ()
     ) -> RaceLost | WriteRefused | SameItemTwice | None:
         """Commit the cursor, the parked keys that changed, and the writes. None if that is done."""
         changes = self.parking.changes(moved.sequence)
@@ -59,7 +59,7 @@ class VisitedLane:
         self.parking.committed(outcome.cursor, changes)
         return None
 
-    def settle(self, noted: Seq[Record]) -> RaceLost | None:
+    def settle(self, noted: Sequence[Record]) -> RaceLost | None:
         """Decide about noted batches, and commit that before any of their events is handed out. The cursor stays."""
         decided, elsewhere = settle_notes(self._in, self.key, noted)
         outcome = self.commit(self.cursor, decided=decided) if decided else None
@@ -79,7 +79,7 @@ class VisitedLane:
         outcome = self.commit(moved)
         return None if outcome is None else only_race(outcome)
 
-    def save_with(self, writes: Seq[Write]) -> Failed | RaceLost | None:
+    def save_with(self, writes: Sequence[Write]) -> Failed | RaceLost | None:
         """Commit the parked keys with a handler's writes. A refusal of these writes is the handler's failure."""
         outcome = self.commit(self.cursor, writes)
         if outcome is None or isinstance(outcome, RaceLost):
@@ -99,7 +99,7 @@ class VisitedLane:
         self.parking.stands(outcome.cursor)
         return None
 
-    def _ring_timers(self, changes: Seq[ParkedChange]) -> None:
+    def _ring_timers(self, changes: Sequence[ParkedChange]) -> None:
         """Have the lane rung when a key is due. Before the commit: a timer too many is harmless, one too few is not."""
         for change in changes:
             after = change.after
@@ -108,6 +108,6 @@ class VisitedLane:
             # Its timer is under way already.
             if change.before is not None and change.before.due_ms == after.due_ms:
                 continue
-            bell = Doorbell(self.key.stream, self.key.lane, Sequence(0), again=after.due_ms)
+            bell = Doorbell(self.key.stream, self.key.lane, SequenceNumber(0), again=after.due_ms)
             delay_seconds = max(0, ceil((after.due_ms - self._in.clock.now_ms()) / 1000))
             ring_later_patiently(self._in, bell, delay_seconds, deadline_ms=self.deadline_ms)

@@ -4,7 +4,7 @@ from enum import Enum
 
 from eventfabric.errors import LogError
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.parked import Parked, Place
 from eventfabric.model.record import Record
 from eventfabric.services.delivery.context import VisitContext
@@ -59,12 +59,12 @@ class WaitingEvents:
             self._record = found
         return self._record
 
-    def absent(self, base: Sequence) -> Absent | None:
+    def absent(self, base: SequenceNumber) -> Absent | None:
         """Return why the record that begins there cannot be read. None if it can."""
         found = self._read(base)
         return found if isinstance(found, Absent) else None
 
-    def _read(self, base: Sequence) -> Record | Absent:
+    def _read(self, base: SequenceNumber) -> Record | Absent:
         """Read the record that begins at a sequence, or find out why it is not there."""
         within, lane = self._in, self._lane
         page = within.log.read(lane, base, records_max=1)
@@ -73,7 +73,7 @@ class WaitingEvents:
             return found
         if lane.origin == within.region:
             return Absent.EXPIRED
-        if skip_over(within.log, lane, Sequence(base + 1)) is not None:
+        if skip_over(within.log, lane, SequenceNumber(base + 1)) is not None:
             return Absent.EXPIRED
         # Parked keys replicate in no order with the log: after a takeover, the record may come after them.
         retention_seconds = within.subscription.retention_seconds

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from eventfabric import limits
 from eventfabric.deadline import seconds_left
 from eventfabric.errors import UncertainTailError
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
 from eventfabric.model.marks import Mark, Marks
-from eventfabric.model.record import EMPTY_TAIL, Record, Tail, is_pin
-from eventfabric.ports import Clock, Ledger, Log, Recent
+from eventfabric.model.record import EMPTY_TAIL, Recent, Record, Tail, is_pin
+from eventfabric.ports import Clock, Ledger, Log
 
 Known = Callable[[Lane], Mark]
 """Look-up of the mark in which the reconciliation of a lane's origin remembers the lane."""
@@ -36,7 +36,7 @@ class LaneEnd:
 
     tail: Tail
     newest: Record | None = None
-    beyond: tuple[Sequence, ...] = ()
+    beyond: tuple[SequenceNumber, ...] = ()
     place: Tail | None = None
 
     @property
@@ -48,7 +48,7 @@ class LaneEnd:
 def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
     """Find where a lane ends: one read of its two newest records, and more reads only if these do not fit together."""
     records_max, before = 2, None
-    beyond: list[Sequence] = []
+    beyond: list[SequenceNumber] = []
     newer: Record | None = None
     for _ in range(limits.LANE_END_PAGES_MAX):
         page = log.recent(lane, records_max=records_max, before=before)
@@ -69,7 +69,7 @@ def lane_end(log: Log, lane: Lane, *, now_ms: int) -> LaneEnd:
     raise UncertainTailError(lane, before or 0, f"{len(beyond)} items behind it do not continue each other")
 
 
-def believed_tail(log: Log, lane: Lane, *, past: Sequence, now_ms: int) -> Tail:
+def believed_tail(log: Log, lane: Lane, *, past: SequenceNumber, now_ms: int) -> Tail:
     """Find the tail of a lane of which everything up to `past` is known: its newest record's, unless that is far away.
 
     One read, or two if the lane goes on far after what is known. A hole is not hidden: an item that stands near, after
@@ -236,12 +236,12 @@ def may_have_expired(record: Record, now_ms: int) -> bool:
     return record.expires_at is not None and record.expires_at - margin_seconds <= now_ms // 1000
 
 
-def _beyond(beyond: list[Sequence], page: Recent, newest: Record) -> tuple[Sequence, ...]:
+def _beyond(beyond: list[SequenceNumber], page: Recent, newest: Record) -> tuple[SequenceNumber, ...]:
     """Return, in order, the items that stand after the newest record that continues the lane."""
     return tuple(sorted({*beyond, *(one for one in page.unreadable if one > newest.sequence)}))
 
 
-def _oldest(oldest: Record | None, beyond: list[Sequence], place: Tail | None) -> LaneEnd:
+def _oldest(oldest: Record | None, beyond: list[SequenceNumber], place: Tail | None) -> LaneEnd:
     """Return the end of a lane in which no two records were found that continue each other."""
     before = place or EMPTY_TAIL
     if oldest is None:

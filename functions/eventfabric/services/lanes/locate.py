@@ -10,7 +10,7 @@ from eventfabric import limits
 from eventfabric.model.cursor import Cursor
 from eventfabric.model.event import Event
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.record import UNKNOWN_CHAIN, Record, Tail
 from eventfabric.model.start import AtTime, Start
 from eventfabric.ports import Log
@@ -62,7 +62,7 @@ def locate(log: Log, lane: Lane, start: Start, *, end: Tail, kept: Kept | None =
     return _at_sequence(log, lane, start.sequence, end)
 
 
-def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: Kept) -> bool:
+def has_expired(log: Log, lane: Lane, base: SequenceNumber, following: Record, kept: Kept) -> bool:
     """Tell if the records missing from `base` up to the following one have expired; otherwise they are late, or lost.
 
     They were appended between the record before them and the following one. If the record before is gone too, nothing
@@ -80,7 +80,7 @@ def has_expired(log: Log, lane: Lane, base: Sequence, following: Record, kept: K
     return not before.sequence or to_ms(before.time) < kept.from_ms
 
 
-def skip_over(log: Log, lane: Lane, sequence: Sequence) -> Record | None:
+def skip_over(log: Log, lane: Lane, sequence: SequenceNumber) -> Record | None:
     """Return the skip that covers a sequence and begins before it; None if there is none. One read."""
     for found in log.recent(lane, records_max=1, before=sequence).records:
         if found.is_skip and found.tail.sequence > sequence:
@@ -88,7 +88,7 @@ def skip_over(log: Log, lane: Lane, sequence: Sequence) -> Record | None:
     return None
 
 
-def event_at(log: Log, lane: Lane, sequence: Sequence) -> Event | None:
+def event_at(log: Log, lane: Lane, sequence: SequenceNumber) -> Event | None:
     """Return the event at a sequence; None if its record has expired, is lost, or has not come.
 
     UndecodableRecordError if it cannot be decoded.
@@ -100,7 +100,7 @@ def event_at(log: Log, lane: Lane, sequence: Sequence) -> Event | None:
     return None
 
 
-def _at_sequence(log: Log, lane: Lane, sequence: Sequence, end: Tail) -> Cursor:
+def _at_sequence(log: Log, lane: Lane, sequence: SequenceNumber, end: Tail) -> Cursor:
     if sequence >= end.sequence:
         return _at_end(end)
     before = log.tail(lane, before=sequence)
@@ -126,7 +126,7 @@ def _at_time(log: Log, lane: Lane, ms: int, end: Tail, kept: Kept | None) -> Cur
         return _at_end(before)
     if before.sequence and to_ms(before.time) >= kept.from_ms:
         return _at_end(before)  # the missing records after it are younger than the retention: late, or lost
-    first = log.tail(lane, before=Sequence(base + 1))
+    first = log.tail(lane, before=SequenceNumber(base + 1))
     return Cursor(base, base, UNKNOWN_CHAIN) if to_ms(first.time) <= kept.settled_ms else None
 
 
@@ -134,17 +134,17 @@ def _at_end(tail: Tail) -> Cursor:
     return Cursor(tail.sequence, tail.sequence, tail.chain)
 
 
-def _first(log: Log, lane: Lane, low: int, high: int, holds: Callable[[Tail], bool]) -> Sequence:
+def _first(log: Log, lane: Lane, low: int, high: int, holds: Callable[[Tail], bool]) -> SequenceNumber:
     """Find by bisection where the first record begins for which `holds` is true.
 
     It must hold for all later records too, and the record found must begin in [low, high).
     """
     while high - low > 1:
         middle = (low + high) // 2
-        found = log.tail(lane, before=Sequence(middle))
+        found = log.tail(lane, before=SequenceNumber(middle))
         if holds(found):
             high = middle
         else:
             # No record begins between `middle` and the end of the one before it.
             low = max(middle, found.sequence)
-    return Sequence(low)
+    return SequenceNumber(low)

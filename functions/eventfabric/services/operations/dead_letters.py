@@ -15,8 +15,10 @@ from eventfabric.errors import (
     Problem,
     UnsettledStepError,
 )
+from eventfabric.model.commit import Committed, RaceLost
 from eventfabric.model.count import next_count
 from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.event import Event, check_event
 from eventfabric.model.identity import Lane, Region, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner
@@ -24,13 +26,12 @@ from eventfabric.model.parked import Parked, ParkedChange, ParkedState, Settled
 from eventfabric.model.roster import digest_of_id
 from eventfabric.model.said import said
 from eventfabric.model.step import StepKey, StepState
-from eventfabric.ports import Clock, Committed, Doorbells, Ledger, Log, RaceLost, insist
+from eventfabric.ports import Clock, Doorbells, Ledger, Log, insist
 from eventfabric.services.delivery.takeover import is_taken_over, taken_over
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of
 from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.services.operations.parked_keys import parked_keys
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.payload_codec import encode_event, stored, unpack_at, unpack_one
 
 

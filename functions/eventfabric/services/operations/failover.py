@@ -16,7 +16,8 @@ from eventfabric import limits
 from eventfabric.errors import FailoverError, LogError, PortError, UndecodableItemError
 from eventfabric.model.circuit import Circuit, CircuitState
 from eventfabric.model.cursor import LaneKey, LaneState
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import ParkedState, Settled
 from eventfabric.model.record import Tail
@@ -26,7 +27,6 @@ from eventfabric.services.lanes.lane_end import believed_tail
 from eventfabric.services.lanes.standing import owner_of
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.topology import SubscriptionTopology, Topology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 _PAUSED_BY = "failover to "
 
@@ -313,7 +313,7 @@ class Failover:
         return behind, repeated
 
     def _tail(self, log: Log, lane: Lane, past: int) -> Tail:
-        return believed_tail(log, lane, past=Sequence(past), now_ms=self._ports.clock.now_ms())
+        return believed_tail(log, lane, past=SequenceNumber(past), now_ms=self._ports.clock.now_ms())
 
     def _ring(self, subscription: SubscriptionTopology, origin: Region) -> None:
         """Ring every lane at once, and again when no function can still believe that this Region is not the owner."""

@@ -7,7 +7,7 @@ there the missing records are to be restored.
 
 from eventfabric import limits
 from eventfabric.errors import LogError, QuarantineRefusedError
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.record import Intervention
 from eventfabric.model.said import said
 from eventfabric.ports import Clock, Log
@@ -22,7 +22,7 @@ class Quarantine:
         self._region = region
         self._clock = clock
 
-    def fault(self, lane: Lane, sequence: Sequence) -> str:
+    def fault(self, lane: Lane, sequence: SequenceNumber) -> str:
         """Say what is wrong with the item at a place.
 
         QuarantineRefusedError: nothing is wrong, or nothing stands there, or it is to be mended in another way.
@@ -32,7 +32,7 @@ class Quarantine:
             raise QuarantineRefusedError(
                 lane, sequence, f"lane {lane} is written in {lane.origin}: say --region"
             )
-        newest = self._log.recent(lane, records_max=1, before=Sequence(sequence + 1))
+        newest = self._log.recent(lane, records_max=1, before=SequenceNumber(sequence + 1))
         if sequence in newest.unreadable:
             return self._unreadable(lane, sequence)
         if sequence not in [record.sequence for record in newest.records]:
@@ -47,7 +47,7 @@ class Quarantine:
             )
         return fault
 
-    def set_aside(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Intervention:
+    def set_aside(self, lane: Lane, sequence: SequenceNumber, *, by: str, reason: str) -> Intervention:
         """Move the item out of its lane. After an interruption it may be called again. Raises the errors of `fault`."""
         by, reason = said("by", by), said("reason", reason)
         fault = self.fault(lane, sequence)
@@ -56,17 +56,17 @@ class Quarantine:
         self._log.set_aside(aside)
         return aside
 
-    def _unreadable(self, lane: Lane, sequence: Sequence) -> str:
+    def _unreadable(self, lane: Lane, sequence: SequenceNumber) -> str:
         """Say why the item at a place cannot be decoded, whatever stands before it."""
         try:
-            self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1))
+            self._log.read(lane, sequence, records_max=1, before=SequenceNumber(sequence + 1))
         except LogError as error:
             return error.reason
         raise QuarantineRefusedError(lane, sequence, "nothing stands there any more")
 
-    def _fault(self, lane: Lane, sequence: Sequence) -> str | None:
+    def _fault(self, lane: Lane, sequence: SequenceNumber) -> str | None:
         """Say what is wrong with a record by the one before it. None if it continues that."""
-        (record,) = self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1)).records
+        (record,) = self._log.read(lane, sequence, records_max=1, before=SequenceNumber(sequence + 1)).records
         try:
             before = self._log.tail(lane, before=sequence)
         except LogError as error:

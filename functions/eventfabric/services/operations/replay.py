@@ -21,14 +21,16 @@ from eventfabric.errors import (
     SettingError,
     UndecodableItemError,
 )
+from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName, lane_index
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName, lane_index
 from eventfabric.model.owner import Owner
 from eventfabric.model.parked import REPLAYED, Failure, Parked, ParkedChange, ParkedState, Place, Rest
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.start import AtSequence, AtTime, Start
 from eventfabric.model.subscription_filter import SubscriptionFilter
-from eventfabric.ports import Clock, Committed, Doorbells, Entropy, Ledger, Log
+from eventfabric.ports import Clock, Doorbells, Entropy, Ledger, Log
 from eventfabric.services.delivery.retry import first_version, parking_id
 from eventfabric.services.delivery.stretch import Stretch
 from eventfabric.services.delivery.takeover import is_taken_over
@@ -39,7 +41,6 @@ from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledg
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.topology import StreamTopology, SubscriptionTopology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 from eventfabric.wire.ledger_commit import in_commits
 
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -61,7 +62,7 @@ class Seen:
 
     read: Cursor
     parked: dict[str, Parked]
-    fed_until: Sequence
+    fed_until: SequenceNumber
     is_taken_over: bool = True
     """False: the lane was handed over to this Region, and it does not go on from the state that stands here."""
 
@@ -158,7 +159,7 @@ class Replay:
         if start is None and (begun or self._source is None):
             where = f": lane {begun[0]} is at {seen[begun[0]].read.sequence}" if begun else ""
             raise ReplayRefusedError(f"say --from where: {self.target.name} has delivered events{where}")
-        asked = Asked(start or AtSequence(Sequence(0)), key, self._source is not None and not begun)
+        asked = Asked(start or AtSequence(SequenceNumber(0)), key, self._source is not None and not begun)
         plans: list[LanePlan] = list(each(lambda one: self._plan_or_leave(one, seen[one], asked), lanes))
         readable = [plan for plan in plans if not plan.unreadable]
         if not readable:
@@ -206,7 +207,7 @@ class Replay:
         try:
             return self._look(lane)
         except UndecodableItemError as error:
-            asked = Asked(AtSequence(Sequence(0)), None, False)
+            asked = Asked(AtSequence(SequenceNumber(0)), None, False)
             return LanePlan(asked, lane, START, START, unreadable=str(error))
 
     def _plan_or_leave(self, lane: Lane, seen: Seen | LanePlan, asked: Asked) -> LanePlan:
@@ -223,7 +224,7 @@ class Replay:
         read, parked = state.cursor(ledger.region), state.parked.get(ledger.region, {})
         has_it = is_taken_over(state, ledger.region, self._owners[lane.origin])
         if self._source is None:
-            return Seen(read, parked, Sequence(0), has_it)
+            return Seen(read, parked, SequenceNumber(0), has_it)
         source = ledger.state(self._key(self._source, lane))
         return Seen(read, parked, source.cursor(ledger.region).sequence, has_it)
 
@@ -254,10 +255,10 @@ class Replay:
             if (after := key.before(found.sequence)) is not key
         )
         self._check_changes(lane, changes, f"hold events from sequence {found.sequence} on")
-        until = Sequence(max(read.sequence, read.replay_until, seen.fed_until))
+        until = SequenceNumber(max(read.sequence, read.replay_until, seen.fed_until))
         if is_ahead:  # events after the lane's end are published anew, and are no replays
             until = end.sequence
-        replay_until = until if until > found.sequence else Sequence(0)
+        replay_until = until if until > found.sequence else SequenceNumber(0)
         to = replace(
             read.at_rest(),
             sequence=found.sequence,
@@ -362,7 +363,7 @@ class Replay:
         """Refuse a wrong request."""
         nothing = not any(plan.changes_anything for plan in plans)
         if isinstance(asked.start, AtSequence) and asked.start.sequence and (nothing or asked.fresh):
-            tails: list[Sequence] = list(each(lambda plan: self._tail(plan.lane).sequence, plans))
+            tails: list[SequenceNumber] = list(each(lambda plan: self._tail(plan.lane).sequence, plans))
             furthest = max(range(len(plans)), key=tails.__getitem__)
             if asked.start.sequence > tails[furthest]:
                 raise ReplayRefusedError(
@@ -390,6 +391,6 @@ class Replay:
         return LaneKey(StreamName(self._stream.name), SubscriptionName(subscription.name), lane)
 
 
-def _rest(place: Place, end: Sequence) -> Rest:
+def _rest(place: Place, end: SequenceNumber) -> Rest:
     """Return what waits from a place on. All of it up to `end` are replays."""
     return Rest(place.base, place.sequence).joined_by(place, end)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from eventfabric import limits
 from eventfabric.errors import LogError, RestoreRefusedError
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.record import Intervention, InterventionKind, Record, Tail, is_pin
 from eventfabric.model.said import said
 from eventfabric.model.slice import Seam
@@ -24,7 +24,9 @@ from eventfabric.ports import Clock, Log, Page
 class Copy(Protocol):
     """A copy of a stream's table: restored to a point in time, or exported. A Log is one."""
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         """See `ports.Log.read`."""
         ...
 
@@ -52,7 +54,7 @@ class Restore:
         self._seen = seen
         self._clock = clock
 
-    def look(self, lane: Lane, sequence: Sequence) -> Restorable:
+    def look(self, lane: Lane, sequence: SequenceNumber) -> Restorable:
         """Find the record in the copy, and prove that it was appended at that place. Changes nothing.
 
         RestoreRefusedError: it is there already, the copy does not have it, or the chain does not prove it.
@@ -64,7 +66,7 @@ class Restore:
                 lane, sequence, f"{error.lane}@{error.sequence} cannot be read: {error.reason}"
             ) from error
 
-    def restore(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Restorable:
+    def restore(self, lane: Lane, sequence: SequenceNumber, *, by: str, reason: str) -> Restorable:
         """Put the record back, byte for byte, on record. After an interruption it may be called again.
 
         A wrong record is set aside first, and kept. Raises the errors of `look`.
@@ -83,7 +85,7 @@ class Restore:
             raise RestoreRefusedError(lane, sequence, "another record was written there meanwhile")
         return found
 
-    def _look(self, lane: Lane, sequence: Sequence) -> Restorable:
+    def _look(self, lane: Lane, sequence: SequenceNumber) -> Restorable:
         """Find the record and its proof. Raises LogError if the log or the copy cannot be read."""
         if lane.origin != self._region:
             raise RestoreRefusedError(
@@ -115,13 +117,13 @@ class Restore:
         proof = f"{_before(record, before, earlier)}, {self._proof(run, before, behind)}"
         return Restorable(record, proof, _fault(present, record))
 
-    def _of_copy(self, lane: Lane, sequence: Sequence) -> tuple[Record | None, list[Record]]:
+    def _of_copy(self, lane: Lane, sequence: SequenceNumber) -> tuple[Record | None, list[Record]]:
         """Return the copy's record right before the place, and all its records that follow from there without a gap."""
         # The record before the place cannot begin earlier.
         start = max(0, sequence - limits.RECORD_EVENTS_MAX)
         earlier: Record | None = None
         run: list[Record] = []
-        for record in self._records(lane, Sequence(start)):
+        for record in self._records(lane, SequenceNumber(start)):
             if record.sequence < sequence:
                 earlier = record if record.tail.sequence == sequence else None
             elif record.sequence == (run[-1].tail.sequence if run else sequence):
@@ -132,27 +134,29 @@ class Restore:
             raise RestoreRefusedError(lane, sequence, "the copy has no record that begins there")
         return earlier, run
 
-    def _records(self, lane: Lane, start: Sequence) -> Iterator[Record]:
+    def _records(self, lane: Lane, start: SequenceNumber) -> Iterator[Record]:
         """Yield the copy's records from a sequence on, but none that is far away."""
         end = start + limits.FAR_EVENTS
         while start < end:
-            page = self._copy.read(lane, start, records_max=limits.PAGE_RECORDS_MAX, before=Sequence(end))
+            page = self._copy.read(
+                lane, start, records_max=limits.PAGE_RECORDS_MAX, before=SequenceNumber(end)
+            )
             yield from page.records
             if not page.records or not page.more:
                 return
-            start = Sequence(page.records[-1].sequence + 1)
+            start = SequenceNumber(page.records[-1].sequence + 1)
 
-    def _present(self, lane: Lane, sequence: Sequence) -> Record | str | None:
+    def _present(self, lane: Lane, sequence: SequenceNumber) -> Record | str | None:
         """Return the record that stands there, or why it cannot be read."""
         try:
-            page = self._log.read(lane, sequence, records_max=1, before=Sequence(sequence + 1))
+            page = self._log.read(lane, sequence, records_max=1, before=SequenceNumber(sequence + 1))
         except LogError as error:
             return error.reason
         return page.records[0] if page.records else None
 
-    def _behind(self, lane: Lane, sequence: Sequence) -> Record | None:
+    def _behind(self, lane: Lane, sequence: SequenceNumber) -> Record | None:
         """Return the record that stands next in the log, unless that is far away."""
-        page = self._log.read(lane, Sequence(sequence + 1), records_max=1)
+        page = self._log.read(lane, SequenceNumber(sequence + 1), records_max=1)
         found = page.records[0] if page.records else None
         is_far = found is not None and found.sequence - sequence > limits.FAR_EVENTS
         return None if is_far else found
@@ -191,7 +195,7 @@ def _bound(record: Record, last: Record, behind: Record) -> str:
     raise RestoreRefusedError(record.lane, record.sequence, reason)
 
 
-def _nothing_binds(end: Sequence, behind: Record | None) -> str:
+def _nothing_binds(end: SequenceNumber, behind: Record | None) -> str:
     """Say why nothing after the run proves it."""
     if behind is None:
         return f"nothing stands behind it, and no cursor was seen at {end} or before: nothing proves it"

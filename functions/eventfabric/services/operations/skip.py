@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from eventfabric import limits
 from eventfabric.errors import LogError, PortError, SkipRefusedError
 from eventfabric.model.hybrid_clock import next_time, to_ms
-from eventfabric.model.identity import Chain, Lane, Region, Sequence
+from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber
 from eventfabric.model.record import Intervention, InterventionKind, Record, SkippedBy, Tail, pin_of, skip_at
 from eventfabric.model.said import said
 from eventfabric.ports import Clock, Log
@@ -61,7 +61,7 @@ class Skip:
         self._retention_seconds = retention_seconds
         self._clock = clock
 
-    def look(self, lane: Lane, sequence: Sequence) -> Gap:
+    def look(self, lane: Lane, sequence: SequenceNumber) -> Gap:
         """Find what is lost from a sequence on, and make sure that no Region has it. Changes nothing.
 
         SkipRefusedError: nothing is missing there, or it has expired, or a Region has it or does not answer.
@@ -78,7 +78,7 @@ class Skip:
             self._refuse_what_is_kept(lane, gap, region)
         return gap
 
-    def skip(self, lane: Lane, sequence: Sequence, *, by: str, reason: str) -> Gap:
+    def skip(self, lane: Lane, sequence: SequenceNumber, *, by: str, reason: str) -> Gap:
         """Have the lane go on past what is lost. After an interruption it may be called again. Errors as for `look`."""
         if not reason.strip():
             raise SkipRefusedError(lane, sequence, "say --reason: it stays on record")
@@ -100,7 +100,7 @@ class Skip:
             raise SkipRefusedError(lane, sequence, "a record was written there meanwhile")
         return gap
 
-    def _gap(self, lane: Lane, sequence: Sequence) -> Gap:
+    def _gap(self, lane: Lane, sequence: SequenceNumber) -> Gap:
         """Find the lost part of a lane that begins at a sequence."""
         start = self._log.tail(lane, before=sequence)
         page = self._log.read(lane, sequence, records_max=1)

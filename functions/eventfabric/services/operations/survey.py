@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from eventfabric.errors import UndecodableItemError
 from eventfabric.model.cursor import Cursor, LaneKey
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import (
     Lane,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
@@ -17,7 +18,6 @@ from eventfabric.ports import Doorbells, Ledger, insist
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of
 from eventfabric.services.lanes.tails import Unreadable
 from eventfabric.topology import SubscriptionTopology
-from eventfabric.wire.doorbell import Doorbell
 
 _MINUTE_MS = 60_000
 
@@ -73,7 +73,7 @@ def ring_again(standings: Iterable[LaneStanding], *, doorbells: Doorbells, now_m
             doorbell = Doorbell(
                 StreamName(standing.subscription.definition.stream),
                 standing.lane,
-                Sequence(standing.tail.sequence),
+                SequenceNumber(standing.tail.sequence),
                 again=now_ms // _MINUTE_MS,
             )
             if not doorbells.ring(standing.subscription.name, [doorbell]):

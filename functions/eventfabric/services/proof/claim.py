@@ -12,7 +12,7 @@ from eventfabric.errors import LogError, MissingRecordError
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.event import Event
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.parked import REPLAYED, Dropped, Parked, ParkedState, Place, Settled
 from eventfabric.model.proof import ExceptionKind, Exempt, ExemptRange, LaneProof
 from eventfabric.model.record import UNKNOWN_CHAIN, Record, SkippedBy, is_pin
@@ -43,7 +43,7 @@ class Claim:
         elsewhere: Callable[[Record], str] = lambda record: "",
     ) -> None:
         """`elsewhere`: returns where a record's batch is delivered, if that is not here."""
-        self.end = Sequence(max(cursor.sequence, cursor.replay_until))
+        self.end = SequenceNumber(max(cursor.sequence, cursor.replay_until))
         self.wrong: Finding | None = None
         self._key, self._region, self._cursor = key, region, cursor
         self._sees_from = sees_from
@@ -58,9 +58,9 @@ class Claim:
         self._found: list[Exempt] = []
         self._filter = filter
         self._elsewhere = elsewhere
-        self._first: Sequence | None = None
+        self._first: SequenceNumber | None = None
         self._is_partial = cursor.sequence > cursor.base
-        self._holder_end: Sequence | None = None
+        self._holder_end: SequenceNumber | None = None
 
     @property
     def wants_successor(self) -> bool:
@@ -93,16 +93,16 @@ class Claim:
     def stop(self, error: LogError) -> None:
         """Take in the error at which the trail ended."""
         # The record in the middle of which a cursor stands is bound only by the one after it.
-        bound = max(self.end, Sequence((self._holder_end or 0) + 1) if self._is_partial else self.end)
+        bound = max(self.end, SequenceNumber((self._holder_end or 0) + 1) if self._is_partial else self.end)
         if self._first is None or error.sequence < bound:
             missing = isinstance(error, MissingRecordError)
             self._contradict(
                 FindingKind.HOLE if missing else FindingKind.DIVERGENCE,
-                Sequence(error.sequence),
+                SequenceNumber(error.sequence),
                 error.reason,
             )
 
-    def finish(self, trail: Trail, tail: Sequence) -> None:
+    def finish(self, trail: Trail, tail: SequenceNumber) -> None:
         """Take in the end of the trail. The lane's end is at `tail`."""
         at = trail.at.sequence
         if self._first is None and at == self._cursor.base and is_pin(trail.at.chain):
@@ -143,7 +143,7 @@ class Claim:
             FindingKind.CURSOR_BACK, self._cursor.sequence, f"it stood at {stood_at} when it was reconciled"
         )
 
-    def _met_oldest(self, oldest: Sequence, record: Record) -> None:
+    def _met_oldest(self, oldest: SequenceNumber, record: Record) -> None:
         """Take in the oldest record that is kept. A cursor that stands there is bound to nothing before it."""
         cursor = self._cursor
         if cursor.base < oldest:
@@ -157,7 +157,7 @@ class Claim:
             if not record.extends(cursor.chain):
                 self._broken(f"the record at {cursor.base} does not follow on what was handled")
 
-    def _met_behind_skip(self, first: Sequence, record: Record) -> None:
+    def _met_behind_skip(self, first: SequenceNumber, record: Record) -> None:
         """Take in the record after a skip, at which the cursor stood before the records were lost.
 
         The cursor's chain is that of the lost records, or of the skip.
@@ -172,7 +172,7 @@ class Claim:
         if self._first is None or (self._is_partial and self._holder_end is None):
             self._first = cursor.sequence
 
-    def _compare(self, seam: Seam, first: Sequence) -> None:
+    def _compare(self, seam: Seam, first: SequenceNumber) -> None:
         """Compare the cursor's chain with the log's, if the trail has come to the cursor's base."""
         cursor = self._cursor
         if self._first is not None or seam.sequence != cursor.base:
@@ -204,7 +204,9 @@ class Claim:
             why = f"delivered from {where}"
             self._found += [
                 _named(
-                    Exempt(ExceptionKind.ELSEWHERE, Sequence(record.sequence + at), why, 0), record, events
+                    Exempt(ExceptionKind.ELSEWHERE, SequenceNumber(record.sequence + at), why, 0),
+                    record,
+                    events,
                 )
                 for at, event in enumerate(events)
                 if record.sequence + at < self._cursor.sequence and self._filter.wants(event)
@@ -216,16 +218,18 @@ class Claim:
         events = min(record.tail.sequence, self._cursor.sequence) - start
         if events > 0:
             by = record.skipped or SkippedBy("?", "nobody says why", 0)
-            one = Exempt(ExceptionKind.SKIPPED, Sequence(start), by.reason, by.at_ms, by=by.by, events=events)
+            one = Exempt(
+                ExceptionKind.SKIPPED, SequenceNumber(start), by.reason, by.at_ms, by=by.by, events=events
+            )
             self._found.append(one)
 
     def _in_ranges(
         self, record: Record, events: list[Event], ranges: list[ExemptRange]
-    ) -> dict[Sequence, Exempt]:
+    ) -> dict[SequenceNumber, Exempt]:
         """Find a record's events that are excepted with others of their key. One that waits again counts as waiting."""
-        found: dict[Sequence, Exempt] = {}
+        found: dict[SequenceNumber, Exempt] = {}
         for at, event in enumerate(events if ranges else ()):
-            sequence = Sequence(record.sequence + at)
+            sequence = SequenceNumber(record.sequence + at)
             if sequence >= self._cursor.sequence or not self._filter.wants(event):
                 continue
             for one in ranges:
@@ -239,7 +243,7 @@ class Claim:
         """Note that the cursor contradicts the log."""
         self._contradict(FindingKind.CURSOR_BROKEN, self._cursor.sequence, detail)
 
-    def _contradict(self, kind: FindingKind, sequence: Sequence, detail: str) -> None:
+    def _contradict(self, kind: FindingKind, sequence: SequenceNumber, detail: str) -> None:
         """Keep the first contradiction: later ones may follow from it."""
         if self.wrong is None:
             key = self._key
@@ -249,13 +253,13 @@ class Claim:
 
 
 def exceptions_of(
-    parked: Iterable[Parked], settled: Iterable[Settled], *, end: Sequence
+    parked: Iterable[Parked], settled: Iterable[Settled], *, end: SequenceNumber
 ) -> Iterator[Exempt | ExemptRange]:
     """Yield the exceptions that a lane's parked keys make, and people's decisions about its dead letters.
 
     `end`: the end of the cursor.
     """
-    current: set[Sequence] = set()
+    current: set[SequenceNumber] = set()
     for key in parked:
         for one in _waiting(key):
             current.add(one.sequence)
@@ -275,7 +279,9 @@ def exceptions_of(
             yield from _dropped(decided, decided.dropped, current)
 
 
-def _dropped(decided: Settled, dropped: Dropped, current: set[Sequence]) -> Iterator[Exempt | ExemptRange]:
+def _dropped(
+    decided: Settled, dropped: Dropped, current: set[SequenceNumber]
+) -> Iterator[Exempt | ExemptRange]:
     """Yield the exceptions for events that were dropped with a dead letter."""
     why = f"with {decided.sequence}, behind which it waited"
     for sequence in dropped.sequences:

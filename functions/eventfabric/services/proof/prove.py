@@ -15,7 +15,7 @@ from dataclasses import replace
 from eventfabric.errors import LogError, SettingError, UndecodableItemError
 from eventfabric.model.cursor import START, Cursor, LaneKey
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Standing
 from eventfabric.model.proof import LaneProof
@@ -137,7 +137,7 @@ class Prover:
         self, subscription: SubscriptionTopology, lane: Lane, error: UndecodableItemError
     ) -> LaneProof:
         """Return a proof that proves nothing, because the subscription's state of the lane cannot be read."""
-        name, nothing = SubscriptionName(subscription.name), Sequence(0)
+        name, nothing = SubscriptionName(subscription.name), SequenceNumber(0)
         wrong = Finding(FindingKind.UNREADABLE, self._name, lane, self._region, nothing, str(error), name)
         return LaneProof(self._name, name, lane, self._region, START, nothing, wrong=wrong)
 
@@ -153,7 +153,7 @@ class Prover:
                 watch(record.count)
             # One record more binds a record in the middle of which a cursor stands.
             if any(claim.wants_successor for claim in claims):
-                next(trail.walk(Sequence(trail.at.sequence + 1)), None)
+                next(trail.walk(SequenceNumber(trail.at.sequence + 1)), None)
             tail = trail.at.sequence if trail.at.sequence >= end else self._log.tail(lane).sequence
         except LogError as error:
             for claim in claims:

@@ -6,7 +6,7 @@ from eventfabric.errors import LogError
 from eventfabric.model.cursor import Cursor, LaneKey
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import UNKNOWN_CHAIN, Record
 from eventfabric.model.subscription_filter import SubscriptionFilter
@@ -19,7 +19,7 @@ from eventfabric.wire.payload_codec import unpack
 class Ahead:
     """The log ahead of a cursor: its tail, and since when its first event waits; `since_ms` 0: none does."""
 
-    tail: Sequence
+    tail: SequenceNumber
     since_ms: int = 0
     stuck: Finding | None = None
 
@@ -43,7 +43,9 @@ def ahead_of(
     try:
         tail = log.tail(key.lane).sequence
     except LogError as error:
-        tail = Sequence(error.sequence + 1)  # the newest record cannot be read, but has at least one event
+        tail = SequenceNumber(
+            error.sequence + 1
+        )  # the newest record cannot be read, but has at least one event
     if cursor.sequence >= tail:
         return Ahead(tail)
     record, wrong = _next(log, key, cursor, wanted)

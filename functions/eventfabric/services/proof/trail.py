@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from eventfabric import limits
 from eventfabric.errors import DivergenceError, MissingRecordError
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import HybridTime, Lane, Sequence
+from eventfabric.model.identity import HybridTime, Lane, SequenceNumber
 from eventfabric.model.record import EMPTY_TAIL, Record
 from eventfabric.model.slice import Seam
 from eventfabric.ports import Log
@@ -36,7 +36,7 @@ class Trail:
         self._read_to = EMPTY_TAIL.sequence
         self._time: HybridTime | None = None
 
-    def walk(self, end: Sequence) -> Iterator[Record]:
+    def walk(self, end: SequenceNumber) -> Iterator[Record]:
         """Yield the records that begin before `end`, from where an earlier walk ended. One read a page.
 
         MissingRecordError, DivergenceError, UndecodableRecordError: at the first record that is not as it must be.
@@ -45,7 +45,7 @@ class Trail:
             page = self._log.read(self._lane, self._read_to, records_max=limits.PAGE_RECORDS_MAX, before=end)
             for record in page.records:
                 # Not to the end of the record, or one that somebody put within it would not be met.
-                self._read_to = Sequence(record.sequence + 1)
+                self._read_to = SequenceNumber(record.sequence + 1)
                 self._step(record)
                 yield record
             if not page.more or not page.records:

@@ -25,7 +25,7 @@ from eventfabric.errors import (
     ThrottledError,
 )
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.record import Batch, Record, Tail, record_at
 from eventfabric.ports import Clock, Entropy, Log
 from eventfabric.services.lanes.lane_end import Known, LaneEnds
@@ -38,7 +38,7 @@ class Appended:
     """The place of an appended batch in its lane: its first event is at `sequence`."""
 
     lane: Lane
-    sequence: Sequence
+    sequence: SequenceNumber
 
 
 class Appender:

@@ -5,8 +5,7 @@ end is the next tail; or it is our own, and shows that the whole transaction lan
 is unknown, it is sent again unchanged.
 """
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from eventfabric import limits
@@ -27,7 +26,7 @@ from eventfabric.ports import Clock, Entropy, Log, Occupied, Outbox
 from eventfabric.services.lanes.lane_end import Known, LaneEnds
 from eventfabric.services.publishing.tries import Tries
 
-WritesOf = Callable[[Seq[Record]], Seq[Write]]
+WritesOf = Callable[[Sequence[Record]], Sequence[Write]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class OutboxAppend:
 
     def __init__(
         self,
-        postings: Seq[Posting],
+        postings: Sequence[Posting],
         writes_of: WritesOf,
         *,
         outbox: Outbox,
@@ -207,7 +206,7 @@ class OutboxAppend:
         tries.back_off(most_seconds)
 
 
-def _is_mine(outcome: Occupied | WriteRefused | SameItemTwice, records: Seq[Record]) -> bool:
+def _is_mine(outcome: Occupied | WriteRefused | SameItemTwice, records: Sequence[Record]) -> bool:
     return isinstance(outcome, Occupied) and outcome.record.holds(records[outcome.index])
 
 

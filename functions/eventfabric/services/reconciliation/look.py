@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from eventfabric.model.cursor import Cursor, LaneState
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.marks import Mark
 from eventfabric.model.owner import Owner
 from eventfabric.model.record import Record, Tail
@@ -33,7 +33,7 @@ class Look:
     """Time of the pass before this one; 0 if that did not look at this lane for the subscription."""
 
     @property
-    def news_from(self) -> Sequence:
+    def news_from(self) -> SequenceNumber:
         """The first sequence that was never handed out; if a replay is under way, it lies after that."""
         return max(self.cursor.sequence, self.cursor.replay_until)
 

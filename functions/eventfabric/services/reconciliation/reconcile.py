@@ -26,7 +26,7 @@ from eventfabric.model.identity import (
     Lane,
     LaneIndex,
     Region,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
@@ -100,7 +100,7 @@ class Reconciler:
         subscription: SubscriptionTopology | None = None,
     ) -> Finding:
         """Report that something of a lane cannot be read. The pass goes on with the next lane."""
-        sequence = Sequence(max(0, error.sequence) if isinstance(error, LogError) else 0)
+        sequence = SequenceNumber(max(0, error.sequence) if isinstance(error, LogError) else 0)
         name = None if subscription is None else SubscriptionName(subscription.name)
         return Finding(FindingKind.UNREADABLE, self._name, lane, self._region, sequence, str(error), name)
 
@@ -161,7 +161,7 @@ class Reconciler:
                 sightings = before.sightings.with_tail(examined.tail.sequence, self._now_ms)
                 mark = replace(mark, sightings=sightings)
                 cursors: dict[str, tuple[int, int]] = {}
-                waiting: list[Sequence] = []
+                waiting: list[SequenceNumber] = []
                 for look in self._looks(lane, before, mark, examined.tail, standings):
                     if isinstance(look, Finding):
                         yield look

@@ -12,7 +12,7 @@ from eventfabric import limits
 from eventfabric.errors import LogError, PortError
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.hybrid_clock import to_ms
-from eventfabric.model.identity import Chain, Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Chain, Lane, Region, SequenceNumber, StreamName
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record, Tail
 from eventfabric.ports import Clock, Log
@@ -227,7 +227,7 @@ class Replica:
         before = last or self._log.tail(lane, before=at.sequence)
         return before == EMPTY_TAIL or self._may_have_expired(before)
 
-    def kept_at_origin(self, lane: Lane, start: Sequence, before: Sequence) -> Record | None:
+    def kept_at_origin(self, lane: Lane, start: SequenceNumber, before: SequenceNumber) -> Record | None:
         """Return the first record from `start` on and before a sequence that the origin, another Region, has and keeps.
 
         None also if the origin does not answer: it counts as having none, until a pass finds otherwise.
@@ -247,14 +247,14 @@ class Replica:
         is_first = head.sequence == EMPTY_TAIL.sequence
         return Tail(head.sequence, EMPTY_TAIL.chain if is_first else UNKNOWN_CHAIN, tail.time)
 
-    def _records(self, lane: Lane, start: Sequence, tail: Tail) -> Iterator[Record]:
+    def _records(self, lane: Lane, start: SequenceNumber, tail: Tail) -> Iterator[Record]:
         """Yield the records from a sequence on, up to a tail."""
         while start < tail.sequence:
             page = self._log.read(lane, start, records_max=limits.PAGE_RECORDS_MAX)
             yield from (record for record in page.records if record.sequence < tail.sequence)
             if not page.records or not page.more:
                 return
-            start = Sequence(page.records[-1].sequence + 1)
+            start = SequenceNumber(page.records[-1].sequence + 1)
 
     def _gap(self, lane: Lane, mark: Mark, verified: Tail, detail: str) -> Finding:
         """Report a missing record: it is late; or, after the settle time and in the origin at once, it is a hole."""
@@ -297,7 +297,7 @@ class Replica:
             FindingKind.DIVERGENCE, lane, origin.sequence, f"{lane.origin} has another record before it"
         )
 
-    def _mended(self, found: Finding, at: Tail, end: Sequence) -> Finding:
+    def _mended(self, found: Finding, at: Tail, end: SequenceNumber) -> Finding:
         """Return the finding, repaired by copying what is missing, if that is wanted and some Region has it."""
         if not self._repairs or found.kind not in (FindingKind.HOLE, FindingKind.REPLICATION_STALL):
             return found
@@ -312,7 +312,7 @@ class Replica:
             return found
         return replace(found, detail=f"{found.detail}; no Region gave it (eventfabric lanes restore)")
 
-    def _copy(self, lane: Lane, source: Log, at: Tail, end: Sequence) -> bool:
+    def _copy(self, lane: Lane, source: Log, at: Tail, end: SequenceNumber) -> bool:
         """Put identical records from `at` up to `end`, as far as they extend the chain. Tell if all were put."""
         sequence, chain = at.sequence, at.chain
         while sequence < end:
@@ -335,7 +335,7 @@ class Replica:
         """Return for how long the lane has stood where it stands."""
         return (self._now_ms - mark.since_ms) / 1000 if mark.since_ms else 0.0
 
-    def _finding(self, kind: FindingKind, lane: Lane, sequence: Sequence, detail: str) -> Finding:
+    def _finding(self, kind: FindingKind, lane: Lane, sequence: SequenceNumber, detail: str) -> Finding:
         """Make a finding, with the cure for a divergence."""
         cure = " (eventfabric lanes restore)" if kind is FindingKind.DIVERGENCE else ""
         return Finding(kind, self._stream, lane, self._region, sequence, detail + cure)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from eventfabric import limits
 from eventfabric.errors import LogError
 from eventfabric.model.finding import FindingKind
-from eventfabric.model.identity import Chain, Lane, Sequence
+from eventfabric.model.identity import Chain, Lane, SequenceNumber
 from eventfabric.model.marks import Mark
 from eventfabric.model.record import EMPTY_TAIL, UNKNOWN_CHAIN, Record
 from eventfabric.ports import Log
@@ -28,7 +28,7 @@ class Broken:
     """A place at which the log is not what was verified."""
 
     kind: FindingKind
-    sequence: Sequence
+    sequence: SequenceNumber
     detail: str
 
 
@@ -76,7 +76,7 @@ class Round:
                     break
         except LogError as error:
             return _from(mark, at, chain), Broken(
-                FindingKind.DIVERGENCE, Sequence(error.sequence), error.reason
+                FindingKind.DIVERGENCE, SequenceNumber(error.sequence), error.reason
             )
         if at < mark.sequence and not self._may_be_gone(expires_at, expires=expires):
             return _from(mark, at, chain), Broken(FindingKind.HOLE, at, f"was verified up to {mark.sequence}")
@@ -90,7 +90,7 @@ class Round:
         ), None
 
     @staticmethod
-    def _broken(record: Record, at: Sequence, mark: Mark, *, may_be_gone: bool) -> Broken | None:
+    def _broken(record: Record, at: SequenceNumber, mark: Mark, *, may_be_gone: bool) -> Broken | None:
         """Say what is wrong with a record's place, if anything is."""
         if record.sequence < at or record.tail.sequence > mark.sequence:
             return Broken(FindingKind.DIVERGENCE, record.sequence, "lies over what was verified")
@@ -106,7 +106,7 @@ class Round:
         return expires_at - limits.EXPIRY_MARGIN_SECONDS <= self._now_ms // 1000
 
 
-def _from(mark: Mark, at: Sequence, chain: Chain) -> Mark:
+def _from(mark: Mark, at: SequenceNumber, chain: Chain) -> Mark:
     """Return the mark up to where the log is not what was verified. The next pass verifies and mends from there."""
     return _in_no_round(replace(mark, sequence=at, chain=chain if at else EMPTY_TAIL.chain))
 

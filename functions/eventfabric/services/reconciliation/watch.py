@@ -7,12 +7,13 @@ from eventfabric import limits
 from eventfabric.errors import LogError
 from eventfabric.model.commit import Committed
 from eventfabric.model.cursor import LaneKey
+from eventfabric.model.doorbell import ANY_TAIL, Doorbell
 from eventfabric.model.finding import Finding, FindingKind
 from eventfabric.model.hybrid_clock import to_ms
 from eventfabric.model.identity import (
     Lane,
     Region,
-    Sequence,
+    SequenceNumber,
     StreamName,
     SubscriptionName,
 )
@@ -26,7 +27,6 @@ from eventfabric.services.reconciliation.look import Look
 from eventfabric.services.reconciliation.replica import Replica
 from eventfabric.services.reconciliation.vitals import Vitals
 from eventfabric.topology import StreamTopology
-from eventfabric.wire.doorbell import ANY_TAIL, Doorbell
 
 _MINUTE_MS = 60_000
 
@@ -164,7 +164,7 @@ class Watch:
             return None  # everything that can be delivered is
         return self._first(look.lane, cursor.base)
 
-    def _first(self, lane: Lane, start: Sequence) -> Record | None:
+    def _first(self, lane: Lane, start: SequenceNumber) -> Record | None:
         """Return the first record from a sequence on, if it can be read."""
         try:
             page = self._log.read(lane, start, records_max=1)
@@ -276,7 +276,7 @@ class Watch:
             right = right or (before.sequence < cursor.base and self._retention is not None)
             right = right or (before.sequence >= cursor.base and is_pin(before.chain))
             if right and cursor.sequence != cursor.base:
-                holder = self._log.tail(look.lane, before=Sequence(cursor.base + 1))
+                holder = self._log.tail(look.lane, before=SequenceNumber(cursor.base + 1))
                 right = cursor.base <= cursor.sequence < holder.sequence
         if right:
             return None
@@ -321,4 +321,4 @@ class Watch:
 
     def _finding(self, kind: FindingKind, look: Look, sequence: int, detail: str) -> Finding:
         name = SubscriptionName(look.subscription.name)
-        return Finding(kind, self._name, look.lane, self._region, Sequence(sequence), detail, name)
+        return Finding(kind, self._name, look.lane, self._region, SequenceNumber(sequence), detail, name)

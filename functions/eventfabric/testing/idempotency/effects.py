@@ -9,8 +9,7 @@ The name of an effect leaves out the event and the item, so that two runs give t
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
-from collections.abc import Sequence as Seq
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -105,7 +104,7 @@ class Comparison:
     unsteady: frozenset[str]
 
 
-def compared(left: Left, calm: Seq[Left], *, at_most_once: frozenset[str]) -> Comparison:
+def compared(left: Left, calm: Sequence[Left], *, at_most_once: frozenset[str]) -> Comparison:
     """Compare a run with runs of the same events without faults.
 
     `at_most_once`: subscriptions that may lose effects. Their state is not judged, since any part of it may be missing.
@@ -142,7 +141,7 @@ def _of_dead(left: Left, dead: Iterable[tuple[str, str]]) -> Iterator[Difference
 class _Calls:
     """Compares calls. `may_lack`: the subscriptions that may have made fewer calls than without faults."""
 
-    def __init__(self, left: Left, calm: Seq[Left], *, may_lack: frozenset[str]) -> None:
+    def __init__(self, left: Left, calm: Sequence[Left], *, may_lack: frozenset[str]) -> None:
         self._left = left
         self._calm = calm
         self._may_lack = may_lack
@@ -169,7 +168,7 @@ class _Calls:
                 yield from self._of(name, made, calm[0], subscription)
             self.seen.add(name)
 
-    def _counts(self, calls: Seq[Call]) -> tuple[int, list[int]]:
+    def _counts(self, calls: Sequence[Call]) -> tuple[int, list[int]]:
         """Return how often these calls were made, and how often in each run without faults."""
         made, *calm = (sum(one.calls[call] for call in calls) for one in (self._left, *self._calm))
         return made, calm
@@ -190,7 +189,7 @@ class _Calls:
 class _Judge:
     """Judges the state of one place."""
 
-    def __init__(self, owner: str, place: Place, left: Left, calm: Seq[Left]) -> None:
+    def __init__(self, owner: str, place: Place, left: Left, calm: Sequence[Left]) -> None:
         self._owner = owner
         self._place = place
         self._items = left.state.get(place, {})

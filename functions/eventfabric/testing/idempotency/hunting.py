@@ -1,8 +1,7 @@
 """Runs trials for many seeds, keeps and shrinks failures: in processes for the command line, in this one for tests."""
 
 import time
-from collections.abc import Callable, Generator, Iterable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -136,7 +135,7 @@ def _is_over(ends: float) -> bool:
 
 
 def worth_keeping(
-    failures: Seq[Outcome], size_of: Callable[[int], int]
+    failures: Sequence[Outcome], size_of: Callable[[int], int]
 ) -> list[tuple[list[Outcome], frozenset[str]]]:
     """Return a few failures for each thing that is wrong, with the signatures that they are to show.
 

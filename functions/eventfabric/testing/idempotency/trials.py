@@ -3,8 +3,7 @@
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import wraps
@@ -68,10 +67,10 @@ class HandlerTrials:
         self,
         definition: Definition | str | PathLike[str],
         *,
-        events: Seq[Event] | str | PathLike[str],
+        events: Sequence[Event] | str | PathLike[str],
         handlers: Handlers | None = None,
         setup: Setup | str | None = None,
-        subscriptions: Seq[str] = (),
+        subscriptions: Sequence[str] = (),
         failover: bool = False,
         replay: bool = False,
     ) -> None:
@@ -107,7 +106,7 @@ class HandlerTrials:
         self._check_sample([topology.subscription(name).definition for name in names], sample)
         self.names = tuple(names)
 
-    def _check_sample(self, subscriptions: Seq[Subscription], sample: Seq[Event]) -> None:
+    def _check_sample(self, subscriptions: Sequence[Subscription], sample: Sequence[Event]) -> None:
         for one in subscriptions:
             if not any(map(SubscriptionFilter.of(one).wants, sample)):
                 allowed = "one of " + ", ".join(one.types) if one.types else "any"

@@ -5,7 +5,7 @@ faults. Ids are new, so that a repetition in the sample is an event of its own.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from random import Random
 from typing import Final
@@ -70,7 +70,11 @@ class Workload(Draw):
     """Plans for one stream."""
 
     def __init__(
-        self, profile: Profile, stream: StreamTopology, subscriptions: Seq[Subscription], events: Seq[Event]
+        self,
+        profile: Profile,
+        stream: StreamTopology,
+        subscriptions: Sequence[Subscription],
+        events: Sequence[Event],
     ) -> None:
         super().__init__(profile, Random())
         self._stream = stream
@@ -196,7 +200,7 @@ def calm_plans(of: History) -> list[Plan]:
     return [replace(one, seed=1000 * of.plan.seed + number) for number, one in enumerate(plans)]
 
 
-def _keys_backwards(publishes: Seq[Publish]) -> tuple[Publish, ...]:
+def _keys_backwards(publishes: Sequence[Publish]) -> tuple[Publish, ...]:
     """Return the events key by key, last key first, so that whatever depends on the order of keys differs."""
     single = [(event.key, one.producer, event) for one in publishes for event in one.events]
     keys = list(dict.fromkeys(key for key, _, _ in single))[::-1]

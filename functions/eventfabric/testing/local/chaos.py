@@ -1,13 +1,12 @@
 """Deliberate faults, decided by a seed: doorbells and replies lost, late or repeated, functions that crash midway."""
 
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.ports import Doorbells
 from eventfabric.testing.memory.faults import Fault
-from eventfabric.wire.doorbell import Doorbell
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class ChaoticDoorbells:
         self._chaos = chaos
         self._repeats = 0
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         chaos, sent = self._chaos, []
         for doorbell in doorbells:
             if chaos.happens(chaos.rates.drop, "dropped"):
@@ -90,10 +89,10 @@ class ChaoticDoorbells:
                 sent.append(replace(doorbell, again=self._repeats))
         return self._inner.ring(subscription, sent)
 
-    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+    def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         self._inner.answer(subscription, receipt_handles)
 
-    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+    def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         self._inner.hide(subscription, receipt_handles, seconds)
 
     def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:

@@ -1,8 +1,7 @@
 """The local fabric: a whole fabric in this process, with several Regions, on moto, with the real Lambda functions."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from io import StringIO
@@ -130,7 +129,7 @@ class LocalFabric:
         if error is None and self.guard.denied:
             raise PermissionError(f"denied, here as in an account: {'; '.join(self.guard.denied)}")
 
-    def region(self, name: str, *, failover: Seq[str] = ()) -> Fabric:
+    def region(self, name: str, *, failover: Sequence[str] = ()) -> Fabric:
         """Return the SDK for one Region. With `failover`: a separate Fabric that turns to other Regions if it must."""
         fabric = self._fabrics[self._check_region(name)]
         return self._producer(name, failover) if failover else fabric
@@ -277,7 +276,7 @@ class LocalFabric:
             ports, doorbells=timers, at=lambda other: reachable(self._ports[other], self.faults, other)
         )
 
-    def _producer(self, region: str, failover: Seq[str] = ()) -> Fabric:
+    def _producer(self, region: str, failover: Sequence[str] = ()) -> Fabric:
         ports, losses = reachable(self._ports[region], self.faults, region), CallFaults(self.chaos.lose_reply)
         return Fabric(
             self.topology,

@@ -1,6 +1,6 @@
 """Faults of Regions for tests: disconnect two, stop one, heal all."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from eventfabric.testing.local.replicator import Link
 class Faults:
     """Stopped Regions, and cut links between Regions."""
 
-    def __init__(self, regions: Seq[str], links: dict[tuple[str, str], Link]) -> None:
+    def __init__(self, regions: Sequence[str], links: dict[tuple[str, str], Link]) -> None:
         self._regions = regions
         self._links = links
         self._cut: set[frozenset[str]] = set()

@@ -1,14 +1,15 @@
 """Records what the local subscriptions handled, at the moment at which an event counts as handled."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from eventfabric.model.commit import CommitOutcome, Committed, Write
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Region, Sequence
+from eventfabric.model.identity import Region, SequenceNumber
 from eventfabric.model.parked import ParkedChange
-from eventfabric.ports import Attempt, Clock, CommitOutcome, Committed, Handler, Ledger, Write
+from eventfabric.ports import Attempt, Clock, Handler, Ledger
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class HandledLog:
         """Wrap a ledger, to record commits."""
         return cast(Ledger, _ObservedLedger(inner, self))
 
-    def returned(self, events: Seq[Event], attempt: Attempt) -> None:
+    def returned(self, events: Sequence[Event], attempt: Attempt) -> None:
         """Record that the handler returned."""
         now_ms = self._clock.now_ms()
         entries = [Handled(event, self._region, now_ms, attempt.number, attempt.replay) for event in events]
@@ -54,7 +55,7 @@ class HandledLog:
         """Record that a lane run began: events of an earlier run that were not committed never count."""
         self._pending.clear()
 
-    def committed(self, key: LaneKey, end: int, waiting: set[Sequence]) -> None:
+    def committed(self, key: LaneKey, end: int, waiting: set[SequenceNumber]) -> None:
         """Record that a lane's cursor stands at `end`. Events that wait in parked keys are not handled."""
         here = [h for h in self._pending if h.event.lane == key.lane and (h.event.sequence or 0) < end]
         self.entries.extend(h for h in here if h.event.sequence not in waiting)
@@ -67,7 +68,7 @@ class _ObservedHandler:
         self._log = log
         self.batch_events_max = inner.batch_events_max
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         writes = self._inner.attempt(events, attempt)
         self._log.returned(events, attempt)
         return writes
@@ -86,7 +87,7 @@ class _ObservedLedger:
 
     def commit(self, key: LaneKey, read: Cursor, moved: Cursor, **others: Any) -> CommitOutcome:
         outcome = self._inner.commit(key, read, moved, **others)
-        changes: Seq[ParkedChange] = others.get("parked", ())
+        changes: Sequence[ParkedChange] = others.get("parked", ())
         changes_nothing = (
             moved == read and not changes
         )  # it only asks if a write of the handler's was refused

@@ -5,17 +5,16 @@ counts and redrive (which the queue itself does).
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eventfabric import limits
 from eventfabric.aws.clients import Clients
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.ports import Clock, Doorbells
 from eventfabric.testing.local.invoke import Function
 from eventfabric.testing.memory.faults import SimulatedCrash
-from eventfabric.wire.doorbell import Doorbell
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -156,13 +155,13 @@ class NotedTimers:
         self._clock = clock
         self._pump = pump
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         return self._inner.ring(subscription, doorbells)
 
-    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+    def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         self._inner.answer(subscription, receipt_handles)
 
-    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+    def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         self._inner.hide(subscription, receipt_handles, seconds)
 
     def put_off(self, subscription: str, seconds_of: Mapping[str, int]) -> None:

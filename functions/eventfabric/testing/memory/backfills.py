@@ -1,6 +1,6 @@
 """Backfills on a table in memory, with the items and conditions that are used on AWS."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -8,7 +8,7 @@ from typing import Any
 
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.count import next_count
-from eventfabric.model.identity import Lane, Region, Sequence
+from eventfabric.model.identity import Lane, Region, SequenceNumber
 from eventfabric.model.slice import SliceProgress
 from eventfabric.ports import UnreadableItem, insist
 from eventfabric.testing.memory.region import MemoryRegion
@@ -57,7 +57,7 @@ class MemoryBackfills:
             return stored if failed.item == item else None
         return stored
 
-    def add(self, backfill_id: str, slices: Seq[SliceProgress]) -> None:
+    def add(self, backfill_id: str, slices: Sequence[SliceProgress]) -> None:
         """See ports.Backfills. One conditional put for each slice."""
         for progress in slices:
             self._put(backfill_item.new_slice(backfill_id, progress))
@@ -66,7 +66,7 @@ class MemoryBackfills:
         """See ports.Backfills. One conditional put."""
         self._put(backfill_item.saved_slice(backfill_id, progress))
 
-    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> SliceProgress | None:
+    def slice(self, backfill_id: str, lane: Lane, start: SequenceNumber) -> SliceProgress | None:
         """See ports.Backfills. One get."""
         key = slice_key(backfill_id, self._region, lane, start)
         item = self._requests.send("get", lambda: self._table.get(key, consistent=True))
@@ -76,7 +76,7 @@ class MemoryBackfills:
         self,
         backfill_id: str,
         *,
-        after: tuple[Lane, Sequence] | None,
+        after: tuple[Lane, SequenceNumber] | None,
         count: int,
         unreadable: UnreadableItem = insist,
     ) -> tuple[list[SliceProgress], bool]:

@@ -1,13 +1,13 @@
 """Doorbells on queues in memory."""
 
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import ceil
 
 from eventfabric.errors import RefusedError
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.testing.memory.region import MemoryRegion
-from eventfabric.wire.doorbell import Doorbell, to_body
+from eventfabric.wire.doorbell import to_body
 
 
 class MemoryDoorbells:
@@ -20,7 +20,7 @@ class MemoryDoorbells:
         self._queue_name = queue_name
         self._timers_name = timers_name
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         """See ports.Doorbells."""
         queue = self._region.queues.get(self._queue_name(subscription))
         if queue is None:
@@ -29,13 +29,13 @@ class MemoryDoorbells:
             queue.send(to_body(doorbell), group=doorbell.group, deduplication_id=doorbell.deduplication_id)
         return []
 
-    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+    def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         """See ports.Doorbells."""
         for handle in receipt_handles:
             with suppress(RefusedError):
                 self._region.queues[self._queue_name(subscription)].delete(handle)
 
-    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+    def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         """See ports.Doorbells."""
         for handle in receipt_handles:
             with suppress(RefusedError):

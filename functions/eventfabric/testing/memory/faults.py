@@ -4,8 +4,7 @@ Wraps any port, in memory or of AWS. It holds no port itself, and only its rules
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from random import Random
@@ -14,19 +13,20 @@ from typing import Any, TypeVar
 from eventfabric.errors import LastingError, OutcomeUnknownError, PortError, ThrottledError
 from eventfabric.model.backfill import Backfill
 from eventfabric.model.circuit import Circuit
+from eventfabric.model.commit import CommitOutcome, SameItemTwice, Write, WriteRefused
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.event import Event
-from eventfabric.model.identity import HybridTime, Lane, Region, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import HybridTime, Lane, Region, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, Settled
-from eventfabric.model.record import Intervention, Record, Tail
+from eventfabric.model.record import Intervention, Recent, Record, Tail
 from eventfabric.model.slice import SliceProgress
 from eventfabric.model.step import StepKey, StepState
 from eventfabric.ports import (
     Attempt,
     Backfills,
-    CommitOutcome,
     Doorbells,
     Handler,
     Ledger,
@@ -34,13 +34,8 @@ from eventfabric.ports import (
     Occupied,
     Outbox,
     Page,
-    Recent,
-    SameItemTwice,
     Steps,
-    Write,
-    WriteRefused,
 )
-from eventfabric.wire.doorbell import Doorbell
 
 T = TypeVar("T")
 
@@ -73,7 +68,7 @@ def nth(number: int, fault: Fault, *, name: str | None = None) -> Rule:
     )
 
 
-def at_random(rate: float, faults: Seq[Fault], *, seed: int, names: Iterable[str] | None = None) -> Rule:
+def at_random(rate: float, faults: Sequence[Fault], *, seed: int, names: Iterable[str] | None = None) -> Rule:
     """Return a rule that fails a share `rate` of the calls, of all or of some names, each with one of these faults."""
     random, wanted = Random(seed), None if names is None else frozenset(names)
 
@@ -156,13 +151,13 @@ class _Log:
     def __init__(self, log: Log, faults: Faults) -> None:
         self._log, self._faults = log, faults
 
-    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+    def tail(self, lane: Lane, *, before: SequenceNumber | None = None) -> Tail:
         return self._faults.call("log.tail", lambda: self._log.tail(lane, before=before))
 
     def append(self, record: Record) -> Record | None:
         return self._faults.call("log.append", lambda: self._log.append(record))
 
-    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
         return self._faults.call(
             "log.tail", lambda: self._log.recent(lane, records_max=records_max, before=before)
         )
@@ -182,7 +177,9 @@ class _Log:
     def hold_place(self, lane: Lane, tail: Tail) -> None:
         self._faults.call("log.hold_place", lambda: self._log.hold_place(lane, tail))
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         return self._faults.call(
             "log.read", lambda: self._log.read(lane, start, records_max=records_max, before=before)
         )
@@ -196,7 +193,7 @@ class _Ledger:
     def state(self, key: LaneKey, *, glance: bool = False) -> LaneState:
         return self._faults.call("ledger.state", lambda: self._ledger.state(key, glance=glance))
 
-    def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
+    def look_up(self, key: LaneKey, digests: Sequence[bytes]) -> list[Parked]:
         return self._faults.call("ledger.look_up", lambda: self._ledger.look_up(key, digests))
 
     def commit(self, key: LaneKey, read: Cursor, moved: Cursor, **others: Any) -> CommitOutcome:
@@ -240,19 +237,19 @@ class _Doorbells:
     def __init__(self, doorbells: Doorbells, faults: Faults) -> None:
         self._doorbells, self._faults = doorbells, faults
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         try:
             return self._faults.call("doorbells.ring", lambda: self._doorbells.ring(subscription, doorbells))
         except PortError:
             return list(doorbells)
 
-    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+    def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         with suppress(PortError):
             self._faults.call(
                 "doorbells.answer", lambda: self._doorbells.answer(subscription, receipt_handles)
             )
 
-    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+    def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         with suppress(PortError):
             self._faults.call(
                 "doorbells.hide", lambda: self._doorbells.hide(subscription, receipt_handles, seconds)
@@ -277,7 +274,7 @@ class _Outbox:
         self._outbox, self._faults = outbox, faults
 
     def append(
-        self, records: Seq[tuple[str, Record]], writes: Seq[Write], *, token: bytes
+        self, records: Sequence[tuple[str, Record]], writes: Sequence[Write], *, token: bytes
     ) -> Occupied | WriteRefused | SameItemTwice | None:
         return self._faults.call("outbox.append", lambda: self._outbox.append(records, writes, token=token))
 
@@ -315,17 +312,17 @@ class _Backfills:
     def replace(self, read: Backfill | None, to: Backfill) -> Backfill | None:
         return self._faults.call("backfills.replace", lambda: self._backfills.replace(read, to))
 
-    def add(self, backfill_id: str, slices: Seq[SliceProgress]) -> None:
+    def add(self, backfill_id: str, slices: Sequence[SliceProgress]) -> None:
         self._faults.call("backfills.add", lambda: self._backfills.add(backfill_id, slices))
 
     def save(self, backfill_id: str, progress: SliceProgress) -> None:
         self._faults.call("backfills.save", lambda: self._backfills.save(backfill_id, progress))
 
-    def slice(self, backfill_id: str, lane: Lane, start: Sequence) -> SliceProgress | None:
+    def slice(self, backfill_id: str, lane: Lane, start: SequenceNumber) -> SliceProgress | None:
         return self._faults.call("backfills.slice", lambda: self._backfills.slice(backfill_id, lane, start))
 
     def slices(
-        self, backfill_id: str, *, after: tuple[Lane, Sequence] | None, count: int, **options: Any
+        self, backfill_id: str, *, after: tuple[Lane, SequenceNumber] | None, count: int, **options: Any
     ) -> tuple[list[SliceProgress], bool]:
         return self._faults.call(
             "backfills.slices",
@@ -338,5 +335,5 @@ class _Handler:
         self._handler, self._faults = handler, faults
         self.batch_events_max = handler.batch_events_max
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         return self._faults.call("handler.attempt", lambda: self._handler.attempt(events, attempt))

@@ -1,7 +1,6 @@
 """The ledger on a table in memory, with the requests, conditions, token and reasons that are used on AWS."""
 
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
@@ -11,13 +10,14 @@ from typing import Any, Self
 
 from eventfabric import limits
 from eventfabric.model.circuit import Circuit
+from eventfabric.model.commit import CommitOutcome, Committed, Decided, RaceLost, SameItemTwice, Write
 from eventfabric.model.count import next_count
 from eventfabric.model.cursor import Cursor, LaneKey, LaneState
 from eventfabric.model.identity import HybridTime, Region, StreamName, SubscriptionName
 from eventfabric.model.marks import Marks
 from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.parked import Parked, ParkedChange, Settled
-from eventfabric.ports import CommitOutcome, Committed, Decided, Entropy, RaceLost, SameItemTwice, Write
+from eventfabric.ports import Entropy
 from eventfabric.testing.memory.expressions import AttributeValue
 from eventfabric.testing.memory.region import MemoryRegion, SameItemTwiceError, TransactionCancelledError
 from eventfabric.testing.memory.requests import Requests
@@ -72,7 +72,7 @@ class MemoryLedger:
         state = state_of(chain.from_iterable(pages), is_whole=not glance)
         return self.state(key) if glance and state.is_announced else state
 
-    def look_up(self, key: LaneKey, digests: Seq[bytes]) -> list[Parked]:
+    def look_up(self, key: LaneKey, digests: Sequence[bytes]) -> list[Parked]:
         """See ports.Ledger. One get for each key."""
         table = self._region.table(self._table_of(key.stream))
         keys = [parked_key_by_digest(key, self.region, digest) for digest in digests]
@@ -107,10 +107,10 @@ class MemoryLedger:
         read: Cursor,
         moved: Cursor,
         *,
-        parked: Seq[ParkedChange] = (),
-        writes: Seq[Write] = (),
-        settled: Seq[Settled] = (),
-        decided: Seq[Decided] = (),
+        parked: Sequence[ParkedChange] = (),
+        writes: Sequence[Write] = (),
+        settled: Sequence[Settled] = (),
+        decided: Sequence[Decided] = (),
         token: bytes | None = None,
     ) -> CommitOutcome:
         """See ports.Ledger. One conditional put of the cursor alone, else a transaction or, in order, a put an item."""

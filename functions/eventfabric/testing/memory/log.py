@@ -4,9 +4,9 @@ from contextlib import suppress
 from functools import partial
 
 from eventfabric.errors import UndecodableRecordError
-from eventfabric.model.identity import Lane, Sequence
-from eventfabric.model.record import EMPTY_TAIL, Intervention, Record, Tail
-from eventfabric.ports import Page, Recent
+from eventfabric.model.identity import Lane, SequenceNumber
+from eventfabric.model.record import EMPTY_TAIL, Intervention, Recent, Record, Tail
+from eventfabric.ports import Page
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.memory.table import ConditionFailedError, MemoryTable
 from eventfabric.wire import intervention_item, place_item, record_item
@@ -20,11 +20,11 @@ class MemoryLog:
         self._table = table
         self._requests = requests or Requests()
 
-    def tail(self, lane: Lane, *, before: Sequence | None = None) -> Tail:
+    def tail(self, lane: Lane, *, before: SequenceNumber | None = None) -> Tail:
         """See ports.Log. One query of one item."""
         return _tail_of(self._newest(lane, before))
 
-    def recent(self, lane: Lane, *, records_max: int, before: Sequence | None = None) -> Recent:
+    def recent(self, lane: Lane, *, records_max: int, before: SequenceNumber | None = None) -> Recent:
         """See ports.Log. One query."""
         end = None if before is None else {"N": str(before)}
         found, more = self._requests.send(
@@ -37,7 +37,7 @@ class MemoryLog:
 
     def place(self, lane: Lane) -> Tail | None:
         """See ports.Log. One query."""
-        return self.recent(lane, records_max=1, before=Sequence(0)).place
+        return self.recent(lane, records_max=1, before=SequenceNumber(0)).place
 
     def hold_place(self, lane: Lane, tail: Tail) -> None:
         """See ports.Log. One conditional put."""
@@ -70,7 +70,7 @@ class MemoryLog:
             start = {"N": str(int(found[-1][SK]["N"]) + 1)} if found else start
         return tuple(intervention_item.from_item(item, lane) for item in found)
 
-    def _newest(self, lane: Lane, before: Sequence | None) -> Item | None:
+    def _newest(self, lane: Lane, before: SequenceNumber | None) -> Item | None:
         end = None if before is None else {"N": str(before)}
         found, _ = self._requests.send(
             "query",
@@ -89,7 +89,9 @@ class MemoryLog:
             return record_item.from_item(failed.item or {})
         return None
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         """See ports.Log. One query."""
         end = None if before is None else {"N": str(before)}
         found, more = self._requests.send(

@@ -1,6 +1,6 @@
 """Transactions of producers on tables in memory, with the requests, conditions, token and reasons used on AWS."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 
 from eventfabric.model.commit import SameItemTwice, Write, WriteRefused
 from eventfabric.model.record import Record
@@ -19,7 +19,7 @@ class MemoryOutbox:
         self._requests = requests or Requests()
 
     def append(
-        self, records: Seq[tuple[str, Record]], writes: Seq[Write], *, token: bytes
+        self, records: Sequence[tuple[str, Record]], writes: Sequence[Write], *, token: bytes
     ) -> Occupied | WriteRefused | SameItemTwice | None:
         """See ports.Outbox. One transaction."""
         actions = actions_of(records, writes)

@@ -1,7 +1,6 @@
 """One Region: its tables by name, its queues by name, and transactions across its tables."""
 
-from collections.abc import Callable, Collection, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,7 +14,7 @@ from eventfabric.wire.item_size import item_bytes
 from eventfabric.wire.keys import PK, SK, Item
 
 _TOKEN_MS: Final = 600_000
-Actions = Seq[tuple[str, Mapping[str, Any]]]
+Actions = Sequence[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Reason:
 class TransactionCancelledError(Exception):
     """The transaction was cancelled and nothing of it was written; `reasons` holds one reason for each action."""
 
-    def __init__(self, reasons: Seq[Reason]) -> None:
+    def __init__(self, reasons: Sequence[Reason]) -> None:
         self.reasons = tuple(reasons)
         super().__init__(f"transaction cancelled: [{', '.join(reason.code for reason in reasons)}]")
 
@@ -133,7 +132,7 @@ class MemoryRegion:
         self._tokens[token] = now, content
         _apply([one for one in plans if one is not None], tear)
 
-    def _write_elsewhere(self, others: OtherTables, actions: Actions, numbers: Seq[int]) -> None:
+    def _write_elsewhere(self, others: OtherTables, actions: Actions, numbers: Sequence[int]) -> None:
         try:
             others.transact([actions[number] for number in numbers])
         except TransactionCancelledError as cancelled:
@@ -143,7 +142,7 @@ class MemoryRegion:
             raise TransactionCancelledError(reasons) from None
 
 
-def _apply(plans: Seq[tuple[MemoryTable, Plan]], tear: Tear | None) -> None:
+def _apply(plans: Sequence[tuple[MemoryTable, Plan]], tear: Tear | None) -> None:
     for table, plan in plans:
         table.apply(plan)
     if tear is None or len(plans) == 1:

@@ -1,7 +1,6 @@
 """Lambda in the simulation: pollers that invoke the real functions, by the rules of Lambda's own pollers."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import StringIO
 from itertools import count
@@ -14,7 +13,7 @@ from aws_lambda_powertools import Logger
 from eventfabric import limits
 from eventfabric.errors import RefusedError
 from eventfabric.model.finding import Finding, FindingKind
-from eventfabric.model.identity import Lane, Region, Sequence, StreamName
+from eventfabric.model.identity import Lane, Region, SequenceNumber, StreamName
 from eventfabric.runtime import deliver, reconcile, relay, timer
 from eventfabric.runtime.wiring import Runtime, using
 from eventfabric.services.delivery.side_by_side import one_after_another
@@ -58,7 +57,7 @@ class Telemetry:
         if event is not LogEvent.FINDING:
             return
         kind, lane, repaired = FindingKind(str(about["kind"])), str(about["lane"]), bool(about["repaired"])
-        sequence = Sequence(int(str(about["sequence"])))
+        sequence = SequenceNumber(int(str(about["sequence"])))
         stream, region = StreamName(self._process.world.plan.stream), Region(self._process.region)
         found = Finding(kind, stream, Lane.parse(lane), region, sequence, "", is_repaired=repaired)
         self._process.tell(
@@ -136,7 +135,7 @@ class Function:
             side_by_side_of=lambda most: self._side_by_side if world.plan.express else one_after_another,
         )
 
-    def _side_by_side(self, calls: Seq[Callable[[], None]]) -> None:
+    def _side_by_side(self, calls: Sequence[Callable[[], None]]) -> None:
         """Run each call as an actor of its own. They share the process, and die with it."""
         schedule, channel = self.world.schedule, f"calls of {self.name}"
         left, raised = len(calls), list[BaseException]()

@@ -1,7 +1,6 @@
 """Keeps failures: the plan, shrunk, with its history and picture, in one folder for each seed."""
 
-from collections.abc import Callable
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +49,7 @@ class Kept:
         return self.folder / "timeline.html"
 
 
-def chosen(failures: Seq[Outcome]) -> list[Outcome]:
+def chosen(failures: Sequence[Outcome]) -> list[Outcome]:
     """Return failures worth keeping: one of each kind, then others, up to KEPT_MAX."""
     in_order = sorted(failures, key=lambda one: one.seed)
     kinds = {one.signature: one for one in reversed(in_order)}

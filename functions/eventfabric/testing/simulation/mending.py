@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from eventfabric.errors import RestoreRefusedError, SkipRefusedError
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.record import Record, chain_of
 from eventfabric.ports import Page
 from eventfabric.testing.memory.log import MemoryLog
@@ -95,7 +95,9 @@ class Backup:
         )
         self._kept = [record_item.from_item(item) for item in table.items if is_record(item)]
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         """See ports.Log."""
         later = self._log.read(lane, start, records_max=records_max).records
         found = {
@@ -111,7 +113,9 @@ class WrongBackup:
         self._backup = backup
         self._record = record
 
-    def read(self, lane: Lane, start: Sequence, *, records_max: int, before: Sequence | None = None) -> Page:
+    def read(
+        self, lane: Lane, start: SequenceNumber, *, records_max: int, before: SequenceNumber | None = None
+    ) -> Page:
         """See ports.Log."""
         page = self._backup.read(lane, start, records_max=records_max, before=before)
         records: list[Record] = []

@@ -1,13 +1,14 @@
 """Observed ports of a process: they note when it read a lane's state, and what its handler was given."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from typing import Any
 
+from eventfabric.model.commit import Write
 from eventfabric.model.cursor import LaneKey, LaneState
 from eventfabric.model.event import Event
 from eventfabric.model.identity import StreamName, SubscriptionName
 from eventfabric.model.owner import Standing
-from eventfabric.ports import Attempt, Handler, Write
+from eventfabric.ports import Attempt, Handler
 from eventfabric.testing.memory.ledger import MemoryLedger
 from eventfabric.testing.memory.requests import Requests
 from eventfabric.testing.simulation import history
@@ -49,7 +50,7 @@ class ObservedHandler:
         self._process = process
         self.batch_events_max = inner.batch_events_max
 
-    def attempt(self, events: Seq[Event], attempt: Attempt) -> Seq[Write]:
+    def attempt(self, events: Sequence[Event], attempt: Attempt) -> Sequence[Write]:
         """See ports.Handler."""
         process = self._process
         process.breathe(process.latency_seconds())

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from eventfabric.errors import EventFabricError, QuarantineRefusedError
 from eventfabric.model.event import Event
-from eventfabric.model.identity import Lane, Sequence
+from eventfabric.model.identity import Lane, SequenceNumber
 from eventfabric.model.start import AtSequence
 from eventfabric.sdk.operations import Operations
 from eventfabric.services.operations.dead_letters import DeadLetter
@@ -139,15 +139,15 @@ def _decided(process: Process, letter: DeadLetter, action: str) -> None:
 
 def replay(world: World, happening: Happening) -> None:
     """Replay a subscription from a sequence on."""
-    _replay(world, happening, Sequence(happening.number))
+    _replay(world, happening, SequenceNumber(happening.number))
 
 
 def replay_from_start(world: World, happening: Happening) -> None:
     """Replay a subscription whose cursors are ahead of a table that was created anew."""
-    _replay(world, happening, Sequence(0))
+    _replay(world, happening, SequenceNumber(0))
 
 
-def _replay(world: World, happening: Happening, start: Sequence) -> None:
+def _replay(world: World, happening: Happening, start: SequenceNumber) -> None:
     with operator(world, happening) as (process, operations):
         name = _name(world, happening)
         # Noted first: whatever is handed out again from now on may be due to the replay.
@@ -224,7 +224,9 @@ def quarantine(world: World, happening: Happening) -> None:
         way = operations.quarantine(world.plan.stream)
         for lane, sequence in reported:
             with suppress(QuarantineRefusedError):
-                way.set_aside(Lane.parse(lane), Sequence(sequence), by="simulated", reason="as reported")
+                way.set_aside(
+                    Lane.parse(lane), SequenceNumber(sequence), by="simulated", reason="as reported"
+                )
                 tell(world, happening, f"{lane}@{sequence}")
 
 

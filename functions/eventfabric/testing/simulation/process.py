@@ -1,11 +1,11 @@
 """A process: a machine with ports, on which every call is a turn of the schedule and may fail as the seed decides."""
 
-from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
 from eventfabric.errors import OutcomeUnknownError, ThrottledError
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.ports import Doorbells, Ports
 from eventfabric.testing.memory.faults import Fault, Faults
 from eventfabric.testing.memory.region import Tear
@@ -14,7 +14,6 @@ from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.machine import Machine
 from eventfabric.testing.simulation.observed import ObservedLedger
 from eventfabric.testing.simulation.world import World
-from eventfabric.wire.doorbell import Doorbell
 
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 1.0
@@ -166,7 +165,7 @@ class SimulatedDoorbells:
         self._inner = inner
         self._region = region
 
-    def ring(self, subscription: str, doorbells: Seq[Doorbell]) -> list[Doorbell]:
+    def ring(self, subscription: str, doorbells: Sequence[Doorbell]) -> list[Doorbell]:
         """See ports.Doorbells."""
         process, kept = self._process, list[Doorbell]()
         for doorbell in doorbells:
@@ -190,11 +189,11 @@ class SimulatedDoorbells:
         finally:  # also if the sender hears no reply
             process.world.schedule.wake(f"queue/{self._region}/{subscription}")
 
-    def answer(self, subscription: str, receipt_handles: Seq[str]) -> None:
+    def answer(self, subscription: str, receipt_handles: Sequence[str]) -> None:
         """See ports.Doorbells."""
         self._inner.answer(subscription, receipt_handles)
 
-    def hide(self, subscription: str, receipt_handles: Seq[str], seconds: int) -> None:
+    def hide(self, subscription: str, receipt_handles: Sequence[str], seconds: int) -> None:
         """See ports.Doorbells."""
         self._inner.hide(subscription, receipt_handles, seconds)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from eventfabric.model.cursor import START, Cursor, LaneKey
-from eventfabric.model.identity import Chain, Lane, Sequence, StreamName, SubscriptionName
+from eventfabric.model.identity import Chain, Lane, SequenceNumber, StreamName, SubscriptionName
 from eventfabric.testing.memory.table import MemoryTable
 from eventfabric.testing.simulation import history
 from eventfabric.testing.simulation.operators import tell
@@ -99,7 +99,7 @@ def made_anew(world: World, happening: Happening) -> None:
             )
             if ledger.state(key).cursors:
                 continue
-            stands = Cursor(Sequence(ahead), Sequence(ahead), Chain(bytes([ahead]) * 16))
+            stands = Cursor(SequenceNumber(ahead), SequenceNumber(ahead), Chain(bytes([ahead]) * 16))
             world.note(
                 history.Tampered, "tamperer", what="made anew", region=region, lane=lane, sequence=ahead
             )

@@ -10,8 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -143,7 +142,7 @@ def ends_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def ready(workers: Seq[Worker], seconds_max: float) -> list[Worker]:
+def ready(workers: Sequence[Worker], seconds_max: float) -> list[Worker]:
     """Wait for any worker. Return those that answered, died, or ran out of time."""
     patience = min(one.since for one in workers) + seconds_max - time.monotonic()
     answered = wait([one.pipe for one in workers], max(0.0, patience))

@@ -5,6 +5,7 @@ from random import Random
 from typing import Any, Protocol, cast
 
 from eventfabric.definition.file import parse_definition
+from eventfabric.model.doorbell import Doorbell
 from eventfabric.model.identity import Lane, StreamName, SubscriptionName
 from eventfabric.services.lanes.lane_end import lane_end
 from eventfabric.testing.memory.cloud import MemoryCloud
@@ -16,7 +17,6 @@ from eventfabric.testing.simulation.plan import Plan, PlannedSubscription
 from eventfabric.testing.simulation.schedule import ProcessClock, Schedule, SimulatedTime
 from eventfabric.testing.simulation.trouble import Trouble
 from eventfabric.topology import Topology
-from eventfabric.wire.doorbell import Doorbell
 from eventfabric.wire.keys import Item, is_record
 
 PERMANENT = "eventfabric.testing.simulation.subscribers:RefusedForGood"

@@ -1,0 +1,74 @@
+"""Every name has one home, and private names stay in theirs."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from tests.docs.test_house_style import ROOT, assert_none, name_of, python_files, tree_of
+
+FOLDERS = ("functions/", "infra/", "scripts/", "tests/")
+# Modules through which users import, as the documentation says. Nothing of the project's own needs them.
+DOORS = {
+    "eventfabric",
+    "eventfabric.local",
+    "eventfabric.simulation",
+    "eventfabric.testing.idempotency",
+}
+
+
+@cache
+def module_files() -> dict[str, Path]:
+    """Every module of the project by its dotted name."""
+    return {module_of(path): path for folder in FOLDERS for path in python_files(folder)}
+
+
+def module_of(path: Path) -> str:
+    parts = Path(name_of(path).removeprefix("functions/")).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Line, module and name of everything that a file takes from a module of the project."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and node.module in module_files():
+            for alias in node.names:
+                yield node.lineno, node.module, alias.name
+
+
+@cache
+def passed_on_by(module: str) -> frozenset[str]:
+    """Names that a module imports from another module of the project, and could therefore pass on."""
+    return frozenset(
+        alias.asname or alias.name
+        for node in ast.walk(tree_of(module_files()[module]))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    )
+
+
+def test_the_projects_modules_are_found() -> None:
+    assert "eventfabric.model.identity" in module_files()
+    assert ("eventfabric.errors", "EventFabricError") in {
+        (module, name) for _, module, name in imports_of(ROOT / "functions/eventfabric/__init__.py")
+    }
+
+
+def test_every_name_is_imported_from_the_module_that_defines_it() -> None:
+    found = [
+        f"{name_of(path)}:{line}: {name} from {module}"
+        for path in module_files().values()
+        for line, module, name in imports_of(path)
+        if module not in DOORS and name in passed_on_by(module) and f"{module}.{name}" not in module_files()
+    ]
+    assert_none(found, "Import the name from its home; a second home makes it look like another thing:")
+
+
+def test_no_private_name_is_imported() -> None:
+    found = [
+        f"{name_of(path)}:{line}: {name} from {module}"
+        for path in module_files().values()
+        for line, module, name in imports_of(path)
+        if name.startswith("_") and not name.startswith("__")
+    ]
+    assert_none(found, "A name with a leading underscore is its module's own. Make it public, or do without:")
