@@ -20,7 +20,7 @@ BUGS = [
         "a put without a reply is tried again wherever the lane ends by then",
         "eventfabric.services.publishing.append:_Try.run",
         "self._unsettled = record\n            self._wait(error)",
-        "record = tail = None\n            self._wait(error)",
+        "record = self._tail = None\n            self._wait(error)",
         by="duplicate_effect",
         seed=4,
     ),

@@ -129,41 +129,31 @@ class _Try:
         timeout_ms: int,
         until_ms: int,
     ) -> None:
-        self._of = appender
+        self._appender = appender
         self._lane = lane
         self._batch = batch
         self._unsettled = unsettled
+        self._memory: Tail | None = None
+        """The lane's tail as this process last saw it."""
+        self._tail: Tail | None = None
+        """The tail at which the batch is put next; None: it is to be read."""
         self._timeout_ms = timeout_ms
         self._tries = Tries(appender._clock, appender._entropy, until_ms=until_ms)
 
     def run(self) -> Record:
         """Put the batch until its outcome is known or the time is up. Return the record that holds it."""
-        of = self._of
-        guess = self._remembered()
-        tail = None if self._lane in of._contended else guess
+        self._memory = self._remembered()
+        # In a lane in which other publishers were faster lately, the memory is not tried: a read is cheaper.
+        self._tail = None if self._lane in self._appender._contended else self._memory
         record = self._unsettled
         while True:
-            if record is None:
-                if tail is None:
-                    tail = self._read_tail()
-                    # Nobody wrote here since this process did: its memory is right again.
-                    if tail == guess:
-                        of._contended.discard(self._lane)
-                record = record_at(
-                    tail,
-                    self._lane,
-                    self._batch,
-                    now_ms=of._clock.now_ms(),
-                    retention_seconds=of._retention_seconds,
-                )
-            expires = of._retention_seconds is not None
-            if expires and self._tries.are_old((record,), are_unsettled=self._unsettled is not None):
-                tail = record = None
+            record = record or self._record()
+            if self._is_old(record):
+                self._tail = record = None
                 self._wait(None)
                 continue
             try:
-                # The record is put only if nothing stands there; a refusal returns the item that does.
-                occupant = of._log.append(record)
+                occupant = self._put(record)
             except OutcomeUnknownError as error:
                 # The put may have landed: until that is known, the batch is put at no other sequence.
                 self._unsettled = record
@@ -174,41 +164,76 @@ class _Try:
                 # it is. So does the record: if it is found there, its whole content shows that it is ours.
                 self._wait(error)
                 continue
-            except RefusedError as error:
-                if self._unsettled is None:
-                    raise
-                # This put is refused, but an earlier one may have landed.
-                raise self.failure(error) from error
             if occupant is None or occupant.holds(record):
                 landed = occupant or record
-                of._tails[self._lane] = landed.tail
+                self._appender._tails[self._lane] = landed.tail
                 return landed
             # Another's record stands there, so no put of ours can land there any more: try the next place.
             self._unsettled = record = None
-            of._contended.add(self._lane)
-            reads = self._tries.lost_again()
-            tail = occupant.tail if not reads and self._believes(occupant, tail) else None
-            if reads:
-                self._wait(None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
+            self._give_way(occupant)
+
+    def _record(self) -> Record:
+        """Make the record for the lane's tail, which is read if it is not known."""
+        if self._tail is None:
+            self._tail = self._read_tail()
+            # Nobody wrote here since this process did: its memory is right again.
+            if self._tail == self._memory:
+                self._appender._contended.discard(self._lane)
+        return record_at(
+            self._tail,
+            self._lane,
+            self._batch,
+            now_ms=self._appender._clock.now_ms(),
+            retention_seconds=self._appender._retention_seconds,
+        )
+
+    def _is_old(self, record: Record) -> bool:
+        """Tell if others may since have taken the record's place, been delivered, and expired. OutcomeExpiredError."""
+        expires = self._appender._retention_seconds is not None
+        return expires and self._tries.are_old((record,), are_unsettled=self._unsettled is not None)
+
+    def _put(self, record: Record) -> Record | None:
+        """Put the record if nothing stands in its place; else return what stands there."""
+        try:
+            return self._appender._log.append(record)
+        except ThrottledError:
+            raise  # it is a refusal that says: later
+        except RefusedError as error:
+            if self._unsettled is None:
+                raise
+            # This put is refused, but an earlier one may have landed.
+            raise self.failure(error) from error
+
+    def _give_way(self, occupant: Record) -> None:
+        """Go on after another's record, if it can be believed; else, and every few conflicts, have the tail read."""
+        self._appender._contended.add(self._lane)
+        reads = self._tries.lost_again()
+        self._tail = occupant.tail if not reads and self._believes(occupant) else None
+        if reads:
+            self._wait(None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
 
     def _remembered(self) -> Tail | None:
         """Return the tail as this process last saw it, unless records put there since may have expired again."""
-        of = self._of
-        tail = of._tails.pop(self._lane, None)
-        if tail is None or (of._retention_seconds is None and tail.expires_at is None):
+        tail, retention_seconds = (
+            self._appender._tails.pop(self._lane, None),
+            self._appender._retention_seconds,
+        )
+        if tail is None or (retention_seconds is None and tail.expires_at is None):
             return tail
         # By then everything after the tail may have expired, so that its place seems free but was taken.
-        expires_seconds = tail.expires_at or to_ms(tail.time) // 1000 + (of._retention_seconds or 0)
-        return tail if of._clock.now_ms() // 1000 < expires_seconds - limits.EXPIRY_MARGIN_SECONDS else None
+        expires_seconds = tail.expires_at or to_ms(tail.time) // 1000 + (retention_seconds or 0)
+        now_seconds = self._appender._clock.now_ms() // 1000
+        return tail if now_seconds < expires_seconds - limits.EXPIRY_MARGIN_SECONDS else None
 
-    def _believes(self, occupant: Record, tail: Tail | None) -> bool:
-        """Tell if a record that was in the way continues the lane. `tail`: where this append was to put its own."""
+    def _believes(self, occupant: Record) -> bool:
+        """Tell if a record that was in the way continues the lane."""
+        tail = self._tail
         if tail is None or tail.sequence != occupant.sequence:  # an earlier append's place was being settled
-            tail = self._read(lambda: self._of._log.tail(self._lane, before=occupant.sequence))
+            tail = self._read(lambda: self._appender._log.tail(self._lane, before=occupant.sequence))
         return tail.sequence == occupant.sequence and occupant.extends(tail.chain)
 
     def _read_tail(self) -> Tail:
-        return self._read(lambda: self._of._ends.tail(self._lane))
+        return self._read(lambda: self._appender._ends.tail(self._lane))
 
     def _read(self, read: Callable[[], Tail]) -> Tail:
         while True:
@@ -227,9 +252,8 @@ class _Try:
 
     def failure(self, cause: Exception | None) -> ContendedAppendError | IndeterminateAppendError:
         """Return the error that says what is known of the batch when the time is up."""
-        of = self._of
         if self._unsettled is not None:
-            return IndeterminateAppendError(of.stream, self._unsettled, self._batch, cause=cause)
+            return IndeterminateAppendError(self._appender.stream, self._unsettled, self._batch, cause=cause)
         reason = cause or "other publishers wrote there first, each time"
         return ContendedAppendError(
             f"batch {self._batch.id.hex()} is not in lane {self._lane} after {self._timeout_ms} ms: {reason}",
