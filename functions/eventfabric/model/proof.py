@@ -61,6 +61,14 @@ class ExemptRange:
     until: SequenceNumber
     of: Exempt
 
+    def meets(self, start: SequenceNumber, end: SequenceNumber) -> bool:
+        """Tell if a sequence from `start` on and before `end` may be excepted."""
+        return self.since < end and start < self.until
+
+    def holds(self, key: str, sequence: SequenceNumber) -> bool:
+        """Tell if the event of a key at a sequence is excepted."""
+        return self.key == key and self.since <= sequence < self.until
+
 
 @dataclass(frozen=True, slots=True)
 class LaneProof:

@@ -67,6 +67,16 @@ def is_taken_over(state: LaneState, region: Region, owner: Owner | None) -> bool
     return owner is None or not state.cursors or state.cursor(region).epoch >= owner.epoch
 
 
+def region_that_counts(
+    subscription: SubscriptionTopology, state: LaneState, owner: Owner | None, *, region: Region
+) -> Region:
+    """Return the Region whose state of a lane counts: this one, or the former owner's until this one took it over."""
+    # Regions that share their state have one cursor: nobody takes it over.
+    if subscription.shares_state or is_taken_over(state, region, owner):
+        return region
+    return state.latest or region
+
+
 def taken_over(
     key: LaneKey,
     owner: Owner | None,

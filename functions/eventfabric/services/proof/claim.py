@@ -5,7 +5,7 @@ the log has the same chain at the same place, the log up to there is what was ha
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
 from eventfabric.errors import LogError, MissingRecordError
@@ -74,14 +74,9 @@ class Claim:
     def meet(self, trail: Trail, record: Record) -> None:
         """Take in a record that was verified."""
         cursor = self._cursor
-        if trail.before.chain is None:
-            self._met_oldest(trail.before.sequence, record)
-        elif self._first is None and cursor.base == trail.before.sequence:
-            self._met_behind_skip(trail.first, record)
+        self._meet_first(trail, record)
         if self._is_partial and record.sequence == cursor.base:
-            self._holder_end = trail.at.sequence
-            if cursor.sequence >= trail.at.sequence:
-                self._broken(f"it stands at {cursor.sequence}, in a record that ends at {trail.at.sequence}")
+            self._met_holder(trail.at.sequence)
         if record.is_skip and record.sequence < cursor.base < trail.at.sequence:
             self._first = trail.first  # the cursor had come to one of the lost records
         self._compare(trail.at, trail.first)
@@ -143,6 +138,13 @@ class Claim:
             FindingKind.CURSOR_BACK, self._cursor.sequence, f"it stood at {stood_at} when it was reconciled"
         )
 
+    def _meet_first(self, trail: Trail, record: Record) -> None:
+        """Take in the record if it is the oldest that is kept, or comes after a skip at which the cursor stands."""
+        if trail.before.chain is None:
+            self._met_oldest(trail.before.sequence, record)
+        elif self._first is None and self._cursor.base == trail.before.sequence:
+            self._met_behind_skip(trail.first, record)
+
     def _met_oldest(self, oldest: SequenceNumber, record: Record) -> None:
         """Take in the oldest record that is kept. A cursor that stands there is bound to nothing before it."""
         cursor = self._cursor
@@ -165,6 +167,12 @@ class Claim:
         self._first = first
         if not record.extends(self._cursor.chain):
             self._broken(f"the record at {self._cursor.base} does not follow on what was handled")
+
+    def _met_holder(self, end: SequenceNumber) -> None:
+        """Take in the record in the middle of which the cursor stands."""
+        self._holder_end = end
+        if self._cursor.sequence >= end:
+            self._broken(f"it stands at {self._cursor.sequence}, in a record that ends at {end}")
 
     def _lost_holder(self) -> None:
         """Take it that the record in which or after which the cursor stands has expired, unless it was met."""
@@ -190,27 +198,38 @@ class Claim:
         if record.is_skip:
             self._except_skip(record)
         where, end = self._elsewhere(record), record.tail.sequence
-        events: list[Event] = []
-        ranges = [one for one in self._ranges if one.since < end and record.sequence < one.until]
-        if where or ranges or (self._due and self._due[0].sequence < end):
-            events = _events_of(record)
-        found = {} if where else self._in_ranges(record, events, ranges)
-        while self._due and self._due[0].sequence < end:
-            named = _named(self._due.popleft(), record, events)
-            if named.kind is ExceptionKind.EDITED or named.sequence not in found:
-                self._found.append(named)
-        self._found += found.values()
+        ranges = [range_ for range_ in self._ranges if range_.meets(record.sequence, end)]
+        # Most records hold no exception, and need not be unpacked: their chain is enough.
+        is_named = bool(where or ranges or self._is_due_before(end))
+        events = _events_of(record) if is_named else []
         if where:
-            why = f"delivered from {where}"
-            self._found += [
-                _named(
-                    Exempt(ExceptionKind.ELSEWHERE, SequenceNumber(record.sequence + at), why, 0),
-                    record,
-                    events,
-                )
-                for at, event in enumerate(events)
-                if record.sequence + at < self._cursor.sequence and self._filter.wants(event)
-            ]
+            self._found += self._due_in(record, events, ())
+            self._found += self._delivered_elsewhere(record, events, where)
+        else:
+            in_ranges = self._in_ranges(record, events, ranges)
+            self._found += self._due_in(record, events, in_ranges)
+            self._found += in_ranges.values()
+
+    def _due_in(
+        self, record: Record, events: list[Event], in_ranges: Collection[SequenceNumber]
+    ) -> Iterator[Exempt]:
+        """Yield the exceptions that a record holds; an edited event also if it is excepted with others of its key."""
+        while self._is_due_before(record.tail.sequence):
+            named = _named(self._due.popleft(), record, events)
+            if named.kind is ExceptionKind.EDITED or named.sequence not in in_ranges:
+                yield named
+
+    def _is_due_before(self, end: SequenceNumber) -> bool:
+        """Tell if an exception before a sequence is not named yet."""
+        return bool(self._due) and self._due[0].sequence < end
+
+    def _delivered_elsewhere(self, record: Record, events: list[Event], where: str) -> Iterator[Exempt]:
+        """Yield the exceptions for a batch whose other copy is delivered."""
+        for index, event in enumerate(events):
+            sequence = SequenceNumber(record.sequence + index)
+            if sequence < self._cursor.sequence and self._filter.wants(event):
+                exempt = Exempt(ExceptionKind.ELSEWHERE, sequence, f"delivered from {where}", 0)
+                yield _named(exempt, record, events)
 
     def _except_skip(self, record: Record) -> None:
         """Name the lost events that this subscription was to handle, as one exception."""
@@ -228,15 +247,15 @@ class Claim:
     ) -> dict[SequenceNumber, Exempt]:
         """Find a record's events that are excepted with others of their key. One that waits again counts as waiting."""
         found: dict[SequenceNumber, Exempt] = {}
-        for at, event in enumerate(events if ranges else ()):
-            sequence = SequenceNumber(record.sequence + at)
+        for index, event in enumerate(events if ranges else ()):
+            sequence = SequenceNumber(record.sequence + index)
             if sequence >= self._cursor.sequence or not self._filter.wants(event):
                 continue
-            for one in ranges:
-                if one.key == event.key and one.since <= sequence < one.until:
-                    is_over = one.of.kind is ExceptionKind.DISCARDED
+            for range_ in ranges:
+                if range_.holds(event.key, sequence):
+                    is_over = range_.of.kind is ExceptionKind.DISCARDED
                     if not (is_over and sequence in found):
-                        found[sequence] = _named(replace(one.of, sequence=sequence), record, events)
+                        found[sequence] = _named(replace(range_.of, sequence=sequence), record, events)
         return found
 
     def _broken(self, detail: str) -> None:

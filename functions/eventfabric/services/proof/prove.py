@@ -22,8 +22,9 @@ from eventfabric.model.proof import LaneProof
 from eventfabric.model.record import EMPTY_TAIL, Intervention
 from eventfabric.model.subscription_filter import SubscriptionFilter
 from eventfabric.ports import Ports
+from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.batch_copies import BatchCopies
-from eventfabric.services.lanes.locate import kept_in
+from eventfabric.services.lanes.locate import Kept, kept_in
 from eventfabric.services.lanes.standing import Standings, is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.tails import lanes_of
 from eventfabric.services.lanes.whole_state import whole_state
@@ -90,6 +91,15 @@ class Prover:
         reads of what a cursor comes to next. A lane in which nothing was handled is left out, unless it is stuck.
         `watch`: told of the number of events of each record that is verified.
         """
+        claims, unread = self._claims(lane)
+        if claims:
+            kept = self._kept(lane, now_ms=self._ports.clock.now_ms())
+            self._hold(claims, Trail(self._log, lane, expired_ms=kept.from_ms if kept else None), lane, watch)
+        proofs = [self._with_what_is_ahead(claim.proof()) for claim in claims]
+        return [*(proof for proof in proofs if proof.cursor.version or proof.wrong or proof.stuck), *unread]
+
+    def _claims(self, lane: Lane) -> tuple[list[Claim], list[LaneProof]]:
+        """Return what the subscriptions claim of a lane, and a proof of nothing for each whose claim is unreadable."""
         claims: list[Claim] = []
         unread: list[LaneProof] = []
         for subscription, standing in self._standings:
@@ -99,23 +109,17 @@ class Prover:
                 unread.append(self._unread(subscription, lane, error))
             else:
                 claims += [claim] if claim else []
-        if claims:
-            kept = kept_in(
-                lane,
-                self._region,
-                retention_seconds=self.stream.retention_seconds,
-                now_ms=self._ports.clock.now_ms(),
-            )
-            self._hold(claims, Trail(self._log, lane, expired_ms=kept.from_ms if kept else None), lane, watch)
-        found = [self._with_what_is_ahead(claim.proof()) for claim in claims]
-        return [*(proof for proof in found if proof.cursor.version or proof.wrong or proof.stuck), *unread]
+        return claims, unread
+
+    def _kept(self, lane: Lane, *, now_ms: int) -> Kept | None:
+        """Return what this Region's log keeps of a lane; None: everything."""
+        return kept_in(lane, self._region, retention_seconds=self.stream.retention_seconds, now_ms=now_ms)
 
     def _with_what_is_ahead(self, proof: LaneProof) -> LaneProof:
         """Add what stands in the log ahead of the cursor."""
         definition = next(one.definition for one, _ in self._standings if one.name == proof.subscription)
         lane, now_ms = proof.lane, self._ports.clock.now_ms()
         known = self._marks[lane.origin]
-        retention_seconds = self.stream.retention_seconds
         ahead = ahead_of(
             LaneKey(proof.stream, proof.subscription, lane),
             proof.cursor,
@@ -123,7 +127,7 @@ class Prover:
             wanted=SubscriptionFilter.of(definition),
             log=self._log,
             region=self._region,
-            kept=kept_in(lane, self._region, retention_seconds=retention_seconds, now_ms=now_ms),
+            kept=self._kept(lane, now_ms=now_ms),
             skips_expired=definition.on_expired == "skip",
             now_ms=now_ms,
         )
@@ -143,24 +147,28 @@ class Prover:
 
     def _hold(self, claims: list[Claim], trail: Trail, lane: Lane, watch: Watch) -> None:
         """Walk the trail once for all claims, and tell each claim what it meets."""
-        end = max(claim.end for claim in claims)
         for claim in claims:
             claim.start(trail)
         try:
-            for record in trail.walk(end):
-                for claim in claims:
-                    claim.meet(trail, record)
-                watch(record.count)
-            # One record more binds a record in the middle of which a cursor stands.
-            if any(claim.wants_successor for claim in claims):
-                next(trail.walk(SequenceNumber(trail.at.sequence + 1)), None)
-            tail = trail.at.sequence if trail.at.sequence >= end else self._log.tail(lane).sequence
+            tail = self._walk(claims, trail, lane, watch)
         except LogError as error:
             for claim in claims:
                 claim.stop(error)
             return
         for claim in claims:
             claim.finish(trail, tail)
+
+    def _walk(self, claims: list[Claim], trail: Trail, lane: Lane, watch: Watch) -> SequenceNumber:
+        """Walk as far as the claims reach. Return where the lane ends: there, or later. LogError."""
+        end = max(claim.end for claim in claims)
+        for record in trail.walk(end):
+            for claim in claims:
+                claim.meet(trail, record)
+            watch(record.count)
+        # One record more binds a record in the middle of which a cursor stands.
+        if any(claim.wants_successor for claim in claims):
+            next(trail.walk(SequenceNumber(trail.at.sequence + 1)), None)
+        return trail.at.sequence if trail.at.sequence >= end else self._log.tail(lane).sequence
 
     def _claim(
         self, subscription: SubscriptionTopology, standing: Standing | UndecodableItemError, lane: Lane
@@ -174,9 +182,7 @@ class Prover:
         key = LaneKey(self._name, SubscriptionName(subscription.name), lane)
         state = whole_state(ledger, key, clock=self._ports.clock)
         owner = owner_of(subscription, lane.origin, standing)
-        region = ledger.region
-        if not subscription.shares_state and owner is not None and state.cursor(region).epoch < owner.epoch:
-            region = state.latest or region  # the lane was handed over, and not taken over yet
+        region = region_that_counts(subscription, state, owner, region=ledger.region)
         stood_at = self._stood_at(subscription, lane, state.cursor(ledger.region))
         cursor = state.cursor(region)
         if not (cursor.version or stood_at or self._begins_here(subscription, lane)):

@@ -40,24 +40,13 @@ def ahead_of(
 
     `kept`: what the log keeps, if it expires. `skips_expired`: the subscription goes on after what expired.
     """
-    try:
-        tail = log.tail(key.lane).sequence
-    except LogError as error:
-        tail = SequenceNumber(
-            error.sequence + 1
-        )  # the newest record cannot be read, but has at least one event
+    tail = _tail(log, key)
     if cursor.sequence >= tail:
         return Ahead(tail)
     record, wrong = _next(log, key, cursor, wanted)
-    if record is not None and record.sequence > cursor.base:
-        expired = kept is not None and has_expired(log, key.lane, cursor.base, record, kept)
-        if expired and skips_expired:
-            wrong = None
-        elif expired:
-            wrong = (
-                FindingKind.EXPIRED_UNREAD,
-                f"what is before {record.sequence} expired before it was delivered",
-            )
+    if record is not None and _has_expired(log, key, cursor, record, kept):
+        detail = f"what is before {record.sequence} expired before it was delivered"
+        wrong = None if skips_expired else (FindingKind.EXPIRED_UNREAD, detail)
     arrived_ms = mark.sightings.arrived_ms(
         cursor.sequence, hint_ms=now_ms if record is None else to_ms(record.time), quiet_ms=0, now_ms=now_ms
     )
@@ -67,6 +56,22 @@ def ahead_of(
     kind, detail = wrong
     stuck = Finding(kind, key.stream, key.lane, region, cursor.sequence, detail, key.subscription)
     return Ahead(tail, since_ms, stuck)
+
+
+def _tail(log: Log, key: LaneKey) -> SequenceNumber:
+    """Return where the lane ends, or the least that is known of that."""
+    try:
+        return log.tail(key.lane).sequence
+    except LogError as error:
+        # The newest record cannot be read, but has at least one event.
+        return SequenceNumber(error.sequence + 1)
+
+
+def _has_expired(log: Log, key: LaneKey, cursor: Cursor, following: Record, kept: Kept | None) -> bool:
+    """Tell if records are missing between the cursor and the one that follows, and have expired."""
+    if kept is None or following.sequence <= cursor.base:
+        return False
+    return has_expired(log, key.lane, cursor.base, following, kept)
 
 
 def _next(
@@ -81,15 +86,19 @@ def _next(
             unpack(record)
     except LogError as error:
         return record, (FindingKind.DIVERGENCE, error.reason)
+    is_missing = record is None or record.sequence > cursor.base
     # A cursor within a skip is moved by the next delivery, so nothing is in its way.
-    if (record is None or record.sequence > cursor.base) and skip_over(
-        log, key.lane, cursor.base
-    ) is not None:
+    if is_missing and skip_over(log, key.lane, cursor.base) is not None:
         return record, None
+    return record, _misfit(record, cursor)
+
+
+def _misfit(record: Record | None, cursor: Cursor) -> tuple[FindingKind, str] | None:
+    """Say why a record does not continue what was handled; None: it does."""
     if record is None:
-        return None, (FindingKind.HOLE, f"the record at {cursor.base} is missing")
+        return FindingKind.HOLE, f"the record at {cursor.base} is missing"
     if record.sequence > cursor.base:
-        return record, (FindingKind.HOLE, f"missing; the next record stands at {record.sequence}")
+        return FindingKind.HOLE, f"missing; the next record stands at {record.sequence}"
     if cursor.chain != UNKNOWN_CHAIN and not record.extends(cursor.chain):
-        return record, (FindingKind.DIVERGENCE, "the record does not extend what was handled before it")
-    return record, None
+        return FindingKind.DIVERGENCE, "the record does not extend what was handled before it"
+    return None

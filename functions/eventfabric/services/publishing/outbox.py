@@ -108,20 +108,13 @@ class OutboxAppend:
         prepared = self._unsettled
         while True:
             prepared = prepared or self._prepared(tries)
-            records = prepared.records
-            # Sent again after that, it might be carried out twice.
-            if self._unsettled is not None and self._unsettled.is_forgotten(self._clock):
-                raise OutcomeExpiredError(None)
-            if tries.are_old(records, are_unsettled=self._unsettled is not None):
+            if self._is_old(prepared, tries):
                 prepared = None
                 self._tails.clear()
                 self._wait(tries, None)
                 continue
-            posted = [
-                (posting.table, record) for posting, record in zip(self._postings, records, strict=True)
-            ]
             try:
-                outcome = self._outbox.append(posted, self._writes_of(records), token=prepared.token)
+                outcome = self._send(prepared)
             # All that was sent is kept, its token too, so that each further try is the same transaction.
             except OutcomeUnknownError as error:
                 self._unsettled = prepared
@@ -130,24 +123,42 @@ class OutboxAppend:
             except ThrottledError as error:
                 self._wait(tries, error)
                 continue
-            except RefusedError as error:
-                if self._unsettled is None:
-                    raise
-                raise IndeterminateTransactionError(
-                    f"refused, but an earlier try had no reply: {error}"
-                ) from error
             # From here on the outcome is known: written, or refused as a whole.
-            self._unsettled = prepared = None
+            records, self._unsettled, prepared = prepared.records, None, None
             if outcome is None or _is_mine(outcome, records):
                 return records
-            # As in append.py: try again at once, and every few conflicts wait a little and read the tail.
-            if isinstance(outcome, Occupied):
-                self._meet(self._postings[outcome.index], outcome.record)
-                if tries.lost_again():
-                    self._tails.clear()
-                    self._wait(tries, None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
-                continue
-            raise _refusal(outcome)
+            if not isinstance(outcome, Occupied):
+                raise _refusal(outcome)
+            self._give_way(outcome, tries)
+
+    def _is_old(self, prepared: _Prepared, tries: Tries) -> bool:
+        """Tell if others may since have taken its places, been delivered, and expired. OutcomeExpiredError."""
+        # Sent again after that, it might be carried out twice.
+        if self._unsettled is not None and self._unsettled.is_forgotten(self._clock):
+            raise OutcomeExpiredError(None)
+        return tries.are_old(prepared.records, are_unsettled=self._unsettled is not None)
+
+    def _send(self, prepared: _Prepared) -> Occupied | WriteRefused | SameItemTwice | None:
+        """Send the transaction. None: it is written."""
+        records = prepared.records
+        posted = [(posting.table, record) for posting, record in zip(self._postings, records, strict=True)]
+        try:
+            return self._outbox.append(posted, self._writes_of(records), token=prepared.token)
+        except ThrottledError:
+            raise  # it is a refusal that says: later
+        except RefusedError as error:
+            if self._unsettled is None:
+                raise
+            raise IndeterminateTransactionError(
+                f"refused, but an earlier try had no reply: {error}"
+            ) from error
+
+    def _give_way(self, taken: Occupied, tries: Tries) -> None:
+        """Go on after another's record. As in append.py, at once; and every few conflicts wait and read the tail."""
+        self._meet(self._postings[taken.index], taken.record)
+        if tries.lost_again():
+            self._tails.clear()
+            self._wait(tries, None, most_seconds=limits.APPEND_CONFLICT_WAIT_MAX_SECONDS)
 
     def _prepared(self, tries: Tries) -> _Prepared:
         """Make the records at the tails of their lanes. A later posting to a lane goes on from the one before."""

@@ -35,7 +35,7 @@ from eventfabric.model.owner import Owner, Standing
 from eventfabric.model.record import EMPTY_TAIL, Tail
 from eventfabric.model.sightings import Sightings
 from eventfabric.ports import Ports
-from eventfabric.services.delivery.takeover import is_taken_over
+from eventfabric.services.delivery.takeover import region_that_counts
 from eventfabric.services.lanes.standing import is_delivered_by, ledger_of, owner_of
 from eventfabric.services.lanes.whole_state import whole_state
 from eventfabric.services.reconciliation.look import Look
@@ -265,9 +265,8 @@ class Reconciler:
             except UndecodableItemError as error:
                 yield self._unreadable(lane, error, subscription)
                 continue
-            owner, region = owner_of(subscription, lane.origin, standing), ledger.region
-            if not subscription.shares_state and not is_taken_over(state, region, owner):
-                region = state.latest or region
+            owner = owner_of(subscription, lane.origin, standing)
+            region = region_that_counts(subscription, state, owner, region=ledger.region)
             yield Look(
                 subscription,
                 lane,
